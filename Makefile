@@ -1,0 +1,61 @@
+# Every target sets up .venv in this checkout by itself, with uv where it is installed and pip where it is not.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= auto
+
+.PHONY: help
+help:  ## What can be made
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+.venv/ready: pyproject.toml requirements/lock.txt
+	@command -v uv >/dev/null 2>&1 && uv venv --quiet --allow-existing --python '>=3.11' .venv || $(PYTHON) -m venv .venv
+	@command -v uv >/dev/null 2>&1 \
+	  && uv pip install --quiet --python $(BIN)/python -c requirements/lock.txt -e '.[dev]' \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/lock.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: venv
+venv: .venv/ready  ## The virtual environment, nothing more
+
+.PHONY: demo
+demo: .venv/ready  ## The main job on real parts: levels, grant, kubectl, revoke
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash demo/demo.sh
+
+.PHONY: control-plane
+control-plane: .venv/ready  ## A real kube-apiserver and etcd, built once (3 minutes) into a cache outside the repository
+	@tools/control-plane.sh
+
+.PHONY: reference
+reference: .venv/ready  ## The reference, aws-iam-authenticator, built once into the same cache
+	@tools/reference.sh
+
+.PHONY: test
+test: check .venv/ready  ## Everything that this machine can test
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+.PHONY: unit
+unit: .venv/ready  ## The fast tests
+	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/contract
+
+.PHONY: check
+check: .venv/ready  ## Lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: .venv/ready  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: .venv/ready  ## Choose new versions of all dependencies (needs uv)
+	uv pip compile --quiet --universal --upgrade --extra dev --no-emit-index-url --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements/lock.txt
+
+.PHONY: clean
+clean:  ## Remove the virtual environment and what tools left
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .sandbox

@@ -1,0 +1,86 @@
+"""What an administrator wrote: one cluster, where its mappings live, and its levels of access. Frozen values, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+DEFAULT_USERNAME = "iam:{{SessionNameRaw}}"
+DEFAULT_SESSION_SECONDS = 3600
+
+
+class TargetKind(Enum):
+    """Where the authenticator on this cluster reads its mappings."""
+
+    CONFIG_FILE = "configFile"  # a ConfigMap holding the server's config.yaml (kOps, kubeadm)
+    AWS_AUTH = "awsAuth"  # the ConfigMap kube-system/aws-auth (EKS, backend EKSConfigMap)
+    FILE = "file"  # a config.yaml on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class MappingTarget:
+    """A ConfigMap (`namespace`, `name`, `key`) or, for FILE, a local `path`."""
+
+    kind: TargetKind
+    namespace: str = "kube-system"
+    name: str = "aws-iam-authenticator"
+    key: str = "config.yaml"
+    path: str = ""
+
+    def describe(self) -> str:
+        """The target as a person would name it."""
+        if self.kind is TargetKind.FILE:
+            return self.path
+        return f"ConfigMap {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """One grant of RBAC: a ClusterRole or a namespaced Role, in `namespaces`, or cluster-wide where that is empty."""
+
+    cluster_role: str = ""
+    role: str = ""
+    namespaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of access with every default filled in. Paths begin and end with `/`; `session_seconds` is 3600 to 43200."""
+
+    name: str
+    username: str
+    groups: tuple[str, ...]
+    bind: tuple[Bind, ...]
+    role_name: str
+    policy_name: str
+    group_name: str
+    role_path: str = "/"
+    path: str = "/"  # of the policy and the group; ends in kube-iam/<cluster>/, which marks the group as ours
+    mfa: bool = False
+    session_seconds: int = DEFAULT_SESSION_SECONDS
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """A whole access.yaml. `name` is the short cluster name used in IAM names; `certificate_authority` is PEM text."""
+
+    source: str
+    cluster_id: str
+    name: str
+    account: str
+    partition: str
+    region: str
+    endpoint: str
+    certificate_authority: str
+    mapping: MappingTarget
+    levels: tuple[Level, ...]
+
+    @property
+    def path(self) -> str:
+        """The IAM path under which every group and policy of this cluster lives, without a prefix of the administrator's."""
+        return f"/kube-iam/{self.name}/"
+
+    def level(self, name: str) -> Level | None:
+        """The level of that name, or None."""
+        return next((level for level in self.levels if level.name == name), None)

@@ -1,0 +1,99 @@
+"""One exception tree. Each error carries what happened, what to do about it, and the exit code of a command that ends with it.
+
+Denied sign-ins are values (`kube_iam.core.reasons`), not exceptions. No message may hold a token, a secret or a presigned URL.
+This module is on the `token` path: it imports nothing.
+"""
+
+from __future__ import annotations
+
+
+class KubeIamError(Exception):
+    """Something went wrong that a person can act on: `message` says what, `hint` what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.hint}" if self.hint else self.message
+
+
+class UsageError(KubeIamError):
+    """The command line cannot be carried out as it stands."""
+
+
+class Problem:
+    """One thing wrong in a file: where (`key`, a path such as `levels[1].bind[0].clusterRole`), what, and the remedy."""
+
+    __slots__ = ("key", "message", "hint", "line")
+
+    def __init__(self, key: str, message: str, hint: str = "", line: int | None = None) -> None:
+        self.key = key
+        self.message = message
+        self.hint = hint
+        self.line = line
+
+    def __repr__(self) -> str:
+        return f"Problem({self.key!r}, {self.message!r})"
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line is not None else ""
+        key = f"{self.key}: " if self.key else ""
+        remedy = f" ({self.hint})" if self.hint else ""
+        return f"{where}{key}{self.message}{remedy}"
+
+
+class ConfigError(KubeIamError):
+    """A file that people wrote cannot be used; all its problems together."""
+
+    def __init__(self, path: str, problems: list[Problem]) -> None:
+        self.path = path
+        self.problems = problems
+        super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
+
+
+class CredentialsError(KubeIamError):
+    """No AWS credentials, or credentials that cannot be used."""
+
+
+class AwsError(KubeIamError):
+    """AWS refused or failed a call."""
+
+
+class AccessDenied(AwsError):
+    """AWS says that the caller lacks a permission."""
+
+
+class Throttled(AwsError):
+    """AWS kept throttling after all retries."""
+
+
+class NotFound(KubeIamError):
+    """A named thing does not exist (an IAM user, a level, an object of the cluster)."""
+
+
+class Conflict(KubeIamError):
+    """Something else changed, or already exists, where we wanted to write."""
+
+
+class Unreachable(KubeIamError):
+    """A service did not answer: the network, a proxy, a certificate, or the service itself."""
+
+
+class KubeError(KubeIamError):
+    """The Kubernetes API refused or failed a call."""
+
+
+class NotOwned(KubeIamError):
+    """A thing of that name exists and is not ours: left alone."""
+
+
+class Guarded(KubeIamError):
+    """A safety guard stopped the plan; `--force` goes on all the same."""
+
+
+class SandboxError(KubeIamError):
+    """The sandbox cannot start, stop or be found."""

@@ -1,0 +1,1 @@
+"""Renderings of plans, members and problems: tables, JSON, YAML. They only read what they are given."""

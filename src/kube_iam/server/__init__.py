@@ -1,0 +1,1 @@
+"""The authenticator webhook: TLS listener, TokenReview handler, metrics, health, reload, shutdown."""
