@@ -28,7 +28,7 @@ class UsageError(KubeIamError):
 class Problem:
     """One thing wrong in a file: where (`key`, a path such as `levels[1].bind[0].clusterRole`), what, and the remedy."""
 
-    __slots__ = ("key", "message", "hint", "line")
+    __slots__ = ("hint", "key", "line", "message")
 
     def __init__(self, key: str, message: str, hint: str = "", line: int | None = None) -> None:
         self.key = key
