@@ -10,11 +10,13 @@ WORKERS ?= auto
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
+# uv resolves and installs in seconds; where it can neither be found nor had, pip does the same more slowly.
 .venv/ready: pyproject.toml requirements/lock.txt
 	@command -v uv >/dev/null 2>&1 && uv venv --quiet --allow-existing --python '>=3.11' .venv || $(PYTHON) -m venv .venv
-	@command -v uv >/dev/null 2>&1 \
-	  && uv pip install --quiet --python $(BIN)/python -c requirements/lock.txt -e '.[dev]' \
-	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/lock.txt -e '.[dev]'
+	@uv=$$(command -v uv || true); \
+	  if [ -z "$$uv" ]; then $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && uv=$(BIN)/uv || true; fi; \
+	  if [ -n "$$uv" ]; then "$$uv" pip install --quiet --python $(BIN)/python -c requirements/lock.txt -e '.[dev]'; \
+	  else $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/lock.txt -e '.[dev]'; fi
 	@touch $@
 
 .PHONY: venv
