@@ -1,0 +1,60 @@
+"""AWS partitions and the STS host of a region, as the AWS SDKs' endpoint rules build it. On the `token` path: imports nothing."""
+
+from __future__ import annotations
+
+DNS_SUFFIX: dict[str, str] = {
+    "aws": "amazonaws.com",
+    "aws-cn": "amazonaws.com.cn",
+    "aws-us-gov": "amazonaws.com",
+    "aws-iso": "c2s.ic.gov",
+    "aws-iso-b": "sc2s.sgov.gov",
+    "aws-iso-e": "cloud.adc-e.uk",
+    "aws-iso-f": "csp.hci.ic.gov",
+    "aws-eusc": "amazonaws.eu",
+}
+"""The DNS suffix of each partition's endpoints."""
+
+DUAL_STACK_SUFFIX: dict[str, str] = {
+    "aws": "api.aws",
+    "aws-cn": "api.amazonwebservices.com.cn",
+    "aws-us-gov": "api.aws",
+    "aws-iso": "api.aws.ic.gov",
+    "aws-iso-b": "api.aws.scloud",
+    "aws-iso-e": "api.cloud-aws.adc-e.uk",
+    "aws-iso-f": "api.aws.hci.ic.gov",
+    "aws-eusc": "api.amazonwebservices.eu",
+}
+"""The DNS suffix of each partition's endpoints that answer on IPv4 and IPv6."""
+
+PARTITIONS: tuple[str, ...] = tuple(DNS_SUFFIX)
+
+_REGION_PREFIXES = (
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("us-isof-", "aws-iso-f"),
+    ("eusc-", "aws-eusc"),
+)
+
+
+def partition_of_region(region: str) -> str:
+    """The partition that a region belongs to, by the region's prefix; `aws` where no other partition claims it."""
+    for prefix, partition in _REGION_PREFIXES:
+        if region.startswith(prefix):
+            return partition
+    return "aws"
+
+
+def sts_host(region: str, *, fips: bool = False, dual_stack: bool = False) -> str:
+    """The host that an STS client of this region signs for.
+
+    In aws-us-gov the ordinary endpoints are the FIPS ones, so that `fips` changes nothing there (except with `dual_stack`).
+    """
+    partition = partition_of_region(region)
+    if dual_stack:
+        return f"{'sts-fips' if fips else 'sts'}.{region}.{DUAL_STACK_SUFFIX[partition]}"
+    if fips and partition != "aws-us-gov":
+        return f"sts-fips.{region}.{DNS_SUFFIX[partition]}"
+    return f"sts.{region}.{DNS_SUFFIX[partition]}"
