@@ -1,0 +1,206 @@
+"""YAML that people wrote (1.2, the core schema), as plain Python data that remembers where each value stands and how it was written.
+
+A number is a number here too, but `text` still gives it as written: `012345670123` is an account id to the person who wrote it.
+Dates stay text. A key that stands twice in one mapping, a tag, or an alias that contains itself is a problem.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from kube_iam.errors import ConfigError, Problem
+
+MAX_BYTES = 16 * 1024 * 1024
+_CORE = "tag:yaml.org,2002:"
+_TEXT_TAGS = frozenset({_CORE + "str", _CORE + "timestamp", _CORE + "value"})
+_TRUE = frozenset({"true", "True", "TRUE"})
+_PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
+
+Step = str | int
+
+
+def key_path(*steps: Step) -> str:
+    """A key path as messages show it: `server.mapRoles[0].rolearn`."""
+    shown = ""
+    for step in steps:
+        if isinstance(step, int):
+            shown += f"[{step}]"
+        elif _PLAIN_KEY.fullmatch(step):
+            shown += f".{step}" if shown else step
+        else:
+            shown += f"[{step!r}]"
+    return shown
+
+
+class YamlFile:
+    """One parsed document: `data` (dict, list, str, int, float, bool, None) and the `problems` found while reading it."""
+
+    def __init__(self, data: object, problems: list[Problem], root: Node | None) -> None:
+        self.data = data
+        self.problems = problems
+        self._root = root
+
+    def line(self, *steps: Step) -> int | None:
+        """The line (from 1) where the value at this path stands; for a key's value the line of the key. None if there is none."""
+        node, line = self._find(steps)
+        return line if node is not None else None
+
+    def text(self, *steps: Step) -> str:
+        """The scalar at this path exactly as written, without its quotes; empty where there is none."""
+        node, _ = self._find(steps)
+        return str(node.value) if isinstance(node, ScalarNode) else ""
+
+    def problem(self, steps: tuple[Step, ...], message: str, hint: str = "") -> Problem:
+        """A problem with the value at this path, its line filled in (the nearest one above where the path ends early)."""
+        line = next(
+            (found for end in range(len(steps), -1, -1) if (found := self.line(*steps[:end])) is not None), None
+        )
+        return Problem(key_path(*steps), message, hint, line)
+
+    def _find(self, steps: tuple[Step, ...]) -> tuple[Node | None, int | None]:
+        node, line = self._root, _line(self._root)
+        for step in steps:
+            if isinstance(node, SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
+                node = node.value[step]
+                line = _line(node)
+            elif isinstance(node, MappingNode):
+                pair = next((pair for pair in reversed(node.value) if pair[0].value == step), None)
+                if pair is None:
+                    return None, None
+                node, line = pair[1], _line(pair[0])
+            else:
+                return None, None
+        return node, line
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Read one YAML file. Raises ConfigError when it cannot be read or is no YAML; lesser problems are in the result."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        problem = Problem("", f"cannot be read: {error.strerror or error}")
+        raise ConfigError(str(path), [problem]) from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(str(path), [Problem("", f"is larger than {MAX_BYTES // 1024 // 1024} MiB")])
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [Problem("", "is not UTF-8 text")]) from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> YamlFile:
+    """Parse one YAML document. Raises ConfigError (named after `source`) when the text is no YAML."""
+    try:
+        root: Node | None = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = f"is not YAML: {error.problem or error.context}"
+        raise ConfigError(source, [Problem("", message, line=mark.line + 1 if mark else None)]) from error
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(source, [Problem("", f"is not YAML: {str(error).splitlines()[0]}")]) from error
+    except RecursionError as error:
+        raise ConfigError(source, [Problem("", "is nested too deeply")]) from error
+    building = _Builder()
+    data = building.build(root, ()) if root is not None else None
+    return YamlFile(data, building.problems, root)
+
+
+class _Builder:
+    """Turns nodes into data. A node that several aliases share is built once."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._built: dict[int, object] = {}
+        self._open: set[int] = set()
+
+    def build(self, node: Node, steps: tuple[Step, ...]) -> object:
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, steps)
+        ident = id(node)
+        if ident in self._open:
+            self._complain(node, steps, "contains itself through an alias")
+            return None
+        if ident not in self._built:
+            self._open.add(ident)
+            self._built[ident] = (
+                self._mapping(node, steps) if isinstance(node, MappingNode) else self._list(node, steps)
+            )
+            self._open.discard(ident)
+        return self._built[ident]
+
+    def _list(self, node: Node, steps: tuple[Step, ...]) -> list[object]:
+        self._refuse_tag(node, steps, _CORE + "seq")
+        return [self.build(child, (*steps, index)) for index, child in enumerate(node.value)]
+
+    def _mapping(self, node: Node, steps: tuple[Step, ...]) -> dict[str, object]:
+        self._refuse_tag(node, steps, _CORE + "map")
+        merged: dict[str, object] = {}
+        own: dict[str, object] = {}
+        for key, value in self._pairs(node, steps):
+            if key.tag == _CORE + "merge":
+                for source in value.value if isinstance(value, SequenceNode) else (value,):
+                    built = self.build(source, steps)
+                    merged = {**built, **merged} if isinstance(built, dict) else merged
+                continue
+            name = str(key.value)
+            if name in own:
+                self._complain(key, (*steps, name), "stands twice in the same mapping", "keep one of the two")
+            own[name] = self.build(value, (*steps, name))
+        return {**merged, **own}
+
+    def _pairs(self, node: Node, steps: tuple[Step, ...]) -> Iterator[tuple[ScalarNode, Node]]:
+        for key, value in node.value:
+            if isinstance(key, ScalarNode):
+                yield key, value
+            else:
+                self._complain(key, steps, "has a key that is not a plain word")
+
+    def _scalar(self, node: ScalarNode, steps: tuple[Step, ...]) -> object:
+        text, tag = str(node.value), str(node.tag)
+        if tag in _TEXT_TAGS:
+            return text
+        if tag == _CORE + "null":
+            return None
+        if tag == _CORE + "bool":
+            return text in _TRUE
+        if tag == _CORE + "int":
+            return _integer(text)
+        if tag == _CORE + "float":
+            return _float(text)
+        self._refuse_tag(node, steps, "")
+        return text
+
+    def _refuse_tag(self, node: Node, steps: tuple[Step, ...], expected: str) -> None:
+        if str(node.tag) != expected:
+            self._complain(node, steps, f"carries the tag {node.tag}, which means nothing here")
+
+    def _complain(self, node: Node, steps: tuple[Step, ...], message: str, hint: str = "") -> None:
+        self.problems.append(Problem(key_path(*steps), message, hint, _line(node)))
+
+
+def _line(node: Any) -> int | None:
+    return node.start_mark.line + 1 if node is not None and node.start_mark is not None else None
+
+
+def _integer(text: str) -> int | str:
+    plain = text.replace("_", "")
+    try:
+        return int(plain, 0) if plain.lstrip("+-").startswith(("0x", "0o", "0b")) else int(plain, 10)
+    except ValueError:
+        return text
+
+
+def _float(text: str) -> float | str:
+    try:
+        return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+    except ValueError:
+        return text
