@@ -1,0 +1,200 @@
+"""The `Condition` block of an IAM policy statement. Pure.
+
+Every answer is True, False or None. None means that the condition cannot be decided (an unknown operator, a malformed value, a
+negated comparison with a variable that has no value): an Allow then does not apply, a Deny does.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from kube_iam.core.policy_values import Context, expand, matches
+
+Answer = bool | None
+Compare = Callable[[str, str], Answer]
+
+
+def conditions_hold(block: object, context: Context, *, variables: bool) -> Answer:
+    """Whether every condition holds. `context` has lower-case keys; `variables` says whether `${…}` is replaced."""
+    if not isinstance(block, dict):
+        return None
+    answers: list[Answer] = []
+    for operator, keys in block.items():
+        if not isinstance(operator, str) or not isinstance(keys, dict):
+            return None
+        for key, expected in keys.items():
+            actual = context.get(str(key).lower())
+            answers.append(_condition(operator.lower(), actual, _strings(expected), context, variables))
+    return all_of(answers)
+
+
+def all_of(answers: list[Answer]) -> Answer:
+    """False where any is False, else None where any is None, else True."""
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
+def any_of(answers: list[Answer]) -> Answer:
+    """True where any is True, else None where any is None, else False."""
+    if True in answers:
+        return True
+    return None if None in answers else False
+
+
+def _not(answer: Answer) -> Answer:
+    return None if answer is None else not answer
+
+
+def _strings(expected: object) -> list[str] | None:
+    values = expected if isinstance(expected, list) else [expected]
+    texts: list[str] = []
+    for value in values:
+        if isinstance(value, bool):
+            texts.append("true" if value else "false")
+        elif isinstance(value, str | int | float):
+            texts.append(str(value))
+        else:
+            return None
+    return texts or None
+
+
+def _condition(
+    operator: str, actual: str | tuple[str, ...] | None, expected: list[str] | None, context: Context, variables: bool
+) -> Answer:
+    if expected is None:
+        return None
+    present = actual is not None and actual != ()
+    if operator == "null":
+        wanted = _bool(expected[0]) if len(expected) == 1 else None
+        return None if wanted is None else present is not wanted
+    if_exists = operator.endswith("ifexists")
+    operator = operator.removesuffix("ifexists")
+    quantifier, colon, base = operator.rpartition(":")
+    if colon and quantifier not in ("forallvalues", "foranyvalue"):
+        return None
+    negated = base in _NEGATED
+    compare = _OPERATORS.get(_NEGATED.get(base, base))
+    if compare is None:
+        return None
+    if not present:
+        return if_exists or quantifier == "forallvalues" or (negated and quantifier != "foranyvalue")
+    values = actual if isinstance(actual, tuple) else (actual or "",)
+    each = [_one(base, compare, value, expected, context, variables, negated) for value in values]
+    if quantifier:
+        return all_of(each) if quantifier == "forallvalues" else any_of(each)
+    return each[0] if len(each) == 1 else None
+
+
+def _one(
+    base: str, compare: Compare, value: str, expected: list[str], context: Context, variables: bool, negated: bool
+) -> Answer:
+    """One value of the request against all of the policy's: any of them, or, for a negated operator, none of them."""
+    answers: list[Answer] = []
+    for text in expected:
+        if not base.startswith(("string", "arn")):
+            answers.append(compare(value, text))
+            continue
+        wild = "like" in base or base.startswith("arn")
+        pattern = expand(text, context, wild=wild) if variables else _plain(text, wild)
+        answers.append(compare(value, pattern) if pattern is not None else (None if negated else False))
+    return _not(any_of(answers)) if negated else any_of(answers)
+
+
+def _plain(text: str, wild: bool) -> str | None:
+    """A value of a policy whose version knows no variables."""
+    return expand(text.replace("$", "${$}"), {}, wild=wild)
+
+
+def _string(value: str, pattern: str) -> Answer:
+    return matches(pattern, value)
+
+
+def _ignore_case(value: str, pattern: str) -> Answer:
+    return value.casefold() == pattern.casefold()
+
+
+def _arn(value: str, pattern: str) -> Answer:
+    """ARN by ARN part: a wildcard reaches no further than the colon, except in the resource, the sixth part."""
+    ours, theirs = value.split(":", 5), pattern.split(":", 5)
+    if len(theirs) != 6:
+        return pattern.strip("\0") == "" and pattern != ""
+    return len(ours) == 6 and all(matches(part, own) for part, own in zip(theirs, ours, strict=True))
+
+
+def _bool(text: str) -> Answer:
+    return {"true": True, "false": False}.get(text.lower())
+
+
+def _same_bool(value: str, expected: str) -> Answer:
+    ours, theirs = _bool(value), _bool(expected)
+    return None if ours is None or theirs is None else ours is theirs
+
+
+def _ip(value: str, expected: str) -> Answer:
+    try:
+        return ipaddress.ip_address(value) in ipaddress.ip_network(expected, strict=False)
+    except ValueError:
+        return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _moment(text: str) -> float | None:
+    """A W3C ISO 8601 date or Unix seconds, as Unix seconds."""
+    number = _number(text)
+    if number is not None:
+        return number
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _ordered(parse: Callable[[str], float | None], compare: Callable[[float, float], bool]) -> Compare:
+    def answer(value: str, expected: str) -> Answer:
+        ours, theirs = parse(value), parse(expected)
+        return None if ours is None or theirs is None else compare(ours, theirs)
+
+    return answer
+
+
+_ORDERS: dict[str, Callable[[float, float], bool]] = {
+    "equals": lambda ours, theirs: ours == theirs,
+    "lessthan": lambda ours, theirs: ours < theirs,
+    "lessthanequals": lambda ours, theirs: ours <= theirs,
+    "greaterthan": lambda ours, theirs: ours > theirs,
+    "greaterthanequals": lambda ours, theirs: ours >= theirs,
+}
+_OPERATORS: dict[str, Compare] = {
+    "stringequals": _string,
+    "stringequalsignorecase": _ignore_case,
+    "stringlike": _string,
+    "arnequals": _arn,
+    "arnlike": _arn,
+    "bool": _same_bool,
+    "ipaddress": _ip,
+    **{f"numeric{name}": _ordered(_number, order) for name, order in _ORDERS.items()},
+    **{f"date{name}": _ordered(_moment, order) for name, order in _ORDERS.items()},
+}
+_NEGATED = {
+    "stringnotequals": "stringequals",
+    "stringnotequalsignorecase": "stringequalsignorecase",
+    "stringnotlike": "stringlike",
+    "arnnotequals": "arnequals",
+    "arnnotlike": "arnlike",
+    "notipaddress": "ipaddress",
+    "numericnotequals": "numericequals",
+    "datenotequals": "dateequals",
+}
