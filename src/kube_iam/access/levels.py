@@ -75,11 +75,12 @@ class ClusterAccess:
     certificate_authority: str
     mapping: MappingTarget
     levels: tuple[Level, ...]
+    path_prefix: str = "/"
 
     @property
     def path(self) -> str:
-        """The IAM path under which every group and policy of this cluster lives, without a prefix of the administrator's."""
-        return f"/kube-iam/{self.name}/"
+        """The IAM path under which every group and policy of this cluster lives; nothing else does."""
+        return f"{self.path_prefix}kube-iam/{self.name}/"
 
     def level(self, name: str) -> Level | None:
         """The level of that name, or None."""

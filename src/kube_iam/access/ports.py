@@ -113,6 +113,9 @@ class Directory(Protocol):
     def create_group(self, name: str, path: str) -> str:
         """Create the group and return its ARN."""
 
+    def move_group(self, name: str, path: str) -> None:
+        """Give the group another path, keeping its members and policies (UpdateGroup): how a group is adopted."""
+
     def delete_group(self, name: str) -> None:
         """Delete the group, which has no members and no policies any more."""
 

@@ -1,0 +1,105 @@
+"""The desired state: everything that the levels of one cluster should be in IAM and in the cluster, level by level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kube_iam.access.documents import mapped_arn, policy_arn, policy_document, role_arn, trust_document
+from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.ports import BindingState, MappingEntry
+
+CLUSTER_TAG = "kube-iam.dev/cluster"
+LEVEL_TAG = "kube-iam.dev/level"
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredPolicy:
+    """The policy that allows to assume the level's role; its tags say whose it is."""
+
+    arn: str
+    name: str
+    path: str
+    document: dict[str, object]
+    tags: dict[str, str]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredRole:
+    """The role without permissions that the level's people assume."""
+
+    arn: str
+    name: str
+    path: str
+    trust: dict[str, object]
+    tags: dict[str, str]
+    max_session_seconds: int
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredGroup:
+    """The IAM group whose members have the level; its path says whose it is."""
+
+    name: str
+    path: str
+    policy_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredLevel:
+    """One level in full. `bindings` are sorted by namespace and name."""
+
+    name: str
+    policy: DesiredPolicy
+    role: DesiredRole
+    group: DesiredGroup
+    bindings: tuple[BindingState, ...]
+    entry: MappingEntry
+
+
+def desired_state(access: ClusterAccess) -> tuple[DesiredLevel, ...]:
+    """What every level of the file should be, in the order of the file."""
+    return tuple(_desired_level(access, level) for level in access.levels)
+
+
+def _desired_level(access: ClusterAccess, level: Level) -> DesiredLevel:
+    tags = {CLUSTER_TAG: access.cluster_id, LEVEL_TAG: level.name}
+    called = f"Level {level.name} of the Kubernetes cluster {access.name}"
+    policy = DesiredPolicy(
+        policy_arn(access, level),
+        level.policy_name,
+        level.path,
+        policy_document(access, level),
+        tags,
+        f"{called}: assume the role",
+    )
+    role = DesiredRole(
+        role_arn(access, level),
+        level.role_name,
+        level.role_path,
+        trust_document(access, level),
+        tags,
+        level.session_seconds,
+        level.description or called,
+    )
+    return DesiredLevel(
+        level.name,
+        policy,
+        role,
+        DesiredGroup(level.group_name, level.path, policy.arn),
+        desired_bindings(access, level),
+        MappingEntry(mapped_arn(access, level), level.username, level.groups),
+    )
+
+
+def desired_bindings(access: ClusterAccess, level: Level) -> tuple[BindingState, ...]:
+    """One ClusterRoleBinding or, per namespace, one RoleBinding for each grant of the level."""
+    bindings = []
+    for bind in level.bind:
+        kind, role = ("ClusterRole", bind.cluster_role) if bind.cluster_role else ("Role", bind.role)
+        suffix = role if kind == "ClusterRole" else f"role:{role}"
+        for namespace in bind.namespaces or ("",):
+            name = f"kube-iam:{level.name}:{suffix}"
+            bindings.append(BindingState(name, namespace, kind, role, level.groups, level.name, access.name))
+    return tuple(sorted(bindings, key=lambda binding: binding.ident))

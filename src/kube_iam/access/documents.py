@@ -1,0 +1,80 @@
+"""The IAM documents of a level, and whether two documents say the same.
+
+IAM hands documents back with lists and single values interchanged and keys in another order; that is no difference.
+"""
+
+from __future__ import annotations
+
+from kube_iam.access.levels import ClusterAccess, Level
+
+VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
+
+
+def role_arn(access: ClusterAccess, level: Level) -> str:
+    """The role's ARN with its path, as IAM and `token -r` take it."""
+    return f"arn:{access.partition}:iam::{access.account}:role{level.role_path}{level.role_name}"
+
+
+def mapped_arn(access: ClusterAccess, level: Level) -> str:
+    """The role's ARN without its path: what STS shows and the authenticator compares."""
+    return f"arn:{access.partition}:iam::{access.account}:role/{level.role_name}"
+
+
+def policy_arn(access: ClusterAccess, level: Level) -> str:
+    """The ARN of the level's policy."""
+    return f"arn:{access.partition}:iam::{access.account}:policy{level.path}{level.policy_name}"
+
+
+def trust_document(access: ClusterAccess, level: Level) -> dict[str, object]:
+    """The role's trust policy: IAM users of the account, each under the session name that is their own user name.
+
+    For a caller that is no IAM user `${aws:username}` has no value, so that the condition never holds.
+    """
+    condition: dict[str, object] = {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}
+    if level.mfa:
+        condition["Bool"] = {"aws:MultiFactorAuthPresent": "true"}
+    statement = {
+        "Sid": "UsersUnderTheirOwnName",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:{access.partition}:iam::{access.account}:root"},
+        "Action": "sts:AssumeRole",
+        "Condition": condition,
+    }
+    return {"Version": VERSION, "Statement": [statement]}
+
+
+def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
+    """The policy of the level's group: assume exactly this role."""
+    statement = {
+        "Sid": "AssumeTheRoleOfTheLevel",
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Resource": role_arn(access, level),
+    }
+    return {"Version": VERSION, "Statement": [statement]}
+
+
+def same_document(one: object, other: object) -> bool:
+    """Whether two documents say the same, whatever the order of keys and lists."""
+    return _plain(one) == _plain(other)
+
+
+def assumed_roles(document: object) -> tuple[str, ...]:
+    """The role ARNs that a policy of ours allows to assume: which role a level has, or had."""
+    statements = document.get("Statement") if isinstance(document, dict) else None
+    found: list[str] = []
+    for statement in statements if isinstance(statements, list) else [statements]:
+        resources = statement.get("Resource") if isinstance(statement, dict) else None
+        for resource in resources if isinstance(resources, list) else [resources]:
+            if isinstance(resource, str) and ":role/" in resource and not set("*?") & set(resource):
+                found.append(resource)
+    return tuple(found)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return frozenset((key, _plain(item)) for key, item in value.items())
+    if isinstance(value, list):
+        items = [_plain(item) for item in value]
+        return items[0] if len(items) == 1 else frozenset(items)
+    return value

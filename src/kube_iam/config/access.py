@@ -1,0 +1,124 @@
+"""access.yaml -> ClusterAccess: read the file, collect every problem with its line, fill in the defaults."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from pathlib import Path
+from typing import Any
+
+from kube_iam.access.levels import DEFAULT_USERNAME, Bind, ClusterAccess, Level, MappingTarget, TargetKind
+from kube_iam.config.access_checks import check_meaning
+from kube_iam.config.durations import parse_duration
+from kube_iam.config.schema import ACCESS_SCHEMA
+from kube_iam.config.structure import check_structure
+from kube_iam.config.yaml_file import YamlFile, read_yaml
+from kube_iam.core.partitions import partition_of_region
+from kube_iam.errors import ConfigError, Problem
+
+
+def load_access(path: str | Path) -> ClusterAccess:
+    """The file's ClusterAccess, defaults filled in. Raises ConfigError with all problems of the file, in the order of its lines."""
+    path = Path(path)
+    file = read_yaml(path)
+    if file.data is None:
+        raise ConfigError(str(path), [Problem("", "is empty", "examples/access.yaml is a file to start from")])
+    problems = [*file.problems, *check_structure(file, ACCESS_SCHEMA)]
+    document = file.data if isinstance(file.data, dict) else {}
+    authority, unreadable = _certificate_authority(file, document, path.parent)
+    problems += unreadable
+    if isinstance(file.data, dict):
+        problems += check_meaning(file, name_for_iam(document))
+    if problems:
+        raise ConfigError(str(path), sorted(problems, key=lambda problem: problem.line or 0))
+    return _build(document, path, authority)
+
+
+def name_for_iam(document: dict[str, Any]) -> str:
+    """The cluster's short name: as given, or its id with what IAM names and Kubernetes labels cannot hold turned into dashes."""
+    cluster = document.get("cluster")
+    cluster = cluster if isinstance(cluster, dict) else {}
+    name = str(cluster.get("name") or re.sub(r"[^A-Za-z0-9._-]+", "-", str(cluster.get("id", ""))))
+    return name if cluster.get("name") else name[:63].strip("._-")
+
+
+def _certificate_authority(file: YamlFile, document: dict[str, Any], folder: Path) -> tuple[str, list[Problem]]:
+    """The PEM text of the cluster's certificate authority (empty where none is given), from the file or the base64."""
+    cluster = document.get("cluster")
+    cluster = cluster if isinstance(cluster, dict) else {}
+    named, data = cluster.get("certificateAuthority"), cluster.get("certificateAuthorityData")
+    if isinstance(named, str) and named:
+        steps = ("cluster", "certificateAuthority")
+        try:
+            text = (folder / named).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not PEM text"
+            return "", [
+                file.problem(steps, f"{folder / named} cannot be read: {why}", "paths are relative to this file")
+            ]
+    elif isinstance(data, str) and data:
+        steps = ("cluster", "certificateAuthorityData")
+        try:
+            text = base64.b64decode("".join(data.split()), validate=True).decode("ascii")
+        except (binascii.Error, UnicodeDecodeError):
+            return "", [file.problem(steps, "is not the base64 of PEM text", "take it from a kubeconfig file as it is")]
+    else:
+        return "", []
+    if "PRIVATE KEY-----" in text:
+        return "", [
+            file.problem(steps, "holds a private key", "name the certificate alone: kubeconfig files are public")
+        ]
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        return "", [file.problem(steps, "holds no certificate", "expected PEM: -----BEGIN CERTIFICATE-----")]
+    return text, []
+
+
+def _build(document: dict[str, Any], path: Path, authority: str) -> ClusterAccess:
+    cluster, paths = document["cluster"], document.get("iam", {})
+    name, prefix = name_for_iam(document), paths.get("pathPrefix", "/")
+    return ClusterAccess(
+        source=str(path),
+        cluster_id=cluster["id"],
+        name=name,
+        account=document["account"],
+        partition=document.get("partition") or partition_of_region(document["region"]),
+        region=document["region"],
+        endpoint=cluster.get("endpoint", ""),
+        certificate_authority=authority,
+        mapping=_target(document.get("mapping", {"configFile": {}}), path.parent),
+        levels=tuple(
+            _level(level, name, f"{prefix}kube-iam/{name}/", paths.get("rolePath", "/")) for level in document["levels"]
+        ),
+        path_prefix=prefix,
+    )
+
+
+def _target(mapping: dict[str, Any], folder: Path) -> MappingTarget:
+    if "file" in mapping:
+        return MappingTarget(TargetKind.FILE, "", "", "", path=str(folder / mapping["file"]))
+    if "awsAuth" in mapping:
+        return MappingTarget(TargetKind.AWS_AUTH, "kube-system", "aws-auth", "mapRoles")
+    return MappingTarget(TargetKind.CONFIG_FILE, **mapping["configFile"])
+
+
+def _level(level: dict[str, Any], cluster: str, path: str, role_path: str) -> Level:
+    name, names = level["name"], level.get("iam", {})
+    default = f"{cluster}-{name}"
+    return Level(
+        name=name,
+        username=level.get("username", DEFAULT_USERNAME),
+        groups=tuple(level.get("groups", (f"kube-iam:{name}",))),
+        bind=tuple(
+            Bind(bind.get("clusterRole", ""), bind.get("role", ""), tuple(bind.get("namespaces", ())))
+            for bind in level.get("bind", ())
+        ),
+        role_name=names.get("role", default),
+        policy_name=names.get("policy", default),
+        group_name=names.get("group", default),
+        role_path=role_path,
+        path=path,
+        mfa=level.get("mfa", False),
+        session_seconds=parse_duration(level.get("sessionDuration", "1h")),
+        description=level.get("description", ""),
+    )

@@ -1,0 +1,172 @@
+"""What a JSON Schema cannot say about access.yaml: names after composition, levels that clash, templates, session lengths.
+
+The checks look at whatever part of the file has the right shape, so that a file's problems come all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kube_iam.access.levels import DEFAULT_USERNAME
+from kube_iam.config.durations import parse_duration, show_duration
+from kube_iam.config.yaml_file import Step, YamlFile
+from kube_iam.core.partitions import partition_of_region
+from kube_iam.core.templates import parse_template
+from kube_iam.errors import Problem
+
+SHORTEST_SESSION, LONGEST_SESSION = 3600, 43200  # what IAM allows for MaxSessionDuration
+NAME_LIMITS = {"role": 64, "policy": 128, "group": 128}
+MASTERS = "system:masters"
+
+Steps = tuple[Step, ...]
+
+
+def check_meaning(file: YamlFile, cluster_name: str) -> list[Problem]:
+    """The problems of the document in `file`, whose data is a mapping; `cluster_name` is the short name used in IAM names."""
+    document = file.data if isinstance(file.data, dict) else {}
+    problems = [*_check_cluster(file, document), *_check_partition(file, document)]
+    levels = _levels(document)
+    for index, level in levels:
+        steps = ("levels", index)
+        problems += _check_names(file, steps, level, cluster_name)
+        problems += _check_session(file, steps, level)
+        problems += _check_username(file, steps, level)
+        problems += _check_groups(file, steps, level)
+        problems += _check_binds(file, steps, level)
+    problems += _check_clashes(file, levels, cluster_name)
+    return problems
+
+
+def _levels(document: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    found = document.get("levels")
+    return [(index, level) for index, level in enumerate(_list(found)) if isinstance(level, dict)]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(holder: dict[str, Any], key: str, default: str = "") -> str:
+    value = holder.get(key, default)
+    return value if isinstance(value, str) else ""
+
+
+def _check_cluster(file: YamlFile, document: dict[str, Any]) -> Iterator[Problem]:
+    cluster = document.get("cluster")
+    if isinstance(cluster, dict) and {"certificateAuthority", "certificateAuthorityData"} <= cluster.keys():
+        yield file.problem(
+            ("cluster", "certificateAuthorityData"), "stands beside certificateAuthority", "keep one of the two"
+        )
+
+
+def _check_partition(file: YamlFile, document: dict[str, Any]) -> Iterator[Problem]:
+    region, partition = _text(document, "region"), _text(document, "partition")
+    if region and partition and partition_of_region(region) != partition:
+        belongs = partition_of_region(region)
+        yield file.problem(("partition",), f"region {region} is in partition {belongs}", "leave partition out")
+
+
+def iam_names(level: dict[str, Any], cluster_name: str) -> dict[str, str]:
+    """The IAM names of a level as written: kind (`role`, `policy`, `group`) to name; empty where the level has no usable name."""
+    given = level.get("iam")
+    given = given if isinstance(given, dict) else {}
+    name = _text(level, "name")
+    return {kind: _text(given, kind, f"{cluster_name}-{name}" if name else "") for kind in NAME_LIMITS}
+
+
+def _check_names(file: YamlFile, steps: Steps, level: dict[str, Any], cluster_name: str) -> Iterator[Problem]:
+    for kind, name in iam_names(level, cluster_name).items():
+        if len(name) > NAME_LIMITS[kind]:
+            message = f"the IAM {kind} would be named {name!r}: {len(name)} characters, at most {NAME_LIMITS[kind]} are allowed"
+            yield file.problem((*steps, "iam", kind), message, f"set iam.{kind}, or a shorter cluster.name")
+
+
+def _check_session(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
+    written = _text(level, "sessionDuration", "1h")
+    if not written:
+        return
+    where = (*steps, "sessionDuration")
+    try:
+        seconds = parse_duration(written)
+    except ValueError:
+        hint = f"give the unit: {written}s" if written.isdigit() else "such as 1h, 90m or PT1H"
+        yield file.problem(where, f"{written!r} is not a length of time", hint)
+        return
+    if not SHORTEST_SESSION <= seconds <= LONGEST_SESSION:
+        hint = "the shorter, the sooner a revoked person is out"
+        yield file.problem(where, f"{show_duration(seconds)} is out of range: IAM allows 1h to 12h", hint)
+
+
+def _check_username(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
+    username, where = _text(level, "username", DEFAULT_USERNAME), (*steps, "username")
+    if not username:
+        return  # empty, or no text: the structure check has said so
+    if username.casefold().startswith("system:"):
+        yield file.problem(where, "names in system: belong to Kubernetes itself", "another prefix, such as iam:")
+    try:
+        template = parse_template(username)
+    except ValueError as error:
+        yield file.problem(where, str(error))
+        return
+    if template.needs_ec2:
+        yield file.problem(where, "{{EC2PrivateDNSName}} is for nodes, and levels are for people", DEFAULT_USERNAME)
+
+
+def _check_groups(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
+    for index, group in enumerate(_list(level.get("groups"))):
+        where = (*steps, "groups", index)
+        if not isinstance(group, str):
+            continue
+        if "{{" in group:
+            yield file.problem(where, "a template in a group would let sessions choose groups", "name the group itself")
+        if group.casefold().startswith("system:") and group != MASTERS:
+            yield file.problem(
+                where, f"{group} is a group of Kubernetes itself", "another name, and bind a ClusterRole to it"
+            )
+
+
+def _check_binds(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
+    seen: set[tuple[str, str, str]] = set()
+    for index, bind in enumerate(_list(level.get("bind"))):
+        if not isinstance(bind, dict):
+            continue
+        where = (*steps, "bind", index)
+        if ("clusterRole" in bind) == ("role" in bind):
+            yield file.problem(where, "takes exactly one of clusterRole, role")
+        elif "role" in bind and "namespaces" not in bind:
+            yield file.problem(where, "a role needs namespaces", "say where it is, or name a clusterRole")
+        for namespace in _list(bind.get("namespaces")) or [""]:
+            key = (_text(bind, "clusterRole"), _text(bind, "role"), str(namespace))
+            if key in seen:
+                place = f"in namespace {namespace}" if namespace else "in the whole cluster"
+                yield file.problem(where, f"{key[0] or key[1]} {place} is granted twice", "keep one of the two")
+            seen.add(key)
+
+
+def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], cluster_name: str) -> Iterator[Problem]:
+    """Levels that share what tells levels apart. IAM names do not differ by letter case alone."""
+    seen: dict[tuple[str, object], str] = {}
+    for index, level in levels:
+        name, steps = _text(level, "name"), ("levels", index)
+        if not name:
+            continue
+        if ("name", name.casefold()) in seen:
+            yield file.problem((*steps, "name"), f"level {name} is repeated", "each level once")
+            continue
+        seen["name", name.casefold()] = name
+        groups = frozenset(str(group) for group in _list(level.get("groups", [f"kube-iam:{name}"])))
+        shared = {kind: found.casefold() for kind, found in iam_names(level, cluster_name).items() if found}
+        for what, value in (*shared.items(), ("username", (_text(level, "username", DEFAULT_USERNAME), groups))):
+            other = seen.setdefault((what, value), name)
+            if other == name:
+                continue
+            if what == "username":
+                message = (
+                    f"level {name} has the user name and groups of level {other}: the cluster cannot tell them apart"
+                )
+                yield file.problem(steps, message, "give it other groups")
+            else:
+                yield file.problem(
+                    (*steps, "iam", what), f"the IAM {what} {value} is also level {other}'s", "another name"
+                )

@@ -1,0 +1,23 @@
+"""Lengths of time as people write them: Go's `1h30m`, ISO 8601's `PT1H30M`."""
+
+from __future__ import annotations
+
+import re
+
+_GO = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_ISO = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", re.ASCII)
+
+
+def parse_duration(text: str) -> int:
+    """Whole seconds. Raises ValueError for anything that is not hours, minutes and seconds with their units."""
+    found = _GO.fullmatch(text) or _ISO.fullmatch(text)
+    if found is None or not any(found.groups()):
+        raise ValueError(f"{text!r} is not a length of time")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def show_duration(seconds: int) -> str:
+    """The shortest Go form: `1h`, `1h30m`, `45s`."""
+    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"

@@ -1,0 +1,268 @@
+"""The JSON Schema of access.yaml: what editors complete and check, and what `structure` checks a file against.
+
+Draft 2020-12. `patternErrorMessage` is the editors' key for what a pattern means to a person; our own messages use it too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+API_VERSION = "kube-iam.dev/v1alpha1"
+KIND = "ClusterAccess"
+SCHEMA_ID = "https://kube-iam.dev/schemas/access.v1alpha1.schema.json"
+
+IAM_NAME = {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9_+=,.@-]+$",
+    "patternErrorMessage": "an IAM name, not an ARN: letters, digits and _+=,.@- only",
+}
+IAM_PATH = {
+    "type": "string",
+    "pattern": r"^/([!-.0-~]+/)*$",
+    "maxLength": 300,
+    "patternErrorMessage": "an IAM path begins and ends with /, as in /teams/platform/",
+    "default": "/",
+}
+_SHORT_NAME = {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+    "maxLength": 63,
+    "patternErrorMessage": "letters, digits and . _ - only, with a letter or digit at both ends",
+}
+_OBJECT_NAME = {
+    "type": "string",
+    "pattern": r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+    "maxLength": 253,
+    "patternErrorMessage": "a Kubernetes name has lowercase letters, digits, . and - only",
+}
+_ROLE_REFERENCE = {
+    "type": "string",
+    "pattern": r"^[^/%\s]+$",
+    "maxLength": 190,
+    "patternErrorMessage": "the name of an RBAC role, without / or %",
+}
+_NAMESPACE = {
+    "type": "string",
+    "pattern": r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+    "maxLength": 63,
+    "patternErrorMessage": "a namespace has lowercase letters, digits and - only",
+}
+
+
+def _object(description: str, properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": description,
+        "additionalProperties": False,
+        "properties": properties,
+        **more,
+    }
+
+
+def _with(base: dict[str, Any], description: str, **more: Any) -> dict[str, Any]:
+    return {**base, "description": description, **more}
+
+
+_CLUSTER = _object(
+    "The cluster that people sign in to.",
+    {
+        "id": {
+            "type": "string",
+            "description": "The cluster id that the authenticator on the cluster runs with (clusterID, --cluster-id). "
+            "Each cluster needs its own: a token for one id is worthless for another.",
+            "pattern": r"^[A-Za-z0-9][A-Za-z0-9._:/=+@-]*$",
+            "maxLength": 256,
+            "patternErrorMessage": "letters, digits and . _ : / = + @ - only",
+            "examples": ["prod.example.com"],
+        },
+        "name": _with(
+            _SHORT_NAME,
+            "Short name used in the names of IAM roles, policies and groups. Default: the id, made fit for IAM.",
+            examples=["prod"],
+        ),
+        "endpoint": {
+            "type": "string",
+            "description": "URL of the API server. It goes into the kubeconfig files that `kube-iam kubeconfig` prints.",
+            "pattern": r"^https://[^\s/?#@]+(/[^\s?#]*)?$",
+            "patternErrorMessage": "a URL such as https://api.prod.example.com:6443",
+            "examples": ["https://api.prod.example.com"],
+        },
+        "certificateAuthority": {
+            "type": "string",
+            "description": "PEM file with the API server's certificate authority, relative to this file.",
+            "minLength": 1,
+            "examples": ["prod-ca.pem"],
+        },
+        "certificateAuthorityData": {
+            "type": "string",
+            "description": "The same certificate authority as base64 of its PEM text, as kubeconfig files hold it.",
+            "contentEncoding": "base64",
+            "minLength": 1,
+        },
+    },
+    required=["id"],
+    **{"not": {"required": ["certificateAuthority", "certificateAuthorityData"]}},
+)
+
+_MAPPING = _object(
+    "Where the authenticator on this cluster reads its mapRoles: exactly one of the three.",
+    {
+        "configFile": _object(
+            "A ConfigMap that holds the server's config.yaml (kOps, kubeadm).",
+            {
+                "namespace": _with(_NAMESPACE, "Namespace of the ConfigMap.", default="kube-system"),
+                "name": _with(_OBJECT_NAME, "Name of the ConfigMap.", default="aws-iam-authenticator"),
+                "key": {
+                    "type": "string",
+                    "description": "Key of the ConfigMap that holds the file.",
+                    "pattern": r"^[A-Za-z0-9._-]+$",
+                    "patternErrorMessage": "a ConfigMap key has letters, digits and . _ - only",
+                    "default": "config.yaml",
+                },
+            },
+        ),
+        "awsAuth": _object("The ConfigMap kube-system/aws-auth (EKS, or backend EKSConfigMap).", {}),
+        "file": {
+            "type": "string",
+            "description": "A config.yaml of the server on this machine, relative to this file.",
+            "minLength": 1,
+            "examples": ["/etc/kubernetes/aws-iam-authenticator/config.yaml"],
+        },
+    },
+    minProperties=1,
+    maxProperties=1,
+    default={"configFile": {}},
+)
+
+_BIND = _object(
+    "One grant of RBAC to the level's groups.",
+    {
+        "clusterRole": _with(
+            _ROLE_REFERENCE,
+            "A ClusterRole; in `namespaces` only, or in the whole cluster where these are left out.",
+            examples=["view", "edit", "cluster-admin"],
+        ),
+        "role": _with(_ROLE_REFERENCE, "A Role that exists in each of `namespaces`.", examples=["deployer"]),
+        "namespaces": {
+            "type": "array",
+            "description": "The namespaces where the grant holds.",
+            "items": _NAMESPACE,
+            "minItems": 1,
+            "uniqueItems": True,
+            "examples": [["shop"]],
+        },
+    },
+    oneOf=[{"required": ["clusterRole"]}, {"required": ["role", "namespaces"]}],
+)
+
+_LEVEL = _object(
+    "A level of access: an IAM role, a policy that allows to assume it, an IAM group that carries the policy, "
+    "a mapping, and RBAC bindings.",
+    {
+        "name": _with(_SHORT_NAME, "What people call the level.", examples=["admin", "viewer"]),
+        "description": {
+            "type": "string",
+            "description": "For people; also the description of the IAM role.",
+            "pattern": r"^[\t\n\r -~¡-ÿ]*$",
+            "maxLength": 1000,
+            "patternErrorMessage": "IAM takes Latin-1 characters only in a description",
+        },
+        "groups": {
+            "type": "array",
+            "description": "Kubernetes groups of everyone at this level. Default: kube-iam:<level>.",
+            "items": {"type": "string", "minLength": 1},
+            "minItems": 1,
+            "uniqueItems": True,
+            "examples": [["shop:admins"]],
+        },
+        "username": {
+            "type": "string",
+            "description": "Kubernetes user name. {{SessionNameRaw}} is the IAM user's name: the role's trust policy lets a "
+            "session have no other. Also: {{SessionName}} (@ becomes -), {{AccountID}}, {{AccessKeyID}}.",
+            "minLength": 1,
+            "default": "iam:{{SessionNameRaw}}",
+            "examples": ["iam:{{SessionNameRaw}}", "prod-admin"],
+        },
+        "bind": {"type": "array", "description": "What the level's groups may do in the cluster.", "items": _BIND},
+        "mfa": {
+            "type": "boolean",
+            "description": "Whether the role can be assumed only by someone who signed in with MFA.",
+            "default": False,
+        },
+        "sessionDuration": {
+            "type": "string",
+            "description": "Longest session of the role, 1h to 12h. Someone whose access is revoked keeps a session that was "
+            "already assumed until it ends.",
+            "default": "1h",
+            "examples": ["1h", "90m"],
+        },
+        "iam": _object(
+            "Names in IAM, where the defaults do not fit.",
+            {
+                "role": _with(IAM_NAME, "Name of the role. Default: <cluster name>-<level>."),
+                "policy": _with(IAM_NAME, "Name of the policy. Default: <cluster name>-<level>."),
+                "group": _with(IAM_NAME, "Name of the group. Default: <cluster name>-<level>."),
+            },
+        ),
+    },
+    required=["name"],
+)
+
+ACCESS_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$id": SCHEMA_ID,
+    "title": "kube-iam access.yaml",
+    **_object(
+        "Who may enter one Kubernetes cluster: its levels of access.",
+        {
+            "apiVersion": {"const": API_VERSION, "description": "Version of this format."},
+            "kind": {"const": KIND, "description": "What this file is."},
+            "cluster": _CLUSTER,
+            "account": {
+                "type": "string",
+                "description": "The AWS account of the roles and of the people: 12 digits, in quotes.",
+                "pattern": r"^[0-9]{12}$",
+                "patternErrorMessage": "an AWS account id has 12 digits",
+                "examples": ["123456789012"],
+            },
+            "partition": {
+                "enum": [
+                    "aws",
+                    "aws-cn",
+                    "aws-us-gov",
+                    "aws-iso",
+                    "aws-iso-b",
+                    "aws-iso-e",
+                    "aws-iso-f",
+                    "aws-eusc",
+                ],
+                "description": "The AWS partition. Default: the region's.",
+                "examples": ["aws"],
+            },
+            "region": {
+                "type": "string",
+                "description": "Region whose STS the people's tokens name.",
+                "pattern": r"^[a-z]{2,5}(-[a-z]+)+-[0-9]+$",
+                "patternErrorMessage": "an AWS region such as eu-central-1",
+                "examples": ["eu-central-1"],
+            },
+            "mapping": _MAPPING,
+            "iam": _object(
+                "Paths in IAM.",
+                {
+                    "pathPrefix": _with(
+                        IAM_PATH, "Policies and groups live below <pathPrefix>kube-iam/<cluster name>/.", default="/"
+                    ),
+                    "rolePath": _with(IAM_PATH, "Path of the roles.", default="/"),
+                },
+            ),
+            "levels": {
+                "type": "array",
+                "description": "The levels of access. Taking one out of the file takes it out of AWS and the cluster.",
+                "items": _LEVEL,
+                "minItems": 1,
+            },
+        },
+        required=["apiVersion", "kind", "cluster", "account", "region", "levels"],
+    ),
+}

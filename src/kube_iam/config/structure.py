@@ -1,0 +1,97 @@
+"""Check a parsed YAML file against a JSON Schema: types, unknown keys, required keys, patterns, sizes; every problem with its line.
+
+It knows the few keywords that our schemas use. What it does not know (`oneOf`, `not`) is for editors; `access_checks` says it better.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kube_iam.config.near import near
+from kube_iam.config.yaml_file import Step, YamlFile
+from kube_iam.errors import Problem
+
+_TYPES: dict[str, tuple[type, str]] = {
+    "object": (dict, "a mapping of keys to values"),
+    "array": (list, "a list"),
+    "string": (str, "text"),
+    "boolean": (bool, "true or false"),
+}
+
+Schema = dict[str, Any]
+
+
+def check_structure(file: YamlFile, schema: Schema) -> list[Problem]:
+    """All the ways in which the file is not what the schema describes, in the order of the schema."""
+    return _check(file, schema, file.data, ())
+
+
+def _check(file: YamlFile, schema: Schema, value: object, steps: tuple[Step, ...]) -> list[Problem]:
+    if "const" in schema:
+        return [] if value == schema["const"] else [file.problem(steps, f"must be {schema['const']}")]
+    if "enum" in schema:
+        hint = near(str(value), schema["enum"]) or f"one of {', '.join(schema['enum'])}"
+        return [] if value in schema["enum"] else [file.problem(steps, f"{value!r} is not known", hint)]
+    wanted, called = _TYPES[schema["type"]]
+    if not isinstance(value, wanted):
+        return [_wrong_type(file, value, called, steps)]
+    if isinstance(value, dict):
+        return _check_object(file, schema, value, steps)
+    if isinstance(value, list):
+        return _check_list(file, schema, value, steps)
+    return _check_text(file, schema, value, steps) if isinstance(value, str) else []
+
+
+def _wrong_type(file: YamlFile, value: object, called: str, steps: tuple[Step, ...]) -> Problem:
+    written = file.text(*steps)
+    if called == "text" and isinstance(value, (int, float)):
+        kind = "true or false" if isinstance(value, bool) else "a number"
+        return file.problem(steps, f"YAML reads {written} as {kind}", f'quote it: "{written}"')
+    return file.problem(steps, f"must be {called}, not {_called(value)}")
+
+
+def _called(value: object) -> str:
+    if value is None:
+        return "empty"
+    return next((called for kind, called in _TYPES.values() if isinstance(value, kind)), "a number")
+
+
+def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], steps: tuple[Step, ...]) -> list[Problem]:
+    properties: dict[str, Schema] = schema["properties"]
+    unknown = [key for key in value if key not in properties]
+    problems = [
+        file.problem((*steps, key), "is not a key that is known here", near(key, properties)) for key in unknown
+    ]
+    for key in schema.get("required", ()):
+        if key not in value:
+            problems.append(file.problem(steps, f"{key} is missing", properties[key].get("description", "")))
+    if not schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", len(value)):
+        problems.append(file.problem(steps, f"takes exactly one of {', '.join(properties)}"))
+    for key, part in properties.items():
+        if key in value:
+            problems += _check(file, part, value[key], (*steps, key))
+    return problems
+
+
+def _check_list(file: YamlFile, schema: Schema, value: list[object], steps: tuple[Step, ...]) -> list[Problem]:
+    problems = []
+    if len(value) < schema.get("minItems", 0):
+        problems.append(file.problem(steps, "is an empty list", "add an item, or leave the key out"))
+    for index, item in enumerate(value):
+        problems += _check(file, schema["items"], item, (*steps, index))
+        if schema.get("uniqueItems") and item in value[:index]:
+            problems.append(file.problem((*steps, index), f"{item!r} is repeated"))
+    return problems
+
+
+def _check_text(file: YamlFile, schema: Schema, value: str, steps: tuple[Step, ...]) -> list[Problem]:
+    if len(value) < schema.get("minLength", 0):
+        return [file.problem(steps, "is empty")]
+    limit = schema.get("maxLength", len(value))
+    if len(value) > limit:
+        return [file.problem(steps, f"has {len(value)} characters, at most {limit} are allowed")]
+    pattern = schema.get("pattern", "")
+    if pattern and re.search(pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern, value) is None:
+        return [file.problem(steps, f"{value!r} is not allowed", schema["patternErrorMessage"])]
+    return []
