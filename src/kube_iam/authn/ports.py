@@ -1,0 +1,32 @@
+"""What a decision needs from the outside: someone who asks STS, and the backends that hold the mappings."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kube_iam.core.identity import Identity
+from kube_iam.core.mapping import MappingTable
+from kube_iam.core.reasons import Refusal
+
+
+class Verifier(Protocol):
+    """Finds out who signed a token: checks it (`kube_iam.core.checks`), then asks STS."""
+
+    async def verify(self, token: str) -> Identity | Refusal:
+        """The identity that signed the token, or why there is none. Never raises for what a client or STS did."""
+
+
+class Mapper(Protocol):
+    """One backend of mappings."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name in the configuration: MountedFile, EKSConfigMap, CRD, DynamicFile."""
+
+    @property
+    def reserved_prefixes(self) -> tuple[str, ...]:
+        """Prefixes that user names of this backend must not have."""
+
+    @property
+    def table(self) -> MappingTable | None:
+        """The mappings as they stand now, the last good ones where loading fails later; None until the first load."""

@@ -1,0 +1,72 @@
+"""Amazon Resource Names of IAM and STS principals, and the canonical form that mappings are keyed by.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html and reference_identifiers.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kube_iam.core.partitions import PARTITIONS
+
+_ACCOUNT_ID = re.compile(r"[0-9]{12}", re.ASCII)
+# Paths are any printable ASCII; names and session names are [\w+=,.@-]. No space, so that an ARN stays one word in logs.
+_RESOURCE = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Arn:
+    """The six parts of an ARN after `arn:`, in the spelling that they came in."""
+
+    partition: str
+    service: str
+    region: str
+    account: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"arn:{self.partition}:{self.service}:{self.region}:{self.account}:{self.resource}"
+
+
+def is_account_id(text: str) -> bool:
+    """Whether the text is an AWS account id: 12 digits."""
+    return _ACCOUNT_ID.fullmatch(text) is not None
+
+
+def parse_arn(text: str) -> Arn | None:
+    """The parts of an ARN of a known partition; None for anything else. Only lower-case `arn:` is an ARN."""
+    parts = text.split(":", 5)
+    if len(parts) != 6 or parts[0] != "arn" or parts[1] not in PARTITIONS or not _RESOURCE.fullmatch(parts[5]):
+        return None
+    return Arn(*parts[1:])
+
+
+def canonical_arn(text: str) -> str:
+    """The ARN that mappings are compared with: an assumed role becomes its role, every other principal stays as it is.
+
+    Raises ValueError, with a message that names the ARN, where the text is not the ARN of a role, user, account root,
+    assumed role or federated user.
+    """
+    arn = parse_arn(text)
+    if arn is None:
+        raise ValueError(f"{text!r} is not an ARN of a known partition")
+    if arn.region or not is_account_id(arn.account):
+        raise ValueError(f"{text!r} has no 12-digit account id, or has a region, which IAM ARNs have not")
+    kind, *names = arn.resource.split("/")
+    match arn.service, kind:
+        case "sts", "assumed-role" if len(names) >= 2 and all(names):
+            return f"arn:{arn.partition}:iam::{arn.account}:role/{'/'.join(names[:-1])}"
+        case ("iam", "role" | "user") | ("sts", "federated-user") if names and all(names):
+            return text
+        case "iam", "root" if not names:
+            return text
+    raise ValueError(f"{text!r} is not a role, user, account root, assumed role or federated user")
+
+
+def strip_role_path(arn: str) -> str:
+    """A role's ARN without the role's path, as STS shows it; any other text comes back as it is."""
+    parsed = parse_arn(arn)
+    if parsed is None or parsed.service != "iam" or not parsed.resource.startswith("role/"):
+        return arn
+    return f"arn:{parsed.partition}:iam:{parsed.region}:{parsed.account}:role/{parsed.resource.rsplit('/', 1)[1]}"

@@ -1,0 +1,255 @@
+"""The twelve checks that a token must pass before STS is asked, in the contract's order.
+
+What passes is not forwarded: `CheckedToken.request_url` builds the request anew from the parts that were checked, so that no part
+which the server understands one way and STS another ever leaves (CVE-2022-2385 here, CVE-2020-16250 in Vault).
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import quote, unquote
+
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.sts_hosts import StsHosts
+
+PREFIX = "k8s-aws-v1."
+MAX_TOKEN = 16 * 1024
+LIFETIME = 15 * 60
+"""Seconds after X-Amz-Date for which STS takes a presigned request, whatever X-Amz-Expires says."""
+CLOCK_SKEW = 5 * 60
+"""Seconds that a signer's clock may be ahead of ours."""
+CLUSTER_HEADER = "x-k8s-aws-id"
+
+# The parameters that a GetCallerIdentity request may have, in the order in which the URL is built.
+_CANONICAL_KEYS = (
+    "Action",
+    "Version",
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Security-Token",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+)
+_KEYS = {key.lower(): key for key in _CANONICAL_KEYS}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CheckedToken:
+    """The parts of a token that passed every check. `signed_at` is in unix seconds. Its `repr` shows nothing: it is a credential."""
+
+    host: str
+    region: str
+    access_key_id: str
+    signed_at: float
+    _parameters: dict[str, str]
+
+    def request_url(self) -> str:
+        """The presigned URL, built from the checked parts in SigV4's encoding. A secret until it expires: never log it."""
+        query = "&".join(
+            f"{key}={quote(self._parameters[key], safe='')}" for key in _CANONICAL_KEYS if key in self._parameters
+        )
+        return f"https://{self.host}/?{query}"
+
+    def __repr__(self) -> str:
+        return "CheckedToken(hidden)"
+
+
+@dataclass(slots=True, repr=False)
+class _Parse:
+    """What the checks before have found out, for the checks after."""
+
+    token: str
+    hosts: StsHosts
+    now: float
+    scheme: str = ""
+    authority: str = ""
+    path: str = ""
+    query: str = ""
+    fragment: str = ""
+    region: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    access_key_id: str = ""
+    signed_at: float = 0.0
+
+
+def check_token(token: str, *, hosts: StsHosts, now: float) -> CheckedToken | Refusal:
+    """The checked parts of a token, or the first check's refusal. `now` is in unix seconds."""
+    parse = _Parse(token, hosts, now)
+    for _, check in CHECKS:
+        refusal = check(parse)
+        if refusal is not None:
+            return refusal
+    return CheckedToken(parse.authority, parse.region, parse.access_key_id, parse.signed_at, parse.parameters)
+
+
+def _check_length(parse: _Parse) -> Refusal | None:
+    return Refusal(Reason.TOKEN_TOO_LONG) if len(parse.token) > MAX_TOKEN else None
+
+
+def _check_prefix(parse: _Parse) -> Refusal | None:
+    return None if parse.token.startswith(PREFIX) else Refusal(Reason.TOKEN_PREFIX)
+
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_TO_BASE64 = str.maketrans("-_", "+/")
+
+
+def _check_encoding(parse: _Parse) -> Refusal | None:
+    text = parse.token[len(PREFIX) :]
+    # A length of 4n+1 decodes to no whole number of bytes.
+    if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
+        return Refusal(Reason.TOKEN_ENCODING)
+    parse.token = binascii.a2b_base64(text.translate(_TO_BASE64) + "=" * (-len(text) % 4)).decode("latin-1")
+    return None
+
+
+# RFC 3986's five parts. Only printable ASCII, and none of the characters that parsers disagree about (space, \, quotes, <>^`{|}).
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?",
+    re.ASCII,
+)
+_URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
+
+
+def _check_url(parse: _Parse) -> Refusal | None:
+    url = _URL.fullmatch(parse.token) if _URL_CHARACTERS.fullmatch(parse.token) else None
+    if url is None:
+        return Refusal(Reason.NOT_A_URL)
+    parse.scheme, parse.authority, parse.path = url["scheme"], url["authority"], url["path"]
+    parse.query, parse.fragment = url["query"] or "", url["fragment"] or ""
+    return None
+
+
+def _check_scheme(parse: _Parse) -> Refusal | None:
+    return None if parse.scheme == "https" else Refusal(Reason.SCHEME)
+
+
+def _check_host(parse: _Parse) -> Refusal | None:
+    region = parse.hosts.region_of(parse.authority)
+    if region is None:
+        # Neither userinfo nor anything else that is not a host's name belongs in a message.
+        shown = parse.authority if _HOST_NAME.fullmatch(parse.authority) else ""
+        return Refusal(Reason.HOST, shown)
+    parse.region = region
+    return None
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}", re.ASCII)
+
+
+def _check_path(parse: _Parse) -> Refusal | None:
+    return None if parse.path == "/" and not parse.fragment else Refusal(Reason.PATH)
+
+
+_PARAMETER = re.compile(r"([A-Za-z-]+)=((?:[A-Za-z0-9\-._~/:=]|%[0-7][0-9A-Fa-f])+)", re.ASCII)
+
+
+def _check_query(parse: _Parse) -> Refusal | None:
+    for pair in parse.query.split("&"):
+        # Key names are plain letters: an encoded one is not canonical, and may decode to a key that is there already.
+        # Values are not empty. `;` and `+` are refused raw, since parsers disagree about them (separator, space).
+        parameter = _PARAMETER.fullmatch(pair)
+        if parameter is None:
+            return Refusal(Reason.QUERY_MALFORMED)
+        key = _KEYS.get(parameter[1].lower())
+        if key is None:
+            return Refusal(Reason.QUERY_UNKNOWN)
+        if key in parse.parameters:
+            return Refusal(Reason.QUERY_REPEATED, key)
+        value = unquote(parameter[2])
+        if not value.isprintable():
+            return Refusal(Reason.QUERY_MALFORMED)
+        parse.parameters[key] = value
+    return None
+
+
+_CREDENTIAL = re.compile(r"([A-Za-z0-9_]{16,128})/([0-9]{8})/([a-z0-9-]+)/sts/aws4_request", re.ASCII)
+_SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def _check_request(parse: _Parse) -> Refusal | None:
+    given = parse.parameters.get
+    if given("Action") != "GetCallerIdentity":
+        return Refusal(Reason.ACTION)
+    if given("Version") != "2011-06-15":
+        return Refusal(Reason.VERSION)
+    if given("X-Amz-Algorithm") != "AWS4-HMAC-SHA256":
+        return Refusal(Reason.ALGORITHM)
+    credential = _CREDENTIAL.fullmatch(given("X-Amz-Credential", ""))
+    if credential is None or credential[3] != parse.region:
+        return Refusal(Reason.CREDENTIAL_SCOPE, f"requests to {parse.authority} are signed for {parse.region}")
+    # A missing or malformed date is check 12's to refuse; a scope of another day can never verify.
+    date = given("X-Amz-Date", "")
+    if _DATE.fullmatch(date) and date[:8] != credential[2]:
+        return Refusal(Reason.CREDENTIAL_SCOPE, "the scope's day is not that of X-Amz-Date")
+    if not _SIGNATURE.fullmatch(given("X-Amz-Signature", "")):
+        return Refusal(Reason.SIGNATURE_MALFORMED)
+    parse.access_key_id = credential[1]
+    return None
+
+
+# We send host, x-k8s-aws-id and accept, and nothing else that could be signed. SDKs sign the first two; the reference takes any
+# other header, but STS can only verify one that is sent, so a list with another is refused here, with a reason, instead of there.
+# SigV4 has the list in lower case and sorted; in another shape STS computes another signature.
+_SIGNED_HEADERS = ("host;x-k8s-aws-id", "accept;host;x-k8s-aws-id")
+
+
+def _check_signed_headers(parse: _Parse) -> Refusal | None:
+    signed = parse.parameters.get("X-Amz-SignedHeaders", "")
+    if signed in _SIGNED_HEADERS:
+        return None
+    unsigned = CLUSTER_HEADER not in signed.split(";")
+    return Refusal(Reason.CLUSTER_HEADER_UNSIGNED if unsigned else Reason.SIGNED_HEADERS)
+
+
+_EXPIRES = re.compile(r"[0-9]{1,3}", re.ASCII)
+
+
+def _check_expires(parse: _Parse) -> Refusal | None:
+    expires = parse.parameters.get("X-Amz-Expires", "")
+    return None if _EXPIRES.fullmatch(expires) and int(expires) <= 900 else Refusal(Reason.EXPIRES)
+
+
+_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z", re.ASCII)
+
+
+def _check_date(parse: _Parse) -> Refusal | None:
+    date = parse.parameters.get("X-Amz-Date")
+    if date is None:
+        return Refusal(Reason.DATE_MISSING)
+    parts = _DATE.fullmatch(date)
+    try:
+        signed_at = datetime(*map(int, parts.groups()), tzinfo=UTC).timestamp() if parts else None  # type: ignore[misc]
+    except ValueError:
+        signed_at = None
+    if signed_at is None:
+        return Refusal(Reason.DATE_MALFORMED)
+    if parse.now - signed_at > LIFETIME:
+        return Refusal(Reason.TOKEN_EXPIRED, f"signed at {date}")
+    if signed_at - parse.now > CLOCK_SKEW:
+        return Refusal(Reason.DATE_IN_FUTURE, f"signed at {date}")
+    parse.signed_at = signed_at
+    return None
+
+
+CHECKS: tuple[tuple[int, Callable[[_Parse], Refusal | None]], ...] = (
+    (1, _check_length),
+    (2, _check_prefix),
+    (3, _check_encoding),
+    (4, _check_url),
+    (5, _check_scheme),
+    (6, _check_host),
+    (7, _check_path),
+    (8, _check_query),
+    (9, _check_request),
+    (10, _check_signed_headers),
+    (11, _check_expires),
+    (12, _check_date),
+)
+"""The contract's checks, section 2, each under its number there."""

@@ -1,0 +1,88 @@
+"""Who STS says signed the token: the answer to GetCallerIdentity, taken apart strictly.
+
+https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html. STS answers JSON to `accept: application/json`;
+some gateways and emulators answer XML all the same. Only an answer to GetCallerIdentity is one: an answer to another action that
+happens to hold an ARN is how CVE-2020-16250 got into Vault.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kube_iam.core.arns import canonical_arn, is_account_id, parse_arn
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.sts_answer import CallerIdentity, NotAnAnswer, error_code, read_answer
+
+_USER_ID = re.compile(r"[\w+=,.@:-]{1,256}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An AWS principal that proved itself. `session_name` is empty where there is no role session.
+
+    `user_id` is the unique id of the role or user (AROA…, AIDA…), the account id for root, and `account:name` for a federated user.
+    """
+
+    arn: str
+    canonical_arn: str
+    account_id: str
+    user_id: str
+    session_name: str
+    access_key_id: str
+    sts_host: str
+
+
+def judge_sts_answer(
+    status: int, body: bytes, content_type: str, *, access_key_id: str, sts_host: str
+) -> Identity | Refusal:
+    """The identity in an answer of STS, or why there is none: throttled, unreachable (STS itself fails), refused or nonsense."""
+    if status == 200:
+        return parse_sts_answer(body, content_type, access_key_id=access_key_id, sts_host=sts_host)
+    code = error_code(body)
+    # STS throttles with 400 or 503 and a code of this family; the reference looks for the same word.
+    if status == 429 or "Throttl" in code:
+        return Refusal(Reason.STS_THROTTLED)
+    if status >= 500:
+        return Refusal(Reason.STS_UNREACHABLE, f"{sts_host} answered HTTP {status}")
+    advice = _ADVICE.get(code, "")
+    return Refusal(Reason.STS_REFUSED, f"HTTP {status}{' ' + code if code else ''}{'; ' + advice if advice else ''}")
+
+
+def parse_sts_answer(body: bytes, content_type: str, *, access_key_id: str, sts_host: str) -> Identity | Refusal:
+    """The identity in a successful answer (JSON or XML by its content type), or a refusal with reason `sts_nonsense`."""
+    try:
+        return _identity(read_answer(body, content_type), access_key_id, sts_host)
+    except (NotAnAnswer, ValueError) as problem:
+        return Refusal(Reason.STS_NONSENSE, str(problem))
+
+
+def _identity(caller: CallerIdentity, access_key_id: str, sts_host: str) -> Identity:
+    canonical = canonical_arn(caller.arn)
+    arn = parse_arn(caller.arn)
+    if arn is None or not is_account_id(caller.account) or arn.account != caller.account:
+        raise ValueError("the ARN is not of the account that the answer names")
+    if not _USER_ID.fullmatch(caller.user_id):
+        raise ValueError("the user id is malformed")
+    user_id, session_name = caller.user_id, ""
+    if arn.service == "sts" and arn.resource.startswith("assumed-role/"):
+        user_id, session_name = _split_user_id(caller.user_id)
+    return Identity(caller.arn, canonical, caller.account, user_id, session_name, access_key_id, sts_host)
+
+
+def _split_user_id(text: str) -> tuple[str, str]:
+    """`AROA…:session`. A federated user's `account:name` stays whole: its account id alone would look like the account root's."""
+    parts = text.split(":")
+    if len(parts) != 2 or not all(parts):
+        raise ValueError("an assumed role's user id is not <unique id>:<session name>")
+    return parts[0], parts[1]
+
+
+# STS's own messages can quote the canonical request, so only codes that are known are explained, in our words.
+_ADVICE = {
+    "SignatureDoesNotMatch": "the token was signed for another cluster id, or with a wrong secret key",
+    "InvalidClientTokenId": "the access key does not exist or is inactive, or belongs to another partition",
+    "ExpiredToken": "the session that signed the token has ended; sign in to AWS again",
+    "ExpiredTokenException": "the session that signed the token has ended; sign in to AWS again",
+    "AccessDenied": "STS does not let this identity in",
+}

@@ -1,0 +1,182 @@
+"""Which Kubernetes user and groups an AWS identity gets: the entries of one backend, indexed so that their number does not matter.
+
+Rules: contract section 4. ARNs compare without case, on the canonical ARN. A role's path is not part of what STS shows, so entries
+are indexed without it. The first entry that matches wins, in the order of the file, roles before users.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from kube_iam.core.arns import canonical_arn, is_account_id, strip_role_path
+from kube_iam.core.identity import Identity
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.sso import Sso, parse_sso_role
+from kube_iam.core.templates import Template
+from kube_iam.errors import Problem
+
+__all__ = ["Mapped", "MappingTable", "RoleMapping", "Sso", "UserMapping", "rendered"]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleMapping:
+    """One mapRoles entry: a role's ARN, or the role of an IAM Identity Center permission set. `where` is its key path in the file."""
+
+    who: str | Sso
+    username: Template
+    groups: tuple[Template, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UserMapping:
+    """One mapUsers entry. `where` is its key path in the file."""
+
+    arn: str
+    username: Template
+    groups: tuple[Template, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What an entry says about an identity that it matches. `source` is the entry's key path."""
+
+    username: Template
+    groups: tuple[Template, ...]
+    source: str = ""
+
+    @property
+    def needs_ec2(self) -> bool:
+        """Whether rendering needs the private DNS name of the instance that signed."""
+        return self.username.needs_ec2 or any(group.needs_ec2 for group in self.groups)
+
+
+@dataclass(slots=True)
+class MappingTable:
+    """The entries of one backend. Treat as frozen: a reload builds a new one and swaps it in."""
+
+    _by_arn: dict[str, tuple[int, Mapped]] = field(default_factory=dict)
+    _by_sso: dict[tuple[str, str, str], tuple[int, Mapped]] = field(default_factory=dict)
+    _wildcards: list[tuple[int, re.Pattern[str], Sso, Mapped]] = field(default_factory=list)
+    _accounts: frozenset[str] = frozenset()
+
+    @classmethod
+    def build(
+        cls, roles: Sequence[RoleMapping], users: Sequence[UserMapping], accounts: Iterable[str]
+    ) -> tuple[MappingTable, list[Problem]]:
+        """Index the entries. An entry that can never match is left out; it and every other oddity is reported."""
+        table = cls()
+        problems: list[Problem] = []
+        for position, entry in enumerate((*roles, *users)):
+            who = entry.who if isinstance(entry, RoleMapping) else entry.arn
+            mapped = Mapped(entry.username, entry.groups, entry.where)
+            problem = (
+                table._add_sso(position, who, mapped) if isinstance(who, Sso) else table._add_arn(position, who, mapped)
+            )
+            problems += [Problem(entry.where, message, hint) for message, hint in problem]
+        good = []
+        for account in accounts:
+            if is_account_id(account):
+                good.append(account)
+            else:
+                problems.append(
+                    Problem(
+                        "mapAccounts", f"{account!r} is not a 12-digit account id", "quote it, as YAML reads numbers"
+                    )
+                )
+        table._accounts = frozenset(good)
+        return table, problems
+
+    def find(self, identity: Identity) -> Mapped | None:
+        """The first entry that matches the identity's canonical ARN, or None. Constant time, but for wildcards in SSO names."""
+        arn = strip_role_path(identity.canonical_arn).lower()
+        hits = [self._by_arn[arn]] if arn in self._by_arn else []
+        role = parse_sso_role(arn)
+        if role is not None:
+            if role in self._by_sso:
+                hits.append(self._by_sso[role])
+            hits += [
+                (position, mapped)
+                for position, name, sso, mapped in self._wildcards
+                if role[:2] == (sso.partition, sso.account_id) and name.fullmatch(role[2])
+            ]
+        return min(hits, key=lambda hit: hit[0])[1] if hits else None
+
+    def account_match(self, account_id: str) -> bool:
+        """Whether every principal of the account is let in, under its canonical ARN and without groups (mapAccounts).
+
+        Separate from `find`, since it is asked after the explicit mappings of all backends.
+        """
+        return account_id in self._accounts
+
+    def _add_arn(self, position: int, text: str, mapped: Mapped) -> list[tuple[str, str]]:
+        # Lower case first: the reference takes `ARN:AWS:IAM::…` for users.
+        lowered = text.lower()
+        try:
+            canonical = canonical_arn(lowered)
+        except ValueError as problem:
+            return [(str(problem).replace(lowered, text), "")]
+        key = strip_role_path(canonical)
+        problems = []
+        if canonical != lowered:
+            problems.append((f"{text} names one session; it lets in every session of the role", f"write {key}"))
+        elif key != canonical:
+            problems.append((f"{text} has a path, which STS never shows; matched without it", f"write {key}"))
+        if key in self._by_arn:
+            return [*problems, _repeated(text, self._by_arn[key][1])]
+        self._by_arn[key] = (position, mapped)
+        return problems
+
+    def _add_sso(self, position: int, sso: Sso, mapped: Mapped) -> list[tuple[str, str]]:
+        key = sso.key
+        if key in self._by_sso:
+            return [_repeated(sso.describe(), self._by_sso[key][1])]
+        pattern = sso.pattern()
+        if pattern is not None:
+            same = next((earlier for _, _, other, earlier in self._wildcards if other.key == key), None)
+            if same is not None:
+                return [_repeated(sso.describe(), same)]
+            self._wildcards.append((position, pattern, sso, mapped))
+        else:
+            self._by_sso[key] = (position, mapped)
+        return []
+
+
+def rendered(
+    mapped: Mapped, identity: Identity, reserved: tuple[str, ...], private_dns_name: str = ""
+) -> tuple[str, tuple[str, ...]] | Refusal:
+    """The user name and groups for the identity, templates filled in, or why it gets none.
+
+    `reserved` are prefixes that user names of this backend must not have, checked on the rendered name.
+    """
+    username = mapped.username.render(identity, private_dns_name)
+    if isinstance(username, Refusal):
+        return username
+    refusal = reserved_prefix(username, reserved)
+    if refusal is not None:
+        return refusal
+    groups = []
+    for template in mapped.groups:
+        group = template.render(identity, private_dns_name)
+        if isinstance(group, Refusal):
+            return group
+        groups.append(group)
+    return username, tuple(groups)
+
+
+def reserved_prefix(username: str, reserved: tuple[str, ...]) -> Refusal | None:
+    """The refusal of a user name that begins with a reserved prefix, or None."""
+    for prefix in reserved:
+        if prefix and username.startswith(prefix):
+            return Refusal(Reason.RESERVED_NAME, f"user names may not begin with {prefix!r} here")
+    return None
+
+
+def _repeated(text: str, first: Mapped) -> tuple[str, str]:
+    return (
+        f"{text} is mapped before{' at ' + first.source if first.source else ''}; this entry is ignored",
+        "remove one of the two",
+    )

@@ -1,0 +1,116 @@
+"""Why a sign-in is refused: one enum member per reason. It is the metric label, the log field, `status.error` and what tests assert."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Reason(Enum):
+    """One way for a sign-in to end without a user. The value is the log field; `metric` is the `result` label."""
+
+    TOKEN_TOO_LONG = "token_too_long"
+    TOKEN_PREFIX = "token_prefix"
+    TOKEN_ENCODING = "token_encoding"
+    NOT_A_URL = "not_a_url"
+    SCHEME = "scheme"
+    HOST = "host"
+    PATH = "path"
+    QUERY_MALFORMED = "query_malformed"
+    QUERY_REPEATED = "query_repeated"
+    QUERY_UNKNOWN = "query_unknown"
+    ACTION = "action"
+    VERSION = "version"
+    ALGORITHM = "algorithm"
+    CREDENTIAL_SCOPE = "credential_scope"
+    SIGNATURE_MALFORMED = "signature_malformed"
+    CLUSTER_HEADER_UNSIGNED = "cluster_header_unsigned"
+    SIGNED_HEADERS = "signed_headers"
+    EXPIRES = "expires"
+    DATE_MISSING = "date_missing"
+    DATE_MALFORMED = "date_malformed"
+    TOKEN_EXPIRED = "token_expired"
+    DATE_IN_FUTURE = "date_in_future"
+    STS_REFUSED = "sts_refused"
+    STS_NONSENSE = "sts_nonsense"
+    STS_UNREACHABLE = "sts_unreachable"
+    STS_THROTTLED = "sts_throttled"
+    NOT_MAPPED = "not_mapped"
+    RESERVED_NAME = "reserved_name"
+    TEMPLATE_VALUE = "template_value"
+    NOT_LOADED = "not_loaded"
+
+    @property
+    def metric(self) -> str:
+        """The `result` label of `aws_iam_authenticator_authenticate_latency_seconds`, in the reference's words."""
+        return _METRICS.get(self, "invalid_token")
+
+    @property
+    def sentence(self) -> str:
+        """What went wrong and, where there is one, the remedy. Holds no value from outside."""
+        return _SENTENCES[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A sign-in that ends here. `detail` may name hosts, regions, ARNs and times, never a token, a signature or a secret."""
+
+    reason: Reason
+    detail: str = ""
+
+    @property
+    def message(self) -> str:
+        """An English sentence that is safe in `status.error` and in logs."""
+        return f"{self.reason.sentence}: {self.detail}" if self.detail else self.reason.sentence
+
+
+_METRICS = {
+    Reason.STS_REFUSED: "sts_error",
+    Reason.STS_NONSENSE: "sts_error",
+    Reason.STS_UNREACHABLE: "sts_error",
+    Reason.STS_THROTTLED: "sts_throttling",
+    # The reference's spelling; dashboards and alerts are written against it.
+    Reason.NOT_MAPPED: "uknown_user",
+    Reason.RESERVED_NAME: "uknown_user",
+    Reason.TEMPLATE_VALUE: "uknown_user",
+    Reason.NOT_LOADED: "uknown_user",
+}
+
+_SENTENCES = {
+    Reason.TOKEN_TOO_LONG: "the token is longer than 16 KiB",
+    Reason.TOKEN_PREFIX: "the token does not begin with k8s-aws-v1.",
+    Reason.TOKEN_ENCODING: "the token is not unpadded base64url",
+    Reason.NOT_A_URL: "the token does not hold a URL",
+    Reason.SCHEME: "the URL's scheme is not https",
+    Reason.HOST: "the URL's host is not an STS host of this server's partition",
+    Reason.PATH: "the URL's path is not /, or it has a fragment",
+    Reason.QUERY_MALFORMED: "the URL's query is malformed",
+    Reason.QUERY_REPEATED: "a query parameter repeats",
+    Reason.QUERY_UNKNOWN: "a query parameter does not belong in a GetCallerIdentity request",
+    Reason.ACTION: "the URL's Action is not GetCallerIdentity",
+    Reason.VERSION: "the URL's Version is not 2011-06-15",
+    Reason.ALGORITHM: "X-Amz-Algorithm is not AWS4-HMAC-SHA256",
+    Reason.CREDENTIAL_SCOPE: "X-Amz-Credential is not <key id>/<day of X-Amz-Date>/<the host's region>/sts/aws4_request",
+    Reason.SIGNATURE_MALFORMED: "X-Amz-Signature is not 64 hexadecimal digits",
+    Reason.CLUSTER_HEADER_UNSIGNED: "the header x-k8s-aws-id is not signed; mint the token for a cluster id",
+    Reason.SIGNED_HEADERS: "X-Amz-SignedHeaders must be host and x-k8s-aws-id, in lower case and sorted, with at most accept besides",
+    Reason.EXPIRES: "X-Amz-Expires is not a whole number from 0 to 900",
+    Reason.DATE_MISSING: "X-Amz-Date is missing",
+    Reason.DATE_MALFORMED: "X-Amz-Date is not a time of the form YYYYMMDDTHHMMSSZ",
+    Reason.TOKEN_EXPIRED: (
+        "the token was signed more than 15 minutes ago; mint a new one, and if it is new, there is clock skew:"
+        " set the clock of the machine that mints, or of this server, by NTP"
+    ),
+    Reason.DATE_IN_FUTURE: (
+        "the token was signed more than 5 minutes in this server's future: clock skew;"
+        " set the clock of the machine that mints, or of this server, by NTP"
+    ),
+    Reason.STS_REFUSED: "STS refused the signed request",
+    Reason.STS_NONSENSE: "STS gave an answer that is not one to GetCallerIdentity",
+    Reason.STS_UNREACHABLE: "STS could not be reached",
+    Reason.STS_THROTTLED: "STS is throttling requests; try again",
+    Reason.NOT_MAPPED: "no mapping lets this AWS identity in",
+    Reason.RESERVED_NAME: "the mapping yields a name with a reserved prefix",
+    Reason.TEMPLATE_VALUE: "the mapping's template cannot be filled in for this identity",
+    Reason.NOT_LOADED: "the mappings have not been loaded yet",
+}

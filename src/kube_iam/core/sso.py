@@ -1,0 +1,61 @@
+"""Roles that IAM Identity Center makes for permission sets: `AWSReservedSSO_<permission set>_<16 hexadecimal digits>`.
+
+The digits change when the role is made anew, so a mapping names the permission set instead of the role.
+https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kube_iam.core.arns import is_account_id
+from kube_iam.core.partitions import PARTITIONS
+
+# The digits are anchored: the reference takes any suffix, so that `Admin` also let in the permission set `Admin_ReadOnly`.
+_ROLE = re.compile(r"arn:([a-z-]+):iam::([0-9]{12}):role/awsreservedsso_(.+)_[0-9a-f]{16}", re.ASCII)
+_NAME = re.compile(r"[\w+=,.@*?-]{1,32}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Sso:
+    """A permission set in an account. `*` in the name is any run of characters and `?` exactly one.
+
+    Raises ValueError for a name, account id or partition that cannot be one.
+    """
+
+    permission_set_name: str
+    account_id: str
+    partition: str = "aws"
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.permission_set_name):
+            raise ValueError(
+                f"{self.permission_set_name!r} is not a permission set name ([A-Za-z0-9_+=,.@-], at most 32)"
+            )
+        if not is_account_id(self.account_id):
+            raise ValueError(f"{self.account_id!r} is not a 12-digit account id")
+        if self.partition not in PARTITIONS:
+            raise ValueError(f"{self.partition!r} is not a partition; known are {', '.join(PARTITIONS)}")
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Partition, account id and lower-case name: what `parse_sso_role` finds in a role's ARN."""
+        return (self.partition, self.account_id, self.permission_set_name.lower())
+
+    def pattern(self) -> re.Pattern[str] | None:
+        """What lower-case names must match, where the name has wildcards; None where it has none."""
+        if not set("*?") & set(self.permission_set_name):
+            return None
+        wild = {"*": ".*", "?": "."}
+        return re.compile("".join(wild.get(char) or re.escape(char) for char in self.key[2]))
+
+    def describe(self) -> str:
+        """The permission set as a person would name it."""
+        return f"permission set {self.permission_set_name} in account {self.account_id}"
+
+
+def parse_sso_role(arn: str) -> tuple[str, str, str] | None:
+    """Partition, account id and permission set name of such a role, given its lower-case canonical ARN; None for other ARNs."""
+    found = _ROLE.fullmatch(arn)
+    return (found[1], found[2], found[3]) if found else None

@@ -1,0 +1,137 @@
+"""The body of an STS answer, JSON or XML, read strictly: bounded, each field exactly once, no DTD and no entities."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from xml.parsers import expat
+
+MAX_BODY = 64 * 1024
+XML_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+_FIELDS = ("Account", "Arn", "UserId")
+_XML_PATH = tuple(f"{XML_NAMESPACE} {name}" for name in ("GetCallerIdentityResponse", "GetCallerIdentityResult"))
+_XML_FIELDS = {f"{XML_NAMESPACE} {name}": name for name in _FIELDS}
+_ERROR_CODE = re.compile(rb'(?:"Code"\s*:\s*"|<Code>)([A-Za-z]{1,64})["<]')
+
+
+class NotAnAnswer(Exception):
+    """The body is not an answer to GetCallerIdentity. The message says why and quotes nothing from the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerIdentity:
+    """The three fields of GetCallerIdentity's result, as STS spelt them."""
+
+    account: str
+    arn: str
+    user_id: str
+
+
+def read_answer(body: bytes, content_type: str) -> CallerIdentity:
+    """The result in the body. Raises NotAnAnswer."""
+    if len(body) > MAX_BODY:
+        raise NotAnAnswer("the answer is longer than 64 KiB")
+    match content_type.partition(";")[0].strip().lower():
+        case "application/json" | "application/x-amz-json-1.0" | "application/x-amz-json-1.1":
+            return _read_json(body)
+        case "text/xml" | "application/xml":
+            return _read_xml(body)
+    raise NotAnAnswer("the answer's content type is neither JSON nor XML")
+
+
+def error_code(body: bytes) -> str:
+    """The error code (`SignatureDoesNotMatch`) that an STS error of either format names; empty where it names none."""
+    found = _ERROR_CODE.search(body[:MAX_BODY])
+    return found.group(1).decode() if found else ""
+
+
+def _read_json(body: bytes) -> CallerIdentity:
+    try:
+        answer = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_object_of_distinct_keys, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError) as problem:
+        raise NotAnAnswer("the answer is not JSON") from problem
+    # Unknown fields below the top are let through: AWS adds fields to results, and a new one must not lock everybody out.
+    if not isinstance(answer, dict) or list(answer) != ["GetCallerIdentityResponse"]:
+        raise NotAnAnswer("the answer is not a GetCallerIdentityResponse")
+    response = answer["GetCallerIdentityResponse"]
+    result = response.get("GetCallerIdentityResult") if isinstance(response, dict) else None
+    if not isinstance(result, dict):
+        raise NotAnAnswer("the answer has no GetCallerIdentityResult")
+    return _caller({name: result[name] for name in _FIELDS if name in result})
+
+
+def _object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
+        raise NotAnAnswer("a field repeats in the answer")
+    return keys
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _caller(fields: dict[str, Any]) -> CallerIdentity:
+    for name in _FIELDS:
+        if not isinstance(fields.get(name), str):
+            raise NotAnAnswer(f"the answer has no {name}")
+    return CallerIdentity(fields["Account"], fields["Arn"], fields["UserId"])
+
+
+def _read_xml(body: bytes) -> CallerIdentity:
+    reader = _XmlReader()
+    try:
+        reader.parser.Parse(body, True)
+    except expat.ExpatError as problem:
+        raise NotAnAnswer("the answer is not XML") from problem
+    return _caller(reader.fields)
+
+
+class _XmlReader:
+    """Collects the three fields from exactly Response/Result/field; everything that could hide another meaning is refused."""
+
+    def __init__(self) -> None:
+        # The encoding is given, so that the document's own declaration cannot choose another.
+        self.parser = expat.ParserCreate(encoding="utf-8", namespace_separator=" ")
+        self.parser.buffer_text = True
+        self.parser.StartDoctypeDeclHandler = self._refuse_doctype
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
+        self.fields: dict[str, str] = {}
+        self._path: list[str] = []
+        self._results = 0
+        self._field = ""
+
+    def _refuse_doctype(self, *_: object) -> NoReturn:
+        raise NotAnAnswer("the answer has a document type, which STS never sends")
+
+    def _start(self, tag: str, _: object) -> None:
+        depth = len(self._path)
+        if depth == 0 and tag != _XML_PATH[0]:
+            raise NotAnAnswer("the answer is not a GetCallerIdentityResponse")
+        if depth == 1 and tag == _XML_PATH[1]:
+            self._results += 1
+            if self._results > 1:
+                raise NotAnAnswer("the answer has two results")
+        if self._field:
+            raise NotAnAnswer("a field of the answer holds elements")
+        if tuple(self._path) == _XML_PATH and tag in _XML_FIELDS:
+            self._field = _XML_FIELDS[tag]
+            if self._field in self.fields:
+                raise NotAnAnswer("a field repeats in the answer")
+            self.fields[self._field] = ""
+        self._path.append(tag)
+
+    def _end(self, _: str) -> None:
+        self._path.pop()
+        self._field = ""
+
+    def _text(self, text: str) -> None:
+        if self._field:
+            self.fields[self._field] += text

@@ -1,0 +1,85 @@
+"""Templates in mapped user names and groups: `{{SessionName}}` and its kin, filled in by one pass over the template.
+
+Values come from outside (whoever assumes a role chooses the session name), so what they may contain and what they may create is
+limited here: no value can put a name into `system:`, Kubernetes' own namespace of users and groups.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kube_iam.core.identity import Identity
+from kube_iam.core.reasons import Reason, Refusal
+
+SYSTEM = "system:"
+VARIABLES = ("AccountID", "SessionName", "SessionNameRaw", "AccessKeyID", "EC2PrivateDNSName")
+
+_PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+# STS: RoleSessionName is [\w+=,.@-]{2,64}; key ids and DNS names are narrower. No colon, no space, no slash.
+_VALUE = re.compile(r"[\w+=,.@-]+", re.ASCII)
+# The administrator must have written a whole second part (`system:node:`) before a value may follow.
+_OPEN_SYSTEM = re.compile(r"system:[^:]+:.*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A parsed template: the text, and its parts in order, where odd positions are names of variables."""
+
+    text: str
+    parts: tuple[str, ...]
+
+    @property
+    def needs_ec2(self) -> bool:
+        """Whether rendering needs the private DNS name of the instance that signed."""
+        return "EC2PrivateDNSName" in self.parts[1::2]
+
+    def render(self, identity: Identity, private_dns_name: str = "") -> str | Refusal:
+        """The name for this identity, each value put in once and never scanned again, or why it must not be used."""
+        if len(self.parts) == 1:
+            return self.text
+        values = _values(identity, private_dns_name)
+        rendered = list(self.parts)
+        for position in range(1, len(rendered), 2):
+            variable = rendered[position]
+            value = values[variable]
+            if not _VALUE.fullmatch(value):
+                problem = "is empty" if not value else "has a character that names may not have"
+                return Refusal(Reason.TEMPLATE_VALUE, f"{{{{{variable}}}}} {problem}")
+            rendered[position] = value
+        name = "".join(rendered)
+        if name.startswith(SYSTEM) and not self.parts[0].startswith(SYSTEM):
+            return Refusal(Reason.RESERVED_NAME, f"a value in {self.text!r} would make a name in {SYSTEM}")
+        return name
+
+
+def parse_template(text: str) -> Template:
+    """The template in the text.
+
+    Raises ValueError for an empty text, an unknown variable, an unclosed `{{`, and a variable right behind `system:`, whose value
+    would choose among Kubernetes' own names (`system:{{SessionName}}` is system:masters for a session called masters).
+    """
+    parts = tuple(_PLACE.split(text))
+    if not text.strip():
+        raise ValueError("is empty")
+    for variable in parts[1::2]:
+        if variable not in VARIABLES:
+            known = ", ".join(f"{{{{{name}}}}}" for name in VARIABLES)
+            raise ValueError(f"unknown template {{{{{variable}}}}}; known are {known}")
+    if any("{{" in literal or "}}" in literal for literal in parts[::2]):
+        raise ValueError("has a {{ or }} without its partner")
+    if len(parts) > 1 and parts[0].startswith(SYSTEM) and not _OPEN_SYSTEM.fullmatch(parts[0]):
+        raise ValueError(
+            f"{text!r} lets a value from outside choose a name in {SYSTEM}; write it out up to a second colon"
+        )
+    return Template(text, parts)
+
+
+def _values(identity: Identity, private_dns_name: str) -> dict[str, str]:
+    return {
+        "AccountID": identity.account_id,
+        "SessionName": identity.session_name.replace("@", "-"),
+        "SessionNameRaw": identity.session_name,
+        "AccessKeyID": identity.access_key_id,
+        "EC2PrivateDNSName": private_dns_name,
+    }
