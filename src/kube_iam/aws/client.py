@@ -1,0 +1,67 @@
+"""The one place that makes botocore clients, so that all of them retry, time out and introduce themselves alike.
+
+botocore is imported inside the functions: importing this module is cheap.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from kube_iam.aws.translate import aws_errors, translate
+
+__all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "aws_errors", "make_client", "make_session", "translate"]
+
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 30
+DEFAULT_REGION = "us-east-1"
+
+
+def make_session(profile: str = "") -> Any:
+    """A botocore session for the profile (empty: AWS_PROFILE, else `default`). Raises CredentialsError for an unknown profile."""
+    from botocore.session import Session
+
+    session = Session(profile=profile or None)
+    with aws_errors("read the AWS configuration"):
+        session.full_config  # noqa: B018  (read now, so that a broken file is reported as what it is)
+        if profile or session.get_config_variable("profile"):
+            session.get_scoped_config()
+    return session
+
+
+def make_client(
+    service: str,
+    region: str = "",
+    profile: str = "",
+    *,
+    session: Any = None,
+    environ: Mapping[str, str] = os.environ,
+    **keys: Any,
+) -> Any:
+    """A botocore client: standard retries, 10 s to connect, 30 s to answer, `kube-iam/VERSION` in the user agent.
+
+    Region: the argument, AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1. `keys` are further arguments of
+    botocore's `create_client` (`aws_access_key_id=…`). Raises the errors of our tree.
+    """
+    from botocore.config import Config
+
+    session = session or make_session(profile)
+    with aws_errors(f"prepare calls to {service.upper()}"):
+        region = region or environ.get("AWS_REGION", "") or session.get_config_variable("region") or DEFAULT_REGION
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"mode": "standard"},
+            user_agent_extra=f"kube-iam/{_version()}",
+        )
+        return session.create_client(service, region_name=region, config=config, **keys)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("kube-iam")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,80 @@
+"""The entry point of every command name: `token` straight away and without click, everything else through `kube_iam.cli.root`.
+
+Every kubectl call waits for `kube-iam token`, so nothing may be imported here that the shortest way does not use.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from kube_iam.errors import KubeIamError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM_NAMES = {
+    "kube-iam": "kube-iam",
+    "kubectl-iam": "kubectl iam",
+    "aws-iam-authenticator": "aws-iam-authenticator",
+}
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main() -> int:
+    """Run the command line of this process and return its exit code. Never raises, never prints a traceback by itself."""
+    program = program_name(sys.argv[0])
+    try:
+        code = _dispatch(program, sys.argv[1:])
+        sys.stdout.flush()
+        return code
+    except KubeIamError as error:
+        return _fail(program, error.message, error.hint, error.exit_code)
+    except BrokenPipeError:
+        return _broken_pipe()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # the last resort: people get a sentence, not a traceback
+        return _unexpected(program, error)
+
+
+def program_name(path: str) -> str:
+    """What to call ourselves, by the name we were started under: a kubectl plugin shows as `kubectl iam`."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return PROGRAM_NAMES.get(name.removesuffix(".exe"), "kube-iam")
+
+
+def _dispatch(program: str, arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] == "token":
+        from kube_iam.cli.token_flags import parse
+
+        flags = parse(arguments[1:])
+        if flags is not None:
+            from kube_iam.cli.token_run import run
+
+            return run(flags, program)
+    from kube_iam.cli.root import run_command
+
+    return run_command(program, arguments)
+
+
+def _fail(program: str, message: str, hint: str, code: int) -> int:
+    print(f"{program}: error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    return code
+
+
+def _broken_pipe() -> int:
+    """Whoever read our output has gone. Python would complain once more when it flushes at exit: give it nowhere to complain."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
+def _unexpected(program: str, error: Exception) -> int:
+    from kube_iam.cli.crash import describe
+
+    return _fail(program, *describe(error), 1)

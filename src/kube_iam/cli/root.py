@@ -1,0 +1,140 @@
+"""The tree of commands: a table that says where each lives, so that help and completion import none of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+from kube_iam.cli.options import root_options
+from kube_iam.errors import UsageError
+
+
+class Entry(NamedTuple):
+    """Where a command lives (`module:attribute`), its line in the help, and the heading that it stands under."""
+
+    target: str
+    help: str
+    section: str
+    hidden: bool = False
+
+
+SIGN_IN, ACCESS, SERVER, OTHER = "Sign in", "Who may enter", "Run the authenticator", "More"
+
+COMMANDS: Mapping[str, Entry] = {
+    "token": Entry("kube_iam.cli.token:command", "Print a token for a cluster; kubectl runs this.", SIGN_IN),
+    "kubeconfig": Entry("kube_iam.cli.kubeconfig:command", "Write the kubeconfig file of a level.", SIGN_IN),
+    "validate": Entry("kube_iam.cli.validate:command", "Check an access file and report all its problems.", ACCESS),
+    "plan": Entry("kube_iam.cli.plan:command", "Show what apply would change, and change nothing.", ACCESS),
+    "apply": Entry("kube_iam.cli.apply:command", "Make IAM and the cluster match the access file.", ACCESS),
+    "destroy": Entry("kube_iam.cli.destroy:command", "Undo everything that apply made.", ACCESS),
+    "grant": Entry("kube_iam.cli.grant:command", "Let users into a level.", ACCESS),
+    "revoke": Entry("kube_iam.cli.revoke:command", "Take users out of a level.", ACCESS),
+    "who": Entry("kube_iam.cli.who:command", "List the members of the levels.", ACCESS),
+    "server": Entry("kube_iam.cli.server:command", "Answer kube-apiserver's token reviews.", SERVER),
+    "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),
+    "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),
+    "sandbox": Entry("kube_iam.cli.sandbox:command", "An AWS account and a cluster in a box, to try things.", OTHER),
+    "completion": Entry("kube_iam.cli.completion:command", "Print the completion script of a shell.", OTHER),
+    "version": Entry("kube_iam.cli.version:command", "Print the version.", OTHER),
+}
+
+EXAMPLES = """\b
+Examples:
+  {program} token -i my-cluster -r arn:aws:iam::123456789012:role/my-cluster-admin
+  {program} plan -f access.yaml
+  {program} grant alice admin
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they run, and not before."""
+
+    def __init__(self, commands: Mapping[str, Entry], **rest: object) -> None:
+        super().__init__(**rest)  # type: ignore[arg-type]
+        self._table = commands
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names in the table's order: the order in which people meet them."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command. A module that cannot be found says that the command is not in this version."""
+        entry = self._table.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        try:
+            command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            raise UsageError(f"`{cmd_name}` is not in this version") from error
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with a near match for a name that does not exist."""
+        if args and args[0] not in self._table and not args[0].startswith("-"):
+            from kube_iam.config.near import near
+
+            suggestion = near(args[0], [name for name, entry in self._table.items() if not entry.hidden])
+            raise UsageError(f"there is no command `{args[0]}`", suggestion or f"see `{ctx.command_path} --help`")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The commands by section, from the table alone."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, entry in self._table.items():
+            if not entry.hidden:
+                sections.setdefault(entry.section, []).append((name, entry.help))
+        width = max((len(name) for rows in sections.values() for name, _ in rows), default=0)
+        for section, rows in sections.items():
+            with formatter.section(section):
+                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+
+def make_root(program: str) -> LazyGroup:
+    """The whole command line, under the name by which the program was started."""
+
+    @root_options
+    def root() -> None:
+        """Sign in to Kubernetes with AWS IAM, and say who may."""
+
+    return LazyGroup(
+        COMMANDS,
+        name=program,
+        callback=root,
+        params=list(reversed(getattr(root, "__click_params__", []))),
+        help=root.__doc__,
+        epilog=EXAMPLES.format(program=program),
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
+def run_command(program: str, arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
+    """Run the command line through click; returns the exit code. Raises UsageError, KeyboardInterrupt and the tree's errors."""
+    color = False if environ.get("NO_COLOR") else None
+    try:
+        outcome = make_root(program).main(list(arguments), prog_name=program, standalone_mode=False, color=color)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True, color=color)
+        return 2
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else program
+        raise UsageError(error.format_message().rstrip("."), f"see `{path} --help`") from error
+    except click.ClickException as error:
+        raise UsageError(error.format_message()) from error
+    except click.Abort as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        print(f"{program}: stopped", file=sys.stderr)
+        return 1
+    return outcome if isinstance(outcome, int) else 0

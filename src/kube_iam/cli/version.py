@@ -1,0 +1,35 @@
+"""`kube-iam version`: as the reference prints it, so that scripts that parse it go on working."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from kube_iam.cli.options import global_options
+
+
+@click.command("version")
+@global_options
+@click.option("-s", "--short", is_flag=True, help="Print the version number alone.")
+@click.option(
+    "-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True, help="The format."
+)
+def command(short: bool, output: str) -> None:
+    """Print the version."""
+    number = installed_version()
+    if short:
+        click.echo(number)
+    elif output == "yaml":
+        click.echo(f"Version: {number}")
+    else:
+        click.echo(json.dumps({"Version": number}))
+
+
+def installed_version() -> str:
+    """The version of the installed distribution, `unknown` when run from a bare source tree."""
+    try:
+        return version("kube-iam")
+    except PackageNotFoundError:
+        return "unknown"
