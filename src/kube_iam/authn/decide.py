@@ -48,6 +48,8 @@ class Unavailable:
 
 Decision = Allowed | Denied | Unavailable
 
+_Found = tuple[str, tuple[str, ...], str]
+
 
 class Authenticator:
     """Decides about tokens with one verifier and an ordered chain of backends."""
@@ -70,12 +72,14 @@ class Authenticator:
         """The decision about an identity that STS vouched for."""
         scrubbed = identity.account_id in self._scrubbed_accounts
         found = self._map(identity)
+        if found is None:
+            found = Refusal(Reason.NOT_MAPPED, "" if scrubbed else identity.canonical_arn)
         if isinstance(found, Refusal):
             return Denied(found, identity, scrubbed)
         username, groups, source = found
         return Allowed(_user(identity, username, groups, scrubbed=scrubbed), identity, source, scrubbed)
 
-    def _map(self, identity: Identity) -> tuple[str, tuple[str, ...], str] | Refusal:
+    def _map(self, identity: Identity) -> _Found | Refusal | None:
         for mapper in self._mappers:
             table = mapper.table
             if table is None:
@@ -86,13 +90,13 @@ class Authenticator:
                 return names if isinstance(names, Refusal) else (*names, f"{mapper.name} {mapped.source}".rstrip())
         return self._map_account(identity)
 
-    def _map_account(self, identity: Identity) -> tuple[str, tuple[str, ...], str] | Refusal:
+    def _map_account(self, identity: Identity) -> _Found | Refusal | None:
         for mapper in self._mappers:
             table = mapper.table
             if table is not None and table.account_match(identity.account_id):
                 refusal = reserved_prefix(identity.canonical_arn, mapper.reserved_prefixes)
                 return refusal or (identity.canonical_arn, (), f"{mapper.name} mapAccounts")
-        return Refusal(Reason.NOT_MAPPED)
+        return None
 
 
 def _unverified(refusal: Refusal) -> Denied | Unavailable:

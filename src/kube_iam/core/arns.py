@@ -55,9 +55,9 @@ def canonical_arn(text: str) -> str:
         raise ValueError(f"{text!r} has no 12-digit account id, or has a region, which IAM ARNs have not")
     kind, *names = arn.resource.split("/")
     match arn.service, kind:
-        case "sts", "assumed-role" if len(names) >= 2 and all(names):
+        case "sts", "assumed-role" if len(names) >= 2 and names[0] and names[-1]:
             return f"arn:{arn.partition}:iam::{arn.account}:role/{'/'.join(names[:-1])}"
-        case ("iam", "role" | "user") | ("sts", "federated-user") if names and all(names):
+        case ("iam", "role" | "user") | ("sts", "federated-user") if names and names[-1]:
             return text
         case "iam", "root" if not names:
             return text

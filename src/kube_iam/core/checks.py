@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.sigv4 import quote
 from kube_iam.core.sts_hosts import StsHosts
 
 PREFIX = "k8s-aws-v1."
@@ -47,13 +48,12 @@ class CheckedToken:
     region: str
     access_key_id: str
     signed_at: float
-    _parameters: dict[str, str]
+    _parameters: tuple[tuple[str, str], ...]
 
     def request_url(self) -> str:
         """The presigned URL, built from the checked parts in SigV4's encoding. A secret until it expires: never log it."""
-        query = "&".join(
-            f"{key}={quote(self._parameters[key], safe='')}" for key in _CANONICAL_KEYS if key in self._parameters
-        )
+        given = dict(self._parameters)
+        query = "&".join(f"{key}={quote(given[key])}" for key in _CANONICAL_KEYS if key in given)
         return f"https://{self.host}/?{query}"
 
     def __repr__(self) -> str:
@@ -85,7 +85,9 @@ def check_token(token: str, *, hosts: StsHosts, now: float) -> CheckedToken | Re
         refusal = check(parse)
         if refusal is not None:
             return refusal
-    return CheckedToken(parse.authority, parse.region, parse.access_key_id, parse.signed_at, parse.parameters)
+    return CheckedToken(
+        parse.authority, parse.region, parse.access_key_id, parse.signed_at, tuple(parse.parameters.items())
+    )
 
 
 def _check_length(parse: _Parse) -> Refusal | None:
@@ -223,19 +225,27 @@ def _check_date(parse: _Parse) -> Refusal | None:
     date = parse.parameters.get("X-Amz-Date")
     if date is None:
         return Refusal(Reason.DATE_MISSING)
-    parts = _DATE.fullmatch(date)
-    try:
-        signed_at = datetime(*map(int, parts.groups()), tzinfo=UTC).timestamp() if parts else None  # type: ignore[misc]
-    except ValueError:
-        signed_at = None
+    signed_at = _unix_time(date)
     if signed_at is None:
         return Refusal(Reason.DATE_MALFORMED)
-    if parse.now - signed_at > LIFETIME:
-        return Refusal(Reason.TOKEN_EXPIRED, f"signed at {date}")
-    if signed_at - parse.now > CLOCK_SKEW:
-        return Refusal(Reason.DATE_IN_FUTURE, f"signed at {date}")
+    age = parse.now - signed_at
+    if age > LIFETIME:
+        return Refusal(Reason.TOKEN_EXPIRED, f"signed at {date}, {age / 60:.0f} minutes ago")
+    if age < -CLOCK_SKEW:
+        return Refusal(Reason.DATE_IN_FUTURE, f"signed at {date}, {-age / 60:.0f} minutes ahead")
     parse.signed_at = signed_at
     return None
+
+
+def _unix_time(date: str) -> float | None:
+    parts = _DATE.fullmatch(date)
+    if parts is None:
+        return None
+    year, month, day, hour, minute, second = map(int, parts.groups())
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 CHECKS: tuple[tuple[int, Callable[[_Parse], Refusal | None]], ...] = (

@@ -45,8 +45,9 @@ def judge_sts_answer(
         return Refusal(Reason.STS_THROTTLED)
     if status >= 500:
         return Refusal(Reason.STS_UNREACHABLE, f"{sts_host} answered HTTP {status}")
-    advice = _ADVICE.get(code, "")
-    return Refusal(Reason.STS_REFUSED, f"HTTP {status}{' ' + code if code else ''}{'; ' + advice if advice else ''}")
+    if not 400 <= status < 500:
+        return Refusal(Reason.STS_NONSENSE, f"{sts_host} answered HTTP {status}")
+    return Refusal(Reason.STS_REFUSED, _ADVICE.get(code, "") or f"HTTP {status} {code}".rstrip())
 
 
 def parse_sts_answer(body: bytes, content_type: str, *, access_key_id: str, sts_host: str) -> Identity | Refusal:
@@ -80,7 +81,7 @@ def _split_user_id(text: str) -> tuple[str, str]:
 
 # STS's own messages can quote the canonical request, so only codes that are known are explained, in our words.
 _ADVICE = {
-    "SignatureDoesNotMatch": "the token was signed for another cluster id, or with a wrong secret key",
+    "SignatureDoesNotMatch": "the token was signed for another cluster id or with a wrong secret key, or is too old by AWS's clock",
     "InvalidClientTokenId": "the access key does not exist or is inactive, or belongs to another partition",
     "ExpiredToken": "the session that signed the token has ended; sign in to AWS again",
     "ExpiredTokenException": "the session that signed the token has ended; sign in to AWS again",

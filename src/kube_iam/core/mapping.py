@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kube_iam.core.arns import canonical_arn, is_account_id, strip_role_path
 from kube_iam.core.identity import Identity
@@ -54,14 +54,16 @@ class Mapped:
         return self.username.needs_ec2 or any(group.needs_ec2 for group in self.groups)
 
 
-@dataclass(slots=True)
 class MappingTable:
-    """The entries of one backend. Treat as frozen: a reload builds a new one and swaps it in."""
+    """The entries of one backend, each with its position in the file. Never changes once built: a reload builds another."""
 
-    _by_arn: dict[str, tuple[int, Mapped]] = field(default_factory=dict)
-    _by_sso: dict[tuple[str, str, str], tuple[int, Mapped]] = field(default_factory=dict)
-    _wildcards: list[tuple[int, re.Pattern[str], Sso, Mapped]] = field(default_factory=list)
-    _accounts: frozenset[str] = frozenset()
+    __slots__ = ("_accounts", "_by_arn", "_by_sso", "_wildcards")
+
+    def __init__(self) -> None:
+        self._by_arn: dict[str, tuple[int, Mapped]] = {}
+        self._by_sso: dict[tuple[str, str, str], tuple[int, Mapped]] = {}
+        self._wildcards: list[tuple[int, re.Pattern[str], Sso, Mapped]] = []
+        self._accounts: frozenset[str] = frozenset()
 
     @classmethod
     def build(
@@ -70,7 +72,8 @@ class MappingTable:
         """Index the entries. An entry that can never match is left out; it and every other oddity is reported."""
         table = cls()
         problems: list[Problem] = []
-        for position, entry in enumerate((*roles, *users)):
+        entries: tuple[RoleMapping | UserMapping, ...] = (*roles, *users)
+        for position, entry in enumerate(entries):
             who = entry.who if isinstance(entry, RoleMapping) else entry.arn
             mapped = Mapped(entry.username, entry.groups, entry.where)
             problem = (

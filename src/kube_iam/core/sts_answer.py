@@ -35,7 +35,7 @@ def read_answer(body: bytes, content_type: str) -> CallerIdentity:
     if len(body) > MAX_BODY:
         raise NotAnAnswer("the answer is longer than 64 KiB")
     match content_type.partition(";")[0].strip().lower():
-        case "application/json" | "application/x-amz-json-1.0" | "application/x-amz-json-1.1":
+        case "application/json":
             return _read_json(body)
         case "text/xml" | "application/xml":
             return _read_xml(body)
@@ -99,7 +99,9 @@ class _XmlReader:
         # The encoding is given, so that the document's own declaration cannot choose another.
         self.parser = expat.ParserCreate(encoding="utf-8", namespace_separator=" ")
         self.parser.buffer_text = True
-        self.parser.StartDoctypeDeclHandler = self._refuse_doctype
+        self.parser.StartDoctypeDeclHandler = self._refuse
+        self.parser.CommentHandler = self._refuse
+        self.parser.ProcessingInstructionHandler = self._refuse
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
@@ -108,8 +110,8 @@ class _XmlReader:
         self._results = 0
         self._field = ""
 
-    def _refuse_doctype(self, *_: object) -> NoReturn:
-        raise NotAnAnswer("the answer has a document type, which STS never sends")
+    def _refuse(self, *_: object) -> NoReturn:
+        raise NotAnAnswer("the answer has a document type, comment or processing instruction, which STS never sends")
 
     def _start(self, tag: str, _: object) -> None:
         depth = len(self._path)

@@ -44,7 +44,7 @@ class Template:
             variable = rendered[position]
             value = values[variable]
             if not _VALUE.fullmatch(value):
-                problem = "is empty" if not value else "has a character that names may not have"
+                problem = "has no value here" if not value else "has a character that names may not have"
                 return Refusal(Reason.TEMPLATE_VALUE, f"{{{{{variable}}}}} {problem}")
             rendered[position] = value
         name = "".join(rendered)
