@@ -1,0 +1,184 @@
+"""RBAC bindings and the caller's own identity at the Kubernetes API.
+
+What carries our label is ours: it may be forced, replaced and deleted. Anything else is never deleted, and never overwritten where
+another field manager wrote something different.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kube_iam.access.ports import BindingState, Cluster, Subject
+from kube_iam.core.arns import canonical_arn
+from kube_iam.errors import NotFound, NotOwned
+from kube_iam.kube.client import FIELD_MANAGER, KubeApi
+from kube_iam.kube.labels import CLUSTER, LEVEL, MANAGED_BY, OWNER
+
+if TYPE_CHECKING:
+    from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+class KubeCluster(Cluster):
+    """The cluster behind one kubeconfig context."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+
+    def whoami(self) -> Subject:
+        """Who these calls run as, as the API server sees it (SelfSubjectReview, since Kubernetes 1.28)."""
+        from lightkube.resources.authentication_v1 import SelfSubjectReview
+
+        with self._api.call("ask the cluster who you are") as client:
+            review = client.create(SelfSubjectReview())
+            user = review.status.userInfo if review.status else None
+        if user is None:
+            return Subject("")
+        return Subject(user.username or "", tuple(user.groups or ()), _arn_in(user.extra or {}))
+
+    def bindings(self) -> tuple[BindingState, ...]:
+        """All bindings with our label, cluster-wide ones first, sorted by namespace and name."""
+        from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
+
+        ours: dict[str, Any] = {MANAGED_BY: OWNER}
+        with self._api.call("list RBAC bindings") as client:
+            found: list[ClusterRoleBinding | RoleBinding] = [*client.list(ClusterRoleBinding, labels=ours)]
+            found += client.list(RoleBinding, namespace="*", labels=ours)
+        return tuple(sorted((_state(binding) for binding in found), key=lambda state: state.ident))
+
+    def binding(self, namespace: str, name: str) -> BindingState | None:
+        """One binding, ours or not, or None."""
+        found = self._get(namespace, name)
+        return None if found is None else _state(found)
+
+    def role_exists(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether the ClusterRole, or the Role of that namespace, is there."""
+        from lightkube.resources.rbac_authorization_v1 import ClusterRole, Role
+
+        try:
+            with self._api.call(f"read {kind} {name}") as client:
+                if kind == "ClusterRole":
+                    client.get(ClusterRole, name)
+                else:
+                    client.get(Role, name, namespace=namespace)
+        except NotFound:
+            return False
+        return True
+
+    def apply_binding(self, binding: BindingState) -> None:
+        """Server-side apply. One of ours whose roleRef differs is deleted first, since roleRef is immutable.
+
+        Raises NotOwned when that one is not ours, Conflict when another manager set other subjects or labels on one not ours.
+        """
+        present = self._get(binding.namespace, binding.name)
+        ours = present is not None and _is_ours(present)
+        if present is not None and _role(present) != (binding.role_kind, binding.role_name):
+            if not ours:
+                kind, name = _role(present)
+                raise NotOwned(
+                    f"{_named(binding.namespace, binding.name)} exists, is not kube-iam's, and binds {kind} {name}",
+                    "delete it by hand or choose another name for the level",
+                )
+            self._delete(binding.namespace, binding.name)
+        with self._api.call(f"apply {_named(binding.namespace, binding.name)}") as client:
+            client.apply(_manifest(binding), field_manager=FIELD_MANAGER, force=ours)
+
+    def delete_binding(self, namespace: str, name: str) -> None:
+        """Delete the binding. Raises NotOwned when it does not carry our label."""
+        present = self._get(namespace, name)
+        if present is None:
+            return
+        if not _is_ours(present):
+            raise NotOwned(f"{_named(namespace, name)} is not kube-iam's", "delete it by hand")
+        self._delete(namespace, name)
+
+    def _get(self, namespace: str, name: str) -> ClusterRoleBinding | RoleBinding | None:
+        from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
+
+        try:
+            with self._api.call(f"read {_named(namespace, name)}") as client:
+                if namespace:
+                    return client.get(RoleBinding, name, namespace=namespace)
+                return client.get(ClusterRoleBinding, name)
+        except NotFound:
+            return None
+
+    def _delete(self, namespace: str, name: str) -> None:
+        from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
+
+        try:
+            with self._api.call(f"delete {_named(namespace, name)}") as client:
+                if namespace:
+                    client.delete(RoleBinding, name, namespace=namespace)
+                else:
+                    client.delete(ClusterRoleBinding, name)
+        except NotFound:
+            return
+
+
+def _manifest(binding: BindingState) -> ClusterRoleBinding | RoleBinding:
+    from lightkube.models.meta_v1 import ObjectMeta
+    from lightkube.models.rbac_v1 import RoleRef
+    from lightkube.models.rbac_v1 import Subject as RbacSubject
+    from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
+
+    metadata = ObjectMeta(
+        name=binding.name,
+        namespace=binding.namespace or None,
+        labels={MANAGED_BY: OWNER, CLUSTER: binding.cluster, LEVEL: binding.level},
+    )
+    role = RoleRef(apiGroup=RBAC, kind=binding.role_kind, name=binding.role_name)
+    subjects = [RbacSubject(kind="Group", name=group, apiGroup=RBAC) for group in binding.groups]
+    if binding.namespace:
+        return RoleBinding(metadata=metadata, roleRef=role, subjects=subjects)
+    return ClusterRoleBinding(metadata=metadata, roleRef=role, subjects=subjects)
+
+
+def _state(found: ClusterRoleBinding | RoleBinding) -> BindingState:
+    metadata = found.metadata
+    labels = (metadata.labels if metadata else None) or {}
+    ours = labels.get(MANAGED_BY) == OWNER
+    kind, role = _role(found)
+    return BindingState(
+        name=(metadata.name if metadata else None) or "",
+        namespace=(metadata.namespace if metadata else None) or "",
+        role_kind=kind,
+        role_name=role,
+        groups=tuple(_subject(subject) for subject in found.subjects or ()),
+        level=labels.get(LEVEL, "") if ours else "",
+        cluster=labels.get(CLUSTER, "") if ours else "",
+    )
+
+
+def _subject(subject: Any) -> str:
+    """A group by its name; anything else, which someone must have added, so that it differs from every group of a level."""
+    if subject.kind == "Group":
+        return str(subject.name)
+    where = f"{subject.namespace}/" if subject.namespace else ""
+    return f"{subject.kind}:{where}{subject.name}"
+
+
+def _is_ours(found: ClusterRoleBinding | RoleBinding) -> bool:
+    labels = (found.metadata.labels if found.metadata else None) or {}
+    return labels.get(MANAGED_BY) == OWNER
+
+
+def _role(found: ClusterRoleBinding | RoleBinding) -> tuple[str, str]:
+    return found.roleRef.kind, found.roleRef.name
+
+
+def _named(namespace: str, name: str) -> str:
+    return f"RoleBinding {namespace}/{name}" if namespace else f"ClusterRoleBinding {name}"
+
+
+def _arn_in(extra: dict[str, Any]) -> str:
+    """The canonical ARN among the extra values of the authenticator (ours, the reference's, EKS's); empty where there is none."""
+    values = {key.casefold(): value for key, value in extra.items()}
+    for key in ("canonicalarn", "arn"):
+        for arn in values.get(key) or ():
+            try:
+                return canonical_arn(str(arn))
+            except ValueError:
+                continue
+    return ""

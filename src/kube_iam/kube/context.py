@@ -1,0 +1,135 @@
+"""Which cluster and credentials a command means: --kubeconfig, KUBECONFIG, ~/.kube/config, or the pod it runs in, as kubectl does.
+
+https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kube_iam.config.near import near
+from kube_iam.errors import ConfigError, KubeError, Problem
+from kube_iam.kube.files import read_text
+from kube_iam.kube.yaml_tree import parse_tree
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_CLUSTER_FILES = ("certificate-authority",)
+_USER_FILES = ("client-certificate", "client-key", "tokenFile")
+
+Fields = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One cluster with one user. File names in `cluster` and `user` are absolute; `directory` is the kubeconfig's own."""
+
+    name: str
+    cluster: Fields = field(repr=False)
+    user: Fields = field(repr=False)
+    namespace: str = "default"
+    directory: str = ""
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self.cluster.get("server") or "")
+
+
+def default_path(environ: Mapping[str, str]) -> Path:
+    """The kubeconfig that kubectl would write to: the first of KUBECONFIG that exists, else its last, else ~/.kube/config."""
+    named = [Path(part).expanduser() for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    if named:
+        return next((path for path in named if path.exists()), named[-1])
+    home = environ.get("HOME") or environ.get("USERPROFILE")
+    return (Path(home) if home else Path.home()) / ".kube" / "config"
+
+
+def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Path = SERVICE_ACCOUNT) -> Context:
+    """The context of that name (empty: the current one). Raises ConfigError or KubeError, saying which file lacks what."""
+    if kubeconfig:
+        path = Path(kubeconfig).expanduser()
+        if not path.is_file():
+            raise KubeError(f"there is no kubeconfig at {path}")
+        return _select([path], name)
+    named = environ.get("KUBECONFIG", "")
+    paths = [Path(part).expanduser() for part in named.split(os.pathsep) if part] if named else [default_path(environ)]
+    paths = [path for path in paths if path.is_file()]
+    if paths:
+        return _select(paths, name)
+    if not name and "KUBERNETES_SERVICE_HOST" in environ and (pod / "token").is_file():
+        return _in_cluster(environ, pod)
+    raise KubeError(
+        "no kubeconfig found", f"give --kubeconfig, or set KUBECONFIG (looked at {named or default_path(environ)})"
+    )
+
+
+def _select(paths: list[Path], name: str) -> Context:
+    """Merge files as kubectl does: of each name, and of current-context, the first one seen counts."""
+    clusters: dict[str, Fields] = {}
+    users: dict[str, Fields] = {}
+    contexts: dict[str, Fields] = {}
+    origin: dict[str, str] = {}
+    current = ""
+    for path in paths:
+        document = _read(path)
+        current = current or str(document.get("current-context") or "")
+        for into, section, inner, files in (
+            (clusters, "clusters", "cluster", _CLUSTER_FILES),
+            (users, "users", "user", _USER_FILES),
+            (contexts, "contexts", "context", ()),
+        ):
+            for key, fields in _named(document, section, inner, path).items():
+                if key not in into:
+                    into[key] = _absolute(fields, files, path.parent)
+                    if section == "users":
+                        origin[key] = str(path.parent.absolute())
+    shown = ", ".join(str(path) for path in paths)
+    name = name or current
+    if not name:
+        raise KubeError(f"{shown} has no current context", "choose one with --context")
+    if name not in contexts:
+        raise KubeError(f"there is no context {name!r} in {shown}", near(name, list(contexts)))
+    chosen = contexts[name]
+    cluster, user = str(chosen.get("cluster") or ""), str(chosen.get("user") or "")
+    if cluster not in clusters or not clusters[cluster].get("server"):
+        raise KubeError(f"context {name!r} names the cluster {cluster!r}, which {shown} does not describe")
+    if user and user not in users:
+        raise KubeError(f"context {name!r} names the user {user!r}, which {shown} does not describe")
+    namespace = str(chosen.get("namespace") or "default")
+    return Context(name, clusters[cluster], users.get(user, {}), namespace, origin.get(user, ""))
+
+
+def _read(path: Path) -> Fields:
+    text = read_text(path)
+    root = parse_tree(text or "", str(path))
+    data = root.data() if root is not None else {}
+    if not isinstance(data, dict):
+        raise ConfigError(str(path), [Problem("", "is not a kubeconfig: not a mapping")])
+    return data
+
+
+def _named(document: Fields, section: str, inner: str, path: Path) -> dict[str, Fields]:
+    entries = document.get(section) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and "name" in entry for entry in entries):
+        raise ConfigError(str(path), [Problem(section, "is not a list of entries with names")])
+    found: dict[str, Fields] = {}
+    for entry in entries:
+        fields = entry.get(inner)
+        found.setdefault(str(entry["name"]), fields if isinstance(fields, dict) else {})
+    return found
+
+
+def _absolute(fields: Fields, files: tuple[str, ...], directory: Path) -> Fields:
+    located = {key: str((directory / str(fields[key])).absolute()) for key in files if fields.get(key)}
+    return {**fields, **located}
+
+
+def _in_cluster(environ: Mapping[str, str], pod: Path) -> Context:
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    namespace = read_text(pod / "namespace") or "default"
+    cluster: Fields = {"server": server, "certificate-authority": str(pod / "ca.crt")}
+    return Context("in-cluster", cluster, {"tokenFile": str(pod / "token")}, namespace.strip(), str(pod))

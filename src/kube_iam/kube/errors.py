@@ -1,0 +1,112 @@
+"""What went wrong at the Kubernetes API, in terms of our tree: who refused what, and what a person can do about it.
+
+Answers are cut to a line and searched for credentials before any of them is repeated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kube_iam.errors import Conflict, KubeError, KubeIamError, NotFound, Unreachable
+
+MAX_TEXT = 300
+_SECRETS = re.compile(
+    r"k8s-aws-v1\.[\w-]*|eyJ[\w-]{8,}[\w.-]*|(?i:bearer)\s+\S+|X-Amz-(?:Signature|Security-Token)=[^&\s\"]*"
+)
+_FORBIDDEN = re.compile(
+    r'cannot (\S+) (?:resource|path) "([^"]+)"(?: in API group "([^"]*)")?(?: in the namespace "([^"]+)")?'
+)
+_BUSY = frozenset({429, 502, 503, 504})
+
+
+@contextmanager
+def kube_errors(doing: str, server: str) -> Iterator[None]:
+    """Turn whatever lightkube and its HTTP client raise inside into our tree. `doing` completes "cannot …"."""
+    import httpx2
+    from lightkube.core.exceptions import ConfigError, LoadResourceError
+    from msgspec import MsgspecError
+
+    try:
+        yield
+    except KubeIamError:
+        raise
+    except (httpx2.HTTPError, httpx2.InvalidURL, ConfigError, LoadResourceError, MsgspecError, OSError) as error:
+        raise translate(error, doing, server) from error
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        # lightkube reads headers and bodies unchecked: something other than an API server answered.
+        raise KubeError(f"cannot {doing}: {server} does not answer like a Kubernetes API server") from error
+
+
+def translate(error: Exception, doing: str, server: str) -> KubeIamError:
+    """The error of our tree that stands for an exception of lightkube's or its HTTP client's."""
+    import ssl
+
+    import httpx2
+    from lightkube.core.exceptions import ConfigError
+
+    what = f"cannot {doing}"
+    if isinstance(error, httpx2.HTTPStatusError):
+        return _answered(error, what, server)
+    text = clean(str(error))
+    if isinstance(error, ConfigError):
+        return KubeError(f"{what}: the kubeconfig cannot be used: {text}")
+    if isinstance(error, httpx2.TimeoutException):
+        return Unreachable(
+            f"{what}: {server} does not answer in time", "is it reachable from here (VPN, security group)?"
+        )
+    if isinstance(error, ssl.SSLError) or "CERTIFICATE_VERIFY_FAILED" in text or "SSL" in text:
+        return Unreachable(
+            f"{what}: no trusted connection to {server}: {text}", "check certificate-authority-data of this cluster"
+        )
+    if isinstance(error, (httpx2.TransportError, httpx2.InvalidURL, OSError)):
+        return Unreachable(f"{what}: {server} cannot be reached: {text}", "check the server's address and the network")
+    return KubeError(f"{what}: {server} does not answer like a Kubernetes API server")
+
+
+def clean(text: str) -> str:
+    """One line of at most 300 characters without anything that looks like a credential."""
+    line = _SECRETS.sub("[removed]", " ".join(text.split()))
+    return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
+
+
+def status_of(error: BaseException | None) -> int:
+    """The HTTP status of the API's answer behind an error of ours or lightkube's; 0 where there was no answer."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return int(response.status_code)
+    return status_of(error.__cause__) if error is not None and error.__cause__ is not None else 0
+
+
+def _answered(error: Exception, what: str, server: str) -> KubeIamError:
+    code = status_of(error)
+    status = getattr(error, "status", None)
+    message = clean(getattr(status, "message", None) or f"HTTP status {code}")
+    if code == 401:
+        return KubeError(
+            f"{what}: {server} does not accept the credentials of this kubeconfig",
+            "check with `kubectl auth whoami`; sign in again or choose another --context",
+        )
+    if code == 403:
+        return KubeError(f"{what}: {server} forbids it: {message}", _permission_hint(message))
+    if code == 404:
+        return NotFound(f"{what}: {message}")
+    if code == 409:
+        return Conflict(f"{what}: {message}", "something else changed it at the same time; repeat the command")
+    if code in _BUSY:
+        return Unreachable(f"{what}: {server} is not ready: {message}", "repeat the command in a moment")
+    return KubeError(f"{what}: {server} answers: {message}")
+
+
+def _permission_hint(message: str) -> str:
+    """Name verb and resource: Kubernetes says them in its message."""
+    if "attempting to grant RBAC permissions" in message:
+        return "RBAC lets nobody grant what they do not hold: use an administrator's context"
+    found = _FORBIDDEN.search(message)
+    if found is None:
+        return "use a context with more rights"
+    verb, resource, group, namespace = found.groups()
+    full = f"{resource}.{group}" if group else resource
+    where = f" in namespace {namespace}" if namespace else ""
+    return f"this user needs to be allowed to {verb} {full}{where}"

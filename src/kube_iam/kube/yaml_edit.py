@@ -1,0 +1,317 @@
+"""Edits of one list inside a YAML text, made by replacing exactly the bytes of the entry: nothing else moves.
+
+A list is named by the path of keys that leads to it (`("server", "mapRoles")`; `()` is the document itself), matched in any letter
+case. Every edit is proved before it is given back: the new text is parsed, the edited list must hold what was asked for, and
+everything else must say what it said. Where that fails (aliases, exotic layouts) ConfigError is raised and nothing is changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from kube_iam.errors import ConfigError, Problem
+from kube_iam.kube.yaml_tree import Node, Shape, dash_of, line_end, line_start, next_line, parse_tree
+
+Value = str | Sequence["Value"] | Mapping[str, "Value"]
+Path = tuple[str, ...]
+
+# Words that some YAML parser takes for something other than text are not among these: they are quoted.
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./@+=,-]*(?::+[A-Za-z0-9_./@+=,-]+)*")
+_NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
+def quoted(text: str) -> str:
+    """A double-quoted scalar that YAML, and JSON for the basic plane, read back as the same text."""
+    return '"' + "".join(_escaped(character) for character in text) + '"'
+
+
+def flow(value: Value) -> str:
+    """The value on one line, in the form that JSON shares with YAML."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{quoted(key)}: {flow(inner)}" for key, inner in value.items()) + "}"
+    return "[" + ", ".join(flow(inner) for inner in value) + "]"
+
+
+def block(value: Value, note: str = "") -> list[str]:
+    """The value as lines of block YAML; `note` is a comment for the keys whose values are not scalars, down to the first list."""
+    if isinstance(value, str):
+        bare = _PLAIN.fullmatch(value) and value.casefold() not in _NOT_TEXT
+        return [value if bare else quoted(value)]
+    if not value:
+        return [flow(value)]
+    lines: list[str] = []
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            name = block(key)[0]
+            if isinstance(inner, str) or not inner:
+                lines.append(f"{name}: {block(inner)[0]}")
+            else:
+                lines.append(f"{name}:{note}")
+                indent = "  " if isinstance(inner, Mapping) else ""
+                lines += [indent + line for line in block(inner, note)]
+        return lines
+    for inner in value:
+        first, *rest = block(inner)
+        lines += [f"- {first}", *(f"  {line}" for line in rest)]
+    return lines
+
+
+class ListEdit:
+    """One list in one text. `source` and `key` name the text in errors; `note` marks keys that an edit had to add."""
+
+    def __init__(self, text: str, path: Path, source: str, key: str = "", note: str = "") -> None:
+        self.text = text
+        self.path = path
+        self.source = source
+        self.key = key
+        self.note = f"  # {note}" if note else ""
+        self.root = parse_tree(text, source, key)
+        self.found, self.node = self._locate()
+
+    def items(self) -> list[Node]:
+        """The list's items, aliases unresolved; empty where there is no list."""
+        return self.node.items if self.node is not None else []
+
+    def append(self, value: Value) -> str:
+        """The text with the value as the list's last item; keys that lead to the list are added where they are missing."""
+        wanted: list[Shape | None] = [item.shape() for item in self.items()]
+        return self._proved(self._appended(value), [*wanted, None], value)
+
+    def replace(self, index: int, value: Value) -> str:
+        """The text with the value in the place of one item."""
+        items = self.items()
+        assert self.node is not None
+        if self.node.flow:
+            new = self.text[: items[index].start] + flow(value) + self.text[items[index].end :]
+        else:
+            start = self._dash(index)
+            indent = self._indent(start)
+            lines = self._newline().join(indent + line for line in block([value]))
+            new = self.text[:start] + lines + self.text[self._content_end(items[index]) :]
+        wanted = [None if at == index else item.shape() for at, item in enumerate(items)]
+        return self._proved(new, wanted, value)
+
+    def remove(self, index: int) -> str:
+        """The text without one item; keys that an edit of ours added go with the last one."""
+        items = self.items()
+        assert self.node is not None
+        new = self._cut_flow(index) if self.node.flow else self._cut_lines(self._dash(index), items[index].end)
+        wanted: list[Shape | None] = [item.shape() for at, item in enumerate(items) if at != index]
+        new = self._proved(new, wanted)
+        return self._without_added_keys(new) if not wanted and self.note else new
+
+    def _locate(self) -> tuple[int, Node | None]:
+        """How many keys of the path are there, and the list at its end."""
+        node = self.root
+        for depth, name in enumerate(self.path):
+            if node is None or node.is_null:
+                return depth, None
+            if node.kind != "mapping":
+                raise self._problem(f"{'.'.join(self.path[:depth]) or 'the document'} is not a mapping", node.line)
+            pairs = node.own_pairs(name)
+            if len(pairs) > 1:
+                raise self._problem(f"{'.'.join(self.path[: depth + 1])} stands there twice", pairs[1][0].line)
+            if not pairs:
+                if node.get(name) is not None:
+                    raise self._problem(f"{name} comes from a YAML merge key", node.line)
+                return depth, None
+            node = pairs[0][1]
+        if node is None or node.is_null:
+            return len(self.path), None
+        if node.kind != "sequence":
+            shown = ".".join(self.path) or "the document"
+            alias = "is a YAML alias" if node.kind == "alias" else "is not a list"
+            raise self._problem(f"{shown} {alias}", node.line)
+        return len(self.path), node
+
+    def _appended(self, value: Value) -> str:
+        if self.node is not None:
+            return self._append_to(self.node, value)
+        missing = self.path[self.found :]
+        nested: Value = [value]
+        for name in reversed(missing):
+            nested = {name: nested}
+        holder, owner = self.root, None
+        for name in self.path[: self.found]:
+            assert holder is not None
+            owner, holder = holder.own_pairs(name)[0]
+        if holder is None:
+            return self._insert_lines(len(self.text), block(nested, self.note), "")
+        if holder.is_null:
+            if holder.end > holder.start or owner is None or self._inside_flow():
+                gap = "" if holder.end > holder.start or self.text[holder.end - 1].isspace() else " "
+                return self.text[: holder.start] + gap + flow(nested) + self.text[holder.end :]
+            indent = " " * (owner.start - line_start(self.text, owner.start) + (2 if missing else 0))
+            return self._insert_lines(holder.end, block(nested, self.note), indent)
+        assert isinstance(nested, Mapping)
+        if holder.flow:
+            return self._insert_pair(holder, flow(nested)[1:-1])
+        first = holder.pairs[0][0].start
+        return self._insert_lines(holder.end, block(nested, self.note), " " * (first - line_start(self.text, first)))
+
+    def _append_to(self, node: Node, value: Value) -> str:
+        if not node.flow:
+            return self._insert_lines(node.end, block([value]), self._indent(self._dash(0)))
+        if node.items:
+            at = node.items[-1].end
+            return self.text[:at] + ", " + flow(value) + self.text[at:]
+        at = self.text.index("[", node.start) + 1
+        return self.text[:at] + flow(value) + self.text[at:]
+
+    def _insert_pair(self, holder: Node, pair: str) -> str:
+        at = holder.pairs[-1][1].end if holder.pairs else self.text.index("{", holder.start) + 1
+        return self.text[:at] + (", " if holder.pairs else "") + pair + self.text[at:]
+
+    def _insert_lines(self, end: int, lines: list[str], indent: str) -> str:
+        """Puts lines after the line on which content ends; a text without a final newline stays one without."""
+        newline = self._newline()
+        added = newline.join(indent + line for line in lines)
+        at = next_line(self.text, end)
+        if at == len(self.text) and self.text and not self.text.endswith("\n"):
+            return self.text + newline + added
+        return self.text[:at] + added + newline + self.text[at:]
+
+    def _cut_lines(self, start: int, end: int) -> str:
+        stop = next_line(self.text, end)
+        if stop == len(self.text) and not self.text.endswith("\n"):
+            return self.text[:start].removesuffix("\n").removesuffix("\r")
+        return self.text[:start] + self.text[stop:]
+
+    def _cut_flow(self, index: int) -> str:
+        """Removes the item and one comma; a comment that stands between the two stays."""
+        items = self.items()
+        start, end = items[index].start, items[index].end
+        if index > 0:
+            comma = self._comma(items[index - 1].end)
+            between = self.text[comma + 1 : start]
+            if not between.strip():
+                return self.text[:comma] + self.text[end:]
+            return self.text[:comma] + between + self.text[end:]
+        if len(items) > 1:
+            comma = self._comma(end)
+            rest = self.text[comma + 1 :]
+            return self.text[:start] + self.text[end:comma] + rest[len(rest) - len(rest.lstrip(" ")) :]
+        return self.text[:start] + self.text[end:]
+
+    def _comma(self, offset: int) -> int:
+        """The next comma that is not inside a comment; between two flow items nothing else can stand."""
+        while self.text[offset] != ",":
+            offset = line_end(self.text, offset) if self.text[offset] == "#" else offset + 1
+        return offset
+
+    def _without_added_keys(self, text: str) -> str:
+        """Takes out the keys that carry our note and lead to nothing any more, the innermost first."""
+        for depth in range(len(self.path), 0, -1):
+            edit = ListEdit(text, self.path, self.source, self.key)
+            if edit.found < depth or edit.root is None:
+                continue
+            owner, holder = edit.root, edit.root
+            for name in self.path[:depth]:
+                owner, holder = holder.own_pairs(name)[0]
+            line = text[owner.start : line_end(text, owner.start)].rstrip("\r")
+            if not holder.is_null or not line.endswith(self.note) or holder.end > holder.start:
+                break
+            text = edit._cut_lines(line_start(text, owner.start), owner.end)
+        return self._proved(text, [])
+
+    def _proved(self, new: str, wanted: list[Shape | None], value: Value = "") -> str:
+        """The new text, after checking that it says what it should (`None` in `wanted` stands for `value`)."""
+        try:
+            after = ListEdit(new, self.path, self.source, self.key)
+        except ConfigError as error:
+            raise self._unsafe() from error
+        items = after.items()
+        same = len(items) == len(wanted) and all(
+            item.data() == value if shape is None else item.shape() == shape
+            for item, shape in zip(items, wanted, strict=True)
+        )
+        if not same or _rest(after.root, self.path) != _rest(self.root, self.path):
+            raise self._unsafe()
+        return new
+
+    def _dash(self, index: int) -> int:
+        assert self.node is not None
+        try:
+            return dash_of(self.text, self.node, index, self.node.items[index].start)
+        except ValueError as error:
+            raise self._unsafe() from error
+
+    def _indent(self, dash_line: int) -> str:
+        line = self.text[dash_line : line_end(self.text, dash_line)]
+        return line[: len(line) - len(line.lstrip(" "))]
+
+    def _content_end(self, item: Node) -> int:
+        """Where the item's last line ends, its newline excluded."""
+        stop = next_line(self.text, item.end)
+        return stop - len(self._newline()) if self.text[:stop].endswith(self._newline()) else stop
+
+    def _newline(self) -> str:
+        end = self.text.find("\n")
+        return "\r\n" if end > 0 and self.text[end - 1] == "\r" else "\n"
+
+    def _inside_flow(self) -> bool:
+        node = self.root
+        for name in self.path[: self.found]:
+            if node is None or node.flow:
+                return node is not None
+            node = node.own_pairs(name)[0][1]
+        return False
+
+    def _problem(self, message: str, line: int | None = None, hint: str = "") -> ConfigError:
+        return ConfigError(self.source, [Problem(self.key, message, hint, line)])
+
+    def _unsafe(self) -> ConfigError:
+        shown = ".".join(self.path) or "the list"
+        return self._problem(f"{shown} cannot be edited safely; nothing was written", hint="edit it by hand once")
+
+
+def set_key(text: str, key: str, value: str, source: str) -> str:
+    """The text in which the document's top-level `key` is `value`. Raises ConfigError where that cannot be done safely."""
+    root = parse_tree(text, source)
+    pairs = [pair for pair in root.pairs if pair[0].value == key] if root is not None else []
+    if root is None or root.kind != "mapping" or root.flow or len(pairs) > 1:
+        raise ConfigError(
+            source, [Problem(key, "cannot be set: the document is not a block mapping that holds it once")]
+        )
+    scalar = block(value)[0]
+    if not pairs:
+        newline = "\r\n" if "\r\n" in text else "\n"
+        at = next_line(text, root.end)
+        gap = newline if at == len(text) and not text.endswith("\n") else ""
+        new = text[:at] + gap + f"{key}: {scalar}" + newline + text[at:]
+    else:
+        old = pairs[0][1]
+        new = text[: old.start] + (" " if old.start == old.end else "") + scalar + text[old.end :]
+    after = parse_tree(new, source)
+    expected = {**cast("dict[str, object]", root.data()), key: value}
+    if after is None or after.data() != expected:
+        raise ConfigError(source, [Problem(key, "cannot be set safely; nothing was written", "edit it by hand once")])
+    return new
+
+
+def _rest(node: Node | None, path: Path) -> Shape:
+    """What the document says apart from the list at `path`; keys that lead to nothing but that list do not count."""
+    if node is None or not path or node.kind != "mapping":
+        return ()
+    kept: list[object] = []
+    for key, value in node.pairs:
+        if key.kind == "scalar" and key.value.casefold() == path[0].casefold():
+            inner = _rest(value, path[1:])
+            if inner:
+                kept.append((key.shape(), inner))
+        else:
+            kept.append((key.shape(), value.shape()))
+    return tuple(kept)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    code = ord(character)
+    if 0x20 <= code < 0x7F:
+        return character
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
