@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.sigv4 import quote
 from kube_iam.core.sts_hosts import StsHosts
 
 PREFIX = "k8s-aws-v1."
@@ -53,7 +52,7 @@ class CheckedToken:
     def request_url(self) -> str:
         """The presigned URL, built from the checked parts in SigV4's encoding. A secret until it expires: never log it."""
         given = dict(self._parameters)
-        query = "&".join(f"{key}={quote(given[key])}" for key in _CANONICAL_KEYS if key in given)
+        query = "&".join(f"{key}={_encode(given[key])}" for key in _CANONICAL_KEYS if key in given)
         return f"https://{self.host}/?{query}"
 
     def __repr__(self) -> str:
@@ -67,6 +66,7 @@ class _Parse:
     token: str
     hosts: StsHosts
     now: float
+    text: str = ""
     scheme: str = ""
     authority: str = ""
     path: str = ""
@@ -99,7 +99,7 @@ def _check_prefix(parse: _Parse) -> Refusal | None:
 
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_TO_BASE64 = str.maketrans("-_", "+/")
+_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
 
 
 def _check_encoding(parse: _Parse) -> Refusal | None:
@@ -107,7 +107,8 @@ def _check_encoding(parse: _Parse) -> Refusal | None:
     # A length of 4n+1 decodes to no whole number of bytes.
     if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
         return Refusal(Reason.TOKEN_ENCODING)
-    parse.token = binascii.a2b_base64(text.translate(_TO_BASE64) + "=" * (-len(text) % 4)).decode("latin-1")
+    padded = text.encode().translate(_TO_BASE64) + b"=" * (-len(text) % 4)
+    parse.text = binascii.a2b_base64(padded).decode("latin-1")
     return None
 
 
@@ -120,7 +121,7 @@ _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII
 
 
 def _check_url(parse: _Parse) -> Refusal | None:
-    url = _URL.fullmatch(parse.token) if _URL_CHARACTERS.fullmatch(parse.token) else None
+    url = _URL.fullmatch(parse.text) if _URL_CHARACTERS.fullmatch(parse.text) else None
     if url is None:
         return Refusal(Reason.NOT_A_URL)
     parse.scheme, parse.authority, parse.path = url["scheme"], url["authority"], url["path"]
@@ -149,13 +150,17 @@ def _check_path(parse: _Parse) -> Refusal | None:
     return None if parse.path == "/" and not parse.fragment else Refusal(Reason.PATH)
 
 
-_PARAMETER = re.compile(r"([A-Za-z-]+)=((?:[A-Za-z0-9\-._~/:=]|%[0-7][0-9A-Fa-f])+)", re.ASCII)
+# Key names are plain letters: an encoded one is not canonical, and may decode to a key that is there already. Values are not
+# empty. `;` and `+` are refused raw, since parsers disagree about them (a separator, a space).
+_PARAMETER = re.compile(r"([A-Za-z-]+)=([A-Za-z0-9\-._~/:=%]+)", re.ASCII)
+_BAD_ESCAPE = re.compile(r"%(?![2-7][0-9A-Fa-f])|%7[Ff]", re.ASCII)
 
 
 def _check_query(parse: _Parse) -> Refusal | None:
+    # Escapes of anything but printable ASCII are as malformed as half an escape.
+    if _BAD_ESCAPE.search(parse.query):
+        return Refusal(Reason.QUERY_MALFORMED)
     for pair in parse.query.split("&"):
-        # Key names are plain letters: an encoded one is not canonical, and may decode to a key that is there already.
-        # Values are not empty. `;` and `+` are refused raw, since parsers disagree about them (separator, space).
         parameter = _PARAMETER.fullmatch(pair)
         if parameter is None:
             return Refusal(Reason.QUERY_MALFORMED)
@@ -164,11 +169,30 @@ def _check_query(parse: _Parse) -> Refusal | None:
             return Refusal(Reason.QUERY_UNKNOWN)
         if key in parse.parameters:
             return Refusal(Reason.QUERY_REPEATED, key)
-        value = unquote(parameter[2])
-        if not value.isprintable():
-            return Refusal(Reason.QUERY_MALFORMED)
-        parse.parameters[key] = value
+        parse.parameters[key] = _decode(parameter[2])
     return None
+
+
+def _decode(value: str) -> str:
+    """The value without its escapes. A session token is a thousand characters of base64, so base64's three come first and cheaply.
+
+    None of the three can become part of an escape, so the order is of no matter.
+    """
+    if "%" in value:
+        value = value.replace("%2F", "/").replace("%2B", "+").replace("%3D", "=")
+    return unquote(value) if "%" in value else value
+
+
+# `%` comes first, so that no escape is escaped again.
+_ESCAPES = tuple((char, f"%{ord(char):02X}") for char in "% !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
+
+
+def _encode(value: str) -> str:
+    """The printable ASCII value in SigV4's encoding: everything but RFC 3986's unreserved characters as %XX."""
+    for char, escape in _ESCAPES:
+        if char in value:
+            value = value.replace(char, escape)
+    return value
 
 
 _CREDENTIAL = re.compile(r"([A-Za-z0-9_]{16,128})/([0-9]{8})/([a-z0-9-]+)/sts/aws4_request", re.ASCII)
