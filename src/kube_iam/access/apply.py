@@ -1,0 +1,110 @@
+"""Carry out a plan, change by change. Any change may be repeated; the next plan and apply finish a run that stopped anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kube_iam.access.changes import Attachment, Change, Membership, Plan, Verb
+from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
+from kube_iam.access.observed import Ports
+from kube_iam.access.ports import BindingState, Cluster, GroupState, MappingEntry, PolicyState, RoleState
+from kube_iam.errors import KubeIamError
+
+Progress = Callable[[int, Change], None]
+"""Called before each change with its position from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of a plan: the changes that are done and, where one failed, that one and why."""
+
+    done: tuple[Change, ...]
+    failed: Change | None = None
+    error: KubeIamError | None = None
+
+
+def apply_plan(plan: Plan, ports: Ports, progress: Progress) -> Applied:
+    """Carry out the plan's changes in order, and stop at the first that fails."""
+    for position, change in enumerate(plan.changes):
+        progress(position, change)
+        try:
+            apply_change(change, ports)
+        except KubeIamError as error:
+            return Applied(plan.changes[:position], change, error)
+    return Applied(plan.changes)
+
+
+def apply_change(change: Change, ports: Ports) -> None:
+    """Carry out one change. Raises what the ports raise."""
+    match change.verb, change.item:
+        case _, DesiredPolicy() | PolicyState() | Attachment() | Membership():
+            _access_to_role(change, ports)
+        case _, DesiredRole() | RoleState():
+            _role(change, ports)
+        case Verb.CREATE, DesiredGroup(name=name, path=path):
+            ports.directory.create_group(name, path)
+        case Verb.ADOPT, DesiredGroup(name=name, path=path):
+            ports.directory.move_group(change.name, path)
+        case Verb.DELETE, GroupState(name=name):
+            ports.directory.delete_group(name)
+        case Verb.DELETE, BindingState(namespace=namespace, name=name):
+            _cluster(ports).delete_binding(namespace, name)
+        case _, BindingState() as binding:
+            _cluster(ports).apply_binding(binding)
+        case Verb.DELETE, MappingEntry(role_arn=arn):
+            ports.store.remove(arn)
+        case _, MappingEntry() as entry:
+            ports.store.put(entry)
+        case _:
+            raise ValueError(f"no such change: {change.verb} {change.kind}")
+
+
+def _access_to_role(change: Change, ports: Ports) -> None:
+    directory = ports.directory
+    match change.verb, change.item:
+        case Verb.CREATE, DesiredPolicy() as policy:
+            directory.create_policy(policy.name, policy.path, policy.document, policy.tags, policy.description)
+        case _, DesiredPolicy() as policy:
+            if _tags_change(change):
+                directory.tag_policy(policy.arn, policy.tags)
+            if change.changes("document"):
+                directory.update_policy(policy.arn, policy.document)
+        case Verb.DELETE, PolicyState(arn=arn):
+            directory.delete_policy(arn)
+        case Verb.CREATE, Attachment(group=group, policy_arn=arn):
+            directory.attach(group, arn)
+        case _, Attachment(group=group, policy_arn=arn):
+            directory.detach(group, arn)
+        case Verb.CREATE, Membership(group=group, user=user):
+            directory.add_member(group, user)
+        case _, Membership(group=group, user=user):
+            directory.remove_member(group, user)
+
+
+def _role(change: Change, ports: Ports) -> None:
+    directory = ports.directory
+    match change.verb, change.item:
+        case Verb.CREATE, DesiredRole() as role:
+            directory.create_role(
+                role.name, role.path, role.trust, role.tags, role.max_session_seconds, role.description
+            )
+        case Verb.ADOPT, DesiredRole() as role:
+            directory.tag_role(role.name, role.tags)
+        case _, DesiredRole() as role:
+            if _tags_change(change):
+                directory.tag_role(role.name, role.tags)
+            if any(not part.name.startswith("tag ") for part in change.fields):
+                directory.update_role(role.name, role.trust, role.max_session_seconds, role.description)
+        case Verb.DELETE, RoleState(name=name):
+            directory.delete_role(name)
+
+
+def _tags_change(change: Change) -> bool:
+    return any(part.name.startswith("tag ") for part in change.fields)
+
+
+def _cluster(ports: Ports) -> Cluster:
+    if ports.cluster is None:
+        raise ValueError("a binding without a cluster")
+    return ports.cluster

@@ -1,0 +1,244 @@
+"""The changes that make one level what it should be: policy, role, group, attachment, bindings, and last the mapping entry.
+
+The entry is what opens the door, so it comes when everything behind it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kube_iam.access.changes import (
+    Attachment,
+    Change,
+    Field,
+    Item,
+    Kind,
+    Membership,
+    Verb,
+    appearing,
+    differing,
+)
+from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG, DesiredLevel
+from kube_iam.access.documents import same_document
+from kube_iam.access.observed import Observed, pathless
+from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Something that is not ours where a level needs to be, and the remedy. `adoptable`: `--adopt` would take it over."""
+
+    kind: Kind
+    name: str
+    why: str
+    remedy: str
+    adoptable: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name} {self.why}"
+
+
+@dataclass(slots=True)
+class LevelBuilder:
+    """Collects one level's changes, and what stands in their way."""
+
+    level: DesiredLevel
+    observed: Observed
+    adopt: bool
+    staying: frozenset[str]  # the groups of all levels, in lower case
+    recreated: frozenset[str]  # roles that the plan deletes first, in lower case
+    changes: list[Change] = field(default_factory=list)
+    foreign: list[Foreign] = field(default_factory=list)
+
+    def build(self) -> None:
+        """Fill `changes` and `foreign`."""
+        self._policy()
+        self._role()
+        self._group()
+        self._members()
+        self._bindings()
+        self._entry()
+
+    def _add(self, verb: Verb, kind: Kind, name: str, fields: tuple[Field, ...], item: Item) -> None:
+        self.changes.append(Change(verb, kind, name, self.level.name, fields, item))
+
+    def _may_take(self, found: Foreign) -> bool:
+        """Whether something that is not ours may be taken over; if not it is noted as standing in the way."""
+        if self.adopt and found.adoptable:
+            return True
+        self.foreign.append(found)
+        return False
+
+    def _policy(self) -> None:
+        want = self.level.policy
+        have = next((policy for policy in self.observed.policies if policy.arn == want.arn), None)
+        if have is None:
+            if want.arn in self.observed.elsewhere:
+                remedy = f"set iam.policy of level {self.level.name} to another name"
+                self.foreign.append(Foreign(Kind.POLICY, want.name, "exists at path /", remedy, adoptable=False))
+            fields = appearing((("path", want.path), ("document", want.document), ("tags", want.tags)))
+            self._add(Verb.CREATE, Kind.POLICY, want.name, fields, want)
+            return
+        if not self.observed.owns_tags(have):
+            if not self._may_take(Foreign(Kind.POLICY, want.name, _whose(have), "take it over with --adopt")):
+                return
+            self._add(Verb.ADOPT, Kind.POLICY, want.name, _tag_fields(have, want.tags), want)
+            have = PolicyState(have.arn, have.name, have.path, have.document, {**have.tags, **want.tags})
+        fields = _tag_fields(have, want.tags)
+        if not same_document(have.document, want.document):
+            fields += differing([("document", have.document, want.document)])
+        if fields:
+            self._add(Verb.UPDATE, Kind.POLICY, want.name, fields, want)
+
+    def _role(self) -> None:
+        want = self.level.role
+        have = self.observed.roles.get(want.name.casefold())
+        if have is None or want.name.casefold() in self.recreated:
+            fields = appearing(
+                (
+                    ("path", want.path),
+                    ("trust", want.trust),
+                    ("longest session", want.max_session_seconds),
+                    ("description", want.description),
+                    ("tags", want.tags),
+                )
+            )
+            self._add(Verb.CREATE, Kind.ROLE, want.name, fields, want)
+            return
+        if not self.observed.owns_tags(have):
+            if have.path != want.path:
+                why, remedy = (
+                    f"exists at path {have.path}",
+                    f"set iam.rolePath to {have.path}, or another name for the role",
+                )
+                self.foreign.append(Foreign(Kind.ROLE, want.name, why, remedy, adoptable=False))
+                return
+            if not self._may_take(Foreign(Kind.ROLE, want.name, _whose(have), "take it over with --adopt")):
+                return
+            self._add(Verb.ADOPT, Kind.ROLE, want.name, _tag_fields(have, want.tags), want)
+        self._update_role(have)
+
+    def _update_role(self, have: RoleState) -> None:
+        want = self.level.role
+        fields = differing(
+            (
+                ("longest session", have.max_session_seconds, want.max_session_seconds),
+                ("description", have.description, want.description),
+            )
+        )
+        if not same_document(have.trust, want.trust):
+            fields = (*differing([("trust", have.trust, want.trust)]), *fields)
+        if self.observed.owns_tags(have):
+            fields += _tag_fields(have, want.tags)
+        if fields:
+            self._add(Verb.UPDATE, Kind.ROLE, want.name, fields, want)
+
+    def _group(self) -> None:
+        want = self.level.group
+        have = self.observed.groups.get(want.name.casefold())
+        if have is None:
+            self._add(Verb.CREATE, Kind.GROUP, want.name, appearing([("path", want.path)]), want)
+        elif not self.observed.owns_group(have):
+            self._adopt_group(have)
+        if have is None or want.policy_arn not in have.attached:
+            fields = appearing([("policy", want.policy_arn)])
+            item = Attachment(want.name, want.policy_arn)
+            self._add(Verb.CREATE, Kind.ATTACHMENT, f"{self.level.policy.name} on {want.name}", fields, item)
+
+    def _adopt_group(self, have: GroupState) -> None:
+        """Take over a group: it moves to our path, and everyone who is in it gets the level, so the plan names them."""
+        want = self.level.group
+        same_place = have.path == want.path
+        why = "carries a policy of another cluster" if same_place else f"exists at path {have.path}"
+        remedy = "give this cluster another name" if same_place else "take it over with --adopt"
+        if not self._may_take(Foreign(Kind.GROUP, want.name, why, remedy, adoptable=not same_place)):
+            return
+        members = [user.name for user in self.observed.members.get(want.name.casefold(), ())]
+        fields = (*differing([("path", have.path, want.path)]), *appearing([("members who get the level", members)]))
+        self._add(Verb.ADOPT, Kind.GROUP, have.name, fields, want)
+
+    def _members(self) -> None:
+        """A level whose group gets another name keeps its people: they enter the new group before they leave the old one."""
+        want = self.level.group
+        levels = {policy.arn: policy.tags.get(LEVEL_TAG) for policy in self.observed.owned_policies()}
+        present = {user.name for user in self.observed.members.get(want.name.casefold(), ())}
+        for group in self.observed.owned_groups():
+            was_ours = self.level.name in {levels.get(arn) for arn in group.attached}
+            if group.name.casefold() == want.name.casefold() or not was_ours or group.name.casefold() in self.staying:
+                continue
+            for user in self.observed.members.get(group.name.casefold(), ()):
+                if user.name not in present:
+                    present.add(user.name)
+                    fields = appearing([("from group", group.name)])
+                    item = Membership(want.name, user.name)
+                    self._add(Verb.CREATE, Kind.MEMBER, f"{user.name} in {want.name}", fields, item)
+
+    def _bindings(self) -> None:
+        for want in self.level.bindings:
+            have, name = self.observed.bindings.get(want.ident), binding_name(want)
+            before = binding_fields(have) if have else {}
+            if have is None:
+                self._add(Verb.CREATE, Kind.BINDING, name, appearing(binding_fields(want).items()), want)
+                continue
+            fields = differing((key, before[key], value) for key, value in binding_fields(want).items())
+            if self.observed.owns_binding(have):
+                if fields:
+                    self._add(Verb.UPDATE, Kind.BINDING, name, fields, want)
+            elif self._may_take(Foreign(Kind.BINDING, name, "is not kube-iam's", "take it over with --adopt")):
+                self._add(Verb.ADOPT, Kind.BINDING, name, fields, want)
+
+    def _entry(self) -> None:
+        want = self.level.entry
+        have = next(
+            (entry for entry in self.observed.entries if pathless(entry.role_arn) == pathless(want.role_arn)), None
+        )
+        if have is None:
+            self._add(Verb.CREATE, Kind.MAPPING, want.role_arn, appearing(entry_fields(want).items()), want)
+            return
+        before = entry_fields(have)
+        fields = differing((key, before[key], value) for key, value in entry_fields(want).items())
+        if self._entry_is_ours():
+            if fields:
+                self._add(Verb.UPDATE, Kind.MAPPING, want.role_arn, fields, want)
+            return
+        why = "is mapped already, by hand or by another tool"
+        if self._may_take(Foreign(Kind.MAPPING, want.role_arn, why, "take it over with --adopt")):
+            self._add(Verb.ADOPT, Kind.MAPPING, want.role_arn, fields, want)
+
+    def _entry_is_ours(self) -> bool:
+        """An entry is ours when its role is, or, where someone deleted the role, when the level's policy or group is."""
+        role = self.observed.roles.get(self.level.role.name.casefold())
+        if role is not None:
+            return self.observed.owns_tags(role)
+        group = self.observed.groups.get(self.level.group.name.casefold())
+        policies = {policy.arn for policy in self.observed.owned_policies()}
+        return self.level.policy.arn in policies or (group is not None and self.observed.owns_group(group))
+
+
+def _whose(state: PolicyState | RoleState) -> str:
+    other = state.tags.get(CLUSTER_TAG)
+    return f"belongs to cluster {other}" if other else "exists and is not kube-iam's"
+
+
+def _tag_fields(have: PolicyState | RoleState, want: dict[str, str]) -> tuple[Field, ...]:
+    return differing((f"tag {key}", have.tags.get(key), value) for key, value in want.items())
+
+
+def binding_name(binding: BindingState) -> str:
+    """The binding as a person would name it."""
+    return f"{binding.namespace}/{binding.name}" if binding.namespace else binding.name
+
+
+def binding_fields(binding: BindingState) -> dict[str, object]:
+    """What a binding grants, and to whom."""
+    return {
+        "grants": f"{binding.role_kind} {binding.role_name}",
+        "where": f"namespace {binding.namespace}" if binding.namespace else "the whole cluster",
+        "groups": sorted(binding.groups),
+        "level": binding.level,
+    }
+
+
+def entry_fields(entry: MappingEntry) -> dict[str, object]:
+    """What a mapping entry makes of whoever assumed the role."""
+    return {"username": entry.username, "groups": list(entry.groups)}

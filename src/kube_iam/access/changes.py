@@ -1,0 +1,138 @@
+"""A plan is data: changes in the order in which they will happen, warnings, counts, and a digest of it all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
+from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState
+
+
+class Verb(Enum):
+    """What happens to a thing. ADOPT makes a thing that exists ours."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    ADOPT = "adopt"
+    DELETE = "delete"
+
+
+class Kind(Enum):
+    """What a change is about, as a person calls it."""
+
+    POLICY = "policy"
+    ROLE = "role"
+    GROUP = "group"
+    ATTACHMENT = "attachment"
+    MEMBER = "member"
+    BINDING = "binding"
+    MAPPING = "mapping"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A policy on a group."""
+
+    group: str
+    policy_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A user in a group."""
+
+    group: str
+    user: str
+
+
+Item = (
+    DesiredPolicy
+    | DesiredRole
+    | DesiredGroup
+    | PolicyState
+    | RoleState
+    | GroupState
+    | Attachment
+    | Membership
+    | BindingState
+    | MappingEntry
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field before and after; None where there is nothing. Values are what JSON can hold."""
+
+    name: str
+    before: object
+    after: object
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change. `item` is what `apply` needs to carry it out; everything else is for reading."""
+
+    verb: Verb
+    kind: Kind
+    name: str
+    level: str
+    fields: tuple[Field, ...] = ()
+    item: Item | None = field(default=None, compare=False, repr=False)
+
+    def changes(self, name: str) -> bool:
+        """Whether the field of that name changes."""
+        return any(part.name == name for part in self.fields)
+
+    def as_data(self) -> dict[str, object]:
+        """The change as JSON can hold it."""
+        return {
+            "verb": self.verb.value,
+            "kind": self.kind.value,
+            "name": self.name,
+            "level": self.level,
+            "fields": {part.name: {"before": part.before, "after": part.after} for part in self.fields},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would change, in order. `guards` are the reasons for which it needs --force."""
+
+    cluster: str
+    account: str
+    target: str  # where the mappings live, as a person would name it
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...] = ()
+    guards: tuple[str, ...] = ()
+
+    def count(self, verb: Verb) -> int:
+        """How many changes have this verb."""
+        return sum(change.verb is verb for change in self.changes)
+
+    def as_data(self) -> dict[str, object]:
+        """The plan as JSON can hold it; `digest` is over everything else, so that equal plans have equal digests."""
+        data: dict[str, object] = {
+            "cluster": self.cluster,
+            "account": self.account,
+            "mapping": self.target,
+            "counts": {verb.value: self.count(verb) for verb in Verb},
+            "changes": [change.as_data() for change in self.changes],
+            "warnings": list(self.warnings),
+            "needsForce": list(self.guards),
+        }
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        return {**data, "digest": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def differing(pairs: Iterable[tuple[str, object, object]]) -> tuple[Field, ...]:
+    """The fields whose values differ."""
+    return tuple(Field(name, before, after) for name, before, after in pairs if before != after)
+
+
+def appearing(pairs: Iterable[tuple[str, object]]) -> tuple[Field, ...]:
+    """The fields of something that is not there yet."""
+    return tuple(Field(name, None, after) for name, after in pairs)

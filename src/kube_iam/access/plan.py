@@ -1,0 +1,109 @@
+"""From a file and one look at the world to a plan: what would change, in the order in which it will happen. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kube_iam.access.building import Foreign, LevelBuilder
+from kube_iam.access.changes import Change, Kind, Plan, Verb
+from kube_iam.access.desired import DesiredLevel, desired_state
+from kube_iam.access.guards import exchanged, lockout, too_much
+from kube_iam.access.levels import ClusterAccess
+from kube_iam.access.observed import Observed, Ports, observe
+from kube_iam.access.removing import closing, removing, replacing
+from kube_iam.errors import CredentialsError, NotOwned
+
+MASTERS = "system:masters"
+
+
+def check_account(access: ClusterAccess, ports: Ports) -> None:
+    """Raise CredentialsError when the calls would go to another account or partition than the file is for."""
+    caller = ports.directory.caller()
+    partition = caller.arn.split(":")[1] if caller.arn.startswith("arn:") else access.partition
+    if caller.account != access.account or partition != access.partition:
+        raise CredentialsError(
+            f"these credentials are for account {caller.account} ({partition}), "
+            f"and {access.source} is about account {access.account} ({access.partition})",
+            "choose other credentials with --profile or AWS_PROFILE, or correct account in the file",
+        )
+
+
+def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False) -> Plan:
+    """What `apply` would do. Raises CredentialsError for another account, and NotOwned with everything that is in the way."""
+    check_account(access, ports)
+    desired = desired_state(access)
+    observed = observe(access, desired, ports)
+    replaced = tuple(replacing(observed, desired))
+    recreated = frozenset(change.name.casefold() for change in replaced)
+    staying = frozenset(level.group.name.casefold() for level in desired)
+    changes = [*closing(observed, desired), *replaced]
+    foreign: list[Foreign] = []
+    for level in desired:
+        builder = LevelBuilder(level, observed, adopt, staying, recreated)
+        builder.build()
+        changes += builder.changes
+        foreign += builder.foreign
+    if foreign:
+        raise _not_owned(foreign)
+    changes += removing(observed, desired)
+    wanted = frozenset(level.name for level in desired)
+    return Plan(
+        cluster=access.cluster_id,
+        account=access.account,
+        target=ports.store.describe(),
+        changes=tuple(changes),
+        warnings=(*cautions(access), *_findings(observed, desired, tuple(changes))),
+        guards=(*lockout(tuple(changes), observed), *too_much(observed, wanted), *exchanged(observed, desired)),
+    )
+
+
+def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
+    """What `destroy` would do: everything that is ours goes, leftovers of earlier files included."""
+    check_account(access, ports)
+    observed = observe(access, (), ports)
+    changes = (*closing(observed, ()), *removing(observed, ()))
+    return Plan(
+        cluster=access.cluster_id,
+        account=access.account,
+        target=ports.store.describe(),
+        changes=changes,
+        warnings=tuple(_findings(observed, (), changes)),
+        guards=tuple(lockout(changes, observed)),
+    )
+
+
+def _not_owned(foreign: list[Foreign]) -> NotOwned:
+    lines = "".join(f"\n  - {found}: {found.remedy}" for found in foreign)
+    return NotOwned(
+        f"{len(foreign)} thing(s) that kube-iam does not own are in the way:{lines}",
+        "nothing was changed",
+    )
+
+
+def cautions(access: ClusterAccess) -> Iterator[str]:
+    """What is allowed in a file and still deserves a second look."""
+    for level in access.levels:
+        if MASTERS in level.groups:
+            yield (
+                f"level {level.name} is in {MASTERS}, which RBAC can neither limit nor take away; "
+                "prefer a group of your own bound to cluster-admin"
+            )
+
+
+def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tuple[Change, ...]) -> Iterator[str]:
+    """What somebody else did to things of ours, and what bindings name in vain."""
+    deleted = {change.name for change in changes if change.kind is Kind.ROLE and change.verb is Verb.DELETE}
+    wanted = {level.role.name.casefold() for level in desired}
+    for key, role in observed.roles.items():
+        if role.policies and (key in wanted or role.name in deleted):
+            end = "; it cannot be deleted before they are detached" if role.name in deleted else ""
+            yield f"role {role.name} should have no permissions, and somebody gave it {', '.join(role.policies)}{end}"
+    known = {policy.arn for policy in observed.policies}
+    for level in desired:
+        group = observed.groups.get(level.group.name.casefold())
+        others = [arn for arn in group.attached if arn not in known] if group else []
+        if others:
+            yield f"group {level.group.name} also carries {', '.join(others)}; its members have that too"
+    for kind, namespace, name in observed.missing_rbac:
+        place = f" in namespace {namespace}" if namespace else ""
+        yield f"{kind} {name} does not exist{place}; a binding to it grants nothing until it does"

@@ -1,0 +1,323 @@
+"""A fake AWS account, a fake cluster and a fake mapping, in memory, behind the real ports. They keep IAM's rules that matter here:
+names are unique whatever the path, a group or policy in use cannot be deleted, a role's path cannot change.
+
+`World.fail_after` stops the run as a kill would: the write has happened, and nobody hears of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from kube_iam.access.observed import Ports
+from kube_iam.access.ports import (
+    BindingState,
+    Caller,
+    GroupState,
+    MappingEntry,
+    PolicyState,
+    RoleState,
+    Subject,
+    User,
+)
+from kube_iam.errors import Conflict, KubeIamError, NotFound
+
+ACCOUNT = "123456789012"
+
+
+class Killed(BaseException):
+    """What a kill is to the program: nothing that it could catch."""
+
+
+@dataclass
+class World:
+    """What is shared by the three fakes: the count of calls, and when to stop or to fail."""
+
+    writes: int = 0
+    reads: int = 0
+    log: list[str] = field(default_factory=list)
+    fail_after: int | None = None  # kill the run when this many writes have happened
+    errors: dict[str, KubeIamError] = field(default_factory=dict)  # method name -> the error that it raises
+
+    def read(self, method: str) -> None:
+        self.reads += 1
+        self.log.append(method)
+        if method in self.errors:
+            raise self.errors[method]
+
+    def write(self, method: str, effect: Callable[[], None]) -> None:
+        if self.fail_after == 0:
+            raise Killed
+        if method in self.errors:
+            raise self.errors[method]
+        effect()
+        self.writes += 1
+        self.log.append(method)
+        if self.fail_after is not None and self.writes >= self.fail_after:
+            raise Killed
+
+
+class FakeDirectory:
+    """IAM of one account."""
+
+    def __init__(self, world: World, users: tuple[str, ...] = ("alice", "bob", "carol")) -> None:
+        self.world = world
+        self.account = ACCOUNT
+        self.caller_arn = f"arn:aws:iam::{ACCOUNT}:user/root-admin"
+        self.policy_states: dict[str, PolicyState] = {}
+        self.role_states: dict[str, RoleState] = {}
+        self.group_states: dict[str, GroupState] = {}
+        self.group_members: dict[str, set[str]] = {}
+        self.all_users = {name: User(name, f"arn:aws:iam::{ACCOUNT}:user/{name}", f"AIDA{name}") for name in users}
+
+    def state(self) -> object:
+        """Everything that a plan can change, for comparing two accounts."""
+        members = {group: frozenset(names) for group, names in self.group_members.items()}
+        return (dict(self.policy_states), dict(self.role_states), dict(self.group_states), members)
+
+    def caller(self) -> Caller:
+        self.world.read("caller")
+        return Caller(self.account, self.caller_arn)
+
+    def policies(self, path_prefix: str) -> tuple[PolicyState, ...]:
+        self.world.read("policies")
+        return tuple(policy for policy in self.policy_states.values() if policy.path.startswith(path_prefix))
+
+    def policy(self, arn: str) -> PolicyState | None:
+        self.world.read("policy")
+        return self.policy_states.get(arn)
+
+    def create_policy(self, name: str, path: str, document: object, tags: Mapping[str, str], description: str) -> str:
+        arn = f"arn:aws:iam::{ACCOUNT}:policy{path}{name}"
+
+        def effect() -> None:
+            if any(policy.name == name for policy in self.policy_states.values()):
+                raise Conflict(f"policy {name} exists")
+            self.policy_states[arn] = PolicyState(arn, name, path, document, dict(tags))
+
+        self.world.write("create_policy", effect)
+        return arn
+
+    def update_policy(self, arn: str, document: object) -> None:
+        def effect() -> None:
+            self.policy_states[arn] = replace(self.policy_states[arn], document=document)
+
+        self.world.write("update_policy", effect)
+
+    def tag_policy(self, arn: str, tags: Mapping[str, str]) -> None:
+        def effect() -> None:
+            state = self.policy_states[arn]
+            self.policy_states[arn] = replace(state, tags={**state.tags, **tags})
+
+        self.world.write("tag_policy", effect)
+
+    def delete_policy(self, arn: str) -> None:
+        def effect() -> None:
+            if any(arn in group.attached for group in self.group_states.values()):
+                raise Conflict(f"policy {arn} is attached")
+            self.policy_states.pop(arn, None)
+
+        self.world.write("delete_policy", effect)
+
+    def role(self, name: str) -> RoleState | None:
+        self.world.read("role")
+        return self.role_states.get(name)
+
+    def create_role(
+        self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int, description: str
+    ) -> str:
+        arn = f"arn:aws:iam::{ACCOUNT}:role{path}{name}"
+
+        def effect() -> None:
+            if name in self.role_states:
+                raise Conflict(f"role {name} exists")
+            self.role_states[name] = RoleState(arn, name, path, trust, dict(tags), max_session_seconds, description)
+
+        self.world.write("create_role", effect)
+        return arn
+
+    def update_role(self, name: str, trust: object, max_session_seconds: int, description: str) -> None:
+        def effect() -> None:
+            self.role_states[name] = replace(
+                self.role_states[name],
+                trust=trust,
+                max_session_seconds=max_session_seconds,
+                description=description,
+            )
+
+        self.world.write("update_role", effect)
+
+    def tag_role(self, name: str, tags: Mapping[str, str]) -> None:
+        def effect() -> None:
+            state = self.role_states[name]
+            self.role_states[name] = replace(state, tags={**state.tags, **tags})
+
+        self.world.write("tag_role", effect)
+
+    def delete_role(self, name: str) -> None:
+        def effect() -> None:
+            if name in self.role_states and self.role_states[name].policies:
+                raise Conflict(f"role {name} has policies")
+            self.role_states.pop(name, None)
+
+        self.world.write("delete_role", effect)
+
+    def groups(self, path_prefix: str) -> tuple[GroupState, ...]:
+        self.world.read("groups")
+        return tuple(group for group in self.group_states.values() if group.path.startswith(path_prefix))
+
+    def group(self, name: str) -> GroupState | None:
+        self.world.read("group")
+        return self.group_states.get(name)
+
+    def create_group(self, name: str, path: str) -> str:
+        arn = f"arn:aws:iam::{ACCOUNT}:group{path}{name}"
+
+        def effect() -> None:
+            if name in self.group_states:
+                raise Conflict(f"group {name} exists")
+            self.group_states[name] = GroupState(arn, name, path)
+            self.group_members[name] = set()
+
+        self.world.write("create_group", effect)
+        return arn
+
+    def move_group(self, name: str, path: str) -> None:
+        def effect() -> None:
+            arn = f"arn:aws:iam::{ACCOUNT}:group{path}{name}"
+            self.group_states[name] = replace(self.group_states[name], arn=arn, path=path)
+
+        self.world.write("move_group", effect)
+
+    def delete_group(self, name: str) -> None:
+        def effect() -> None:
+            if self.group_members.get(name) or (name in self.group_states and self.group_states[name].attached):
+                raise Conflict(f"group {name} is in use")
+            self.group_states.pop(name, None)
+            self.group_members.pop(name, None)
+
+        self.world.write("delete_group", effect)
+
+    def attach(self, group: str, policy_arn: str) -> None:
+        def effect() -> None:
+            if policy_arn not in self.policy_states and f":{ACCOUNT}:" in policy_arn:
+                raise NotFound(f"policy {policy_arn}")
+            state = self.group_states[group]
+            self.group_states[group] = replace(state, attached=tuple(sorted({*state.attached, policy_arn})))
+
+        self.world.write("attach", effect)
+
+    def detach(self, group: str, policy_arn: str) -> None:
+        def effect() -> None:
+            state = self.group_states[group]
+            left = tuple(arn for arn in state.attached if arn != policy_arn)
+            self.group_states[group] = replace(state, attached=left)
+
+        self.world.write("detach", effect)
+
+    def members(self, group: str) -> tuple[User, ...]:
+        self.world.read("members")
+        if group not in self.group_states:
+            raise NotFound(f"no IAM group {group}")
+        return tuple(self.all_users[name] for name in sorted(self.group_members[group]))
+
+    def users(self) -> Iterator[User]:
+        self.world.read("users")
+        yield from self.all_users.values()
+
+    def user(self, name: str) -> User | None:
+        self.world.read("user")
+        return self.all_users.get(name)
+
+    def add_member(self, group: str, user: str) -> None:
+        self.world.write("add_member", lambda: self.group_members[group].add(user))
+
+    def remove_member(self, group: str, user: str) -> None:
+        self.world.write("remove_member", lambda: self.group_members[group].discard(user))
+
+
+class FakeCluster:
+    """RBAC bindings of one cluster."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.subject = Subject("kubernetes-admin", ("system:masters",))
+        self.binding_states: dict[tuple[str, str], BindingState] = {}
+        self.rbac = {("ClusterRole", "", name) for name in ("cluster-admin", "edit", "view")}
+
+    def state(self) -> object:
+        return dict(self.binding_states)
+
+    def whoami(self) -> Subject:
+        self.world.read("whoami")
+        return self.subject
+
+    def bindings(self) -> tuple[BindingState, ...]:
+        self.world.read("bindings")
+        return tuple(binding for binding in self.binding_states.values() if binding.level)
+
+    def binding(self, namespace: str, name: str) -> BindingState | None:
+        self.world.read("binding")
+        return self.binding_states.get((namespace, name))
+
+    def role_exists(self, kind: str, namespace: str, name: str) -> bool:
+        self.world.read("role_exists")
+        return (kind, namespace, name) in self.rbac
+
+    def apply_binding(self, binding: BindingState) -> None:
+        self.world.write("apply_binding", lambda: self.binding_states.update({binding.ident: binding}))
+
+    def delete_binding(self, namespace: str, name: str) -> None:
+        def effect() -> None:
+            self.binding_states.pop((namespace, name), None)
+
+        self.world.write("delete_binding", effect)
+
+
+class FakeStore:
+    """A mapRoles list."""
+
+    def __init__(self, world: World, entries: tuple[MappingEntry, ...] = ()) -> None:
+        self.world = world
+        self.all_entries = list(entries)
+
+    def state(self) -> object:
+        return sorted((entry.role_arn, entry.username, entry.groups) for entry in self.all_entries)
+
+    def describe(self) -> str:
+        return "a fake mapping"
+
+    def entries(self) -> tuple[MappingEntry, ...]:
+        self.world.read("entries")
+        return tuple(self.all_entries)
+
+    def put(self, entry: MappingEntry) -> None:
+        def effect() -> None:
+            for index, found in enumerate(self.all_entries):
+                if found.role_arn == entry.role_arn:
+                    self.all_entries[index] = entry
+                    return
+            self.all_entries.append(entry)
+
+        self.world.write("put", effect)
+
+    def remove(self, role_arn: str) -> None:
+        def effect() -> None:
+            self.all_entries[:] = [entry for entry in self.all_entries if entry.role_arn != role_arn]
+
+        self.world.write("remove", effect)
+
+
+class FakeAccount:
+    """All three together, and the ports over them."""
+
+    def __init__(self, entries: tuple[MappingEntry, ...] = ()) -> None:
+        self.world = World()
+        self.directory = FakeDirectory(self.world)
+        self.cluster = FakeCluster(self.world)
+        self.store = FakeStore(self.world, entries)
+        self.ports = Ports(self.directory, self.cluster, self.store)
+
+    def state(self) -> object:
+        """Everything that a plan can change."""
+        return (self.directory.state(), self.cluster.state(), self.store.state())
