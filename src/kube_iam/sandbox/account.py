@@ -1,0 +1,82 @@
+"""The AWS account in a box, as a process of its own: ministack's IAM and STS behind TLS on loopback.
+
+`command` and `environment` are what the sandbox starts it with; `main` is what runs in that process. SIGUSR1 ends all sessions
+of the account at once, which is how tests get at expired ones: STS hands out none that is shorter than 15 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from kube_iam.core.partitions import sts_host
+from kube_iam.sandbox.account_gate import gate
+from kube_iam.sandbox.account_rules import expire_sessions, install
+
+LOOPBACK = "127.0.0.1"
+
+
+def command(port: int, region: str, certificate: Path, key: Path, root_key: str) -> list[str]:
+    """The command line of the process. Nothing secret is in it: `environment` carries the root's secret."""
+    options = {"port": port, "region": region, "certificate": certificate, "key": key, "root-key": root_key}
+    return [sys.executable, "-m", __spec__.name, *(f"--{name}={value}" for name, value in options.items())]
+
+
+def environment(account: str, region: str, root_key: str, root_secret: str, directory: Path) -> dict[str, str]:
+    """All that the process sees of an environment: nothing of the user's own AWS settings gets in, nothing is persisted."""
+    return {
+        "AUTH": "true",
+        "SERVICES": "iam,sts",
+        "AWS_ACCESS_KEY_ID": root_key,
+        "AWS_SECRET_ACCESS_KEY": root_secret,
+        "MINISTACK_ACCOUNT_ID": account,
+        "MINISTACK_REGION": region,
+        "PERSIST_STATE": "0",
+        "IOT_MTLS_ENABLED": "false",
+        "SFTP_ENABLED": "false",
+        "LOG_LEVEL": "WARNING",
+        "HOME": str(directory),
+        "TMPDIR": str(directory),
+    }
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="kube-iam-account", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--certificate", required=True)
+    parser.add_argument("--key", required=True)
+    parser.add_argument("--root-key", required=True)
+    options = parser.parse_args()
+    install(options.root_key)
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(_serve(options))
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, expire_sessions)
+    config = Config()
+    config.bind = [f"{LOOPBACK}:{options.port}"]
+    config.certfile, config.keyfile = options.certificate, options.key
+    config.loglevel = "WARNING"
+    config.graceful_timeout = 0.5
+    hosts = frozenset({f"{LOOPBACK}:{options.port}", f"localhost:{options.port}", sts_host(options.region)})
+    app = gate(import_module("ministack.app").app, hosts=hosts, region=options.region)
+    await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

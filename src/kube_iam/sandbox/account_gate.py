@@ -1,0 +1,128 @@
+"""What may reach the emulated account at all: signed IAM and STS calls in the query protocol, each with one meaning.
+
+The emulator serves a hundred services and its own unsigned administration on the same port, and it decides what a request asks
+by other parameters than those it then obeys. Everything that an AWS SDK would not send is refused before it gets there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from kube_iam.sandbox.account_rules import STS_ACTIONS, VERSIONS, Answer, error
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+HEALTH = "/healthz"
+_LARGEST_BODY = 256 * 1024
+_FORM = "application/x-www-form-urlencoded"
+_SCOPE = re.compile(r"Credential=([^,\s]+)")
+
+
+def gate(app: App, *, hosts: frozenset[str], region: str) -> App:
+    """The application that lets through only what `problem` has nothing against. `hosts` are authorities, in lower case."""
+
+    async def gated(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http" and scope["path"] == HEALTH:
+            await _answer(send, (200, {"Content-Type": "text/plain"}, b"ok"))
+        elif scope["type"] == "http":
+            body = await _body(receive)
+            refusal = problem(scope, body, hosts=hosts, region=region)
+            if refusal:
+                await _answer(send, error(403, "AccessDenied", f"the sandbox refuses this request: {refusal}"))
+            else:
+                await app(scope, _replay(body or b"", receive), send)
+
+    return gated
+
+
+def problem(scope: Message, body: bytes | None, *, hosts: frozenset[str], region: str) -> str:
+    """Why no AWS SDK could have sent this request to IAM or STS, or an empty text."""
+    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+    single = dict(headers)
+    if scope["path"] != "/" or scope.get("raw_path", b"/") != b"/":
+        return "the path is not /"
+    if [value for name, value in headers if name == "host"] not in [[host] for host in hosts]:
+        return "it is for another host"
+    if body is None:
+        return "the body is too long"
+    query = scope.get("query_string", b"").decode("latin-1")
+    if scope["method"] not in ("GET", "POST") or bool(query) is not (scope["method"] == "GET") or (query and body):
+        return "it is neither a GET with a query nor a POST with a form"
+    if scope["method"] == "POST" and not single.get("content-type", "").startswith(_FORM):
+        return "the body is not a form"
+    if (
+        "x-amz-target" in single
+        or "content-encoding" in single
+        or sum(name == "authorization" for name, _ in headers) > 1
+    ):
+        return "it is not in the query protocol"
+    pairs = parse_qsl(query or (body or b"").decode("utf-8", "replace"), keep_blank_values=True)
+    parameters = dict(pairs)
+    if len({name.lower() for name, _ in pairs}) != len(pairs):
+        return "a parameter repeats"
+    return _scope_problem(parameters, single.get("authorization", ""), region)
+
+
+def _scope_problem(parameters: dict[str, str], authorization: str, region: str) -> str:
+    service = VERSIONS.get(parameters.get("Version", ""))
+    if service is None:
+        return "it is for neither IAM nor STS"
+    if service == "sts" and parameters.get("Action") not in STS_ACTIONS:
+        return "STS of the sandbox does not know this action"
+    if bool(authorization) is ("X-Amz-Credential" in parameters):
+        return "it is not signed, or twice"
+    credential = _SCOPE.search(authorization)
+    parts = (credential[1] if credential else parameters.get("X-Amz-Credential", "")).split("/")
+    if len(parts) != 5 or parts[3] != service or parts[4] != "aws4_request":
+        return "its signature is for another service"
+    if service == "sts" and parts[2] != region:
+        return "its signature is for another region"
+    return ""
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body, or None where it is longer than anything IAM takes."""
+    chunks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        chunks.append(message.get("body", b""))
+        if sum(map(len, chunks)) > _LARGEST_BODY:
+            return None
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay
+
+
+async def _answer(send: Send, answer: Answer) -> None:
+    status, headers, body = answer
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """The emulator's own start-up is left out: it looks for Docker and starts schedulers and listeners of other services."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

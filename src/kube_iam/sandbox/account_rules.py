@@ -1,0 +1,160 @@
+"""Where the emulated account is laxer than AWS, or answers otherwise, it is put right here (docs/decisions/0001).
+
+The emulator's functions are replaced in its modules, in our own process only. `install` refuses to start where a function that
+it replaces is missing or has other parameters than the version that this was written for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+from kube_iam.core.policy import AssumeRequest, evaluate_trust
+from kube_iam.errors import SandboxError
+
+VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam"}
+STS_ACTIONS = ("GetCallerIdentity", "AssumeRole", "GetSessionToken")
+_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_SHORTEST, _LONGEST, _LONGEST_CHAINED = 900, 43200, 3600
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def install(root_key: str) -> None:
+    """Replace what has to be replaced. `root_key` is the only access key of the account's root. Raises SandboxError."""
+    app, evaluator = import_module("ministack.app"), import_module("ministack.core.iam_evaluator")
+    if app.AUTH is not True or set(app.SERVICE_HANDLERS) != {"iam", "sts"}:
+        raise SandboxError("the emulated account was not started with AUTH=true and SERVICES=iam,sts")
+    _replace(evaluator, "evaluate_trust_policy", ("trust_doc", "caller_arn", "ctx"), trust_allows)
+    # `test`, the empty key and every account id would be root without a signature check. Now one random key is root, and
+    # nothing is exempt from having its signature verified.
+    _replace(evaluator, "is_root_access_key", ("access_key_id",), lambda access_key_id: access_key_id == root_key)
+    _replace(evaluator, "_is_root_key", ("access_key_id",), lambda access_key_id: False)  # noqa: ARG005
+    # Signed query strings of IAM would be taken for S3's.
+    _replace(app, "detect_service", ("method", "path", "headers", "query_params"), _service)
+    app.SERVICE_HANDLERS["sts"] = _sts(app.SERVICE_HANDLERS["sts"])
+
+
+def expire_sessions() -> None:
+    """End every session that STS has handed out, as if its time had come."""
+    for session in list(import_module("ministack.services.sts")._sessions.values()):
+        session["Expiration"] = 0.0
+
+
+def _service(method: str, path: str, headers: object, query_params: dict[str, list[str]] | None = None) -> str:  # noqa: ARG001
+    return VERSIONS.get((query_params or {}).get("Version", [""])[0], "unknown")
+
+
+def _replace(module: Any, name: str, parameters: tuple[str, ...], by: Callable[..., Any]) -> None:
+    ours = getattr(module, name, None)
+    if ours is None or tuple(inspect.signature(ours).parameters) != parameters:
+        raise SandboxError(
+            f"this version of ministack has no {name}({', '.join(parameters)})",
+            "install the version that kube-iam[sandbox] names",
+        )
+    setattr(module, name, by)
+
+
+def trust_allows(trust_doc: object, caller_arn: str, ctx: Any = None) -> bool:
+    """Whether a role's trust policy lets the caller in, by our own evaluator: it knows policy variables and NotPrincipal."""
+    # "Roles may not be assumed by root accounts."
+    if ctx is None or ctx.action not in ("sts:AssumeRole", "sts:TagSession") or ctx.principal_type == "Root":
+        return False
+    request = AssumeRequest(
+        principal=caller_arn,
+        account=ctx.principal_account,
+        role=ctx.resource_arn,
+        session_name=ctx.service_context.get("sts:rolesessionname") or "",
+        context=_condition_keys(ctx, time.time()),
+        action=ctx.action,
+    )
+    return evaluate_trust(trust_doc, request).allowed
+
+
+def _condition_keys(ctx: Any, now: float) -> Mapping[str, str | tuple[str, ...]]:
+    keys: dict[str, Any] = {
+        "aws:currenttime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "aws:epochtime": str(int(now)),
+        "aws:requestedregion": ctx.region,
+        "aws:sourceip": ctx.source_ip,
+        "aws:securetransport": str(ctx.secure_transport).lower(),
+        **ctx.principal_keys,
+        **ctx.service_context,
+        **{f"aws:requesttag/{key}": value for key, value in ctx.request_tags.items()},
+        "aws:tagkeys": tuple(ctx.tag_keys) or None,
+    }
+    return {key: value for key, value in keys.items() if isinstance(value, str | tuple)}
+
+
+def _sts(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """STS with AWS's limits on what may be asked, and its JSON for who asks for JSON."""
+
+    async def guarded(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Answer:
+        parameters = _parameters(body, query)
+        if parameters.get("Action") == "AssumeRole":
+            problem = _assume_role_problem(parameters, _access_key(headers, query).startswith("ASIA"))
+            if problem:
+                return error(400, "ValidationError", problem)
+        answer: Answer = await handler(method, path, headers, body, query)
+        if answer[0] == 200 and "application/json" in headers.get("accept", ""):
+            return 200, {"Content-Type": "application/json"}, _identity_json(answer[2].decode())
+        return answer
+
+    return guarded
+
+
+def _parameters(body: bytes, query: dict[str, list[str]]) -> dict[str, str]:
+    from urllib.parse import parse_qs
+
+    return {name: values[0] for name, values in {**query, **parse_qs(body.decode("utf-8", "replace"))}.items()}
+
+
+def _access_key(headers: dict[str, str], query: dict[str, list[str]]) -> str:
+    key: str = import_module("ministack.core.router").extract_access_key_id(headers, query)
+    return key
+
+
+def _assume_role_problem(parameters: Mapping[str, str], chained: bool) -> str:
+    """What AWS's limits say against this call: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
+    if not _SESSION_NAME.fullmatch(parameters.get("RoleSessionName", "")):
+        return r"Value at 'roleSessionName' failed to satisfy constraint: [\w+=,.@-]*, 2 to 64 characters"
+    text = parameters.get("DurationSeconds", "3600")
+    seconds = int(text) if text.isascii() and text.isdigit() else 0
+    if not _SHORTEST <= seconds <= _LONGEST:
+        return f"Value at 'durationSeconds' failed to satisfy constraint: between {_SHORTEST} and {_LONGEST}"
+    if chained and seconds > _LONGEST_CHAINED:
+        return "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
+    arn = parameters.get("RoleArn", "")
+    role = import_module("ministack.services.iam")._roles.get(arn.rsplit("/", 1)[-1])
+    if role is not None and role.get("Arn") != arn:
+        return f"Invalid RoleArn: {arn}"  # the emulator looks roles up by name and would not mind another path
+    if role is not None and seconds > int(role.get("MaxSessionDuration") or 3600):
+        return "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+    return ""
+
+
+def _identity_json(xml: str) -> bytes:
+    """GetCallerIdentity's answer as STS sends it where `accept: application/json` asks for it."""
+    found = {name: re.search(f"<{name}>([^<]*)</{name}>", xml) for name in ("Account", "Arn", "UserId", "RequestId")}
+    values = {name: match[1] if match else "" for name, match in found.items()}
+    metadata = {"RequestId": values.pop("RequestId")}
+    return json.dumps(
+        {"GetCallerIdentityResponse": {"GetCallerIdentityResult": values, "ResponseMetadata": metadata}}
+    ).encode()
+
+
+def error(status: int, code: str, message: str) -> Answer:
+    """An error in the query protocol of IAM and STS."""
+    text = message.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    body = (
+        f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error></ErrorResponse>"
+    )
+    return status, {"Content-Type": "text/xml"}, body.encode()

@@ -1,0 +1,87 @@
+"""IAM users of the sandbox and their access keys, made by the account's root with calls that we sign ourselves.
+
+botocore is left out on purpose: it would read the profiles, proxies and certificate settings of whoever runs the sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import time
+import urllib.error
+import urllib.request
+
+from kube_iam.core.credentials import Credentials
+from kube_iam.core.sigv4 import presign
+from kube_iam.core.utc import basic_timestamp
+from kube_iam.errors import SandboxError
+from kube_iam.sandbox.state import ADMINISTRATOR, REGION, Home, State
+
+_USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
+_EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+
+
+def make_administrator(home: Home, state: State) -> State:
+    """The IAM user who runs `kube-iam apply`: an administrator of the account, but not its root, as it should be."""
+    state = ensure_user(home, state, ADMINISTRATOR)
+    policy = json.dumps(_EVERYTHING)
+    _call(home, state, "PutUserPolicy", UserName=ADMINISTRATOR, PolicyName="everything", PolicyDocument=policy)
+    return state
+
+
+def ensure_user(home: Home, state: State, name: str) -> State:
+    """The state with that IAM user and an access key in it, both made on first use. Raises SandboxError for an impossible name."""
+    if name in state.keys:
+        return state
+    if not _USER_NAME.fullmatch(name):
+        raise SandboxError(f"{name!r} cannot be an IAM user", "letters, digits and _+=,.@- only, 64 at most")
+    _call(home, state, "CreateUser", UserName=name)
+    answer = _call(home, state, "CreateAccessKey", UserName=name)
+    state = state.with_user(name, Credentials(_element(answer, "AccessKeyId"), _element(answer, "SecretAccessKey")))
+    home.save(state)
+    return state
+
+
+def account_answers(home: Home, state: State) -> bool:
+    """Whether the account takes signed calls."""
+    try:
+        _call(home, state, "ListUsers", MaxItems="1")
+    except SandboxError:
+        return False
+    return True
+
+
+def _call(home: Home, state: State, action: str, **parameters: str) -> str:
+    url = presign(
+        state.root,
+        region=REGION,
+        service="iam",
+        host=f"127.0.0.1:{state.account_port}",
+        path="/",
+        parameters={"Action": action, "Version": "2010-05-08", **parameters},
+        headers={},
+        timestamp=basic_timestamp(time.time()),
+        expires=60,
+    )
+    try:
+        trust = ssl.create_default_context(cafile=str(home.ca))
+        direct = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+        )
+        with direct.open(url, timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+    except urllib.error.HTTPError as error:
+        with error:
+            body = error.read().decode(errors="replace")
+        if "<Code>EntityAlreadyExists</Code>" in body:
+            return body
+        raise SandboxError(f"the account in the box refused {action}: {_element(body, 'Message')}") from error
+    except OSError as error:
+        raise SandboxError(f"the account in the box cannot be reached for {action}") from error
+
+
+def _element(xml: str, name: str) -> str:
+    found = re.search(f"<{name}>([^<]*)</{name}>", xml)
+    return found[1] if found else ""

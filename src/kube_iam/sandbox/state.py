@@ -1,0 +1,162 @@
+"""Where a sandbox keeps its things, and what a later command has to know about it.
+
+Everything lies in one directory of mode 0700. `sandbox.json` marks the directory as a sandbox: without it nothing in there is
+ever removed. It holds the keys of the sandbox's own IAM users, which are worth nothing outside of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from kube_iam.core.credentials import Credentials
+from kube_iam.errors import SandboxError
+from kube_iam.sandbox.files import write_private
+from kube_iam.sandbox.processes import Process
+
+ACCOUNT = "111122223333"
+REGION = "eu-central-1"
+CLUSTER_ID = "sandbox.kube-iam.dev"
+ADMINISTRATOR = "administrator"
+LOOPBACK = "127.0.0.1"
+MARKER = "sandbox.json"
+# In the order in which they are started; they are stopped from the end.
+PROCESSES = ("account", "etcd", "kube-apiserver", "mount", "webhook")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The ports and keys of one sandbox. `keys` are access keys by IAM user name, each as (id, secret)."""
+
+    account_port: int
+    webhook_port: int
+    health_port: int
+    api_port: int = 0  # 0: no control plane
+    root_key: tuple[str, str] = ("", "")
+    keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"State(account_port={self.account_port}, users={sorted(self.keys)})"
+
+    @property
+    def root(self) -> Credentials:
+        """The credentials of the account's root, which only the sandbox itself uses."""
+        return Credentials(*self.root_key)
+
+    def user(self, name: str) -> Credentials | None:
+        """The access key of an IAM user that the sandbox made, or None."""
+        return Credentials(*self.keys[name]) if name in self.keys else None
+
+    def with_user(self, name: str, credentials: Credentials) -> State:
+        """The same with the user's access key added."""
+        pair = (credentials.access_key_id, credentials.secret_access_key)
+        return replace(self, keys={**self.keys, name: pair})
+
+    @property
+    def account_url(self) -> str:
+        """The endpoint of IAM and STS."""
+        return f"https://{LOOPBACK}:{self.account_port}"
+
+    @property
+    def webhook_url(self) -> str:
+        """Where the webhook takes TokenReviews."""
+        return f"https://{LOOPBACK}:{self.webhook_port}/authenticate"
+
+    @property
+    def api_url(self) -> str:
+        """The API server, or an empty text where there is no control plane."""
+        return f"https://{LOOPBACK}:{self.api_port}" if self.api_port else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The directory of one sandbox."""
+
+    root: Path
+
+    @property
+    def marker(self) -> Path:
+        """The file that makes the directory a sandbox's."""
+        return self.root / MARKER
+
+    @property
+    def tls(self) -> Path:
+        """Certificates and keys."""
+        return self.root / "tls"
+
+    @property
+    def ca(self) -> Path:
+        """The sandbox's own certificate authority."""
+        return self.tls / "ca.pem"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig of the cluster's administrator, a client certificate in system:masters."""
+        return self.root / "kubeconfig.yaml"
+
+    @property
+    def access(self) -> Path:
+        """A ready access.yaml for this sandbox."""
+        return self.root / "access.yaml"
+
+    @property
+    def server_config(self) -> Path:
+        """The config.yaml that the webhook reads."""
+        return self.root / "mount" / "config.yaml"
+
+    @property
+    def webhook_kubeconfig(self) -> Path:
+        """The kubeconfig with which kube-apiserver reaches the webhook."""
+        return self.root / "webhook" / "kubeconfig.yaml"
+
+    def process(self, name: str) -> Process:
+        """One of the sandbox's background processes."""
+        return Process(name, self.root / "run" / f"{name}.json", self.root / "logs" / f"{name}.log")
+
+    def create(self) -> None:
+        """Make the directory. Raises SandboxError where something else is in it, or where others could read what is in it."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = self.root.stat()
+            if any(self.root.iterdir()) and not self.marker.is_file():
+                raise SandboxError(
+                    f"{self.root} is not a sandbox and is not empty", "name another directory with --dir"
+                )
+            if status.st_uid != os.getuid():
+                raise SandboxError(f"{self.root} belongs to another user")
+            self.root.chmod(0o700)
+            write_private(self.marker, "{}")
+            for name in ("tls", "run", "logs", "webhook", "mount"):
+                (self.root / name).mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise SandboxError(f"cannot make the sandbox's directory {self.root}: {error}") from error
+
+    def save(self, state: State) -> None:
+        """Remember the state."""
+        write_private(self.marker, json.dumps(asdict(state), indent=1))
+
+    def load(self) -> State | None:
+        """What was saved last, or None where there is no sandbox or its start was interrupted."""
+        try:
+            found = json.loads(self.marker.read_text())
+            keys = {name: (pair[0], pair[1]) for name, pair in found.pop("keys").items()}
+            root_id, root_secret = found.pop("root_key")
+            return State(**found, keys=keys, root_key=(root_id, root_secret))
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return None
+
+    def require(self) -> State:
+        """The state of a sandbox that is up. Raises SandboxError where there is none."""
+        state = self.load()
+        if state is None or self.process("account").pid() is None:
+            raise SandboxError(f"no sandbox is up in {self.root}", "start one: kube-iam sandbox up")
+        return state
+
+    def remove(self) -> None:
+        """Remove the directory with all that is in it, where it is a sandbox's."""
+        if self.marker.is_file():
+            shutil.rmtree(self.root, ignore_errors=True)
