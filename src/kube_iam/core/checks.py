@@ -150,9 +150,9 @@ def _check_path(parse: _Parse) -> Refusal | None:
     return None if parse.path == "/" and not parse.fragment else Refusal(Reason.PATH)
 
 
-# Key names are plain letters: an encoded one is not canonical, and may decode to a key that is there already. Values are not
+# Key names are plain: an encoded one is not canonical, and may decode to a key that is there already. Values are not
 # empty. `;` and `+` are refused raw, since parsers disagree about them (a separator, a space).
-_PARAMETER = re.compile(r"([A-Za-z-]+)=([A-Za-z0-9\-._~/:=%]+)", re.ASCII)
+_PARAMETER = re.compile(r"([A-Za-z0-9._-]+)=([A-Za-z0-9\-._~/:=%]+)", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![2-7][0-9A-Fa-f])|%7[Ff]", re.ASCII)
 
 
