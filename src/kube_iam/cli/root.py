@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from kube_iam.cli.options import root_options
 from kube_iam.errors import UsageError
@@ -81,7 +82,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, with a near match for a name that does not exist."""
-        if args and args[0] not in self._table and not args[0].startswith("-"):
+        if args and args[0] not in self._table and args[0][:1] != "-" and not ctx.resilient_parsing:
             from kube_iam.config.near import near
 
             suggestion = near(args[0], [name for name, entry in self._table.items() if not entry.hidden])
@@ -98,6 +99,20 @@ class LazyGroup(click.Group):
         for section, rows in sections.items():
             with formatter.section(section):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands from the table, options as click completes them: a shell must not wait for every command's imports."""
+        commands = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in self._table.items()
+            if name.startswith(incomplete) and not entry.hidden
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def completion_variable(name: str) -> str:
+    """The variable by which a completion script asks for completions: `_KUBE_IAM_COMPLETE`, whatever we are called."""
+    return f"_{name.replace('-', '_').replace('.', '_').replace(' ', '_').upper()}_COMPLETE"
 
 
 def make_root(program: str) -> LazyGroup:
@@ -123,13 +138,19 @@ def run_command(program: str, arguments: Sequence[str], environ: Mapping[str, st
     """Run the command line through click; returns the exit code. Raises UsageError, KeyboardInterrupt and the tree's errors."""
     color = False if environ.get("NO_COLOR") else None
     try:
-        outcome = make_root(program).main(list(arguments), prog_name=program, standalone_mode=False, color=color)
+        outcome = make_root(program).main(
+            list(arguments),
+            prog_name=program,
+            complete_var=completion_variable(program),
+            standalone_mode=False,
+            color=color,
+        )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True, color=color)
         return 2
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else program
-        raise UsageError(error.format_message().rstrip("."), f"see `{path} --help`") from error
+        raise UsageError(f"{error.format_message().rstrip('.')} (see `{path} --help`)") from error
     except click.ClickException as error:
         raise UsageError(error.format_message()) from error
     except click.Abort as error:

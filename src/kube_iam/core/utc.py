@@ -26,3 +26,23 @@ def _civil(seconds: float) -> tuple[int, int, int, int, int, int]:
     month = shifted_month + 3 if shifted_month < 10 else shifted_month - 9
     year = year_of_era + era * 400 + (1 if month <= 2 else 0)
     return year, month, day, rest // 3600, rest // 60 % 60, rest % 60
+
+
+def parse_rfc3339(text: str) -> float | None:
+    """Unix seconds of `YYYY-MM-DDTHH:MM:SS` with `Z` or `+00:00`; None for any other spelling or an impossible date."""
+    stem = text.removesuffix("Z") if text.endswith("Z") else text.removesuffix("+00:00")
+    if len(stem) != 19 or stem == text or not stem.isascii():
+        return None
+    if stem[4] + stem[7] + stem[10] + stem[13] + stem[16] != "--T::":
+        return None
+    fields = (stem[:4], stem[5:7], stem[8:10], stem[11:13], stem[14:16], stem[17:])
+    if not all(field.isdigit() for field in fields):
+        return None
+    year, month, day, hour, minute, second = map(int, fields)
+    if not (1 <= month <= 12 and day >= 1):
+        return None
+    years = year - 1 if month <= 2 else year
+    shifted_month = month - 3 if month > 2 else month + 9
+    days = 365 * years + years // 4 - years // 100 + years // 400 + (153 * shifted_month + 2) // 5 + day - 1 - 719468
+    seconds = float(days * 86400 + hour * 3600 + minute * 60 + second)
+    return seconds if rfc3339(seconds)[:19] == stem else None

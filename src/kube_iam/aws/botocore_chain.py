@@ -1,0 +1,140 @@
+"""What only botocore can answer: the whole credential chain, the configured endpoint, the caller's name, AssumeRole.
+
+Imports botocore when called. A profile's MFA code is asked for by botocore on the terminal (`getpass`), never on stdout.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kube_iam.aws.client import make_client, make_session
+from kube_iam.aws.region import DEFAULT_REGION, Endpoint, authority_of
+from kube_iam.aws.translate import CLOCK_HINT, aws_errors, error_code, is_clock_skew, translate
+from kube_iam.core.credentials import Credentials
+from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError
+
+
+class BotocoreChain:
+    """One botocore session for the profile in use. Every method raises the errors of our tree only."""
+
+    def __init__(self) -> None:
+        self._session: Any = make_session()
+        self._session.set_config_variable("sts_regional_endpoints", "regional")
+
+    def region(self) -> str:
+        """The region of the profile in use, or empty."""
+        with aws_errors("read the AWS configuration"):
+            return self._session.get_config_variable("region") or ""
+
+    def endpoint(self, region: str) -> Endpoint:
+        """The STS endpoint that the environment and the profile ask for, always the region's own and never the global one.
+
+        Raises UsageError where it is not an https host, CredentialsError where settings exclude each other.
+        """
+        region = region or DEFAULT_REGION
+        client = make_client(
+            "sts",
+            region,
+            session=self._session,
+            aws_access_key_id="unused",
+            aws_secret_access_key="unused",  # noqa: S106
+        )
+        with aws_errors("find the STS endpoint"):
+            url: str = client.generate_presigned_url("get_caller_identity")
+        return Endpoint(region, authority_of(url.partition("?")[0]))
+
+    def credentials(self, region: str) -> Credentials:
+        """The caller's own credentials. Raises CredentialsError where there are none or they cannot be had."""
+        self._session.set_config_variable("region", region)
+        from botocore.exceptions import NoCredentialsError
+
+        doing = "find AWS credentials"
+        try:
+            with aws_errors(doing):
+                found = self._session.get_credentials()
+                if found is None:
+                    raise NoCredentialsError
+                frozen = found.get_frozen_credentials()
+        except EOFError as error:
+            raise CredentialsError(
+                f"cannot {doing}: the profile wants an MFA code", "run this on a terminal"
+            ) from error
+        except OSError as error:
+            raise CredentialsError(
+                f"cannot {doing}: {error.strerror or error}: {error.filename or ''}".rstrip(": ")
+            ) from error
+        except ValueError as error:
+            raise CredentialsError(
+                f"cannot {doing}: an unreadable value", "check AWS_* variables and ~/.aws"
+            ) from error
+        end = getattr(found, "_expiry_time", None)  # botocore has no public name for it
+        expires = end.timestamp() if end is not None else None
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "", expires)
+
+    def caller_arn(self, credentials: Credentials, region: str) -> str:
+        """Who these credentials belong to, by sts:GetCallerIdentity."""
+        with aws_errors("ask AWS who you are"):
+            arn: str = self._sts(credentials, region).get_caller_identity()["Arn"]
+        return arn
+
+    def assume_role(
+        self, credentials: Credentials, *, role: str, session_name: str, external_id: str, region: str, caller: str = ""
+    ) -> Credentials:
+        """A session of the role. `caller` is who asks, where that is known, for the sentence that says no."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        arguments = {"RoleArn": role, "RoleSessionName": session_name}
+        if external_id:
+            arguments["ExternalId"] = external_id
+        try:
+            answer = self._sts(credentials, region).assume_role(**arguments)["Credentials"]
+        except ClientError as error:
+            raise _refused(error, role, session_name, caller) from error
+        except BotoCoreError as error:
+            raise translate(error, f"assume {role}") from error
+        return Credentials(
+            answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], answer["Expiration"].timestamp()
+        )
+
+    def _sts(self, credentials: Credentials, region: str) -> Any:
+        return make_client(
+            "sts",
+            region,
+            session=self._session,
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+            aws_session_token=credentials.session_token or None,
+        )
+
+
+def own_session_name(caller_arn: str) -> str:
+    """How the caller's session of a role is named, so that audit logs show people: the IAM user's name, or the own session's.
+
+    Raises CredentialsError for the root user, which AWS lets assume no role, and for a name that no session may have.
+    """
+    kind, _, rest = caller_arn.rpartition(":")[2].partition("/")
+    name = rest.rpartition("/")[2]
+    if kind == "root":
+        raise CredentialsError(
+            "the account's root user cannot assume roles", "sign in to AWS as an IAM user or with a role, and try again"
+        )
+    if kind not in ("user", "assumed-role") or not 2 <= len(name) <= 64:
+        raise CredentialsError(
+            f"no session name can be made of your own identity, {caller_arn}", "give one with --session-name"
+        )
+    return name
+
+
+def _refused(error: Any, role: str, session_name: str, caller: str) -> KubeIamError:
+    who = caller or "these credentials"
+    if error_code(error) == "AccessDenied":
+        return AccessDenied(
+            f"{who} may not assume {role} (session name {session_name!r})",
+            "perhaps you are not in the IAM group of this level; a role made by kube-iam also wants the session name to be"
+            " your IAM user name, so leave --session-name out",
+        )
+    if is_clock_skew(error):
+        return CredentialsError(
+            f"cannot assume {role}: this machine's clock and that of AWS differ too much", CLOCK_HINT
+        )
+    return translate(error, f"assume {role}")

@@ -1,0 +1,47 @@
+"""The region of the EC2 instance that we run on, from its metadata service, with no more than a second spent on it in all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit
+
+BUDGET_SECONDS = 1.0
+IPV4_ENDPOINT = "http://169.254.169.254"
+IPV6_ENDPOINT = "http://[fd00:ec2::254]"
+
+
+def region_from_metadata(environ: Mapping[str, str], budget: float = BUDGET_SECONDS) -> str:
+    """The instance's region, or empty: not on EC2, switched off by AWS_EC2_METADATA_DISABLED, or no answer in time."""
+    if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return ""
+    ipv6 = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "").lower() == "ipv6"
+    url = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or (IPV6_ENDPOINT if ipv6 else IPV4_ENDPOINT)
+    deadline = time.monotonic() + budget
+    try:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            return ""
+        connection = HTTPConnection(parts.hostname, parts.port or 80, timeout=budget)
+        try:
+            token = _ask(connection, "PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+            left = deadline - time.monotonic()
+            if not token or left <= 0:
+                return ""
+            connection.timeout = left
+            if connection.sock is not None:
+                connection.sock.settimeout(left)
+            region = _ask(connection, "GET", "/latest/meta-data/placement/region", {"X-aws-ec2-metadata-token": token})
+        finally:
+            connection.close()
+    except (OSError, HTTPException, ValueError):
+        return ""
+    return region if region.replace("-", "").isalnum() else ""
+
+
+def _ask(connection: HTTPConnection, method: str, path: str, headers: dict[str, str]) -> str:
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    body = response.read(1024)
+    return body.decode("ascii").strip() if response.status == 200 else ""

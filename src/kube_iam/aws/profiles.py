@@ -1,0 +1,170 @@
+"""The AWS profile in use, read from ~/.aws/config and ~/.aws/credentials without `configparser`, and without guessing.
+
+botocore reads these files with Python's `configparser` and rules of its own on top. This reader knows the plain subset that nearly
+all files stay within. Wherever a file leaves it, the answer is "don't know" (None), and botocore reads the file. On the `token` path.
+"""
+
+from __future__ import annotations
+
+import os
+from stat import S_ISREG
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Sections = dict[str, dict[str, str]]
+
+CREDENTIALS_FILE = "~/.aws/credentials"
+CONFIG_FILE = "~/.aws/config"
+MAX_BYTES = 1024 * 1024
+
+_NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.@+/:,=")
+
+
+class Profile:
+    """What both files say about one profile. `text` is the files' whole content: it changes whenever they do."""
+
+    __slots__ = ("config", "credentials", "name", "text")
+
+    def __init__(self, name: str, config: dict[str, str], credentials: dict[str, str], text: bytes) -> None:
+        self.name = name
+        self.config = config
+        self.credentials = credentials
+        self.text = text
+
+    def get(self, key: str) -> str:
+        """The profile's value of a setting; the credentials file's where both have one (as in botocore), else empty."""
+        value = self.credentials.get(key)
+        return self.config.get(key, "") if value is None else value
+
+    def has_any(self, keys: frozenset[str]) -> bool:
+        """Whether one of these settings stands in the profile."""
+        return not (keys.isdisjoint(self.config) and keys.isdisjoint(self.credentials))
+
+    def keys(self) -> set[str]:
+        """The names of all settings of the profile, in both files."""
+        return {*self.config, *self.credentials}
+
+    def __repr__(self) -> str:
+        return f"Profile({self.name!r})"
+
+
+def profile_name(environ: Mapping[str, str]) -> str | None:
+    """The profile that the environment names, in botocore's order; None where it names none."""
+    return environ.get("AWS_DEFAULT_PROFILE", environ.get("AWS_PROFILE"))
+
+
+def read_profile(environ: Mapping[str, str]) -> Profile | None:
+    """The profile in use. No files: an empty `default` profile. None where only botocore can tell, a missing profile included."""
+    chosen = profile_name(environ)
+    name = "default" if chosen is None else chosen
+    if name != "default" and not _plain(name):
+        return None
+    config_text = read_file(environ.get("AWS_CONFIG_FILE", CONFIG_FILE))
+    credentials_text = read_file(environ.get("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE))
+    if config_text is None or credentials_text is None:
+        return None
+    sections, credentials = parse(config_text), parse(credentials_text)
+    if sections is None or credentials is None:
+        return None
+    config = profiles_of(sections)
+    if config is None or (chosen is not None and chosen not in config and chosen not in credentials):
+        return None
+    return Profile(name, config.get(name, {}), credentials.get(name, {}), config_text + b"\0" + credentials_text)
+
+
+def read_file(path: str) -> bytes | None:
+    """The file's content, empty where there is no such regular file; None where it cannot be read with certainty."""
+    if "$" in path or (os.name == "nt" and "%" in path):  # botocore expands variables in paths
+        return None
+    path = os.path.expanduser(path)  # noqa: PTH111  (pathlib is too dear here)
+    try:
+        if not S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            return b""
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except (OSError, ValueError):
+        return None
+    try:
+        data = os.read(descriptor, MAX_BYTES + 1)
+        # A regular file is read whole in one call; anything left over is more than this reader takes on.
+        return None if len(data) > MAX_BYTES or os.read(descriptor, 1) else data
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def profiles_of(sections: Sections) -> Sections | None:
+    """The profiles of a config file: `[default]` and `[profile NAME]`; other sections are none. None where it is unclear."""
+    profiles: Sections = {}
+    for header, settings in sections.items():
+        name = header
+        if header.startswith("profile"):
+            word, _, name = header.partition(" ")
+            if word != "profile" or not _plain(name):
+                return None
+        elif header != "default":
+            continue
+        if name in profiles:  # `[default]` and `[profile default]`
+            return None
+        profiles[name] = settings
+    return profiles
+
+
+def parse(data: bytes) -> Sections | None:
+    """Sections and their settings (names in lower case). Nested blocks below an empty setting are skipped over.
+
+    None for anything beyond that: sections or settings that repeat, continued values, inline oddities, other than ASCII.
+    """
+    try:
+        text = data.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        return None
+    if "\r" in text:
+        return None
+    sections: Sections = {}
+    settings: dict[str, str] | None = None
+    nested = False  # whether the last setting was empty, so that an indented block may follow it
+    for line in text.split("\n"):
+        stripped = line.strip(" \t")
+        if not stripped or stripped[0] in "#;":
+            continue
+        if not (line.isascii() and stripped.replace("\t", " ").isprintable()):
+            return None
+        if line[0] in " \t":
+            if not nested or "=" not in stripped:
+                return None
+        elif stripped[0] == "[":
+            header = stripped[1:-1]
+            if stripped[-1] != "]" or not _plain_header(header) or header in sections:
+                return None
+            settings = sections[header] = {}
+            nested = False
+        else:
+            setting = _setting(stripped)
+            if setting is None or settings is None or setting[0] in settings:
+                return None
+            settings[setting[0]] = setting[1]
+            nested = not setting[1]
+    return sections
+
+
+def _setting(line: str) -> tuple[str, str] | None:
+    """`name = value`. A colon before the equals sign would be the separator for configparser: not plain."""
+    name, equals, value = line.partition("=")
+    name = name.rstrip(" \t").lower()
+    if not equals or not name or ":" in name:
+        return None
+    return name, value.strip(" \t")
+
+
+def _plain_header(header: str) -> bool:
+    """`[DEFAULT]` lends its settings to all other sections; brackets, quotes and outer blanks have meanings of their own."""
+    return bool(header) and header == header.strip() and header != "DEFAULT" and not any(c in "[]\"'\\" for c in header)
+
+
+def _plain(name: str) -> bool:
+    return bool(name) and _NAME_CHARACTERS.issuperset(name)

@@ -1,0 +1,95 @@
+"""Which region, and which STS host a token is signed for: flags, environment and profile, read as every AWS SDK does.
+
+On the `token` path. Where the profile itself has a say in endpoints, the answer is left to botocore (None).
+"""
+
+from __future__ import annotations
+
+from kube_iam.core.partitions import sts_host
+from kube_iam.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kube_iam.aws.profiles import Profile
+
+DEFAULT_REGION = "us-east-1"
+_ENDPOINT_SETTINGS = frozenset(
+    ("endpoint_url", "ignore_configured_endpoint_urls", "services", "use_dualstack_endpoint", "use_fips_endpoint")
+)
+_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+class Endpoint:
+    """The STS endpoint that tokens are signed for: its region and its authority (`host` has a port only where one was given)."""
+
+    __slots__ = ("host", "region")
+
+    def __init__(self, region: str, host: str) -> None:
+        self.region = region
+        self.host = host
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Endpoint) and (self.region, self.host) == (other.region, other.host)
+
+    def __hash__(self) -> int:
+        return hash((self.region, self.host))
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.region!r}, {self.host!r})"
+
+
+def configured_region(flag: str, environ: Mapping[str, str], profile: Profile | None) -> str:
+    """The region by flag, AWS_REGION, AWS_DEFAULT_REGION, profile, in that order; empty where none is set.
+
+    Raises UsageError for a text that cannot be a region's name: it becomes part of a host name.
+    """
+    region = flag or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
+    if not region and profile is not None:
+        region = profile.get("region")
+    if region and not (_LABEL.issuperset(region) and len(region) < 64 and region.strip("-") == region):
+        raise UsageError(f"{region!r:.80} is not the name of an AWS region", "a region looks like eu-central-1")
+    # The pseudo region of the global endpoint, whose requests are signed for us-east-1.
+    return DEFAULT_REGION if region == "aws-global" else region
+
+
+def find_endpoint(
+    flag: str, environ: Mapping[str, str], profile: Profile | None, region_from_metadata: Callable[[], str]
+) -> Endpoint | None:
+    """The endpoint, or None where only botocore can tell. Raises UsageError for settings that exclude each other."""
+    if profile is None or profile.has_any(_ENDPOINT_SETTINGS):
+        return None
+    region = configured_region(flag, environ, profile) or region_from_metadata() or DEFAULT_REGION
+    fips = environ.get("AWS_USE_FIPS_ENDPOINT", "").lower() == "true"
+    dual_stack = environ.get("AWS_USE_DUALSTACK_ENDPOINT", "").lower() == "true"
+    url = _custom_url(environ)
+    if not url:
+        return Endpoint(region, sts_host(region, fips=fips, dual_stack=dual_stack))
+    if fips or dual_stack:
+        raise UsageError(
+            "an own STS endpoint cannot be combined with FIPS or dual-stack endpoints",
+            "unset AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL, or AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT",
+        )
+    return Endpoint(region, authority_of(url))
+
+
+def authority_of(url: str) -> str:
+    """The authority of an endpoint URL, as the Host header has it: lower case, without https's own port.
+
+    Raises UsageError unless it is a plain https URL: servers refuse a token for any other scheme, for a path or for user info.
+    """
+    scheme, separator, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    authority = authority.lower()
+    if not separator or scheme.lower() != "https":
+        raise UsageError(f"the STS endpoint {url!r:.120} is not an https URL", "a token is always a request over https")
+    if path or not authority or any(character in authority for character in "@?#%\\ "):
+        raise UsageError(f"the STS endpoint {url!r:.120} is not of the form https://HOST[:PORT]")
+    return authority.removesuffix(":443")
+
+
+def _custom_url(environ: Mapping[str, str]) -> str:
+    if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return ""
+    return environ.get("AWS_ENDPOINT_URL_STS") or environ.get("AWS_ENDPOINT_URL") or ""

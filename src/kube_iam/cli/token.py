@@ -1,0 +1,85 @@
+"""The click command of `token`: for its help, for mistakes, and for `-c`. Ordinary calls take the way around click."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from kube_iam.cli.options import Settings, global_options, pass_settings
+from kube_iam.cli.token_flags import TOKEN_FLAGS, normalized
+from kube_iam.errors import ConfigError, Problem
+
+EPILOG = """\b
+Examples:
+  kube-iam token -i my-cluster
+  kube-iam token -i my-cluster -r arn:aws:iam::123456789012:role/my-cluster-admin
+  kube-iam token -i my-cluster --token-only
+
+Settings are taken from the flags, else the environment, else the file that -c names (clusterID, defaultRole)."""
+
+
+class _GoSpellings(click.Command):
+    """Understands `--cache=true` and `-i=ID`, as the reference does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's own, over the normalized arguments."""
+        return super().parse_args(ctx, normalized(args))
+
+
+def _token_options(function: Any) -> Any:
+    for name, long, short, metavar, text in reversed(TOKEN_FLAGS):
+        forms = [form for form in (short, long) if form]
+        shape: dict[str, Any] = {"metavar": metavar} if metavar else {"is_flag": True, "default": None}
+        function = click.option(*forms, name, help=text, **shape)(function)
+    return function
+
+
+@click.command("token", cls=_GoSpellings, epilog=EPILOG)
+@global_options
+@_token_options
+@pass_settings
+@click.pass_context
+def command(context: click.Context, settings: Settings, /, **values: Any) -> int:
+    """Print a token for a cluster, as kubectl wants it from an exec plugin.
+
+    Nothing is printed on stdout unless there is a token.
+    """
+    from kube_iam.cli.token_run import run
+
+    flags = {name: value for name, value in values.items() if value is not None}
+    if settings.cluster_id_given:
+        flags["cluster_id"] = settings.cluster_id
+    file_settings = read_settings(settings.config) if settings.config else {}
+    return run(flags, context.find_root().info_name or "kube-iam", file_settings)
+
+
+def read_settings(path: str) -> Mapping[str, str]:
+    """`clusterID` and `defaultRole` of a config file, in any letter case. Raises ConfigError for a file that cannot be used."""
+    from pathlib import Path
+
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = YAML(typ="safe").load(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(path, [Problem("", error.strerror or "cannot be read")]) from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(path, [Problem("", "is not YAML")]) from error
+    if not isinstance(document, dict):
+        raise ConfigError(path, [Problem("", "is not a mapping of settings")])
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name in ("clusterID", "defaultRole"):
+        for key, value in document.items():
+            if str(key).lower() != name.lower() or value is None:
+                continue
+            if isinstance(value, str):
+                found[name] = value
+            else:
+                problems.append(Problem(name, "is not a text", "put it in quotes"))
+    if problems:
+        raise ConfigError(path, problems)
+    return found

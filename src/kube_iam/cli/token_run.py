@@ -1,0 +1,70 @@
+"""`kube-iam token` from its flags to its output. Both the hand parser and the click command end here. On the `token` path."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from kube_iam.aws.sign_in import SignIn, sign_in
+from kube_iam.core.exec_credential import api_version_of, exec_credential
+from kube_iam.errors import KubeIamError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kube_iam.cli.token_flags import Flags
+
+
+def run(
+    flags: Flags, program: str, file_settings: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ
+) -> int:
+    """Print the token, or one line on stderr that says what to do; returns the exit code.
+
+    Settings are taken from the flags, else the environment, else `file_settings` (`clusterID` and `defaultRole` of `-c`).
+    """
+    try:
+        line, complaint = answer(flags, file_settings or {}, environ)
+    except KubeIamError as error:
+        print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    if complaint:
+        print(f"{program}: {complaint}", file=sys.stderr)
+    sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def answer(flags: Flags, file_settings: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, str]:
+    """The line to print, and a complaint for stderr, mostly empty."""
+    try:
+        exec_info = api_version_of(environ.get("KUBERNETES_EXEC_INFO", ""))
+    except ValueError as error:
+        raise UsageError(str(error), "set apiVersion in the exec section of the kubeconfig") from error
+    signed = sign_in(request_of(flags, file_settings, environ), environ, time.time)
+    if flags.get("token_only"):
+        return signed.token, signed.complaint
+    return exec_credential(signed.token, signed.expires, exec_info.api_version), signed.complaint
+
+
+def request_of(flags: Flags, file_settings: Mapping[str, str], environ: Mapping[str, str]) -> SignIn:
+    """What is asked for, all settings together. A flag that is given counts even when empty; an empty variable does not."""
+    cluster_id = flags.get("cluster_id")
+    if cluster_id is None:
+        cluster_id = environ.get("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID") or file_settings.get("clusterID", "")
+    role = flags.get("role")
+    if role is None:
+        role = environ.get("DEFAULT_ROLE") or file_settings.get("defaultRole", "")
+    session_name = str(flags.get("session_name") or "")
+    if not cluster_id:
+        raise UsageError("no cluster id", "give it with -i, or in KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")
+    if session_name and flags.get("forward_session_name"):
+        raise UsageError("--forward-session-name and --session-name exclude each other", "leave one of them out")
+    return SignIn(
+        str(cluster_id),
+        role=str(role),
+        external_id=str(flags.get("external_id") or ""),
+        session_name=session_name,
+        region=str(flags.get("region") or ""),
+        cache=bool(flags.get("cache")),
+    )
