@@ -86,8 +86,9 @@ def _caller(fields: dict[str, Any]) -> CallerIdentity:
 def _read_xml(body: bytes) -> CallerIdentity:
     reader = _XmlReader()
     try:
-        reader.parser.Parse(body, True)
-    except expat.ExpatError as problem:
+        # Decoded here, so that neither a byte order mark nor the document's own declaration chooses another encoding.
+        reader.parser.Parse(body.decode("utf-8"), True)
+    except (expat.ExpatError, UnicodeDecodeError) as problem:
         raise NotAnAnswer("the answer is not XML") from problem
     return _caller(reader.fields)
 
@@ -96,8 +97,7 @@ class _XmlReader:
     """Collects the three fields from exactly Response/Result/field; everything that could hide another meaning is refused."""
 
     def __init__(self) -> None:
-        # The encoding is given, so that the document's own declaration cannot choose another.
-        self.parser = expat.ParserCreate(encoding="utf-8", namespace_separator=" ")
+        self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.buffer_text = True
         self.parser.StartDoctypeDeclHandler = self._refuse
         self.parser.CommentHandler = self._refuse

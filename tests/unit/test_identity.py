@@ -1,0 +1,247 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kube_iam.core.identity import Identity, judge_sts_answer, parse_sts_answer
+from kube_iam.core.reasons import Reason, Refusal
+
+ACCOUNT = "111122223333"
+ROLE_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/alice@example.com"
+ROLE_ID = "AROAEXAMPLEEXAMPLEEX:alice@example.com"
+NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+
+def parse(body: bytes | str, content_type: str = "application/json") -> Identity | Refusal:
+    raw = body.encode() if isinstance(body, str) else body
+    return parse_sts_answer(raw, content_type, access_key_id="ASIAEXAMPLE", sts_host="sts.eu-west-1.amazonaws.com")
+
+
+def json_answer(arn: Any = ROLE_ARN, user_id: Any = ROLE_ID, account: Any = ACCOUNT) -> str:
+    result = {"Account": account, "Arn": arn, "UserId": user_id}
+    return json.dumps(
+        {"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": {"RequestId": "r"}}}
+    )
+
+
+def xml_answer(arn: str = ROLE_ARN, user_id: str = ROLE_ID, account: str = ACCOUNT) -> str:
+    return (
+        f'<GetCallerIdentityResponse xmlns="{NAMESPACE}">\n  <GetCallerIdentityResult>\n    <Arn>{arn}</Arn>\n'
+        f"    <UserId>{user_id}</UserId>\n    <Account>{account}</Account>\n  </GetCallerIdentityResult>\n"
+        "  <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata>\n</GetCallerIdentityResponse>\n"
+    )
+
+
+EXPECTED = Identity(
+    arn=ROLE_ARN,
+    canonical_arn=f"arn:aws:iam::{ACCOUNT}:role/Admin",
+    account_id=ACCOUNT,
+    user_id="AROAEXAMPLEEXAMPLEEX",
+    session_name="alice@example.com",
+    access_key_id="ASIAEXAMPLE",
+    sts_host="sts.eu-west-1.amazonaws.com",
+)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
+def test_the_json_that_sts_sends_gives_the_identity(content_type: str) -> None:
+    assert parse(json_answer(), content_type) == EXPECTED
+
+
+@pytest.mark.parametrize("content_type", ["text/xml", "application/xml; charset=UTF-8"])
+@pytest.mark.parametrize("declaration", ["", '<?xml version="1.0" encoding="UTF-8"?>'])
+def test_the_xml_that_gateways_and_emulators_send_gives_the_same(content_type: str, declaration: str) -> None:
+    assert parse(declaration + xml_answer(), content_type) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("arn", "given_id", "user_id", "session_name"),
+    [
+        (f"arn:aws:iam::{ACCOUNT}:user/people/alice", "AIDAEXAMPLE", "AIDAEXAMPLE", ""),
+        (f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, ACCOUNT, ""),
+        # The account id alone would be indistinguishable from the account root's user id.
+        (f"arn:aws:sts::{ACCOUNT}:federated-user/bob", f"{ACCOUNT}:bob", f"{ACCOUNT}:bob", ""),
+        (f"arn:aws-cn:sts::{ACCOUNT}:assumed-role/Node/i-0abc", "AROAEXAMPLE:i-0abc", "AROAEXAMPLE", "i-0abc"),
+    ],
+)
+def test_only_an_assumed_roles_user_id_splits(arn: str, given_id: str, user_id: str, session_name: str) -> None:
+    for answer, content_type in (
+        (json_answer(arn, given_id), "application/json"),
+        (xml_answer(arn, given_id), "text/xml"),
+    ):
+        identity = parse(answer, content_type)
+        assert isinstance(identity, Identity)
+        assert (identity.user_id, identity.session_name) == (user_id, session_name)
+        assert identity.arn == arn
+
+
+RESULT = {"Account": ACCOUNT, "Arn": ROLE_ARN, "UserId": ROLE_ID}
+NONSENSE_JSON = [
+    "",
+    "null",
+    "[]",
+    "{",
+    "[" * 50_000,
+    '"GetCallerIdentityResponse"',
+    json.dumps({"GetCallerIdentityResponse": None}),
+    json.dumps({"GetCallerIdentityResponse": []}),
+    json.dumps({"GetCallerIdentityResponse": RESULT}),
+    json.dumps({"GetCallerIdentityResponse": {"GetCallerIdentityResult": [RESULT]}}),
+    json.dumps({"GetCallerIdentityResult": RESULT}),
+    json.dumps({"AssumeRoleResponse": {"GetCallerIdentityResult": RESULT}}),
+    json.dumps({"GetCallerIdentityResponse": {"AssumeRoleResult": {"AssumedRoleUser": RESULT}}}),
+    json.dumps({"GetCallerIdentityResponse": {"GetCallerIdentityResult": RESULT}, "Error": {}}),
+    json_answer(account=None),
+    json_answer(account=int(ACCOUNT)),
+    json_answer(account=""),
+    json_answer(account="444455556666"),
+    json_answer(arn=[ROLE_ARN]),
+    json_answer(arn="arn:aws:s3:::bucket"),
+    json_answer(arn=f"arn:evil:sts::{ACCOUNT}:assumed-role/Admin/alice"),
+    json_answer(user_id=""),
+    json_answer(user_id="AROAEXAMPLE"),
+    json_answer(user_id="AROAEXAMPLE:"),
+    json_answer(user_id=":alice"),
+    json_answer(user_id="AROAEXAMPLE:system:masters"),
+    json_answer(user_id="AROAEXAMPLE:ali ce"),
+    json_answer(user_id="AROAEXAMPLE:ali\nce"),
+    json_answer(user_id="AROAEXAMPLE:älice"),
+    json_answer().replace('{"Account"', '{"Arn": "arn:aws:iam::111122223333:root", "Account"'),
+    json_answer().replace('{"Account"', '{"\\u0041rn": "arn:aws:iam::111122223333:root", "Account"'),
+    json_answer().replace('"RequestId": "r"', '"RequestId": NaN'),
+    json_answer() + json_answer(),
+    json_answer() + " " * 70_000,
+    xml_answer(),
+]
+
+
+@pytest.mark.parametrize("body", NONSENSE_JSON)
+def test_json_that_is_no_answer_to_get_caller_identity_is_nonsense(body: str) -> None:
+    refusal = parse(body)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.STS_NONSENSE
+
+
+NONSENSE_XML = [
+    "",
+    "<a/>",
+    "<GetCallerIdentityResponse/>",
+    xml_answer().replace(NAMESPACE, "https://evil.example/"),
+    xml_answer().replace(f' xmlns="{NAMESPACE}"', ""),
+    xml_answer().replace("GetCallerIdentityResponse", "AssumeRoleResponse"),
+    xml_answer().replace("GetCallerIdentityResult", "AssumeRoleResult"),
+    f"<wrapper>{xml_answer()}</wrapper>",
+    xml_answer().replace("<Account>", "<Account>111122223333</Account><Account>"),
+    xml_answer().replace(
+        "<ResponseMetadata>",
+        f"<GetCallerIdentityResult><Arn>{ROLE_ARN}</Arn></GetCallerIdentityResult><ResponseMetadata>",
+    ),
+    xml_answer().replace("<Arn>", "<Arn><b/>"),
+    xml_answer().replace("<Arn>", "<!-- x --><Arn>"),
+    xml_answer(arn=ROLE_ARN.replace("alice", "ali<!---->ce")),
+    xml_answer(arn=ROLE_ARN.replace("alice", "<![CDATA[al ice]]>")),
+    xml_answer(arn=ROLE_ARN.replace("alice", "<?x y?>")),
+    xml_answer().replace("<Arn>", "<Ern>").replace("</Arn>", "</Ern>"),
+    xml_answer().replace("</GetCallerIdentityResponse>", ""),
+    xml_answer() + "<a/>",
+    "<!DOCTYPE GetCallerIdentityResponse>" + xml_answer(),
+    '<!DOCTYPE x [<!ENTITY e "x">]>' + xml_answer(arn=ROLE_ARN.replace("alice", "&e;")),
+    '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>' + xml_answer(arn="&e;"),
+    xml_answer(arn="&e;"),
+    xml_answer(account="444455556666"),
+    xml_answer() + " " * 70_000,
+    "<a>" * 10_000,
+    json_answer(),
+]
+
+
+@pytest.mark.parametrize("body", NONSENSE_XML)
+def test_xml_that_is_no_answer_to_get_caller_identity_is_nonsense(body: str) -> None:
+    refusal = parse(body, "text/xml")
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.STS_NONSENSE
+
+
+def test_a_declared_encoding_does_not_change_how_bytes_are_read() -> None:
+    body = ('<?xml version="1.0" encoding="UTF-7"?>' + xml_answer(arn=ROLE_ARN + "+AGE-")).encode()
+    identity = parse(body, "text/xml")
+    assert isinstance(identity, Identity)
+    assert identity.arn.endswith("+AGE-")
+    assert isinstance(parse(xml_answer().encode("utf-16"), "text/xml"), Refusal)
+
+
+@pytest.mark.parametrize("content_type", ["", "text/html", "text/plain", "application/octet-stream", "json"])
+def test_an_answer_of_another_content_type_is_nonsense(content_type: str) -> None:
+    refusal = parse(json_answer(), content_type)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.STS_NONSENSE
+
+
+def test_a_new_field_in_the_result_locks_nobody_out() -> None:
+    assert parse(json_answer().replace('{"Account"', '{"New": {"a": 1}, "Account"')) == EXPECTED
+    assert parse(xml_answer().replace("<Arn>", "<New><a>1</a></New><Arn>"), "text/xml") == EXPECTED
+
+
+@given(st.binary(max_size=200), st.sampled_from(["application/json", "text/xml"]))
+def test_no_body_makes_parsing_raise(body: bytes, content_type: str) -> None:
+    assert isinstance(parse(body, content_type), Refusal)
+
+
+@given(st.integers(0, len(xml_answer()) - 1), st.text(max_size=3), st.sampled_from(["application/json", "text/xml"]))
+def test_a_damaged_answer_names_only_principals_of_its_own_account(position: int, text: str, content_type: str) -> None:
+    body = json_answer() if content_type == "application/json" else xml_answer()
+    identity = parse(body[:position] + text + body[position + len(text) :], content_type)
+    if isinstance(identity, Identity):
+        assert identity.arn.split(":")[4] == identity.account_id
+        assert identity.canonical_arn.startswith("arn:")
+
+
+def judge(status: int, body: str, content_type: str = "application/json") -> Identity | Refusal:
+    return judge_sts_answer(
+        status, body.encode(), content_type, access_key_id="ASIAEXAMPLE", sts_host="sts.eu-west-1.amazonaws.com"
+    )
+
+
+def error(code: str) -> str:
+    return json.dumps(
+        {
+            "Error": {"Code": code, "Message": "canonical string: GET / X-Amz-Signature", "Type": "Sender"},
+            "RequestId": "r",
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, error("Throttling"), Reason.STS_THROTTLED),
+        (503, error("ThrottlingException"), Reason.STS_THROTTLED),
+        (400, "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>", Reason.STS_THROTTLED),
+        (429, "", Reason.STS_THROTTLED),
+        (403, error("SignatureDoesNotMatch"), Reason.STS_REFUSED),
+        (403, error("ExpiredToken"), Reason.STS_REFUSED),
+        (400, "garbage", Reason.STS_REFUSED),
+        (500, error("InternalFailure"), Reason.STS_UNREACHABLE),
+        (502, "<html>bad gateway</html>", Reason.STS_UNREACHABLE),
+        (302, "", Reason.STS_NONSENSE),
+        (204, "", Reason.STS_NONSENSE),
+        (200, "{}", Reason.STS_NONSENSE),
+    ],
+)
+def test_an_answer_without_an_identity_says_whose_fault_it_is(status: int, body: str, reason: Reason) -> None:
+    refusal = judge(status, body)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is reason
+    assert "X-Amz-Signature" not in refusal.message
+
+
+def test_a_known_error_comes_with_its_cause() -> None:
+    refusal = judge(403, error("SignatureDoesNotMatch"))
+    assert isinstance(refusal, Refusal)
+    assert "another cluster id" in refusal.message
+
+
+def test_a_success_gives_the_identity() -> None:
+    assert judge(200, json_answer()) == EXPECTED
