@@ -1,0 +1,29 @@
+"""The regions of each partition, from the data files that botocore ships, without importing botocore."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+from kube_iam.errors import AwsError
+
+
+def regions_of(partition: str) -> tuple[str, ...]:
+    """The partition's regions, opt-in regions included, pseudo regions (`aws-global`) not; empty for an unknown partition."""
+    for known in _partitions():
+        if isinstance(known, dict) and known.get("id") == partition:
+            return tuple(region for region in known.get("regions", {}) if not region.endswith("-global"))
+    return ()
+
+
+def _partitions() -> list[object]:
+    found = find_spec("botocore")
+    if found is None or not found.submodule_search_locations:
+        raise AwsError("botocore is not installed", "install kube-iam with its dependencies")
+    path = Path(found.submodule_search_locations[0]) / "data" / "partitions.json"
+    try:
+        partitions = json.loads(path.read_bytes())["partitions"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AwsError(f"{path} holds no table of regions", "reinstall botocore") from error
+    return list(partitions)

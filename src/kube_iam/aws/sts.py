@@ -1,0 +1,114 @@
+"""The server's one call to AWS: GET the rebuilt GetCallerIdentity URL, whose signature STS judges.
+
+HTTPS only, redirects are not followed, the answer is bounded, and no message holds the URL: it carries the signature.
+HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE count as the library has them; AWS_CA_BUNDLE names further trusted roots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import NetworkError, PyreqwestError
+
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.errors import ConfigError, Problem
+
+TIMEOUT_SECONDS = 10
+MAX_BODY = 64 * 1024
+_CONNECT_SECONDS = 4.0  # so that the second attempt still fits into the ten
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class StsAnswer:
+    """What STS sent back, not yet judged. The body is left out of `repr`: an STS error quotes the signed request."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"StsAnswer(status={self.status})"
+
+
+class StsClient:
+    """Asks STS who signed a request. One instance serves all requests of one event loop; connections are kept and reused."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def get_caller_identity(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
+        """Send the request, a second time when the connection failed. A refusal is always `sts_unreachable`."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                try:
+                    return await self._get(url, cluster_id)
+                except NetworkError:
+                    return await self._get(url, cluster_id)
+        except TimeoutError:
+            return Refusal(Reason.STS_UNREACHABLE, f"no answer within {TIMEOUT_SECONDS} seconds")
+        except PyreqwestError as error:
+            # The library's messages can hold the URL; its class says enough.
+            return Refusal(Reason.STS_UNREACHABLE, _plain(error))
+
+    async def _get(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
+        request = self._client.get(url).headers({"x-k8s-aws-id": cluster_id, "accept": "application/json"})
+        async with request.build_streamed() as response:
+            body = bytearray()
+            while chunk := await response.body_reader.read_chunk():
+                body += bytes(chunk)
+                if len(body) > MAX_BODY:
+                    return StsAnswer(response.status, "", b"")
+            return StsAnswer(response.status, response.get_header("content-type") or "", bytes(body))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+
+def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
+    """A client set up from the environment. Raises ConfigError when AWS_CA_BUNDLE cannot be used."""
+    builder = (
+        ClientBuilder()
+        .https_only(True)
+        .follow_redirects(False)
+        .referer(False)
+        .timeout(timedelta(seconds=TIMEOUT_SECONDS))
+        .connect_timeout(timedelta(seconds=_CONNECT_SECONDS))
+        .user_agent("kube-iam")
+        # No Accept-Encoding: the bound on the answer must be a bound on what is decoded too.
+        .gzip(False)
+        .brotli(False)
+        .zstd(False)
+        .deflate(False)
+    )
+    bundle = environ.get("AWS_CA_BUNDLE")
+    for certificate in _certificates(Path(bundle)) if bundle else ():
+        builder = builder.add_root_certificate_pem(certificate)
+    try:
+        return StsClient(builder.build())
+    except PyreqwestError as error:
+        problem = Problem("", "the HTTPS client cannot be set up", "check AWS_CA_BUNDLE, SSL_CERT_FILE and HTTPS_PROXY")
+        raise ConfigError("environment", [problem]) from error
+
+
+def _certificates(path: Path) -> list[bytes]:
+    try:
+        found = _CERTIFICATE.findall(path.read_bytes())
+    except OSError as error:
+        raise ConfigError("AWS_CA_BUNDLE", [Problem("", f"{path} cannot be read: {error.strerror}")]) from error
+    if not found:
+        raise ConfigError("AWS_CA_BUNDLE", [Problem("", f"{path} holds no PEM certificate")])
+    return [bytes(certificate) for certificate in found]
+
+
+def _plain(error: PyreqwestError) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
+    return f"{words} error"

@@ -1,0 +1,127 @@
+"""`kube-iam server`: run the authenticator webhook, or check its configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from kube_iam.cli.options import Settings, global_options, pass_settings
+from kube_iam.config.server import BACKENDS, check_server_config, load_server_config
+from kube_iam.core.partitions import PARTITIONS
+from kube_iam.errors import ConfigError, UsageError
+
+_GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", "AllAlpha", "AllBeta")
+
+
+@click.command("server")
+@global_options
+@click.option("--partition", metavar="NAME", help=f"The AWS partition: {', '.join(PARTITIONS)}.  [default: aws]")
+@click.option("--generate-kubeconfig", metavar="PATH", help="Where to write the webhook kubeconfig for kube-apiserver.")
+@click.option(
+    "--kubeconfig-pregenerated",
+    type=click.BOOL,
+    is_flag=False,
+    flag_value="true",
+    default=None,
+    help="The webhook kubeconfig was made by `init`: do not write it.",
+)
+@click.option("--state-dir", metavar="DIRECTORY", help="Where cert.pem and key.pem are kept.")
+@click.option("--kubeconfig", metavar="PATH", help="Taken, and without effect for the backend MountedFile.")
+@click.option("--master", metavar="URL", help="Taken, and without effect for the backend MountedFile.")
+@click.option("--address", metavar="IP", help="Where to listen.  [default: 127.0.0.1]")
+@click.option("--port", metavar="PORT", help="Where to listen.  [default: 21362]")
+@click.option("--backend-mode", metavar="NAME,…", multiple=True, help=f"In order: {', '.join(BACKENDS)}.")
+@click.option("--ec2-describeInstances-qps", "ec2_qps", type=int, help="Taken, and without effect yet.")
+@click.option("--ec2-describeInstances-burst", "ec2_burst", type=int, help="Taken, and without effect yet.")
+@click.option("--check-config", is_flag=True, help="Report every problem of the configuration, and start nothing.")
+@pass_settings
+def command(settings: Settings, backend_mode: tuple[str, ...], check_config: bool, **flags: object) -> int:
+    """Answer kube-apiserver's token reviews.
+
+    Checks each token, asks STS who signed it, and maps the AWS identity to a Kubernetes user by the configuration file of -c.
+    """
+    check_gates(settings.feature_gates)
+    path = Path(settings.config) if settings.config else None
+    given = overrides(settings, flags, backend_mode)
+    return _check(path, given) if check_config else _run(settings, path, given)
+
+
+def overrides(settings: Settings, flags: Mapping[str, object], backend_mode: tuple[str, ...] = ()) -> dict[str, object]:
+    """Command line flags by the configuration key that each overrides."""
+    names = {
+        "partition": "server.partition",
+        "generate_kubeconfig": "server.generateKubeconfig",
+        "kubeconfig_pregenerated": "server.kubeconfigPregenerated",
+        "state_dir": "server.stateDir",
+        "address": "server.address",
+        "hostname": "server.hostname",
+        "port": "server.port",
+    }
+    given = {names[flag]: value for flag, value in flags.items() if flag in names}
+    if settings.cluster_id or settings.cluster_id_given:
+        given["clusterID"] = settings.cluster_id
+    if backend_mode:
+        given["server.backendMode"] = ",".join(backend_mode)
+    return given
+
+
+def check_gates(text: str) -> dict[str, bool]:
+    """The reference's feature gates by name. Raises UsageError for one that does not exist."""
+    from kube_iam.config.near import near
+
+    gates = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = pair.partition("=")
+        if name not in _GATES:
+            raise UsageError(
+                f"there is no feature gate {name!r}", near(name, _GATES) or f"known are {', '.join(_GATES)}"
+            )
+        if value.lower() not in ("true", "false"):
+            raise UsageError(f"the feature gate {name} must be true or false")
+        gates[name] = value.lower() == "true"
+    return gates
+
+
+def _check(path: Path | None, given: Mapping[str, object]) -> int:
+    source = str(path or "flags")
+    found = check_server_config(path, given)
+    for problem in found.errors:
+        click.echo(f"{source}: error: {problem}")
+    for problem in found.warnings:
+        click.echo(f"{source}: warning: {problem}")
+    if found.errors:
+        return 1
+    click.echo(f"{source}: usable")
+    return 0
+
+
+def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> int:
+    from kube_iam.server.build import serve
+    from kube_iam.server.log import Log
+
+    log = Log(sys.stderr, settings.log_verbosity.lower(), settings.log_format.lower())
+    try:
+        config, warnings = load_server_config(path, given)
+    except ConfigError as error:
+        for problem in error.problems:
+            log.error("configuration", file=error.path, problem=str(problem))
+        raise
+    for warning in warnings:
+        log.warning("configuration", file=str(path), problem=str(warning))
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(config, log, region))
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,296 @@
+"""mapRoles, mapUsers and mapAccounts as every backend's source spells them: keys in any letter case, problems all together.
+
+An entry that cannot be used is an error; one that is odd but has one clear meaning is a warning. An account id that YAML read as
+a number is still known as written: without a leading zero every reader takes it for the same id, so it is a warning; with one the
+reference silently maps another account, so it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from kube_iam.config.near import near
+from kube_iam.config.yaml_file import Step, YamlFile, key_path
+from kube_iam.core.arns import canonical_arn, is_account_id
+from kube_iam.core.mapping import MappingTable, RoleMapping, Sso, UserMapping
+from kube_iam.core.templates import Template, parse_template
+from kube_iam.errors import Problem
+
+MAPPING_KEYS = ("mapRoles", "mapUsers", "mapAccounts")
+_ROLE_KEYS = ("rolearn", "sso", "username", "groups", "userid")
+_USER_KEYS = ("userarn", "username", "groups", "userid")
+_SSO_KEYS = ("permissionSetName", "accountID", "partition")
+_QUOTE = "YAML reads it as a number; quote it: '{}'"
+
+Entry = TypeVar("Entry", RoleMapping, UserMapping)
+Steps = tuple[Step, ...]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong with a file: `errors` keep it from being used, `warnings` do not."""
+
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def add(self, other: Findings) -> None:
+        """Take over another part's findings."""
+        self.errors += other.errors
+        self.warnings += other.warnings
+
+
+class Section:
+    """One mapping of a YAML document, its keys looked up without regard to letter case."""
+
+    def __init__(
+        self, document: YamlFile, value: object, steps: Steps, known: tuple[str, ...], found: Findings
+    ) -> None:
+        self.document = document
+        self.steps = steps
+        self.found = found
+        self._values: dict[str, tuple[str, object]] = {}
+        if value is not None and not isinstance(value, dict):
+            self.error(steps, f"must be a mapping of keys, not {kind_of(value)}")
+            return
+        spelled = {name.lower(): name for name in known}
+        for key, content in (value or {}).items():
+            lowered = key.lower()
+            if lowered not in spelled:
+                self.warn((*steps, key), "is not a known key and has no effect", near(key, known))
+            elif lowered in self._values:
+                first = self._values[lowered][0]
+                self.error((*steps, key), f"stands twice, as {first} and as {key}", "keep one of the two")
+            else:
+                self._values[lowered] = (key, content)
+
+    def has(self, name: str) -> bool:
+        """Whether the key is there with a value that is not null."""
+        return self.value(name) is not None
+
+    def value(self, name: str) -> object:
+        """The value, None where there is none."""
+        return self._values.get(name.lower(), (name, None))[1]
+
+    def at(self, name: str) -> Steps:
+        """The path to the value, the key as it is spelled in the file."""
+        return (*self.steps, self._values.get(name.lower(), (name, None))[0])
+
+    def text(self, name: str) -> str:
+        """The value where it is a string, else an empty one; anything else than a string is an error."""
+        value = self.value(name)
+        if value is None or isinstance(value, str):
+            return value or ""
+        hint = f"quote it: '{self.document.text(*self.at(name))}'" if isinstance(value, int | float) else ""
+        self.error(self.at(name), f"must be text, not {kind_of(value)}", hint)
+        return ""
+
+    def words(self, name: str) -> list[tuple[Steps, str]]:
+        """A list of strings, each with its path. One string stands for a list, as it does for the reference."""
+        value, steps = self.value(name), self.at(name)
+        if isinstance(value, str):
+            return [(steps, word) for word in value.replace(",", " ").split()]
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.error(steps, f"must be a list, not {kind_of(value)}")
+            return []
+        words = []
+        for index, item in enumerate(value):
+            if isinstance(item, str):
+                words.append(((*steps, index), item))
+            else:
+                written = self.document.text(*steps, index)
+                hint = _QUOTE.format(written) if isinstance(item, int | float) else ""
+                self.error((*steps, index), f"must be text, not {kind_of(item)}", hint)
+        return words
+
+    def error(self, steps: Steps, message: str, hint: str = "") -> None:
+        """Report an error at the path."""
+        self.found.errors.append(self.document.problem(steps, message, hint))
+
+    def warn(self, steps: Steps, message: str, hint: str = "") -> None:
+        """Report a warning at the path."""
+        self.found.warnings.append(self.document.problem(steps, message, hint))
+
+
+@dataclass(frozen=True, slots=True)
+class Mappings:
+    """The entries of one source, in its order."""
+
+    roles: tuple[RoleMapping, ...] = ()
+    users: tuple[UserMapping, ...] = ()
+    accounts: tuple[str, ...] = ()
+
+
+def parse_mappings(section: Section) -> Mappings:
+    """The good entries of a section that knows MAPPING_KEYS; what is wrong goes to its findings."""
+    return Mappings(
+        roles=_entries(section, "mapRoles", _ROLE_KEYS, _role),
+        users=_entries(section, "mapUsers", _USER_KEYS, _user),
+        accounts=tuple(account for _, account in account_ids(section, "mapAccounts")),
+    )
+
+
+def build_table(mappings: Mappings, section: Section) -> MappingTable:
+    """The indexed table of the entries. What the index finds odd (repeated entries, role paths) are warnings."""
+    table, problems = MappingTable.build(mappings.roles, mappings.users, mappings.accounts)
+    for problem in problems:
+        problem.line = _line_of(section, problem.key)
+    section.found.warnings += problems
+    return table
+
+
+def account_ids(section: Section, name: str) -> list[tuple[Steps, str]]:
+    """A list of account ids; numbers are taken as written where that is safe."""
+    value, steps = section.value(name), section.at(name)
+    if not isinstance(value, list):
+        return [(path, word) for path, word in section.words(name) if _is_account(section, path, word)]
+    found = []
+    for index, item in enumerate(value):
+        path = (*steps, index)
+        written = section.document.text(*path)
+        if not isinstance(item, str) and is_account_id(written) and not written.startswith("0"):
+            section.warn(path, "is an account id without quotes", _QUOTE.format(written))
+            found.append((path, written))
+        elif not isinstance(item, str):
+            hint = _QUOTE.format(written) if isinstance(item, int | float) else ""
+            section.error(path, f"must be an account id of 12 digits as text, not {kind_of(item)}", hint)
+        elif _is_account(section, path, item):
+            found.append((path, item))
+    return found
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in a person's words."""
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping of keys"
+    return "empty"
+
+
+def _account(section: Section) -> str:
+    written = section.document.text(*section.at("accountID"))
+    if isinstance(section.value("accountID"), int) and is_account_id(written) and not written.startswith("0"):
+        section.warn(section.at("accountID"), "is an account id without quotes", _QUOTE.format(written))
+        return written
+    return section.text("accountID")
+
+
+def _line_of(section: Section, key: str) -> int | None:
+    """The line of an entry that is known by its shown key path only, such as `server.mapRoles[3]`."""
+    for name in ("mapRoles", "mapUsers"):
+        stem = key_path(*section.at(name))
+        if key.startswith(f"{stem}["):
+            return section.document.line(*section.at(name), int(key[len(stem) + 1 : -1]))
+    return section.document.line(*section.steps)
+
+
+def _is_account(section: Section, steps: Steps, text: str) -> bool:
+    if is_account_id(text):
+        return True
+    section.error(steps, f"{text!r} is not an account id of 12 digits")
+    return False
+
+
+def _entries(
+    section: Section, name: str, keys: tuple[str, ...], parse: Callable[[Section], Entry | None]
+) -> tuple[Entry, ...]:
+    value = section.value(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        section.error(section.at(name), f"must be a list of entries, not {kind_of(value)}")
+        return ()
+    entries = []
+    for index, item in enumerate(value):
+        steps = (*section.at(name), index)
+        if not isinstance(item, dict):
+            section.error(steps, f"must be a mapping of keys, not {kind_of(item)}")
+            continue
+        before = len(section.found.errors)
+        entry = parse(Section(section.document, item, steps, keys, section.found))
+        if entry is not None and len(section.found.errors) == before:
+            entries.append(entry)
+    return tuple(entries)
+
+
+def _role(entry: Section) -> RoleMapping | None:
+    username, groups = _names(entry)
+    if entry.has("rolearn") == entry.has("sso"):
+        given = "both" if entry.has("sso") else "neither"
+        entry.error(entry.steps, f"needs one of rolearn and sso, and has {given}")
+        return None
+    who = _sso(entry) if entry.has("sso") else _arn(entry, "rolearn", ("role", "assumed-role"))
+    return RoleMapping(who, username, groups, key_path(*entry.steps)) if who and username else None
+
+
+def _user(entry: Section) -> UserMapping | None:
+    username, groups = _names(entry)
+    arn = _arn(entry, "userarn", ())
+    return UserMapping(arn, username, groups, key_path(*entry.steps)) if arn and username else None
+
+
+def _names(entry: Section) -> tuple[Template | None, tuple[Template, ...]]:
+    if entry.has("userid"):
+        entry.warn(entry.at("userid"), "counts only in the backend DynamicFile")
+    username = None
+    if entry.text("username"):
+        username = _template(entry, entry.at("username"), entry.text("username"))
+    elif not isinstance(entry.value("username"), int | float | list | dict):
+        entry.error(entry.at("username"), "is required", "a name, or a template such as {{SessionNameRaw}}")
+    groups = [_template(entry, steps, word) for steps, word in entry.words("groups")]
+    return username, tuple(group for group in groups if group is not None)
+
+
+def _template(entry: Section, steps: Steps, text: str) -> Template | None:
+    try:
+        template = parse_template(text)
+    except ValueError as problem:
+        entry.error(steps, str(problem))
+        return None
+    if template.needs_ec2:
+        entry.warn(steps, "{{EC2PrivateDNSName}} is not supported yet: this entry lets nobody in")
+    return template
+
+
+def _arn(entry: Section, name: str, kinds: tuple[str, ...]) -> str:
+    text = entry.text(name)
+    if not text:
+        if not entry.has(name) or entry.value(name) == "":
+            entry.error(entry.at(name), "is required")
+        return ""
+    try:
+        # Any letter case: the reference compares ARNs without it.
+        canonical = canonical_arn(text.lower())
+    except ValueError as problem:
+        entry.error(entry.at(name), str(problem).replace(text.lower(), text))
+        return ""
+    if kinds and canonical.split(":")[5].partition("/")[0] not in kinds:
+        entry.warn(entry.at(name), "is not the ARN of a role", "users belong in mapUsers")
+    return text
+
+
+def _sso(entry: Section) -> Sso | None:
+    section = Section(entry.document, entry.value("sso"), entry.at("sso"), _SSO_KEYS, entry.found)
+    before = len(entry.found.errors)
+    name, account, partition = section.text("permissionSetName"), _account(section), section.text("partition")
+    for key, value in (("permissionSetName", name), ("accountID", account)):
+        if not value and not section.has(key):
+            section.error(section.at(key), "is required")
+    if len(entry.found.errors) > before:
+        return None
+    try:
+        return Sso(name, account, partition or "aws")
+    except ValueError as problem:
+        section.error(section.steps, str(problem))
+        return None

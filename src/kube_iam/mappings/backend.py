@@ -1,0 +1,28 @@
+"""What the server asks of a backend, and what a backend tells the server."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kube_iam.authn.ports import Mapper
+from kube_iam.errors import KubeIamError, Problem
+
+
+class Backend(Mapper, Protocol):
+    """A mapper with a life: it loads when it starts and follows its source until it stops."""
+
+    async def start(self) -> None:
+        """Load and begin to follow the source. A source that cannot be used is reported and followed all the same: never raises."""
+
+    async def stop(self) -> None:
+        """Stop following. The table stays as it is."""
+
+
+class Observer(Protocol):
+    """Who hears what a backend does, for logs and metrics."""
+
+    def loaded(self, backend: str, entries: int, warnings: list[Problem]) -> None:
+        """New mappings are in force."""
+
+    def failed(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
+        """The source cannot be used. `kept`: the last good mappings stay in force; otherwise there are none yet."""

@@ -1,0 +1,44 @@
+"""One log line per decision: who, what they get or why not, from where, how long it took. Never a token."""
+
+from __future__ import annotations
+
+from kube_iam.authn.decide import Allowed, Decision
+from kube_iam.core.identity import Identity
+from kube_iam.core.reasons import Reason
+from kube_iam.server.log import Log, Value
+
+
+def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> None:
+    """Write the line: info for a sign-in, warning for a refusal, debug for a bearer token that was never ours.
+
+    Of an identity in a scrubbed account neither ARN nor ids are written.
+    """
+    fields: dict[str, Value] = {"client": client, "latency": seconds}
+    if isinstance(decision, Allowed):
+        if not decision.scrubbed:
+            fields |= _who(decision.identity)
+        user = decision.user
+        # mapAccounts makes the ARN the user name.
+        if not (decision.scrubbed and decision.identity.account_id in user.username):
+            fields |= {"username": user.username, "uid": user.uid}
+        fields |= {"groups": user.groups, "mapping": decision.source}
+        log.info("access granted", **fields)
+        return
+    identity = getattr(decision, "identity", None)
+    if identity is not None and not getattr(decision, "scrubbed", False):
+        fields |= _who(identity)
+    fields |= {"reason": decision.refusal.reason.value, "error": decision.refusal.message}
+    # kube-apiserver asks every authenticator about every bearer token, service accounts' included.
+    foreign = decision.refusal.reason is Reason.TOKEN_PREFIX
+    log.write("debug" if foreign else "warning", "access denied", fields)
+
+
+def _who(identity: Identity) -> dict[str, Value]:
+    return {
+        "arn": identity.canonical_arn,
+        "accountid": identity.account_id,
+        "userid": identity.user_id,
+        "session": identity.session_name,
+        "accesskeyid": identity.access_key_id,
+        "stsendpoint": identity.sts_host,
+    }

@@ -1,0 +1,83 @@
+"""The server's log on stderr: one line per event, as the reference's logrus writes it (logfmt) or as JSON.
+
+Values from outside are escaped, so that nobody can forge a line. What goes in must be free of tokens and signatures.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+LEVELS = ("panic", "fatal", "error", "warning", "info", "debug", "trace")
+_ALIASES = {"warn": "warning"}
+_PLAIN = re.compile(r"[A-Za-z0-9._/@^+-]+", re.ASCII)
+
+Value = str | int | float | bool | tuple[str, ...]
+
+
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object:
+        """Take one line, its end included."""
+
+
+class Log:
+    """Writes the lines whose level is at or above the one that was set."""
+
+    def __init__(
+        self, stream: Stream, level: str = "info", style: str = "text", clock: Callable[[], float] = time.time
+    ) -> None:
+        """`style` is `text` or `json`. Raises ValueError for a level that is none."""
+        self._stream = stream
+        self._limit = LEVELS.index(_ALIASES.get(level, level))
+        self._format = _json_line if style == "json" else _text_line
+        self._clock = clock
+
+    def error(self, message: str, **fields: Value) -> None:
+        """Something is wrong that an operator must see."""
+        self.write("error", message, fields)
+
+    def warning(self, message: str, **fields: Value) -> None:
+        """Something was refused, or is odd."""
+        self.write("warning", message, fields)
+
+    def info(self, message: str, **fields: Value) -> None:
+        """Something went as it should."""
+        self.write("info", message, fields)
+
+    def debug(self, message: str, **fields: Value) -> None:
+        """Something only of interest when searching for a fault."""
+        self.write("debug", message, fields)
+
+    def write(self, level: str, message: str, fields: dict[str, Value]) -> None:
+        """Write one line of that level."""
+        if LEVELS.index(level) <= self._limit:
+            now = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._stream.write(self._format(now, level, message, fields) + "\n")
+
+
+def _text_line(now: str, level: str, message: str, fields: dict[str, Value]) -> str:
+    pairs = "".join(f" {name}={_quoted(_shown(fields[name]))}" for name in sorted(fields))
+    return f'time="{now}" level={level} msg={_quoted(message)}{pairs}'
+
+
+def _json_line(now: str, level: str, message: str, fields: dict[str, Value]) -> str:
+    line = {**fields, "time": now, "level": level, "msg": message}
+    return json.dumps(line, sort_keys=True, separators=(",", ":"))
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, tuple):
+        return f"[{' '.join(value)}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)

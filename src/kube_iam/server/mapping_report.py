@@ -1,0 +1,36 @@
+"""What backends report, in the log and in the metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from kube_iam.errors import ConfigError, KubeIamError, Problem
+from kube_iam.server.log import Log
+from kube_iam.server.metrics import Metrics
+
+
+class MappingReport:
+    """The server's `mappings.backend.Observer`."""
+
+    def __init__(self, log: Log, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._clock = clock
+
+    def loaded(self, backend: str, entries: int, warnings: list[Problem]) -> None:
+        """Log what is odd about the mappings, and that they are in force."""
+        for warning in warnings:
+            self._log.warning("mapping", backend=backend, problem=str(warning))
+        self._log.info("mappings loaded", backend=backend, entries=entries)
+        self._metrics.mappings_loaded.set(self._clock(), backend)
+        self._metrics.mapping_entries.set(entries, backend)
+
+    def failed(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
+        """Log every problem, and what is in force all the same."""
+        outcome = "the last good ones stay in force" if kept else "nobody can sign in until they are repaired"
+        problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
+        for problem in problems:
+            self._log.error("mapping", backend=backend, problem=problem)
+        self._log.error(f"mappings cannot be used; {outcome}", backend=backend, problems=len(problems))
+        self._metrics.reload_failures.add(backend)

@@ -1,0 +1,117 @@
+"""The server's metrics in Prometheus' text format 0.0.4: the reference's names, and ours under `kube_iam_`.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/. All labels have few values: results, reasons, regions, status codes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MALFORMED_REQUEST = "malformed_request"
+SUCCESS = "success"
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Counter:
+    """A number per combination of label values: one that only grows, or with `kind` gauge one that is set."""
+
+    def __init__(self, name: str, text: str, labels: tuple[str, ...] = (), kind: str = "counter") -> None:
+        self._head = f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+        self._name = name
+        self._labels = labels
+        self._values: dict[tuple[str, ...], float] = {} if labels or kind == "gauge" else {(): 0}
+
+    def add(self, *labels: str) -> None:
+        """Count one."""
+        self._values[labels] = self._values.get(labels, 0) + 1
+
+    def set(self, value: float, *labels: str) -> None:
+        """Replace the number."""
+        self._values[labels] = value
+
+    def lines(self) -> Iterator[str]:
+        """The metric in text format."""
+        yield self._head
+        for labels, value in sorted(self._values.items()):
+            yield f"{self._name}{_labels(self._labels, labels)} {_number(value)}\n"
+
+
+class Histogram:
+    """Seconds by one label, in the Prometheus client's default buckets."""
+
+    def __init__(self, name: str, text: str, label: str) -> None:
+        self._head = f"# HELP {name} {text}\n# TYPE {name} histogram\n"
+        self._name = name
+        self._label = label
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, seconds: float, label: str) -> None:
+        """Count one observation."""
+        counts = self._counts.setdefault(label, [0] * (len(_BUCKETS) + 1))
+        counts[bisect_left(_BUCKETS, seconds)] += 1
+        self._sums[label] = self._sums.get(label, 0.0) + seconds
+
+    def lines(self) -> Iterator[str]:
+        """The metric in text format."""
+        yield self._head
+        for label, counts in sorted(self._counts.items()):
+            total = 0
+            for bound, count in zip((*map(str, _BUCKETS), "+Inf"), counts, strict=True):
+                total += count
+                shown = bound.removesuffix(".0")
+                yield f"{self._name}_bucket{_labels((self._label, 'le'), (label, shown))} {total}\n"
+            yield f"{self._name}_sum{_labels((self._label,), (label,))} {self._sums[label]!r}\n"
+            yield f"{self._name}_count{_labels((self._label,), (label,))} {total}\n"
+
+
+class Metrics:
+    """Everything that the server counts."""
+
+    def __init__(self) -> None:
+        reference = "aws_iam_authenticator_"
+        self.latency = Histogram(f"{reference}authenticate_latency_seconds", "Authenticate call latency", "result")
+        self.sts_connection_failures = Counter(
+            f"{reference}sts_connection_failures_total", "Sts call could not succeed or timedout", ("StsRegion",)
+        )
+        self.sts_throttling = Counter(f"{reference}sts_throttling_total", "Sts call got throttled", ("StsRegion",))
+        self.sts_responses = Counter(
+            f"{reference}sts_responses_total", "Sts responses with error code label", ("ResponseCode", "StsRegion")
+        )
+        self.refusals = Counter("kube_iam_refusals_total", "Sign-ins that were not granted, by reason", ("reason",))
+        self.lookups = Counter(
+            "kube_iam_token_lookups_total",
+            "Tokens that passed the checks, by where the verdict came from: cache, shared (another request's call) or sts",
+            ("source",),
+        )
+        self.reload_failures = Counter(
+            "kube_iam_mapping_reload_failures_total", "Mappings that could not be used", ("backend",)
+        )
+        self.mappings_loaded = Counter(
+            "kube_iam_mapping_loaded_timestamp_seconds", "When the mappings in force were loaded", ("backend",), "gauge"
+        )
+        self.mapping_entries = Counter(
+            "kube_iam_mapping_entries", "Entries of the mappings in force", ("backend",), "gauge"
+        )
+        self.certificate_ends = Counter(
+            "kube_iam_certificate_not_after_timestamp_seconds", "When the webhook's certificate ends", (), "gauge"
+        )
+
+    def render(self) -> str:
+        """All metrics in text format."""
+        return "".join(line for metric in vars(self).values() for line in metric.lines())
+
+
+def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True))
+    return f"{{{pairs}}}" if pairs else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)

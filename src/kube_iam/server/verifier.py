@@ -1,0 +1,101 @@
+"""Who signed a token: the checks of the contract, then STS, asked once for all who bring the same token at the same time.
+
+A verdict is remembered briefly, so that kube-apiserver's retries and its replicas do not all become calls to STS. How long a
+verified token stays known adds to how long a revoked key still signs in; that is why it is a minute and no longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Protocol
+
+from kube_iam.aws.sts import StsAnswer
+from kube_iam.core.checks import LIFETIME, CheckedToken, check_token
+from kube_iam.core.identity import Identity, judge_sts_answer
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.sts_hosts import GLOBAL_HOST, StsHosts
+from kube_iam.server.metrics import Metrics
+from kube_iam.server.verified_cache import VerifiedCache
+
+VERIFIED_SECONDS = 60.0
+REFUSED_SECONDS = 10.0
+CAPACITY = 8192
+_FINAL = (Reason.STS_REFUSED, Reason.STS_NONSENSE)
+
+
+class Sts(Protocol):
+    """Sends one GetCallerIdentity request."""
+
+    async def get_caller_identity(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
+        """STS's answer, or the refusal `sts_unreachable`."""
+
+
+class StsVerifier:
+    """The verifier of one cluster id. For one event loop."""
+
+    def __init__(
+        self, sts: Sts, hosts: StsHosts, cluster_id: str, metrics: Metrics, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._sts = sts
+        self._hosts = hosts
+        self._cluster_id = cluster_id
+        self._metrics = metrics
+        self._clock = clock
+        # Two caches: a flood of refused tokens must not push out the verified ones.
+        self._verified: VerifiedCache[Identity] = VerifiedCache(CAPACITY)
+        self._refused: VerifiedCache[Refusal] = VerifiedCache(CAPACITY)
+        self._asking: dict[bytes, asyncio.Task[Identity | Refusal]] = {}
+
+    async def verify(self, token: str) -> Identity | Refusal:
+        """The identity that signed the token, or why there is none."""
+        now = self._clock()
+        # The checks come first every time: a remembered token is refused when its fifteen minutes are over.
+        checked = check_token(token, hosts=self._hosts, now=now)
+        if isinstance(checked, Refusal):
+            return checked
+        key = sha256(token.encode()).digest()
+        known = self._verified.get(key, now) or self._refused.get(key, now)
+        if known is not None:
+            self._metrics.lookups.add("cache")
+            return known
+        asking = self._asking.get(key)
+        self._metrics.lookups.add("sts" if asking is None else "shared")
+        if asking is None:
+            asking = asyncio.create_task(self._ask(key, checked))
+            self._asking[key] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        # A client that goes away must not take the others' answer with it.
+        return await asyncio.shield(asking)
+
+    async def _ask(self, key: bytes, checked: CheckedToken) -> Identity | Refusal:
+        verdict = await self._ask_sts(checked)
+        now = self._clock()
+        if isinstance(verdict, Identity):
+            self._verified.put(key, verdict, min(now + VERIFIED_SECONDS, checked.signed_at + LIFETIME))
+        elif verdict.reason in _FINAL:
+            self._refused.put(key, verdict, now + REFUSED_SECONDS)
+        return verdict
+
+    async def _ask_sts(self, checked: CheckedToken) -> Identity | Refusal:
+        region = "global" if checked.host == GLOBAL_HOST else checked.region
+        try:
+            answer = await self._sts.get_caller_identity(checked.request_url(), self._cluster_id)
+        except Exception as error:  # whatever breaks, nobody gets in, and no message that may hold the URL gets out
+            answer = Refusal(Reason.STS_UNREACHABLE, f"unexpected {type(error).__name__}")
+        if isinstance(answer, Refusal):
+            self._metrics.sts_connection_failures.add(region)
+            return answer
+        self._metrics.sts_responses.add(str(answer.status), region)
+        verdict = judge_sts_answer(
+            answer.status,
+            answer.body,
+            answer.content_type,
+            access_key_id=checked.access_key_id,
+            sts_host=checked.host,
+        )
+        if isinstance(verdict, Refusal) and verdict.reason is Reason.STS_THROTTLED:
+            self._metrics.sts_throttling.add(region)
+        return verdict

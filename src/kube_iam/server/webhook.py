@@ -1,0 +1,130 @@
+"""The webhook's HTTP face: POST /authenticate, /metrics and /healthz, by the table in section 3 of the contract."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from kube_iam.authn.decide import Allowed, Authenticator, Decision, Unavailable
+from kube_iam.core.token_review import ReviewRequest, decode_review, encode_allowed, encode_denied
+from kube_iam.server.decision_log import log_decision
+from kube_iam.server.log import Log
+from kube_iam.server.metrics import CONTENT_TYPE, MALFORMED_REQUEST, SUCCESS, Metrics
+
+MAX_BODY = 1024 * 1024
+_TEXT = [("content-type", "text/plain; charset=utf-8")]
+_JSON = [("content-type", "application/json")]
+_JSON_LATER = [*_JSON, ("retry-after", "1")]
+
+
+class Headers(Protocol):
+    """Request headers, by lower-case name."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The header's value, else the default."""
+
+
+class Scope(Protocol):
+    """An RSGI HTTP scope, as far as it is used: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md."""
+
+    method: str
+    path: str
+    client: str
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers."""
+
+
+class Exchange(Protocol):
+    """An RSGI HTTP protocol: the body comes in, one response goes out."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece."""
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes, /) -> None:
+        """Send the response."""
+
+    def response_str(self, status: int, headers: list[tuple[str, str]], body: str, /) -> None:
+        """Send the response."""
+
+
+class Webhook:
+    """Answers the requests of the TLS port."""
+
+    def __init__(self, authenticator: Authenticator, metrics: Metrics, log: Log) -> None:
+        self._authenticator = authenticator
+        self._metrics = metrics
+        self._log = log
+
+    async def handle(self, scope: Scope, exchange: Exchange) -> None:
+        """Answer one request."""
+        if scope.path == "/authenticate":
+            await self._authenticate(scope, exchange)
+        elif scope.path == "/healthz":
+            exchange.response_str(200, _TEXT, "ok")
+        elif scope.path == "/metrics":
+            exchange.response_str(200, [("content-type", CONTENT_TYPE)], self._metrics.render())
+        else:
+            exchange.response_str(404, _TEXT, "not found\n")
+
+    async def _authenticate(self, scope: Scope, exchange: Exchange) -> None:
+        start = time.perf_counter()
+        if scope.method != "POST":
+            self._malformed(scope, exchange, start, 405, "expected POST")
+            return
+        body = await _read(scope, exchange)
+        if body is None:
+            self._malformed(scope, exchange, start, 413, f"expected a request body of at most {MAX_BODY} bytes")
+            return
+        request = decode_review(body)
+        if request is None:
+            expected = "expected a request body to be a TokenReview" if body else "expected a request body"
+            self._malformed(scope, exchange, start, 400, expected)
+            return
+        try:
+            decision = await self._authenticator.authenticate(request.token)
+        except Exception as error:  # a bug of ours: nobody gets in, and no message that may hold a secret gets out
+            self._log.error("unexpected error", error=type(error).__name__, client=scope.client)
+            exchange.response_bytes(500, _JSON, encode_denied(request, "internal error"))
+            return
+        _answer(exchange, request, decision)
+        self._count(decision, time.perf_counter() - start, scope.client)
+
+    def _count(self, decision: Decision, seconds: float, client: str) -> None:
+        if isinstance(decision, Allowed):
+            self._metrics.latency.observe(seconds, SUCCESS)
+        else:
+            self._metrics.latency.observe(seconds, decision.refusal.reason.metric)
+            self._metrics.refusals.add(decision.refusal.reason.value)
+        log_decision(self._log, decision, client, seconds)
+
+    def _malformed(self, scope: Scope, exchange: Exchange, start: float, status: int, expected: str) -> None:
+        headers = [*_TEXT, ("allow", "POST")] if status == 405 else _TEXT
+        exchange.response_str(status, headers, expected + "\n")
+        self._metrics.latency.observe(time.perf_counter() - start, MALFORMED_REQUEST)
+        self._log.error("malformed request", error=expected, client=scope.client, method=scope.method, path=scope.path)
+
+
+def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision) -> None:
+    if isinstance(decision, Allowed):
+        exchange.response_bytes(200, _JSON, encode_allowed(request, decision.user))
+    elif isinstance(decision, Unavailable):
+        status = 429 if decision.throttled else 503
+        exchange.response_bytes(status, _JSON_LATER, encode_denied(request, decision.refusal.message))
+    else:
+        exchange.response_bytes(200, _JSON, encode_denied(request, decision.refusal.message))
+
+
+async def _read(scope: Scope, exchange: Exchange) -> bytes | None:
+    """The body, None where it is longer than MAX_BODY."""
+    announced = scope.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > MAX_BODY:
+        return None
+    body = b""
+    async for piece in exchange:
+        body += piece
+        if len(body) > MAX_BODY:
+            return None
+    return body

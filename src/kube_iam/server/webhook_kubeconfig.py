@@ -1,0 +1,44 @@
+"""The kubeconfig that kube-apiserver reads (`--authentication-token-webhook-config-file`) to find and to trust the webhook."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+from kube_iam.errors import ConfigError, Problem
+from kube_iam.server.certificates import write_file
+
+
+def webhook_kubeconfig(hostname: str, port: int, certificate_pem: bytes) -> str:
+    """The file's text. kube-apiserver trusts exactly the certificates in `certificate_pem`."""
+    host = f"[{hostname}]" if ":" in hostname else hostname
+    return f"""\
+apiVersion: v1
+kind: Config
+clusters:
+- name: aws-iam-authenticator
+  cluster:
+    certificate-authority-data: {base64.b64encode(certificate_pem).decode()}
+    server: {json.dumps(f"https://{host}:{port}/authenticate")}
+users:
+- name: apiserver
+contexts:
+- name: webhook
+  context:
+    cluster: aws-iam-authenticator
+    user: apiserver
+current-context: webhook
+"""
+
+
+def write_webhook_kubeconfig(path: Path, text: str) -> None:
+    """Write the file, and its directory where there is none, in one step. It holds no secret. Raises ConfigError."""
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_file(path, text.encode(), 0o644)
+    except OSError as error:
+        hint = f"let uid {os.getuid()} write there, set generateKubeconfig, or run `init` first and give --kubeconfig-pregenerated"
+        problem = Problem("", f"the webhook kubeconfig cannot be written: {error.strerror}", hint)
+        raise ConfigError(str(path), [problem]) from error
