@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
+from kube_iam.core.mint import CLUSTER_ID_HEADER, PREFIX
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import StsHosts
 
-PREFIX = "k8s-aws-v1."
 MAX_TOKEN = 16 * 1024
 LIFETIME = 15 * 60
 """Seconds after X-Amz-Date for which STS takes a presigned request, whatever X-Amz-Expires says."""
 CLOCK_SKEW = 5 * 60
 """Seconds that a signer's clock may be ahead of ours."""
-CLUSTER_HEADER = "x-k8s-aws-id"
 
 # The parameters that a GetCallerIdentity request may have, in the order in which the URL is built.
 _CANONICAL_KEYS = (
@@ -230,7 +229,7 @@ def _check_signed_headers(parse: _Parse) -> Refusal | None:
     signed = parse.parameters.get("X-Amz-SignedHeaders", "")
     if signed in _SIGNED_HEADERS:
         return None
-    unsigned = CLUSTER_HEADER not in signed.split(";")
+    unsigned = CLUSTER_ID_HEADER not in signed.split(";")
     return Refusal(Reason.CLUSTER_HEADER_UNSIGNED if unsigned else Reason.SIGNED_HEADERS)
 
 
