@@ -13,7 +13,8 @@ from typing import cast
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.kube.context import default_path
 from kube_iam.kube.files import edit_text
-from kube_iam.kube.yaml_edit import ListEdit, Value, block, set_key
+from kube_iam.kube.yaml_edit import ListEdit, set_key
+from kube_iam.kube.yaml_text import Value, block
 
 __all__ = ["build_kubeconfig", "default_path", "dump", "merge_into"]
 

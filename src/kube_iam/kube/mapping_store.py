@@ -17,7 +17,7 @@ from kube_iam.kube.client import FIELD_MANAGER, KubeApi
 from kube_iam.kube.files import edit_text, read_text
 from kube_iam.kube.labels import MANAGED_BY, OWNER
 from kube_iam.kube.map_roles import SERVER_MAP_ROLES, WHOLE_DOCUMENT, MapRoles
-from kube_iam.kube.yaml_edit import quoted
+from kube_iam.kube.yaml_text import quoted
 
 ATTEMPTS = 40
 LONGEST_PAUSE = 2.0  # seconds
