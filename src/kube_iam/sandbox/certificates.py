@@ -45,18 +45,23 @@ class Authority:
 
     def server(self, file_name: str, hosts: Iterable[str]) -> Pair:
         """A server certificate for these DNS names and IP addresses."""
-        return self._issue(file_name, _name(file_name, ""), ExtendedKeyUsageOID.SERVER_AUTH, [*hosts])
+        return self._issue(file_name, _name(file_name, ""), [ExtendedKeyUsageOID.SERVER_AUTH], [*hosts])
+
+    def member(self, file_name: str, hosts: Iterable[str]) -> Pair:
+        """A certificate for a server whose clients, among them itself, present the same kind of certificate: etcd."""
+        both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        return self._issue(file_name, _name(file_name, ""), both, [*hosts])
 
     def client(self, file_name: str, user: str, group: str) -> Pair:
         """A client certificate that kube-apiserver reads as this user in this group."""
-        return self._issue(file_name, _name(user, group), ExtendedKeyUsageOID.CLIENT_AUTH, [])
+        return self._issue(file_name, _name(user, group), [ExtendedKeyUsageOID.CLIENT_AUTH], [])
 
-    def _issue(self, file_name: str, subject: x509.Name, usage: x509.ObjectIdentifier, hosts: list[str]) -> Pair:
+    def _issue(self, file_name: str, subject: x509.Name, usages: list[x509.ObjectIdentifier], hosts: list[str]) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(subject, self._name, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(certificates=False), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if hosts:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False

@@ -109,9 +109,14 @@ class Home:
         return self.root / "mount" / "config.yaml"
 
     @property
+    def webhook(self) -> Path:
+        """The server's state directory."""
+        return self.root / "webhook"
+
+    @property
     def webhook_kubeconfig(self) -> Path:
         """The kubeconfig with which kube-apiserver reaches the webhook."""
-        return self.root / "webhook" / "kubeconfig.yaml"
+        return self.webhook / "kubeconfig.yaml"
 
     def process(self, name: str) -> Process:
         """One of the sandbox's background processes."""

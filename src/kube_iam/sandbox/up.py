@@ -1,24 +1,64 @@
-"""Start a sandbox, or the parts of it that do not run, and take it down again."""
+"""Start a sandbox, say what of it runs, and take it down again."""
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from kube_iam.core.partitions import sts_host
-from kube_iam.sandbox import account
+from kube_iam.errors import SandboxError
+from kube_iam.sandbox import account, mount
+from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
+from kube_iam.sandbox.control_plane import BUILD_COMMAND, Binaries, find_binaries, start_apiserver, start_etcd
+from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.people import account_answers, make_administrator
 from kube_iam.sandbox.processes import free_port
 from kube_iam.sandbox.state import ACCOUNT, LOOPBACK, PROCESSES, REGION, Home, State
+from kube_iam.sandbox.webhook import config, start_webhook
 
 Say = Callable[[str], None]
 _PATIENCE_SECONDS = 60.0
+_WITHOUT_CONTROL_PLANE = ("account", "webhook")
+
+
+def up(home: Home, environ: Mapping[str, str], say: Say, cache_ttl_seconds: float = 2.0) -> State:
+    """Start what the sandbox consists of, or find that it is up already. Nothing is left running when it fails.
+
+    `say` gets a line for each part; `environ` tells where binaries are. kube-apiserver remembers the webhook's answers for
+    `cache_ttl_seconds`. Raises SandboxError.
+    """
+    home.create()
+    state = home.load()
+    if state is not None and _runs(home, state):
+        say(f"the sandbox is up already in {home.root}")
+        return state
+    binaries = find_binaries(environ)
+    if any(status(home).values()):
+        say("parts of an earlier sandbox had ended: starting anew")
+    down(home)
+    home.create()
+    try:
+        return _start(home, binaries, say, cache_ttl_seconds)
+    except BaseException:
+        for name in reversed(PROCESSES):
+            home.process(name).stop()
+        raise
 
 
 def down(home: Home) -> tuple[str, ...]:
-    """Stop everything, the last started first, and remove the directory. Returns the names of the processes that ran."""
+    """Stop everything, the last started first, and remove the directory. Returns the names of the processes that ran.
+
+    Works on whatever a crash left behind. Raises SandboxError for a directory that is not a sandbox's.
+    """
+    if not home.marker.is_file():
+        if home.root.is_dir() and any(home.root.iterdir()):
+            raise SandboxError(f"{home.root} is not a sandbox", "name its directory with --dir")
+        return ()
     ran = tuple(name for name in reversed(PROCESSES) if home.process(name).pid() is not None)
     for name in reversed(PROCESSES):
         home.process(name).stop()
@@ -26,27 +66,79 @@ def down(home: Home) -> tuple[str, ...]:
     return ran
 
 
+def status(home: Home) -> dict[str, bool]:
+    """Which processes run, of those that were started."""
+    return {name: home.process(name).pid() is not None for name in PROCESSES if home.process(name).record.exists()}
+
+
 def start_account(home: Home, authority: Authority, say: Say) -> State:
     """Start the AWS account and make its administrator."""
-    port = free_port()
-    state = State(
-        port, free_port(), free_port(), root_key=(f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
-    )
-    hosts = [LOOPBACK, "localhost", sts_host(REGION)]
-    pair = authority.server("account", hosts)
+    key = (f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
+    state = State(free_port(), free_port(), free_port(), root_key=key)
+    pair = authority.server("account", [LOOPBACK, "localhost", sts_host(REGION)])
     process = home.process("account")
     process.start(
-        account.command(port, REGION, pair.certificate, pair.key, state.root_key[0]),
-        account.environment(ACCOUNT, REGION, *state.root_key, home.root),
+        account.command(state.account_port, REGION, pair.certificate, pair.key, key[0]),
+        account.environment(ACCOUNT, REGION, *key, home.root),
         home.root,
     )
-    home.save(state)
     process.await_ready(lambda: account_answers(home, state), _PATIENCE_SECONDS)
     say(f"AWS account {ACCOUNT} (IAM and STS) on {state.account_url}")
     return make_administrator(home, state)
 
 
-def default_directory(state_home: str, user_home: str) -> Path:
+def default_directory(environ: Mapping[str, str]) -> Path:
     """$XDG_STATE_HOME/kube-iam/sandbox, where that is set to an absolute path, else ~/.local/state/kube-iam/sandbox."""
-    base = Path(state_home) if state_home.startswith("/") else Path(user_home) / ".local" / "state"
+    named = environ.get("XDG_STATE_HOME", "")
+    base = Path(named) if named.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".local" / "state"
     return base / "kube-iam" / "sandbox"
+
+
+def _start(home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: float) -> State:
+    began = time.monotonic()
+    authority = Authority(home.tls)
+    etcd = start_etcd(home, authority, binaries) if binaries else None
+    state = start_account(home, authority, say)
+    text = config(home, state)
+    if binaries:
+        mount.project(home.server_config.parent, {home.server_config.name: text})
+    else:
+        write_private(home.server_config, text)
+    start_webhook(home, state)
+    say(f"kube-iam server, the webhook, on {state.webhook_url}")
+    if binaries and etcd:
+        say(f"starting kube-apiserver ({binaries.apiserver})")
+        webhook = home.webhook_kubeconfig
+        api = start_apiserver(home, authority, binaries, etcd, webhook=webhook, cache_ttl_seconds=cache_ttl_seconds)
+        api.ensure("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        api.ensure(mount.CONFIG_MAPS, {"metadata": {"name": mount.NAME}, "data": {home.server_config.name: text}})
+        home.process("mount").start(mount.command(api, home.server_config.parent), {}, home.root)
+        state = replace(state, api_port=api.port)
+        say(f"kube-apiserver on {state.api_url}, signing in through the webhook")
+    else:
+        say(f"no kube-apiserver and etcd found: without a control plane (`{BUILD_COMMAND}` builds one)")
+    home.save(state)
+    write_private(home.access, access_file(home, state))
+    say(f"up in {time.monotonic() - began:.1f} s in {home.root}; access file: {home.access}")
+    return state
+
+
+def _runs(home: Home, state: State) -> bool:
+    expected = PROCESSES if state.api_port else _WITHOUT_CONTROL_PLANE
+    return home.access.is_file() and all(home.process(name).pid() is not None for name in expected)
+
+
+def describe(home: Home, state: State) -> str:
+    """The sandbox as JSON for scripts: addresses, files, users; no keys."""
+    facts = {
+        "directory": str(home.root),
+        "account": ACCOUNT,
+        "region": REGION,
+        "endpoint": state.account_url,
+        "webhook": state.webhook_url,
+        "apiServer": state.api_url,
+        "accessFile": str(home.access),
+        "users": sorted(state.keys),
+        "processes": status(home),
+    }
+    return json.dumps(facts, indent=2)

@@ -1,0 +1,134 @@
+"""`kube-iam sandbox`: an AWS account, the webhook and, where its binaries are, a real control plane, all on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kube_iam.cli.options import global_options
+from kube_iam.errors import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kube_iam.sandbox.state import Home
+
+_REVIEW_LIMIT = 1 << 20
+
+
+def _directory(function: Callable[..., object]) -> Callable[..., object]:
+    """The option --dir, given to the command as the sandbox's Home."""
+
+    def home(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Home:
+        from kube_iam.sandbox.state import Home
+        from kube_iam.sandbox.up import default_directory
+
+        return Home((value or default_directory(os.environ)).absolute())
+
+    return click.option(
+        "--dir",
+        "home",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="KUBE_IAM_SANDBOX",
+        callback=home,
+        help="Where the sandbox keeps its things.  [default: kube-iam/sandbox in $XDG_STATE_HOME or ~/.local/state]",
+    )(function)
+
+
+@click.group("sandbox", no_args_is_help=True)
+@global_options
+def command() -> None:
+    """An AWS account and a cluster in a box, to try things.
+
+    Everything runs on loopback and ends with `sandbox down`. The account's IAM and STS verify signatures and enforce policies as
+    AWS does; a real kube-apiserver is added where its binaries are found (KUBEBUILDER_ASSETS, PATH, or what `make control-plane`
+    built).
+    """
+
+
+@command.command("up")
+@_directory
+@click.option(
+    "--cache-ttl", type=click.FloatRange(0, 3600), default=2.0, show_default=True, metavar="SECONDS",
+    help="How long kube-apiserver remembers the webhook's answers.",
+)  # fmt: skip
+def up_command(home: Home, cache_ttl: float) -> None:
+    """Start the sandbox; it is left as it is where it runs already."""
+    _need_ministack()
+    from kube_iam.sandbox.up import up
+
+    up(home, os.environ, lambda line: click.echo(f"sandbox: {line}", err=True), cache_ttl)
+    click.echo('sandbox: next: eval "$(kube-iam sandbox env)" && kube-iam plan', err=True)
+
+
+@command.command("down")
+@_directory
+def down_command(home: Home) -> None:
+    """Stop everything and remove what the sandbox kept, also after a crash."""
+    from kube_iam.sandbox.up import down
+
+    ran = down(home)
+    click.echo(f"sandbox: stopped {', '.join(ran)}" if ran else "sandbox: nothing was running", err=True)
+
+
+@command.command("status")
+@_directory
+def status_command(home: Home) -> int:
+    """Say what runs, as JSON. Exit code 1 where the sandbox is not up, or a part of it has ended."""
+    from kube_iam.sandbox.up import describe, status
+
+    state = home.load()
+    if state is None:
+        click.echo("sandbox: not up", err=True)
+        return 1
+    click.echo(describe(home, state))
+    return 0 if all(status(home).values()) else 1
+
+
+@command.command("env")
+@_directory
+@click.option(
+    "--user", default="", metavar="NAME", help="An IAM user, made on first use.  [default: the administrator]"
+)
+def env_command(home: Home, user: str) -> None:
+    """Print what puts a shell into the sandbox: eval "$(kube-iam sandbox env)".
+
+    The administrator may do everything in the account and the cluster; a new user may do nothing until granted a level.
+    """
+    from kube_iam.sandbox.people import ensure_user
+    from kube_iam.sandbox.shell import environment, exports
+    from kube_iam.sandbox.state import ADMINISTRATOR
+
+    name = user or ADMINISTRATOR
+    state = ensure_user(home, home.require(), name)
+    credentials = state.user(name)
+    assert credentials is not None
+    click.echo(exports(environment(home, state, name, credentials)))
+
+
+@command.command("review")
+@_directory
+def review_command(home: Home) -> int:
+    """Read a token, or what `kube-iam token` prints, from standard input and show the webhook's answer.
+
+    The TokenReview is the one that kube-apiserver sends. Exit code 0 where the webhook lets the token in, else 1.
+    """
+    from kube_iam.sandbox.webhook import review, token_of
+
+    code, answer = review(home, home.require(), token_of(sys.stdin.read(_REVIEW_LIMIT)))
+    if code != 200:
+        click.echo(f"sandbox: the webhook answered {code}", err=True)
+    click.echo(json.dumps(answer, indent=2))
+    return 0 if answer.get("status", {}).get("authenticated") is True else 1
+
+
+def _need_ministack() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("ministack") is None:
+        raise SandboxError("the sandbox needs ministack", "pip install 'kube-iam[sandbox]'")

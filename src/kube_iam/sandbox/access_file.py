@@ -1,0 +1,40 @@
+"""The ready access.yaml of a sandbox: three levels, mapped where this sandbox's authenticator reads."""
+
+from __future__ import annotations
+
+from kube_iam.sandbox.state import ACCOUNT, CLUSTER_ID, REGION, Home, State
+
+NAMESPACE = "shop"
+_NO_API_SERVER = "https://127.0.0.1:6443"
+
+
+def access_file(home: Home, state: State) -> str:
+    """The file's text. Without a control plane there is no RBAC to bind, and the mappings go into the server's file."""
+    where = "configFile: {}" if state.api_port else f"file: {home.server_config}"
+
+    def bind(entry: str) -> str:
+        return f"\n    bind: [{entry}]" if state.api_port else ""
+
+    return f"""\
+apiVersion: kube-iam.dev/v1alpha1
+kind: ClusterAccess
+cluster:
+  id: {CLUSTER_ID}
+  name: sandbox
+  endpoint: {state.api_url or _NO_API_SERVER}
+  certificateAuthority: {home.ca.relative_to(home.root)}
+account: "{ACCOUNT}"
+region: {REGION}
+mapping:
+  {where}
+
+levels:
+  - name: admin
+    description: Runs the cluster{bind("{clusterRole: cluster-admin}")}
+
+  - name: developer
+    description: Works on the {NAMESPACE}{bind(f"{{clusterRole: edit, namespaces: [{NAMESPACE}]}}")}
+
+  - name: viewer
+    description: Looks, and touches nothing{bind("{clusterRole: view}")}
+"""

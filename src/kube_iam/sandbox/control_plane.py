@@ -1,0 +1,168 @@
+"""A real etcd and kube-apiserver on loopback, with RBAC and, where given, a token webhook. There are no nodes and no controllers."""
+
+from __future__ import annotations
+
+import shutil
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kube_iam.errors import SandboxError
+from kube_iam.sandbox.api_server import ApiServer
+from kube_iam.sandbox.certificates import Authority, Pair, service_account_keys
+from kube_iam.sandbox.files import write_private
+from kube_iam.sandbox.processes import free_port
+from kube_iam.sandbox.state import LOOPBACK, Home
+
+BUILD_COMMAND = "make control-plane"
+_BINARIES = ("etcd", "kube-apiserver")
+_PATIENCE_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """Where the two programs are."""
+
+    etcd: Path
+    apiserver: Path
+
+
+def find_binaries(environ: Mapping[str, str]) -> Binaries | None:
+    """etcd and kube-apiserver from KUBEBUILDER_ASSETS, PATH or the cache that `make control-plane` fills; None where there are none.
+
+    Raises SandboxError where KUBEBUILDER_ASSETS is set and lacks one of them: whoever sets it means it.
+    """
+    assets = environ.get("KUBEBUILDER_ASSETS", "")
+    if assets:
+        found = _both(Path(assets))
+        if found is None:
+            raise SandboxError(f"KUBEBUILDER_ASSETS={assets} does not hold {' and '.join(_BINARIES)}")
+        return found
+    paths = [shutil.which(name, path=environ.get("PATH", "")) for name in _BINARIES]
+    if paths[0] and paths[1]:
+        return Binaries(Path(paths[0]), Path(paths[1]))
+    built = sorted((cache_directory(environ) / "control-plane").glob("*"), reverse=True)
+    return next((both for both in map(_both, built) if both), None)
+
+
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """Where tools/ keeps what it builds: KUBE_IAM_CACHE, else kube-iam in XDG_CACHE_HOME or ~/.cache."""
+    chosen = environ.get("KUBE_IAM_CACHE", "")
+    base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".cache")
+    return Path(chosen) if chosen else Path(base) / "kube-iam"
+
+
+def start_etcd(home: Home, authority: Authority, binaries: Binaries) -> tuple[str, Pair]:
+    """Start etcd, reachable only with a certificate of the sandbox. Returns its URL and a pair for its clients."""
+    pair = authority.member("etcd", [LOOPBACK, "localhost"])
+    client, peer = (f"https://{LOOPBACK}:{free_port()}" for _ in range(2))
+    options = {
+        "name": "sandbox",
+        "data-dir": home.root / "etcd",
+        "listen-client-urls": client,
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"sandbox={peer}",
+        "unsafe-no-fsync": "true",
+        "log-level": "warn",
+    }
+    for prefix in ("", "peer-"):
+        options |= {
+            f"{prefix}cert-file": pair.certificate,
+            f"{prefix}key-file": pair.key,
+            f"{prefix}trusted-ca-file": authority.path,
+            f"{prefix}client-cert-auth": "true",
+        }
+    _start(home, "etcd", binaries.etcd, options)
+    return client, pair
+
+
+def start_apiserver(
+    home: Home,
+    authority: Authority,
+    binaries: Binaries,
+    etcd: tuple[str, Pair],
+    *,
+    webhook: Path | None = None,
+    cache_ttl_seconds: float = 2.0,
+) -> ApiServer:
+    """Start kube-apiserver and wait until it is ready; writes the administrator's kubeconfig.
+
+    `webhook` is the kubeconfig of a token webhook, whose answers are remembered for `cache_ttl_seconds`.
+    """
+    serving = authority.server("kube-apiserver", [LOOPBACK, "localhost", "kubernetes.default.svc"])
+    admin = authority.client("kubernetes-admin", "kubernetes-admin", "system:masters")
+    accounts = service_account_keys(home.tls)
+    api = ApiServer(free_port(), authority.path, admin)
+    options: dict[str, object] = {
+        "bind-address": LOOPBACK,
+        "advertise-address": LOOPBACK,
+        "secure-port": api.port,
+        "tls-cert-file": serving.certificate,
+        "tls-private-key-file": serving.key,
+        "client-ca-file": authority.path,
+        "etcd-servers": etcd[0],
+        "etcd-cafile": authority.path,
+        "etcd-certfile": etcd[1].certificate,
+        "etcd-keyfile": etcd[1].key,
+        "authorization-mode": "RBAC",
+        "service-cluster-ip-range": "10.0.0.0/24",
+        "endpoint-reconciler-type": "none",
+        "service-account-issuer": "https://kubernetes.default.svc",
+        "service-account-key-file": accounts.certificate,
+        "service-account-signing-key-file": accounts.key,
+        "profiling": "false",
+    }
+    if webhook is not None:
+        options |= {
+            "authentication-token-webhook-config-file": webhook,
+            "authentication-token-webhook-version": "v1",
+            "authentication-token-webhook-cache-ttl": f"{cache_ttl_seconds}s",
+        }
+    _start(home, "kube-apiserver", binaries.apiserver, options)
+    home.process("kube-apiserver").await_ready(api.ready, _PATIENCE_SECONDS)
+    write_private(home.kubeconfig, _kubeconfig(api, authority.pem))
+    return api
+
+
+def start_control_plane(home: Home, authority: Authority, binaries: Binaries, **more: object) -> ApiServer:
+    """Start both. `more` goes to `start_apiserver`."""
+    return start_apiserver(home, authority, binaries, start_etcd(home, authority, binaries), **more)  # type: ignore[arg-type]
+
+
+def _both(directory: Path) -> Binaries | None:
+    found = Binaries(*(directory / name for name in _BINARIES))
+    return found if found.etcd.is_file() and found.apiserver.is_file() else None
+
+
+def _start(home: Home, name: str, program: Path, options: Mapping[str, object]) -> None:
+    command = [str(program), *(f"--{option}={value}" for option, value in options.items())]
+    home.process(name).start(command, {"HOME": str(home.root), "TMPDIR": str(home.root)}, home.root)
+
+
+def _kubeconfig(api: ApiServer, ca: str) -> str:
+    def data(text: str) -> str:
+        return b64encode(text.encode()).decode()
+
+    return f"""\
+apiVersion: v1
+kind: Config
+clusters:
+- name: sandbox
+  cluster:
+    server: https://{LOOPBACK}:{api.port}
+    certificate-authority-data: {data(ca)}
+users:
+- name: kubernetes-admin
+  user:
+    client-certificate-data: {data(api.client.certificate.read_text())}
+    client-key-data: {data(api.client.key.read_text())}
+contexts:
+- name: sandbox-admin
+  context:
+    cluster: sandbox
+    user: kubernetes-admin
+current-context: sandbox-admin
+"""

@@ -1,0 +1,39 @@
+"""The environment in which a person of the sandbox works, as lines for a shell."""
+
+from __future__ import annotations
+
+import shlex
+
+from kube_iam.core.credentials import Credentials
+from kube_iam.sandbox.state import ADMINISTRATOR, REGION, Home, State
+
+# Whatever would win over the access key, or lead somewhere else.
+_IN_THE_WAY = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_IAM")
+
+
+def environment(home: Home, state: State, name: str, credentials: Credentials) -> dict[str, str]:
+    """The variables for this IAM user; the administrator gets the cluster administrator's kubeconfig too."""
+    variables = {
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL": state.account_url,
+        "AWS_ENDPOINT_URL_STS": state.account_url,
+        "AWS_CA_BUNDLE": str(home.ca),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "KUBE_IAM_CACHE_DIR": str(home.root / "cache" / name),
+    }
+    if name == ADMINISTRATOR:
+        variables["KUBE_IAM_ACCESS"] = str(home.access)
+        if state.api_port:
+            variables["KUBECONFIG"] = str(home.kubeconfig)
+    return variables
+
+
+def exports(variables: dict[str, str]) -> str:
+    """Lines for `eval` in any POSIX shell; what would get in the way is unset."""
+    unset = [name for name in (*_IN_THE_WAY, "KUBECONFIG", "KUBE_IAM_ACCESS") if name not in variables]
+    lines = [f"unset {' '.join(unset)}"]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    lines.append('export NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}" no_proxy="127.0.0.1${no_proxy:+,$no_proxy}"')
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""The kube-iam server of the sandbox: its config.yaml, its process, and a TokenReview as kube-apiserver would send it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from typing import Any
+
+from kube_iam.errors import SandboxError
+from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, REGION, Home, State
+
+KUBE_IAM = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
+_PATIENCE_SECONDS = 30.0
+
+
+def config(home: Home, state: State) -> str:
+    """The server's config.yaml before anybody has mapped anything."""
+    return f"""\
+# The config.yaml of this sandbox's authenticator. kube-iam apply adds its entries to server.mapRoles.
+clusterID: {CLUSTER_ID}
+server:
+  hostname: {LOOPBACK}
+  address: {LOOPBACK}
+  port: {state.webhook_port}
+  healthPort: {state.health_port}
+  stateDir: {json.dumps(str(home.webhook))}
+  generateKubeconfig: {json.dumps(str(home.webhook_kubeconfig))}
+  stsEndpoint: {state.account_url}  # never in production: the sandbox's own STS
+  mapRoles: []
+"""
+
+
+def start_webhook(home: Home, state: State) -> None:
+    """Start `kube-iam server` and wait until it is ready."""
+    process = home.process("webhook")
+    process.start(
+        [sys.executable, "-c", KUBE_IAM, "server", "--config", str(home.server_config)],
+        {"AWS_REGION": REGION, "AWS_CA_BUNDLE": str(home.ca), "HOME": str(home.root), "TMPDIR": str(home.root)},
+        home.root,
+    )
+    process.await_ready(lambda: _ready(state), _PATIENCE_SECONDS)
+
+
+def review(home: Home, state: State, token: str) -> tuple[int, dict[str, Any]]:
+    """Post the token to the webhook as kube-apiserver does: the HTTP status and the answer, which never holds the token."""
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(state.webhook_url, json.dumps(asked).encode(), headers)  # noqa: S310  (https)
+    try:
+        trust = ssl.create_default_context(cafile=str(home.webhook / "cert.pem"))
+        https = urllib.request.HTTPSHandler(context=trust)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({}), https).open(request, timeout=35) as answer:
+            return answer.status, _without_spec(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, _without_spec(error.read())
+    except OSError as error:
+        raise SandboxError("the webhook of the sandbox does not answer", "see: kube-iam sandbox status") from error
+
+
+def token_of(text: str) -> str:
+    """The token in a text: a bare token, or an ExecCredential as `kube-iam token` prints it. Raises SandboxError."""
+    text = text.strip()
+    if text.startswith("{"):
+        try:
+            token = json.loads(text)["status"]["token"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise SandboxError("this is no ExecCredential with a token in it") from error
+        text = token if isinstance(token, str) else ""
+    if not text:
+        raise SandboxError("there is no token on standard input", "try: kube-iam token … | kube-iam sandbox review")
+    return text
+
+
+def _ready(state: State) -> bool:
+    url = f"http://{LOOPBACK}:{state.health_port}/readyz"
+    try:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _without_spec(body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return {}
+    return {key: value for key, value in answer.items() if key != "spec"} if isinstance(answer, dict) else {}
