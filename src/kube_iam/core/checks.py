@@ -13,49 +13,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
+from kube_iam.core.checked_token import CANONICAL_KEYS, CheckedToken
 from kube_iam.core.mint import CLUSTER_ID_HEADER, PREFIX
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import StsHosts
+
+__all__ = ["CHECKS", "CheckedToken", "check_token"]
 
 MAX_TOKEN = 16 * 1024
 LIFETIME = 15 * 60
 """Seconds after X-Amz-Date for which STS takes a presigned request, whatever X-Amz-Expires says."""
 CLOCK_SKEW = 5 * 60
 """Seconds that a signer's clock may be ahead of ours."""
-
-# The parameters that a GetCallerIdentity request may have, in the order in which the URL is built.
-_CANONICAL_KEYS = (
-    "Action",
-    "Version",
-    "X-Amz-Algorithm",
-    "X-Amz-Credential",
-    "X-Amz-Date",
-    "X-Amz-Expires",
-    "X-Amz-Security-Token",
-    "X-Amz-SignedHeaders",
-    "X-Amz-Signature",
-)
-_KEYS = {key.lower(): key for key in _CANONICAL_KEYS}
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class CheckedToken:
-    """The parts of a token that passed every check. `signed_at` is in unix seconds. Its `repr` shows nothing: it is a credential."""
-
-    host: str
-    region: str
-    access_key_id: str
-    signed_at: float
-    _parameters: tuple[tuple[str, str], ...]
-
-    def request_url(self) -> str:
-        """The presigned URL, built from the checked parts in SigV4's encoding. A secret until it expires: never log it."""
-        given = dict(self._parameters)
-        query = "&".join(f"{key}={_encode(given[key])}" for key in _CANONICAL_KEYS if key in given)
-        return f"https://{self.host}/?{query}"
-
-    def __repr__(self) -> str:
-        return "CheckedToken(hidden)"
 
 
 @dataclass(slots=True, repr=False)
@@ -90,10 +59,12 @@ def check_token(token: str, *, hosts: StsHosts, now: float) -> CheckedToken | Re
 
 
 def _check_length(parse: _Parse) -> Refusal | None:
+    """1. At most 16 KiB."""
     return Refusal(Reason.TOKEN_TOO_LONG) if len(parse.token) > MAX_TOKEN else None
 
 
 def _check_prefix(parse: _Parse) -> Refusal | None:
+    """2. Begins with `k8s-aws-v1.`"""
     return None if parse.token.startswith(PREFIX) else Refusal(Reason.TOKEN_PREFIX)
 
 
@@ -102,6 +73,7 @@ _TO_BASE64 = bytes.maketrans(b"-_", b"+/")
 
 
 def _check_encoding(parse: _Parse) -> Refusal | None:
+    """3. The rest is unpadded base64url."""
     text = parse.token[len(PREFIX) :]
     # A length of 4n+1 decodes to no whole number of bytes.
     if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
@@ -120,6 +92,7 @@ _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII
 
 
 def _check_url(parse: _Parse) -> Refusal | None:
+    """4. Which holds a URL."""
     url = _URL.fullmatch(parse.text) if _URL_CHARACTERS.fullmatch(parse.text) else None
     if url is None:
         return Refusal(Reason.NOT_A_URL)
@@ -129,10 +102,12 @@ def _check_url(parse: _Parse) -> Refusal | None:
 
 
 def _check_scheme(parse: _Parse) -> Refusal | None:
+    """5. Of scheme https, in lower case."""
     return None if parse.scheme == "https" else Refusal(Reason.SCHEME)
 
 
 def _check_host(parse: _Parse) -> Refusal | None:
+    """6. Whose whole authority is an STS host of our partition."""
     region = parse.hosts.region_of(parse.authority)
     if region is None:
         # Neither userinfo nor anything else that is not a host's name belongs in a message.
@@ -146,9 +121,11 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}", re.ASCII)
 
 
 def _check_path(parse: _Parse) -> Refusal | None:
+    """7. With the path `/` and no fragment."""
     return None if parse.path == "/" and not parse.fragment else Refusal(Reason.PATH)
 
 
+_KEYS = {key.lower(): key for key in CANONICAL_KEYS}
 # Key names are plain: an encoded one is not canonical, and may decode to a key that is there already. Values are not
 # empty. `;` and `+` are refused raw, since parsers disagree about them (a separator, a space).
 _PARAMETER = re.compile(r"([A-Za-z0-9._-]+)=([A-Za-z0-9\-._~/:=%]+)", re.ASCII)
@@ -156,6 +133,7 @@ _BAD_ESCAPE = re.compile(r"%(?![2-7][0-9A-Fa-f])|%7[Ff]", re.ASCII)
 
 
 def _check_query(parse: _Parse) -> Refusal | None:
+    """8. Its query is well-formed; each parameter is known and there once, in whatever case."""
     # Escapes of anything but printable ASCII are as malformed as half an escape.
     if _BAD_ESCAPE.search(parse.query):
         return Refusal(Reason.QUERY_MALFORMED)
@@ -182,23 +160,12 @@ def _decode(value: str) -> str:
     return unquote(value) if "%" in value else value
 
 
-# `%` comes first, so that no escape is escaped again.
-_ESCAPES = tuple((char, f"%{ord(char):02X}") for char in "% !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
-
-
-def _encode(value: str) -> str:
-    """The printable ASCII value in SigV4's encoding: everything but RFC 3986's unreserved characters as %XX."""
-    for char, escape in _ESCAPES:
-        if char in value:
-            value = value.replace(char, escape)
-    return value
-
-
 _CREDENTIAL = re.compile(r"([A-Za-z0-9_]{16,128})/([0-9]{8})/([a-z0-9-]+)/sts/aws4_request", re.ASCII)
 _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def _check_request(parse: _Parse) -> Refusal | None:
+    """9. It asks for GetCallerIdentity, signed with SigV4 for the host's region and the date's day."""
     given = parse.parameters.get
     if given("Action") != "GetCallerIdentity":
         return Refusal(Reason.ACTION)
@@ -226,6 +193,7 @@ _SIGNED_HEADERS = ("host;x-k8s-aws-id", "accept;host;x-k8s-aws-id")
 
 
 def _check_signed_headers(parse: _Parse) -> Refusal | None:
+    """10. The cluster id header is signed, and no header that we do not send."""
     signed = parse.parameters.get("X-Amz-SignedHeaders", "")
     if signed in _SIGNED_HEADERS:
         return None
@@ -237,6 +205,7 @@ _EXPIRES = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 def _check_expires(parse: _Parse) -> Refusal | None:
+    """11. X-Amz-Expires is a whole number from 0 to 900."""
     expires = parse.parameters.get("X-Amz-Expires", "")
     return None if _EXPIRES.fullmatch(expires) and int(expires) <= 900 else Refusal(Reason.EXPIRES)
 
@@ -245,6 +214,7 @@ _DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2
 
 
 def _check_date(parse: _Parse) -> Refusal | None:
+    """12. X-Amz-Date is a time at most 15 minutes ago and at most 5 minutes ahead."""
     date = parse.parameters.get("X-Amz-Date")
     if date is None:
         return Refusal(Reason.DATE_MISSING)
