@@ -176,5 +176,6 @@ def test_the_door_opens_last_and_closes_first() -> None:
 
 
 WRITES = frozenset(
-    ["create_policy", "create_role", "create_group", "attach", "apply_binding", "put", "remove", "delete_binding", "remove_member", "detach", "delete_group", "delete_role", "delete_policy"]
+    ("create_policy", "create_role", "create_group", "attach", "apply_binding", "put")
+    + ("remove", "delete_binding", "remove_member", "detach", "delete_group", "delete_role", "delete_policy")
 )

@@ -184,7 +184,7 @@ class LevelBuilder:
             if self.observed.owns_binding(have):
                 if fields:
                     self._add(Verb.UPDATE, Kind.BINDING, name, fields, want)
-            elif self._may_take(Foreign(Kind.BINDING, name, "is not kube-iam's", "take it over with --adopt")):
+            elif self._may_take(_foreign_binding(name, fields)):
                 self._add(Verb.ADOPT, Kind.BINDING, name, fields, want)
 
     def _entry(self) -> None:
@@ -213,6 +213,13 @@ class LevelBuilder:
         group = self.observed.groups.get(self.level.group.name.casefold())
         policies = {policy.arn for policy in self.observed.owned_policies()}
         return self.level.policy.arn in policies or (group is not None and self.observed.owns_group(group))
+
+
+def _foreign_binding(name: str, fields: tuple[Field, ...]) -> Foreign:
+    """What others wrote is taken over only where it says the same: a roleRef cannot change, and subjects are theirs."""
+    same = {part.name for part in fields} <= {"level"}
+    remedy = "take it over with --adopt" if same else "delete it by hand, or give the level another name"
+    return Foreign(Kind.BINDING, name, "exists and is not this cluster's", remedy, adoptable=same)
 
 
 def _whose(state: PolicyState | RoleState) -> str:

@@ -10,15 +10,16 @@ from kube_iam.access.desired import DesiredLevel, desired_state
 from kube_iam.access.guards import exchanged, lockout, too_much
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.access.observed import Observed, Ports, observe
+from kube_iam.access.ports import Directory
 from kube_iam.access.removing import closing, removing, replacing
 from kube_iam.errors import CredentialsError, NotOwned
 
 MASTERS = "system:masters"
 
 
-def check_account(access: ClusterAccess, ports: Ports) -> None:
+def check_caller(access: ClusterAccess, directory: Directory) -> None:
     """Raise CredentialsError when the calls would go to another account or partition than the file is for."""
-    caller = ports.directory.caller()
+    caller = directory.caller()
     partition = caller.arn.split(":")[1] if caller.arn.startswith("arn:") else access.partition
     if caller.account != access.account or partition != access.partition:
         raise CredentialsError(
@@ -30,7 +31,7 @@ def check_account(access: ClusterAccess, ports: Ports) -> None:
 
 def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False) -> Plan:
     """What `apply` would do. Raises CredentialsError for another account, and NotOwned with everything that is in the way."""
-    check_account(access, ports)
+    check_caller(access, ports.directory)
     desired = desired_state(access)
     observed = observe(access, desired, ports)
     replaced = tuple(replacing(observed, desired))
@@ -59,7 +60,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False) -> P
 
 def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     """What `destroy` would do: everything that is ours goes, leftovers of earlier files included."""
-    check_account(access, ports)
+    check_caller(access, ports.directory)
     observed = observe(access, (), ports)
     changes = (*closing(observed, ()), *removing(observed, ()))
     return Plan(

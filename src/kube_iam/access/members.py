@@ -1,0 +1,111 @@
+"""Who is in a level: grant, revoke, who. All that changes from day to day is who is in an IAM group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.ports import Directory
+from kube_iam.errors import NotFound, NotOwned, UsageError
+
+Near = Callable[[str, Iterable[str]], str]
+"""A remedy such as "did you mean 'alice'?" for a word and the words that exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What granting or revoking comes to for one user; `changes` is False where there is nothing to do."""
+
+    user: str
+    changes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LevelMembers:
+    """The users in a level's group, sorted; None where the level has not been applied."""
+
+    level: str
+    group: str
+    users: tuple[str, ...] | None
+
+
+def find_level(access: ClusterAccess, name: str, near: Near, users: Iterable[str] = ()) -> Level:
+    """The level of that name. Raises UsageError with a near match, or with the right order of the arguments."""
+    level = access.level(name)
+    if level is not None:
+        return level
+    names = [level.name for level in access.levels]
+    swapped = next((user for user in users if user in names), "")
+    hint = (
+        f"the level comes last: … {name} {swapped}" if swapped else near(name, names) or f"levels: {', '.join(names)}"
+    )
+    raise UsageError(f"{access.source} has no level {name!r}", hint)
+
+
+def moves(directory: Directory, level: Level, users: Iterable[str], near: Near, *, into: bool) -> tuple[Move, ...]:
+    """What granting (`into`) or revoking the level would come to. Changes nothing.
+
+    Raises NotFound for users that do not exist (all of them, with near matches) and for a level that was not applied, NotOwned
+    for a group of that name that is not ours.
+    """
+    wanted = tuple(dict.fromkeys(users))
+    present = {name.casefold() for name in _members(directory, level)}
+    found = {name: directory.user(name) for name in wanted}
+    missing = [name for name, user in found.items() if user is None]
+    if missing:
+        raise _no_such_users(directory, missing, near)
+    names = dict.fromkeys(user.name for user in found.values() if user is not None)
+    return tuple(Move(name, (name.casefold() in present) is not into) for name in names)
+
+
+def carry_out(directory: Directory, level: Level, planned: Iterable[Move], *, into: bool) -> Iterator[Move]:
+    """Put the users into the level's group or take them out; each move is yielded when it is done. May be repeated."""
+    for move in planned:
+        if move.changes and into:
+            directory.add_member(level.group_name, move.user)
+        elif move.changes:
+            directory.remove_member(level.group_name, move.user)
+        yield move
+
+
+def who(directory: Directory, levels: Iterable[Level]) -> tuple[LevelMembers, ...]:
+    """The members of the levels, in the order given."""
+    found = []
+    for level in levels:
+        try:
+            users: tuple[str, ...] | None = tuple(sorted(_members(directory, level), key=str.casefold))
+        except NotFound:
+            users = None
+        found.append(LevelMembers(level.name, level.group_name, users))
+    return tuple(found)
+
+
+def by_user(levels: Iterable[LevelMembers]) -> dict[str, list[str]]:
+    """The same the other way round: user name to levels, users sorted."""
+    found: dict[str, list[str]] = {}
+    for level in levels:
+        for user in level.users or ():
+            found.setdefault(user, []).append(level.level)
+    return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
+
+
+def _members(directory: Directory, level: Level) -> list[str]:
+    group = directory.group(level.group_name)
+    if group is None:
+        raise NotFound(
+            f"level {level.name} does not exist in IAM yet: there is no group {level.group_name}", "run apply"
+        )
+    if group.path != level.path:
+        raise NotOwned(
+            f"group {group.name} is at path {group.path}, not {level.path}: it is not kube-iam's",
+            "nothing was changed; `kube-iam plan` says what is in the way",
+        )
+    return [user.name for user in directory.members(group.name)]
+
+
+def _no_such_users(directory: Directory, missing: list[str], near: Near) -> NotFound:
+    everyone = [user.name for user in directory.users()]
+    said = "; ".join(f"{name}: {near(name, everyone) or 'nothing like it'}" for name in missing)
+    plural = "users" if len(missing) > 1 else "user"
+    return NotFound(f"no IAM {plural} {', '.join(missing)} in this account; nothing was changed", said)

@@ -1,0 +1,59 @@
+"""How the commands about access print: text for people, JSON or YAML for programs."""
+
+from __future__ import annotations
+
+import click
+
+from kube_iam.access.apply import Applied, apply_plan
+from kube_iam.access.changes import Plan, Verb
+from kube_iam.access.observed import Ports
+from kube_iam.cli.access_progress import Display
+from kube_iam.errors import Guarded, KubeIamError
+from kube_iam.report.data import as_json, as_yaml
+from kube_iam.report.plan_text import headline, plan_text
+
+PAST = {Verb.CREATE: "created", Verb.UPDATE: "updated", Verb.ADOPT: "adopted", Verb.DELETE: "deleted"}
+AGAIN = "run the same command again: it goes on from here"
+
+
+def print_data(data: object, output: str) -> None:
+    """Print as JSON or YAML."""
+    click.echo(as_json(data) if output == "json" else as_yaml(data), nl=False)
+
+
+def print_plan(plan: Plan, output: str = "table") -> None:
+    """Print the plan: coloured on a terminal, or as data."""
+    if output == "table":
+        click.echo(plan_text(plan, lambda text, colour: click.style(text, fg=colour)), nl=False)
+    else:
+        print_data(plan.as_data(), output)
+
+
+def refuse_guarded(plan: Plan, *, force: bool) -> None:
+    """Raise Guarded when the plan needs --force and has it not."""
+    if plan.guards and not force:
+        raise Guarded("; ".join(plan.guards), "nothing was changed; if that is what you mean, add --force")
+
+
+def carry_out(plan: Plan, ports: Ports, display: Display) -> None:
+    """Apply the plan and show its progress. Raises the error of the change that failed, once it has said what is done."""
+    try:
+        with display.changes(plan) as progress:
+            applied = apply_plan(plan, ports, progress)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; what is done stays done: {AGAIN}", err=True)
+        raise
+    if applied.error is not None:
+        raise _explained(applied, len(plan.changes))
+    done = [(plan.count(verb), verb) for verb in Verb]
+    click.echo(
+        f"Done: {', '.join(f'{count} {verb.value}d' for count, verb in done if count)}.".replace("adoptd", "adopted")
+    )
+
+
+def _explained(applied: Applied, total: int) -> KubeIamError:
+    assert applied.error is not None
+    assert applied.failed is not None
+    click.echo(f"{len(applied.done)} of {total} changes are done; stopped at: {headline(applied.failed)}", err=True)
+    applied.error.hint = f"{applied.error.hint}; then {AGAIN}" if applied.error.hint else AGAIN
+    return applied.error

@@ -1,0 +1,86 @@
+"""Where the commands about access meet the real AWS account and the real cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kube_iam.access.levels import ClusterAccess, TargetKind
+from kube_iam.access.observed import Ports
+from kube_iam.access.ports import Directory
+from kube_iam.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The administrator's own way into AWS and into the cluster, as given on the command line; empty means the default."""
+
+    profile: str = ""
+    region: str = ""
+    kubeconfig: str = ""
+    context: str = ""
+
+
+def open_access(file: str) -> ClusterAccess:
+    """The access file. Raises ConfigError with all its problems, UsageError where there is none."""
+    from kube_iam.config.access import load_access
+
+    if not Path(file).exists():
+        raise UsageError(f"there is no {file}", "name the access file with -f or KUBE_IAM_ACCESS")
+    return load_access(file)
+
+
+def open_directory(access: ClusterAccess, where: Where, waiting: Callable[[str], None]) -> Directory:
+    """The AWS account's IAM; `waiting` hears what IAM is being waited for. Nothing is called yet."""
+    from kube_iam.aws.client import make_client, make_session
+    from kube_iam.aws.iam import IamDirectory
+
+    session = make_session(where.profile)
+    region = where.region or access.region
+    return IamDirectory(lambda service: make_client(service, region, session=session), waiting)
+
+
+def open_ports(access: ClusterAccess, where: Where, waiting: Callable[[str], None]) -> Ports:
+    """IAM, the cluster and the mapping. A file that binds nothing and maps into a local file needs no cluster."""
+    from kube_iam.kube.client import KubeApi
+    from kube_iam.kube.cluster import KubeCluster
+    from kube_iam.kube.mapping_store import make_store
+
+    directory = open_directory(access, where, waiting)
+    if not needs_cluster(access):
+        return Ports(directory, None, make_store(access, None))
+    api = KubeApi(environ=os.environ, kubeconfig=where.kubeconfig, context=where.context)
+    check_server(access, api.server, named=bool(where.kubeconfig or where.context))
+    return Ports(directory, KubeCluster(api), make_store(access, api))
+
+
+def needs_cluster(access: ClusterAccess) -> bool:
+    """Whether anything of the file lives in the cluster."""
+    return access.mapping.kind is not TargetKind.FILE or any(level.bind for level in access.levels)
+
+
+def check_server(access: ClusterAccess, server: str, *, named: bool) -> None:
+    """Raise UsageError when the current context leads to another API server than the file names; one chosen by name may.
+
+    Administrators reach some API servers by another address, but nobody means to change a cluster that merely happens to be current.
+    """
+    if not access.endpoint or named or _address(server) == _address(access.endpoint):
+        return
+    raise UsageError(
+        f"the current kubeconfig context leads to {server}, and {access.source} is about {access.endpoint}",
+        "choose the context with --context; one that is named may lead to another address of the same cluster",
+    )
+
+
+def _address(url: str) -> tuple[str | None, int]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or 443
+
+
+def on_terminal() -> bool:
+    """Whether a person sits there who can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()

@@ -1,0 +1,57 @@
+"""`apply`: make IAM and the cluster what the access file says."""
+
+from __future__ import annotations
+
+import click
+
+from kube_iam.cli import access_session
+from kube_iam.cli.access_options import (
+    adopt_option,
+    aws_options,
+    cluster_options,
+    dry_run_option,
+    file_option,
+    force_option,
+    yes_option,
+)
+from kube_iam.cli.access_session import Where
+from kube_iam.cli.options import global_options
+from kube_iam.errors import UsageError
+
+
+@click.command("apply")
+@global_options
+@file_option
+@yes_option
+@dry_run_option
+@adopt_option
+@force_option
+@aws_options
+@cluster_options
+def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **where: str) -> int:
+    """Make IAM and the cluster match the access file: show the plan, ask, and carry it out.
+
+    A run that was stopped is finished by the next one.
+    """
+    from kube_iam.access.plan import plan_apply
+    from kube_iam.cli.access_output import carry_out, print_plan, refuse_guarded
+    from kube_iam.cli.access_progress import Display
+
+    access = access_session.open_access(file)
+    display = Display()
+    ports = access_session.open_ports(access, Where(**where), display.waiting)
+    plan = plan_apply(access, ports, adopt=adopt)
+    print_plan(plan)
+    if dry_run or not plan.changes:
+        return 0
+    refuse_guarded(plan, force=force)
+    if not yes:
+        if not access_session.on_terminal():
+            raise UsageError(
+                "there is no terminal to ask on, so nothing was changed", "look at the plan, then add --yes"
+            )
+        if not click.confirm("Apply these changes?", err=True):
+            click.echo("Nothing was changed.", err=True)
+            return 1
+    carry_out(plan, ports, display)
+    return 0

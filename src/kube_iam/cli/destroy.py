@@ -1,0 +1,58 @@
+"""`destroy`: take away everything that `apply` made."""
+
+from __future__ import annotations
+
+import click
+
+from kube_iam.cli import access_session
+from kube_iam.cli.access_options import (
+    aws_options,
+    cluster_options,
+    dry_run_option,
+    file_option,
+    force_option,
+    yes_option,
+)
+from kube_iam.cli.access_session import Where
+from kube_iam.cli.options import global_options
+from kube_iam.errors import UsageError
+
+
+@click.command("destroy")
+@global_options
+@file_option
+@yes_option
+@dry_run_option
+@force_option
+@aws_options
+@cluster_options
+def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> int:
+    """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
+    from kube_iam.access.plan import plan_destroy
+    from kube_iam.cli.access_output import carry_out, print_plan, refuse_guarded
+    from kube_iam.cli.access_progress import Display
+
+    access = access_session.open_access(file)
+    display = Display()
+    ports = access_session.open_ports(access, Where(**where), display.waiting)
+    plan = plan_destroy(access, ports)
+    if not plan.changes:
+        click.echo(f"Nothing of {access.cluster_id} is left.")
+        return 0
+    print_plan(plan)
+    if dry_run:
+        return 0
+    refuse_guarded(plan, force=force)
+    if not yes:
+        if not access_session.on_terminal():
+            raise UsageError(
+                "there is no terminal to ask on, so nothing was changed", "look at the plan, then add --yes"
+            )
+        if (
+            click.prompt(f"Type the cluster's name, {access.name}, to go on", default="", show_default=False, err=True)
+            != access.name
+        ):
+            click.echo("Nothing was changed.", err=True)
+            return 1
+    carry_out(plan, ports, display)
+    return 0

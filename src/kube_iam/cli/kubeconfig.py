@@ -1,0 +1,74 @@
+"""`kubeconfig`: what a person needs to sign in at a level. Public data only."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from kube_iam.cli import access_session
+from kube_iam.cli.access_options import file_option
+from kube_iam.cli.options import global_options
+from kube_iam.errors import UsageError
+
+INSTALL_HINTS = {
+    "kube-iam": "kube-iam signs you in with your AWS credentials. Install it with: pipx install kube-iam",
+    "aws-iam-authenticator": "Install aws-iam-authenticator: https://github.com/kubernetes-sigs/aws-iam-authenticator/releases",
+}
+# The reference answers in whichever version it is asked for, but its older releases know only v1beta1.
+API_VERSIONS = {
+    "kube-iam": "client.authentication.k8s.io/v1",
+    "aws-iam-authenticator": "client.authentication.k8s.io/v1beta1",
+}
+
+
+@click.command("kubeconfig")
+@click.argument("level", metavar="LEVEL")
+@global_options
+@file_option
+@click.option(
+    "--merge", is_flag=True, help="Put it into your kubeconfig (KUBECONFIG, or ~/.kube/config) and make it current."
+)
+@click.option("--user-name", metavar="NAME", default="", help="Name of the user entry.  [default: <cluster>-<level>]")
+@click.option("--context-name", metavar="NAME", default="", help="Name of the context.  [default: <cluster>-<level>]")
+@click.option(
+    "--exec-command",
+    type=click.Choice(sorted(INSTALL_HINTS, reverse=True)),
+    default="kube-iam",
+    help="The program that kubectl runs to sign in.  [default: kube-iam]",
+)
+@click.option("--profile", metavar="NAME", default="", help="AWS profile that the person signs in with.")
+def command(
+    level: str, file: str, merge: bool, user_name: str, context_name: str, exec_command: str, profile: str
+) -> int:
+    """Print the kubeconfig of a level: public data only, safe to hand out."""
+    from kube_iam.access.documents import role_arn
+    from kube_iam.access.members import find_level
+    from kube_iam.config.near import near
+    from kube_iam.kube.kubeconfig import build_kubeconfig, default_path, dump, merge_into
+
+    access = access_session.open_access(file)
+    found = find_level(access, level, near)
+    if not access.endpoint:
+        raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")
+    name = f"{access.name}-{found.name}"
+    config = build_kubeconfig(
+        cluster_name=access.name,
+        endpoint=access.endpoint,
+        ca_pem=access.certificate_authority,
+        user_name=user_name or name,
+        context_name=context_name or name,
+        command=exec_command,
+        args=["token", "-i", access.cluster_id, "-r", role_arn(access, found), "--region", access.region],
+        env={"AWS_PROFILE": profile} if profile else {},
+        api_version=API_VERSIONS[exec_command],
+        interactive_mode="IfAvailable",
+        install_hint=INSTALL_HINTS[exec_command],
+    )
+    if not merge:
+        click.echo(dump(config), nl=False)
+        return 0
+    path = default_path(os.environ)
+    merge_into(path, config)
+    click.echo(f"{path}: context {context_name or name} is in it, and is the current one.", err=True)
+    return 0

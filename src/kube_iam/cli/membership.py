@@ -1,0 +1,63 @@
+"""What `grant` and `revoke` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.members import Move, carry_out, find_level, moves
+from kube_iam.cli import access_session
+from kube_iam.cli.access_output import print_data
+from kube_iam.cli.access_progress import Display
+from kube_iam.cli.access_session import Where
+from kube_iam.config.durations import show_duration
+from kube_iam.config.near import near
+
+
+def change_members(
+    file: str, users: Sequence[str], level_name: str, where: Where, *, into: bool, dry_run: bool, output: str
+) -> int:
+    """Grant (`into`) or revoke the level for the users; everything is checked before the first change."""
+    from kube_iam.access.plan import check_caller
+
+    access = access_session.open_access(file)
+    level = find_level(access, level_name, near, users)
+    directory = access_session.open_directory(access, where, Display().waiting)
+    check_caller(access, directory)
+    planned = moves(directory, level, users, near, into=into)
+    done = planned if dry_run else carry_out(directory, level, planned, into=into)
+    if output == "table":
+        for move in done:
+            click.echo(_sentence(move, level, into=into, dry_run=dry_run))
+        if not into and any(move.changes for move in planned):
+            click.echo(_still_in(level, dry_run=dry_run))
+    else:
+        print_data(_data(access, level, list(done), into=into, dry_run=dry_run), output)
+    return 0
+
+
+def _sentence(move: Move, level: Level, *, into: bool, dry_run: bool) -> str:
+    if not move.changes:
+        return f"{move.user}: already in {level.name}" if into else f"{move.user}: already out of {level.name}"
+    verb = "would be " if dry_run else ""
+    return f"{move.user}: {verb}{'granted' if into else 'revoked'} {level.name}"
+
+
+def _still_in(level: Level, *, dry_run: bool) -> str:
+    longest = show_duration(level.session_seconds)
+    now = "there would be no new sign-ins" if dry_run else "there are no new sign-ins from now on"
+    return f"Note: {now}; a session that was already assumed lasts until it ends, {longest} at the most."
+
+
+def _data(access: ClusterAccess, level: Level, done: list[Move], *, into: bool, dry_run: bool) -> dict[str, object]:
+    verb = "granted" if into else "revoked"
+    data: dict[str, object] = {
+        "cluster": access.cluster_id,
+        "level": level.name,
+        "group": level.group_name,
+        "dryRun": dry_run,
+        "users": [{"name": move.user, "result": verb if move.changes else "already"} for move in done],
+    }
+    return data if into else {**data, "sessionsEndWithinSeconds": level.session_seconds}

@@ -1,0 +1,34 @@
+"""`plan`: what `apply` would change."""
+
+from __future__ import annotations
+
+import click
+
+from kube_iam.cli import access_session
+from kube_iam.cli.access_options import adopt_option, aws_options, cluster_options, file_option, output_option
+from kube_iam.cli.access_session import Where
+from kube_iam.cli.options import global_options
+
+CHANGES = 2
+
+
+@click.command("plan")
+@global_options
+@file_option
+@adopt_option
+@click.option(
+    "--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to change, with 0 when not."
+)
+@output_option
+@aws_options
+@cluster_options
+def command(file: str, adopt: bool, detailed_exitcode: bool, output: str, **where: str) -> int:
+    """Show what apply would change, in the order it would happen, and change nothing."""
+    from kube_iam.access.plan import plan_apply
+    from kube_iam.cli.access_output import print_plan
+    from kube_iam.cli.access_progress import Display
+
+    access = access_session.open_access(file)
+    plan = plan_apply(access, access_session.open_ports(access, Where(**where), Display().waiting), adopt=adopt)
+    print_plan(plan, output)
+    return CHANGES if detailed_exitcode and plan.changes else 0
