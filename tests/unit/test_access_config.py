@@ -1,0 +1,181 @@
+"""access.yaml: defaults, and every problem of a file at once, each with its line, its key and what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from kube_iam.access.levels import Bind, TargetKind
+from kube_iam.config.access import load_access
+from kube_iam.config.durations import parse_duration, show_duration
+from kube_iam.errors import ConfigError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HEAD = """\
+apiVersion: kube-iam.dev/v1alpha1
+kind: ClusterAccess
+cluster: {id: prod.example.com, name: prod, endpoint: "https://api.prod.example.com"}
+account: "123456789012"
+region: eu-central-1
+"""
+LEVELS = "levels:\n  - name: admin\n    bind: [{clusterRole: cluster-admin}]\n"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "access.yaml"
+    path.write_text(text)
+    return path
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_access(write(tmp_path, text))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_short_file_gets_the_whole_method_by_default(tmp_path: Path) -> None:
+    access = load_access(write(tmp_path, HEAD + LEVELS))
+    (level,) = access.levels
+    assert level.username == "iam:{{SessionNameRaw}}"
+    assert level.groups == ("kube-iam:admin",)
+    assert (level.role_name, level.policy_name, level.group_name) == ("prod-admin", "prod-admin", "prod-admin")
+    assert (level.path, level.role_path, level.session_seconds, level.mfa) == ("/kube-iam/prod/", "/", 3600, False)
+    assert level.bind == (Bind("cluster-admin"),)
+    assert access.partition == "aws"
+    assert access.mapping.kind is TargetKind.CONFIG_FILE
+    assert access.mapping.describe() == "ConfigMap kube-system/aws-iam-authenticator"
+
+
+def test_what_is_written_is_what_counts(tmp_path: Path) -> None:
+    text = (
+        HEAD.replace("name: prod, ", "").replace("eu-central-1", "us-gov-west-1")
+        + "mapping: {file: maps/config.yaml}\niam: {pathPrefix: /teams/, rolePath: /people/}\n"
+        + "levels:\n  - {name: ops, groups: [ops], username: ops, mfa: true, sessionDuration: PT1H30M,"
+        + " iam: {role: r, policy: p, group: g}, bind: [{role: deployer, namespaces: [shop]}]}\n"
+    )
+    access = load_access(write(tmp_path, text))
+    (level,) = access.levels
+    assert access.name == "prod.example.com"
+    assert access.partition == "aws-us-gov"
+    assert access.path == level.path == "/teams/kube-iam/prod.example.com/"
+    assert access.mapping.describe() == str(tmp_path / "maps/config.yaml")
+    assert (level.role_name, level.policy_name, level.group_name, level.role_path) == ("r", "p", "g", "/people/")
+    assert (level.mfa, level.session_seconds) == (True, 5400)
+    assert level.bind == (Bind("", "deployer", ("shop",)),)
+
+
+def test_all_problems_of_a_file_come_together_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+apiVersion: kube-iam.dev/v1
+kind: ClusterAccess
+cluster: {id: prod, endpoind: "https://x"}
+account: 123456789012
+region: eu-central-1
+levels:
+  - name: admin
+    sessionDuration: 13h
+    bind: [{clusterRole: [edit]}]
+  - name: admin
+    username: "iam:{{SessionNam}}"
+    groups: ["{{SessionNameRaw}}", "system:nodes"]
+""",
+    )
+    assert found[0] == "line 1: apiVersion: must be kube-iam.dev/v1alpha1"
+    assert found[1] == "line 3: cluster.endpoind: is not a key that is known here (did you mean 'endpoint'?)"
+    assert found[2] == 'line 4: account: YAML reads 123456789012 as a number (quote it: "123456789012")'
+    assert found[3].startswith("line 8: levels[0].sessionDuration: 13h is out of range: IAM allows 1h to 12h")
+    assert found[4] == "line 9: levels[0].bind[0].clusterRole: must be text, not a list"
+    assert found[5] == "line 10: levels[1].name: level admin is repeated (each level once)"
+    assert found[6].startswith("line 11: levels[1].username: unknown template {{SessionNam}}")
+    assert found[7].startswith("line 12: levels[1].groups[0]: a template in a group")
+    assert found[8].startswith("line 12: levels[1].groups[1]: system:nodes is a group of Kubernetes itself")
+    assert len(found) == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (HEAD, "levels is missing"),
+        (HEAD + "levels: []\n", "line 6: levels: is an empty list"),
+        (HEAD + "levels: {admin: {}}\n", "levels: must be a list, not a mapping"),
+        (HEAD + "levels:\n  - admin\n", "line 7: levels[0]: must be a mapping of keys to values, not text"),
+        (HEAD + LEVELS + "    mfa: yes\n", "levels[0].mfa: must be true or false, not text"),
+        (HEAD + LEVELS + "    iam: {role: 'arn:aws:iam::123456789012:role/x'}\n", "an IAM name, not an ARN"),
+        (HEAD + LEVELS + f"    iam: {{role: {'r' * 65}}}\n", "65 characters, at most 64 are allowed"),
+        (HEAD + LEVELS.replace("admin", "a" * 63, 1), "the IAM role would be named"),
+        (HEAD + LEVELS + "    sessionDuration: '3600'\n", "(give the unit: 3600s)"),
+        (HEAD + LEVELS + "    sessionDuration: 3600\n", 'YAML reads 3600 as a number (quote it: "3600")'),
+        (HEAD + LEVELS + "    sessionDuration: 30m\n", "30m is out of range"),
+        (HEAD + LEVELS + "    username: system:admin\n", "names in system: belong to Kubernetes itself"),
+        (HEAD + LEVELS + "    username: '{{EC2PrivateDNSName}}'\n", "levels are for people"),
+        (HEAD + LEVELS + "    username: ''\n", "levels[0].username: is empty"),
+        (HEAD + LEVELS + "    groups: []\n", "levels[0].groups: is an empty list"),
+        (HEAD + LEVELS + "    groups: [a, a]\n", "'a' is repeated"),
+        (HEAD + "levels: [{name: x, bind: [{role: r}]}]\n", "a role needs namespaces"),
+        (HEAD + "levels: [{name: x, bind: [{}]}]\n", "takes exactly one of clusterRole, role"),
+        (HEAD + "levels: [{name: x, bind: [{clusterRole: a, role: b, namespaces: [c]}]}]\n", "takes exactly one of"),
+        (HEAD + "levels: [{name: x, bind: [{clusterRole: a}, {clusterRole: a}]}]\n", "is granted twice"),
+        (HEAD + "levels: [{name: x}, {name: X}]\n", "level X is repeated"),
+        (HEAD + "levels: [{name: x}, {name: y, iam: {role: prod-X}}]\n", "the IAM role prod-x is also level x's"),
+        (HEAD + "levels: [{name: x}, {name: y, groups: ['kube-iam:x']}]\n", "the cluster cannot tell them apart"),
+        (HEAD + "mapping: {awsAuth: {}, file: x}\n" + LEVELS, "takes exactly one of configFile, awsAuth, file"),
+        (HEAD + "mapping: {}\n" + LEVELS, "takes exactly one of"),
+        (HEAD + "partition: aws-cn\n" + LEVELS, "region eu-central-1 is in partition aws (leave partition out)"),
+        (HEAD + "partition: aws-chn\n" + LEVELS, "'aws-chn' is not known (did you mean 'aws-cn'?)"),
+        (HEAD.replace("https://", "http://") + LEVELS, "a URL such as https://"),
+        (HEAD.replace('"123456789012"', '"12345678901"') + LEVELS, "an AWS account id has 12 digits"),
+        (HEAD.replace('"123456789012"', '"123456789012\\n"') + LEVELS, "an AWS account id has 12 digits"),
+        (HEAD.replace('"123456789012"', "012345670123") + LEVELS, 'quote it: "012345670123"'),
+        (HEAD + "iam: {rolePath: people}\n" + LEVELS, "an IAM path begins and ends with /"),
+        (HEAD.replace("id: prod.example.com, ", "") + LEVELS, "cluster: id is missing"),
+        (HEAD.replace("name: prod", "certificateAuthority: ca.pem") + LEVELS, "ca.pem cannot be read: No such file"),
+        (HEAD.replace("name: prod", "certificateAuthorityData: '?'") + LEVELS, "is not the base64 of PEM text"),
+        (HEAD.replace("name: prod", "certificateAuthorityData: aGVsbG8=") + LEVELS, "holds no certificate"),
+        ("", "is empty"),
+        ("[]", "must be a mapping of keys to values, not a list"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, text: str, expected: str) -> None:
+    assert any(expected in problem for problem in problems(tmp_path, text)), problems(tmp_path, text)
+
+
+def test_a_private_key_in_the_certificate_authority_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nx\n-----BEGIN EC PRIVATE KEY-----\nsecret\n")
+    found = problems(tmp_path, HEAD.replace("name: prod", "certificateAuthority: ca.pem") + LEVELS)
+    assert "holds a private key" in found[0]
+    assert "secret" not in "".join(found)
+
+
+def test_the_certificate_authority_is_found_beside_the_file_or_in_it(tmp_path: Path) -> None:
+    pem = (EXAMPLES / "prod-ca.pem").read_text()
+    assert load_access(EXAMPLES / "access.yaml").certificate_authority == pem
+    import base64
+
+    data = base64.b64encode(pem.encode()).decode()
+    text = HEAD.replace("name: prod", f"certificateAuthorityData: {data}") + LEVELS
+    assert load_access(write(tmp_path, text)).certificate_authority == pem
+
+
+def test_every_example_loads() -> None:
+    for example in ("access.yaml", "classic.yaml"):
+        assert load_access(EXAMPLES / example).levels
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1h", 3600), ("90m", 5400), ("1h30m", 5400), ("PT12H", 43200), ("3600s", 3600)]
+)
+def test_durations_are_read_as_go_and_iso_write_them(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "PT", "1d", "-1h", "1h ", "1.5h", "١h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a length of time"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3600, "1h"), (5400, "1h30m"), (45, "45s"), (0, "0s")])
+def test_durations_are_shown_short(seconds: int, text: str) -> None:
+    assert show_duration(seconds) == text
