@@ -1,0 +1,26 @@
+"""IAM behind the `Directory` port, on botocore. Which permissions each method needs stands in `iam_calls.PERMISSIONS`.
+
+Writes may be repeated: creating what exists with the same content and deleting what is gone succeed; what exists with other
+content is a Conflict, never taken over. After each write the directory waits until a read shows it.
+"""
+
+from __future__ import annotations
+
+from kube_iam.access.ports import Caller, Directory
+from kube_iam.aws.iam_groups import IamGroups
+from kube_iam.aws.iam_policies import IamPolicies
+from kube_iam.aws.iam_roles import IamRoles
+from kube_iam.core.arns import canonical_arn
+from kube_iam.errors import AwsError
+
+
+class IamDirectory(IamPolicies, IamRoles, IamGroups, Directory):
+    """The whole directory: `IamDirectory(make_client, progress)`; the calls are made when the first method needs them."""
+
+    def caller(self) -> Caller:
+        """The account and the canonical ARN that these calls run as."""
+        answer = self._aws.call("get_caller_identity", "ask AWS who you are", service="sts")
+        try:
+            return Caller(answer["Account"], canonical_arn(answer["Arn"]))
+        except ValueError as error:
+            raise AwsError(f"cannot tell who you are to AWS: {error}") from error

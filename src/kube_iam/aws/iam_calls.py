@@ -1,0 +1,153 @@
+"""Single calls to IAM: pages, error codes, documents. What they mean for kube-iam is `iam`'s business.
+
+PERMISSIONS is the whole list of what kube-iam asks of AWS, per method of the directory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from kube_iam.aws.translate import aws_errors, error_code
+from kube_iam.errors import AccessDenied, KubeIamError
+
+PAGE_SIZE = 1000  # the most that IAM gives at once; it may give fewer
+
+PERMISSIONS: Mapping[str, tuple[str, ...]] = {
+    "caller": ("sts:GetCallerIdentity",),
+    "policies": ("iam:ListPolicies", "iam:GetPolicyVersion", "iam:ListPolicyTags"),
+    "policy": ("iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyTags"),
+    "create_policy": ("iam:CreatePolicy", "iam:TagPolicy", "iam:GetPolicy", "iam:ListPolicies"),
+    "update_policy": (
+        "iam:ListPolicyVersions",
+        "iam:CreatePolicyVersion",
+        "iam:DeletePolicyVersion",
+        "iam:GetPolicyVersion",
+    ),
+    "tag_policy": ("iam:TagPolicy", "iam:ListPolicyTags"),
+    "delete_policy": ("iam:ListPolicyVersions", "iam:DeletePolicyVersion", "iam:DeletePolicy", "iam:GetPolicy"),
+    "role": ("iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:ListRoleTags"),
+    "create_role": ("iam:CreateRole", "iam:TagRole", "iam:GetRole"),
+    "update_role": ("iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:GetRole"),
+    "tag_role": ("iam:TagRole", "iam:ListRoleTags"),
+    "delete_role": ("iam:DeleteRole", "iam:GetRole"),
+    "groups": ("iam:ListGroups", "iam:ListAttachedGroupPolicies"),
+    "group": ("iam:GetGroup", "iam:ListAttachedGroupPolicies"),
+    "create_group": ("iam:CreateGroup", "iam:GetGroup"),
+    "move_group": ("iam:UpdateGroup", "iam:GetGroup"),
+    "delete_group": ("iam:DeleteGroup", "iam:GetGroup"),
+    "attach": ("iam:AttachGroupPolicy", "iam:ListAttachedGroupPolicies"),
+    "detach": ("iam:DetachGroupPolicy", "iam:ListAttachedGroupPolicies"),
+    "members": ("iam:GetGroup",),
+    "users": ("iam:ListUsers",),
+    "user": ("iam:GetUser",),
+    "add_member": ("iam:AddUserToGroup", "iam:ListGroupsForUser"),
+    "remove_member": ("iam:RemoveUserFromGroup", "iam:ListGroupsForUser"),
+}
+
+NO_SUCH_ENTITY = "NoSuchEntity"
+ALREADY_EXISTS = "EntityAlreadyExists"
+
+
+class IamCalls:
+    """Calls on a botocore client that is made when first needed. Every method raises our tree; `doing` completes "cannot …"."""
+
+    def __init__(self, make: Callable[[str], Any], page_size: int = PAGE_SIZE) -> None:
+        self._make = make
+        self._page_size = page_size
+        self._clients: dict[str, Any] = {}
+
+    def call(self, operation: str, doing: str, *, service: str = "iam", **arguments: Any) -> dict[str, Any]:
+        """One call, by botocore's name for the operation (`create_role`)."""
+        with _named(operation, service), aws_errors(doing):
+            return dict(getattr(self._client(service), operation)(**arguments))
+
+    def pages(self, operation: str, result: str, doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """The items under `result` of all pages, as they come."""
+        with _named(operation, "iam"), aws_errors(doing):
+            paginator = self._client("iam").get_paginator(operation)
+            for page in paginator.paginate(**arguments, PaginationConfig={"PageSize": self._page_size}):
+                yield from page.get(result, ())
+
+    def found(self, operation: str, doing: str, **arguments: Any) -> dict[str, Any] | None:
+        """One call that reads; None where IAM knows no such entity."""
+        try:
+            return self.call(operation, doing, **arguments)
+        except KubeIamError as error:
+            if code_of(error) == NO_SUCH_ENTITY:
+                return None
+            raise
+
+    def deleted(self, operation: str, doing: str, **arguments: Any) -> None:
+        """One call that takes something away; that it is gone already is fine."""
+        self.found(operation, doing, **arguments)
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._make(service)
+        return self._clients[service]
+
+
+class _named:  # noqa: N801  (reads as a clause of a with statement)
+    """Has AccessDenied name the action in full (`iam:CreateRole`), also where AWS's message does not."""
+
+    def __init__(self, operation: str, service: str) -> None:
+        self._action = f"{service}:" + "".join(word.capitalize() for word in operation.split("_"))
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: object, _traceback: object) -> None:
+        if isinstance(error, AccessDenied) and ":" not in error.hint:
+            raise AccessDenied(error.message, f"the caller needs the permission {self._action}") from error.__cause__
+
+
+def code_of(error: Exception) -> str:
+    """AWS's code behind an error of our tree (`NoSuchEntity`); empty where AWS did not answer."""
+    return error_code(error.__cause__) if isinstance(error.__cause__, Exception) else ""
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether IAM knows no such entity, which for a new one may be so on the machine that answered only."""
+    return code_of(error) == NO_SUCH_ENTITY
+
+
+def is_unknown_principal(error: Exception) -> bool:
+    """Whether a trust policy names a principal that IAM does not know, or does not know yet."""
+    return code_of(error) == "MalformedPolicyDocument" and "principal" in str(error).casefold()
+
+
+def document_of(answer: object) -> object:
+    """A policy document as plain data: IAM sends URL-encoded JSON, which botocore has parsed in most answers."""
+    return json.loads(unquote(answer)) if isinstance(answer, str) else answer
+
+
+def document_text(document: object) -> str:
+    """A policy document as IAM takes it: compact, since its size is limited."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def same_document(one: object, other: object) -> bool:
+    """Whether two policy documents say the same: order does not count in their lists, and a list of one equals its item."""
+    return _normal(one) == _normal(other)
+
+
+def tags_of(answer: Any) -> dict[str, str]:
+    """IAM's list of tags as a mapping."""
+    return {tag["Key"]: tag["Value"] for tag in answer or ()}
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """A mapping of tags as IAM takes it, in a fixed order."""
+    return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
+
+
+def _normal(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _normal(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_normal(item) for item in value]
+        return items[0] if len(items) == 1 else sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+    return value

@@ -1,0 +1,44 @@
+"""What the parts of the IAM directory share: calls, patience, and somebody to tell what is being waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kube_iam.aws.iam_calls import PAGE_SIZE, IamCalls
+from kube_iam.aws.iam_wait import Patience, say_nothing
+from kube_iam.errors import Conflict
+
+
+class IamPart:
+    """The account that `make` gives clients for (`make("iam")`, `make("sts")`). `progress` hears what is being waited for."""
+
+    def __init__(
+        self,
+        make: Callable[[str], Any],
+        progress: Callable[[str], None] | None = None,
+        *,
+        patience: Patience | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> None:
+        self._aws = IamCalls(make, page_size)
+        self._progress = progress or say_nothing
+        self._patience = patience or Patience()
+
+    def _until(self, awaited: str, ready: Callable[[], bool]) -> None:
+        self._patience.until(awaited, ready, self._progress)
+
+    def _retry(
+        self, awaited: str, passing: Callable[[Exception], bool], operation: str, doing: str, **arguments: Any
+    ) -> dict[str, Any]:
+        """One call, again and again while it fails with an error that is `passing`."""
+        return self._patience.retry(
+            awaited, lambda: self._aws.call(operation, doing, **arguments), passing, self._progress
+        )
+
+
+def occupied(what: str, difference: str) -> Conflict:
+    """What to say when a name is taken by something that is not the same."""
+    return Conflict(
+        f"{what} exists already, {difference}", "remove or rename it, adopt it, or choose another name for the level"
+    )
