@@ -87,7 +87,7 @@ def _handler_for(fake: FakeSts) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             asked = Asked(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
             fake.asked.append(asked)
             answer = fake.play(asked)

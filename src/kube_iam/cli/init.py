@@ -1,0 +1,52 @@
+"""`kube-iam init`: certificate and webhook kubeconfig before the server first runs: kube-apiserver needs the file to start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from kube_iam.cli.options import Settings, global_options, pass_settings
+from kube_iam.cli.server import check_gates, overrides
+from kube_iam.config.server import load_server_config
+
+
+@click.command("init")
+@global_options
+@click.option(
+    "--hostname", metavar="NAME", help="The name by which kube-apiserver reaches the server.  [default: localhost]"
+)
+@click.option("--address", metavar="IP", help="Where the server will listen.  [default: 127.0.0.1]")
+@pass_settings
+def command(settings: Settings, hostname: str | None, address: str | None) -> None:
+    """Make the certificate, its key and the webhook kubeconfig.
+
+    As the reference does, into the working directory, to be copied to the control plane; with the feature gate
+    ConfiguredInitDirectories where the configuration says. A pair that is there is kept.
+    """
+    from kube_iam.server.certificates import CERTIFICATE_FILE, KEY_FILE, ensure_pair, load_pair
+    from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook_kubeconfig
+
+    in_place = _in_place(settings)
+    path = Path(settings.config) if settings.config else None
+    config, _ = load_server_config(path, overrides(settings, {"hostname": hostname, "address": address}))
+    state_dir = config.state_dir if in_place else Path()
+    kubeconfig = config.generate_kubeconfig if in_place else Path("aws-iam-authenticator.kubeconfig")
+    now = datetime.now(UTC)
+    ensure_pair(state_dir, config.hostname, config.address, now)
+    pair = load_pair(state_dir, now)
+    write_webhook_kubeconfig(kubeconfig, webhook_kubeconfig(config.hostname, config.port, pair.certificate_pem))
+    made = {
+        state_dir / CERTIFICATE_FILE: config.state_dir / CERTIFICATE_FILE,
+        state_dir / KEY_FILE: config.state_dir / KEY_FILE,
+        kubeconfig: config.generate_kubeconfig,
+    }
+    for source, target in made.items():
+        click.echo(f"made {source}" if in_place else f"copy {source} to {target} on the control plane nodes")
+    click.echo(f"start kube-apiserver with --authentication-token-webhook-config-file={config.generate_kubeconfig}")
+
+
+def _in_place(settings: Settings) -> bool:
+    gates = check_gates(settings.feature_gates)
+    return gates.get("ConfiguredInitDirectories", gates.get("AllAlpha", False))
