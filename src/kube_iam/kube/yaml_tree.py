@@ -25,7 +25,7 @@ from ruamel.yaml.events import (
 
 from kube_iam.errors import ConfigError, Problem
 
-DASH = re.compile(r"^[ ]*-(?=[ \t\r\n]|$)", re.MULTILINE)
+DASH = re.compile(r"^\ufeff?[ ]*-(?=[ \t\r\n]|$)", re.MULTILINE)
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MAX_HOPS = 20  # of aliases and merge keys followed to find one value
 
@@ -166,7 +166,9 @@ class _Builder:
         start, line = event.start_mark.index, event.start_mark.line + 1
         if isinstance(event, AliasEvent):
             node = Node("alias", start, event.end_mark.index, line, value=event.anchor)
-            node.target = self._anchors.get(event.anchor)
+            if event.anchor not in self._anchors:
+                raise ValueError(f"line {line}: the alias *{event.anchor} has no anchor")
+            node.target = self._anchors[event.anchor]
             self._cursor = node.end
             return node
         tag, anchor = str(getattr(event, "ctag", None) or ""), event.anchor or ""

@@ -1,0 +1,354 @@
+"""Edits of mapRoles: our entry changes, every other byte stays."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
+from kube_iam.access.ports import MappingEntry
+from kube_iam.errors import ConfigError, Conflict, KubeError, KubeIamError
+from kube_iam.kube.files import edit_text
+from kube_iam.kube.map_roles import SERVER_MAP_ROLES, WHOLE_DOCUMENT, MapRoles
+from kube_iam.kube.mapping_store import make_store
+
+OURS = MappingEntry(
+    "arn:aws:iam::012345670123:role/shop-viewer", "iam:{{SessionNameRaw}}", ("kube-iam:shop:viewer", "yes")
+)
+CONFIG = MapRoles(SERVER_MAP_ROLES, "config.yaml")
+LIST = MapRoles(WHOLE_DOCUMENT, "ConfigMap kube-system/aws-auth", "mapRoles")
+
+KOPS = """\
+# a unique-per-cluster identifier
+clusterID: my-dev-cluster.example.com   # do not change
+server:
+    # each mapRoles entry maps an IAM role
+    mapRoles:
+    # cluster admins
+    - roleARN: arn:aws:iam::000000000000:role/KubernetesAdmin
+      username:   'kubernetes-admin'
+      groups: [ "system:masters" ]     # careful
+    # nodes
+    -   rolearn: "arn:aws:iam::000000000000:role/team/Node"
+        username: >-
+            aws:{{AccountID}}:instance:{{SessionName}}
+        groups:
+            - system:bootstrappers
+
+            - aws:instances
+    # end of roles
+
+    # mapUsers follow
+    mapUsers:
+    - userARN: arn:aws:iam::000000000000:user/Alice
+      username: alice
+"""
+
+
+def test_entries_are_read_in_any_letter_case_and_without_path() -> None:
+    assert CONFIG.entries(KOPS) == (
+        MappingEntry("arn:aws:iam::000000000000:role/KubernetesAdmin", "kubernetes-admin", ("system:masters",)),
+        MappingEntry(
+            "arn:aws:iam::000000000000:role/Node",
+            "aws:{{AccountID}}:instance:{{SessionName}}",
+            ("system:bootstrappers", "aws:instances"),
+        ),
+    )
+
+
+def test_an_added_entry_leaves_every_other_line_alone() -> None:
+    added = """\
+    - rolearn: arn:aws:iam::012345670123:role/shop-viewer
+      username: "iam:{{SessionNameRaw}}"
+      groups:
+      - kube-iam:shop:viewer
+      - "yes"
+"""
+    new = CONFIG.put(KOPS, OURS)
+    assert new == KOPS.replace("    # end of roles\n", added + "    # end of roles\n")
+    assert CONFIG.put(new, OURS) == new
+    assert CONFIG.remove(new, OURS.role_arn) == KOPS
+
+
+def test_an_entry_is_changed_where_it_stands() -> None:
+    changed = MappingEntry("arn:aws:iam::000000000000:role/KubernetesAdmin", "iam:{{SessionNameRaw}}", ("admins",))
+    new = CONFIG.put(KOPS, changed)
+    assert CONFIG.entries(new) == (changed, CONFIG.entries(KOPS)[1])
+    assert new.splitlines()[:6] == KOPS.splitlines()[:6]
+    assert new.endswith(KOPS[KOPS.index("    # nodes") :])
+
+
+@pytest.mark.parametrize(
+    "role_arn",
+    [
+        "arn:aws:iam::000000000000:role/Node",
+        "arn:aws:iam::000000000000:role/another/path/Node",
+        "ARN:aws:iam::000000000000:role/NODE",
+    ],
+)
+def test_a_role_is_recognised_without_path_and_letter_case(role_arn: str) -> None:
+    left = CONFIG.remove(KOPS, role_arn)
+    assert [entry.username for entry in CONFIG.entries(left)] == ["kubernetes-admin"]
+    assert "    # nodes\n    # end of roles\n" in left
+
+
+def test_of_several_entries_for_one_role_one_is_left() -> None:
+    text = (
+        "- rolearn: arn:aws:iam::012345670123:role/shop-viewer\n  username: old\n"
+        "- rolearn: arn:aws:iam::1:role/foreign\n  username: foreign\n"
+        "- roleARN: arn:aws:iam::012345670123:role/path/Shop-Viewer\n  username: older\n  groups: [system:masters]\n"
+    )
+    entries = LIST.entries(LIST.put(text, OURS))
+    assert entries == (OURS, MappingEntry("arn:aws:iam::1:role/foreign", "foreign", ()))
+    assert [entry.username for entry in LIST.entries(LIST.remove(text, OURS.role_arn))] == ["foreign"]
+
+
+RESTORED = {
+    "nothing": (LIST, ""),
+    "an empty list": (LIST, "[]\n"),
+    "only a comment": (LIST, "# who may enter"),
+    "a document marker": (LIST, "---\n# who\n"),
+    "a list on one line": (LIST, "[{rolearn: 'arn:aws:iam::1:role/a', groups: []}, ]  # tail\n"),
+    "JSON": (LIST, '[\n  {"rolearn": "arn:aws:iam::1:role/a", "username": "a"}\n]\n'),
+    "JSON config": (CONFIG, '{"clusterID": "c", "server": {"mapRoles": []}}'),
+    "no server": (CONFIG, "clusterID: c"),
+    "no mapRoles": (CONFIG, "server:\n    port: 21362 # default\n\n# the end\nclusterID: c\n"),
+    "empty server": (CONFIG, "server:   # nothing yet\n# and\nclusterID: c\n"),
+    "empty mapRoles": (CONFIG, "Server:\n  maproles:\n  # - roleARN: commented out\n  port: 1\n"),
+    "empty flow mapRoles": (CONFIG, "server:\n  mapRoles: [] # none\n  port: 1\n"),
+    "windows line ends": (
+        CONFIG,
+        "clusterID: c\r\nserver:\r\n  mapRoles:\r\n  - rolearn: arn:aws:iam::1:role/a\r\nx: y\r\n",
+    ),
+    "block scalars that keep their end": (LIST, "- rolearn: a\n  note: |+\n    keep\n\n\n# end\n"),
+    "an item that is nothing": (LIST, "- rolearn: a\n-\n\n# end\n"),
+    "an anchor and an alias": (
+        LIST,
+        "- &a\n  rolearn: arn:aws:iam::1:role/a\n  groups: &g [x]\n- groups: *g\n  <<: *a\n",
+    ),
+    "byte order mark": (LIST, "\ufeff- rolearn: a\n"),
+}
+
+
+@pytest.mark.parametrize(("where", "text"), RESTORED.values(), ids=RESTORED.keys())
+def test_put_then_remove_gives_back_the_text(where: MapRoles, text: str) -> None:
+    new = where.put(text, OURS)
+    assert where.entries(new)[-1] == OURS
+    assert where.remove(new, OURS.role_arn) == text
+
+
+def test_account_ids_and_words_stay_strings_for_every_parser() -> None:
+    entry = MappingEntry(
+        "arn:aws:iam::012345670123:role/x", "012345670123", ("no", "1:30", "null", "a: b", "# c", "ü\u2028")
+    )
+    read = YAML(typ="safe", pure=True).load(LIST.put("", entry))
+    assert read == [{"rolearn": entry.role_arn, "username": entry.username, "groups": list(entry.groups)}]
+
+
+BROKEN = {
+    "not YAML": "- rolearn: 'a\n",
+    "a tab": "server:\n\tmapRoles: []\n",
+    "two documents": "a: 1\n---\nb: 2\n",
+    "not a mapping": "- a\n",
+    "mapRoles twice": "server:\n  mapRoles: []\n  maproles: []\n",
+    "mapRoles is no list": "server:\n  mapRoles: {a: b}\n",
+    "server is no mapping": "server: [1]\n",
+    "server is an alias": "x: &x {}\nserver: *x\n",
+    "mapRoles is an alias": "x: &x []\nserver:\n  mapRoles: *x\n",
+    "mapRoles is merged in": "x: &x {mapRoles: []}\nserver:\n  <<: *x\n",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
+def test_a_text_that_cannot_be_edited_is_named_with_its_line(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        MapRoles(SERVER_MAP_ROLES, "ConfigMap kube-system/auth", "config.yaml").put(text, OURS)
+    assert "ConfigMap kube-system/auth" in str(caught.value)
+    assert "config.yaml" in str(caught.value)
+    assert caught.value.problems[0].line is not None
+
+
+def test_removing_what_others_refer_to_is_refused_and_not_half_done() -> None:
+    text = f"- &base\n  rolearn: {OURS.role_arn}\n  groups: [a]\n- <<: *base\n  rolearn: arn:aws:iam::1:role/b\n"
+    with pytest.raises(ConfigError, match="nothing was written"):
+        LIST.remove(text, OURS.role_arn)
+
+
+# Random lists as people write them: comments anywhere, blank lines, quotes, deeper indentation, block scalars, flow entries.
+comments = st.sampled_from(
+    ["", "", "# note", "    # deep note", "#- rolearn: arn:aws:iam::012345670123:role/shop-viewer", "\n"]
+)
+names = st.text("abcXYZ019-_", min_size=1, max_size=6)
+SHAPES = (
+    "- rolearn: {arn}\n  username: {name}",
+    "- roleARN: '{arn}' # who\n  groups:\n  - {name}\n  # in between\n  - \"b c\"",
+    "-   username: |\n        {name}\n        more\n\n    rolearn: {arn}\n    groups: []",
+    "- {{rolearn: \"{arn}\", groups: [a, 'b', {name}]}}",
+    "-\n  # first\n  username:   >-\n    {name}\n\n    folded\n  rolearn: {arn}",
+    "- rolearn: {arn}\n  username:\n  groups:\n      - {name}\n      -  x",
+    '- sso: {{permissionSetName: {name}}}\n  username: "{{{{SessionName}}}}"',
+    "- plain {name}",
+    "- &a{name}\n  rolearn: {arn}",
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> tuple[MapRoles, str, list[int]]:
+    """A list and where it is, its text, and the number of lines of each entry that names a role."""
+    indent = draw(st.sampled_from(["", "", "  ", "    "]))
+    lines: list[str] = []
+    sizes: list[int] = []
+    for number in range(draw(st.integers(1, 5))):
+        lines.append(draw(comments))
+        arn = f"arn:aws:iam::{number:012}:role/{draw(names)}"
+        shape = draw(st.sampled_from(SHAPES))
+        sizes += [shape.count("\n") + 1] if "{arn}" in shape else []
+        lines.append(shape.format(arn=arn, name=f"n{number}{draw(names)}"))
+    lines.append(draw(comments))
+    body = "\n".join(line for line in lines if line)
+    where = draw(st.sampled_from([LIST, CONFIG]))
+    if where is CONFIG:
+        head = draw(st.sampled_from(["clusterID: c\nserver:\n", "server:\n  port: 1\n", "# top\nServer: # s\n"]))
+        inner = "\n".join(indent + "  " + line if line else line for line in body.split("\n"))
+        tail = draw(st.sampled_from(["", "\n  # tail\n  mapUsers: []", "\nother: [1,\n  2]\n# end"]))
+        body = f"{head}  mapRoles: # roles\n{inner}{tail}"
+    else:
+        body = "\n".join(indent + line if line else line for line in body.split("\n"))
+    text = body + draw(st.sampled_from(["", "\n", "\n\n"]))
+    return where, text.replace("\n", "\r\n") if draw(st.integers(0, 9)) == 0 else text, sizes
+
+
+@settings(max_examples=300, deadline=None)
+@given(documents())
+def test_put_then_remove_gives_back_any_text(document: tuple[MapRoles, str, list[int]]) -> None:
+    where, text, _ = document
+    new = where.put(text, OURS)
+    assert where.entries(new) == (*where.entries(text), OURS)
+    assert where.remove(new, OURS.role_arn) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(documents(), st.integers(0, 4))
+def test_every_foreign_line_survives_a_change_and_a_removal(
+    document: tuple[MapRoles, str, list[int]], which: int
+) -> None:
+    where, text, sizes = document
+    entries = where.entries(text)
+    if not entries:
+        return
+    which %= len(entries)
+    target = entries[which]
+    others = [entry for entry in entries if entry is not target]
+    removed = where.remove(text, target.role_arn)
+    assert list(where.entries(removed)) == others
+    assert _is_subsequence(removed.splitlines(), text.splitlines())
+    assert len(text.splitlines()) - len(removed.splitlines()) == sizes[which]
+    changed = where.put(text, MappingEntry(target.role_arn, "new name", ("new group",)))
+    assert [entry for entry in where.entries(changed) if entry.username != "new name"] == others
+    kept = [line for line in removed.splitlines() if line.strip()]
+    assert _is_subsequence(kept, changed.splitlines())
+
+
+def _is_subsequence(short: list[str], long: list[str]) -> bool:
+    rest = iter(long)
+    return all(line in rest for line in short)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60), st.sampled_from([LIST, CONFIG]))
+@example("- a: b\r- c", LIST)
+@example("server: !!map\n", CONFIG)
+@example("? a\n: b", CONFIG)
+def test_any_text_is_edited_truly_or_refused(text: str, where: MapRoles) -> None:
+    try:
+        before = where.entries(text)
+        new = where.put(text, OURS)
+    except ConfigError:
+        return
+    assert where.entries(new) == (*before, OURS)
+
+
+def access(path: Path, kind: TargetKind = TargetKind.FILE) -> ClusterAccess:
+    target = MappingTarget(kind, path=str(path))
+    return ClusterAccess(
+        "access.yaml", "shop.example.com", "shop", "012345670123", "aws", "eu-west-1", "", "", target, ()
+    )
+
+
+def test_a_missing_file_is_created_with_cluster_id_and_list(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    store = make_store(access(path), None)
+    assert store.entries() == ()
+    store.remove(OURS.role_arn)
+    assert not path.exists()
+    store.put(OURS)
+    assert store.entries() == (OURS,)
+    read = YAML(typ="safe", pure=True).load(path.read_text())
+    assert read["clusterID"] == "shop.example.com"
+    assert [entry["rolearn"] for entry in read["server"]["mapRoles"]] == [OURS.role_arn]
+
+
+def test_a_file_keeps_its_mode_and_stays_a_symbolic_link(tmp_path: Path) -> None:
+    real = tmp_path / "real.yaml"
+    real.write_text(KOPS)
+    real.chmod(0o640)
+    link = tmp_path / "config.yaml"
+    link.symlink_to(real)
+    store = make_store(access(link), None)
+    store.put(OURS)
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert link.is_symlink()
+    store.remove(OURS.role_arn)
+    assert real.read_text() == KOPS
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "real.yaml"]
+
+
+def test_a_broken_file_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("server:\n  mapRoles: [\n")
+    store = make_store(access(path), None)
+    for attempt in (store.entries, lambda: store.put(OURS), lambda: store.remove("x")):
+        with pytest.raises(ConfigError, match=r"config\.yaml"):
+            attempt()
+    assert path.read_text() == "server:\n  mapRoles: [\n"
+
+
+def test_a_file_edited_by_someone_else_meanwhile_keeps_both_edits(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("a: 1\n")
+    meanwhile = ["a: 1\nb: 2\n"]
+
+    def edit(text: str | None) -> str:
+        if meanwhile:
+            path.write_text(meanwhile.pop())
+        return (text or "") + "c: 3\n"
+
+    edit_text(path, edit)
+    assert path.read_text() == "a: 1\nb: 2\nc: 3\n"
+
+
+def test_a_file_that_never_stands_still_is_a_conflict(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+
+    def edit(text: str | None) -> str:
+        path.write_text((text or "") + "x")
+        return "ours"
+
+    with pytest.raises(Conflict, match="keeps changing"):
+        edit_text(path, edit)
+
+
+def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KubeIamError, match="cannot"):
+        make_store(access(tmp_path / "file" / "config.yaml"), None).put(OURS)
+
+
+def test_a_target_in_the_cluster_needs_a_cluster(tmp_path: Path) -> None:
+    with pytest.raises(KubeError, match="no connection"):
+        make_store(access(tmp_path, TargetKind.AWS_AUTH), None)
