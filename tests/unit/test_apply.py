@@ -5,51 +5,17 @@ from dataclasses import replace
 
 import pytest
 from fake_account import FakeAccount, Killed
+from levels_for_tests import ADMIN, EDITOR, NODES, VIEWER, access, level, run
 
 from kube_iam.access.apply import apply_plan
 from kube_iam.access.changes import Plan
-from kube_iam.access.levels import Bind, ClusterAccess, Level, MappingTarget, TargetKind
+from kube_iam.access.levels import Bind, Level
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import MappingEntry
 from kube_iam.errors import AccessDenied, Throttled, Unreachable
-
-OTHERS = MappingEntry("arn:aws:iam::123456789012:role/nodes", "system:node:{{EC2PrivateDNSName}}", ("system:nodes",))
-
-
-def level(name: str, *bind: Bind, **more: object) -> Level:
-    plain = Level(
-        name, "iam:{{SessionNameRaw}}", (f"kube-iam:{name}",), bind, f"prod-{name}", f"prod-{name}", f"prod-{name}"
-    )
-    return replace(plain, path="/kube-iam/prod/", **more)  # type: ignore[arg-type]
-
-
-ADMIN = level("admin", Bind("cluster-admin"))
-EDITOR = level("editor", Bind("edit", "", ("shop", "blog")), Bind("view"))
-VIEWER = level("viewer", Bind("view"))
-
-
-def access(*levels: Level) -> ClusterAccess:
-    target = MappingTarget(TargetKind.CONFIG_FILE)
-    where = (
-        "access.yaml",
-        "prod.example.com",
-        "prod",
-        "123456789012",
-        "aws",
-        "eu-central-1",
-        "https://api.prod.example.com",
-    )
-    return ClusterAccess(*where, "", target, levels or (ADMIN, EDITOR, VIEWER))
-
-
-def run(account: FakeAccount, plan: Plan) -> None:
-    applied = apply_plan(plan, account.ports, lambda position, change: None)
-    assert applied.error is None, applied
-    assert applied.done == plan.changes
 
 
 def applied_account(*levels: Level) -> FakeAccount:
-    account = FakeAccount((OTHERS,))
+    account = FakeAccount((NODES,))
     run(account, plan_apply(access(*levels), account.ports))
     account.directory.add_member("prod-admin", "alice")
     account.directory.add_member("prod-viewer", "bob")
@@ -63,7 +29,7 @@ RENAMED_ALL = replace(VIEWER, role_name="lookers", policy_name="lookers", group_
 MOVED_ROLE = replace(ADMIN, role_path="/people/")
 
 SCENARIOS: dict[str, tuple[Callable[[], FakeAccount], Callable[[FakeAccount], Plan]]] = {
-    "first apply": (lambda: FakeAccount((OTHERS,)), lambda account: plan_apply(access(), account.ports)),
+    "first apply": (lambda: FakeAccount((NODES,)), lambda account: plan_apply(access(), account.ports)),
     "destroy": (applied_account, lambda account: plan_destroy(access(), account.ports)),
     "destroy after the file lost a level": (
         applied_account,
@@ -117,7 +83,7 @@ def test_a_run_killed_after_any_write_is_finished_by_the_next(name: str) -> None
 
 
 def test_destroy_leaves_what_was_there_before() -> None:
-    before = FakeAccount((OTHERS,)).state()
+    before = FakeAccount((NODES,)).state()
     account = applied_account()
     run(account, plan_destroy(access(), account.ports))
     assert account.state() == before
@@ -175,7 +141,7 @@ def test_the_door_opens_last_and_closes_first() -> None:
     ]
 
 
-WRITES = frozenset(
-    ("create_policy", "create_role", "create_group", "attach", "apply_binding", "put")
-    + ("remove", "delete_binding", "remove_member", "detach", "delete_group", "delete_role", "delete_policy")
-)
+WRITES = {
+    *("create_policy", "create_role", "create_group", "attach", "apply_binding", "put"),
+    *("remove", "delete_binding", "remove_member", "detach", "delete_group", "delete_role", "delete_policy"),
+}

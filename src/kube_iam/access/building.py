@@ -98,7 +98,7 @@ class LevelBuilder:
                 (
                     ("path", want.path),
                     ("trust", want.trust),
-                    ("longest session", want.max_session_seconds),
+                    ("longest session in seconds", want.max_session_seconds),
                     ("description", want.description),
                     ("tags", want.tags),
                 )
@@ -122,7 +122,7 @@ class LevelBuilder:
         want = self.level.role
         fields = differing(
             (
-                ("longest session", have.max_session_seconds, want.max_session_seconds),
+                ("longest session in seconds", have.max_session_seconds, want.max_session_seconds),
                 ("description", have.description, want.description),
             )
         )

@@ -76,13 +76,14 @@ def document_sentences(document: object) -> Iterator[str]:
         principal, resource = statement.get("Principal"), statement.get("Resource")
         who = f" by {shown(principal)}" if principal else ""
         where = f" on {shown(resource)}" if resource else ""
-        yield f"{str(statement.get('Effect')).lower()}s {shown(statement.get('Action'))}{who}{where}{_conditions(statement)}"
+        verb = "allows" if statement.get("Effect") == "Allow" else "denies"
+        yield f"{verb} {shown(statement.get('Action'))}{who}{where}{_conditions(statement)}"
 
 
 def _conditions(statement: Mapping[str, object]) -> str:
     conditions = statement.get("Condition")
     found = [
-        f"{key} {'=' if operator == 'StringEquals' else operator} {shown(value)}"
+        f"{key} {'=' if operator in ('StringEquals', 'Bool') else operator} {shown(value)}"
         for operator, pairs in (conditions.items() if isinstance(conditions, dict) else ())
         for key, value in pairs.items()
     ]

@@ -1,0 +1,335 @@
+"""The commands about access, from the command line down to a fake account."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_account import FakeAccount
+from levels_for_tests import access
+from ruamel.yaml import YAML
+
+from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
+from kube_iam.access.ports import Subject
+from kube_iam.cli import access_session
+from kube_iam.cli.root import run_command
+from kube_iam.errors import AccessDenied, ConfigError, CredentialsError, Guarded, NotFound, UsageError
+
+FILE = """\
+apiVersion: kube-iam.dev/v1alpha1
+kind: ClusterAccess
+cluster: {id: prod.example.com, name: prod, endpoint: "https://api.prod.example.com"}
+account: "123456789012"
+region: eu-central-1
+levels:
+  - {name: admin, bind: [{clusterRole: cluster-admin}], iam: {role: prod-admin}}
+  - {name: viewer, bind: [{clusterRole: view}], sessionDuration: 2h}
+"""
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
+    account = FakeAccount()
+    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
+    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "on_terminal", lambda: False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
+    (tmp_path / "access.yaml").write_text(FILE)
+    return account
+
+
+def kube_iam(*arguments: str) -> int:
+    return run_command("kube-iam", arguments, {})
+
+
+def test_plan_shows_and_changes_nothing(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kube_iam("plan") == 0
+    out = capsys.readouterr().out
+    assert "+ role prod-admin (admin)" in out
+    assert "Plan: 12 to create, 0 to update, 0 to delete." in out
+    assert "\x1b" not in out
+    assert account.world.writes == 0
+
+
+def test_plan_says_by_its_exit_code_whether_something_would_change(account: FakeAccount) -> None:
+    assert kube_iam("plan", "--detailed-exitcode") == 2
+    assert kube_iam("apply", "--yes") == 0
+    assert kube_iam("plan", "--detailed-exitcode") == 0
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_plan_is_data_for_programs(account: FakeAccount, capsys: pytest.CaptureFixture[str], output: str) -> None:
+    assert kube_iam("plan", "-o", output) == 0
+    data = YAML(typ="safe", pure=True).load(capsys.readouterr().out)
+    assert data["counts"]["create"] == 12
+    assert data["changes"][0]["kind"] == "policy"
+    assert len(data["digest"]) == 64
+
+
+def test_apply_does_what_it_showed_and_a_second_plan_is_empty(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kube_iam("apply", "--yes") == 0
+    captured = capsys.readouterr()
+    assert "Done: 12 created.\n" in captured.out
+    assert "[1/12] + policy prod-admin (admin)\n" in captured.err
+    assert kube_iam("plan") == 0
+    assert "Nothing to change" in capsys.readouterr().out
+    assert kube_iam("apply") == 0
+
+
+def test_apply_without_a_terminal_and_without_yes_is_an_error(account: FakeAccount) -> None:
+    with pytest.raises(UsageError, match="add --yes"):
+        kube_iam("apply")
+    with pytest.raises(UsageError):
+        kube_iam("destroy") if account.world.writes else kube_iam("apply")
+    assert account.world.writes == 0
+
+
+@pytest.mark.parametrize(("answer", "code", "writes"), [("y\n", 0, 12), ("n\n", 1, 0), ("\n", 1, 0)])
+def test_apply_asks_on_a_terminal(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, writes: int
+) -> None:
+    _answer(monkeypatch, answer)
+    assert kube_iam("apply") == code
+    assert account.world.writes == writes
+
+
+def _answer(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    import io
+
+    monkeypatch.setattr(access_session, "on_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+
+
+def test_apply_dry_run_is_a_plan(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kube_iam("apply", "--dry-run") == 0
+    assert "Plan: 12 to create" in capsys.readouterr().out
+    assert account.world.writes == 0
+
+
+def test_an_error_in_the_middle_says_how_far_it_came_and_the_next_run_finishes(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.world.errors["attach"] = AccessDenied("cannot attach a policy: iam:AttachGroupPolicy is not allowed")
+    with pytest.raises(AccessDenied) as caught:
+        kube_iam("apply", "--yes")
+    assert "run the same command again" in caught.value.hint
+    assert "3 of 12 changes are done; stopped at: + attachment prod-admin on prod-admin" in capsys.readouterr().err
+    account.world.errors.clear()
+    assert kube_iam("apply", "--yes") == 0
+    assert kube_iam("plan", "--detailed-exitcode") == 0
+
+
+def test_a_guarded_plan_needs_force(account: FakeAccount, tmp_path: Path) -> None:
+    kube_iam("apply", "--yes")
+    account.cluster.subject = Subject("iam:alice", (), "arn:aws:iam::123456789012:role/prod-admin")
+    (tmp_path / "access.yaml").write_text(FILE.replace("{name: admin", "{name: admin, username: x"))
+    account.world.writes = 0
+    with pytest.raises(Guarded) as caught:
+        kube_iam("apply", "--yes")
+    assert "you are signed in through" in caught.value.message
+    assert "--force" in caught.value.hint
+    assert account.world.writes == 0
+    assert kube_iam("plan") == 0
+    assert kube_iam("apply", "--yes", "--force") == 0
+
+
+def test_destroy_asks_for_the_name_and_undoes(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kube_iam("apply", "--yes")
+    with pytest.raises(UsageError, match="--yes"):
+        kube_iam("destroy")
+    _answer(monkeypatch, "production\n")
+    assert kube_iam("destroy") == 1
+    _answer(monkeypatch, "prod\n")
+    assert kube_iam("destroy") == 0
+    assert account.state() == FakeAccount().state()
+    assert kube_iam("destroy") == 0
+    assert capsys.readouterr().out.endswith("Nothing of prod.example.com is left.\n")
+
+
+def test_destroy_dry_run_only_shows(account: FakeAccount) -> None:
+    kube_iam("apply", "--yes")
+    account.world.writes = 0
+    assert kube_iam("destroy", "--dry-run") == 0
+    assert account.world.writes == 0
+    assert kube_iam("destroy", "--yes") == 0
+
+
+def test_people_come_and_go(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    kube_iam("apply", "--yes")
+    capsys.readouterr()
+    assert kube_iam("grant", "alice", "bob", "viewer") == 0
+    assert capsys.readouterr().out == "alice: granted viewer\nbob: granted viewer\n"
+    assert kube_iam("grant", "alice", "viewer") == 0
+    assert capsys.readouterr().out == "alice: already in viewer\n"
+    assert kube_iam("who", "viewer") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["viewer   prod-viewer   alice", "viewer   prod-viewer   bob"]
+    assert kube_iam("revoke", "alice", "viewer", "--dry-run") == 0
+    assert "alice: would be revoked viewer" in capsys.readouterr().out
+    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert capsys.readouterr().out == (
+        "alice: revoked viewer\n"
+        "Note: there are no new sign-ins from now on; a session that was already assumed lasts until it ends, 2h at the most.\n"
+    )
+    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert capsys.readouterr().out == "alice: already out of viewer\n"
+    assert kube_iam("who", "--by-user") == 0
+    assert capsys.readouterr().out == "USER   LEVELS\nbob    viewer\n"
+
+
+def test_grant_revoke_and_who_are_data_for_programs(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    kube_iam("apply", "--yes")
+    capsys.readouterr()
+    kube_iam("grant", "alice", "admin", "-o", "json")
+    granted = json.loads(capsys.readouterr().out)
+    assert granted["users"] == [{"name": "alice", "result": "granted"}]
+    kube_iam("who", "-o", "json")
+    assert json.loads(capsys.readouterr().out)[0] == {
+        "level": "admin",
+        "group": "prod-admin",
+        "applied": True,
+        "users": ["alice"],
+    }
+    kube_iam("who", "--by-user", "-o", "json")
+    assert json.loads(capsys.readouterr().out) == [{"user": "alice", "levels": ["admin"]}]
+    kube_iam("revoke", "alice", "viewer", "-o", "json")
+    revoked = json.loads(capsys.readouterr().out)
+    assert revoked["users"] == [{"name": "alice", "result": "already"}]
+    assert revoked["sessionsEndWithinSeconds"] == 7200
+
+
+def test_grant_changes_nothing_when_a_name_is_wrong(account: FakeAccount) -> None:
+    kube_iam("apply", "--yes")
+    account.world.writes = 0
+    with pytest.raises(NotFound, match="did you mean 'bob'"):
+        kube_iam("grant", "alice", "bobb", "admin")
+    with pytest.raises(UsageError, match="did you mean 'admin'"):
+        kube_iam("grant", "alice", "admins")
+    with pytest.raises(UsageError, match="the level comes last"):
+        kube_iam("grant", "admin", "alice")
+    assert account.world.writes == 0
+
+
+@pytest.mark.parametrize(
+    "command", [("plan",), ("apply", "--yes"), ("destroy", "--yes"), ("grant", "alice", "admin"), ("who",)]
+)
+def test_another_account_stops_every_command_first(account: FakeAccount, command: tuple[str, ...]) -> None:
+    account.directory.account = "999999999999"
+    with pytest.raises(CredentialsError, match="999999999999"):
+        kube_iam(*command)
+    assert set(account.world.log) == {"caller"}
+
+
+def test_kubeconfig_holds_public_data_and_the_plugin(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kube_iam("kubeconfig", "admin", "--profile", "work") == 0
+    config = YAML(typ="safe", pure=True).load(capsys.readouterr().out)
+    assert config["current-context"] == "prod-admin"
+    assert config["clusters"] == [{"name": "prod", "cluster": {"server": "https://api.prod.example.com"}}]
+    plugin = config["users"][0]["user"]["exec"]
+    assert plugin["apiVersion"] == "client.authentication.k8s.io/v1"
+    assert plugin["command"] == "kube-iam"
+    role = "arn:aws:iam::123456789012:role/prod-admin"
+    assert plugin["args"] == ["token", "-i", "prod.example.com", "-r", role, "--region", "eu-central-1"]
+    assert plugin["interactiveMode"] == "IfAvailable"
+    assert plugin["env"] == [{"name": "AWS_PROFILE", "value": "work"}]
+    assert "pipx install kube-iam" in plugin["installHint"]
+
+
+def test_kubeconfig_for_the_reference_and_with_other_names(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--exec-command", "aws-iam-authenticator", "--user-name", "me", "--context-name", "here")
+    assert kube_iam("kubeconfig", "viewer", *arguments) == 0
+    config = YAML(typ="safe", pure=True).load(capsys.readouterr().out)
+    assert config["users"][0]["name"] == "me"
+    assert config["contexts"] == [{"name": "here", "context": {"cluster": "prod", "user": "me"}}]
+    plugin = config["users"][0]["user"]["exec"]
+    assert (plugin["apiVersion"], plugin["command"]) == (
+        "client.authentication.k8s.io/v1beta1",
+        "aws-iam-authenticator",
+    )
+
+
+def test_kubeconfig_merges_and_keeps_what_is_there(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        "apiVersion: v1\nkind: Config\n# mine\nclusters: []\nusers:\n- name: other\n  user: {}\ncontexts: []\n"
+    )
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    assert kube_iam("kubeconfig", "admin", "--merge") == 0
+    assert capsys.readouterr().out == ""
+    text = path.read_text()
+    assert "# mine" in text
+    merged = YAML(typ="safe", pure=True).load(text)
+    assert [user["name"] for user in merged["users"]] == ["other", "prod-admin"]
+    assert merged["current-context"] == "prod-admin"
+
+
+def test_kubeconfig_needs_an_endpoint_and_a_level(account: FakeAccount, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'viewer'"):
+        kube_iam("kubeconfig", "viewr")
+    (tmp_path / "access.yaml").write_text(FILE.replace(', endpoint: "https://api.prod.example.com"', ""))
+    with pytest.raises(UsageError, match=r"set cluster\.endpoint"):
+        kube_iam("kubeconfig", "viewer")
+
+
+def test_validate_asks_nobody_and_reports_everything(
+    account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kube_iam("validate") == 0
+    assert capsys.readouterr().out == "access.yaml is valid: cluster prod.example.com, levels admin, viewer\n"
+    (tmp_path / "bad.yaml").write_text(FILE.replace("levels:", "level:").replace('"123456789012"', "123456789012"))
+    with pytest.raises(ConfigError) as caught:
+        kube_iam("validate", "-f", "bad.yaml")
+    assert len(caught.value.problems) == 3
+    assert caught.value.message.startswith("bad.yaml: ")
+    assert account.world.log == []
+
+
+def test_a_missing_file_says_how_to_name_one(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "access.yaml").rename(tmp_path / "other.yaml")
+    with pytest.raises(UsageError, match="KUBE_IAM_ACCESS"):
+        kube_iam("plan")
+    monkeypatch.setenv("KUBE_IAM_ACCESS", "other.yaml")
+    assert kube_iam("plan") == 0
+
+
+@pytest.mark.parametrize(
+    ("server", "named", "refused"),
+    [
+        ("https://api.prod.example.com", False, False),
+        ("https://API.prod.example.com:443/", False, False),
+        ("https://api.dev.example.com", False, True),
+        ("https://api.prod.example.com:6443", False, True),
+        ("https://127.0.0.1:6443", True, False),
+    ],
+)
+def test_a_context_that_merely_is_current_must_lead_to_the_files_cluster(
+    server: str, named: bool, refused: bool
+) -> None:
+    if refused:
+        with pytest.raises(UsageError, match="choose the context with --context"):
+            access_session.check_server(access(), server, named=named)
+    else:
+        access_session.check_server(access(), server, named=named)
+
+
+def test_only_a_local_mapping_without_bindings_needs_no_cluster() -> None:
+    from levels_for_tests import ADMIN, level
+
+    def local(*levels: object) -> ClusterAccess:
+        return access(*levels, mapping=MappingTarget(TargetKind.FILE, path="x"))  # type: ignore[arg-type]
+
+    assert not access_session.needs_cluster(local(level("a")))
+    assert access_session.needs_cluster(local(level("a"), ADMIN))
+    assert access_session.needs_cluster(access(level("a")))

@@ -1,0 +1,107 @@
+"""What a level comes to in IAM and in the cluster, and which documents say the same."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from levels_for_tests import ADMIN, EDITOR, access, level
+
+from kube_iam.access.desired import desired_state
+from kube_iam.access.documents import assumed_roles, same_document
+from kube_iam.access.levels import Bind
+from kube_iam.access.ports import BindingState, MappingEntry
+from kube_iam.core.policy import AssumeRequest, evaluate_trust
+
+
+def test_a_level_is_a_role_a_policy_a_group_an_entry_and_bindings() -> None:
+    (wanted,) = desired_state(access(EDITOR))
+    assert wanted.role.arn == "arn:aws:iam::123456789012:role/prod-editor"
+    assert wanted.policy.arn == "arn:aws:iam::123456789012:policy/kube-iam/prod/prod-editor"
+    assert wanted.policy.tags == {"kube-iam.dev/cluster": "prod.example.com", "kube-iam.dev/level": "editor"}
+    assert wanted.role.tags == wanted.policy.tags
+    assert assumed_roles(wanted.policy.document) == (wanted.role.arn,)
+    assert (wanted.group.path, wanted.group.policy_arn) == ("/kube-iam/prod/", wanted.policy.arn)
+    assert wanted.entry == MappingEntry(wanted.role.arn, "iam:{{SessionNameRaw}}", ("kube-iam:editor",))
+    groups = ("kube-iam:editor",)
+    assert wanted.bindings == (
+        BindingState("kube-iam:editor:view", "", "ClusterRole", "view", groups, "editor", "prod"),
+        BindingState("kube-iam:editor:edit", "blog", "ClusterRole", "edit", groups, "editor", "prod"),
+        BindingState("kube-iam:editor:edit", "shop", "ClusterRole", "edit", groups, "editor", "prod"),
+    )
+
+
+def test_a_role_with_a_path_is_assumed_with_it_and_mapped_without() -> None:
+    (wanted,) = desired_state(access(level("ops", role_path="/people/")))
+    assert wanted.role.arn == "arn:aws:iam::123456789012:role/people/prod-ops"
+    assert assumed_roles(wanted.policy.document) == (wanted.role.arn,)
+    assert wanted.entry.role_arn == "arn:aws:iam::123456789012:role/prod-ops"
+
+
+def test_a_role_and_a_cluster_role_of_one_name_get_two_bindings() -> None:
+    (wanted,) = desired_state(access(level("ops", Bind("run", "", ("shop",)), Bind("", "run", ("shop",)))))
+    assert len({binding.ident for binding in wanted.bindings}) == 2
+
+
+@pytest.mark.parametrize(
+    ("user", "session", "mfa", "allowed"),
+    [
+        ("alice", "alice", True, True),
+        ("alice", "bob", True, False),
+        ("alice", "alice", False, False),
+        (None, "alice", True, False),
+    ],
+)
+def test_the_trust_policy_lets_users_in_under_their_own_name_only(
+    user: str | None, session: str, mfa: bool, allowed: bool
+) -> None:
+    (wanted,) = desired_state(access(level("admin", mfa=True)))
+    assert evaluate_trust(wanted.role.trust, _request(user, session, mfa)).allowed is allowed
+
+
+def _request(user: str | None, session: str, mfa: bool) -> AssumeRequest:
+    principal = (
+        f"arn:aws:iam::123456789012:user/{user}" if user else "arn:aws:sts::123456789012:assumed-role/other/alice"
+    )
+    context = {"aws:MultiFactorAuthPresent": str(mfa).lower()}
+    return AssumeRequest(principal, "123456789012", "arn:aws:iam::123456789012:role/prod-admin", session, context)
+
+
+def test_without_mfa_the_name_alone_counts() -> None:
+    (wanted,) = desired_state(access(ADMIN))
+    assert evaluate_trust(wanted.role.trust, _request("alice", "alice", False)).allowed
+    assert not evaluate_trust(wanted.role.trust, _request("alice", "root", False)).allowed
+
+
+def test_lists_of_one_and_orders_are_no_difference_but_words_are() -> None:
+    one = {"Statement": [{"Action": "sts:AssumeRole", "Resource": ["a", "b"]}], "Version": "2012-10-17"}
+    other = {"Version": "2012-10-17", "Statement": {"Resource": ["b", "a"], "Action": ["sts:AssumeRole"]}}
+    assert same_document(one, other)
+    assert not same_document(one, {**other, "Version": "2008-10-17"})
+    assert not same_document(one, None)
+
+
+DOCUMENTS = st.recursive(
+    st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+)
+
+
+@given(DOCUMENTS)
+def test_every_document_is_the_same_as_itself_in_a_list(document: object) -> None:
+    assert same_document(document, document)
+    assert same_document([document], document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        "text",
+        {},
+        {"Statement": "x"},
+        {"Statement": [None, {"Resource": 1}]},
+        {"Statement": {"Resource": "*"}},
+        {"Statement": {"Resource": "arn:aws:iam::123456789012:role/*"}},
+    ],
+)
+def test_a_document_that_names_no_single_role_names_none(document: object) -> None:
+    assert assumed_roles(document) == ()

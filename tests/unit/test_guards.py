@@ -1,0 +1,103 @@
+"""What needs --force: locking oneself out, taking away many levels, handing one level's people another level."""
+
+from dataclasses import replace
+
+import pytest
+from fake_account import FakeAccount
+from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
+
+from kube_iam.access.levels import Bind, ClusterAccess
+from kube_iam.access.plan import plan_apply, plan_destroy
+from kube_iam.access.ports import Subject
+
+ARN = "arn:aws:iam::123456789012:role/prod-admin"
+FOUR = (ADMIN, EDITOR, VIEWER, level("ops", Bind("view")))
+CHANGED = {
+    "removed": access(*FOUR[1:]),
+    "user name": access(replace(ADMIN, username="x"), *FOUR[1:]),
+    "fewer groups": access(replace(ADMIN, groups=("y",)), *FOUR[1:]),
+    "role moved": access(replace(ADMIN, role_path="/p/"), *FOUR[1:]),
+    "role renamed": access(replace(ADMIN, role_name="boss"), *FOUR[1:]),
+}
+
+
+def account_as(subject: Subject, caller: str = "arn:aws:iam::123456789012:user/root-admin") -> FakeAccount:
+    account = FakeAccount()
+    run(account, plan_apply(access(*FOUR), account.ports))
+    account.cluster.subject = subject
+    account.directory.caller_arn = caller
+    return account
+
+
+SIGNED_IN = Subject("iam:alice", ("kube-iam:admin", "system:authenticated"), ARN)
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_the_entry_that_one_is_signed_in_with_is_guarded(change: str) -> None:
+    guards = plan_apply(CHANGED[change], account_as(SIGNED_IN).ports).guards
+    assert any(ARN in guard or "role prod-admin" in guard for guard in guards), guards
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_nobody_else_is_guarded(change: str) -> None:
+    other = Subject("kubernetes-admin", ("system:masters",))
+    assert plan_apply(CHANGED[change], account_as(other).ports).guards == ()
+
+
+@pytest.mark.parametrize(
+    ("subject", "caller"),
+    [
+        (Subject("iam:alice", ("kube-iam:admin", "system:authenticated")), ""),
+        (Subject("iam:alice", ("x",), "arn:aws:iam::123456789012:role/PROD-ADMIN"), ""),
+        (Subject("someone"), "arn:aws:iam::123456789012:role/prod-admin"),
+    ],
+)
+def test_it_is_recognised_by_user_name_by_arn_and_by_the_aws_caller(subject: Subject, caller: str) -> None:
+    account = account_as(subject, caller or "arn:aws:iam::123456789012:user/root-admin")
+    assert plan_apply(CHANGED["removed"], account.ports).guards
+
+
+def test_a_user_name_of_another_level_is_not_taken_for_it() -> None:
+    viewer = Subject("iam:alice", ("kube-iam:viewer", "system:authenticated"))
+    assert plan_apply(CHANGED["removed"], account_as(viewer).ports).guards == ()
+
+
+def test_more_groups_and_more_bindings_lock_nobody_out() -> None:
+    more = access(replace(ADMIN, groups=("kube-iam:admin", "more")), *FOUR[1:])
+    assert plan_apply(more, account_as(SIGNED_IN).ports).guards == ()
+
+
+def test_destroy_is_guarded_for_who_is_signed_in_through_a_level() -> None:
+    assert plan_destroy(access(*FOUR), account_as(SIGNED_IN).ports).guards
+    assert plan_destroy(access(*FOUR), account_as(Subject("kubernetes-admin")).ports).guards == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "guarded"),
+    [
+        (FOUR, FOUR[1:], False),
+        (FOUR, FOUR[2:], True),
+        (FOUR[:3], FOUR[:2], False),
+        (FOUR[:2], FOUR[:1], True),
+        (FOUR[:1], (EDITOR,), True),
+    ],
+)
+def test_more_than_a_third_of_the_levels_at_once_is_guarded(
+    before: tuple[object, ...], after: tuple[object, ...], guarded: bool
+) -> None:
+    account = FakeAccount()
+    run(account, plan_apply(_access(before), account.ports))
+    assert bool(plan_apply(_access(after), account.ports).guards) is guarded
+
+
+def _access(levels: tuple[object, ...]) -> ClusterAccess:
+    return access(*levels)  # type: ignore[arg-type]
+
+
+def test_levels_that_swap_their_groups_are_guarded_since_people_would_change_level() -> None:
+    account = FakeAccount()
+    run(account, plan_apply(access(), account.ports))
+    swapped = access(replace(ADMIN, group_name="prod-viewer"), EDITOR, replace(VIEWER, group_name="prod-admin"))
+    guards = plan_apply(swapped, account.ports).guards
+    assert guards[0] == "everyone in group prod-viewer, the group of level viewer, would get level admin"
+    assert len(guards) == 2
