@@ -230,11 +230,9 @@ def set_key(text: str, key: str, value: str, source: str) -> str:
     """The text in which the document's top-level `key` is `value`. Raises ConfigError where that cannot be done safely."""
     root = parse_tree(text, source)
     pairs = [pair for pair in root.pairs if pair[0].value == key] if root is not None else []
-    if root is None or root.kind != "mapping" or root.flow or len(pairs) > 1:
-        raise ConfigError(
-            source, [Problem(key, "cannot be set: the document is not a block mapping that holds it once")]
-        )
-    scalar = block(value)[0]
+    if root is None or root.kind != "mapping" or len(pairs) > 1 or (root.flow and not pairs):
+        raise ConfigError(source, [Problem(key, "cannot be set: the document is no mapping that holds it once")])
+    scalar = flow(value) if root.flow else block(value)[0]
     if not pairs:
         newline = "\r\n" if "\r\n" in text else "\n"
         at = next_line(text, root.end)

@@ -1,0 +1,157 @@
+"""What people read when the Kubernetes API refuses, is not there, or is something else."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from kube_iam.errors import Conflict, KubeError, KubeIamError, NotFound, Unreachable
+from kube_iam.kube.client import KubeApi
+from kube_iam.kube.cluster import KubeCluster
+from kube_iam.kube.errors import MAX_TEXT, clean, status_of
+from kube_iam.kube.kubeconfig import dump
+from kube_iam.kube.yaml_text import Value
+
+TOKEN = "k8s-aws-v1.aHR0cHM6Ly9zdHM"
+
+
+class Server:
+    """Something that listens where an API server should, and says always the same."""
+
+    def __init__(self) -> None:
+        self.code, self.body, self.kind = 200, "", "application/json"
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                self.send_response(outer.code)
+                if outer.kind:
+                    self.send_header("Content-Type", outer.kind)
+                self.end_headers()
+                self.wfile.write(outer.body.encode())
+
+            do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.http = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True)
+        self.thread.start()
+
+    def refuses(self, code: int, message: str, reason: str = "") -> None:
+        self.code = code
+        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
+        self.body = json.dumps({**status, "reason": reason})
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+    server.thread.join()
+
+
+def cluster_at(url: str, tmp_path: Path) -> KubeCluster:
+    config: dict[str, Value] = {
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (tmp_path / "config").write_text(dump(config))
+    return KubeCluster(KubeApi(environ={}, kubeconfig=str(tmp_path / "config")))
+
+
+def failure(server: Server, tmp_path: Path) -> KubeIamError:
+    with pytest.raises(KubeIamError) as caught:
+        cluster_at(server.url, tmp_path).whoami()
+    assert TOKEN not in str(caught.value)
+    assert TOKEN not in repr(caught.value)
+    return caught.value
+
+
+def test_forbidden_says_which_verb_on_which_resource_is_missing(server: Server, tmp_path: Path) -> None:
+    server.refuses(
+        403,
+        'rolebindings.rbac.authorization.k8s.io is forbidden: User "bob" cannot list resource "rolebindings" '
+        'in API group "rbac.authorization.k8s.io" in the namespace "shop"',
+    )
+    error = failure(server, tmp_path)
+    assert isinstance(error, KubeError)
+    assert (
+        error.hint == "this user needs to be allowed to list rolebindings.rbac.authorization.k8s.io in namespace shop"
+    )
+
+
+def test_granting_more_than_one_holds_is_explained(server: Server, tmp_path: Path) -> None:
+    server.refuses(403, 'user "bob" is attempting to grant RBAC permissions not currently held: {...}')
+    assert "administrator" in failure(server, tmp_path).hint
+
+
+def test_unauthorized_says_that_the_credentials_are_not_accepted(server: Server, tmp_path: Path) -> None:
+    server.refuses(401, "Unauthorized")
+    error = failure(server, tmp_path)
+    assert isinstance(error, KubeError)
+    assert "does not accept the credentials" in error.message
+    assert server.url in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(404, NotFound), (409, Conflict), (422, KubeError), (429, Unreachable), (500, KubeError), (503, Unreachable)],
+)
+def test_each_status_has_its_error_and_keeps_it(server: Server, tmp_path: Path, code: int, kind: type) -> None:
+    server.refuses(code, "so it is")
+    error = failure(server, tmp_path)
+    assert type(error) is kind
+    assert "so it is" in error.message
+    assert status_of(error) == code
+
+
+def test_long_answers_are_cut_and_credentials_in_them_removed(server: Server, tmp_path: Path) -> None:
+    server.refuses(500, f"cannot review {TOKEN} Bearer abc.def eyJhbGciOiJSUzI1NiJ9.e30.sig " + "x" * 5000)
+    error = failure(server, tmp_path)
+    assert "abc.def" not in error.message
+    assert "eyJ" not in error.message
+    assert len(error.message) < MAX_TEXT + 200
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/json", ""])
+@pytest.mark.parametrize("code", [200, 403, 502])
+@pytest.mark.parametrize("body", ["<html>sign in</html>", "[]", '"x"', "{}", "null"])
+def test_something_other_than_an_api_server_is_told_apart(
+    server: Server, tmp_path: Path, code: int, kind: str, body: str
+) -> None:
+    server.code, server.kind, server.body = code, kind, body
+    with pytest.raises(KubeIamError) as caught:
+        cluster_at(server.url, tmp_path).whoami()
+    assert isinstance(caught.value, (KubeError, Unreachable))
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match=r"https://127\.0\.0\.1:1"):
+        cluster_at("https://127.0.0.1:1", tmp_path).whoami()
+
+
+def test_plain_http_where_tls_is_expected_is_no_trusted_connection(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="no trusted connection"):
+        cluster_at(server.url.replace("http:", "https:"), tmp_path).whoami()
+
+
+def test_an_url_that_is_none_is_said(tmp_path: Path) -> None:
+    for url in ("https://[", "ftp://example.com", "nonsense"):
+        with pytest.raises(KubeIamError):
+            cluster_at(url, tmp_path).whoami()
+
+
+def test_clean_keeps_ordinary_text() -> None:
+    assert clean('configmaps "aws-auth"\n  not found') == 'configmaps "aws-auth" not found'
