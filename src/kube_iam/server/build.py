@@ -49,9 +49,10 @@ async def serve(config: ServerConfig, log: Log, region: str = "") -> None:
 
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(sts.close)
-        await stack.enter_async_context(_running(backends))
         await health.start()
         stack.push_async_callback(health.stop)
+        # Only then the webhook: kube-apiserver tries again when nobody listens, but takes "not loaded yet" for an answer.
+        await stack.enter_async_context(_running(backends))
         await webhook.start(pair)
         renewing = asyncio.create_task(_follow(config, pair, webhook, metrics, log))
         log.info("listening", address=f"{config.address}:{config.port}", clusterid=config.cluster_id)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from kube_iam.errors import ConfigError
+from kube_iam.server.certificates import ensure_pair, load_pair
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def leaf(directory: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((directory / "cert.pem").read_bytes())
+
+
+def test_a_pair_is_made_where_there_is_none_with_the_reference_s_names(tmp_path: Path) -> None:
+    state = tmp_path / "deep" / "state"
+    assert ensure_pair(state, "authenticator.local", "127.0.0.1", NOW)
+    certificate = leaf(state)
+    assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "aws-iam-authenticator"
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["authenticator.local"]
+    assert names.get_values_for_type(x509.IPAddress) == [ip_address("127.0.0.1")]
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert stat.S_IMODE((state / "key.pem").stat().st_mode) == 0o600
+    assert b"BEGIN PRIVATE KEY" in (state / "key.pem").read_bytes()
+    assert {path.name for path in state.iterdir()} == {"cert.pem", "key.pem"}
+
+
+def test_all_addresses_is_no_name_and_an_address_may_be_the_host_name(tmp_path: Path) -> None:
+    ensure_pair(tmp_path, "10.0.0.1", "0.0.0.0", NOW)
+    names = leaf(tmp_path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.IPAddress) == [ip_address("10.0.0.1")]
+
+
+def test_a_pair_that_is_there_is_kept(tmp_path: Path) -> None:
+    ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    before = (tmp_path / "cert.pem").read_bytes(), (tmp_path / "key.pem").read_bytes()
+    assert not ensure_pair(tmp_path, "other", "127.0.0.2", NOW)
+    assert before == ((tmp_path / "cert.pem").read_bytes(), (tmp_path / "key.pem").read_bytes())
+
+
+def test_a_start_that_was_killed_between_key_and_certificate_is_finished_with_the_same_key(tmp_path: Path) -> None:
+    ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    key = (tmp_path / "key.pem").read_bytes()
+    (tmp_path / "cert.pem").unlink()
+    assert ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    assert (tmp_path / "key.pem").read_bytes() == key
+    assert load_pair(tmp_path, NOW).key_pem == key
+
+
+def test_a_certificate_without_its_key_is_an_error_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    (tmp_path / "key.pem").unlink()
+    with pytest.raises(ConfigError, match="has no key beside it"):
+        ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+
+
+@pytest.mark.parametrize("form", [serialization.PrivateFormat.TraditionalOpenSSL, serialization.PrivateFormat.PKCS8])
+def test_issued_keys_of_either_form_are_read(tmp_path: Path, form: serialization.PrivateFormat) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    (tmp_path / "key.pem").write_bytes(pem)
+    ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    assert b"BEGIN PRIVATE KEY" in load_pair(tmp_path, NOW).key_pem
+
+
+def test_a_key_of_another_certificate_is_an_error(tmp_path: Path) -> None:
+    ensure_pair(tmp_path / "a", "localhost", "127.0.0.1", NOW)
+    ensure_pair(tmp_path / "b", "localhost", "127.0.0.1", NOW)
+    (tmp_path / "a" / "key.pem").write_bytes((tmp_path / "b" / "key.pem").read_bytes())
+    with pytest.raises(ConfigError, match="is not the key of"):
+        load_pair(tmp_path / "a", NOW)
+
+
+def test_an_expired_certificate_and_one_of_the_future_are_errors(tmp_path: Path) -> None:
+    ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    with pytest.raises(ConfigError, match="expired on 2125"):
+        load_pair(tmp_path, NOW + timedelta(days=365 * 101))
+    with pytest.raises(ConfigError, match="not valid before 2025-12-31"):
+        load_pair(tmp_path, NOW - timedelta(days=1))
+
+
+@pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
+def test_files_that_hold_something_else_are_errors(tmp_path: Path, name: str) -> None:
+    ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    (tmp_path / name).write_text("nonsense")
+    with pytest.raises(ConfigError, match=f"{name}: holds no PEM"):
+        load_pair(tmp_path, NOW)
+
+
+def test_a_state_directory_that_cannot_be_written_is_an_error_that_names_the_uid(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="uid"):
+        ensure_pair(tmp_path / "file" / "state", "localhost", "127.0.0.1", NOW)
+
+
+def test_the_key_does_not_show(tmp_path: Path) -> None:
+    ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    assert "PRIVATE" not in repr(load_pair(tmp_path, NOW))

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kube_iam.config.server import ServerConfig, check_server_config, load_mounted_mappings, load_server_config
+from kube_iam.errors import ConfigError
+
+# The example of the reference's documentation, as people have it in their clusters.
+REFERENCE = """
+# a unique-per-cluster identifier to prevent replay attacks
+clusterID: my-dev-cluster.example.com
+# default IAM role to assume for `aws-iam-authenticator token`
+defaultRole: arn:aws:iam::000000000000:role/KubernetesAdmin
+server:
+  port: 21362
+  stateDir: /var/aws-iam-authenticator
+  generateKubeconfig: /etc/kubernetes/aws-iam-authenticator.kubeconfig
+  ec2DescribeInstancesRoleARN: arn:aws:iam::000000000000:role/DescribeInstancesRole
+  sourceARN: arn:aws:eks:us-east-1:000000000000:cluster/foo
+  scrubbedAccounts:
+  - "111122223333"
+  - "222233334444"
+  mapRoles:
+  - roleARN: arn:aws:iam::000000000000:role/KubernetesAdmin
+    username: kubernetes-admin
+    groups:
+    - system:masters
+  - roleARN: arn:aws:iam::000000000000:role/KubernetesNode
+    username: system:node:{{EC2PrivateDNSName}}
+    groups:
+    - system:nodes
+    - system:bootstrappers
+  - roleARN: arn:aws:iam::000000000000:role/KubernetesAdmin2
+    username: admin:{{SessionName}}
+    groups:
+    - system:masters
+  mapUsers:
+  - userARN: arn:aws:iam::000000000000:user/Alice
+    username: alice
+    groups:
+    - system:masters
+  mapAccounts:
+  - "012345678901"
+  - "456789012345"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.yaml"
+
+
+def errors(file: Path, text: str, **flags: object) -> list[str]:
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_server_config(file, flags)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def loaded(file: Path, text: str, flags: dict[str, object] | None = None) -> ServerConfig:
+    file.write_text(text)
+    return load_server_config(file, flags or {})[0]
+
+
+def test_the_reference_s_own_example_is_read_unchanged(file: Path) -> None:
+    file.write_text(REFERENCE)
+    config, warnings = load_server_config(file, {})
+    assert config.cluster_id == "my-dev-cluster.example.com"
+    assert config.generate_kubeconfig == Path("/etc/kubernetes/aws-iam-authenticator.kubeconfig")
+    assert config.scrubbed_accounts == {"111122223333", "222233334444"}
+    assert {warning.key for warning in warnings} == {"server.ec2DescribeInstancesRoleARN", "server.sourceARN"}
+    mappings, odd = load_mounted_mappings(file)
+    assert mappings.entries == 6
+    assert [problem.key for problem in odd] == ["server.mapRoles[1].username"]
+
+
+def test_what_is_not_said_has_the_reference_s_default(file: Path) -> None:
+    config = loaded(file, "clusterID: x")
+    assert (config.partition, config.address, config.port, config.health_port) == ("aws", "127.0.0.1", 21362, 21363)
+    assert (config.hostname, config.health_address, config.backend_mode) == ("localhost", "127.0.0.1", ("MountedFile",))
+    assert config.state_dir == Path("/var/aws-iam-authenticator")
+    assert config.generate_kubeconfig == Path("/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml")
+
+
+def test_keys_count_in_any_letter_case(file: Path) -> None:
+    config = loaded(file, "CLUSTERID: x\nServer: {STATEDIR: /s, Port: '1234', backendmode: [File]}")
+    assert (config.state_dir, config.port, config.backend_mode) == (Path("/s"), 1234, ("MountedFile",))
+
+
+def test_a_flag_overrides_its_key_and_is_checked_like_it(file: Path) -> None:
+    config = loaded(
+        file, "clusterID: x\nserver: {port: 1}", {"clusterID": "y", "server.port": "2", "server.stateDir": None}
+    )
+    assert (config.cluster_id, config.port) == ("y", 2)
+    assert errors(file, "clusterID: x", **{"server.port": "many"}) == [
+        "flag port: must be a port number from 1 to 65535"
+    ]
+
+
+def test_flags_alone_will_do() -> None:
+    assert load_server_config(None, {"clusterID": "x"})[0].cluster_id == "x"
+
+
+@pytest.mark.parametrize("text", ["", "server: {}", "clusterID: ''", "clusterID:"])
+def test_without_a_cluster_id_there_is_no_server(file: Path, text: str) -> None:
+    (message,) = errors(file, text)
+    assert "clusterID: is required" in message
+    assert "unique" in message
+
+
+def test_an_empty_cluster_id_flag_does_not_fall_back_to_the_file(file: Path) -> None:
+    assert "clusterID" in errors(file, "clusterID: x", clusterID="")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        ("clusterID: 12", "clusterID", "quote it: '12'"),
+        ("clusterID: 'a b\\n '", "clusterID", "space around"),
+        ("clusterID: x\nserver: 3", "server", "must be a mapping of keys"),
+        ("clusterID: x\nserver: {port: 0}", "server.port", "port number"),
+        ("clusterID: x\nserver: {port: true}", "server.port", "port number"),
+        ("clusterID: x\nserver: {port: 21363}", "server.healthPort", "which the webhook listens on"),
+        ("clusterID: x\nserver: {stateDir: 1}", "server.stateDir", "must be text, not a number"),
+        ("clusterID: x\nserver: {partition: aws-ch}", "server.partition", "did you mean 'aws-cn'?"),
+        ("clusterID: x\nserver: {kubeconfigPregenerated: maybe}", "server.kubeconfigPregenerated", "true or false"),
+        ("clusterID: x\nserver: {backendMode: []}", "server.backendMode", "must be a list of backends"),
+        ("clusterID: x\nserver: {backendMode: [CRD]}", "server.backendMode", "CRD is not supported yet"),
+        ("clusterID: x\nserver: {backendMode: [MountdFile]}", "server.backendMode", "did you mean 'MountedFile'?"),
+        ("clusterID: x\nserver: {backendMode: 'MountedFile,File'}", "server.backendMode", "stands twice"),
+        ("clusterID: x\nserver: {scrubbedAccounts: [012345670123]}", "server.scrubbedAccounts[0]", "quote it"),
+        ("clusterID: x\nserver: {stsEndpoint: 'http://x:1'}", "server.stsEndpoint", "https://host:port"),
+        ("clusterID: x\nserver: {stsEndpoint: 'https://u@x:1/p'}", "server.stsEndpoint", "https://host:port"),
+        ("clusterID: x\nserver: {dynamicfilepath: /x}", "server.dynamicfilepath", "is not supported yet"),
+        ("clusterID: x\nserver: {dynamicBackendModePath: /x}", "server.dynamicBackendModePath", "not supported yet"),
+        (
+            "clusterID: x\nserver: {reservedPrefixConfig: [{backendMode: MountedFle}]}",
+            "server.reservedPrefixConfig[0].backendMode",
+            "did you mean",
+        ),
+        ("clusterID: x\nclusterID: y", "clusterID", "stands twice"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_an_error_with_its_key_path(
+    file: Path, text: str, key: str, message: str
+) -> None:
+    found = errors(file, text)
+    assert len(found) == 1
+    assert f"{key}: " in found[0]
+    assert message in found[0]
+    assert found[0].startswith("line ")
+
+
+def test_a_key_that_nobody_knows_is_a_warning_with_a_near_match(file: Path) -> None:
+    file.write_text("clusterID: x\nsever: {}\nserver: {mapRolse: []}\n")
+    _, warnings = load_server_config(file, {})
+    assert [str(warning) for warning in warnings] == [
+        "line 2: sever: is not a known key and has no effect (did you mean 'server'?)",
+        "line 3: server.mapRolse: is not a known key and has no effect (did you mean 'mapRoles'?)",
+    ]
+
+
+def test_mappings_that_are_broken_do_not_break_the_settings(file: Path) -> None:
+    text = "clusterID: x\nserver: {mapRoles: 3}"
+    assert loaded(file, text).cluster_id == "x"
+    with pytest.raises(ConfigError, match=r"server\.mapRoles: must be a list"):
+        load_mounted_mappings(file)
+
+
+def test_a_check_reports_settings_and_mappings_together_by_line(file: Path) -> None:
+    file.write_text("server:\n  port: x\n  mapRoles:\n  - {rolearn: nonsense, username: a}\n  odd: 1\n")
+    found = check_server_config(file, {})
+    assert [(problem.key, problem.line) for problem in found.errors] == [
+        ("clusterID", 1),
+        ("server.port", 2),
+        ("server.mapRoles[0].rolearn", 4),
+    ]
+    assert [(problem.key, problem.line) for problem in found.warnings] == [("server.odd", 5)]
+
+
+def test_reserved_prefixes_come_with_the_mappings_of_their_backend(file: Path) -> None:
+    file.write_text(
+        "clusterID: x\nserver:\n  reservedPrefixConfig:\n"
+        "  - {backendMode: MountedFile, usernamePrefixReserveList: ['aws:', 'eks:']}\n"
+        "  - {backendmode: EKSConfigMap, usernameprefixreservelist: ['x:']}\n"
+    )
+    assert load_mounted_mappings(file)[0].reserved_prefixes == ("aws:", "eks:")
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:4567", "https://127.0.0.1:4567", "https://127.0.0.1:4567/"])
+def test_the_extra_sts_endpoint_is_an_authority(file: Path, text: str) -> None:
+    assert loaded(file, f"clusterID: x\nserver: {{stsEndpoint: '{text}'}}").sts_endpoint == "127.0.0.1:4567"
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_server_config(tmp_path / "gone.yaml", {})

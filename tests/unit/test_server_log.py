@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kube_iam.authn.decide import Allowed, Decision, Denied, Unavailable
+from kube_iam.core.identity import Identity
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.token_review import User
+from kube_iam.server.decision_log import log_decision
+from kube_iam.server.log import Log
+
+WHO = Identity(
+    "arn:aws:sts::123456789012:assumed-role/Admin/alice",
+    "arn:aws:iam::123456789012:role/Admin",
+    "123456789012",
+    "AROA1",
+    "alice",
+    "ASIA1",
+    "sts.us-east-1.amazonaws.com",
+)
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str, /) -> None:
+        self.text += text
+
+
+def line(decision: Decision, level: str = "info", style: str = "text") -> str:
+    lines = Lines()
+    log_decision(Log(lines, level, style, lambda: 0.0), decision, "127.0.0.1:1", 0.25)
+    return lines.text
+
+
+def test_text_lines_look_as_the_reference_writes_them() -> None:
+    lines = Lines()
+    Log(lines, clock=lambda: 0.0).info("access granted", username="a b", path="/authenticate", groups=("x", "y"))
+    expected = (
+        'time="1970-01-01T00:00:00Z" level=info msg="access granted" groups="[x y]" path=/authenticate username="a b"'
+    )
+    assert lines.text == expected + "\n"
+
+
+def test_json_lines_hold_the_same() -> None:
+    lines = Lines()
+    Log(lines, style="json", clock=lambda: 0.0).warning("access denied", groups=("x",), latency=0.5)
+    assert json.loads(lines.text) == {
+        "time": "1970-01-01T00:00:00Z",
+        "level": "warning",
+        "msg": "access denied",
+        "groups": ["x"],
+        "latency": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [("error", 1), ("warn", 2), ("warning", 2), ("info", 3), ("debug", 4), ("trace", 4), ("fatal", 0), ("panic", 0)],
+)
+def test_the_level_decides_what_is_written(level: str, written: int) -> None:
+    lines = Lines()
+    log = Log(lines, level)
+    for write in (log.error, log.warning, log.info, log.debug):
+        write("x")
+    assert lines.text.count("\n") == written
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(ValueError):
+        Log(Lines(), "loud")
+
+
+@given(st.text(), st.sampled_from(["text", "json"]))
+def test_no_value_can_forge_a_line_or_move_a_terminal(value: str, style: str) -> None:
+    lines = Lines()
+    Log(lines, style=style).info("x", value=value)
+    assert lines.text.count("\n") == 1
+    assert lines.text.isascii()
+    assert all(char.isprintable() for char in lines.text[:-1])
+
+
+def test_a_sign_in_is_logged_with_who_and_what_they_get() -> None:
+    text = line(Allowed(User("iam:alice", "uid:1", ("g",)), WHO, "MountedFile server.mapRoles[0]"))
+    for part in (
+        "level=info",
+        'msg="access granted"',
+        'arn="arn:aws:iam::123456789012:role/Admin"',
+        "session=alice",
+        "accesskeyid=ASIA1",
+        'username="iam:alice"',
+        'uid="uid:1"',
+        'groups="[g]"',
+        'client="127.0.0.1:1"',
+        "latency=0.250000",
+        'mapping="MountedFile server.mapRoles[0]"',
+    ):
+        assert part in text
+
+
+def test_a_refusal_is_logged_with_who_and_why() -> None:
+    text = line(Denied(Refusal(Reason.NOT_MAPPED), WHO))
+    assert "level=warning" in text
+    assert "reason=not_mapped" in text
+    assert 'arn="arn:aws:iam::123456789012:role/Admin"' in text
+    text = line(Unavailable(Refusal(Reason.STS_UNREACHABLE, "connect error"), throttled=False))
+    assert "level=warning" in text
+    assert "reason=sts_unreachable" in text
+
+
+def test_foreign_tokens_are_logged_only_when_debugging() -> None:
+    foreign = Denied(Refusal(Reason.TOKEN_PREFIX))
+    assert line(foreign) == ""
+    assert "level=debug" in line(foreign, "debug")
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_scrubbed_account_leaves_nothing_of_the_identity(style: str) -> None:
+    as_arn = User(WHO.canonical_arn, f"aws-iam-authenticator:administrative:{WHO.canonical_arn}")
+    for decision in (
+        Allowed(User("hidden", "administrative:hidden"), WHO, "MountedFile", scrubbed=True),
+        Allowed(as_arn, WHO, "MountedFile mapAccounts", scrubbed=True),
+        Denied(Refusal(Reason.NOT_MAPPED), WHO, scrubbed=True),
+    ):
+        text = line(decision, style=style)
+        assert text
+        for part in ("arn:", "123456789012", "AROA1", "ASIA1", "alice"):
+            assert part not in text

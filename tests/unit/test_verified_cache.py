@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+from kube_iam.aws.sts import StsAnswer
+from kube_iam.core.credentials import Credentials
+from kube_iam.core.identity import Identity
+from kube_iam.core.mint import mint
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.sts_hosts import StsHosts
+from kube_iam.server.metrics import Metrics
+from kube_iam.server.verified_cache import VerifiedCache
+from kube_iam.server.verifier import StsVerifier
+
+HOST = "sts.us-east-1.amazonaws.com"
+NOW = float(int(time.time()))
+ALICE = (
+    b'{"GetCallerIdentityResponse":{"GetCallerIdentityResult":'
+    b'{"Account":"123456789012","Arn":"arn:aws:iam::123456789012:user/alice","UserId":"AIDA1"}}}'
+)
+YES = StsAnswer(200, "application/json", ALICE)
+NO = StsAnswer(403, "application/json", b'{"Error":{"Code":"SignatureDoesNotMatch"}}')
+AWAY = Refusal(Reason.STS_UNREACHABLE)
+BUSY = StsAnswer(400, "application/json", b'{"Error":{"Code":"Throttling"}}')
+
+
+class ScriptedSts:
+    def __init__(self, answer: StsAnswer | Refusal | Exception) -> None:
+        self.answer = answer
+        self.calls = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def get_caller_identity(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
+        self.calls += 1
+        await self.gate.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def token(signed: float = NOW) -> str:
+    credentials = Credentials("AKIAEXAMPLEEXAMPLE00", "secret")
+    return mint(credentials, cluster_id="c", region="us-east-1", host=HOST, now=signed)
+
+
+def make(answer: StsAnswer | Refusal | Exception) -> tuple[StsVerifier, ScriptedSts, Clock]:
+    sts, clock = ScriptedSts(answer), Clock()
+    return StsVerifier(sts, StsHosts("aws", ["us-east-1"]), "c", Metrics(), clock), sts, clock
+
+
+def calls_after(answer: StsAnswer | Refusal | Exception, signed: float, *later: float) -> list[int]:
+    """How often STS was asked in all, after a first request now and after each further one at NOW + seconds."""
+
+    async def story() -> list[int]:
+        verifier, sts, clock = make(answer)
+        counts = []
+        for seconds in (0.0, *later):
+            clock.now = NOW + seconds
+            await verifier.verify(token(signed))
+            counts.append(sts.calls)
+        return counts
+
+    return asyncio.run(story())
+
+
+def test_a_verified_token_is_known_for_a_minute() -> None:
+    assert calls_after(YES, NOW, 1, 59, 60, 61) == [1, 1, 1, 2, 2]
+
+
+def test_a_refused_token_is_known_for_ten_seconds() -> None:
+    assert calls_after(NO, NOW, 9, 10, 11) == [1, 1, 2, 2]
+
+
+def test_throttling_and_failures_are_never_remembered() -> None:
+    for answer in (AWAY, BUSY, RuntimeError("https://sts/?X-Amz-Signature=1")):
+        assert calls_after(answer, NOW, 0, 0) == [1, 2, 3]
+
+
+def test_a_known_token_is_refused_when_its_fifteen_minutes_are_over() -> None:
+    async def story() -> None:
+        verifier, sts, clock = make(YES)
+        old = token(NOW - 890)
+        assert isinstance(await verifier.verify(old), Identity)
+        clock.now = NOW + 11
+        verdict = await verifier.verify(old)
+        assert isinstance(verdict, Refusal)
+        assert verdict.reason is Reason.TOKEN_EXPIRED
+        assert sts.calls == 1
+
+    asyncio.run(story())
+
+
+def test_an_unexpected_failure_is_a_refusal_that_repeats_nothing() -> None:
+    async def story() -> None:
+        verifier, _, _ = make(RuntimeError("https://sts/?X-Amz-Signature=1"))
+        verdict = await verifier.verify(token())
+        assert verdict == Refusal(Reason.STS_UNREACHABLE, "unexpected RuntimeError")
+
+    asyncio.run(story())
+
+
+def test_those_who_bring_one_token_together_share_one_call_even_when_the_first_goes_away() -> None:
+    async def story() -> None:
+        verifier, sts, _ = make(YES)
+        sts.gate.clear()
+        waiting = [asyncio.create_task(verifier.verify(token())) for _ in range(100)]
+        other = asyncio.create_task(verifier.verify(token(NOW - 1)))
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        sts.gate.set()
+        verdicts = await asyncio.gather(*waiting[1:])
+        assert all(isinstance(verdict, Identity) for verdict in verdicts)
+        assert waiting[0].cancelled()
+        await other
+        assert sts.calls == 2
+
+    asyncio.run(story())
+
+
+def test_a_token_that_fails_a_check_never_reaches_sts() -> None:
+    async def story() -> None:
+        verifier, sts, _ = make(YES)
+        verdict = await verifier.verify("eyJ.foreign.token")
+        assert isinstance(verdict, Refusal)
+        assert sts.calls == 0
+
+    asyncio.run(story())
+
+
+def test_memory_is_bounded_and_what_was_used_longest_ago_gives_way() -> None:
+    cache: VerifiedCache[int] = VerifiedCache(2)
+    cache.put(b"a", 1, 10)
+    cache.put(b"b", 2, 10)
+    assert cache.get(b"a", 0) == 1
+    cache.put(b"c", 3, 10)
+    assert (cache.get(b"a", 0), cache.get(b"b", 0), cache.get(b"c", 0), len(cache)) == (1, None, 3, 2)
+
+
+def test_a_value_is_gone_at_its_end() -> None:
+    cache: VerifiedCache[int] = VerifiedCache(2)
+    cache.put(b"a", 1, 10)
+    assert cache.get(b"a", 9.9) == 1
+    assert cache.get(b"a", 10) is None
+    assert len(cache) == 0
