@@ -30,7 +30,7 @@ mapping:
 
 levels:
   - name: admin
-    description: Runs the cluster{bind("{clusterRole: cluster-admin}")}
+    description: Runs the applications of all namespaces{bind("{clusterRole: admin}")}
 
   - name: developer
     description: Works on the {NAMESPACE}{bind(f"{{clusterRole: edit, namespaces: [{NAMESPACE}]}}")}

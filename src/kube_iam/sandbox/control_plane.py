@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube_iam.errors import SandboxError
+from kube_iam.sandbox.aggregation import fill_aggregated_roles
 from kube_iam.sandbox.api_server import ApiServer
 from kube_iam.sandbox.certificates import Authority, Pair, service_account_keys
 from kube_iam.sandbox.files import write_private
@@ -123,6 +124,7 @@ def start_apiserver(
         }
     _start(home, "kube-apiserver", binaries.apiserver, options)
     home.process("kube-apiserver").await_ready(api.ready, _PATIENCE_SECONDS)
+    fill_aggregated_roles(api)
     write_private(home.kubeconfig, _kubeconfig(api, authority.pem))
     return api
 

@@ -22,6 +22,7 @@ def environment(home: Home, state: State, name: str, credentials: Credentials) -
         "AWS_CA_BUNDLE": str(home.ca),
         "AWS_EC2_METADATA_DISABLED": "true",
         "KUBE_IAM_CACHE_DIR": str(home.root / "cache" / name),
+        "KUBECACHEDIR": str(home.root / "cache" / "kubectl"),
     }
     if name == ADMINISTRATOR:
         variables["KUBE_IAM_ACCESS"] = str(home.access)

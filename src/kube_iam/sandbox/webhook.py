@@ -29,7 +29,6 @@ server:
   stateDir: {json.dumps(str(home.webhook))}
   generateKubeconfig: {json.dumps(str(home.webhook_kubeconfig))}
   stsEndpoint: {state.account_url}  # never in production: the sandbox's own STS
-  mapRoles: []
 """
 
 

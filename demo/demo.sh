@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# The main job on real parts, from an empty sandbox to an empty sandbox. Each command is shown, run, and its outcome checked: where the
+# story does not hold, this ends with an exit code that is not 0. Needs kube-iam and kubectl on PATH (`make demo` sees to that).
+set -euo pipefail
+
+began=$SECONDS
+work=$(mktemp -d "${TMPDIR:-/tmp}/kube-iam-demo.XXXXXX")
+export KUBE_IAM_SANDBOX=$work/sandbox NO_COLOR=1
+cd "$work"
+
+clean_up() {
+  local code=$?
+  trap - EXIT INT TERM
+  [ "$code" -eq 0 ] || printf '\ndemo: FAILED: the story does not hold\n' >&2
+  [ ! -e "$KUBE_IAM_SANDBOX" ] || kube-iam sandbox down || true
+  rm -rf "$work"
+  exit "$code"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold='' plain=''; fi
+
+tell() { printf '\n%s\n' "$*"; }
+
+# attempt WHO COMMAND: shows the command and what it prints; leaves its exit code in $code and its output in $out.
+attempt() {
+  printf '\n%s%s$ %s%s\n' "$bold" "$1" "$2" "$plain"
+  code=0
+  out=$( { . "./$1.env"; bash -o pipefail -c "$2"; } 2>&1) || code=$?
+  [ -z "$out" ] || printf '%s\n' "$out"
+}
+
+has() {
+  case $out in *"$1"*) ;; *) printf 'demo: expected to read: %s\n' "$1" >&2; exit 1 ;; esac
+}
+
+# works WHO COMMAND [TEXT…]: the command has to succeed and to print each text.
+works() {
+  attempt "$1" "$2"
+  [ "$code" -eq 0 ] || { printf 'demo: expected this to work, but its exit code is %s\n' "$code" >&2; exit 1; }
+  shift 2
+  for text in "$@"; do has "$text"; done
+}
+
+# refused WHO COMMAND TEXT…: the command has to fail, for the reason that the texts are part of.
+refused() {
+  attempt "$1" "$2"
+  [ "$code" -ne 0 ] || { printf 'demo: expected this to be refused\n' >&2; exit 1; }
+  shift 2
+  for text in "$@"; do has "$text"; done
+}
+
+# The ConfigMap reaches the webhook as it would reach a pod: a moment after it was written.
+until_mapped() {
+  local tries=0
+  printf '\n(waiting until the webhook has read the new mappings)\n'
+  until ( . ./alice.env; bash -o pipefail -c "$1" ) >/dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 50 ] || { printf 'demo: the webhook did not take up the mappings\n' >&2; exit 1; }
+    sleep 0.2
+  done
+}
+
+real_control_plane() { [ -n "$(kube-iam sandbox status | sed -n 's/.*"apiServer": "\(.*\)",/\1/p')" ]; }
+
+tell "An AWS account in a box, the authenticator webhook and, where its binaries are found, a real kube-apiserver, all on loopback:"
+printf '%s$ kube-iam sandbox up%s\n' "$bold" "$plain"
+kube-iam sandbox up
+kube-iam sandbox env >administrator.env
+for person in alice bob carol; do kube-iam sandbox env --user "$person" >"$person.env"; done
+
+tell "Three levels of access, as code (access.yaml):"
+works administrator 'sed -n "/^levels:/,\$p" "$KUBE_IAM_ACCESS"' 'name: admin' 'name: developer' 'name: viewer'
+works administrator 'kube-iam apply --yes' 'to create, 0 to update, 0 to delete'
+tell "Day to day, people are moved in and out of IAM groups, and that is all:"
+works administrator 'kube-iam grant alice admin' alice
+works administrator 'kube-iam grant bob viewer' bob
+works administrator 'kube-iam who' alice bob
+works administrator 'kube-iam kubeconfig admin >admin.yaml'
+works administrator 'kube-iam kubeconfig viewer >viewer.yaml'
+
+cluster=sandbox.kube-iam.dev
+role=arn:aws:iam::111122223333:role/sandbox
+if real_control_plane; then
+  until_mapped 'kubectl --kubeconfig admin.yaml auth whoami'
+  tell "alice is an admin. Kubernetes sees her by her own name, not by a shared role's; she cannot make herself more than she is:"
+  works alice 'kubectl --kubeconfig admin.yaml auth whoami' iam:alice kube-iam:admin
+  works alice 'kubectl --kubeconfig admin.yaml -n shop create configmap greeting --from-literal=hello=world' created
+  refused alice 'kubectl --kubeconfig admin.yaml create clusterrolebinding more --clusterrole=cluster-admin --user=iam:alice' 'is forbidden'
+  tell "bob is a viewer: he looks, and touches nothing:"
+  works bob 'kubectl --kubeconfig viewer.yaml auth whoami' iam:bob kube-iam:viewer
+  works bob 'kubectl --kubeconfig viewer.yaml -n shop get configmap greeting' greeting
+  refused bob 'kubectl --kubeconfig viewer.yaml -n shop delete configmap greeting' 'is forbidden' iam:bob
+  tell "carol is an IAM user too, but in no group. AWS does not give her the role, and her own identity is nobody in the cluster:"
+  refused carol 'kubectl --kubeconfig viewer.yaml auth whoami' 'may not assume' user/carol
+  refused carol "kube-iam token -i $cluster | kube-iam sandbox review" 'no mapping' user/carol
+  tell "Nobody can call themselves somebody else:"
+  refused alice "kube-iam token -i $cluster -r $role-admin --session-name bob" 'may not assume'
+  enter='kubectl --kubeconfig admin.yaml auth whoami'
+else
+  tell "Without a control plane, what kube-apiserver would ask the webhook (a TokenReview) is asked by \`kube-iam sandbox review\`."
+  until_mapped "kube-iam token -i $cluster -r $role-admin | kube-iam sandbox review"
+  tell "alice is an admin, under her own name, and nothing else:"
+  works alice "kube-iam token -i $cluster -r $role-admin | kube-iam sandbox review" '"authenticated": true' iam:alice kube-iam:admin
+  refused alice "kube-iam token -i $cluster -r $role-viewer" 'may not assume'
+  refused alice "kube-iam token -i $cluster -r $role-admin --session-name bob" 'may not assume'
+  tell "bob is a viewer, and nothing else; his token for another cluster is worthless here:"
+  works bob "kube-iam token -i $cluster -r $role-viewer | kube-iam sandbox review" '"authenticated": true' iam:bob kube-iam:viewer
+  refused bob "kube-iam token -i $cluster -r $role-admin" 'may not assume'
+  refused bob "kube-iam token -i other.kube-iam.dev -r $role-viewer | kube-iam sandbox review" '"authenticated": false'
+  tell "carol is an IAM user too, but in no group. AWS does not give her the role, and her own identity is nobody in the cluster:"
+  refused carol "kube-iam token -i $cluster -r $role-viewer" 'may not assume' user/carol
+  refused carol "kube-iam token -i $cluster | kube-iam sandbox review" 'no mapping' user/carol
+  enter="kube-iam token -i $cluster -r $role-admin | kube-iam sandbox review"
+fi
+
+tell "alice leaves the admins:"
+works administrator 'kube-iam revoke alice admin' alice
+tell "A session that she has already assumed lasts until it ends, an hour at most. That is a hole; until it is closed, know it:"
+works alice "$enter" iam:alice
+tell "A fresh sign-in, with no session kept from before, is refused:"
+refused alice "export KUBE_IAM_CACHE_DIR=$work/empty; $enter" 'may not assume' user/alice
+
+tell "The file says what there is, and what there is is what the file says:"
+works administrator 'kube-iam plan' 'Nothing to change'
+
+tell "Everything is taken down:"
+works administrator 'kube-iam destroy --yes --force' 'Done'
+real_control_plane && real=1 || real=0
+printf '\n%s$ kube-iam sandbox down%s\n' "$bold" "$plain"
+kube-iam sandbox down
+[ ! -e "$KUBE_IAM_SANDBOX" ]
+if [ "$real" -eq 1 ]; then
+  tell "demo: the whole story holds, with kubectl against a real kube-apiserver ($((SECONDS - began)) s)"
+else
+  tell "demo: the whole story holds, through TokenReviews ($((SECONDS - began)) s). The same with kubectl against a real kube-apiserver:
+  make control-plane   # once, about 3 minutes; then: make demo"
+fi
