@@ -247,7 +247,7 @@ def test_every_foreign_line_survives_a_change_and_a_removal(
     removed = where.remove(text, target.role_arn)
     assert list(where.entries(removed)) == others
     assert _is_subsequence(removed.splitlines(), text.splitlines())
-    assert len(text.splitlines()) - len(removed.splitlines()) == sizes[which]
+    assert text.count("\n") - removed.count("\n") == sizes[which] - (text.count("\n") < sizes[which])
     changed = where.put(text, MappingEntry(target.role_arn, "new name", ("new group",)))
     assert [entry for entry in where.entries(changed) if entry.username != "new name"] == others
     kept = [line for line in removed.splitlines() if line.strip()]

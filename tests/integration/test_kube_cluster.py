@@ -1,0 +1,284 @@
+"""RBAC and mappings at a real kube-apiserver: server-side apply, ownership, roleRef changes, concurrent edits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from control_plane import Connect, control_plane
+from lightkube import Client
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.rbac_v1 import RoleRef
+from lightkube.models.rbac_v1 import Subject as RbacSubject
+from lightkube.resources.core_v1 import ConfigMap, Namespace
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
+
+from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
+from kube_iam.access.ports import BindingState, MappingEntry
+from kube_iam.errors import ConfigError, Conflict, KubeError, NotFound, NotOwned
+from kube_iam.kube.cluster import KubeCluster
+from kube_iam.kube.mapping_store import make_store
+from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
+
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
+
+
+@pytest.fixture(scope="module")
+def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
+    binaries = find_binaries(os.environ)
+    if binaries is None:
+        pytest.skip(f"no kube-apiserver and etcd; build them with `{BUILD_COMMAND}`")
+    with control_plane(tmp_path_factory.mktemp("plane"), binaries) as connect:
+        client = connect().client()
+        client.create(Namespace(metadata=ObjectMeta(name="shop")))
+        yield connect
+
+
+@pytest.fixture
+def client(connect: Connect) -> Client:
+    return connect().client()
+
+
+@pytest.fixture
+def cluster(connect: Connect) -> KubeCluster:
+    return KubeCluster(connect())
+
+
+def binding(name: str, namespace: str = "shop", role: str = "edit", *groups: str) -> BindingState:
+    return BindingState(name, namespace, "ClusterRole", role, groups or ("kube-iam:shop:viewer",), "viewer", "shop")
+
+
+def test_the_administrator_is_known_and_has_no_arn(cluster: KubeCluster) -> None:
+    subject = cluster.whoami()
+    assert subject.username == "kubernetes-admin"
+    assert "system:masters" in subject.groups
+    assert subject.canonical_arn == ""
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"Canonicalarn": "arn:aws:iam::012345670123:role/shop-admin"},
+        {"Arn": "arn:aws:sts::012345670123:assumed-role/shop-admin/alice"},
+        {"Arn": "nonsense", "Canonicalarn": "arn:aws:iam::012345670123:role/shop-admin"},
+    ],
+)
+def test_the_arn_that_the_authenticator_put_into_extra_is_shown(connect: Connect, extra: dict[str, str]) -> None:
+    api = connect()
+    headers = {f"Impersonate-Extra-{key}": value for key, value in extra.items()}
+    api.client()._client._client.headers.update({"Impersonate-User": "iam:alice", **headers})
+    subject = KubeCluster(api).whoami()
+    assert (subject.username, subject.canonical_arn) == ("iam:alice", "arn:aws:iam::012345670123:role/shop-admin")
+
+
+@pytest.mark.parametrize("namespace", ["shop", ""])
+def test_a_binding_is_applied_read_changed_and_deleted(cluster: KubeCluster, client: Client, namespace: str) -> None:
+    wanted = binding(f"one-{namespace or 'all'}", namespace)
+    cluster.apply_binding(wanted)
+    cluster.apply_binding(wanted)
+    assert cluster.binding(namespace, wanted.name) == wanted
+    assert wanted in cluster.bindings()
+    kind: Any = RoleBinding if namespace else ClusterRoleBinding
+    found = client.get(kind, wanted.name, namespace=namespace) if namespace else client.get(kind, wanted.name)
+    assert found.metadata.labels == {
+        "app.kubernetes.io/managed-by": "kube-iam",
+        "kube-iam.dev/cluster": "shop",
+        "kube-iam.dev/level": "viewer",
+    }
+    assert [entry.manager for entry in found.metadata.managedFields] == ["kube-iam"]
+    changed = binding(wanted.name, namespace, "edit", "group-a", "group-b")
+    cluster.apply_binding(changed)
+    assert cluster.binding(namespace, wanted.name) == changed
+    for _ in range(2):
+        cluster.delete_binding(namespace, wanted.name)
+    assert cluster.binding(namespace, wanted.name) is None
+
+
+def test_a_role_ref_that_differs_replaces_the_binding(cluster: KubeCluster) -> None:
+    cluster.apply_binding(binding("ref", "shop", "view"))
+    cluster.apply_binding(binding("ref", "shop", "edit"))
+    found = cluster.binding("shop", "ref")
+    assert found is not None
+    assert found.role_name == "edit"
+
+
+def test_what_someone_changed_in_a_binding_of_ours_is_put_right(cluster: KubeCluster, client: Client) -> None:
+    cluster.apply_binding(binding("drift"))
+    found = client.get(RoleBinding, "drift", namespace="shop")
+    found.subjects = [
+        *(found.subjects or []),
+        RbacSubject(kind="User", name="mallory", apiGroup="rbac.authorization.k8s.io"),
+    ]
+    client.replace(found, field_manager="someone")
+    drifted = cluster.binding("shop", "drift")
+    assert drifted is not None
+    assert drifted.groups == ("kube-iam:shop:viewer", "User:mallory")
+    cluster.apply_binding(binding("drift"))
+    assert cluster.binding("shop", "drift") == binding("drift")
+
+
+def foreign(client: Client, name: str, group: str) -> None:
+    rbac = "rbac.authorization.k8s.io"
+    client.create(
+        RoleBinding(
+            metadata=ObjectMeta(name=name, namespace="shop"),
+            roleRef=RoleRef(apiGroup=rbac, kind="ClusterRole", name="view"),
+            subjects=[RbacSubject(kind="Group", name=group, apiGroup=rbac)],
+        ),
+        field_manager="someone",
+    )
+
+
+def test_a_binding_of_someone_else_is_shown_as_such_and_left_alone(cluster: KubeCluster, client: Client) -> None:
+    foreign(client, "foreign", "their-group")
+    seen = cluster.binding("shop", "foreign")
+    assert seen == BindingState("foreign", "shop", "ClusterRole", "view", ("their-group",), "", "")
+    assert seen not in cluster.bindings()
+    with pytest.raises(NotOwned):
+        cluster.apply_binding(binding("foreign", "shop", "edit"))
+    with pytest.raises(Conflict):
+        cluster.apply_binding(binding("foreign", "shop", "view"))
+    with pytest.raises(NotOwned):
+        cluster.delete_binding("shop", "foreign")
+    assert cluster.binding("shop", "foreign") == seen
+
+
+def test_a_binding_that_says_the_same_can_be_adopted(cluster: KubeCluster, client: Client) -> None:
+    foreign(client, "adopted", "kube-iam:shop:viewer")
+    cluster.apply_binding(binding("adopted", "shop", "view"))
+    assert cluster.binding("shop", "adopted") == binding("adopted", "shop", "view")
+
+
+def test_roles_are_found_by_kind_and_namespace(cluster: KubeCluster, client: Client) -> None:
+    client.create(Role(metadata=ObjectMeta(name="local", namespace="shop"), rules=[]))
+    client.create(ClusterRole(metadata=ObjectMeta(name="global"), rules=[]))
+    assert cluster.role_exists("Role", "shop", "local")
+    assert cluster.role_exists("ClusterRole", "", "global")
+    assert not cluster.role_exists("Role", "default", "local")
+    assert not cluster.role_exists("ClusterRole", "", "local")
+
+
+def test_a_binding_into_a_namespace_that_is_missing_says_so(cluster: KubeCluster) -> None:
+    with pytest.raises(NotFound, match="nowhere"):
+        cluster.apply_binding(binding("x", "nowhere"))
+
+
+def test_what_the_caller_may_not_do_is_named(connect: Connect) -> None:
+    api = connect()
+    api.client()._client._client.headers.update({"Impersonate-User": "bob"})
+    with pytest.raises(KubeError, match=r"list clusterrolebindings\.rbac\.authorization\.k8s\.io"):
+        KubeCluster(api).bindings()
+    with pytest.raises(KubeError, match="patch rolebindings"):
+        KubeCluster(connect_as_reader(api)).apply_binding(binding("bob"))
+
+
+def connect_as_reader(api: Any) -> Any:
+    """The same connection once bob may read bindings, so that he gets as far as the write."""
+    api.client()._client._client.headers.pop("Impersonate-User")
+    api.client().apply(
+        ClusterRoleBinding(
+            metadata=ObjectMeta(name="bob-reads"),
+            roleRef=RoleRef(apiGroup="rbac.authorization.k8s.io", kind="ClusterRole", name="reader"),
+            subjects=[RbacSubject(kind="User", name="bob", apiGroup="rbac.authorization.k8s.io")],
+        )
+    )
+    rule: Any = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["get"]}
+    api.client().apply(ClusterRole.from_dict({"metadata": {"name": "reader"}, "rules": [rule]}))
+    api.client()._client._client.headers.update({"Impersonate-User": "bob"})
+    return api
+
+
+def access(target: MappingTarget) -> ClusterAccess:
+    return ClusterAccess(
+        "access.yaml", "shop.example.com", "shop", "012345670123", "aws", "eu-west-1", "", "", target, ()
+    )
+
+
+def entry(number: int) -> MappingEntry:
+    return MappingEntry(f"arn:aws:iam::012345670123:role/level{number:02}", f"iam:{number}", (f"group{number}",))
+
+
+CONFIG_MAP = MappingTarget(TargetKind.CONFIG_FILE)
+AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, name="aws-auth", key="mapRoles")
+TARGETS = pytest.mark.parametrize("target", [CONFIG_MAP, AWS_AUTH], ids=["configFile", "awsAuth"])
+
+
+@pytest.fixture
+def no_config_maps(client: Client) -> None:
+    for target in (CONFIG_MAP, AWS_AUTH):
+        if any(
+            found.metadata and found.metadata.name == target.name
+            for found in client.list(ConfigMap, namespace="kube-system")
+        ):
+            client.delete(ConfigMap, target.name, namespace="kube-system")
+
+
+@TARGETS
+@pytest.mark.usefixtures("no_config_maps")
+def test_a_missing_config_map_is_created_with_our_label(
+    connect: Connect, client: Client, target: MappingTarget
+) -> None:
+    store = make_store(access(target), connect())
+    assert store.entries() == ()
+    store.remove(entry(1).role_arn)
+    store.put(entry(1))
+    assert store.entries() == (entry(1),)
+    found = client.get(ConfigMap, target.name, namespace="kube-system")
+    assert found.metadata is not None
+    assert found.metadata.labels == {"app.kubernetes.io/managed-by": "kube-iam"}
+    assert (found.data or {})[target.key].startswith(
+        "- rolearn" if target is AWS_AUTH else 'clusterID: "shop.example.com"\n'
+    )
+
+
+@TARGETS
+@pytest.mark.usefixtures("no_config_maps")
+def test_twenty_interleaved_edits_of_two_stores_are_all_there(
+    connect: Connect, client: Client, target: MappingTarget
+) -> None:
+    mine, theirs = (make_store(access(target), connect()) for _ in range(2))
+    mine.put(entry(99))
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit((mine, theirs)[number % 2].put, entry(number)) for number in range(20)]
+        done += [pool.submit(theirs.remove, entry(99).role_arn)]
+        for future in done:
+            future.result()
+    assert set(mine.entries()) == {entry(number) for number in range(20)}
+
+
+@pytest.mark.usefixtures("no_config_maps")
+def test_other_keys_labels_and_every_foreign_byte_survive(connect: Connect, client: Client) -> None:
+    text = "# nodes\n- roleARN:   'arn:aws:iam::1:role/Node' # x\n  groups: [ a ]\n"
+    metadata = ObjectMeta(name="aws-auth", namespace="kube-system", labels={"team": "x"})
+    client.create(ConfigMap(metadata=metadata, data={"mapRoles": text, "mapUsers": "[]"}))
+    store = make_store(access(AWS_AUTH), connect())
+    store.put(entry(1))
+    store.put(entry(2))
+    store.remove(entry(1).role_arn)
+    store.remove(entry(2).role_arn)
+    found = client.get(ConfigMap, "aws-auth", namespace="kube-system")
+    assert found.data == {"mapRoles": text, "mapUsers": "[]"}
+    assert found.metadata is not None
+    assert found.metadata.labels == {"team": "x"}
+
+
+@pytest.mark.usefixtures("no_config_maps")
+def test_a_config_map_that_does_not_parse_is_named_and_not_written(connect: Connect, client: Client) -> None:
+    broken = {"mapRoles": "- rolearn: a\n- [\n"}
+    created = client.create(ConfigMap(metadata=ObjectMeta(name="aws-auth", namespace="kube-system"), data=broken))
+    store = make_store(access(AWS_AUTH), connect())
+    with pytest.raises(ConfigError, match=r"ConfigMap kube-system/aws-auth: line 3: mapRoles: is not YAML"):
+        store.put(entry(1))
+    found = client.get(ConfigMap, "aws-auth", namespace="kube-system")
+    assert created.metadata is not None
+    assert found.metadata is not None
+    assert found.metadata.resourceVersion == created.metadata.resourceVersion
+
+
+def test_a_config_map_in_a_missing_namespace_is_said_at_once(connect: Connect) -> None:
+    store = make_store(access(MappingTarget(TargetKind.CONFIG_FILE, namespace="nowhere")), connect())
+    with pytest.raises(NotFound, match="nowhere"):
+        store.put(entry(1))
