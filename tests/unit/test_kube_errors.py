@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,7 +15,7 @@ from kube_iam.errors import Conflict, KubeError, KubeIamError, NotFound, Unreach
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.errors import MAX_TEXT, clean, status_of
-from kube_iam.kube.kubeconfig import dump
+from kube_iam.kube.kubeconfig import build_kubeconfig, dump
 from kube_iam.kube.yaml_text import Value
 
 TOKEN = "k8s-aws-v1.aHR0cHM6Ly9zdHM"
@@ -25,10 +26,12 @@ class Server:
 
     def __init__(self) -> None:
         self.code, self.body, self.kind = 200, "", "application/json"
+        self.seen: list[str] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
+                outer.seen.append(self.headers.get("Authorization", ""))
                 self.send_response(outer.code)
                 if outer.kind:
                     self.send_header("Content-Type", outer.kind)
@@ -155,3 +158,37 @@ def test_an_url_that_is_none_is_said(tmp_path: Path) -> None:
 
 def test_clean_keeps_ordinary_text() -> None:
     assert clean('configmaps "aws-auth"\n  not found') == 'configmaps "aws-auth" not found'
+
+
+PLUGIN = """\
+import json, os, pathlib
+count = pathlib.Path(os.environ["COUNT"])
+count.write_text(count.read_text() + "x")
+status = {"token": "token" + count.read_text(), "expirationTimestamp": "2026-01-01T00:10:00Z"}
+print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}))
+"""
+
+
+def test_a_plugin_s_token_is_used_until_shortly_before_its_end(server: Server, tmp_path: Path) -> None:
+    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+    (tmp_path / "count").write_text("")
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    config = build_kubeconfig(
+        cluster_name="c",
+        endpoint=server.url,
+        ca_pem="",
+        user_name="u",
+        context_name="x",
+        command=sys.executable,
+        args=[str(tmp_path / "plugin.py")],
+        env={"COUNT": str(tmp_path / "count")},
+        api_version="client.authentication.k8s.io/v1",
+        interactive_mode="Never",
+        install_hint="",
+    )
+    (tmp_path / "config").write_text(dump(config))
+    ten_minutes_past = 1767225600.0 + 600
+    times = iter([ten_minutes_past - 500, ten_minutes_past - 31, ten_minutes_past - 29])
+    cluster = KubeCluster(KubeApi(environ={}, kubeconfig=str(tmp_path / "config"), clock=lambda: next(times)))
+    assert [cluster.whoami().username for _ in range(4)] == ["iam:alice"] * 4
+    assert server.seen == ["Bearer tokenx"] * 3 + ["Bearer tokenxx"]
