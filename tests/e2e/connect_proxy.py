@@ -1,0 +1,69 @@
+"""An HTTPS proxy (CONNECT, RFC 9110 section 9.3.6) that leads the names of STS to the sandbox's account, and nothing anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+
+class ConnectProxy:
+    """Runs in threads until closed. `asked` lists the authorities that clients wanted."""
+
+    def __init__(self, name: str, port: int) -> None:
+        """Connections to `name`:443 go to the loopback port."""
+        self._name = f"{name}:443"
+        self._port = port
+        self.asked: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError, IndexError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                received = client.recv(4096)
+                if not received:
+                    return
+                head += received
+            authority = head.split()[1].decode()
+            self.asked.append(authority)
+            if not head.startswith(b"CONNECT ") or authority != self._name:
+                client.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+                return
+            with socket.create_connection(("127.0.0.1", self._port)) as account:
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=_pump, args=(account, client), daemon=True)
+                back.start()
+                _pump(client, account)
+                back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def connect_proxy(name: str, port: int) -> Iterator[ConnectProxy]:
+    """A running proxy."""
+    proxy = ConnectProxy(name, port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

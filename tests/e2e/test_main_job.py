@@ -1,0 +1,147 @@
+"""The main job on real parts: an access file, a grant, kubectl against a real kube-apiserver, a revoke."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from whole_sandbox import ROLE, Person, Sandbox
+
+from kube_iam.sandbox.processes import wait_until
+from kube_iam.sandbox.state import CLUSTER_ID
+
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
+
+
+def whoami(person: Person, kubeconfig: Path, **variables: str) -> dict[str, Any]:
+    answer = person.works("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json", **variables)
+    user: dict[str, Any] = json.loads(answer)["status"]["userInfo"]
+    return user
+
+
+def test_a_second_plan_is_empty(levels: Sandbox) -> None:
+    assert "Nothing to change" in levels.administrator.works("kube-iam", "plan")
+
+
+def test_a_granted_user_is_in_under_their_own_name(levels: Sandbox) -> None:
+    alice = levels.person("alice")
+    levels.administrator.works("kube-iam", "grant", "alice", "admin")
+    user = whoami(alice, levels.kubeconfig("admin"))
+    assert user["username"] == "iam:alice"
+    assert user["groups"] == ["kube-iam:admin", "system:authenticated"]
+    assert user["extra"]["arn"] == ["arn:aws:sts::111122223333:assumed-role/sandbox-admin/alice"]
+    assert user["uid"].startswith("aws-iam-authenticator:111122223333:AROA")
+
+
+def test_a_level_allows_what_it_binds_and_nothing_else(levels: Sandbox) -> None:
+    levels.person("bob")
+    levels.administrator.works("kube-iam", "grant", "bob", "viewer")
+    bob, viewer = levels.person("bob"), levels.kubeconfig("viewer")
+    kubectl = ("kubectl", "--kubeconfig", viewer, "-n", "shop")
+    assert "kube-root-ca.crt" not in bob.works(*kubectl, "get", "configmaps")
+    said = bob.refused(*kubectl, "create", "configmap", "x")
+    assert "is forbidden" in said
+    assert "iam:bob" in said
+    assert "is forbidden" in bob.refused(*kubectl, "get", "secrets")
+
+
+def test_a_developer_works_in_the_namespace_of_the_level_only(levels: Sandbox) -> None:
+    levels.person("dora")
+    levels.administrator.works("kube-iam", "grant", "dora", "developer")
+    dora, kubeconfig = levels.person("dora"), levels.kubeconfig("developer")
+    dora.works("kubectl", "--kubeconfig", kubeconfig, "-n", "shop", "create", "configmap", "made-by-dora")
+    said = dora.refused("kubectl", "--kubeconfig", kubeconfig, "-n", "default", "create", "configmap", "made-by-dora")
+    assert "is forbidden" in said
+
+
+def test_who_was_granted_nothing_is_refused_with_a_reason(levels: Sandbox) -> None:
+    carol = levels.person("carol")
+    said = carol.refused("kubectl", "--kubeconfig", levels.kubeconfig("viewer"), "auth", "whoami")
+    assert "user/carol may not assume" in said
+    assert f"{ROLE}viewer" in said
+
+
+def test_an_identity_that_nothing_maps_is_refused_and_the_webhook_says_why(levels: Sandbox) -> None:
+    carol = levels.person("carol")
+    token = carol.works("kube-iam", "token", "-i", CLUSTER_ID)
+    answer = carol.run("kube-iam", "sandbox", "review", "--dir", levels.home.root, stdin=token)
+    assert answer.returncode == 1
+    status = json.loads(answer.stdout)["status"]
+    assert status["authenticated"] is False
+    assert "arn:aws:iam::111122223333:user/carol" in status["error"]
+    bare = json.loads(token)["status"]["token"]
+    said = carol.refused("kubectl", "--kubeconfig", "/dev/null", *at(levels), "--token", bare, "get", "ns")
+    assert "Unauthorized" in said or "provide credentials" in said
+    assert bare not in answer.stdout + answer.stderr + levels.home.process("webhook").log.read_text()
+
+
+def at(sandbox: Sandbox) -> tuple[str, ...]:
+    return ("--server", sandbox.state.api_url, "--certificate-authority", str(sandbox.home.ca))
+
+
+def test_a_revoked_user_keeps_the_live_session_and_gets_no_new_one(levels: Sandbox) -> None:
+    levels.person("rita")
+    levels.administrator.works("kube-iam", "grant", "rita", "viewer")
+    rita, viewer = levels.person("rita"), levels.kubeconfig("viewer")
+    assert whoami(rita, viewer)["username"] == "iam:rita"
+    levels.administrator.works("kube-iam", "revoke", "rita", "viewer")
+    assert whoami(rita, viewer)["username"] == "iam:rita"
+    fresh = levels.person("rita")
+    assert "may not assume" in fresh.refused("kubectl", "--kubeconfig", viewer, "auth", "whoami")
+    assert "rita" not in levels.administrator.works("kube-iam", "who")
+
+
+def test_a_token_for_another_cluster_is_refused(levels: Sandbox) -> None:
+    levels.person("olaf")
+    levels.administrator.works("kube-iam", "grant", "olaf", "viewer")
+    olaf = levels.person("olaf")
+    token = olaf.works("kube-iam", "token", "-i", "other.example.com", "-r", f"{ROLE}viewer", "--token-only").strip()
+    said = olaf.refused("kubectl", "--kubeconfig", "/dev/null", *at(levels), "--token", token, "get", "ns")
+    assert "Unauthorized" in said or "provide credentials" in said
+
+
+def test_nobody_signs_in_as_somebody_else(levels: Sandbox) -> None:
+    levels.person("eve")
+    levels.administrator.works("kube-iam", "grant", "eve", "viewer")
+    said = levels.person("eve").refused("kube-iam", "token", "-i", CLUSTER_ID, "-r", f"{ROLE}viewer", "-s", "alice")
+    assert "may not assume" in said
+
+
+def test_a_session_that_has_ended_is_refused(levels: Sandbox) -> None:
+    levels.person("tom")
+    levels.administrator.works("kube-iam", "grant", "tom", "viewer")
+    tom, viewer = levels.person("tom"), levels.kubeconfig("viewer")
+    assert whoami(tom, viewer)["username"] == "iam:tom"
+    levels.home.process("account").signal(signal.SIGUSR1)
+    command = ("kubectl", "--kubeconfig", viewer, "auth", "whoami")
+    assert wait_until(lambda: tom.run(*command).returncode != 0, 20)
+    assert "Unauthorized" in tom.refused(*command) or "provide credentials" in tom.refused(*command)
+    assert whoami(levels.person("tom"), viewer)["username"] == "iam:tom"
+
+
+FOREIGN = """\
+  # The platform team's, leave alone.
+  - rolearn: arn:aws:iam::111122223333:role/nodes
+    username: nodes   # all of them
+    groups: [nodes]
+"""
+
+
+def test_entries_and_comments_of_others_survive(levels: Sandbox) -> None:
+    admin = levels.administrator
+    name = ("-n", "kube-system", "configmap", "aws-iam-authenticator")
+
+    def text() -> str:
+        found: str = json.loads(admin.works("kubectl", "get", *name, "-o", "json"))["data"]["config.yaml"]
+        return found
+
+    first_entry = f"  - rolearn: {ROLE}admin\n"
+    with_foreign = text().replace(first_entry, FOREIGN + first_entry)
+    drifted = with_foreign.replace("iam:{{SessionNameRaw}}", "somebody", 1)
+    admin.works("kubectl", "patch", *name, "--type", "merge", "-p", json.dumps({"data": {"config.yaml": drifted}}))
+    admin.works("kube-iam", "apply", "--yes")
+    assert FOREIGN in text()
+    assert text() == with_foreign

@@ -1,0 +1,89 @@
+"""A whole sandbox, and people who work in it with the real commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from kube_iam.sandbox.people import ensure_user
+from kube_iam.sandbox.shell import environment
+from kube_iam.sandbox.state import ADMINISTRATOR, Home, State
+
+BIN = Path(sys.executable).parent
+ROLE = "arn:aws:iam::111122223333:role/sandbox-"
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """Skip the test for want of something, or fail it where everything is required (.ci/run)."""
+    reason = f"{what} is missing: {remedy}"
+    if os.environ.get("KUBE_IAM_REQUIRE_ALL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Sandbox:
+    """A sandbox that is up."""
+
+    def __init__(self, home: Home, state: State) -> None:
+        self.home = home
+        self.state = state
+        self.administrator = self.person(ADMINISTRATOR)
+
+    def person(self, name: str) -> Person:
+        """An IAM user with an empty session cache."""
+        self.state = ensure_user(self.home, self.state, name)
+        return Person(self, name)
+
+    def kubeconfig(self, level: str, *options: str) -> Path:
+        """The kubeconfig of the level, as `kube-iam kubeconfig` prints it."""
+        path = self.home.root / f"{level}{''.join(options).replace('/', '')}.yaml"
+        path.write_text(self.administrator.works("kube-iam", "kubeconfig", level, *options))
+        return path
+
+
+class Person:
+    """Somebody at a shell."""
+
+    _caches = 0
+
+    def __init__(self, sandbox: Sandbox, name: str) -> None:
+        credentials = sandbox.state.user(name)
+        assert credentials is not None
+        self.name = name
+        self.credentials = credentials
+        Person._caches += 1
+        self.environment = {
+            "PATH": f"{BIN}:/usr/bin:/bin",
+            "HOME": str(sandbox.home.root),
+            **environment(sandbox.home, sandbox.state, name, credentials),
+            "KUBE_IAM_CACHE_DIR": str(sandbox.home.root / "cache" / f"{name}-{Person._caches}"),
+        }
+
+    def run(self, *command: str | Path, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(part) for part in command],
+            env={**self.environment, **variables},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def works(self, *command: str | Path, stdin: str = "", **variables: str) -> str:
+        """What the command prints. It has to succeed."""
+        done = self.run(*command, stdin=stdin, **variables)
+        assert done.returncode == 0, f"{self.name}: {command}: {done.stderr}"
+        return done.stdout
+
+    def refused(self, *command: str | Path, stdin: str = "", **variables: str) -> str:
+        """What the command says on standard error. It has to fail and to print nothing."""
+        done = self.run(*command, stdin=stdin, **variables)
+        assert done.returncode != 0, f"{self.name}: {command}: {done.stdout}"
+        assert done.stdout == ""
+        return done.stderr
