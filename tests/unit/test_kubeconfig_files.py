@@ -261,3 +261,19 @@ def test_a_user_who_impersonates_is_refused_rather_than_run_with_more_rights(tmp
     api = KubeApi(environ={}, kubeconfig=str(path))
     with pytest.raises(KubeError, match="'as'"):
         api.client()
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        "certificate-authority: missing.crt",
+        "certificate-authority-data: '!!!'",
+        "certificate-authority-data: Zm9v",
+        "proxy-url: nonsense://x",
+    ],
+)
+def test_a_cluster_that_cannot_be_used_is_named_by_its_context(tmp_path: Path, cluster: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(KUBECTL.replace("certificate-authority-data: Zm9v", cluster))
+    with pytest.raises(KubeError, match="context 'other' cannot be used"):
+        KubeApi(environ={}, kubeconfig=str(path)).client()

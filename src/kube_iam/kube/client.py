@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kube_iam.errors import KubeError
+from kube_iam.errors import KubeError, KubeIamError
 from kube_iam.kube.context import Context, load_context
-from kube_iam.kube.errors import kube_errors
+from kube_iam.kube.errors import clean, kube_errors
 from kube_iam.kube.exec_plugin import ExecStatus, run_plugin
 
 if TYPE_CHECKING:
@@ -65,8 +65,12 @@ class KubeApi:
         ending = self._expires is not None and self._clock() > self._expires - EXPIRY_MARGIN
         if self._client is None or ending:
             self.close()
-            with kube_errors("prepare a connection", self.server):
+            try:
                 self._client = self._connect()
+            except KubeIamError:
+                raise
+            except Exception as error:  # lightkube, ssl, msgspec and httpx2 each have their own for a bad kubeconfig
+                raise KubeError(f"context {self.context.name!r} cannot be used: {clean(str(error))}") from error
         return self._client
 
     def close(self) -> None:
