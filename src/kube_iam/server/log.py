@@ -10,11 +10,13 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
 from typing import Protocol
 
 LEVELS = ("panic", "fatal", "error", "warning", "info", "debug", "trace")
 _ALIASES = {"warn": "warning"}
-_PLAIN = re.compile(r"[A-Za-z0-9._/@^+-]+", re.ASCII)
+_RANKS = {level: rank for rank, level in enumerate(LEVELS)}
+_is_plain = re.compile(r"[A-Za-z0-9._/@^+-]+", re.ASCII).fullmatch
 
 Value = str | int | float | bool | tuple[str, ...]
 
@@ -37,6 +39,7 @@ class Log:
         self._limit = LEVELS.index(_ALIASES.get(level, level))
         self._format = _json_line if style == "json" else _text_line
         self._clock = clock
+        self._second, self._shown = -1, ""
 
     def error(self, message: str, **fields: Value) -> None:
         """Something is wrong that an operator must see."""
@@ -56,9 +59,16 @@ class Log:
 
     def write(self, level: str, message: str, fields: dict[str, Value]) -> None:
         """Write one line of that level."""
-        if LEVELS.index(level) <= self._limit:
-            now = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            self._stream.write(self._format(now, level, message, fields) + "\n")
+        if _RANKS[level] <= self._limit:
+            self._stream.write(self._format(self._time(), level, message, fields) + "\n")
+
+    def _time(self) -> str:
+        """Now as text, made once a second: this runs for every sign-in."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second = second
+            self._shown = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self._shown
 
 
 def _text_line(now: str, level: str, message: str, fields: dict[str, Value]) -> str:
@@ -72,6 +82,8 @@ def _json_line(now: str, level: str, message: str, fields: dict[str, Value]) -> 
 
 
 def _shown(value: Value) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, tuple):
         return f"[{' '.join(value)}]"
     if isinstance(value, bool):
@@ -80,4 +92,4 @@ def _shown(value: Value) -> str:
 
 
 def _quoted(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+    return text if _is_plain(text) else encode_basestring_ascii(text)

@@ -52,15 +52,15 @@ class StsVerifier:
     async def verify(self, token: str) -> Identity | Refusal:
         """The identity that signed the token, or why there is none."""
         now = self._clock()
-        # The checks come first every time: a remembered token is refused when its fifteen minutes are over.
-        checked = check_token(token, hosts=self._hosts, now=now)
-        if isinstance(checked, Refusal):
-            return checked
         key = sha256(token.encode()).digest()
+        # A verdict is only remembered of a token that passed the checks, and never past its fifteen minutes.
         known = self._verified.get(key, now) or self._refused.get(key, now)
         if known is not None:
             self._metrics.lookups.add("cache")
             return known
+        checked = check_token(token, hosts=self._hosts, now=now)
+        if isinstance(checked, Refusal):
+            return checked
         asking = self._asking.get(key)
         self._metrics.lookups.add("sts" if asking is None else "shared")
         if asking is None:
@@ -76,7 +76,7 @@ class StsVerifier:
         if isinstance(verdict, Identity):
             self._verified.put(key, verdict, min(now + VERIFIED_SECONDS, checked.signed_at + LIFETIME))
         elif verdict.reason in _FINAL:
-            self._refused.put(key, verdict, now + REFUSED_SECONDS)
+            self._refused.put(key, verdict, min(now + REFUSED_SECONDS, checked.signed_at + LIFETIME))
         return verdict
 
     async def _ask_sts(self, checked: CheckedToken) -> Identity | Refusal:

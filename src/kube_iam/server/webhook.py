@@ -40,6 +40,9 @@ class Scope(Protocol):
 class Exchange(Protocol):
     """An RSGI HTTP protocol: the body comes in, one response goes out."""
 
+    async def __call__(self) -> bytes:
+        """The whole body."""
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The body, piece by piece."""
 
@@ -120,8 +123,9 @@ def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision) -> N
 async def _read(scope: Scope, exchange: Exchange) -> bytes | None:
     """The body, None where it is longer than MAX_BODY."""
     announced = scope.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > MAX_BODY:
-        return None
+    if announced.isdigit():
+        # The HTTP layer delivers exactly as much as was announced. In one piece is several times faster than piece by piece.
+        return await exchange() if int(announced) <= MAX_BODY else None
     body = b""
     async for piece in exchange:
         body += piece
