@@ -134,7 +134,8 @@ class Home:
             if status.st_uid != os.getuid():
                 raise SandboxError(f"{self.root} belongs to another user")
             self.root.chmod(0o700)
-            write_private(self.marker, "{}")
+            if not self.marker.is_file():
+                write_private(self.marker, "{}")
             for name in ("tls", "run", "logs", "webhook", "mount"):
                 (self.root / name).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:

@@ -1,0 +1,159 @@
+"""`kube-iam sandbox`: up, status, env, review and down, and what it leaves behind, also after a crash."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kube_iam.sandbox.processes import Process, wait_until
+from kube_iam.sandbox.state import CLUSTER_ID, Home
+from kube_iam.sandbox.up import down
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sandbox-lifecycle")]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    found = Home(tmp_path / "box")
+    yield found
+    down(found)
+
+
+def sandbox(home: Home, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command, on a machine without a control plane and with AWS settings of its own that must not matter."""
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(home.root.parent),
+        "AWS_PROFILE": "not-there",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        **variables,
+    }
+    command = [str(BIN / "kube-iam"), "sandbox", *arguments, "--dir", str(home.root)]
+    return subprocess.run(
+        command, env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def pids(home: Home) -> dict[str, int | None]:
+    return {name: home.process(name).pid() for name in ("account", "webhook")}
+
+
+def test_up_is_idempotent_and_down_leaves_nothing(home: Home) -> None:
+    first = sandbox(home, "up")
+    assert first.returncode == 0, first.stderr
+    assert "make control-plane" in first.stderr
+    running = pids(home)
+    assert all(running.values())
+    assert "up already" in sandbox(home, "up").stderr
+    assert pids(home) == running
+    facts = json.loads(sandbox(home, "status").stdout)
+    assert facts["processes"] == {"account": True, "webhook": True}
+    remembered = Path(shutil.copytree(home.root / "run", home.root.parent / "run"))
+    assert sandbox(home, "down").returncode == 0
+    assert not home.root.exists()
+    for name in running:
+        assert Process(name, remembered / f"{name}.json", remembered / "log").pid() is None
+    assert sandbox(home, "status").returncode == 1
+    assert "nothing was running" in sandbox(home, "down").stderr
+
+
+def test_everything_in_it_is_for_its_owner_only(home: Home) -> None:
+    sandbox(home, "up")
+    assert stat.S_IMODE(home.root.stat().st_mode) == 0o700
+    for name in ("sandbox.json", "access.yaml", "tls/account-key.pem", "run/account.json", "mount/config.yaml"):
+        assert stat.S_IMODE((home.root / name).stat().st_mode) == 0o600, name
+
+
+def test_after_a_crash_up_starts_anew_and_down_cleans_up(home: Home) -> None:
+    sandbox(home, "up")
+    before = pids(home)
+    home.process("account").signal(signal.SIGKILL)
+    assert wait_until(lambda: home.process("account").pid() is None, 10)
+    assert sandbox(home, "status").returncode == 1
+    assert "no sandbox is up" in sandbox(home, "env").stderr
+    again = sandbox(home, "up")
+    assert "starting anew" in again.stderr
+    assert all(pid and pid != before[name] for name, pid in pids(home).items())
+    home.process("webhook").signal(signal.SIGKILL)
+    assert sandbox(home, "down").returncode == 0
+    assert not home.root.exists()
+
+
+def test_a_process_that_got_the_id_of_one_of_ours_is_left_alone(home: Home) -> None:
+    home.create()
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        home.process("account").record.write_text(json.dumps({"pid": other.pid, "started": "1"}))
+        assert "nothing was running" in sandbox(home, "down").stderr
+        assert other.poll() is None
+    finally:
+        other.communicate(b"\n")
+
+
+def test_a_directory_that_is_no_sandbox_is_left_alone(home: Home) -> None:
+    home.root.mkdir()
+    (home.root / "letter.txt").write_text("mine")
+    for command in ("up", "down"):
+        done = sandbox(home, command)
+        assert done.returncode == 1
+        assert "not a sandbox" in done.stderr
+    assert [path.name for path in home.root.iterdir()] == ["letter.txt"]
+    (home.root / "letter.txt").unlink()
+
+
+def test_a_start_that_fails_leaves_nothing_running_and_says_where_it_failed(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "assets").mkdir()
+    for name in ("etcd", "kube-apiserver"):
+        (tmp_path / "assets" / name).write_text("#!/bin/sh\necho broken on purpose; exit 1\n")
+        (tmp_path / "assets" / name).chmod(0o755)
+    done = sandbox(home, "up", KUBEBUILDER_ASSETS=str(tmp_path / "assets"))
+    assert done.returncode == 1
+    assert "kube-apiserver ended" in done.stderr
+    assert "broken on purpose" in done.stderr
+    assert pids(home) == {"account": None, "webhook": None}
+
+
+def test_kubebuilder_assets_without_the_binaries_is_an_error(home: Home, tmp_path: Path) -> None:
+    done = sandbox(home, "up", KUBEBUILDER_ASSETS=str(tmp_path))
+    assert done.returncode == 1
+    assert "does not hold etcd and kube-apiserver" in done.stderr
+
+
+def in_shell(home: Home, script: str, *options: str) -> subprocess.CompletedProcess[str]:
+    exports = sandbox(home, "env", *options).stdout
+    return subprocess.run(
+        ["/bin/sh", "-c", f"{exports}\n{script}"],
+        env={"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(home.root.parent), "AWS_PROFILE": "not-there"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_shell_in_the_sandbox_can_plan_and_a_user_can_ask_for_a_review(home: Home) -> None:
+    sandbox(home, "up")
+    plan = in_shell(home, "kube-iam plan")
+    assert plan.returncode == 0, plan.stderr
+    assert "sandbox-viewer" in plan.stdout
+    review = in_shell(
+        home, f"kube-iam token -i {CLUSTER_ID} | kube-iam sandbox review --dir {home.root}", "--user", "carol"
+    )
+    assert review.returncode == 1
+    assert json.loads(review.stdout)["status"]["authenticated"] is False
+    assert "k8s-aws-v1." not in review.stdout + review.stderr
+    same = [sandbox(home, "env", "--user", "carol").stdout for _ in range(2)]
+    assert same[0] == same[1]
+    assert "KUBECONFIG=" not in same[0]
+    assert sandbox(home, "env", "--user", "not a user").returncode == 1
+    assert "no token" in sandbox(home, "review").stderr
+    assert "no ExecCredential" in sandbox(home, "review", stdin='{"status": {}}').stderr

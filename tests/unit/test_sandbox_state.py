@@ -1,0 +1,239 @@
+"""What the sandbox remembers, shows and refuses, without starting anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kube_iam.config.access import load_access
+from kube_iam.core.credentials import Credentials
+from kube_iam.errors import SandboxError
+from kube_iam.sandbox import mount
+from kube_iam.sandbox.access_file import access_file
+from kube_iam.sandbox.account_gate import problem
+from kube_iam.sandbox.aggregation import summed
+from kube_iam.sandbox.certificates import Authority
+from kube_iam.sandbox.control_plane import cache_directory, find_binaries
+from kube_iam.sandbox.processes import Process
+from kube_iam.sandbox.shell import environment, exports
+from kube_iam.sandbox.state import ADMINISTRATOR, Home, State
+from kube_iam.sandbox.up import default_directory, down
+from kube_iam.sandbox.webhook import token_of
+
+STATE = State(1, 2, 3, api_port=4, root_key=("AKIAROOT", "root-secret"), keys={"alice": ("AKIAALICE", "alice-secret")})
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    found = Home(tmp_path / "box")
+    found.create()
+    return found
+
+
+def test_the_state_survives_being_saved(home: Home) -> None:
+    home.save(STATE)
+    assert home.load() == STATE
+    assert home.marker.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_state_shows_no_secret() -> None:
+    assert "secret" not in repr(STATE)
+    assert "secret" not in repr(STATE.root)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", '{"account_port": 1}', '{"keys": {"a": []}, "root_key": ["", ""]}']
+)
+def test_a_damaged_state_counts_as_none(home: Home, text: str) -> None:
+    home.marker.write_text(text)
+    assert home.load() is None
+    with pytest.raises(SandboxError, match="no sandbox is up"):
+        home.require()
+
+
+def test_a_directory_with_other_things_in_it_is_neither_used_nor_removed(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    for action in (Home(tmp_path).create, lambda: down(Home(tmp_path))):
+        with pytest.raises(SandboxError, match="not a sandbox"):
+            action()
+    assert (tmp_path / "letter.txt").read_text() == "mine"
+
+
+def test_a_record_of_a_process_that_is_not_ours_finds_nothing(tmp_path: Path) -> None:
+    process = Process("x", tmp_path / "x.json", tmp_path / "x.log")
+    for record in (
+        "",
+        "{}",
+        "7",
+        json.dumps({"pid": os.getpid(), "started": "1"}),
+        json.dumps({"pid": "?", "started": "1"}),
+    ):
+        process.record.write_text(record)
+        assert process.pid() is None
+        process.stop()
+
+
+def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="cannot start x"):
+        Process("x", tmp_path / "x.json", tmp_path / "x.log").start([str(tmp_path / "none")], {}, tmp_path)
+
+
+def test_where_the_sandbox_is_kept() -> None:
+    assert default_directory({"HOME": "/home/ann"}) == Path("/home/ann/.local/state/kube-iam/sandbox")
+    assert default_directory({"HOME": "/home/ann", "XDG_STATE_HOME": "/var/s"}) == Path("/var/s/kube-iam/sandbox")
+    assert default_directory({"HOME": "/home/ann", "XDG_STATE_HOME": "rel"}).is_relative_to("/home/ann")
+
+
+def binaries_in(directory: Path) -> Path:
+    directory.mkdir(parents=True)
+    for name in ("etcd", "kube-apiserver"):
+        (directory / name).write_text("")
+        (directory / name).chmod(0o755)
+    return directory
+
+
+def test_binaries_are_found_where_people_put_them(tmp_path: Path) -> None:
+    nowhere = {"PATH": "", "HOME": str(tmp_path)}
+    assert find_binaries(nowhere) is None
+    cached = binaries_in(tmp_path / ".cache" / "kube-iam" / "control-plane" / "kubernetes-1-etcd-1")
+    found = find_binaries(nowhere)
+    assert found is not None
+    assert found.etcd == cached / "etcd"
+    on_path = binaries_in(tmp_path / "bin")
+    found = find_binaries({**nowhere, "PATH": str(on_path)})
+    assert found is not None
+    assert found.apiserver == on_path / "kube-apiserver"
+    assets = binaries_in(tmp_path / "assets")
+    found = find_binaries({**nowhere, "PATH": str(on_path), "KUBEBUILDER_ASSETS": str(assets)})
+    assert found is not None
+    assert found.etcd == assets / "etcd"
+    with pytest.raises(SandboxError, match="KUBEBUILDER_ASSETS"):
+        find_binaries({**nowhere, "KUBEBUILDER_ASSETS": str(tmp_path)})
+
+
+def test_the_cache_is_where_the_build_script_puts_it() -> None:
+    assert cache_directory({"KUBE_IAM_CACHE": "/c", "HOME": "/h"}) == Path("/c")
+    assert cache_directory({"XDG_CACHE_HOME": "/x", "HOME": "/h"}) == Path("/x/kube-iam")
+    assert cache_directory({"HOME": "/h"}) == Path("/h/.cache/kube-iam")
+
+
+@pytest.mark.parametrize("api_port", [0, 4])
+def test_the_ready_access_file_is_a_valid_one(home: Home, api_port: int) -> None:
+    Authority(home.tls)
+    home.access.write_text(access_file(home, State(1, 2, 3, api_port=api_port)))
+    access = load_access(home.access)
+    assert [level.name for level in access.levels] == ["admin", "developer", "viewer"]
+    assert all(bool(level.bind) is bool(api_port) for level in access.levels)
+    assert (access.mapping.path == str(home.server_config)) is (api_port == 0)
+
+
+def test_a_shell_gets_what_it_needs_and_loses_what_is_in_the_way(home: Home) -> None:
+    admin = environment(home, STATE, ADMINISTRATOR, Credentials("AKIA", "it's"))
+    assert admin["KUBECONFIG"] == str(home.kubeconfig)
+    alice = environment(home, STATE, "alice", Credentials("AKIA", "it's"))
+    assert "KUBECONFIG" not in alice
+    lines = exports(alice).splitlines()
+    assert "export AWS_SECRET_ACCESS_KEY='it'\"'\"'s'" in lines
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "KUBECONFIG"):
+        assert name in lines[0].split()
+
+
+def test_a_token_is_taken_bare_or_in_an_exec_credential() -> None:
+    assert token_of(" k8s-aws-v1.x\n") == "k8s-aws-v1.x"
+    assert token_of('{"status": {"token": "k8s-aws-v1.x"}}') == "k8s-aws-v1.x"
+    for nothing in ("", "{", "{}", '{"status": {"token": 7}}', '{"status": []}'):
+        with pytest.raises(SandboxError):
+            token_of(nothing)
+
+
+def test_the_mount_switches_all_files_over_in_one_step(tmp_path: Path) -> None:
+    mount.project(tmp_path, {"config.yaml": "one", "other": "x"})
+    first = (tmp_path / "..data").resolve()
+    assert (tmp_path / "config.yaml").is_symlink()
+    mount.project(tmp_path, {"config.yaml": "one", "other": "x"})
+    assert (tmp_path / "..data").resolve() == first
+    mount.project(tmp_path, {"config.yaml": "two"})
+    assert (tmp_path / "config.yaml").read_text() == "two"
+    assert (tmp_path / "..data").resolve() != first
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("..")) == ["config.yaml"]
+    assert not first.exists()
+
+
+def test_the_mount_takes_the_place_of_a_plain_file(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("plain")
+    mount.project(tmp_path, {"config.yaml": "one"})
+    assert (tmp_path / "config.yaml").read_text() == "one"
+
+
+def role(name: str, rules: list[Any], labels: dict[str, str], selects: list[dict[str, str]]) -> dict[str, Any]:
+    rule = {"clusterRoleSelectors": [{"matchLabels": each} for each in selects]}
+    return {"metadata": {"name": name, "labels": labels}, "rules": rules, "aggregationRule": rule if selects else None}
+
+
+def test_an_aggregated_role_is_the_sum_of_what_it_selects() -> None:
+    target = role("sum", [], {"to": "a"}, [{"to": "a"}, {}])
+    parts = [
+        role("p", ["r1", "r2"], {"to": "a", "x": "y"}, []),
+        role("q", ["r2", "r3"], {"to": "a"}, []),
+        role("n", ["no"], {}, []),
+    ]
+    assert summed(target, [target, *parts]) == ["r1", "r2", "r3"]
+
+
+GOOD = (
+    b"Action=GetCallerIdentity&Version=2011-06-15"
+    b"&X-Amz-Credential=AKIA%2F20260101%2Feu-central-1%2Fsts%2Faws4_request&X-Amz-Signature=0"
+)
+
+
+def asked(**changes: Any) -> str:
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": GOOD,
+        "headers": [(b"host", b"127.0.0.1:1")],
+        **{name: value for name, value in changes.items() if name != "body"},
+    }
+    return problem(scope, changes.get("body", b""), hosts=frozenset({"127.0.0.1:1"}), region="eu-central-1")
+
+
+def test_the_gate_lets_through_what_an_sdk_sends() -> None:
+    assert asked() == ""
+    form = [(b"host", b"127.0.0.1:1"), (b"content-type", b"application/x-www-form-urlencoded; charset=utf-8")]
+    scope = b"AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0"
+    post: dict[str, Any] = {"method": "POST", "query_string": b"", "headers": [*form, (b"authorization", scope)]}
+    assert asked(**post, body=b"Action=ListUsers&Version=2010-05-08") == ""
+    assert "another service" in asked(**post, body=b"Action=AssumeRole&Version=2011-06-15")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"path": "/_ministack/reset"}, "path"),
+        ({"raw_path": b"/%2e"}, "path"),
+        ({"headers": []}, "host"),
+        ({"headers": [(b"host", b"127.0.0.1:1"), (b"host", b"127.0.0.1:1")]}, "host"),
+        ({"headers": [(b"host", b"evil.example.com")]}, "host"),
+        ({"headers": [(b"host", b"127.0.0.1:1"), (b"x-amz-target", b"x")]}, "protocol"),
+        ({"body": None}, "long"),
+        ({"body": b"x"}, "neither"),
+        ({"method": "HEAD"}, "neither"),
+        ({"method": "POST"}, "neither"),
+        ({"method": "POST", "query_string": b""}, "form"),
+        ({"query_string": GOOD + b"&action=AssumeRole"}, "repeats"),
+        ({"query_string": GOOD.replace(b"2011-06-15", b"2012-11-05")}, "neither IAM nor STS"),
+        ({"query_string": GOOD.replace(b"GetCallerIdentity", b"AssumeRoleWithSAML")}, "action"),
+        ({"query_string": GOOD.replace(b"%2Fsts", b"%2Fs3")}, "another service"),
+        ({"query_string": GOOD.replace(b"eu-central-1", b"us-east-1")}, "another region"),
+        ({"query_string": b"Action=GetCallerIdentity&Version=2011-06-15"}, "not signed"),
+        ({"headers": [(b"host", b"127.0.0.1:1"), (b"authorization", b"AWS4-HMAC-SHA256 Credential=x")]}, "twice"),
+    ],
+)  # fmt: skip
+def test_the_gate_refuses_what_no_sdk_sends(changes: dict[str, Any], why: str) -> None:
+    assert why in asked(**changes)
