@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -100,7 +101,7 @@ def _check(path: Path | None, given: Mapping[str, object]) -> int:
     return 0
 
 
-def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> int:
+def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> NoReturn:
     from kube_iam.server.build import serve
     from kube_iam.server.log import Log
 
@@ -116,7 +117,9 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(config, log, region))
-    return 0
+        sys.stderr.flush()
+        # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
+        os._exit(0)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
