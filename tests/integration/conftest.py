@@ -38,7 +38,7 @@ class ControlPlane:
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane for tests that talk to the Kubernetes API. Mark them xdist_group("control-plane"), so that one is enough."""
+    """A control plane for tests that talk to the Kubernetes API. Mark them xdist_group("control_plane"), so that one is enough."""
     binaries = find_binaries(os.environ)
     if binaries is None:
         reason = f"a kube-apiserver or etcd is missing: {BUILD_COMMAND}"

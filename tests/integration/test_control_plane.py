@@ -15,7 +15,7 @@ from kube_iam.sandbox import mount
 from kube_iam.sandbox.aggregation import CLUSTER_ROLES
 from kube_iam.sandbox.processes import wait_until
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control-plane")]
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 
 
 def test_its_kubeconfig_is_the_administrators(control_plane: Any) -> None:
