@@ -122,10 +122,7 @@ class SessionCache:
     def _remove_stale(self, now: float) -> None:
         with os.scandir(self.directory) as entries:
             for entry in entries:
-                if (
-                    entry.is_file(follow_symlinks=False)
-                    and entry.stat(follow_symlinks=False).st_mtime < now - _STALE_SECONDS
-                ):
+                if _modified(entry) < now - _STALE_SECONDS:
                     _remove(entry.path)
 
 
@@ -176,6 +173,14 @@ def _is_private_directory(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _modified(entry: os.DirEntry[str]) -> float:
+    """When a file was last written. One that another run has just renamed away is not old."""
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except OSError:
+        return float("inf")
 
 
 def _remove(path: str) -> None:
