@@ -1,6 +1,7 @@
 """What needs --force: locking oneself out, taking away many levels, handing one level's people another level."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from fake_account import FakeAccount
@@ -9,6 +10,7 @@ from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 from kube_iam.access.levels import Bind, ClusterAccess
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import Subject
+from kube_iam.errors import NotOwned
 
 ARN = "arn:aws:iam::123456789012:role/prod-admin"
 FOUR = (ADMIN, EDITOR, VIEWER, level("ops", Bind("view")))
@@ -94,10 +96,38 @@ def _access(levels: tuple[object, ...]) -> ClusterAccess:
     return access(*levels)  # type: ignore[arg-type]
 
 
-def test_levels_that_swap_their_groups_are_guarded_since_people_would_change_level() -> None:
+def applied_account() -> FakeAccount:
     account = FakeAccount()
     run(account, plan_apply(access(), account.ports))
-    swapped = access(replace(ADMIN, group_name="prod-viewer"), EDITOR, replace(VIEWER, group_name="prod-admin"))
-    guards = plan_apply(swapped, account.ports).guards
-    assert guards[0] == "everyone in group prod-viewer, the group of level viewer, would get level admin"
-    assert len(guards) == 2
+    return account
+
+
+@pytest.mark.parametrize("what", ["role_name", "policy_name", "group_name"])
+def test_levels_of_one_file_cannot_take_each_others_things_since_people_would_change_level(what: str) -> None:
+    mine: dict[str, Any] = {what: "prod-viewer"}
+    theirs: dict[str, Any] = {what: "prod-admin"}
+    swapped = access(replace(ADMIN, **mine), EDITOR, replace(VIEWER, **theirs))
+    for adopt in (False, True):
+        with pytest.raises(NotOwned) as caught:
+            plan_apply(swapped, applied_account().ports, adopt=adopt)
+        kind = what.removesuffix("_name")
+        assert f"{kind} prod-viewer is level viewer's, whose people would get level admin" in caught.value.message
+        assert f"{kind} prod-admin is level admin's, whose people would get level viewer" in caught.value.message
+
+
+@pytest.mark.parametrize("what", ["role_name", "policy_name", "group_name"])
+def test_a_level_that_takes_over_what_a_leaving_one_had_is_guarded(what: str) -> None:
+    mine: dict[str, Any] = {what: "prod-viewer"}
+    guards = plan_apply(access(replace(ADMIN, **mine), EDITOR), applied_account().ports).guards
+    kind = what.removesuffix("_name")
+    assert guards == (f"{kind} prod-viewer was level viewer's, whose people would get level admin",)
+
+
+def test_a_level_under_another_name_keeps_its_people_without_force() -> None:
+    account = applied_account()
+    account.directory.add_member("prod-viewer", "bob")
+    plan = plan_apply(access(ADMIN, EDITOR, replace(VIEWER, name="looker")), account.ports)
+    assert plan.guards == ()
+    run(account, plan)
+    assert account.directory.group_members["prod-viewer"] == {"bob"}
+    assert plan_apply(access(ADMIN, EDITOR, replace(VIEWER, name="looker")), account.ports).changes == ()

@@ -192,7 +192,7 @@ class LevelBuilder:
         have = next(
             (entry for entry in self.observed.entries if pathless(entry.role_arn) == pathless(want.role_arn)), None
         )
-        if have is None:
+        if have is None or self.level.role.name.casefold() in self.recreated:
             self._add(Verb.CREATE, Kind.MAPPING, want.role_arn, appearing(entry_fields(want).items()), want)
             return
         before = entry_fields(have)
@@ -206,10 +206,12 @@ class LevelBuilder:
             self._add(Verb.ADOPT, Kind.MAPPING, want.role_arn, fields, want)
 
     def _entry_is_ours(self) -> bool:
-        """An entry is ours when its role is, or, where someone deleted the role, when the level's policy or group is."""
+        """An entry is ours when its role is; where that is gone, when the registry names it or the level's policy or group is ours."""
         role = self.observed.roles.get(self.level.role.name.casefold())
         if role is not None:
             return self.observed.owns_tags(role)
+        if pathless(self.level.entry.role_arn) in self.observed.role_levels():
+            return True
         group = self.observed.groups.get(self.level.group.name.casefold())
         policies = {policy.arn for policy in self.observed.owned_policies()}
         return self.level.policy.arn in policies or (group is not None and self.observed.owns_group(group))

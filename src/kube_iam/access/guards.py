@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 from kube_iam.access.changes import Change, Kind, Verb
-from kube_iam.access.desired import LEVEL_TAG, DesiredLevel
 from kube_iam.access.observed import Observed, pathless
 from kube_iam.access.ports import MappingEntry, Subject
 
@@ -51,18 +50,6 @@ def too_much(observed: Observed, wanted: frozenset[str]) -> Iterator[str]:
     going = sorted(present - wanted)
     if 3 * len(going) > len(present):
         yield f"{len(going)} of {len(present)} levels would be removed ({', '.join(going)}): more than a third"
-
-
-def exchanged(observed: Observed, desired: tuple[DesiredLevel, ...]) -> Iterator[str]:
-    """A sentence for each level that would take over the group, and so the people, of another level of the file."""
-    names = {level.name for level in desired}
-    levels = {policy.arn: policy.tags.get(LEVEL_TAG, "") for policy in observed.owned_policies()}
-    for level in desired:
-        group = observed.groups.get(level.group.name.casefold())
-        attached = group.attached if group and observed.owns_group(group) else ()
-        others = {levels.get(arn, "") for arn in attached} - {level.name}
-        if level.policy.arn not in attached and others & names:
-            yield f"everyone in group {level.group.name}, the group of level {min(others & names)}, would get level {level.name}"
 
 
 def _lost(change: Change) -> str:

@@ -155,7 +155,8 @@ def _roles(
     names = {level.role_name.casefold(): level.role_name for level in access.levels}
     names |= {level.role.name.casefold(): level.role.name for level in desired}
     for policy in policies:
-        for arn in assumed_roles(policy.document):
+        # By default the role is named like its policy: the way to it when somebody broke the policy's document.
+        for arn in assumed_roles(policy.document) or (home + policy.name,):
             if arn.startswith(home):
                 names.setdefault(_name_of(arn), arn.rsplit("/", 1)[-1])
     found = ((key, directory.role(name)) for key, name in names.items())

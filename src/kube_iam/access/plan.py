@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from kube_iam.access.building import Foreign, LevelBuilder
 from kube_iam.access.changes import Change, Kind, Plan, Verb
 from kube_iam.access.desired import DesiredLevel, desired_state
-from kube_iam.access.guards import exchanged, lockout, too_much
+from kube_iam.access.guards import lockout, too_much
+from kube_iam.access.handover import guarded, refused
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.access.observed import Observed, Ports, observe
 from kube_iam.access.ports import Directory
@@ -38,7 +39,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False) -> P
     recreated = frozenset(change.name.casefold() for change in replaced)
     staying = frozenset(level.group.name.casefold() for level in desired)
     changes = [*closing(observed, desired), *replaced]
-    foreign: list[Foreign] = []
+    foreign: list[Foreign] = [*refused(observed, desired)]
     for level in desired:
         builder = LevelBuilder(level, observed, adopt, staying, recreated)
         builder.build()
@@ -54,7 +55,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False) -> P
         target=ports.store.describe(),
         changes=tuple(changes),
         warnings=(*cautions(access), *_findings(observed, desired, tuple(changes))),
-        guards=(*lockout(tuple(changes), observed), *too_much(observed, wanted), *exchanged(observed, desired)),
+        guards=(*lockout(tuple(changes), observed), *too_much(observed, wanted), *guarded(observed, desired)),
     )
 
 
@@ -76,7 +77,7 @@ def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
 def _not_owned(foreign: list[Foreign]) -> NotOwned:
     lines = "".join(f"\n  - {found}: {found.remedy}" for found in foreign)
     return NotOwned(
-        f"{len(foreign)} thing(s) that kube-iam does not own are in the way:{lines}",
+        f"what these levels need belongs to something else:{lines}",
         "nothing was changed",
     )
 

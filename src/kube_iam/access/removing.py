@@ -16,8 +16,9 @@ Desired = tuple[DesiredLevel, ...]
 
 
 def closing(observed: Observed, desired: Desired) -> Iterator[Change]:
-    """Mapping entries and bindings that go, entries first."""
-    wanted = {pathless(level.entry.role_arn) for level in desired}
+    """Mapping entries and bindings that go, entries first. A role that is made anew loses its entry until it is there again."""
+    anew = {change.name.casefold() for change in replacing(observed, desired)}
+    wanted = {pathless(level.entry.role_arn) for level in desired if level.role.name.casefold() not in anew}
     ours = observed.role_levels()
     for arn in dict.fromkeys(entry.role_arn for entry in observed.entries):
         if pathless(arn) in ours and pathless(arn) not in wanted:
@@ -28,6 +29,7 @@ def closing(observed: Observed, desired: Desired) -> Iterator[Change]:
         if ident not in kept and observed.owns_binding(binding):
             fields = _vanishing(binding_fields(binding))
             yield Change(Verb.DELETE, Kind.BINDING, binding_name(binding), binding.level, fields, binding)
+    yield from (_detached(group, arn, level) for group, arn, level, early in _strays(observed, desired) if early)
 
 
 def replacing(observed: Observed, desired: Desired) -> Iterator[Change]:
@@ -53,11 +55,13 @@ def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
     roles = {level.role.name.casefold() for level in desired}
     policies = {level.policy.arn for level in desired}
     already = {change.name for change in replacing(observed, desired)}
-    yield from _stray_attachments(observed, desired)
+    strays = list(_strays(observed, desired))
+    yield from (_detached(group, arn, level) for group, arn, level, early in strays if not early)
+    early = {(group.name, arn) for group, arn, _, is_early in strays if is_early}
     changes: list[Change] = []
     for group in observed.owned_groups():
         if group.name.casefold() not in groups:
-            changes += _group_gone(observed, group)
+            changes += [change for change in _group_gone(observed, group) if _place(change) not in early]
     changes += [
         _role_gone(role)
         for role in observed.owned_roles()
@@ -70,15 +74,29 @@ def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
     yield from sorted(changes, key=lambda change: change.level)  # stable: within a level the order above stays
 
 
-def _stray_attachments(observed: Observed, desired: Desired) -> Iterator[Change]:
-    """Our policies on groups of ours that should not carry them: one that is going, or one that somebody attached by hand."""
+def _strays(observed: Observed, desired: Desired) -> Iterator[tuple[GroupState, str, str, bool]]:
+    """Our policies on groups of ours that should not carry them: group, policy, level, and whether it has to be off before anything
+    is built, because the policy is or will be another level's. On a group that goes, only those."""
     wanted = {(level.group.name.casefold(), level.policy.arn) for level in desired}
     staying = {level.group.name.casefold(): level.name for level in desired}
-    ours = {policy.arn for policy in observed.owned_policies()} | {level.policy.arn for level in desired}
-    for key, group in observed.groups.items():
-        for arn in group.attached if key in staying else ():
-            if arn in ours and (key, arn) not in wanted:
-                yield _detached(group, arn, staying[key])
+    after = {level.policy.arn: level.name for level in desired}
+    before = {policy.arn: policy.tags.get(LEVEL_TAG, "") for policy in observed.owned_policies()}
+    for group in observed.owned_groups():
+        key = group.name.casefold()
+        for arn in group.attached:
+            if arn not in before or (key, arn) in wanted:
+                continue
+            handed_over = after.get(arn, before[arn]) != before[arn]
+            if key in staying:
+                others = before[arn] != staying[key] and before[arn] in staying.values()
+                yield group, arn, staying[key], handed_over or others
+            elif handed_over:
+                yield group, arn, before[arn], True
+
+
+def _place(change: Change) -> tuple[str, str] | None:
+    item = change.item
+    return (item.group, item.policy_arn) if isinstance(item, Attachment) else None
 
 
 def _group_gone(observed: Observed, group: GroupState) -> Iterator[Change]:
