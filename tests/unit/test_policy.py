@@ -186,7 +186,7 @@ def test_not_action_allows_what_it_does_not_name() -> None:
     ],
 )
 def test_condition_operators(condition: object, expected: bool) -> None:
-    context = {
+    context: dict[str, str | tuple[str, ...]] = {
         "aws:PrincipalTag/team": "shop",
         "aws:MultiFactorAuthPresent": "true",
         "aws:MultiFactorAuthAge": "300",
@@ -318,8 +318,10 @@ def test_identity_policies_add_up_and_a_deny_in_one_wins() -> None:
 NAMES = st.text("ab*?$", min_size=1, max_size=6)
 CONDITIONS = st.dictionaries(
     st.sampled_from(
-        "StringEquals StringNotEquals StringLike StringNotLike Null Bool StringLikeIfExists ForAllValues:StringLike "
-        "ForAnyValue:StringEquals NumericEquals ArnLike IpAddress Odd".split()
+        [
+            *("StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "StringLikeIfExists", "Null", "Bool"),
+            *("ForAllValues:StringLike", "ForAnyValue:StringEquals", "NumericEquals", "ArnLike", "IpAddress", "Odd"),
+        ]
     ),
     st.dictionaries(
         st.sampled_from(["sts:RoleSessionName", "aws:username", "aws:TagKeys", "aws:absent"]),
