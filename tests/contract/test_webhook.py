@@ -10,9 +10,16 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 from fake_sts import Answer, FakeSts, error_answer, identity_answer
+from ruamel.yaml import YAML
 from running_server import (
     CLUSTER,
     SECRET,
@@ -25,6 +32,8 @@ from running_server import (
     RunningServer,
     wait_until,
 )
+
+from kube_iam.server.certificates import ensure_pair
 
 # One worker: the tests share a server.
 pytestmark = pytest.mark.xdist_group("webhook")
@@ -394,10 +403,6 @@ def test_a_port_in_use_is_a_clear_error(make_server: Make) -> None:
 
 
 def test_a_renewed_certificate_comes_into_use_without_a_restart(make_server: Make) -> None:
-    from datetime import UTC, datetime
-
-    from kube_iam.server.certificates import ensure_pair
-
     server = make_server()
     server.start()
     state = server.directory / "state"
@@ -410,6 +415,51 @@ def test_a_renewed_certificate_comes_into_use_without_a_restart(make_server: Mak
     server.trust()
     wait_until(lambda: "certificate renewed" in server.log())
     assert server.request("GET", "/healthz").body == b"ok"
+
+
+def test_it_starts_as_kops_starts_it_with_the_pair_that_kops_issued(make_server: Make) -> None:
+    server = make_server()
+    state = server.directory / "state"
+    issue_pair(state)
+    server.start(
+        f"--state-dir={state}",
+        "--kubeconfig-pregenerated=true",
+        f"--cluster-id={CLUSTER}",
+        "--backend-mode=MountedFile",
+    )
+    server.context = ssl.create_default_context(cafile=state / "ca.pem")
+    server.sts.play = lambda _: ADMIN
+    assert server.review(server.token(), V1BETA1).review["status"]["authenticated"] is True
+    assert not (server.directory / "kubeconfig.yaml").exists()
+
+
+def issue_pair(state: Path) -> None:
+    """A CA, and a certificate of it whose key is PKCS#1, as kOps writes them."""
+    state.mkdir()
+    now = datetime.now(UTC)
+    ca_key, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes-ca")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "aws-iam-authenticator")])
+    base = x509.CertificateBuilder().issuer_name(ca_name).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    ca = (
+        base.subject_name(ca_name)
+        .public_key(ca_key.public_key())
+        .serial_number(1)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+    leaf = (
+        base.subject_name(name)
+        .public_key(key.public_key())
+        .serial_number(2)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (state / "ca.pem").write_bytes(ca.public_bytes(pem))
+    (state / "cert.pem").write_bytes(leaf.public_bytes(pem))
+    pkcs1 = key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+    (state / "key.pem").write_bytes(pkcs1)
 
 
 def test_the_extra_sts_endpoint_is_announced_loudly(make_server: Make) -> None:
@@ -428,8 +478,6 @@ def test_without_the_extra_endpoint_no_other_host_is_asked(make_server: Make, st
 
 
 def test_kube_apiserver_finds_the_webhook_through_the_kubeconfig(make_server: Make) -> None:
-    from ruamel.yaml import YAML
-
     server = make_server()
     server.start()
     config = YAML(typ="safe").load(server.directory / "kubeconfig.yaml")

@@ -1,7 +1,8 @@
-"""A port that answers: granian's embedded server, with TLS or without, stopped with a drain and renewed without a gap.
+"""A port that answers: granian's embedded server, with TLS or without, stopped with a drain and renewed while it serves.
 
-granian binds with SO_REUSEPORT, so a second server can take over a port from the first while requests go on. It also means that a
-port in use by another process of the same user would not be noticed: that is asked first.
+granian binds with SO_REUSEPORT, so a second server can take over a port from the first while requests go on; only a connection that
+waits to be accepted in that instant is lost, and kube-apiserver tries again. It also means that a port in use by another process of
+the same user would not be noticed: that is asked first.
 """
 
 from __future__ import annotations
