@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 
 import pytest
@@ -11,7 +13,7 @@ from kube_iam.core.identity import Identity
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import User
 from kube_iam.server.decision_log import log_decision
-from kube_iam.server.log import Log
+from kube_iam.server.log import Batched, Log
 
 WHO = Identity(
     "arn:aws:sts::123456789012:assumed-role/Admin/alice",
@@ -131,3 +133,26 @@ def test_a_scrubbed_account_leaves_nothing_of_the_identity(style: str) -> None:
         assert text
         for part in ("arn:", "123456789012", "AROA1", "ASIA1", "alice"):
             assert part not in text
+
+
+def test_lines_of_one_turn_are_written_together_and_none_is_lost() -> None:
+    class Stream(io.StringIO):
+        writes = 0
+
+        def write(self, text: str, /) -> int:
+            self.writes += 1
+            return super().write(text)
+
+    stream = Stream()
+    lines = Batched(stream)
+
+    async def story() -> None:
+        lines.write("a\n")
+        lines.write("b\n")
+        await asyncio.sleep(0)
+        lines.write("c\n")
+
+    asyncio.run(story())
+    lines.write("d\n")
+    assert stream.getvalue() == "a\nb\nc\nd\n"
+    assert stream.writes == 3

@@ -103,9 +103,10 @@ def _check(path: Path | None, given: Mapping[str, object]) -> int:
 
 def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> NoReturn:
     from kube_iam.server.build import serve
-    from kube_iam.server.log import Log
+    from kube_iam.server.log import Batched, Log
 
-    log = Log(sys.stderr, settings.log_verbosity.lower(), settings.log_format.lower())
+    lines = Batched(sys.stderr)
+    log = Log(lines, settings.log_verbosity.lower(), settings.log_format.lower())
     try:
         config, warnings = load_server_config(path, given)
     except ConfigError as error:
@@ -117,7 +118,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(config, log, region))
-        sys.stderr.flush()
+        lines.flush()
         # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
         os._exit(0)
 
