@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from connect_proxy import connect_proxy
-from whole_sandbox import BIN, ROLE, Person, Sandbox, missing
+from whole_sandbox import BIN, ROLE, Person, Sandbox
 
 from kube_iam.core.partitions import sts_host
 from kube_iam.sandbox.control_plane import cache_directory
 from kube_iam.sandbox.processes import Process, free_port
 from kube_iam.sandbox.state import CLUSTER_ID, REGION
+from required import missing
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.reference, pytest.mark.xdist_group("whole-sandbox")]
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
-
-import pytest
 
 from kube_iam.sandbox.people import ensure_user
 from kube_iam.sandbox.shell import environment
@@ -16,14 +12,6 @@ from kube_iam.sandbox.state import ADMINISTRATOR, Home, State
 
 BIN = Path(sys.executable).parent
 ROLE = "arn:aws:iam::111122223333:role/sandbox-"
-
-
-def missing(what: str, remedy: str) -> NoReturn:
-    """Skip the test for want of something, or fail it where everything is required (.ci/run)."""
-    reason = f"{what} is missing: {remedy}"
-    if os.environ.get("KUBE_IAM_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 class Sandbox:

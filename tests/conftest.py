@@ -1,0 +1,98 @@
+"""Parts of the sandbox, and all of it, as fixtures that are started once per worker.
+
+Nothing is imported before a test asks for it: unit tests have no use for botocore or a certificate.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from required import missing
+
+if TYPE_CHECKING:
+    from account_in_a_box import Account
+    from whole_sandbox import Sandbox
+
+    from kube_iam.sandbox.api_server import ApiServer
+    from kube_iam.sandbox.control_plane import Binaries
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """The AWS account of a sandbox, with nothing else running."""
+    from account_in_a_box import Account
+
+    from kube_iam.sandbox.certificates import Authority
+    from kube_iam.sandbox.state import Home
+    from kube_iam.sandbox.up import down, start_account
+
+    home = Home(tmp_path_factory.mktemp("account") / "sandbox")
+    home.create()
+    try:
+        yield Account(home, start_account(home, Authority(home.tls), lambda _: None))
+    finally:
+        down(home)
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """A real kube-apiserver with RBAC and no webhook; `kubeconfig` is its administrator's."""
+
+    api: ApiServer
+    kubeconfig: Path
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane for tests that talk to the Kubernetes API. Mark them xdist_group("control_plane"), so that one is enough."""
+    from kube_iam.sandbox.certificates import Authority
+    from kube_iam.sandbox.control_plane import start_control_plane
+    from kube_iam.sandbox.state import Home
+    from kube_iam.sandbox.up import down
+
+    binaries = control_plane_binaries()
+    home = Home(tmp_path_factory.mktemp("control-plane") / "sandbox")
+    home.create()
+    try:
+        yield ControlPlane(start_control_plane(home, Authority(home.tls), binaries), home.kubeconfig)
+    finally:
+        down(home)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A whole sandbox with a real kube-apiserver; nothing is applied yet."""
+    from whole_sandbox import Sandbox
+
+    from kube_iam.sandbox.state import Home
+    from kube_iam.sandbox.up import down, up
+
+    control_plane_binaries()
+    home = Home(tmp_path_factory.mktemp("e2e") / "sandbox")
+    try:
+        yield Sandbox(home, up(home, os.environ, lambda _: None))
+    finally:
+        down(home)
+
+
+@pytest.fixture(scope="session")
+def levels(sandbox: Sandbox) -> Sandbox:
+    """The sandbox with its three levels applied and taken up by the webhook."""
+    from kube_iam.sandbox.processes import wait_until
+
+    sandbox.administrator.works("kube-iam", "apply", "--yes")
+    log = sandbox.home.process("webhook").log
+    assert wait_until(lambda: "entries=3" in log.read_text(), 10), log.read_text()
+    return sandbox
+
+
+def control_plane_binaries() -> Binaries:
+    from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
+
+    return find_binaries(os.environ) or missing("a kube-apiserver or etcd", BUILD_COMMAND)
