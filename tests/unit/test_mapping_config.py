@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.config.mappings import MAPPING_KEYS, Findings, Mappings, Section, build_table, parse_mappings
+from kube_iam.config.mappings import MAPPING_KEYS, Mappings, build_table, parse_mappings
+from kube_iam.config.section import Findings, Section
 from kube_iam.config.yaml_file import parse_yaml
 from kube_iam.core.mapping import Sso
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kube_iam.config.mappings import MAPPING_KEYS, Findings, Section, account_ids, build_table, kind_of, parse_mappings
+from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_mappings
 from kube_iam.config.near import near
+from kube_iam.config.section import Findings, Section, account_ids, kind_of
+from kube_iam.config.settings import Settings
 from kube_iam.config.yaml_file import YamlFile, parse_yaml, read_yaml
 from kube_iam.core.mapping import MappingTable
 from kube_iam.core.partitions import PARTITIONS
@@ -125,7 +127,7 @@ def _read_mounted(document: YamlFile) -> tuple[MountedMappings, Findings]:
 
 def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]) -> Checked:
     top, server = _sections(document)
-    reader = _Reader(top, server, {key.lower(): value for key, value in flags.items() if value is not None})
+    reader = Settings(top, server, {key.lower(): value for key, value in flags.items() if value is not None})
     default = ServerConfig(cluster_id="")
     config = ServerConfig(
         cluster_id=_cluster_id(reader),
@@ -150,58 +152,7 @@ def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]
     return Checked(None if server.found.errors else config, server.found)
 
 
-class _Reader:
-    """Settings by their key: the flag, else the file, else the default."""
-
-    def __init__(self, top: Section, server: Section, flags: Mapping[str, object]) -> None:
-        self.top = top
-        self.server = server
-        self._flags = flags
-
-    def value(self, name: str) -> object:
-        flag = self._flags.get(f"server.{name}".lower())
-        return flag if flag is not None else self.server.value(name)
-
-    def error(self, name: str, message: str, hint: str = "") -> None:
-        if self._flags.get(f"server.{name}".lower()) is not None:
-            self.server.found.errors.append(Problem(f"flag {name}", message, hint))
-        else:
-            self.server.error(self.server.at(name), message, hint)
-
-    def text(self, name: str, default: str) -> str:
-        value = self.value(name)
-        if value is None or value == "":
-            return default
-        if not isinstance(value, str):
-            self.error(name, f"must be text, not {kind_of(value)}")
-            return default
-        return value
-
-    def port(self, name: str, default: int) -> int:
-        value = self.value(name)
-        if value is None:
-            return default
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-            self.error(name, "must be a port number from 1 to 65535")
-            return default
-        return value
-
-    def switch(self, name: str, default: bool) -> bool:
-        value = self.value(name)
-        if isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        if value is not None and not isinstance(value, bool):
-            self.error(name, f"must be true or false, not {kind_of(value)}")
-        return value if isinstance(value, bool) else default
-
-    def cluster_id(self) -> object:
-        flag = self._flags.get("clusterid")
-        return flag if flag is not None else self.top.value("clusterID")
-
-
-def _cluster_id(reader: _Reader) -> str:
+def _cluster_id(reader: Settings) -> str:
     value = reader.cluster_id()
     hint = "it must be unique to this cluster: a token is good for every server with its cluster id"
     if value is None or value == "":
@@ -217,7 +168,7 @@ def _cluster_id(reader: _Reader) -> str:
     return value
 
 
-def _partition(reader: _Reader, default: str) -> str:
+def _partition(reader: Settings, default: str) -> str:
     partition = reader.text("partition", default)
     if partition not in PARTITIONS:
         hint = near(partition, PARTITIONS) or f"known are {', '.join(PARTITIONS)}"
@@ -225,7 +176,7 @@ def _partition(reader: _Reader, default: str) -> str:
     return partition
 
 
-def _backends(reader: _Reader, default: tuple[str, ...]) -> tuple[str, ...]:
+def _backends(reader: Settings, default: tuple[str, ...]) -> tuple[str, ...]:
     value = reader.value("backendMode")
     given = value.replace(",", " ").split() if isinstance(value, str) else value
     if given is None:
@@ -246,7 +197,7 @@ def _backends(reader: _Reader, default: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _sts_endpoint(reader: _Reader) -> str:
+def _sts_endpoint(reader: Settings) -> str:
     text = reader.text("stsEndpoint", "")
     if not text:
         return ""

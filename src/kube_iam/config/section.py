@@ -1,0 +1,148 @@
+"""One mapping of a YAML document, read key by key without regard to letter case, and what is wrong with it.
+
+An account id that YAML read as a number is still known as written: without a leading zero every reader takes it for the same id, so
+it is a warning; with one the reference silently takes another account, so it is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kube_iam.config.near import near
+from kube_iam.config.yaml_file import Step, YamlFile
+from kube_iam.core.arns import is_account_id
+from kube_iam.errors import Problem
+
+QUOTE = "YAML reads it as a number; quote it: '{}'"
+
+Steps = tuple[Step, ...]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong with a file: `errors` keep it from being used, `warnings` do not."""
+
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def add(self, other: Findings) -> None:
+        """Take over another part's findings."""
+        self.errors += other.errors
+        self.warnings += other.warnings
+
+
+class Section:
+    """One mapping of a YAML document, its keys looked up without regard to letter case."""
+
+    def __init__(
+        self, document: YamlFile, value: object, steps: Steps, known: tuple[str, ...], found: Findings
+    ) -> None:
+        self.document = document
+        self.steps = steps
+        self.found = found
+        self._values: dict[str, tuple[str, object]] = {}
+        if value is not None and not isinstance(value, dict):
+            self.error(steps, f"must be a mapping of keys, not {kind_of(value)}")
+            return
+        spelled = {name.lower(): name for name in known}
+        for key, content in (value or {}).items():
+            lowered = key.lower()
+            if lowered not in spelled:
+                self.warn((*steps, key), "is not a known key and has no effect", near(key, known))
+            elif lowered in self._values:
+                first = self._values[lowered][0]
+                self.error((*steps, key), f"stands twice, as {first} and as {key}", "keep one of the two")
+            else:
+                self._values[lowered] = (key, content)
+
+    def has(self, name: str) -> bool:
+        """Whether the key is there with a value that is not null."""
+        return self.value(name) is not None
+
+    def value(self, name: str) -> object:
+        """The value, None where there is none."""
+        return self._values.get(name.lower(), (name, None))[1]
+
+    def at(self, name: str) -> Steps:
+        """The path to the value, the key as it is spelled in the file."""
+        return (*self.steps, self._values.get(name.lower(), (name, None))[0])
+
+    def text(self, name: str) -> str:
+        """The value where it is a string, else an empty one; anything else than a string is an error."""
+        value = self.value(name)
+        if value is None or isinstance(value, str):
+            return value or ""
+        hint = f"quote it: '{self.document.text(*self.at(name))}'" if isinstance(value, int | float) else ""
+        self.error(self.at(name), f"must be text, not {kind_of(value)}", hint)
+        return ""
+
+    def words(self, name: str) -> list[tuple[Steps, str]]:
+        """A list of strings, each with its path. One string stands for a list, as it does for the reference."""
+        value, steps = self.value(name), self.at(name)
+        if isinstance(value, str):
+            return [(steps, word) for word in value.replace(",", " ").split()]
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.error(steps, f"must be a list, not {kind_of(value)}")
+            return []
+        words = []
+        for index, item in enumerate(value):
+            if isinstance(item, str):
+                words.append(((*steps, index), item))
+            else:
+                written = self.document.text(*steps, index)
+                hint = QUOTE.format(written) if isinstance(item, int | float) else ""
+                self.error((*steps, index), f"must be text, not {kind_of(item)}", hint)
+        return words
+
+    def error(self, steps: Steps, message: str, hint: str = "") -> None:
+        """Report an error at the path."""
+        self.found.errors.append(self.document.problem(steps, message, hint))
+
+    def warn(self, steps: Steps, message: str, hint: str = "") -> None:
+        """Report a warning at the path."""
+        self.found.warnings.append(self.document.problem(steps, message, hint))
+
+
+def account_ids(section: Section, name: str) -> list[tuple[Steps, str]]:
+    """A list of account ids; numbers are taken as written where that is safe."""
+    value, steps = section.value(name), section.at(name)
+    if not isinstance(value, list):
+        return [(path, word) for path, word in section.words(name) if _is_account(section, path, word)]
+    found = []
+    for index, item in enumerate(value):
+        path = (*steps, index)
+        written = section.document.text(*path)
+        if not isinstance(item, str) and is_account_id(written) and not written.startswith("0"):
+            section.warn(path, "is an account id without quotes", QUOTE.format(written))
+            found.append((path, written))
+        elif not isinstance(item, str):
+            hint = QUOTE.format(written) if isinstance(item, int | float) else ""
+            section.error(path, f"must be an account id of 12 digits as text, not {kind_of(item)}", hint)
+        elif _is_account(section, path, item):
+            found.append((path, item))
+    return found
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in a person's words."""
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping of keys"
+    return "empty"
+
+
+def _is_account(section: Section, steps: Steps, text: str) -> bool:
+    if is_account_id(text):
+        return True
+    section.error(steps, f"{text!r} is not an account id of 12 digits")
+    return False
