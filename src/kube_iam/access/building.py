@@ -18,24 +18,12 @@ from kube_iam.access.changes import (
     appearing,
     differing,
 )
-from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG, DesiredLevel
+from kube_iam.access.desired import LEVEL_TAG, DesiredLevel
 from kube_iam.access.documents import same_document
+from kube_iam.access.facts import binding_fields, binding_name, entry_fields, tag_fields
+from kube_iam.access.foreign import Foreign, foreign_binding, whose
 from kube_iam.access.observed import Observed, pathless
-from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState
-
-
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """Something that is not ours where a level needs to be, and the remedy. `adoptable`: `--adopt` would take it over."""
-
-    kind: Kind
-    name: str
-    why: str
-    remedy: str
-    adoptable: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.kind.value} {self.name} {self.why}"
+from kube_iam.access.ports import GroupState, PolicyState, RoleState
 
 
 @dataclass(slots=True)
@@ -80,11 +68,11 @@ class LevelBuilder:
             self._add(Verb.CREATE, Kind.POLICY, want.name, fields, want)
             return
         if not self.observed.owns_tags(have):
-            if not self._may_take(Foreign(Kind.POLICY, want.name, _whose(have), "take it over with --adopt")):
+            if not self._may_take(Foreign(Kind.POLICY, want.name, whose(have), "take it over with --adopt")):
                 return
-            self._add(Verb.ADOPT, Kind.POLICY, want.name, _tag_fields(have, want.tags), want)
+            self._add(Verb.ADOPT, Kind.POLICY, want.name, tag_fields(have, want.tags), want)
             have = PolicyState(have.arn, have.name, have.path, have.document, {**have.tags, **want.tags})
-        fields = _tag_fields(have, want.tags)
+        fields = tag_fields(have, want.tags)
         if not same_document(have.document, want.document):
             fields += differing([("document", have.document, want.document)])
         if fields:
@@ -113,9 +101,9 @@ class LevelBuilder:
                 )
                 self.foreign.append(Foreign(Kind.ROLE, want.name, why, remedy, adoptable=False))
                 return
-            if not self._may_take(Foreign(Kind.ROLE, want.name, _whose(have), "take it over with --adopt")):
+            if not self._may_take(Foreign(Kind.ROLE, want.name, whose(have), "take it over with --adopt")):
                 return
-            self._add(Verb.ADOPT, Kind.ROLE, want.name, _tag_fields(have, want.tags), want)
+            self._add(Verb.ADOPT, Kind.ROLE, want.name, tag_fields(have, want.tags), want)
         self._update_role(have)
 
     def _update_role(self, have: RoleState) -> None:
@@ -129,7 +117,7 @@ class LevelBuilder:
         if not same_document(have.trust, want.trust):
             fields = (*differing([("trust", have.trust, want.trust)]), *fields)
         if self.observed.owns_tags(have):
-            fields += _tag_fields(have, want.tags)
+            fields += tag_fields(have, want.tags)
         if fields:
             self._add(Verb.UPDATE, Kind.ROLE, want.name, fields, want)
 
@@ -184,7 +172,7 @@ class LevelBuilder:
             if self.observed.owns_binding(have):
                 if fields:
                     self._add(Verb.UPDATE, Kind.BINDING, name, fields, want)
-            elif self._may_take(_foreign_binding(name, fields)):
+            elif self._may_take(foreign_binding(name, fields)):
                 self._add(Verb.ADOPT, Kind.BINDING, name, fields, want)
 
     def _entry(self) -> None:
@@ -215,39 +203,3 @@ class LevelBuilder:
         group = self.observed.groups.get(self.level.group.name.casefold())
         policies = {policy.arn for policy in self.observed.owned_policies()}
         return self.level.policy.arn in policies or (group is not None and self.observed.owns_group(group))
-
-
-def _foreign_binding(name: str, fields: tuple[Field, ...]) -> Foreign:
-    """What others wrote is taken over only where it says the same: a roleRef cannot change, and subjects are theirs."""
-    same = {part.name for part in fields} <= {"level"}
-    remedy = "take it over with --adopt" if same else "delete it by hand, or give the level another name"
-    return Foreign(Kind.BINDING, name, "exists and is not this cluster's", remedy, adoptable=same)
-
-
-def _whose(state: PolicyState | RoleState) -> str:
-    other = state.tags.get(CLUSTER_TAG)
-    return f"belongs to cluster {other}" if other else "exists and is not kube-iam's"
-
-
-def _tag_fields(have: PolicyState | RoleState, want: dict[str, str]) -> tuple[Field, ...]:
-    return differing((f"tag {key}", have.tags.get(key), value) for key, value in want.items())
-
-
-def binding_name(binding: BindingState) -> str:
-    """The binding as a person would name it."""
-    return f"{binding.namespace}/{binding.name}" if binding.namespace else binding.name
-
-
-def binding_fields(binding: BindingState) -> dict[str, object]:
-    """What a binding grants, and to whom."""
-    return {
-        "grants": f"{binding.role_kind} {binding.role_name}",
-        "where": f"namespace {binding.namespace}" if binding.namespace else "the whole cluster",
-        "groups": sorted(binding.groups),
-        "level": binding.level,
-    }
-
-
-def entry_fields(entry: MappingEntry) -> dict[str, object]:
-    """What a mapping entry makes of whoever assumed the role."""
-    return {"username": entry.username, "groups": list(entry.groups)}

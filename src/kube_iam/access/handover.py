@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kube_iam.access.building import Foreign
 from kube_iam.access.changes import Kind
 from kube_iam.access.desired import LEVEL_TAG, DesiredLevel
 from kube_iam.access.documents import assumed_roles
+from kube_iam.access.foreign import Foreign
 from kube_iam.access.observed import Observed, pathless
 
 Desired = tuple[DesiredLevel, ...]

@@ -7,12 +7,10 @@ with the levels, never with the users.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG, DesiredLevel
+from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG
 from kube_iam.access.documents import assumed_roles
-from kube_iam.access.levels import ClusterAccess
 from kube_iam.access.ports import (
     BindingState,
     Cluster,
@@ -91,7 +89,7 @@ class Observed:
         found: dict[str, str] = {}
         for policy in self.owned_policies():
             for arn in assumed_roles(policy.document):
-                role = self.roles.get(_name_of(arn))
+                role = self.roles.get(role_key(arn))
                 if role is None or self.owns_tags(role):
                     found[pathless(arn)] = policy.tags.get(LEVEL_TAG, "")
         found.update((pathless(role.arn), role.tags.get(LEVEL_TAG, "")) for role in self.owned_roles())
@@ -104,103 +102,6 @@ def pathless(role_arn: str) -> str:
     return f"{head}:role/{rest.rsplit('/', 1)[-1]}".casefold()
 
 
-def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Ports) -> Observed:
-    """Look at everything that the levels, and what is left of earlier ones, consist of. Changes nothing."""
-    directory, cluster = ports.directory, ports.cluster
-    caller = directory.caller()
-    policies = tuple(policy for policy in directory.policies(access.path) if policy.path == access.path)
-    groups = {group.name.casefold(): group for group in directory.groups(access.path) if group.path == access.path}
-    groups |= _groups_elsewhere(directory, desired, groups)
-    bindings, missing = _bindings(access, desired, cluster) if cluster else ({}, ())
-    return Observed(
-        cluster_id=access.cluster_id,
-        cluster_name=access.name,
-        path=access.path,
-        caller_arn=caller.arn,
-        subject=cluster.whoami() if cluster else None,
-        policies=policies,
-        elsewhere=_policies_elsewhere(access, directory, desired, policies),
-        roles=_roles(access, directory, desired, policies),
-        groups=groups,
-        members=_members(directory, desired, groups),
-        bindings=bindings,
-        missing_rbac=missing,
-        entries=ports.store.entries(),
-    )
-
-
-def _name_of(arn: str) -> str:
-    return arn.rsplit("/", 1)[-1].casefold()
-
-
-def _policies_elsewhere(
-    access: ClusterAccess, directory: Directory, desired: tuple[DesiredLevel, ...], policies: tuple[PolicyState, ...]
-) -> dict[str, PolicyState]:
-    """Policies at `/` that take a name that a level needs: an account has each policy name once, whatever the path."""
-    present = {policy.arn for policy in policies}
-    found = {}
-    for level in desired:
-        if level.policy.arn not in present:
-            taken = directory.policy(f"arn:{access.partition}:iam::{access.account}:policy/{level.policy.name}")
-            if taken is not None:
-                found[level.policy.arn] = taken
-    return found
-
-
-def _roles(
-    access: ClusterAccess, directory: Directory, desired: tuple[DesiredLevel, ...], policies: tuple[PolicyState, ...]
-) -> dict[str, RoleState]:
-    """The roles that the file's levels have, and those that the registry's policies name in this account."""
-    home = f"arn:{access.partition}:iam::{access.account}:role/"
-    names = {level.role_name.casefold(): level.role_name for level in access.levels}
-    names |= {level.role.name.casefold(): level.role.name for level in desired}
-    for policy in policies:
-        # By default the role is named like its policy: the way to it when somebody broke the policy's document.
-        for arn in assumed_roles(policy.document) or (home + policy.name,):
-            if arn.startswith(home):
-                names.setdefault(_name_of(arn), arn.rsplit("/", 1)[-1])
-    found = ((key, directory.role(name)) for key, name in names.items())
-    return {key: role for key, role in found if role is not None}
-
-
-def _groups_elsewhere(
-    directory: Directory, desired: tuple[DesiredLevel, ...], groups: dict[str, GroupState]
-) -> dict[str, GroupState]:
-    wanted = (level.group.name for level in desired if level.group.name.casefold() not in groups)
-    found = (directory.group(name) for name in wanted)
-    return {group.name.casefold(): group for group in found if group is not None}
-
-
-def _members(
-    directory: Directory, desired: tuple[DesiredLevel, ...], groups: dict[str, GroupState]
-) -> dict[str, tuple[User, ...]]:
-    """Members of the groups that would go, whose members must leave first, or come, whose members would get in."""
-    staying = {level.group.name.casefold() for level in desired}
-    moving = any(key not in staying for key in groups)
-    path = {level.group.name.casefold(): level.group.path for level in desired}
-    return {
-        key: directory.members(group.name)
-        for key, group in groups.items()
-        if key not in staying or group.path != path[key] or moving
-    }
-
-
-def _bindings(
-    access: ClusterAccess, desired: tuple[DesiredLevel, ...], cluster: Cluster
-) -> tuple[dict[tuple[str, str], BindingState], tuple[tuple[str, str, str], ...]]:
-    """Our bindings, those of others in the way of ours, and the RBAC roles that are wanted and missing."""
-    found = {binding.ident: binding for binding in cluster.bindings() if binding.cluster == access.name}
-    wanted = [binding for level in desired for binding in level.bindings]
-    for binding in wanted:
-        other = cluster.binding(*binding.ident) if binding.ident not in found else None
-        if other is not None:
-            found[binding.ident] = other
-    return found, tuple(_missing(cluster, wanted))
-
-
-def _missing(cluster: Cluster, wanted: Iterable[BindingState]) -> Iterable[tuple[str, str, str]]:
-    references = {
-        (binding.role_kind, binding.namespace if binding.role_kind == "Role" else "", binding.role_name)
-        for binding in wanted
-    }
-    return (reference for reference in sorted(references) if not cluster.role_exists(*reference))
+def role_key(role_arn: str) -> str:
+    """A role's name in lower case, from its ARN: the key of `Observed.roles`."""
+    return role_arn.rsplit("/", 1)[-1].casefold()

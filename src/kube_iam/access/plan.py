@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kube_iam.access.building import Foreign, LevelBuilder
+from kube_iam.access.building import LevelBuilder
 from kube_iam.access.changes import Change, Kind, Plan, Verb
 from kube_iam.access.desired import DesiredLevel, desired_state
+from kube_iam.access.foreign import Foreign
 from kube_iam.access.guards import lockout, too_much
 from kube_iam.access.handover import guarded, refused
 from kube_iam.access.levels import ClusterAccess
-from kube_iam.access.observed import Observed, Ports, observe
+from kube_iam.access.observed import Observed, Ports
+from kube_iam.access.observing import observe
 from kube_iam.access.ports import Directory
 from kube_iam.access.removing import closing, removing, replacing
 from kube_iam.errors import CredentialsError, NotOwned

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kube_iam.access.building import binding_fields, binding_name, entry_fields
 from kube_iam.access.changes import Attachment, Change, Field, Kind, Membership, Verb
 from kube_iam.access.desired import LEVEL_TAG, DesiredLevel
 from kube_iam.access.documents import assumed_roles
+from kube_iam.access.facts import binding_fields, binding_name, entry_fields
 from kube_iam.access.observed import Observed, pathless
 from kube_iam.access.ports import GroupState, RoleState
 

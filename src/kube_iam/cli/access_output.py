@@ -55,5 +55,5 @@ def _explained(applied: Applied, total: int) -> KubeIamError:
     assert applied.error is not None
     assert applied.failed is not None
     click.echo(f"{len(applied.done)} of {total} changes are done; stopped at: {headline(applied.failed)}", err=True)
-    applied.error.hint = f"{applied.error.hint}; then {AGAIN}" if applied.error.hint else AGAIN
+    click.echo(f"what is done stays done: {AGAIN}", err=True)
     return applied.error
