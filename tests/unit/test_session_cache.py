@@ -144,7 +144,7 @@ def test_files_of_sessions_long_ended_are_removed(cache: SessionCache) -> None:
     os.utime(file_of(cache), (old, old))
     cache.store(cache_key("other"), session())
     assert not file_of(cache).exists()
-    assert sorted(os.listdir(cache.directory)) == [cache_key("other")]
+    assert [path.name for path in Path(cache.directory).iterdir()] == [cache_key("other")]
 
 
 def test_a_cache_that_cannot_be_written_is_an_empty_one(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_many_writers_leave_one_whole_file(cache: SessionCache) -> None:
     )
     writers = [subprocess.Popen([sys.executable, "-c", program, cache.directory, KEY, letter]) for letter in "ABCDEFGH"]
     assert [writer.wait() for writer in writers] == [0] * 8
-    assert os.listdir(cache.directory) == [KEY]
+    assert [path.name for path in Path(cache.directory).iterdir()] == [KEY]
 
 
 def test_the_directory_is_the_users_cache_unless_told_otherwise(

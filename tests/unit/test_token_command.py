@@ -1,0 +1,432 @@
+"""`kube-iam token` from the command line to its output, against a small STS over TLS where a role is assumed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tls_sts import TlsSts
+
+from kube_iam.aws.botocore_chain import own_session_name
+from kube_iam.cli.main import main
+from kube_iam.cli.token_flags import parse
+from kube_iam.errors import CredentialsError
+
+ROLE = "arn:aws:iam::123456789012:role/shop-admin"
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "own-secret", "AWS_REGION": "eu-central-1"}
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    def url(self) -> str:
+        text = json.loads(self.out)["status"]["token"] if self.out.startswith("{") else self.out.strip()
+        body = text.removeprefix("k8s-aws-v1.")
+        return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()
+
+    def parameter(self, name: str) -> str:
+        return parse_qs(urlsplit(self.url()).query)[name][0]
+
+
+@dataclass
+class Shell:
+    """A clean home and environment in which commands run, inside this process."""
+
+    home: Path
+    patch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+
+    def set(self, **variables: str) -> Shell:
+        for name, value in variables.items():
+            self.patch.setenv(name, value)
+        return self
+
+    def run(self, *arguments: str) -> Ran:
+        self.patch.setattr(sys, "argv", ["/bin/kube-iam", *arguments])
+        code = main()
+        captured = self.capture.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    def fails(self, *arguments: str) -> str:
+        """The one line that a command which cannot go on prints."""
+        ran = self.run(*arguments)
+        assert ran.code == 1
+        assert ran.out == ""
+        assert ran.err.count("\n") == 1
+        assert ran.err.startswith("kube-iam: error: ")
+        assert "secret" not in ran.err
+        assert "Traceback" not in ran.err
+        return ran.err
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KUBE", "XDG_", "DEFAULT_ROLE")) or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return Shell(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def shell(bare: Shell) -> Shell:
+    return bare.set(**KEYS)
+
+
+@pytest.fixture
+def sts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsSts]:
+    with TlsSts(tmp_path_factory.mktemp("sts")).serving() as serving:
+        yield serving
+
+
+@pytest.fixture
+def aws(shell: Shell, sts: TlsSts) -> TlsSts:
+    shell.set(**sts.environment())
+    return sts
+
+
+def test_the_answer_is_an_exec_credential_for_the_cluster(shell: Shell) -> None:
+    ran = shell.run("token", "-i", "shop")
+    answer = json.loads(ran.out)
+    assert (ran.code, ran.err, ran.out.count("\n")) == (0, "", 1)
+    assert list(answer) == ["kind", "apiVersion", "spec", "status"]
+    assert answer["apiVersion"] == "client.authentication.k8s.io/v1beta1"
+    assert urlsplit(ran.url()).netloc == "sts.eu-central-1.amazonaws.com"
+    assert ran.parameter("X-Amz-Credential").startswith("AKIDEXAMPLE/")
+
+
+def test_the_version_that_kubectl_asks_for_is_echoed(shell: Shell) -> None:
+    version = "client.authentication.k8s.io/v1"
+    shell.set(
+        KUBERNETES_EXEC_INFO=json.dumps(
+            {"kind": "ExecCredential", "apiVersion": version, "spec": {"interactive": True}}
+        )
+    )
+    assert json.loads(shell.run("token", "-i", "shop").out)["apiVersion"] == version
+
+
+def test_a_version_that_is_not_served_is_an_error(shell: Shell) -> None:
+    shell.set(KUBERNETES_EXEC_INFO='{"apiVersion":"client.authentication.k8s.io/v1alpha1"}')
+    assert "apiVersion" in shell.fails("token", "-i", "shop")
+
+
+def test_the_token_alone_on_request(shell: Shell) -> None:
+    assert shell.run("token", "-i", "shop", "--token-only").out.startswith("k8s-aws-v1.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["token", "--token-only", "-i", "shop"],
+        ["token", "--token-only", "-ishop"],
+        ["token", "--token-only", "-i=shop"],
+        ["token", "--token-only", "--cluster-id=shop"],
+        ["token", "--token-only=true", "--cluster-id", "shop", "--cache=false"],
+        ["token", "--token-only", "-i", "other", "-i", "shop"],
+        ["-i", "shop", "token", "--token-only"],
+        ["-i", "other", "token", "--token-only", "-i", "shop"],
+        ["-l", "json", "-v", "debug", "token", "-i=shop", "--token-only=1", "--feature-gates", "AllAlpha=true"],
+    ],
+)
+def test_every_spelling_of_the_flags_means_the_same(arguments: list[str], shell: Shell) -> None:
+    shell.patch.setattr("time.time", lambda: 1795507669.0)
+    assert shell.run(*arguments).out == shell.run("token", "-i", "shop", "--token-only").out
+
+
+def test_flags_come_before_the_environment_and_that_before_the_file(shell: Shell) -> None:
+    shell.patch.setattr("time.time", lambda: 1795507669.0)
+    config = shell.home / "config.yaml"
+    config.write_text("clusterid: from-file\nserver: {port: 1}\n")
+    by_name = {name: shell.run("token", "-i", name).out for name in ("from-file", "from-env", "from-flag")}
+    assert len(set(by_name.values())) == 3
+    assert shell.run("token", "-c", str(config)).out == by_name["from-file"]
+    shell.set(KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID="from-env")
+    assert shell.run("token").out == by_name["from-env"]
+    assert shell.run("-c", str(config), "token").out == by_name["from-env"]
+    assert shell.run("token", "-c", str(config), "-i", "from-flag").out == by_name["from-flag"]
+
+
+def test_the_default_role_comes_from_the_environment_or_the_file(shell: Shell, aws: TlsSts) -> None:
+    config = shell.home / "config.yaml"
+    config.write_text(f"clusterID: shop\ndefaultRole: {ROLE}\n")
+    shell.run("token", "-c", str(config))
+    assert aws.asked[-1]["RoleArn"] == ROLE
+    shell.set(DEFAULT_ROLE=ROLE + "-env")
+    shell.run("token", "-i", "shop")
+    assert aws.asked[-1]["RoleArn"] == ROLE + "-env"
+    before = len(aws.asked)
+    shell.run("token", "-i", "shop", "-r", "")
+    assert len(aws.asked) == before
+
+
+@pytest.mark.parametrize("text", ["clusterID: 7\n", "- a\n", "clusterID: [\n", "clusterID: {a: 1}\n"])
+def test_a_config_file_that_cannot_be_used_is_an_error(text: str, shell: Shell) -> None:
+    config = shell.home / "config.yaml"
+    config.write_text(text)
+    assert str(config) in shell.fails("token", "-c", str(config))
+    assert "No such file" in shell.fails("token", "-i", "x", "-c", str(shell.home / "missing.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["token"], "-i"),
+        (["token", "-i", ""], "-i"),
+        (["token", "-i"], "requires an argument"),
+        (["token", "-i", "x", "--rol", "y"], "--role"),
+        (["token", "-i", "x", "surplus"], "surplus"),
+        (["token", "-i", "a\nb"], "control character"),
+        (["token", "-i", "x", "-s", "me", "--forward-session-name"], "exclude each other"),
+        (["token", "-i", "x", "-r", "admin"], "arn:aws:iam::123456789012:role/NAME"),
+        (["token", "-i", "x", "-r", "arn:aws:iam::123:role/x"], "not the ARN"),
+        (["token", "-i", "x", "-r", "arn:aws:sts::123456789012:assumed-role/a/b"], "give the role itself"),
+        (["token", "-i", "x", "-r", "arn:aws-cn:iam::123456789012:role/x"], "partition"),
+        (["token", "-i", "x", "-r", ROLE, "-s", "a b"], "session"),
+        (["token", "-i", "x", "--region", "Frankfurt/"], "region"),
+        (["token", "-i", "x", "--cache=perhaps"], "--cache"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_before_any_call(
+    arguments: list[str], says: str, shell: Shell, aws: TlsSts
+) -> None:
+    assert says in shell.fails(*arguments)
+    assert aws.asked == []
+
+
+def test_without_credentials_the_line_says_how_to_get_some(bare: Shell) -> None:
+    assert "AWS_PROFILE" in bare.fails("token", "-i", "x", "--region", "eu-central-1")
+
+
+def test_half_a_key_is_an_error(bare: Shell) -> None:
+    bare.set(AWS_ACCESS_KEY_ID="AKIDEXAMPLE")
+    assert "incomplete" in bare.fails("token", "-i", "x", "--region", "eu-central-1")
+
+
+def test_a_profile_that_does_not_exist_is_an_error_even_with_keys(shell: Shell) -> None:
+    shell.set(AWS_PROFILE="nobody")
+    assert "nobody" in shell.fails("token", "-i", "x")
+
+
+def test_a_role_is_assumed_in_the_users_name_once(shell: Shell, aws: TlsSts) -> None:
+    first = shell.run("token", "-i", "shop", "-r", ROLE)
+    assert first.code == 0
+    assert aws.actions() == ["GetCallerIdentity", "AssumeRole"]
+    assert aws.asked[1]["RoleSessionName"] == "alice"
+    assert first.parameter("X-Amz-Credential").startswith("ASIA")
+    assert first.parameter("X-Amz-Security-Token") == "session-token-of-alice"
+    assert urlsplit(first.url()).netloc == aws.authority
+    second = shell.run("token", "-i", "shop", "-r", ROLE)
+    assert second.parameter("X-Amz-Credential") == first.parameter("X-Amz-Credential")
+    assert len(aws.asked) == 2
+    (kept,) = (shell.home / ".cache" / "kube-iam" / "sessions").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_sessions_of_other_people_roles_ids_names_and_regions_are_not_shared(shell: Shell, aws: TlsSts) -> None:
+    def assumed(*more: str) -> int:
+        assert shell.run("token", "-i", "shop", "-r", ROLE, *more).code == 0
+        return aws.actions().count("AssumeRole")
+
+    assert assumed() == 1
+    assert assumed("-e", "external") == 2
+    assert aws.asked[-1]["ExternalId"] == "external"
+    assert assumed("-s", "somebody") == 3
+    assert assumed("--region", "eu-west-1") == 4
+    assert assumed("-r", ROLE + "2") == 5
+    shell.set(AWS_ACCESS_KEY_ID="AKIDOTHER")
+    assert assumed() == 6
+    assert assumed() == 6
+
+
+def test_an_assumed_role_hands_on_its_own_session_name(shell: Shell, aws: TlsSts) -> None:
+    aws.caller = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Dev_0123456789abcdef/alice@example.com"
+    shell.run("token", "-i", "shop", "-r", ROLE, "--forward-session-name")
+    assert aws.asked[-1]["RoleSessionName"] == "alice@example.com"
+
+
+def test_a_session_that_ends_soon_is_renewed_and_the_token_ends_with_it(shell: Shell, aws: TlsSts) -> None:
+    aws.length = 300
+    ran = shell.run("token", "-i", "shop", "-r", ROLE)
+    end = json.loads(ran.out)["status"]["expirationTimestamp"]
+    (kept,) = (shell.home / ".cache" / "kube-iam" / "sessions").iterdir()
+    issued, expires = (int(line) for line in kept.read_text().split("\n")[1:3])
+    from kube_iam.core.utc import parse_rfc3339
+
+    assert parse_rfc3339(end) == expires
+    shell.patch.setattr("time.time", lambda: issued + 290.0)
+    shell.run("token", "-i", "shop", "-r", ROLE)
+    assert aws.actions().count("AssumeRole") == 2
+
+
+def test_a_session_that_is_still_alive_serves_when_aws_cannot_be_reached(shell: Shell, aws: TlsSts) -> None:
+    first = shell.run("token", "-i", "shop", "-r", ROLE)
+    (kept,) = (shell.home / ".cache" / "kube-iam" / "sessions").iterdir()
+    late = int(kept.read_text().split("\n")[2]) - 60.0
+    shell.set(AWS_MAX_ATTEMPTS="1")
+    shell.patch.setattr("time.time", lambda: late)
+    aws.refusal = (500, "InternalFailure", "")
+    assert (
+        shell.run("token", "-i", "shop", "-r", ROLE)
+        .parameter("X-Amz-Credential")
+        .startswith(first.parameter("X-Amz-Credential").partition("/")[0])
+    )
+    aws.refusal = (403, "AccessDenied", "no")
+    assert "may not assume" in shell.fails("token", "-i", "shop", "-r", ROLE)
+
+
+def test_a_kept_session_that_others_can_read_is_refused_aloud_and_replaced(shell: Shell, aws: TlsSts) -> None:
+    shell.run("token", "-i", "shop", "-r", ROLE)
+    (kept,) = (shell.home / ".cache" / "kube-iam" / "sessions").iterdir()
+    kept.chmod(0o644)
+    ran = shell.run("token", "-i", "shop", "-r", ROLE)
+    assert ran.code == 0
+    assert "others could read" in ran.err
+    assert aws.actions().count("AssumeRole") == 2
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_a_damaged_kept_session_is_replaced(shell: Shell, aws: TlsSts) -> None:
+    shell.run("token", "-i", "shop", "-r", ROLE)
+    (kept,) = (shell.home / ".cache" / "kube-iam" / "sessions").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-10])
+    assert shell.run("token", "-i", "shop", "-r", ROLE).err == ""
+    assert aws.actions().count("AssumeRole") == 2
+
+
+def test_a_refusal_says_who_tried_what_and_why_it_may_be(shell: Shell, aws: TlsSts) -> None:
+    aws.refusal = (403, "AccessDenied", "User is not authorized to perform: sts:AssumeRole")
+    line = shell.fails("token", "-i", "shop", "-r", ROLE, "-s", "bob")
+    assert ROLE in line
+    assert "'bob'" in line
+    assert "group" in line
+    assert aws.caller in shell.fails("token", "-i", "shop", "-r", ROLE)
+    assert not (shell.home / ".cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "says"),
+    [
+        ("SignatureDoesNotMatch", "Signature expired: 20261124T080000Z is now earlier than 20261124T090000Z", "clock"),
+        ("SignatureDoesNotMatch", "Signature not yet current: 20261124T090000Z is still later than", "clock"),
+        ("RequestTimeTooSkewed", "x", "clock"),
+        (
+            "SignatureDoesNotMatch",
+            "The Canonical String should have been x-amz-security-token:own-secret",
+            "secret access key",
+        ),
+        ("InvalidClientTokenId", "The security token included in the request is invalid", "does not know"),
+        ("ExpiredToken", "The security token included in the request is expired", "expired"),
+        ("ValidationError", "1 validation error detected", "validation error"),
+    ],
+)
+def test_what_sts_refuses_is_explained(code: str, message: str, says: str, shell: Shell, aws: TlsSts) -> None:
+    aws.refusal = (403, code, message)
+    ran = shell.run("token", "-i", "shop", "-r", ROLE, "-s", "alice")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert says in ran.err
+    assert "own-secret" not in ran.err
+
+
+def test_an_unreachable_sts_is_told_as_such(shell: Shell) -> None:
+    shell.set(AWS_ENDPOINT_URL_STS="https://127.0.0.1:1", AWS_MAX_ATTEMPTS="1", NO_PROXY="127.0.0.1")
+    assert "network" in shell.fails("token", "-i", "shop", "-r", ROLE, "-s", "alice")
+
+
+def test_the_cache_flag_keeps_temporary_credentials_of_a_slow_profile(bare: Shell) -> None:
+    aws_directory = bare.home / ".aws"
+    aws_directory.mkdir()
+    keys = {"Version": 1, "AccessKeyId": "ASIASLOW", "SecretAccessKey": "s", "SessionToken": "t"}
+    program = bare.home / "keys.sh"
+    answer = json.dumps({**keys, "Expiration": "2099-01-01T00:00:00Z"})
+    program.write_text(f"#!/bin/sh\necho run >> {bare.home}/runs\necho '{answer}'\n")
+    program.chmod(0o700)
+    (aws_directory / "config").write_text(f"[profile slow]\nregion = eu-west-1\ncredential_process = {program}\n")
+    bare.set(AWS_PROFILE="slow")
+    for _ in range(2):
+        assert bare.run("token", "-i", "shop", "--cache").parameter("X-Amz-Credential").startswith("ASIASLOW")
+    assert (bare.home / "runs").read_text() == "run\n"
+    bare.run("token", "-i", "shop")
+    assert (bare.home / "runs").read_text() == "run\n" * 2
+    (aws_directory / "config").write_text(
+        f"[profile slow]\nregion = eu-west-1\noutput = json\ncredential_process = {program}\n"
+    )
+    bare.run("token", "-i", "shop", "--cache")
+    assert (bare.home / "runs").read_text() == "run\n" * 3, "an edited profile may be somebody else"
+
+
+def test_a_failing_credential_process_is_told_in_one_line(bare: Shell) -> None:
+    (bare.home / ".aws").mkdir()
+    (bare.home / ".aws" / "config").write_text("[profile slow]\ncredential_process = /nonexistent/program\n")
+    bare.set(AWS_PROFILE="slow")
+    assert "/nonexistent/program" in bare.fails("token", "-i", "shop", "--region", "eu-west-1")
+
+
+def test_help_and_nothing_else_goes_to_stdout(shell: Shell) -> None:
+    ran = shell.run("token", "--help")
+    assert ran.code == 0
+    assert "--forward-session-name" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        ("arn:aws:iam::123456789012:user/alice", "alice"),
+        ("arn:aws:iam::123456789012:user/a/b/alice", "alice"),
+        ("arn:aws:sts::123456789012:assumed-role/role/session@x", "session@x"),
+    ],
+)
+def test_sessions_are_named_after_people(arn: str, name: str) -> None:
+    assert own_session_name(arn) == name
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:iam::123456789012:root",
+        "arn:aws:iam::123456789012:user/x",
+        "arn:aws:sts::123456789012:federated-user/bob",
+        "nonsense",
+        "",
+    ],
+)
+def test_who_has_no_name_for_a_session_is_told(arn: str) -> None:
+    with pytest.raises(CredentialsError):
+        own_session_name(arn)
+
+
+WORDS = st.sampled_from(
+    ["-i", "-r", "--role=x", "--cache", "--cache=true", "-ix", "x", "--", "-", "", "-h", "-c", "--token-only"]
+)
+
+
+@given(st.lists(WORDS | st.text(max_size=5), max_size=6))
+def test_the_hand_parser_answers_or_leaves_it_to_click_and_agrees_with_it(arguments: list[str]) -> None:
+    import click
+
+    from kube_iam.cli.token import command
+
+    ours = parse(arguments)
+    if ours is None:
+        return
+    context = command.make_context("token", list(arguments))
+    assert not isinstance(context, click.exceptions.Exit)
+    from kube_iam.cli.options import settings_of
+
+    theirs = {name: value for name, value in context.params.items() if value is not None}
+    if settings_of(context).cluster_id_given:
+        theirs["cluster_id"] = settings_of(context).cluster_id
+    assert ours == theirs
