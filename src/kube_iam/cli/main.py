@@ -19,7 +19,6 @@ PROGRAM_NAMES = {
     "aws-iam-authenticator": "aws-iam-authenticator",
 }
 INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 
 def main() -> int:
@@ -32,7 +31,8 @@ def main() -> int:
     except KubeIamError as error:
         return _fail(program, error.message, error.hint, error.exit_code)
     except BrokenPipeError:
-        return _broken_pipe()
+        _give_up_stdout()
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # the last resort: people get a sentence, not a traceback
@@ -66,12 +66,11 @@ def _fail(program: str, message: str, hint: str, code: int) -> int:
     return code
 
 
-def _broken_pipe() -> int:
+def _give_up_stdout() -> None:
     """Whoever read our output has gone. Python would complain once more when it flushes at exit: give it nowhere to complain."""
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
 
 
 def _unexpected(program: str, error: Exception) -> int:
