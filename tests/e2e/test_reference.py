@@ -79,14 +79,17 @@ def test_a_kubeconfig_written_for_the_reference_works_with_ours(
 def test_the_same_kubeconfig_works_with_the_references_own_plugin(
     levels: Sandbox, member: Person, reference: Path, tmp_path: Path
 ) -> None:
-    """Its session name is not the user's, so it signs in with a session that the user has assumed by other means."""
+    """The reference makes up a session name, which our trust policy refuses: it has to be told the user's."""
     kubeconfig = tmp_path / "kubeconfig"
-    text = REFERENCE_KUBECONFIG.format(server=levels.state.api_url, ca=levels.home.ca, cluster=CLUSTER_ID, role="")
-    kubeconfig.write_text(text.replace(', -r, ""', ""))
+    text = REFERENCE_KUBECONFIG.format(
+        server=levels.state.api_url, ca=levels.home.ca, cluster=CLUSTER_ID, role=f"{ROLE}viewer"
+    )
     path = f"{reference.parent}:{member.environment['PATH']}"
-    session = assumed(levels, member)
-    answer = member.works("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json", PATH=path, **session)
-    assert json.loads(answer)["status"]["userInfo"]["username"] == "iam:rob"
+    command = ("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json")
+    kubeconfig.write_text(text)
+    assert "AccessDenied" in member.refused(*command, PATH=path)
+    kubeconfig.write_text(text.replace("[token,", "[token, -s, rob,"))
+    assert json.loads(member.works(*command, PATH=path))["status"]["userInfo"]["username"] == "iam:rob"
 
 
 def test_our_token_is_good_for_the_references_server(

@@ -73,6 +73,7 @@ async def _serve(options: argparse.Namespace) -> None:
     config.certfile, config.keyfile = options.certificate, options.key
     config.loglevel = "WARNING"
     config.graceful_timeout = 0.5
+    config.keep_alive_timeout = 75  # a webhook keeps its connection between sign-ins
     hosts = frozenset({f"{LOOPBACK}:{options.port}", f"localhost:{options.port}", sts_host(options.region)})
     app = gate(import_module("ministack.app").app, hosts=hosts, region=options.region)
     await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
