@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from whole_sandbox import ROLE, Person, Sandbox
 
 from kube_iam.sandbox.processes import wait_until
-from kube_iam.sandbox.state import CLUSTER_ID
+from kube_iam.sandbox.state import CLUSTER_ID, PROCESSES
+from listening import LOOPBACK, listening
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
 
@@ -20,6 +22,14 @@ def whoami(person: Person, kubeconfig: Path, **variables: str) -> dict[str, Any]
     answer = person.works("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json", **variables)
     user: dict[str, Any] = json.loads(answer)["status"]["userInfo"]
     return user
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_of_it_can_be_reached_from_elsewhere(sandbox: Sandbox) -> None:
+    for name in PROCESSES:
+        found = listening(sandbox.home.process(name).pid())
+        assert {(table, address) for table, address, _ in found} <= {("tcp", LOOPBACK)}, name
+        assert bool(found) is (name != "mount"), name
 
 
 def test_a_second_plan_is_empty(levels: Sandbox) -> None:

@@ -11,7 +11,6 @@ import urllib.error
 import urllib.request
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from kube_iam.core.sigv4 import presign
 from kube_iam.core.utc import basic_timestamp
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import ACCOUNT, REGION
+from listening import LOOPBACK, listening
 
 pytestmark = pytest.mark.integration
 CLUSTER = "a.example.com"
@@ -253,16 +253,8 @@ def test_a_request_has_one_meaning(account: Account) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_it_listens_on_one_loopback_port_only(account: Account) -> None:
-    pid = account.home.process("account").pid()
-    own = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
-    found = []
-    for table in ("tcp", "tcp6", "udp", "udp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            listening = fields[3] == "0A" or table.startswith("udp")
-            if listening and f"socket:[{fields[9]}]" in own:
-                found.append((table, fields[1]))
-    assert found == [("tcp", f"0100007F:{account.state.account_port:04X}")]
+    found = listening(account.home.process("account").pid())
+    assert found == [("tcp", LOOPBACK, account.state.account_port)]
 
 
 def test_no_secret_and_no_signed_url_is_in_its_log(account: Account) -> None:

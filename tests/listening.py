@@ -1,0 +1,21 @@
+"""Where a process listens, as Linux's /proc tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LOOPBACK = "0100007F"
+
+
+def listening(pid: int | None) -> list[tuple[str, str, int]]:
+    """Table (tcp, tcp6, udp, udp6), address in proc(5)'s hex, and port of every socket of the process that others can reach."""
+    own = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    found = []
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            reachable = fields[3] == "0A" or table.startswith("udp")
+            if reachable and f"socket:[{fields[9]}]" in own:
+                address, _, port = fields[1].partition(":")
+                found.append((table, address, int(port, 16)))
+    return found
