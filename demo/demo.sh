@@ -126,7 +126,7 @@ tell "The file says what there is, and what there is is what the file says:"
 works administrator 'kube-iam plan' 'Nothing to change'
 
 tell "Everything is taken down:"
-works administrator 'kube-iam destroy --yes --force' 'Done'
+works administrator 'kube-iam destroy --yes' 'Done'
 real_control_plane && real=1 || real=0
 printf '\n%s$ kube-iam sandbox down%s\n' "$bold" "$plain"
 kube-iam sandbox down

@@ -84,3 +84,9 @@ def _address(url: str) -> tuple[str | None, int]:
 def on_terminal() -> bool:
     """Whether a person sits there who can be asked."""
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def require_terminal() -> None:
+    """Raise UsageError where nobody sits who could be asked."""
+    if not on_terminal():
+        raise UsageError("there is no terminal to ask on, so nothing was changed", "look at the plan, then add --yes")

@@ -16,7 +16,6 @@ from kube_iam.cli.access_options import (
 )
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.options import global_options
-from kube_iam.errors import UsageError
 
 
 @click.command("apply")
@@ -46,10 +45,7 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
         return 0
     refuse_guarded(plan, force=force)
     if not yes:
-        if not access_session.on_terminal():
-            raise UsageError(
-                "there is no terminal to ask on, so nothing was changed", "look at the plan, then add --yes"
-            )
+        access_session.require_terminal()
         if not click.confirm("Apply these changes?", err=True):
             click.echo("Nothing was changed.", err=True)
             return 1

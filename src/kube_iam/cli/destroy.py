@@ -15,7 +15,6 @@ from kube_iam.cli.access_options import (
 )
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.options import global_options
-from kube_iam.errors import UsageError
 
 
 @click.command("destroy")
@@ -44,10 +43,7 @@ def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> i
         return 0
     refuse_guarded(plan, force=force)
     if not yes:
-        if not access_session.on_terminal():
-            raise UsageError(
-                "there is no terminal to ask on, so nothing was changed", "look at the plan, then add --yes"
-            )
+        access_session.require_terminal()
         if (
             click.prompt(f"Type the cluster's name, {access.name}, to go on", default="", show_default=False, err=True)
             != access.name

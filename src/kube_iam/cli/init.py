@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from kube_iam.cli.options import Settings, global_options, pass_settings
+from kube_iam.cli.options import Settings, authenticator_options, pass_settings
 from kube_iam.cli.server import check_gates, overrides
 from kube_iam.config.server import load_server_config
 
 
 @click.command("init")
-@global_options
+@authenticator_options
 @click.option(
     "--hostname", metavar="NAME", help="The name by which kube-apiserver reaches the server.  [default: localhost]"
 )

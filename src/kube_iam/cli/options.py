@@ -64,14 +64,19 @@ def pass_settings(function: F) -> F:
 def global_options(function: F) -> F:
     """Add the global options to a command. Their values are not passed as arguments: see `pass_settings`.
 
-    Those on logging and feature gates are accepted everywhere, but only the main help speaks of them.
+    They are accepted everywhere, but only the main help speaks of them.
     """
-    return _add(function, hidden=True)
+    return _add(function, shown=())
+
+
+def authenticator_options(function: F) -> F:
+    """The global options for a command that reads the authenticator's configuration: its help names the file and the id."""
+    return _add(function, shown=("--config", "--cluster-id"))
 
 
 def root_options(function: F) -> F:
     """The global options for the command line as a whole, all of them in the help."""
-    return _add(function, hidden=False)
+    return _add(function, shown=("--config", "--cluster-id", "--log-format", "--log-verbosity", "--feature-gates"))
 
 
 def _keeping_options(function: F, call: Any) -> F:
@@ -90,37 +95,32 @@ def _remember(context: click.Context, parameter: click.Parameter, value: str | N
         settings.cluster_id_given = True
 
 
-def _add(function: F, *, hidden: bool) -> F:
+def _add(function: F, *, shown: tuple[str, ...]) -> F:
     _, long, short, metavar, text = CLUSTER_ID
-    options: tuple[Callable[[F], F], ...] = (
-        _option("-c", "--config", metavar="FILE", help="Read the configuration from this file."),
-        _option(short, long, metavar=metavar, help=text),
-        _option(
-            "-l",
-            "--log-format",
-            type=click.Choice(["text", "json"], case_sensitive=False),
-            help="How log lines on stderr look.  [default: text]",
-            hidden=hidden,
+    options: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+        (("-c", "--config"), {"metavar": "FILE", "help": "Read the configuration from this file."}),
+        ((short, long), {"metavar": metavar, "help": text}),
+        (
+            ("-l", "--log-format"),
+            {
+                "type": click.Choice(["text", "json"], case_sensitive=False),
+                "help": "How log lines on stderr look.  [default: text]",
+            },
         ),
-        _option(
-            "-v",
-            "--log-verbosity",
-            type=click.Choice(VERBOSITIES, case_sensitive=False),
-            metavar="LEVEL",
-            help=f"How much to log: {', '.join(VERBOSITIES)}.  [default: info] [{VERBOSITY_VARIABLE}]",
-            hidden=hidden,
+        (
+            ("-v", "--log-verbosity"),
+            {
+                "type": click.Choice(VERBOSITIES, case_sensitive=False),
+                "metavar": "LEVEL",
+                "help": f"How much to log: {', '.join(VERBOSITIES)}.  [default: info] [{VERBOSITY_VARIABLE}]",
+            },
         ),
-        _option(
-            "--feature-gates",
-            metavar="NAME=BOOL,…",
-            help="Switch features of the reference on or off.",
-            hidden=hidden,
+        (
+            ("--feature-gates",),
+            {"metavar": "NAME=BOOL,…", "help": "Switch features of the reference on or off."},
         ),
     )
-    for declare in reversed(options):
-        function = declare(function)
+    for names, rest in reversed(options):
+        hidden = names[-1] not in shown
+        function = click.option(*names, expose_value=False, callback=_remember, hidden=hidden, **rest)(function)
     return function
-
-
-def _option(*names: str, **rest: Any) -> Callable[[F], F]:
-    return click.option(*names, expose_value=False, callback=_remember, **rest)

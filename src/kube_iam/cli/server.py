@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from kube_iam.cli.options import Settings, global_options, pass_settings
+from kube_iam.cli.options import Settings, authenticator_options, pass_settings
 from kube_iam.config.server import BACKENDS, check_server_config, load_server_config
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import ConfigError, UsageError
@@ -20,7 +20,7 @@ _GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", 
 
 
 @click.command("server")
-@global_options
+@authenticator_options
 @click.option("--partition", metavar="NAME", help=f"The AWS partition: {', '.join(PARTITIONS)}.  [default: aws]")
 @click.option("--generate-kubeconfig", metavar="PATH", help="Where to write the webhook kubeconfig for kube-apiserver.")
 @click.option(

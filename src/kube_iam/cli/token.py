@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kube_iam.cli.options import Settings, global_options, pass_settings
+from kube_iam.cli.options import Settings, authenticator_options, pass_settings
 from kube_iam.cli.token_flags import TOKEN_FLAGS, normalized
 from kube_iam.errors import ConfigError, Problem
 
@@ -37,7 +37,7 @@ def _token_options(function: Any) -> Any:
 
 
 @click.command("token", cls=_GoSpellings, epilog=EPILOG)
-@global_options
+@authenticator_options
 @_token_options
 @pass_settings
 @click.pass_context

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from kube_iam.cli.options import Settings, global_options, pass_settings
+from kube_iam.cli.options import Settings, authenticator_options, pass_settings
 from kube_iam.cli.server import check_gates, overrides
 from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.core.identity import Identity
@@ -21,7 +21,7 @@ from kube_iam.errors import KubeIamError, UsageError
 
 
 @click.command("verify")
-@global_options
+@authenticator_options
 @click.option(
     "-t", "--token", metavar="TOKEN", help="The token; - reads it from standard input, out of the process list."
 )
