@@ -59,6 +59,10 @@ class CredentialsError(KubeIamError):
     """No AWS credentials, or credentials that cannot be used."""
 
 
+class NobodyToAsk(CredentialsError):
+    """A person would have to be asked for something, and there is no terminal to ask on."""
+
+
 class AwsError(KubeIamError):
     """AWS refused or failed a call."""
 

@@ -21,12 +21,16 @@ NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class TlsSts:
-    """What the service answers (`caller`, `refusal` as (status, code, message), `length` of sessions) and what it was asked."""
+    """What the service answers (`caller`, `refusal` as (status, code, message), `length` of sessions) and what it was asked.
+
+    With `mfa`, roles are assumed only with that serial number and code.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.caller = "arn:aws:iam::123456789012:user/people/alice"
         self.refusal: tuple[int, str, str] | None = None
         self.length = 3600
+        self.mfa: tuple[str, str] | None = None
         self.asked: list[dict[str, str]] = []
         self.ca = directory / "ca.pem"
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -61,8 +65,11 @@ class TlsSts:
             )
         if self.refusal is not None:
             status, code, message = self.refusal
-            error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
-            return status, f'<ErrorResponse xmlns="{NAMESPACE}">{error}<RequestId>r</RequestId></ErrorResponse>'
+            return status, _error(code, message)
+        if self.mfa is not None and self.mfa != (call.get("SerialNumber"), call.get("TokenCode")):
+            wrong = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
+            message = wrong if "TokenCode" in call else "User is not authorized to perform: sts:AssumeRole"
+            return 403, _error("AccessDenied", message)
         end = (datetime.now(UTC) + timedelta(seconds=self.length)).strftime("%Y-%m-%dT%H:%M:%SZ")
         keys = f"<AccessKeyId>ASIA{len(self.asked):012}</AccessKeyId><SecretAccessKey>very-secret</SecretAccessKey>"
         keys += f"<SessionToken>session-token-of-{call['RoleSessionName']}</SessionToken><Expiration>{end}</Expiration>"
@@ -87,6 +94,11 @@ class TlsSts:
                 pass
 
         return Handler
+
+
+def _error(code: str, message: str) -> str:
+    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+    return f'<ErrorResponse xmlns="{NAMESPACE}">{error}<RequestId>r</RequestId></ErrorResponse>'
 
 
 def _result(action: str, body: str) -> str:

@@ -1,6 +1,6 @@
 """What only botocore can answer: the whole credential chain, the configured endpoint, the caller's name, AssumeRole.
 
-Imports botocore when called. A profile's MFA code is asked for by botocore on the terminal (`getpass`), never on stdout.
+Imports botocore when called. A profile's MFA code is asked for by `kube_iam.aws.mfa`, on the terminal and nowhere else.
 """
 
 from __future__ import annotations
@@ -8,16 +8,28 @@ from __future__ import annotations
 from typing import Any
 
 from kube_iam.aws.client import make_client, make_session
+from kube_iam.aws.mfa import MfaPrompt
 from kube_iam.aws.region import DEFAULT_REGION, Endpoint, authority_of
-from kube_iam.aws.translate import CLOCK_HINT, aws_errors, error_code, is_clock_skew, translate
+from kube_iam.aws.translate import (
+    CLOCK_HINT,
+    aws_errors,
+    error_code,
+    is_clock_skew,
+    is_wrong_mfa_code,
+    translate,
+)
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError
 
 
 class BotocoreChain:
-    """One botocore session for the profile in use. Every method raises the errors of our tree only."""
+    """One botocore session for the profile in use. Every method raises the errors of our tree only.
 
-    def __init__(self) -> None:
+    `prompt` is how a person is asked for an MFA code, and remembers whether that happened.
+    """
+
+    def __init__(self, prompt: MfaPrompt | None = None) -> None:
+        self.prompt = prompt or MfaPrompt(interactive=False)
         self._session: Any = make_session()
         self._session.set_config_variable("sts_regional_endpoints", "regional")
 
@@ -51,14 +63,11 @@ class BotocoreChain:
         doing = "find AWS credentials"
         try:
             with aws_errors(doing):
+                self._take_over_prompt()
                 found = self._session.get_credentials()
                 if found is None:
                     raise NoCredentialsError
                 frozen = found.get_frozen_credentials()
-        except EOFError as error:
-            raise CredentialsError(
-                f"cannot {doing}: the profile wants an MFA code", "run this on a terminal"
-            ) from error
         except OSError as error:
             raise CredentialsError(
                 f"cannot {doing}: {error.strerror or error}: {error.filename or ''}".rstrip(": ")
@@ -78,14 +87,27 @@ class BotocoreChain:
         return arn
 
     def assume_role(
-        self, credentials: Credentials, *, role: str, session_name: str, external_id: str, region: str, caller: str = ""
+        self,
+        credentials: Credentials,
+        *,
+        role: str,
+        session_name: str,
+        external_id: str,
+        region: str,
+        caller: str = "",
+        mfa: tuple[str, str] | None = None,
     ) -> Credentials:
-        """A session of the role. `caller` is who asks, where that is known, for the sentence that says no."""
+        """A session of the role. `caller` is who asks, where that is known, for the sentence that says no.
+
+        `mfa` is the serial number of an MFA device and the code that it shows.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         arguments = {"RoleArn": role, "RoleSessionName": session_name}
         if external_id:
             arguments["ExternalId"] = external_id
+        if mfa is not None:
+            arguments["SerialNumber"], arguments["TokenCode"] = mfa
         try:
             answer = self._sts(credentials, region).assume_role(**arguments)["Credentials"]
         except ClientError as error:
@@ -95,6 +117,18 @@ class BotocoreChain:
         return Credentials(
             answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], answer["Expiration"].timestamp()
         )
+
+    def profile_setting(self, name: str) -> str:
+        """What the profile in use says of this setting, or empty."""
+        with aws_errors("read the AWS configuration"):
+            return str(self._session.get_scoped_config().get(name) or "")
+
+    def _take_over_prompt(self) -> None:
+        """Let our prompt ask for the codes that profiles with `role_arn` and `mfa_serial` need.
+
+        botocore has no public way to say so; a test would notice if this one were gone.
+        """
+        self._session.get_component("credential_provider").get_provider("assume-role")._prompter = self.prompt
 
     def _sts(self, credentials: Credentials, region: str) -> Any:
         return make_client(
@@ -127,11 +161,12 @@ def own_session_name(caller_arn: str) -> str:
 
 def _refused(error: Any, role: str, session_name: str, caller: str) -> KubeIamError:
     who = caller or "these credentials"
-    if error_code(error) == "AccessDenied":
+    if error_code(error) == "AccessDenied" and not is_wrong_mfa_code(error):
         return AccessDenied(
             f"{who} may not assume {role} (session name {session_name!r})",
             "perhaps you are not in the IAM group of this level; a role made by kube-iam also wants the session name to be"
-            " your IAM user name, so leave --session-name out",
+            " your IAM user name, so leave --session-name out; a level with MFA wants a code, so name your device with"
+            " --mfa-serial",
         )
     if is_clock_skew(error):
         return CredentialsError(

@@ -12,7 +12,7 @@ from kube_iam.aws.session_cache import CachedSession, SessionCache, cache_direct
 from kube_iam.core.mint import check_cluster_id, mint, token_expiration
 from kube_iam.core.partitions import PARTITIONS, partition_of_region
 from kube_iam.core.sigv4 import sha256_hex
-from kube_iam.errors import Throttled, Unreachable, UsageError
+from kube_iam.errors import NobodyToAsk, Throttled, Unreachable, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +33,18 @@ _CHAIN_VARIABLES = (
 
 
 class SignIn:
-    """What is asked for; empty texts where nothing is."""
+    """What is asked for; empty texts where nothing is. `interactive`: a person may be asked for an MFA code on the terminal."""
 
-    __slots__ = ("cache", "cluster_id", "external_id", "region", "role", "session_name")
+    __slots__ = (
+        "cache",
+        "cluster_id",
+        "external_id",
+        "interactive",
+        "mfa_serial",
+        "region",
+        "role",
+        "session_name",
+    )
 
     def __init__(
         self,
@@ -44,15 +53,19 @@ class SignIn:
         role: str = "",
         external_id: str = "",
         session_name: str = "",
+        mfa_serial: str = "",
         region: str = "",
         cache: bool = False,
+        interactive: bool = True,
     ) -> None:
         self.cluster_id = cluster_id
         self.role = role
         self.external_id = external_id
         self.session_name = session_name
+        self.mfa_serial = mfa_serial
         self.region = region
         self.cache = cache
+        self.interactive = interactive
 
 
 class Signed:
@@ -80,6 +93,10 @@ def sign_in(request: SignIn, environ: Mapping[str, str], clock: Callable[[], flo
             f"{request.session_name!r:.100} cannot be a session's name",
             "2 to 64 letters, digits and the characters _+=,.@-",
         )
+    if request.mfa_serial:
+        from kube_iam.aws.mfa import check_device
+
+        check_device(request.mfa_serial)
     person = _Person(request, environ, clock)
     if request.role:
         check_role(request.role, person.endpoint.region)
@@ -131,25 +148,40 @@ class _Person:
         self.sessions = SessionCache(cache_directory(environ))
 
     def own_credentials(self) -> Credentials:
-        """The caller's own: the short chain's, with `--cache` those kept from an earlier run, else botocore's."""
+        """The caller's own: the short chain's, those kept from an earlier run, else botocore's.
+
+        Kept are sessions for which somebody typed an MFA code, so that it is asked for once, and with `--cache` all others.
+        """
         found = short_chain(self._environ, self._profile, self._clock())
         if found is not None:
             return found
-        key = self._key("own")
-        if self._request.cache:
-            kept = self.sessions.load(key, self._clock())
-            if kept is not None and kept.is_fresh(self._clock()):
-                return kept.credentials
+        kept = self._kept_own_session()
+        if kept is not None and kept.is_fresh(self._clock()):
+            return kept.credentials
         started = self._clock()
-        found = self._botocore().credentials(self.endpoint.region)
-        if self._request.cache and found.session_token and found.expires is not None:
-            self.sessions.store(key, CachedSession(found, started, found.expires))
+        chain = self._botocore()
+        try:
+            found = chain.credentials(self.endpoint.region)
+        except NobodyToAsk:
+            if kept is not None:
+                return kept.credentials
+            raise
+        asked = chain.prompt.asked
+        if (self._request.cache or asked) and found.session_token and found.expires is not None:
+            self.sessions.store(self._key("own mfa" if asked else "own"), CachedSession(found, started, found.expires))
         return found
+
+    def _kept_own_session(self) -> CachedSession | None:
+        for name in ("own mfa", "own") if self._request.cache else ("own mfa",):
+            kept = self.sessions.load(self._key(name), self._clock())
+            if kept is not None:
+                return kept
+        return None
 
     def role_session(self) -> Credentials:
         """A session of the role: the one kept, or a new one once less than a quarter of its time is left.
 
-        One that is still alive also serves when AWS cannot be reached. A refusal is a refusal.
+        One that is still alive also serves when AWS cannot be reached, or nobody for a code. A refusal is a refusal.
         """
         request = self._request
         key = self._key("role", request.role, request.external_id, request.session_name)
@@ -158,7 +190,7 @@ class _Person:
             return kept.credentials
         try:
             session = self._assume()
-        except (Unreachable, Throttled):
+        except (Unreachable, Throttled, NobodyToAsk):
             if kept is not None and kept.is_alive(self._clock()):
                 return kept.credentials
             raise
@@ -166,23 +198,11 @@ class _Person:
         return session.credentials
 
     def _assume(self) -> CachedSession:
-        from kube_iam.aws.botocore_chain import own_session_name
+        from kube_iam.aws.role import assume
 
-        request, region = self._request, self.endpoint.region
         own = self.own_credentials()
-        chain, caller, session_name = self._botocore(), "", request.session_name
-        if not session_name:
-            caller = chain.caller_arn(own, region)
-            session_name = own_session_name(caller)
         started = self._clock()
-        keys = chain.assume_role(
-            own,
-            role=request.role,
-            session_name=session_name,
-            external_id=request.external_id,
-            region=region,
-            caller=caller,
-        )
+        keys = assume(self._botocore(), own, self._request, self.endpoint.region, self._environ)
         assert keys.expires is not None
         return CachedSession(keys, started, keys.expires)
 
@@ -229,6 +249,7 @@ class _Person:
     def _botocore(self) -> BotocoreChain:
         if self._chain is None:
             from kube_iam.aws.botocore_chain import BotocoreChain
+            from kube_iam.aws.mfa import MfaPrompt
 
-            self._chain = BotocoreChain()
+            self._chain = BotocoreChain(MfaPrompt(interactive=self._request.interactive))
         return self._chain

@@ -100,12 +100,22 @@ def is_clock_skew(error: Exception) -> bool:
     )
 
 
+def is_wrong_mfa_code(error: Exception) -> bool:
+    """Whether AWS refused the MFA code itself, or knows no such device of this person. It calls that AccessDenied, too."""
+    return error_code(error) == "AccessDenied" and "MultiFactorAuthentication failed" in str(error)
+
+
 def _answered(error: ClientError, doing: str) -> KubeIamError:
     code = error_code(error)
     message = " ".join(str(error.response["Error"].get("Message", "")).split())
     what = f"cannot {doing}"
     if is_clock_skew(error):
         return CredentialsError(f"{what}: this machine's clock and that of AWS differ too much", CLOCK_HINT)
+    if is_wrong_mfa_code(error):
+        return CredentialsError(
+            f"{what}: AWS does not take the MFA code",
+            "a code works once: wait for the next one; is the device this person's, and is its clock right?",
+        )
     if code in _DENIED:
         return AccessDenied(f"{what}: AWS denies it: {message}", _permission_hint(message, error.operation_name))
     if code in _THROTTLED:

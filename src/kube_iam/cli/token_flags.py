@@ -32,6 +32,13 @@ TOKEN_FLAGS = (
     ),
     ("forward_session_name", "--forward-session-name", "", "", "Name the role's session like your own; not with -s."),
     (
+        "mfa_serial",
+        "--mfa-serial",
+        "",
+        "ARN",
+        "Ask for a code of this MFA device for the role; AWS_MFA_SERIAL and the profile's mfa_serial ask only if denied.",
+    ),
+    (
         "region",
         "--region",
         "",

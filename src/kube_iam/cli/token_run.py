@@ -40,8 +40,12 @@ def answer(flags: Flags, file_settings: Mapping[str, str], environ: Mapping[str,
     try:
         exec_info = api_version_of(environ.get("KUBERNETES_EXEC_INFO", ""))
     except ValueError as error:
-        raise UsageError(str(error), "set apiVersion in the exec section of the kubeconfig") from error
-    signed = sign_in(request_of(flags, file_settings, environ), environ, time.time)
+        raise UsageError(
+            str(error), "set apiVersion: client.authentication.k8s.io/v1beta1 in the exec section of the kubeconfig"
+        ) from error
+    request = request_of(flags, file_settings, environ)
+    request.interactive = exec_info.interactive is not False
+    signed = sign_in(request, environ, time.time)
     if flags.get("token_only"):
         return signed.token, signed.complaint
     return exec_credential(signed.token, signed.expires, exec_info.api_version), signed.complaint
@@ -65,6 +69,7 @@ def request_of(flags: Flags, file_settings: Mapping[str, str], environ: Mapping[
         role=str(role),
         external_id=str(flags.get("external_id") or ""),
         session_name=session_name,
+        mfa_serial=str(flags.get("mfa_serial") or ""),
         region=str(flags.get("region") or ""),
         cache=bool(flags.get("cache")),
     )
