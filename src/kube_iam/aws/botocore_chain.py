@@ -53,7 +53,9 @@ class BotocoreChain:
         )
         with aws_errors("find the STS endpoint"):
             url: str = client.generate_presigned_url("get_caller_identity")
-        return Endpoint(region, authority_of(url.partition("?")[0]))
+        # The region in the signature's scope: botocore reads `us-east-1-fips` as us-east-1 with FIPS.
+        scope = url.partition("X-Amz-Credential=")[2].partition("&")[0].split("%2F")
+        return Endpoint(scope[2], authority_of(url.partition("?")[0]))
 
     def credentials(self, region: str) -> Credentials:
         """The caller's own credentials. Raises CredentialsError where there are none or they cannot be had."""

@@ -5,7 +5,7 @@ On the `token` path. Where the profile itself has a say in endpoints, the answer
 
 from __future__ import annotations
 
-from kube_iam.core.partitions import sts_host
+from kube_iam.core.partitions import partition_of_region, sts_host
 from kube_iam.errors import UsageError
 
 TYPE_CHECKING = False
@@ -18,6 +18,8 @@ DEFAULT_REGION = "us-east-1"
 _ENDPOINT_SETTINGS = frozenset(
     ("endpoint_url", "ignore_configured_endpoint_urls", "services", "use_dualstack_endpoint", "use_fips_endpoint")
 )
+# botocore's rules know dual-stack hosts there, but its older table stops a client before it asks them.
+_WITHOUT_DUAL_STACK = ("aws-iso-e", "aws-iso-f")
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
@@ -51,19 +53,28 @@ def configured_region(flag: str, environ: Mapping[str, str], profile: Profile | 
     if region and not (_LABEL.issuperset(region) and len(region) < 64 and region.strip("-") == region):
         raise UsageError(f"{region!r:.80} is not the name of an AWS region", "a region looks like eu-central-1")
     # The pseudo region of the global endpoint, whose requests are signed for us-east-1.
-    return DEFAULT_REGION if region == "aws-global" else region
+    if region == "aws-global":
+        return DEFAULT_REGION
+    if region.endswith("-global"):
+        raise UsageError(
+            f"{region} is a pseudo region without an STS of its own", "name a real region of that partition"
+        )
+    return region
 
 
 def find_endpoint(
     flag: str, environ: Mapping[str, str], profile: Profile | None, region_from_metadata: Callable[[], str]
 ) -> Endpoint | None:
-    """The endpoint, or None where only botocore can tell. Raises UsageError for settings that exclude each other."""
+    """The endpoint, or None where only botocore can tell, or refuses. Raises UsageError for settings that exclude each other."""
     if profile is None or profile.has_any(_ENDPOINT_SETTINGS):
         return None
     region = configured_region(flag, environ, profile) or region_from_metadata() or DEFAULT_REGION
     fips = environ.get("AWS_USE_FIPS_ENDPOINT", "").lower() == "true"
     dual_stack = environ.get("AWS_USE_DUALSTACK_ENDPOINT", "").lower() == "true"
     url = _custom_url(environ)
+    # `fips-us-east-1` and `us-east-1-fips` are old spellings of a region with FIPS.
+    if "fips-" in region or "-fips" in region or (dual_stack and partition_of_region(region) in _WITHOUT_DUAL_STACK):
+        return None
     if not url:
         return Endpoint(region, sts_host(region, fips=fips, dual_stack=dual_stack))
     if fips or dual_stack:
