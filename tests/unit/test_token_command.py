@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -430,3 +431,24 @@ def test_the_hand_parser_answers_or_leaves_it_to_click_and_agrees_with_it(argume
     if settings_of(context).cluster_id_given:
         theirs["cluster_id"] = settings_of(context).cluster_id
     assert ours == theirs
+
+
+def test_a_profile_that_wants_an_mfa_code_never_speaks_on_stdout(bare: Shell) -> None:
+    (bare.home / ".aws").mkdir()
+    (bare.home / ".aws" / "config").write_text(
+        "[profile mfa]\nregion = eu-west-1\nrole_arn = arn:aws:iam::123456789012:role/x\nsource_profile = base\n"
+        "mfa_serial = arn:aws:iam::123456789012:mfa/alice\n"
+        "[profile base]\naws_access_key_id = AKIDBASE\naws_secret_access_key = s\n"
+    )
+    bare.set(AWS_PROFILE="mfa")
+    program = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "token", "-i", "shop"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # without a terminal to ask on
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.splitlines()[-1].endswith("the profile wants an MFA code: run this on a terminal")
