@@ -86,7 +86,7 @@ def on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def require_terminal() -> None:
+def require_terminal(hint: str = "look at the plan, then add --yes") -> None:
     """Raise UsageError where nobody sits who could be asked."""
     if not on_terminal():
-        raise UsageError("there is no terminal to ask on, so nothing was changed", "look at the plan, then add --yes")
+        raise UsageError("there is no terminal to ask on, so nothing was changed", hint)

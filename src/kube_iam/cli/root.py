@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Entry] = {
     "grant": Entry("kube_iam.cli.grant:command", "Let users into a level.", ACCESS),
     "revoke": Entry("kube_iam.cli.revoke:command", "Take users out of a level.", ACCESS),
     "who": Entry("kube_iam.cli.who:command", "List the members of the levels.", ACCESS),
+    "add": Entry("kube_iam.cli.add:command", "Add a user or a role to the ConfigMap aws-auth.", SERVER),
     "server": Entry("kube_iam.cli.server:command", "Answer kube-apiserver's token reviews.", SERVER),
     "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),
     "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),

@@ -85,6 +85,11 @@ def parse(arguments: Sequence[str]) -> Flags | None:
     return None if waiting else flags
 
 
+def go_boolean(word: str) -> bool | None:
+    """What Go's flag packages read the word as, None where they refuse it."""
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
 def normalized(arguments: Sequence[str]) -> list[str]:
     """The arguments with two spellings of Go's that click does not know put into its own: `--cache=true` and `-i=ID`."""
     plain: list[str] = []

@@ -7,6 +7,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kube_iam.errors import KubeError, KubeIamError
@@ -24,7 +25,7 @@ EXPIRY_MARGIN = 30  # seconds before their end at which exec credentials are ask
 
 
 class KubeApi:
-    """The API of one cluster. `kubeconfig` and `context` are as kubectl's flags of those names; empty means kubectl's default."""
+    """The API of one cluster. `kubeconfig`, `context` and `server` are as kubectl's flags of those names; empty: kubectl's default."""
 
     def __init__(
         self,
@@ -32,11 +33,13 @@ class KubeApi:
         environ: Mapping[str, str],
         kubeconfig: str = "",
         context: str = "",
+        server: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._environ = environ
         self._kubeconfig = kubeconfig
         self._name = context
+        self._server = server
         self._clock = clock
         self._context: Context | None = None
         self._client: Client | None = None
@@ -46,7 +49,8 @@ class KubeApi:
     def context(self) -> Context:
         """The context in use. Raises ConfigError or KubeError where the kubeconfig has none."""
         if self._context is None:
-            self._context = load_context(self._kubeconfig, self._name, self._environ)
+            found = load_context(self._kubeconfig, self._name, self._environ)
+            self._context = replace(found, cluster={**found.cluster, "server": self._server}) if self._server else found
         return self._context
 
     @property
