@@ -1,0 +1,3 @@
+module kube-iam-bench
+
+go 1.23
