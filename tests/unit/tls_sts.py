@@ -23,7 +23,8 @@ NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 class TlsSts:
     """What the service answers (`caller`, `refusal` as (status, code, message), `length` of sessions) and what it was asked.
 
-    With `mfa`, roles are assumed only with that serial number and code.
+    `signers` are the access key ids of signed calls, `ends` is when the sessions that it gave end. With `mfa`, roles are assumed
+    only with that serial number and code.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -32,6 +33,8 @@ class TlsSts:
         self.length = 3600
         self.mfa: tuple[str, str] | None = None
         self.asked: list[dict[str, str]] = []
+        self.ends: list[str] = []
+        self.signers: list[str] = []
         self.ca = directory / "ca.pem"
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.socket = _tls(directory, self.ca).wrap_socket(self._server.socket, server_side=True)
@@ -71,6 +74,7 @@ class TlsSts:
             message = wrong if "TokenCode" in call else "User is not authorized to perform: sts:AssumeRole"
             return 403, _error("AccessDenied", message)
         end = (datetime.now(UTC) + timedelta(seconds=self.length)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.ends.append(end)
         keys = f"<AccessKeyId>ASIA{len(self.asked):012}</AccessKeyId><SecretAccessKey>very-secret</SecretAccessKey>"
         keys += f"<SessionToken>session-token-of-{call['RoleSessionName']}</SessionToken><Expiration>{end}</Expiration>"
         return 200, _result(call["Action"], f"<Credentials>{keys}</Credentials>")
@@ -83,6 +87,8 @@ class TlsSts:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                scope = str(self.headers["Authorization"]).partition("Credential=")[2]
+                sts.signers += [scope.partition("/")[0]] if scope else []
                 status, text = sts.answer({name: values[0] for name, values in parse_qs(body).items()})
                 self.send_response(status)
                 self.send_header("Content-Type", "text/xml")

@@ -111,6 +111,15 @@ def _answered(error: ClientError, doing: str) -> KubeIamError:
     what = f"cannot {doing}"
     if is_clock_skew(error):
         return CredentialsError(f"{what}: this machine's clock and that of AWS differ too much", CLOCK_HINT)
+    if error.operation_name == "GetRoleCredentials" and code == "UnauthorizedException":
+        return CredentialsError(
+            f"{what}: the IAM Identity Center sign-in has ended", "run `aws sso login` for this profile"
+        )
+    if error.operation_name == "GetRoleCredentials" and code == "ForbiddenException":
+        return AccessDenied(
+            f"{what}: IAM Identity Center does not give this person that account and permission set",
+            "check sso_account_id and sso_role_name of the profile, and your assignments",
+        )
     if is_wrong_mfa_code(error):
         return CredentialsError(
             f"{what}: AWS does not take the MFA code",

@@ -1,0 +1,243 @@
+"""Every source of credentials that the AWS SDKs know, each with a stand-in of its service on loopback, and `token` as a process."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from aws_stand_ins import ACCOUNT, AGENT_AUTHORIZATION, BEARER, PERMISSION_SET, StandIns
+from tls_sts import TlsSts
+
+from kube_iam.core.utc import parse_rfc3339
+
+PROGRAM = Path(sysconfig.get_path("scripts")) / "kube-iam"
+ROLE = "arn:aws:iam::123456789012:role/"
+KEYS = "aws_access_key_id = AKIDBASE\naws_secret_access_key = s\n"
+
+
+@dataclass
+class Home:
+    """A machine with nothing on it but what the test puts there."""
+
+    path: Path
+    environ: dict[str, str]
+
+    def config(self, text: str) -> None:
+        (self.path / ".aws").mkdir(exist_ok=True)
+        (self.path / ".aws" / "config").write_text(text)
+
+    def sso_token(self, name: str, lasts: float = 3600, bearer: str = BEARER) -> None:
+        """What `aws sso login` leaves behind."""
+        cache = self.path / ".aws" / "sso" / "cache"
+        cache.mkdir(parents=True, exist_ok=True)
+        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + lasts))
+        token = {"accessToken": bearer, "expiresAt": end, "region": "eu-west-1", "startUrl": "https://x.awsapps.com"}
+        (cache / f"{sha1(name.encode()).hexdigest()}.json").write_text(json.dumps(token))
+
+    def token(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, "token", "-i", "shop", *arguments],
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            start_new_session=True,
+        )
+
+    def signed_by(self, *arguments: str, **environ: str) -> tuple[str, str]:
+        """The access key id that signed the token, and the time at which the token ends."""
+        ran = self.token(*arguments, **environ)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        status = json.loads(ran.stdout)["status"]
+        body = status["token"].removeprefix("k8s-aws-v1.")
+        query = parse_qs(urlsplit(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()).query)
+        return query["X-Amz-Credential"][0].split("/")[0], status["expirationTimestamp"]
+
+
+@pytest.fixture
+def sts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsSts]:
+    with TlsSts(tmp_path_factory.mktemp("sts")).serving() as serving:
+        serving.length = 600
+        yield serving
+
+
+@pytest.fixture
+def services() -> Iterator[StandIns]:
+    with StandIns().serving() as serving:
+        yield serving
+
+
+@pytest.fixture
+def home(tmp_path: Path, sts: TlsSts) -> Home:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_REGION": "eu-central-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **sts.environment(),
+    }
+    return Home(tmp_path, environ)
+
+
+def test_a_chain_of_profiles_assumes_one_role_after_the_other(home: Home, sts: TlsSts) -> None:
+    home.config(
+        f"[profile base]\n{KEYS}"
+        f"[profile middle]\nrole_arn = {ROLE}middle\nsource_profile = base\nexternal_id = contract-7\n"
+        f"[profile top]\nrole_arn = {ROLE}top\nsource_profile = middle\nrole_session_name = alice\nduration_seconds = 900\n"
+    )
+    assert home.signed_by(AWS_PROFILE="top") == (f"ASIA{2:012}", sts.ends[-1])
+    assert [call["RoleArn"] for call in sts.asked] == [f"{ROLE}middle", f"{ROLE}top"]
+    assert sts.asked[0]["ExternalId"] == "contract-7"
+    assert (sts.asked[1]["RoleSessionName"], sts.asked[1]["DurationSeconds"]) == ("alice", "900")
+
+
+def test_a_role_on_top_of_a_chain_is_named_after_the_chains_own_session(home: Home, sts: TlsSts) -> None:
+    sts.caller = "arn:aws:sts::123456789012:assumed-role/top/alice"
+    home.config(f"[profile base]\n{KEYS}[profile top]\nrole_arn = {ROLE}top\nsource_profile = base\n")
+    signed_by, _ = home.signed_by("-r", f"{ROLE}admin", AWS_PROFILE="top")
+    assert signed_by == f"ASIA{3:012}"
+    assert sts.actions() == ["AssumeRole", "GetCallerIdentity", "AssumeRole"]
+    assert sts.asked[-1]["RoleSessionName"] == "alice"
+    assert home.signed_by("-r", f"{ROLE}admin", AWS_PROFILE="top")[0] == signed_by
+    assert len(sts.asked) == 3, "the session is kept"
+
+
+def test_a_credential_process(home: Home) -> None:
+    answer = {"Version": 1, "AccessKeyId": "ASIAPROCESS", "SecretAccessKey": "s", "SessionToken": "t"}
+    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 700))
+    (home.path / "answer.json").write_text(json.dumps({**answer, "Expiration": end}))
+    home.config(f"[profile p]\ncredential_process = cat {home.path}/answer.json\n")
+    assert home.signed_by(AWS_PROFILE="p") == ("ASIAPROCESS", end)
+
+
+SSO = f"sso_account_id = {ACCOUNT}\nsso_role_name = {PERMISSION_SET}\n"
+SSO_PROFILES = {
+    "an sso-session": f"[profile s]\nsso_session = corp\n{SSO}[sso-session corp]\nsso_region = eu-west-1\n"
+    "sso_start_url = https://x.awsapps.com\nsso_registration_scopes = sso:account:access\n",
+    "the old form": f"[profile s]\nsso_start_url = https://x.awsapps.com\nsso_region = eu-west-1\n{SSO}",
+}
+
+
+@pytest.mark.parametrize("form", SSO_PROFILES)
+def test_iam_identity_center(form: str, home: Home, services: StandIns) -> None:
+    home.config(SSO_PROFILES[form])
+    home.sso_token("corp" if form == "an sso-session" else "https://x.awsapps.com")
+    assert home.signed_by(AWS_PROFILE="s", AWS_ENDPOINT_URL_SSO=services.url) == ("ASIASSO", services.end)
+
+
+@pytest.mark.parametrize("form", SSO_PROFILES)
+@pytest.mark.parametrize("lasts", [None, -60], ids=["never", "ended"])
+def test_without_a_sign_in_the_line_says_which_command_signs_in(
+    form: str, lasts: float | None, home: Home, services: StandIns
+) -> None:
+    home.config(SSO_PROFILES[form])
+    if lasts is not None:
+        home.sso_token("corp" if form == "an sso-session" else "https://x.awsapps.com", lasts)
+    ran = home.token(AWS_PROFILE="s", AWS_ENDPOINT_URL_SSO=services.url)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "aws sso login" in ran.stderr
+    assert services.asked == []
+
+
+@pytest.mark.parametrize(
+    ("bearer", "permission_set", "says"),
+    [("revoked", PERMISSION_SET, "aws sso login"), (BEARER, "Gone", "sso_role_name")],
+)
+def test_what_the_portal_refuses_is_told_with_its_remedy(
+    bearer: str, permission_set: str, says: str, home: Home, services: StandIns
+) -> None:
+    home.config(SSO_PROFILES["an sso-session"].replace(PERMISSION_SET, permission_set))
+    home.sso_token("corp", bearer=bearer)
+    ran = home.token(AWS_PROFILE="s", AWS_ENDPOINT_URL_SSO=services.url)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert says in ran.stderr
+    assert bearer not in ran.stderr
+
+
+@pytest.mark.parametrize("form", ["variables", "profile"])
+def test_a_web_identity(form: str, home: Home, sts: TlsSts) -> None:
+    (home.path / "jwt").write_text("the.web.identity")
+    if form == "variables":
+        environ = {
+            "AWS_ROLE_ARN": f"{ROLE}ci",
+            "AWS_WEB_IDENTITY_TOKEN_FILE": f"{home.path}/jwt",
+            "AWS_ROLE_SESSION_NAME": "build-7",
+        }
+    else:
+        home.config(
+            f"[profile w]\nrole_arn = {ROLE}ci\nweb_identity_token_file = {home.path}/jwt\nrole_session_name = build-7\n"
+        )
+        environ = {"AWS_PROFILE": "w"}
+    assert home.signed_by(**environ) == (f"ASIA{1:012}", sts.ends[-1])
+    (call,) = sts.asked
+    assert call["Action"] == "AssumeRoleWithWebIdentity"
+    assert (call["RoleArn"], call["RoleSessionName"]) == (f"{ROLE}ci", "build-7")
+    assert call["WebIdentityToken"] == "the.web.identity"
+
+
+@pytest.mark.parametrize("secret", ["AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"])
+def test_a_containers_agent(secret: str, home: Home, services: StandIns) -> None:
+    """ECS and, with the file, EKS Pod Identity."""
+    (home.path / "authorization").write_text(AGENT_AUTHORIZATION)
+    value = str(home.path / "authorization") if secret.endswith("FILE") else AGENT_AUTHORIZATION
+    environ = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{services.url}/agent", secret: value}
+    assert home.signed_by(**environ) == ("ASIACONTAINER", services.end)
+
+
+def test_an_instances_metadata_gives_region_and_credentials(home: Home, services: StandIns) -> None:
+    services.length = 6 * 3600
+    environ = {
+        "AWS_EC2_METADATA_DISABLED": "false",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": services.url,
+        "AWS_REGION": "",
+    }
+    signed_by, end = home.signed_by(**environ)
+    assert signed_by == "ASIAINSTANCE"
+    told, now = parse_rfc3339(end), time.time()
+    assert told is not None
+    assert now < told <= now + 14 * 60, "the session lasts longer than a token"
+    assert "PUT /latest/api/token" in services.asked
+    assert "GET /latest/meta-data/placement/region" in services.asked
+
+
+@pytest.mark.parametrize(
+    ("source", "key_id"), [("EcsContainer", "ASIACONTAINER"), ("Ec2InstanceMetadata", "ASIAINSTANCE")]
+)
+def test_a_role_on_top_of_a_named_credential_source(
+    source: str, key_id: str, home: Home, sts: TlsSts, services: StandIns
+) -> None:
+    services.length = 6 * 3600
+    home.config(f"[profile c]\nrole_arn = {ROLE}c\ncredential_source = {source}\n")
+    environ = {
+        "AWS_PROFILE": "c",
+        "AWS_EC2_METADATA_DISABLED": "false",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": services.url,
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{services.url}/agent",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": AGENT_AUTHORIZATION,
+    }
+    assert home.signed_by(**environ) == (f"ASIA{1:012}", sts.ends[-1])
+    assert sts.signers == [key_id]
+
+
+def test_keys_of_the_environment_go_before_everything_else(home: Home, sts: TlsSts, services: StandIns) -> None:
+    home.config(f"[profile top]\nrole_arn = {ROLE}top\nsource_profile = base\n[profile base]\n{KEYS}")
+    environ = {
+        "AWS_PROFILE": "top",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{services.url}/agent",
+        "AWS_ACCESS_KEY_ID": "AKIDENVIRONMENT",
+        "AWS_SECRET_ACCESS_KEY": "s",
+    }
+    assert home.signed_by(**environ)[0] == "AKIDENVIRONMENT"
+    assert (sts.asked, services.asked) == ([], [])
