@@ -14,6 +14,7 @@ from pathlib import Path
 import botocore.session
 import pytest
 from botocore.credentials import Credentials as BotocoreCredentials
+from botocore.exceptions import ProfileNotFound
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -59,21 +60,32 @@ def by_botocore() -> Credentials | None:
     )
 
 
+def region_by_botocore() -> str:
+    """The region of the profile in use. AWS_DEFAULT_REGION is not in any case."""
+    try:
+        return str(botocore.session.Session().get_scoped_config().get("region", ""))
+    except ProfileNotFound:
+        return ""
+
+
 def compare(
     monkeypatch: pytest.MonkeyPatch, home: Path, environ: Mapping[str, str], config: str | None, shared: str | None
 ) -> str:
-    """Both chains over one case; returns who answered."""
+    """Both chains over one case, and the region where the files were read; returns who answered."""
     directory = home / ".aws"
     directory.mkdir(exist_ok=True)
     for name, text in (("config", config), ("credentials", shared)):
         path = directory / name
         path.unlink(missing_ok=True)
         if text is not None:
-            path.write_bytes(text.encode())
+            path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with monkeypatch.context() as patch:
         for key, value in environ.items():
             patch.setenv(key, value)
-        ours = short_chain(os.environ, read_profile(os.environ), NOW)
+        profile = read_profile(os.environ)
+        if profile is not None:
+            assert profile.get("region") == region_by_botocore()
+        ours = short_chain(os.environ, profile, NOW)
         if ours is None:
             return "abstains"
         theirs = by_botocore()
@@ -99,6 +111,13 @@ ENVIRONMENTS: list[dict[str, str]] = [
     {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "s", "AWS_CREDENTIAL_EXPIRATION": "2001-01-01T00:00:00Z"},
     {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "s", "AWS_CREDENTIAL_EXPIRATION": "next week"},
     {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r", "AWS_WEB_IDENTITY_TOKEN_FILE": "/nonexistent"},
+    {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "x"},
+    {
+        "AWS_ACCESS_KEY_ID": "AKIDENV",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_ROLE_ARN": "r",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "f",
+    },
 ]
 PROFILES: list[dict[str, str]] = [
     {},
@@ -108,6 +127,11 @@ PROFILES: list[dict[str, str]] = [
     {"AWS_PROFILE": ""},
     {"AWS_PROFILE": "dev", "AWS_DEFAULT_PROFILE": "default"},
     {"AWS_DEFAULT_PROFILE": "dev"},
+    {"AWS_DEFAULT_PROFILE": "", "AWS_PROFILE": "dev"},
+    {"AWS_DEFAULT_PROFILE": "missing", "AWS_PROFILE": "dev"},
+    {"AWS_PROFILE": "Dev"},
+    {"AWS_PROFILE": "a b"},
+    {"AWS_PROFILE": "profile dev"},
     {"AWS_PROFILE": "dev", "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/config"},
     {"AWS_PROFILE": "dev", "AWS_CONFIG_FILE": "$HOME/.aws/credentials"},
     {"AWS_CONFIG_FILE": "/nonexistent/file", "AWS_SHARED_CREDENTIALS_FILE": ""},
@@ -127,6 +151,17 @@ CONFIGS: list[str | None] = [
     "[default]\n" + KEYS.format("d") + "[profile default]\nregion = x\n",
     "[dev]\n" + KEYS.format("notaprofile"),
     "[profile 'dev']\n" + KEYS.format("quoted"),
+    '[profile "a b"]\n' + KEYS.format("two words"),
+    "[profile a b]\n" + KEYS.format("two words"),
+    "[profile\tdev]\n" + KEYS.format("tab"),
+    "[profile dev]\nservices = s\n" + KEYS.format("sv") + "[services s]\nsts =\n  endpoint_url = https://x\n",
+    "[sso-session dev]\nsso_region = us-east-1\n[services dev]\n" + KEYS.format("no"),
+    "[profile dev]\nlogin_session = arn:aws:iam::123456789012:user/a\n" + KEYS.format("login"),
+    "[profile dev]\nrole_arn = r\nweb_identity_token_file = /nonexistent\n" + KEYS.format("web"),
+    "[profile dev]\nsource_profile = dev\n" + KEYS.format("self"),
+    "[profile dev]\nmfa_serial = arn:aws:iam::123456789012:mfa/a\n" + KEYS.format("mfa"),
+    "[profile dev]\nendpoint_url = https://x\nuse_fips_endpoint = true\nuse_dualstack_endpoint = true\n"
+    + KEYS.format("e"),
     "[profile  dev]\n" + KEYS.format("blanks"),
     "not a section\n",
 ]
@@ -266,6 +301,115 @@ def test_for_any_file_it_says_what_botocore_says_or_abstains(
     environ: dict[str, str],
 ) -> None:
     compare(clean, tmp_path, {**environ, **profile}, config, shared)
+
+
+# Whole files out of pieces that mean something to configparser or to botocore, joined by every kind of line end.
+WORDS = st.sampled_from(
+    [
+        "default",
+        "dev",
+        "profile dev",
+        "profile default",
+        "profile  dev",
+        "DEFAULT",
+        "Dev",
+        "sso-session s",
+        "services s",
+        "a b",
+    ]
+)
+SECTIONS = st.builds(
+    "{}[{}]{}".format,
+    st.sampled_from(["", "", "", " ", "\t", "\ufeff"]),
+    WORDS,
+    st.sampled_from(["", "", "", " ", "  # c", ";c", "]"]),
+)
+NAMES = st.sampled_from(
+    [
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_security_token",
+        "AWS_Access_Key_Id",
+        "region",
+        "services",
+        "s3",
+        "mfa_serial",
+        "source_profile",
+        "x_mine",
+        "%(region)s",
+    ]
+)
+VALUES = st.sampled_from(
+    ["A1", "B2", "", "a=b", "a:b", "a # c", "a ;c", "#c", "'q'", "%(x)s", "\u00e9", "\x0c", "a\\", "[x]"]
+)
+SETTINGS = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["", "", "", "  ", "\t"]),
+    NAMES,
+    st.sampled_from(["=", " = ", "\t=\t", ":", " : ", " ", ""]),
+    VALUES,
+    st.sampled_from(["", "", " ", "\t", "\x0b", "\x1f"]),
+)
+OTHER = st.sampled_from(
+    ["", " ", "\t", "# c", ";c", "  # c", "  nested = 1", "\tdeep=2", "  continued", "rem x", "\ufeff", "=", "\udcff"]
+)
+PLAIN = st.sampled_from(
+    [
+        "aws_access_key_id = AKID9",
+        "aws_secret_access_key = s9",
+        "aws_session_token = t9",
+        "region = r9",
+        "[default]",
+        "[dev]",
+    ]
+)
+INI = st.builds(
+    lambda parts, end: "".join(parts) + end,
+    st.lists(
+        st.builds(
+            "{}{}".format,
+            SECTIONS | SETTINGS | OTHER | PLAIN | PLAIN,
+            st.sampled_from(["\n", "\n", "\n", "\r\n", "\r"]),
+        )
+    ),
+    st.sampled_from(["", "\n", "  ", "x"]),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(st.none() | INI, st.none() | INI, st.sampled_from(PROFILES), st.sampled_from(ENVIRONMENTS[:6]))
+def test_for_any_generated_ini_file_it_says_what_botocore_says_or_abstains(
+    clean: pytest.MonkeyPatch,
+    tmp_path: Path,
+    config: str | None,
+    shared: str | None,
+    profile: dict[str, str],
+    environ: dict[str, str],
+) -> None:
+    compare(clean, tmp_path, {**environ, **profile}, config, shared)
+
+
+COMPLETE = st.permutations(
+    [
+        "aws_access_key_id = AKIDX",
+        "aws_secret_access_key\t=\ts=:#;",
+        "region=r",
+        "",
+        "# c",
+        "\toutput = json",
+        "s3 =\n  a = b",
+    ]
+).map(lambda lines: "\n".join(lines))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(COMPLETE, st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_complete_profiles_in_any_order_with_comments_blocks_and_tabs(
+    clean: pytest.MonkeyPatch, tmp_path: Path, body: str, newline: str, in_config: bool
+) -> None:
+    text = f"[default]\n{body}\n[other]\nrole_arn = r\n".replace("\n", newline)
+    compare(clean, tmp_path, {}, text if in_config else None, None if in_config else text)
 
 
 def test_a_file_that_cannot_be_read_is_left_to_botocore(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
