@@ -44,6 +44,9 @@ class Heard:
     def failed(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
         self.failures.append((str(error), kept))
 
+    def interrupted(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
+        self.failures.append((str(error), kept))
+
 
 class FileSource:
     """How the suite changes what MountedFile reads."""
@@ -164,4 +167,4 @@ def test_no_file_means_no_mappings_and_that_is_loaded() -> None:
 def test_a_backend_that_is_not_supported_yet_is_an_error_and_not_an_empty_table() -> None:
     config = ServerConfig("x", backend_mode=("MountedFile", "CRD"))
     with pytest.raises(ConfigError, match="CRD is not supported yet"):
-        make_backends(config, Heard())
+        make_backends(config, Heard(), {})

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kube_iam.config.server import ServerConfig, check_server_config, load_mounted_mappings, load_server_config
+from kube_iam.config.mounted import load_mounted_mappings
+from kube_iam.config.server import ServerConfig, check_server_config, load_server_config
 from kube_iam.errors import ConfigError
 
 # The example of the reference's documentation, as people have it in their clusters.
@@ -127,14 +128,17 @@ def test_an_empty_cluster_id_flag_does_not_fall_back_to_the_file(file: Path) -> 
         ("clusterID: x\nserver: {partition: aws-ch}", "server.partition", "did you mean 'aws-cn'?"),
         ("clusterID: x\nserver: {kubeconfigPregenerated: maybe}", "server.kubeconfigPregenerated", "true or false"),
         ("clusterID: x\nserver: {backendMode: []}", "server.backendMode", "must be a list of backends"),
-        ("clusterID: x\nserver: {backendMode: [CRD]}", "server.backendMode", "CRD is not supported yet"),
+        (
+            "clusterID: x\nserver: {backendMode: [DynamicFile]}",
+            "server.backendMode",
+            "DynamicFile needs dynamicfilepath",
+        ),
         ("clusterID: x\nserver: {backendMode: [MountdFile]}", "server.backendMode", "did you mean 'MountedFile'?"),
         ("clusterID: x\nserver: {backendMode: 'MountedFile,File'}", "server.backendMode", "stands twice"),
         ("clusterID: x\nserver: {scrubbedAccounts: [012345670123]}", "server.scrubbedAccounts[0]", "quote it"),
         ("clusterID: x\nserver: {stsEndpoint: 'http://x:1'}", "server.stsEndpoint", "https://host:port"),
         ("clusterID: x\nserver: {stsEndpoint: 'https://u@x:1/p'}", "server.stsEndpoint", "https://host:port"),
-        ("clusterID: x\nserver: {dynamicfilepath: /x}", "server.dynamicfilepath", "is not supported yet"),
-        ("clusterID: x\nserver: {dynamicBackendModePath: /x}", "server.dynamicBackendModePath", "not supported yet"),
+        ("clusterID: x\nserver: {dynamicfilepath: /x}", "server.dynamicfilepath", "has no effect"),
         (
             "clusterID: x\nserver: {reservedPrefixConfig: [{backendMode: MountedFle}]}",
             "server.reservedPrefixConfig[0].backendMode",

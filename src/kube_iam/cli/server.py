@@ -12,7 +12,8 @@ from typing import NoReturn
 import click
 
 from kube_iam.cli.options import Settings, authenticator_options, pass_settings
-from kube_iam.config.server import BACKENDS, check_server_config, load_server_config
+from kube_iam.config.backends import BACKENDS
+from kube_iam.config.server import check_server_config, load_server_config
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import ConfigError, UsageError
 
@@ -32,8 +33,10 @@ _GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", 
     help="The webhook kubeconfig was made by `init`: do not write it.",
 )
 @click.option("--state-dir", metavar="DIRECTORY", help="Where cert.pem and key.pem are kept.")
-@click.option("--kubeconfig", metavar="PATH", help="Taken, and without effect for the backend MountedFile.")
-@click.option("--master", metavar="URL", help="Taken, and without effect for the backend MountedFile.")
+@click.option(
+    "--kubeconfig", metavar="PATH", help="How to reach the cluster for EKSConfigMap and CRD.  [default: the pod's]"
+)
+@click.option("--master", metavar="URL", help="The API server, instead of the kubeconfig's.")
 @click.option("--address", metavar="IP", help="Where to listen.  [default: 127.0.0.1]")
 @click.option("--port", metavar="PORT", help="Where to listen.  [default: 21362]")
 @click.option("--backend-mode", metavar="NAME,…", multiple=True, help=f"In order: {', '.join(BACKENDS)}.")
@@ -62,6 +65,8 @@ def overrides(settings: Settings, flags: Mapping[str, object], backend_mode: tup
         "address": "server.address",
         "hostname": "server.hostname",
         "port": "server.port",
+        "kubeconfig": "server.kubeconfig",
+        "master": "server.master",
     }
     given = {names[flag]: value for flag, value in flags.items() if flag in names}
     if settings.cluster_id or settings.cluster_id_given:
@@ -117,7 +122,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
         log.warning("configuration", file=str(path), problem=str(warning))
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(config, log, region))
+        runner.run(serve(config, log, os.environ, region))
         lines.flush()
         # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
         os._exit(0)

@@ -31,6 +31,11 @@ class Mappings:
     users: tuple[UserMapping, ...] = ()
     accounts: tuple[str, ...] = ()
 
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return len(self.roles) + len(self.users) + len(self.accounts)
+
 
 def parse_mappings(section: Section) -> Mappings:
     """The good entries of a section that knows MAPPING_KEYS; what is wrong goes to its findings."""
@@ -84,7 +89,7 @@ def _entries(
             continue
         before = len(section.found.errors)
         entry = parse(Section(section.document, item, steps, keys, section.found))
-        if entry is not None and len(section.found.errors) == before:
+        if entry is not None and len(section.found.errors) == before and not section.document.troubled(*steps):
             entries.append(entry)
     return tuple(entries)
 

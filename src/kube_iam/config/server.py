@@ -11,37 +11,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_mappings
+from kube_iam.config.backends import (
+    MOUNTED_FILE,
+    ReservedPrefixes,
+    read_backends,
+    read_dynamic_file,
+    reserved_prefixes,
+)
+from kube_iam.config.mounted import read_mounted
 from kube_iam.config.near import near
 from kube_iam.config.section import Findings, Section, account_ids, kind_of
+from kube_iam.config.server_file import in_order, read_document, sections
 from kube_iam.config.settings import Settings
-from kube_iam.config.yaml_file import YamlFile, parse_yaml, read_yaml
-from kube_iam.core.mapping import MappingTable
+from kube_iam.config.yaml_file import YamlFile
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import ConfigError, Problem
 
-MOUNTED_FILE = "MountedFile"
-BACKENDS = (MOUNTED_FILE, "EKSConfigMap", "CRD", "DynamicFile")
-_OLD_BACKEND_NAMES = {"File": MOUNTED_FILE, "ConfigMap": "EKSConfigMap"}
-_SUPPORTED_BACKENDS = (MOUNTED_FILE,)
-
-_TOP_KEYS = (
-    *("clusterID", "defaultRole", "server"),
-    # The `token` command's keys, which may stand in the same file.
-    *("region", "role", "externalID", "sessionName", "forwardSessionName", "tokenOnly", "cache"),
-)
 _NOT_YET = ("ec2DescribeInstancesRoleARN", "sourceARN", "ec2DescribeInstancesQps", "ec2DescribeInstancesBurst")
-_DYNAMIC = ("dynamicfilepath", "dynamicfileUserIDStrict", "dynamicBackendModePath")
-_SERVER_KEYS = (
-    *("partition", "hostname", "address", "port", "healthAddress", "healthPort", "stateDir", "generateKubeconfig"),
-    *("kubeconfigPregenerated", "kubeconfig", "master", "backendMode", "scrubbedAccounts", "reservedPrefixConfig"),
-    *("stsEndpoint", *_NOT_YET, *_DYNAMIC, *MAPPING_KEYS),
-)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """The settings of one server. `sts_endpoint` is an authority (host:port) besides AWS's own hosts, empty where there is none."""
+    """The settings of one server.
+
+    `sts_endpoint` is an authority (host:port) besides AWS's own hosts, empty where there is none. `kubeconfig` and `master` say how
+    the backends in the cluster reach it, both empty for the pod's own cluster. `backend_mode_path` is a file that names other backends
+    while the server runs. `reserved_prefixes` are those of the start: MountedFile follows its file.
+    """
 
     cluster_id: str
     source: Path | None = None
@@ -55,17 +51,14 @@ class ServerConfig:
     generate_kubeconfig: Path = Path("/etc/kubernetes/aws-iam-authenticator/kubeconfig.yaml")
     kubeconfig_pregenerated: bool = False
     backend_mode: tuple[str, ...] = (MOUNTED_FILE,)
+    backend_mode_path: Path | None = None
+    kubeconfig: str = ""
+    master: str = ""
+    dynamic_file: Path | None = None
+    dynamic_file_user_ids: bool = False
+    reserved_prefixes: ReservedPrefixes = field(default_factory=dict)
     scrubbed_accounts: frozenset[str] = frozenset()
     sts_endpoint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MountedMappings:
-    """What the backend MountedFile takes from one version of the file."""
-
-    table: MappingTable
-    reserved_prefixes: tuple[str, ...] = ()
-    entries: int = 0
 
 
 @dataclass(slots=True)
@@ -81,54 +74,27 @@ def load_server_config(path: Path | None, flags: Mapping[str, object]) -> tuple[
 
     `flags` are keyed by the key that each overrides (`clusterID`, `server.port`); None is a flag that was not given.
     """
-    checked = _settings(_document(path), path, flags)
+    checked = _settings(read_document(path), path, flags)
     if checked.config is None:
-        raise ConfigError(str(path or "flags"), _in_order(checked.found.errors))
-    return checked.config, _in_order(checked.found.warnings)
-
-
-def load_mounted_mappings(path: Path) -> tuple[MountedMappings, list[Problem]]:
-    """The mappings of the file and what is odd about them. Raises ConfigError with all errors: the file is taken whole or not."""
-    mappings, found = _read_mounted(_document(path))
-    if found.errors:
-        raise ConfigError(str(path), _in_order(found.errors))
-    return mappings, _in_order(found.warnings)
+        raise ConfigError(str(path or "flags"), in_order(checked.found.errors))
+    return checked.config, in_order(checked.found.warnings)
 
 
 def check_server_config(path: Path | None, flags: Mapping[str, object]) -> Findings:
     """Everything that is wrong with a file, settings and mappings, in the order of its lines. Raises ConfigError: not readable."""
-    document = _document(path)
+    document = read_document(path)
     found = _settings(document, path, flags).found
-    mounted = _read_mounted(document)[1]
+    mounted = read_mounted(document)[1]
     reported = {str(problem) for problem in found.errors}
     found.errors += [problem for problem in mounted.errors if str(problem) not in reported]
-    return Findings(_in_order(found.errors), _in_order([*found.warnings, *mounted.warnings]))
-
-
-def _document(path: Path | None) -> YamlFile:
-    return read_yaml(path) if path is not None else parse_yaml("", "")
-
-
-def _sections(document: YamlFile) -> tuple[Section, Section]:
-    """The top level and the section `server`, which share their findings."""
-    found = Findings(errors=list(document.problems))
-    top = Section(document, document.data, (), _TOP_KEYS, found)
-    return top, Section(document, top.value("server"), top.at("server"), _SERVER_KEYS, found)
-
-
-def _read_mounted(document: YamlFile) -> tuple[MountedMappings, Findings]:
-    server = _sections(document)[1]
-    server.found.warnings.clear()  # of keys that nobody knows: the settings report those
-    mappings = parse_mappings(server)
-    table = build_table(mappings, server)
-    entries = len(mappings.roles) + len(mappings.users) + len(mappings.accounts)
-    return MountedMappings(table, _reserved_prefixes(server), entries), server.found
+    return Findings(in_order(found.errors), in_order([*found.warnings, *mounted.warnings]))
 
 
 def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]) -> Checked:
-    top, server = _sections(document)
+    top, server = sections(document)
     reader = Settings(top, server, {key.lower(): value for key, value in flags.items() if value is not None})
     default = ServerConfig(cluster_id="")
+    backends = read_backends(reader, default.backend_mode)
     config = ServerConfig(
         cluster_id=_cluster_id(reader),
         source=path,
@@ -141,14 +107,19 @@ def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]
         state_dir=Path(reader.text("stateDir", str(default.state_dir))),
         generate_kubeconfig=Path(reader.text("generateKubeconfig", str(default.generate_kubeconfig))),
         kubeconfig_pregenerated=reader.switch("kubeconfigPregenerated", default.kubeconfig_pregenerated),
-        backend_mode=_backends(reader, default.backend_mode),
+        backend_mode=backends,
+        backend_mode_path=reader.path("dynamicBackendModePath"),
+        kubeconfig=reader.text("kubeconfig", ""),
+        master=reader.text("master", ""),
+        dynamic_file=read_dynamic_file(reader, backends),
+        dynamic_file_user_ids=reader.switch("dynamicfileUserIDStrict", False),
+        reserved_prefixes=reserved_prefixes(server),
         scrubbed_accounts=frozenset(account for _, account in account_ids(server, "scrubbedAccounts")),
         sts_endpoint=_sts_endpoint(reader),
     )
     if config.port == config.health_port:
         reader.error("healthPort", f"is {config.port}, which the webhook listens on")
     _warn_of_what_is_not_done(server)
-    _reserved_prefixes(server)
     return Checked(None if server.found.errors else config, server.found)
 
 
@@ -176,27 +147,6 @@ def _partition(reader: Settings, default: str) -> str:
     return partition
 
 
-def _backends(reader: Settings, default: tuple[str, ...]) -> tuple[str, ...]:
-    value = reader.value("backendMode")
-    given = value.replace(",", " ").split() if isinstance(value, str) else value
-    if given is None:
-        return default
-    named = [name for name in given if isinstance(name, str)] if isinstance(given, list | tuple) else []
-    if not isinstance(given, list | tuple) or not named or len(named) != len(given):
-        reader.error("backendMode", f"must be a list of backends: {', '.join(BACKENDS)}")
-        return default
-    names = tuple(_OLD_BACKEND_NAMES.get(name, name) for name in named)
-    for name in dict.fromkeys(names):
-        if name not in BACKENDS:
-            hint = near(name, BACKENDS) or f"known are {', '.join(BACKENDS)}"
-            reader.error("backendMode", f"{name!r} is not a backend", hint)
-        elif name not in _SUPPORTED_BACKENDS:
-            reader.error("backendMode", f"{name} is not supported yet", f"supported: {', '.join(_SUPPORTED_BACKENDS)}")
-        if names.count(name) > 1:
-            reader.error("backendMode", f"{name} stands twice")
-    return names
-
-
 def _sts_endpoint(reader: Settings) -> str:
     text = reader.text("stsEndpoint", "")
     if not text:
@@ -220,35 +170,7 @@ def _sts_endpoint(reader: Settings) -> str:
     return authority
 
 
-def _reserved_prefixes(server: Section) -> tuple[str, ...]:
-    """The prefixes that the backend MountedFile reserves."""
-    entries = server.value("reservedPrefixConfig")
-    if entries is None:
-        return ()
-    if not isinstance(entries, list):
-        server.error(server.at("reservedPrefixConfig"), f"must be a list, not {kind_of(entries)}")
-        return ()
-    reserved: list[str] = []
-    for index, item in enumerate(entries):
-        steps = (*server.at("reservedPrefixConfig"), index)
-        entry = Section(server.document, item, steps, ("backendMode", "usernamePrefixReserveList"), server.found)
-        backend = _OLD_BACKEND_NAMES.get(entry.text("backendMode"), entry.text("backendMode"))
-        prefixes = [word for _, word in entry.words("usernamePrefixReserveList") if word]
-        if backend not in BACKENDS:
-            entry.error(entry.at("backendMode"), f"{backend!r} is not a backend", near(backend, BACKENDS))
-        elif backend == MOUNTED_FILE:
-            reserved += prefixes
-    return tuple(reserved)
-
-
 def _warn_of_what_is_not_done(server: Section) -> None:
     for name in _NOT_YET:
         if server.has(name):
             server.warn(server.at(name), "has no effect: EC2 node names are not supported yet")
-    for name in _DYNAMIC:
-        if server.has(name) and server.value(name) not in ("", False):
-            server.error(server.at(name), "is not supported yet", "the mappings it points at would be missing")
-
-
-def _in_order(problems: list[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: problem.line or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from kube_iam.config.section import Section, kind_of
 from kube_iam.errors import Problem
@@ -37,6 +38,11 @@ class Settings:
             self.error(name, f"must be text, not {kind_of(value)}")
             return default
         return value
+
+    def path(self, name: str) -> Path | None:
+        """A file's name; None where none is set."""
+        text = self.text(name, "").strip()
+        return Path(text) if text else None
 
     def port(self, name: str, default: int) -> int:
         """A port number, from 1 to 65535."""

@@ -92,7 +92,7 @@ class KubeApi:
         from lightkube.config.models import Context as Named
 
         context = self.context
-        _refuse_unsupported(context)
+        refuse_unsupported(context)
         user = dict(context.user)
         if user.pop("exec", None):
             status = run_plugin(context, self._environ, terminal=sys.stdin is not None and sys.stdin.isatty())
@@ -113,7 +113,7 @@ class KubeApi:
         )
 
 
-def _refuse_unsupported(context: Context) -> None:
+def refuse_unsupported(context: Context) -> None:
     """Refuse what would silently act as someone else, or trust something else, than kubectl does."""
     for key in ("as", "as-uid", "as-groups", "as-user-extra", "auth-provider"):
         if context.user.get(key):

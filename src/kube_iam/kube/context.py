@@ -60,7 +60,7 @@ def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Pa
     if paths:
         return _select(paths, name)
     if not name and "KUBERNETES_SERVICE_HOST" in environ and (pod / "token").is_file():
-        return _in_cluster(environ, pod)
+        return in_cluster(environ, pod)
     raise KubeError(
         "no kubeconfig found", f"give --kubeconfig, or set KUBECONFIG (looked at {named or default_path(environ)})"
     )
@@ -127,7 +127,8 @@ def _absolute(fields: Fields, files: tuple[str, ...], directory: Path) -> Fields
     return {**fields, **located}
 
 
-def _in_cluster(environ: Mapping[str, str], pod: Path) -> Context:
+def in_cluster(environ: Mapping[str, str], pod: Path) -> Context:
+    """The cluster of the pod that this runs in, as the pod's service account."""
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     namespace = read_text(pod / "namespace") or "default"

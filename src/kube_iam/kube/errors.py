@@ -82,7 +82,12 @@ def status_of(error: BaseException | None) -> int:
 def _answered(error: Exception, what: str, server: str) -> KubeIamError:
     code = status_of(error)
     status = getattr(error, "status", None)
-    message = clean(getattr(status, "message", None) or f"HTTP status {code}")
+    return answered(code, getattr(status, "message", None) or "", what, server)
+
+
+def answered(code: int, text: str, what: str, server: str) -> KubeIamError:
+    """The error of our tree that stands for an answer of that HTTP status. `text` is the message in it, empty where there is none."""
+    message = clean(text or f"HTTP status {code}")
     if code == 401:
         return KubeError(
             f"{what}: {server} does not accept the credentials of this kubeconfig",

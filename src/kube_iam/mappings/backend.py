@@ -12,7 +12,10 @@ class Backend(Mapper, Protocol):
     """A mapper with a life: it loads when it starts and follows its source until it stops."""
 
     async def start(self) -> None:
-        """Load and begin to follow the source. A source that cannot be used is reported and followed all the same: never raises."""
+        """Load and begin to follow the source; returns soon, loaded or not.
+
+        A source that cannot be used is reported and followed all the same: never raises.
+        """
 
     async def stop(self) -> None:
         """Stop following. The table stays as it is."""
@@ -25,4 +28,7 @@ class Observer(Protocol):
         """New mappings are in force."""
 
     def failed(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
-        """The source cannot be used. `kept`: the last good mappings stay in force; otherwise there are none yet."""
+        """What the source holds cannot be used. `kept`: the last good mappings stay in force; otherwise there are none yet."""
+
+    def interrupted(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
+        """The source cannot be followed now; the backend keeps trying. `kept` as above."""

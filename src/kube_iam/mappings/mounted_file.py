@@ -13,7 +13,8 @@ from pathlib import Path
 
 from watchfiles import awatch
 
-from kube_iam.config.server import MOUNTED_FILE, MountedMappings, load_mounted_mappings
+from kube_iam.config.backends import MOUNTED_FILE
+from kube_iam.config.mounted import MountedMappings, load_mounted_mappings
 from kube_iam.core.mapping import MappingTable
 from kube_iam.errors import ConfigError
 from kube_iam.mappings.backend import Observer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from kube_iam.authn.decide import Authenticator
@@ -29,14 +29,14 @@ from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook
 DEFAULT_REGION = "us-east-1"
 
 
-async def serve(config: ServerConfig, log: Log, region: str = "") -> None:
+async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], region: str = "") -> None:
     """Serve until SIGTERM or SIGINT, then drain. `region` is the server's own AWS region, empty where it is not known.
 
     Raises KubeIamError when the server cannot start. Mappings that cannot be used do not keep it from starting: it is not ready.
     """
     stopping = _stop_signal()
     metrics = Metrics()
-    backends = make_backends(config, MappingReport(log, metrics))
+    backends = make_backends(config, MappingReport(log, metrics), environ)
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
     sts = sts_client()
@@ -104,13 +104,11 @@ async def _follow(config: ServerConfig, pair: TlsPair, webhook: Listener, metric
 
 @contextlib.asynccontextmanager
 async def _running(backends: Sequence[Backend]) -> AsyncIterator[None]:
-    for backend in backends:
-        await backend.start()
+    await asyncio.gather(*(backend.start() for backend in backends))
     try:
         yield
     finally:
-        for backend in backends:
-            await backend.stop()
+        await asyncio.gather(*(backend.stop() for backend in backends))
 
 
 def _why_not_ready(backends: Sequence[Backend], stopping: asyncio.Event) -> str:

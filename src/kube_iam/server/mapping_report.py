@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from kube_iam.config.backends import EKS_CONFIG_MAP
 from kube_iam.errors import ConfigError, KubeIamError, Problem
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
@@ -25,6 +26,7 @@ class MappingReport:
         self._log.info("mappings loaded", backend=backend, entries=entries)
         self._metrics.mappings_loaded.set(self._clock(), backend)
         self._metrics.mapping_entries.set(entries, backend)
+        self._metrics.mapping_problems.set(len(warnings), backend)
 
     def failed(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
         """Log every problem, and what is in force all the same."""
@@ -34,3 +36,11 @@ class MappingReport:
             self._log.error("mapping", backend=backend, problem=problem)
         self._log.error(f"mappings cannot be used; {outcome}", backend=backend, problems=len(problems))
         self._metrics.reload_failures.add(backend)
+
+    def interrupted(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
+        """Log that the source cannot be followed, and what is in force all the same."""
+        outcome = "the last good ones stay in force" if kept else "nobody can sign in until it can"
+        self._log.error(f"mappings cannot be followed; {outcome}", backend=backend, problem=str(error))
+        self._metrics.watch_failures.add(backend)
+        if backend == EKS_CONFIG_MAP:
+            self._metrics.config_map_watch_failures.add()

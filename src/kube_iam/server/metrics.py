@@ -80,6 +80,9 @@ class Metrics:
         self.sts_responses = Counter(
             f"{reference}sts_responses_total", "Sts responses with error code label", ("ResponseCode", "StsRegion")
         )
+        self.config_map_watch_failures = Counter(
+            f"{reference}configmap_watch_failures_total", "EKS Configmap watch failures"
+        )
         self.refusals = Counter("kube_iam_refusals_total", "Sign-ins that were not granted, by reason", ("reason",))
         self.lookups = Counter(
             "kube_iam_token_lookups_total",
@@ -88,6 +91,14 @@ class Metrics:
         )
         self.reload_failures = Counter(
             "kube_iam_mapping_reload_failures_total", "Mappings that could not be used", ("backend",)
+        )
+        self.watch_failures = Counter(
+            "kube_iam_mapping_watch_failures_total",
+            "Times that the source of mappings could not be followed",
+            ("backend",),
+        )
+        self.mapping_problems = Counter(
+            "kube_iam_mapping_problems", "What is odd or left out in the mappings in force", ("backend",), "gauge"
         )
         self.mappings_loaded = Counter(
             "kube_iam_mapping_loaded_timestamp_seconds", "When the mappings in force were loaded", ("backend",), "gauge"

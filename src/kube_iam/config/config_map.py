@@ -1,0 +1,67 @@
+"""The ConfigMap aws-auth as mappings: keys mapRoles, mapUsers and mapAccounts, each YAML in a string of its own.
+
+Other programs and many hands write it, so it is not taken whole or not at all: an entry that cannot be used is left out and the others
+serve. A key whose YAML cannot be read keeps its last good value, since one typing error must not lock everybody out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_mappings
+from kube_iam.config.section import Findings, Section, kind_of
+from kube_iam.config.yaml_file import YamlFile, joined, parse_yaml
+from kube_iam.core.mapping import MappingTable
+from kube_iam.errors import ConfigError, Problem
+
+# What people write to say "nothing".
+_NOTHING = ("", "``", '""', "''")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMapMappings:
+    """The mappings of one version. `good` is the text of every key that serves; `problems` is what does not, or is odd."""
+
+    table: MappingTable
+    entries: int
+    problems: list[Problem]
+    good: dict[str, str]
+
+
+def read_config_map(data: Mapping[str, str], last_good: Mapping[str, str]) -> ConfigMapMappings:
+    """The mappings in the ConfigMap's data. `last_good` is `good` of the version before."""
+    problems: list[Problem] = []
+    documents: dict[str, YamlFile] = {}
+    good: dict[str, str] = {}
+    for key in MAPPING_KEYS:
+        for text in (data.get(key), last_good.get(key)):
+            if text is None:
+                break
+            try:
+                documents[key] = _document(key, text)
+            except ConfigError as error:
+                kept = "its last good value stays in force" if key in last_good else "none of its entries serve"
+                problems += [
+                    Problem(key, f"{problem.message}; {kept}", line=problem.line) for problem in error.problems
+                ]
+            else:
+                good[key] = text
+                break
+    document = joined(documents)
+    section = Section(document, document.data, (), MAPPING_KEYS, Findings())
+    mappings = parse_mappings(section)
+    table = build_table(mappings, section)
+    left_out = [
+        Problem(problem.key, f"{problem.message}; left out", problem.hint, problem.line)
+        for problem in (*document.problems, *section.found.errors)
+    ]
+    return ConfigMapMappings(table, mappings.count, [*problems, *left_out, *section.found.warnings], good)
+
+
+def _document(key: str, text: str) -> YamlFile:
+    """The parsed value of a key. Raises ConfigError where it is no YAML, or no list."""
+    document = parse_yaml("" if text.strip() in _NOTHING else text, key)
+    if document.data is not None and not isinstance(document.data, list):
+        raise ConfigError(key, [Problem(key, f"must be a list of entries, not {kind_of(document.data)}")])
+    return document

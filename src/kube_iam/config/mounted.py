@@ -1,0 +1,41 @@
+"""What the backend MountedFile reads from the server's configuration file, again and again: its mappings and reserved prefixes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kube_iam.config.backends import MOUNTED_FILE, reserved_prefixes
+from kube_iam.config.mappings import build_table, parse_mappings
+from kube_iam.config.section import Findings
+from kube_iam.config.server_file import in_order, read_document, sections
+from kube_iam.config.yaml_file import YamlFile
+from kube_iam.core.mapping import MappingTable
+from kube_iam.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class MountedMappings:
+    """What the backend MountedFile takes from one version of the file."""
+
+    table: MappingTable
+    reserved_prefixes: tuple[str, ...] = ()
+    entries: int = 0
+
+
+def load_mounted_mappings(path: Path) -> tuple[MountedMappings, list[Problem]]:
+    """The mappings of the file and what is odd about them. Raises ConfigError with all errors: the file is taken whole or not."""
+    mappings, found = read_mounted(read_document(path))
+    if found.errors:
+        raise ConfigError(str(path), in_order(found.errors))
+    return mappings, in_order(found.warnings)
+
+
+def read_mounted(document: YamlFile) -> tuple[MountedMappings, Findings]:
+    """The mappings of a document and everything found on the way."""
+    server = sections(document)[1]
+    server.found.warnings.clear()  # of keys that nobody knows: the settings report those
+    mappings = parse_mappings(server)
+    table = build_table(mappings, server)
+    reserved = reserved_prefixes(server).get(MOUNTED_FILE, ())
+    return MountedMappings(table, reserved, mappings.count), server.found

@@ -1,0 +1,42 @@
+"""The shape of the server's configuration file: which keys it may have, and its two sections ready to be read.
+
+Keys count in any letter case. A key that nobody knows is a warning, since a file that the reference takes must be taken here too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kube_iam.config.mappings import MAPPING_KEYS
+from kube_iam.config.section import Findings, Section
+from kube_iam.config.yaml_file import YamlFile, parse_yaml, read_yaml
+from kube_iam.errors import Problem
+
+_TOP_KEYS = (
+    *("clusterID", "defaultRole", "server"),
+    # The `token` command's keys, which may stand in the same file.
+    *("region", "role", "externalID", "sessionName", "forwardSessionName", "tokenOnly", "cache"),
+)
+_SERVER_KEYS = (
+    *("partition", "hostname", "address", "port", "healthAddress", "healthPort", "stateDir", "generateKubeconfig"),
+    *("kubeconfigPregenerated", "kubeconfig", "master", "backendMode", "scrubbedAccounts", "reservedPrefixConfig"),
+    *("ec2DescribeInstancesRoleARN", "sourceARN", "ec2DescribeInstancesQps", "ec2DescribeInstancesBurst"),
+    *("dynamicfilepath", "dynamicfileUserIDStrict", "dynamicBackendModePath", "stsEndpoint", *MAPPING_KEYS),
+)
+
+
+def read_document(path: Path | None) -> YamlFile:
+    """The file; an empty document where there is none. Raises ConfigError when it cannot be read or is no YAML."""
+    return read_yaml(path) if path is not None else parse_yaml("", "")
+
+
+def sections(document: YamlFile) -> tuple[Section, Section]:
+    """The top level and the section `server`, which share their findings."""
+    found = Findings(errors=list(document.problems))
+    top = Section(document, document.data, (), _TOP_KEYS, found)
+    return top, Section(document, top.value("server"), top.at("server"), _SERVER_KEYS, found)
+
+
+def in_order(problems: list[Problem]) -> list[Problem]:
+    """The problems in the order of their lines."""
+    return sorted(problems, key=lambda problem: problem.line or 0)

@@ -1,0 +1,224 @@
+"""Follow a collection of objects at the Kubernetes API: list, then watch from there, and start over when the thread is lost.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes. Nothing is polled. A list is a consistent
+read; the watch goes on from its resourceVersion, which bookmarks move forward. The server ends a watch after a while by itself, and
+it goes on where it was. Anything else (410 Gone, an error, silence, a server that went away) leads back to the list, after a pause
+that grows and has a random part, so that the servers of a cluster do not come back all at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from kube_iam.errors import KubeError, KubeIamError, Unreachable
+from kube_iam.kube.connection import Answer, connected
+from kube_iam.kube.endpoint import Access, Endpoint
+from kube_iam.kube.errors import answered
+
+_GONE = 410
+
+
+class Metadata(msgspec.Struct):
+    """What is used of an object's metadata."""
+
+    name: str = ""
+    uid: str = ""
+    resourceVersion: str = ""  # noqa: N815
+    creationTimestamp: str | None = None  # noqa: N815
+
+
+class Object(msgspec.Struct):
+    """Any object of the API. What a follower needs beyond its metadata are fields of a subclass."""
+
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+
+
+T = TypeVar("T", bound=Object)
+
+
+class Follower(Protocol[T]):
+    """Who hears about the objects. What it raises counts as a failure of the watch."""
+
+    async def replaced(self, objects: list[T]) -> None:
+        """These are all objects there are, whatever was heard before."""
+
+    async def changed(self, found: T) -> None:
+        """The object is new, or different."""
+
+    async def removed(self, found: T) -> None:
+        """The object is gone."""
+
+    def failed(self, error: KubeIamError) -> None:
+        """The thread is lost for now; what was heard so far may be out of date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long things may take, in seconds."""
+
+    watch: int = 150
+    """A watch is ended by the server after this long, or up to a fifth longer: silence that lasts longer is a dead connection."""
+    grace: float = 10.0
+    """How much later than that a connection without a word is given up."""
+    first_pause: float = 0.2
+    longest_pause: float = 30.0
+    settled: float = 5.0
+    """A watch that lasted this long, or brought something, was a good one: the next pause is a first one again."""
+
+
+class _Gone(Exception):
+    """The API server no longer knows what came after our resourceVersion."""
+
+
+class _Status(msgspec.Struct):
+    message: str = ""
+    code: int = 0
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _List(msgspec.Struct):
+    items: list[msgspec.Raw]
+    metadata: Metadata
+
+
+class Watch(Generic[T]):
+    """Follows the objects of one path, those that `field_selector` picks. `what` names them in messages."""
+
+    def __init__(
+        self,
+        access: Access,
+        path: str,
+        kind: type[T],
+        follower: Follower[T],
+        *,
+        what: str,
+        field_selector: str = "",
+        pace: Pace = Pace(),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._access = access
+        self._path = path
+        self._decode = msgspec.json.Decoder(kind).decode
+        self._follower = follower
+        self._what = what
+        self._selector = {"fieldSelector": field_selector} if field_selector else {}
+        self._pace = pace
+        self._sleep = sleep
+        self._pauses = 0
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                endpoint = await asyncio.to_thread(self._access.endpoint)
+                version = await self._list(endpoint)
+                while True:
+                    version = await self._watch(endpoint, version)
+            except _Gone:
+                # Not a failure: to have been away for long is enough.
+                await self._pause()
+                continue
+            except Unreachable as error:
+                self._follower.failed(Unreachable(f"cannot follow {self._what}: {error.message}", error.hint))
+            except KubeIamError as error:
+                self._follower.failed(error)
+            except Exception as error:
+                # Whatever it was: a watch that stops silently would leave mappings in force for ever.
+                self._follower.failed(KubeError(f"cannot follow {self._what}: {type(error).__name__}"))
+            await self._pause()
+
+    async def _list(self, endpoint: Endpoint) -> str:
+        async with connected(endpoint) as connection:
+            answer = await connection.request("GET", self._query({}))
+        self._check(endpoint, answer)
+        try:
+            found = msgspec.json.decode(answer.body, type=_List)
+            objects = [self._decode(item) for item in found.items]
+        except msgspec.MsgspecError as error:
+            raise self._nonsense(endpoint) from error
+        await self._follower.replaced(objects)
+        return found.metadata.resourceVersion
+
+    async def _watch(self, endpoint: Endpoint, version: str) -> str:
+        """Follow from the version until the server ends the watch in peace; where to go on from."""
+        seconds = self._pace.watch + random.randint(0, self._pace.watch // 5)  # noqa: S311
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+        }
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        first = version
+        async with connected(endpoint) as connection:
+            async for line in connection.lines(self._query(query), seconds + self._pace.grace):
+                if isinstance(line, Answer):
+                    self._check(endpoint, line)
+                else:
+                    version = await self._hear(endpoint, line) or version
+                    if version != first:
+                        self._pauses = 0
+        if version == first and loop.time() - began < min(self._pace.settled, self._pace.watch):
+            raise Unreachable(f"{endpoint.url} ends the watch at once")
+        self._pauses = 0
+        return version
+
+    async def _hear(self, endpoint: Endpoint, line: bytes) -> str:
+        try:
+            event = msgspec.json.decode(line, type=_Event)
+            if event.type == "ERROR":
+                status = msgspec.json.decode(event.object, type=_Status)
+                if status.code == _GONE:
+                    raise _Gone
+                raise answered(status.code, status.message, f"cannot follow {self._what}", endpoint.url)
+            found = self._decode(event.object)
+        except msgspec.MsgspecError as error:
+            raise self._nonsense(endpoint) from error
+        match event.type:
+            case "ADDED" | "MODIFIED":
+                await self._follower.changed(found)
+            case "DELETED":
+                await self._follower.removed(found)
+            case "BOOKMARK":
+                pass
+            case _:
+                raise self._nonsense(endpoint)
+        return found.metadata.resourceVersion
+
+    def _query(self, more: dict[str, str]) -> str:
+        query = urlencode({**self._selector, **more})
+        return f"{self._path}?{query}" if query else self._path
+
+    def _check(self, endpoint: Endpoint, answer: Answer) -> None:
+        if answer.status == 200:
+            return
+        if answer.status == _GONE:
+            raise _Gone
+        if answer.status == 401:
+            self._access.forget()
+        status = _Status()
+        with suppress(msgspec.MsgspecError):
+            status = msgspec.json.decode(answer.body, type=_Status)
+        raise answered(answer.status, status.message, f"cannot follow {self._what}", endpoint.url)
+
+    def _nonsense(self, endpoint: Endpoint) -> KubeError:
+        return KubeError(f"cannot follow {self._what}: {endpoint.url} does not answer like a Kubernetes API server")
+
+    async def _pause(self) -> None:
+        """Wait longer each time, half of it at random."""
+        longest = min(self._pace.longest_pause, self._pace.first_pause * 2**self._pauses)
+        self._pauses = min(self._pauses + 1, 16)
+        await self._sleep(random.uniform(longest / 2, longest))  # noqa: S311
