@@ -7,19 +7,14 @@ Dates stay text. A key that stands twice in one mapping, a tag, or an alias that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-
+from kube_iam.config.yaml_nodes import CORE, MappingNode, Node, ScalarNode, SequenceNode, compose
 from kube_iam.errors import ConfigError, Problem
 
 MAX_BYTES = 16 * 1024 * 1024
-_CORE = "tag:yaml.org,2002:"
-_TEXT_TAGS = frozenset({_CORE + "str", _CORE + "timestamp", _CORE + "value"})
+_TEXT_TAGS = frozenset({CORE + "str", CORE + "timestamp", CORE + "value"})
 _TRUE = frozenset({"true", "True", "TRUE"})
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
 
@@ -45,7 +40,7 @@ class YamlFile:
     def __init__(self, data: object, problems: list[Problem], root: Node | None) -> None:
         self.data = data
         self.problems = problems
-        self._root = root
+        self.root = root
 
     def line(self, *steps: Step) -> int | None:
         """The line (from 1) where the value at this path stands; for a key's value the line of the key. None if there is none."""
@@ -64,8 +59,16 @@ class YamlFile:
         )
         return Problem(key_path(*steps), message, hint, line)
 
+    def troubled(self, *steps: Step) -> bool:
+        """Whether a problem was found in the value at this path while reading it."""
+        path = key_path(*steps)
+        return any(
+            problem.key.startswith(path) and problem.key[len(path) : len(path) + 1] in ("", ".", "[")
+            for problem in self.problems
+        )
+
     def _find(self, steps: tuple[Step, ...]) -> tuple[Node | None, int | None]:
-        node, line = self._root, _line(self._root)
+        node, line = self.root, _line(self.root)
         for step in steps:
             if isinstance(node, SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
                 node = node.value[step]
@@ -99,19 +102,29 @@ def read_yaml(path: Path) -> YamlFile:
 
 def parse_yaml(text: str, source: str) -> YamlFile:
     """Parse one YAML document. Raises ConfigError (named after `source`) when the text is no YAML."""
-    try:
-        root: Node | None = YAML(typ="safe", pure=True).compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = f"is not YAML: {error.problem or error.context}"
-        raise ConfigError(source, [Problem("", message, line=mark.line + 1 if mark else None)]) from error
-    except (YAMLError, ValueError) as error:
-        raise ConfigError(source, [Problem("", f"is not YAML: {str(error).splitlines()[0]}")]) from error
-    except RecursionError as error:
-        raise ConfigError(source, [Problem("", "is nested too deeply")]) from error
+    root = compose(text, source)
     building = _Builder()
     data = building.build(root, ()) if root is not None else None
     return YamlFile(data, building.problems, root)
+
+
+def joined(documents: Mapping[str, YamlFile]) -> YamlFile:
+    """One document that has each of these under its key. Lines stay those of the single documents."""
+    problems = [
+        Problem(_under(key, problem.key), problem.message, problem.hint, problem.line)
+        for key, document in documents.items()
+        for problem in document.problems
+    ]
+    root = MappingNode(CORE + "map", None)
+    for key, document in documents.items():
+        if document.root is not None:
+            root.add(ScalarNode(CORE + "str", document.root.line, key))
+            root.add(document.root)
+    return YamlFile({key: document.data for key, document in documents.items()}, problems, root)
+
+
+def _under(key: str, path: str) -> str:
+    return f"{key}{path}" if path.startswith("[") or not path else f"{key}.{path}"
 
 
 class _Builder:
@@ -137,16 +150,16 @@ class _Builder:
             self._open.discard(ident)
         return self._built[ident]
 
-    def _list(self, node: Node, steps: tuple[Step, ...]) -> list[object]:
-        self._refuse_tag(node, steps, _CORE + "seq")
+    def _list(self, node: SequenceNode, steps: tuple[Step, ...]) -> list[object]:
+        self._refuse_tag(node, steps, CORE + "seq")
         return [self.build(child, (*steps, index)) for index, child in enumerate(node.value)]
 
-    def _mapping(self, node: Node, steps: tuple[Step, ...]) -> dict[str, object]:
-        self._refuse_tag(node, steps, _CORE + "map")
+    def _mapping(self, node: MappingNode, steps: tuple[Step, ...]) -> dict[str, object]:
+        self._refuse_tag(node, steps, CORE + "map")
         merged: dict[str, object] = {}
         own: dict[str, object] = {}
         for key, value in self._pairs(node, steps):
-            if key.tag == _CORE + "merge":
+            if key.tag == CORE + "merge":
                 for source in value.value if isinstance(value, SequenceNode) else (value,):
                     built = self.build(source, steps)
                     merged = {**built, **merged} if isinstance(built, dict) else merged
@@ -157,7 +170,7 @@ class _Builder:
             own[name] = self.build(value, (*steps, name))
         return {**merged, **own}
 
-    def _pairs(self, node: Node, steps: tuple[Step, ...]) -> Iterator[tuple[ScalarNode, Node]]:
+    def _pairs(self, node: MappingNode, steps: tuple[Step, ...]) -> Iterator[tuple[ScalarNode, Node]]:
         for key, value in node.value:
             if isinstance(key, ScalarNode):
                 yield key, value
@@ -168,13 +181,13 @@ class _Builder:
         text, tag = str(node.value), str(node.tag)
         if tag in _TEXT_TAGS:
             return text
-        if tag == _CORE + "null":
+        if tag == CORE + "null":
             return None
-        if tag == _CORE + "bool":
+        if tag == CORE + "bool":
             return text in _TRUE
-        if tag == _CORE + "int":
+        if tag == CORE + "int":
             return _integer(text)
-        if tag == _CORE + "float":
+        if tag == CORE + "float":
             return _float(text)
         self._refuse_tag(node, steps, "")
         return text
@@ -187,8 +200,8 @@ class _Builder:
         self.problems.append(Problem(key_path(*steps), message, hint, _line(node)))
 
 
-def _line(node: Any) -> int | None:
-    return node.start_mark.line + 1 if node is not None and node.start_mark is not None else None
+def _line(node: Node | None) -> int | None:
+    return node.line if node is not None else None
 
 
 def _integer(text: str) -> int | str:
