@@ -82,7 +82,7 @@ def read_file(path: str) -> bytes | None:
     try:
         if not S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
             return b""
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except (OSError, ValueError):

@@ -22,7 +22,9 @@ MAX_BYTES = 64 * 1024
 _CLOCK_TOLERANCE = 300
 # Sessions last 36 hours at most (GetSessionToken), so an older file has ended for certain.
 _STALE_SECONDS = 36 * 3600 + 600
+# Windows has no owners and modes in this sense; a directory made with mode 0700 is the user's alone there too (since Python 3.11.10).
 _POSIX = os.name == "posix"
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class CachedSession:
@@ -78,7 +80,7 @@ class SessionCache:
         if not self.directory or not _is_private_directory(self.directory):
             return None
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            descriptor = os.open(path, os.O_RDONLY | _FLAGS | getattr(os, "O_NONBLOCK", 0))
         except OSError:
             return None
         try:
@@ -103,8 +105,7 @@ class SessionCache:
             if not _is_private_directory(self.directory):
                 return False
             self._remove_stale(session.issued)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-            descriptor = os.open(temporary, flags, 0o600)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
         except OSError:
             return False
         try:

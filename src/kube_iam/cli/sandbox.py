@@ -49,6 +49,10 @@ def command() -> None:
     AWS does; a real kube-apiserver is added where its binaries are found (KUBEBUILDER_ASSETS, PATH, or what `make control-plane`
     built).
     """
+    if os.name != "posix":
+        raise SandboxError(
+            "the sandbox runs on Linux and macOS only", "it ends its processes with signals, which Windows lacks"
+        )
 
 
 @command.command("up")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -22,6 +21,7 @@ from kube_iam.server.listener import Listener
 from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.metrics import Metrics
+from kube_iam.server.process import stop_signal
 from kube_iam.server.verifier import StsVerifier
 from kube_iam.server.webhook import Webhook
 from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook_kubeconfig
@@ -34,7 +34,7 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], regi
 
     Raises KubeIamError when the server cannot start. Mappings that cannot be used do not keep it from starting: it is not ready.
     """
-    stopping = _stop_signal()
+    stopping = stop_signal()
     metrics = Metrics()
     backends = make_backends(config, MappingReport(log, metrics), environ)
     pair = prepare_files(config, log)
@@ -116,11 +116,3 @@ def _why_not_ready(backends: Sequence[Backend], stopping: asyncio.Event) -> str:
         return "stopping"
     waiting = [backend.name for backend in backends if backend.table is None]
     return f"no mappings yet: {', '.join(waiting)}" if waiting else ""
-
-
-def _stop_signal() -> asyncio.Event:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kube_iam.errors import ConfigError, Problem
+from kube_iam.server.process import own_user
 
 CERTIFICATE_FILE = "cert.pem"
 KEY_FILE = "key.pem"
@@ -59,7 +60,7 @@ def ensure_pair(state_dir: Path, hostname: str, address: str, now: datetime) -> 
         # The certificate comes last: a crash in between leaves a key, which the next start uses.
         write_file(certificate_path, _self_signed(key, hostname, address, now), 0o644)
     except OSError as error:
-        hint = f"the server runs as uid {os.getuid()}; let it write there, or set stateDir"
+        hint = f"the server runs as {own_user()}; let it write there, or set stateDir"
         raise ConfigError(str(state_dir), [Problem("", f"cannot be used: {error.strerror}", hint)]) from error
     return True
 
@@ -90,11 +91,15 @@ def load_pair(state_dir: Path, now: datetime) -> TlsPair:
 
 
 def write_file(path: Path, content: bytes, mode: int) -> None:
-    """Put the content at the path in one step, with exactly this mode. Raises OSError."""
+    """Put the content at the path in one step, with exactly this mode. Raises OSError.
+
+    Windows has no such modes: there a file is as private as its directory, and those that we make are the user's alone.
+    """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
+            if hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -166,7 +171,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        hint = f"the server runs as uid {os.getuid()}"
+        hint = f"the server runs as {own_user()}"
         raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror}", hint)]) from error
 
 

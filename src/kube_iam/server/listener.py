@@ -2,7 +2,8 @@
 
 granian binds with SO_REUSEPORT, so a second server can take over a port from the first while requests go on; only a connection that
 waits to be accepted in that instant is lost, and kube-apiserver tries again. It also means that a port in use by another process of
-the same user would not be noticed: that is asked first.
+the same user would not be noticed: that is asked first. Windows has no such option: there the first server stops before the second
+one starts.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ DRAIN_SECONDS = 4.0
 _START_SECONDS = 10.0
 _CONCURRENT = 1024
 _MEMORY = "/dev/shm"  # noqa: S108
+_SHARED_PORTS = hasattr(socket, "SO_REUSEPORT")
+# What SO_REUSEADDR means elsewhere is what Windows does anyway; there it would let us bind a port that another program listens on.
+_BIND_OPTION = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 
 
 class Listener:
@@ -47,8 +51,12 @@ class Listener:
     async def renew(self, pair: TlsPair) -> None:
         """Present another certificate from now on. Requests under way end as they began."""
         old_server, old_serving = self._server, self._serving
-        await self._serve(pair)
-        await _stop(old_server, old_serving)
+        if _SHARED_PORTS:
+            await self._serve(pair)
+            await _stop(old_server, old_serving)
+        else:
+            await _stop(old_server, old_serving)
+            await self._serve(pair)
 
     async def stop(self) -> bool:
         """Take no more connections and wait for requests under way; whether all of them ended in time."""
@@ -102,7 +110,7 @@ def _claim(address: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.setsockopt(socket.SOL_SOCKET, _BIND_OPTION, 1)
             probe.bind((address, port))
     except OSError as error:
         message = f"{address}:{port} cannot be listened on: {error.strerror or error}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.server.certificates import write_file
+from kube_iam.server.process import own_user
 
 
 def webhook_kubeconfig(hostname: str, port: int, certificate_pem: bytes) -> str:
@@ -39,6 +39,6 @@ def write_webhook_kubeconfig(path: Path, text: str) -> None:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         write_file(path, text.encode(), 0o644)
     except OSError as error:
-        hint = f"let uid {os.getuid()} write there, set generateKubeconfig, or run `init` first and give --kubeconfig-pregenerated"
+        hint = f"let {own_user()} write there, set generateKubeconfig, or run `init` first and give --kubeconfig-pregenerated"
         problem = Problem("", f"the webhook kubeconfig cannot be written: {error.strerror}", hint)
         raise ConfigError(str(path), [problem]) from error

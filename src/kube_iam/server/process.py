@@ -1,0 +1,27 @@
+"""What the server needs to know of its own process, on every operating system."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+
+def own_user() -> str:
+    """Who this process runs as, as a person would look for it in a permission."""
+    return f"uid {os.getuid()}" if hasattr(os, "getuid") else "this user"
+
+
+def stop_signal() -> asyncio.Event:
+    """An event that is set when the process is asked to end: SIGTERM or SIGINT, on Windows Ctrl-C or Ctrl-Break."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+        try:
+            loop.add_signal_handler(number, stopping.set)
+        except NotImplementedError:  # the event loops of Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+    return stopping
