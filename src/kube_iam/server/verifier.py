@@ -13,12 +13,12 @@ from hashlib import sha256
 from typing import Protocol
 
 from kube_iam.aws.sts import StsAnswer
+from kube_iam.core.bounded_cache import BoundedCache
 from kube_iam.core.checks import LIFETIME, CheckedToken, check_token
 from kube_iam.core.identity import Identity, judge_sts_answer
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import GLOBAL_HOST, StsHosts
 from kube_iam.server.metrics import Metrics
-from kube_iam.server.verified_cache import VerifiedCache
 
 VERIFIED_SECONDS = 60.0
 REFUSED_SECONDS = 10.0
@@ -45,8 +45,8 @@ class StsVerifier:
         self._metrics = metrics
         self._clock = clock
         # Two caches: a flood of refused tokens must not push out the verified ones.
-        self._verified: VerifiedCache[Identity] = VerifiedCache(CAPACITY)
-        self._refused: VerifiedCache[Refusal] = VerifiedCache(CAPACITY)
+        self._verified: BoundedCache[bytes, Identity] = BoundedCache(CAPACITY)
+        self._refused: BoundedCache[bytes, Refusal] = BoundedCache(CAPACITY)
         self._asking: dict[bytes, asyncio.Task[Identity | Refusal]] = {}
 
     async def verify(self, token: str) -> Identity | Refusal:

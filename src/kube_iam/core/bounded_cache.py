@@ -1,22 +1,24 @@
-"""What STS said about tokens lately, in bounded memory. Keys are hashes: no token is kept."""
+"""What was learned lately, in bounded memory."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class VerifiedCache(Generic[V]):
-    """At most `capacity` values, each until its own end; the one that was used longest ago gives way."""
+class BoundedCache(Generic[K, V]):
+    """At most `capacity` values, each until its own end; the one that was used longest ago gives way. Times are in seconds."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._values: OrderedDict[bytes, tuple[float, V]] = OrderedDict()
+        self._values: OrderedDict[K, tuple[float, V]] = OrderedDict()
 
-    def get(self, key: bytes, now: float) -> V | None:
-        """The value, None where there is none or its time is over. Times are in unix seconds."""
+    def get(self, key: K, now: float) -> V | None:
+        """The value, None where there is none or its time is over."""
         found = self._values.get(key)
         if found is None:
             return None
@@ -26,12 +28,16 @@ class VerifiedCache(Generic[V]):
         self._values.move_to_end(key)
         return found[1]
 
-    def put(self, key: bytes, value: V, until: float) -> None:
+    def put(self, key: K, value: V, until: float) -> None:
         """Keep the value until that time."""
         self._values[key] = (until, value)
         self._values.move_to_end(key)
         while len(self._values) > self._capacity:
             self._values.popitem(last=False)
+
+    def discard(self, key: K) -> None:
+        """Forget the value, if there is one."""
+        self._values.pop(key, None)
 
     def __len__(self) -> int:
         return len(self._values)
