@@ -1,5 +1,5 @@
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -158,3 +158,53 @@ def test_every_reason_has_a_sentence_and_a_known_metric_label() -> None:
         assert member.metric in labels
         assert member.name.lower() == member.value
     assert Refusal(Reason.HOST, "evil.example").message.endswith(": evil.example")
+
+
+@dataclass
+class Nodes:
+    """What EC2 knows: one answer for everybody."""
+
+    answer: str | Refusal
+    asked: list[Identity] = field(default_factory=list)
+
+    async def private_dns_name(self, identity: Identity) -> str | Refusal:
+        self.asked.append(identity)
+        return self.answer
+
+
+def decide_with(nodes: Nodes, *backends: Backend, scrubbed: tuple[str, ...] = ()) -> Decision:
+    authenticator = Authenticator(KnownTokens(ALICE), backends, scrubbed_accounts=scrubbed, node_names=nodes)
+    return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
+
+
+NODE = Backend(table("system:node:{{EC2PrivateDNSName}}", ("system:nodes",)))
+
+
+def test_a_node_gets_the_private_dns_name_of_its_instance() -> None:
+    decision = decide_with(Nodes("ip-10-0-0-1.ec2.internal"), NODE)
+    assert isinstance(decision, Allowed)
+    assert decision.user.username == "system:node:ip-10-0-0-1.ec2.internal"
+    assert decision.user.groups == ("system:nodes",)
+
+
+def test_ec2_is_asked_only_where_the_mapping_that_was_found_needs_it() -> None:
+    nodes = Nodes("ip-10-0-0-1.ec2.internal")
+    assert isinstance(decide_with(nodes, Backend(table("{{SessionName}}")), NODE), Allowed)
+    assert isinstance(decide_with(nodes, Backend(table())), Denied)
+    assert nodes.asked == []
+
+
+@pytest.mark.parametrize("of_ec2", [Reason.NOT_AN_INSTANCE, Reason.INSTANCE_UNKNOWN, Reason.EC2_REFUSED])
+def test_an_instance_without_a_name_denies_and_nothing_later_answers(of_ec2: Reason) -> None:
+    later = Backend(table("x", accounts=(ACCOUNT,)))
+    decision = decide_with(Nodes(Refusal(of_ec2)), NODE, later, scrubbed=(ACCOUNT,))
+    assert decision == Denied(Refusal(of_ec2), ALICE, scrubbed=True)
+
+
+@pytest.mark.parametrize(("of_ec2", "throttled"), [(Reason.EC2_THROTTLED, True), (Reason.EC2_UNREACHABLE, False)])
+def test_what_ec2_cannot_tell_now_is_unavailable_and_not_denied(of_ec2: Reason, throttled: bool) -> None:
+    assert decide_with(Nodes(Refusal(of_ec2)), NODE) == Unavailable(Refusal(of_ec2), throttled, ALICE)
+
+
+def test_a_name_that_ec2_should_not_give_makes_no_user() -> None:
+    assert reason(decide_with(Nodes("a:b"), NODE)) is Reason.TEMPLATE_VALUE

@@ -139,7 +139,7 @@ def test_a_token_that_fails_a_check_never_reaches_sts() -> None:
 
 
 def test_memory_is_bounded_and_what_was_used_longest_ago_gives_way() -> None:
-    cache: BoundedCache[int] = BoundedCache(2)
+    cache: BoundedCache[bytes, int] = BoundedCache(2)
     cache.put(b"a", 1, 10)
     cache.put(b"b", 2, 10)
     assert cache.get(b"a", 0) == 1
@@ -148,7 +148,7 @@ def test_memory_is_bounded_and_what_was_used_longest_ago_gives_way() -> None:
 
 
 def test_a_value_is_gone_at_its_end() -> None:
-    cache: BoundedCache[int] = BoundedCache(2)
+    cache: BoundedCache[bytes, int] = BoundedCache(2)
     cache.put(b"a", 1, 10)
     assert cache.get(b"a", 9.9) == 1
     assert cache.get(b"a", 10) is None

@@ -6,12 +6,12 @@ backend that has never loaded stops the search, since a later one might let in w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from kube_iam.authn.ports import Mapper, Verifier
+from kube_iam.authn.ports import Mapper, NodeNames, Verifier
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import rendered, reserved_prefix
+from kube_iam.core.mapping import Mapped, rendered, reserved_prefix
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import User
 
@@ -40,69 +40,91 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Nobody can tell now: STS throttles (`throttled`) or cannot be reached. Asking again later may go well."""
+    """Nobody can tell now: STS or EC2 throttles (`throttled`) or cannot be reached. Asking again later may go well."""
 
     refusal: Refusal
     throttled: bool
+    identity: Identity | None = None
+    scrubbed: bool = False
 
 
 Decision = Allowed | Denied | Unavailable
+
+_THROTTLED = (Reason.STS_THROTTLED, Reason.EC2_THROTTLED)
+_TEMPORARY = (*_THROTTLED, Reason.STS_UNREACHABLE, Reason.EC2_UNREACHABLE)
 
 _Found = tuple[str, tuple[str, ...], str]
 
 
 class Authenticator:
-    """Decides about tokens with one verifier and an ordered chain of backends."""
+    """Decides about tokens with one verifier and an ordered chain of backends, which may be another one for every decision."""
 
     def __init__(
-        self, verifier: Verifier, mappers: Sequence[Mapper], *, scrubbed_accounts: Collection[str] = ()
+        self,
+        verifier: Verifier,
+        mappers: Iterable[Mapper],
+        *,
+        scrubbed_accounts: Collection[str] = (),
+        node_names: NodeNames | None = None,
     ) -> None:
+        """Without `node_names`, mappings with {{EC2PrivateDNSName}} let nobody in."""
         self._verifier = verifier
-        self._mappers = tuple(mappers)
+        self._node_names = node_names
+        self._mappers = mappers
         self._scrubbed_accounts = frozenset(scrubbed_accounts)
 
     async def authenticate(self, token: str) -> Decision:
         """The decision about a token. Raises nothing of its own."""
         identity = await self._verifier.verify(token)
         if isinstance(identity, Refusal):
-            return _unverified(identity)
-        return self.decide(identity)
+            return _refused(identity, None, scrubbed=False)
+        return await self.decide(identity)
 
-    def decide(self, identity: Identity) -> Allowed | Denied:
+    async def decide(self, identity: Identity) -> Decision:
         """The decision about an identity that STS vouched for."""
         scrubbed = identity.account_id in self._scrubbed_accounts
-        found = self._map(identity)
+        found = await self._map(identity)
         if found is None:
             found = Refusal(Reason.NOT_MAPPED, "" if scrubbed else identity.canonical_arn)
         if isinstance(found, Refusal):
-            return Denied(found, identity, scrubbed)
+            return _refused(found, identity, scrubbed=scrubbed)
         username, groups, source = found
         return Allowed(_user(identity, username, groups, scrubbed=scrubbed), identity, source, scrubbed)
 
-    def _map(self, identity: Identity) -> _Found | Refusal | None:
-        for mapper in self._mappers:
+    async def _map(self, identity: Identity) -> _Found | Refusal | None:
+        mappers = tuple(self._mappers)
+        for mapper in mappers:
             table = mapper.table
             if table is None:
                 return Refusal(Reason.NOT_LOADED, mapper.name)
             mapped = table.find(identity)
             if mapped is not None:
-                names = rendered(mapped, identity, mapper.reserved_prefixes)
+                # The prefixes of the same version as the table: the backend may load another one while EC2 is asked.
+                reserved = mapper.reserved_prefixes
+                node = await self._node_name(mapped, identity)
+                names = rendered(mapped, identity, reserved, node) if isinstance(node, str) else node
                 return names if isinstance(names, Refusal) else (*names, f"{mapper.name} {mapped.source}".rstrip())
-        return self._map_account(identity)
+        return _map_account(mappers, identity)
 
-    def _map_account(self, identity: Identity) -> _Found | Refusal | None:
-        for mapper in self._mappers:
-            table = mapper.table
-            if table is not None and table.account_match(identity.account_id):
-                refusal = reserved_prefix(identity.canonical_arn, mapper.reserved_prefixes)
-                return refusal or (identity.canonical_arn, (), f"{mapper.name} mapAccounts")
-        return None
+    async def _node_name(self, mapped: Mapped, identity: Identity) -> str | Refusal:
+        if not mapped.needs_ec2 or self._node_names is None:
+            return ""
+        return await self._node_names.private_dns_name(identity)
 
 
-def _unverified(refusal: Refusal) -> Denied | Unavailable:
-    if refusal.reason in (Reason.STS_THROTTLED, Reason.STS_UNREACHABLE):
-        return Unavailable(refusal, throttled=refusal.reason is Reason.STS_THROTTLED)
-    return Denied(refusal)
+def _map_account(mappers: Sequence[Mapper], identity: Identity) -> _Found | Refusal | None:
+    for mapper in mappers:
+        table = mapper.table
+        if table is not None and table.account_match(identity.account_id):
+            refusal = reserved_prefix(identity.canonical_arn, mapper.reserved_prefixes)
+            return refusal or (identity.canonical_arn, (), f"{mapper.name} mapAccounts")
+    return None
+
+
+def _refused(refusal: Refusal, identity: Identity | None, *, scrubbed: bool) -> Denied | Unavailable:
+    if refusal.reason in _TEMPORARY:
+        return Unavailable(refusal, refusal.reason in _THROTTLED, identity, scrubbed)
+    return Denied(refusal, identity, scrubbed)
 
 
 def _user(identity: Identity, username: str, groups: tuple[str, ...], *, scrubbed: bool) -> User:

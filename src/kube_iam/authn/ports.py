@@ -1,4 +1,4 @@
-"""What a decision needs from the outside: someone who asks STS, and the backends that hold the mappings."""
+"""What a decision needs from the outside: someone who asks STS, the backends that hold the mappings, and the names of nodes."""
 
 from __future__ import annotations
 
@@ -30,3 +30,10 @@ class Mapper(Protocol):
     @property
     def table(self) -> MappingTable | None:
         """The mappings as they stand now, the last good ones where loading fails later; None until the first load."""
+
+
+class NodeNames(Protocol):
+    """Knows EC2 instances. Asked only where the mapping that was found has {{EC2PrivateDNSName}} in it."""
+
+    async def private_dns_name(self, identity: Identity) -> str | Refusal:
+        """The private DNS name of the instance that the identity's session is named after, or why there is none. Never raises."""

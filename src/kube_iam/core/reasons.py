@@ -39,6 +39,11 @@ class Reason(Enum):
     RESERVED_NAME = "reserved_name"
     TEMPLATE_VALUE = "template_value"
     NOT_LOADED = "not_loaded"
+    NOT_AN_INSTANCE = "not_an_instance"
+    INSTANCE_UNKNOWN = "instance_unknown"
+    EC2_REFUSED = "ec2_refused"
+    EC2_UNREACHABLE = "ec2_unreachable"
+    EC2_THROTTLED = "ec2_throttled"
 
     @property
     def metric(self) -> str:
@@ -74,6 +79,11 @@ _METRICS = {
     Reason.RESERVED_NAME: "uknown_user",
     Reason.TEMPLATE_VALUE: "uknown_user",
     Reason.NOT_LOADED: "uknown_user",
+    Reason.NOT_AN_INSTANCE: "uknown_user",
+    Reason.INSTANCE_UNKNOWN: "uknown_user",
+    Reason.EC2_REFUSED: "uknown_user",
+    Reason.EC2_UNREACHABLE: "uknown_user",
+    Reason.EC2_THROTTLED: "uknown_user",
 }
 
 _SENTENCES = {
@@ -113,4 +123,9 @@ _SENTENCES = {
     Reason.RESERVED_NAME: "the mapping yields a name with a reserved prefix",
     Reason.TEMPLATE_VALUE: "the mapping's template cannot be filled in for this identity",
     Reason.NOT_LOADED: "the mappings have not been loaded yet",
+    Reason.NOT_AN_INSTANCE: "the mapping is for EC2 instances, and the session that signed is not named after one",
+    Reason.INSTANCE_UNKNOWN: "the mapping is for EC2 instances, and EC2 gives no private DNS name for this one",
+    Reason.EC2_REFUSED: "EC2 does not let this server look instances up; see the server's log",
+    Reason.EC2_UNREACHABLE: "EC2 could not be asked for the instance's name; try again",
+    Reason.EC2_THROTTLED: "EC2 is throttling requests; try again",
 }

@@ -32,7 +32,7 @@ class Template:
     @property
     def needs_ec2(self) -> bool:
         """Whether rendering needs the private DNS name of the instance that signed."""
-        return "EC2PrivateDNSName" in self.parts[1::2]
+        return len(self.parts) > 1 and "EC2PrivateDNSName" in self.parts[1::2]
 
     def render(self, identity: Identity, private_dns_name: str = "") -> str | Refusal:
         """The name for this identity, each value put in once and never scanned again, or why it must not be used."""
