@@ -174,6 +174,23 @@ def test_the_default_role_comes_from_the_environment_or_the_file(shell: Shell, a
     assert len(aws.asked) == before
 
 
+def test_the_file_may_say_whatever_the_flags_say(shell: Shell, aws: TlsSts) -> None:
+    config = shell.home / "config.yaml"
+    config.write_text(
+        f"clusterid: shop\nrole: {ROLE}\ndefaultRole: {ROLE}-not-this\nexternalID: contract-7\nsessionName: from-file\n"
+        "Region: eu-west-3\ntokenOnly: true\ncache: 'true'\nserver: {port: 1}\n"
+    )
+    ran = shell.run("token", "-c", str(config))
+    assert ran.out.startswith("k8s-aws-v1.")
+    assert "/eu-west-3/sts/" in ran.parameter("X-Amz-Credential")
+    asked = aws.asked[-1]
+    assert (asked["RoleArn"], asked["ExternalId"], asked["RoleSessionName"]) == (ROLE, "contract-7", "from-file")
+    shell.run("token", "-c", str(config), "-s", "from-flag", "-r", f"{ROLE}-flag")
+    assert (aws.asked[-1]["RoleSessionName"], aws.asked[-1]["RoleArn"]) == ("from-flag", f"{ROLE}-flag")
+    config.write_text("clusterID: shop\ntokenOnly: perhaps\n")
+    assert "tokenOnly: is not true or false" in shell.fails("token", "-c", str(config))
+
+
 @pytest.mark.parametrize("text", ["clusterID: 7\n", "- a\n", "clusterID: [\n", "clusterID: {a: 1}\n"])
 def test_a_config_file_that_cannot_be_used_is_an_error(text: str, shell: Shell) -> None:
     config = shell.home / "config.yaml"

@@ -8,8 +8,21 @@ from typing import Any
 import click
 
 from kube_iam.cli.options import Settings, authenticator_options, pass_settings
-from kube_iam.cli.token_flags import TOKEN_FLAGS, normalized
+from kube_iam.cli.token_flags import TOKEN_FLAGS, go_boolean, normalized
 from kube_iam.errors import ConfigError, Problem
+
+# The reference's configuration reader knows each flag under such a key; a later row goes before an earlier one.
+_FILE_KEYS: tuple[tuple[str, str, type[str] | type[bool]], ...] = (
+    ("clusterID", "cluster_id", str),
+    ("defaultRole", "role", str),
+    ("role", "role", str),
+    ("externalID", "external_id", str),
+    ("sessionName", "session_name", str),
+    ("forwardSessionName", "forward_session_name", bool),
+    ("region", "region", str),
+    ("tokenOnly", "token_only", bool),
+    ("cache", "cache", bool),
+)
 
 EPILOG = """\b
 Examples:
@@ -17,7 +30,7 @@ Examples:
   kube-iam token -i my-cluster -r arn:aws:iam::123456789012:role/my-cluster-admin
   kube-iam token -i my-cluster --token-only
 
-Settings are taken from the flags, else the environment, else the file that -c names (clusterID, defaultRole)."""
+Settings are taken from the flags, else the environment, else the file that -c names."""
 
 
 class _GoSpellings(click.Command):
@@ -55,8 +68,11 @@ def command(context: click.Context, settings: Settings, /, **values: Any) -> int
     return run(flags, context.find_root().info_name or "kube-iam", file_settings)
 
 
-def read_settings(path: str) -> Mapping[str, str]:
-    """`clusterID` and `defaultRole` of a config file, in any letter case. Raises ConfigError for a file that cannot be used."""
+def read_settings(path: str) -> Mapping[str, str | bool]:
+    """The settings of a config file that `token` has flags for, by the flags' names, their keys in any letter case.
+
+    Raises ConfigError for a file that cannot be used.
+    """
     from pathlib import Path
 
     from ruamel.yaml import YAML
@@ -70,16 +86,20 @@ def read_settings(path: str) -> Mapping[str, str]:
         raise ConfigError(path, [Problem("", "is not YAML")]) from error
     if not isinstance(document, dict):
         raise ConfigError(path, [Problem("", "is not a mapping of settings")])
-    found: dict[str, str] = {}
+    given = {str(key).lower(): value for key, value in document.items() if value is not None}
+    found: dict[str, str | bool] = {}
     problems: list[Problem] = []
-    for name in ("clusterID", "defaultRole"):
-        for key, value in document.items():
-            if str(key).lower() != name.lower() or value is None:
-                continue
-            if isinstance(value, str):
-                found[name] = value
-            else:
-                problems.append(Problem(name, "is not a text", "put it in quotes"))
+    for key, flag, kind in _FILE_KEYS:
+        value = given.get(key.lower())
+        if value is None:
+            continue
+        if kind is bool and isinstance(value, str):
+            value = go_boolean(value)
+        if isinstance(value, kind):
+            found[flag] = value
+        else:
+            remedy = "put it in quotes" if kind is str else ""
+            problems.append(Problem(key, "is not a text" if kind is str else "is not true or false", remedy))
     if problems:
         raise ConfigError(path, problems)
     return found

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 
 def run(
-    flags: Flags, program: str, file_settings: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ
+    flags: Flags,
+    program: str,
+    file_settings: Mapping[str, str | bool] | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> int:
     """Print the token, or one line on stderr that says what to do; returns the exit code.
 
-    Settings are taken from the flags, else the environment, else `file_settings` (`clusterID` and `defaultRole` of `-c`).
+    Settings are taken from the flags, else the environment, else `file_settings` (what the file of `-c` says, by flag).
     """
     try:
         line, complaint = answer(flags, file_settings or {}, environ)
@@ -35,7 +38,7 @@ def run(
     return 0
 
 
-def answer(flags: Flags, file_settings: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str, str]:
+def answer(flags: Flags, file_settings: Mapping[str, str | bool], environ: Mapping[str, str]) -> tuple[str, str]:
     """The line to print, and a complaint for stderr, mostly empty."""
     try:
         exec_info = api_version_of(environ.get("KUBERNETES_EXEC_INFO", ""))
@@ -46,30 +49,29 @@ def answer(flags: Flags, file_settings: Mapping[str, str], environ: Mapping[str,
     request = request_of(flags, file_settings, environ)
     request.interactive = exec_info.interactive is not False
     signed = sign_in(request, environ, time.time)
-    if flags.get("token_only"):
+    if flags.get("token_only", file_settings.get("token_only")):
         return signed.token, signed.complaint
     return exec_credential(signed.token, signed.expires, exec_info.api_version), signed.complaint
 
 
-def request_of(flags: Flags, file_settings: Mapping[str, str], environ: Mapping[str, str]) -> SignIn:
+def request_of(flags: Flags, file_settings: Mapping[str, str | bool], environ: Mapping[str, str]) -> SignIn:
     """What is asked for, all settings together. A flag that is given counts even when empty; an empty variable does not."""
-    cluster_id = flags.get("cluster_id")
-    if cluster_id is None:
-        cluster_id = environ.get("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID") or file_settings.get("clusterID", "")
-    role = flags.get("role")
-    if role is None:
-        role = environ.get("DEFAULT_ROLE") or file_settings.get("defaultRole", "")
-    session_name = str(flags.get("session_name") or "")
+    settings = {**file_settings}
+    for name, variable in (("cluster_id", "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID"), ("role", "DEFAULT_ROLE")):
+        if environ.get(variable):
+            settings[name] = environ[variable]
+    settings |= flags
+    cluster_id, session_name = settings.get("cluster_id"), str(settings.get("session_name") or "")
     if not cluster_id:
         raise UsageError("no cluster id", "give it with -i, or in KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")
-    if session_name and flags.get("forward_session_name"):
+    if session_name and settings.get("forward_session_name"):
         raise UsageError("--forward-session-name and --session-name exclude each other", "leave one of them out")
     return SignIn(
         str(cluster_id),
-        role=str(role),
-        external_id=str(flags.get("external_id") or ""),
+        role=str(settings.get("role") or ""),
+        external_id=str(settings.get("external_id") or ""),
         session_name=session_name,
-        mfa_serial=str(flags.get("mfa_serial") or ""),
-        region=str(flags.get("region") or ""),
-        cache=bool(flags.get("cache")),
+        mfa_serial=str(settings.get("mfa_serial") or ""),
+        region=str(settings.get("region") or ""),
+        cache=bool(settings.get("cache")),
     )
