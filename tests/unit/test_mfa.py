@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,14 @@ def test_a_code_is_asked_for_on_the_terminal_when_the_role_is_denied_without_and
     assert len(assumed(sts)) == 2
     kept = b"".join(path.read_bytes() for path in alice.home.rglob("*") if path.is_file())
     assert CODE.encode() not in kept
+
+
+def test_runs_at_the_same_time_ask_for_one_code(alice: Person, sts: TlsSts) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda _: alice.run(*TOKEN), range(4)))
+    assert [ran.code for ran in runs] == [0] * 4
+    assert sum("MFA code" in ran.shown for ran in runs) == 1
+    assert assumed(sts).count(CODE) == 1
 
 
 def test_a_role_that_wants_no_code_asks_for_none(alice: Person, sts: TlsSts) -> None:

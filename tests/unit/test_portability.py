@@ -30,6 +30,7 @@ WITH_A_COUNTERPART = {
     "kube/files.py": "only where os.fchmod exists, and fcntl could be imported",
     "server/certificates.py": "only where os.fchmod exists",
     "server/process.py": "only where os.getuid exists",
+    "aws/session_lock.py": "msvcrt where fcntl cannot be imported",
     "aws/session_cache.py": "only where os.name is posix",
 }
 

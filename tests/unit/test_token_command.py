@@ -332,7 +332,7 @@ def test_a_refusal_says_who_tried_what_and_why_it_may_be(shell: Shell, aws: TlsS
     assert "'bob'" in line
     assert "group" in line
     assert aws.caller in shell.fails("token", "-i", "shop", "-r", ROLE)
-    assert not (shell.home / ".cache").exists()
+    assert not (shell.home / ".cache" / "kube-iam" / "sessions").exists()
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,11 @@ class SessionCache:
             return False
         return True
 
+    def lock_of(self, key: str) -> str:
+        """The file to lock while a session of that key is being made; empty where there is no place for one."""
+        base = os.path.dirname(self.directory)  # noqa: PTH120
+        return os.path.join(base, "locks", key) if self.directory else ""  # noqa: PTH118
+
     def _path(self, key: str) -> str:
         return os.path.join(self.directory, key)  # noqa: PTH118
 

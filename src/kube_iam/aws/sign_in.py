@@ -158,14 +158,25 @@ class _Person:
         kept = self._kept_own_session()
         if kept is not None and kept.is_fresh(self._clock()):
             return kept.credentials
-        started = self._clock()
         chain = self._botocore()
-        try:
-            found = chain.credentials(self.endpoint.region)
-        except NobodyToAsk:
-            if kept is not None:
+        if not chain.profile_setting("mfa_serial"):
+            return self._own_by_botocore(chain)
+        from kube_iam.aws.session_lock import one_at_a_time
+
+        with one_at_a_time(self.sessions.lock_of(self._key("own mfa"))):
+            kept = self._kept_own_session() or kept
+            if kept is not None and kept.is_fresh(self._clock()):
                 return kept.credentials
-            raise
+            try:
+                return self._own_by_botocore(chain)
+            except NobodyToAsk:
+                if kept is not None and kept.is_alive(self._clock()):
+                    return kept.credentials
+                raise
+
+    def _own_by_botocore(self, chain: BotocoreChain) -> Credentials:
+        started = self._clock()
+        found = chain.credentials(self.endpoint.region)
         asked = chain.prompt.asked
         if (self._request.cache or asked) and found.session_token and found.expires is not None:
             self.sessions.store(self._key("own mfa" if asked else "own"), CachedSession(found, started, found.expires))
@@ -188,14 +199,20 @@ class _Person:
         kept = self.sessions.load(key, self._clock())
         if kept is not None and kept.is_fresh(self._clock()):
             return kept.credentials
-        try:
-            session = self._assume()
-        except (Unreachable, Throttled, NobodyToAsk):
-            if kept is not None and kept.is_alive(self._clock()):
+        from kube_iam.aws.session_lock import one_at_a_time
+
+        with one_at_a_time(self.sessions.lock_of(key)):
+            kept = self.sessions.load(key, self._clock()) or kept
+            if kept is not None and kept.is_fresh(self._clock()):
                 return kept.credentials
-            raise
-        self.sessions.store(key, session)
-        return session.credentials
+            try:
+                session = self._assume()
+            except (Unreachable, Throttled, NobodyToAsk):
+                if kept is not None and kept.is_alive(self._clock()):
+                    return kept.credentials
+                raise
+            self.sessions.store(key, session)
+            return session.credentials
 
     def _assume(self) -> CachedSession:
         from kube_iam.aws.role import assume
