@@ -57,7 +57,7 @@ class FakeSts:
         self.process.communicate()
 
     def _ask(self, path: str, method: str) -> dict[str, Any]:
-        request = urllib.request.Request(f"http://127.0.0.1:{self._control}{path}", method=method)  # noqa: S310
+        request = urllib.request.Request(f"http://127.0.0.1:{self._control}{path}", method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=10) as answer:
             found: dict[str, Any] = json.loads(answer.read())

@@ -37,7 +37,7 @@ class Target:
     value: float
 
     def __str__(self) -> str:
-        return f"{'≤' if self.at == '<=' else '≥'} {self.value:g}{' ×' if self.of == 'ratio' else ''}"
+        return f"{'≤' if self.at == '<=' else '≥'} {self.value:g}{' ×' if self.of == 'ratio' else ''}"  # noqa: RUF001
 
     def met_by(self, figure: float) -> bool:
         """Whether a figure is on the right side."""

@@ -8,6 +8,7 @@ better side.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from base64 import b64encode
@@ -17,7 +18,7 @@ from subprocess import run
 from bench.context import Bench
 from bench.figures import Part, Row, Target, part, ratio
 from bench.figures import ours as own
-from bench.servers import Load, Server, load, mappings, run_loader, server, sts_alone
+from bench.servers import Load, Server, load, mappings, server, sts_alone
 
 STS_DELAY_MS = 20.0
 QUOTA = 600
@@ -64,7 +65,7 @@ def _closed_loop(
     alone = sts_alone(bench, "-seconds", str(bench.seconds(1.5)))
     notes.append(
         f"not the bottleneck: the loader got {alone['rate']:.0f} answers/s from the fake STS without a server in between,"
-        f" {alone['rate'] / max(_rates(mine) + _rates(its)):.1f} × the faster server"
+        f" {alone['rate'] / max(_rates(mine) + _rates(its)):.1f} times the faster server"
     )
     return tuple(parts), tuple(notes)
 
@@ -168,7 +169,6 @@ def _reload_under_load(bench: Bench, target: Server) -> Load:
     """The config file is replaced by one with another mapping while one token is asked about; the new one has to be in force."""
     config = target.directory / "conf" / "config.yaml"
     head = config.read_text().partition("  mapRoles:\n")[0] + "  mapRoles:\n"
-    loads_before = _loads(target)
     seen = threading.Event()
 
     def replace() -> None:
@@ -178,7 +178,7 @@ def _reload_under_load(bench: Bench, target: Server) -> Load:
         aside.rename(config)
         end = time.monotonic() + 60
         while time.monotonic() < end and not seen.is_set():
-            if _loads(target) > loads_before:
+            if _loaded_entries(target) > ENTRIES:
                 seen.set()
             time.sleep(0.1)
 
@@ -197,11 +197,9 @@ def _reload_under_load(bench: Bench, target: Server) -> Load:
     return Load(worst.rate, worst.p50_ms, worst.p99_ms, worst.allowed, refused, worst.shares)
 
 
-def _loads(target: Server) -> int:
-    url = f"https://localhost:{target.port}/metrics"
-    del url
-    log = (target.directory / "log").read_text(errors="replace")
-    return log.count("msg=\"mappings loaded\"")
+def _loaded_entries(target: Server) -> int:
+    found = re.search(r"^kube_iam_mapping_entries\{[^}]*\} (\d+)", target.get("/metrics"), re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def memory(bench: Bench) -> list[Row]:
@@ -233,6 +231,3 @@ def _p99s(loads: Sequence[Load]) -> list[float]:
 
 def _middle(loads: Sequence[Load]) -> str:
     return " ".join(str(sorted(loads, key=lambda one: one.rate)[len(loads) // 2]).split())
-
-
-__all__ = ["cached", "many_mappings", "memory", "new", "quota", "run_loader"]

@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ var (
 	offerHTTP2 atomic.Bool
 	counts     sync.Map // action -> *atomic.Int64
 	tunnels    atomic.Int64
+	sessions   atomic.Int64
 )
 
 func count(action string) {
@@ -94,10 +96,12 @@ func answerSTS(writer http.ResponseWriter, request *http.Request) {
 
 func assumed(role, session string) string {
 	name := role[strings.LastIndex(role, "/")+1:]
+	// New keys each time, as STS gives: with the same ones, tokens of the same second would be the same.
+	number := sessions.Add(1)
 	end := time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05Z")
 	return `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>` +
-		`<AccessKeyId>ASIAEXAMPLEEXAMPLE00</AccessKeyId><SecretAccessKey>bench-secret-access-key-that-opens-nothing</SecretAccessKey>` +
-		`<SessionToken>` + strings.Repeat("sessiontoken", 50) + `</SessionToken><Expiration>` + end + `</Expiration></Credentials>` +
+		`<AccessKeyId>` + fmt.Sprintf("ASIA%016d", number) + `</AccessKeyId><SecretAccessKey>bench-secret-access-key-that-opens-nothing</SecretAccessKey>` +
+		`<SessionToken>` + strings.Repeat("sessiontoken", 50) + strconv.FormatInt(number, 10) + `</SessionToken><Expiration>` + end + `</Expiration></Credentials>` +
 		`<AssumedRoleUser><AssumedRoleId>AROAEXAMPLEEXAMPLE000:` + session + `</AssumedRoleId><Arn>arn:aws:sts::` + account +
 		`:assumed-role/` + name + `/` + session + `</Arn></AssumedRoleUser></AssumeRoleResult>` +
 		`<ResponseMetadata><RequestId>00000000</RequestId></ResponseMetadata></AssumeRoleResponse>`
