@@ -58,6 +58,10 @@ format: .venv/ready  ## Format the code
 lock: .venv/ready  ## Choose new versions of all dependencies (needs uv)
 	uv pip compile --quiet --universal --upgrade --extra dev --no-emit-index-url --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements/lock.txt
 
+.PHONY: bench
+bench: .venv/ready control-plane  ## kube-iam and the reference side by side; ROWS=token,… for some rows
+	@$(BIN)/python -m bench --rows "$(ROWS)"
+
 .PHONY: clean
 clean:  ## Remove the virtual environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .sandbox
