@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import windows_in_parts
@@ -99,3 +101,26 @@ def test_a_console_is_looked_for_under_the_systems_own_name(monkeypatch: pytest.
     assert not mfa.has_terminal()
     monkeypatch.setattr(mfa, "_TERMINAL", os.devnull)
     assert mfa.has_terminal()
+
+
+class WithoutProc(type(Path())):  # type: ignore[misc]
+    """Paths on a system that has no /proc, such as macOS."""
+
+    def read_text(self, *_: Any, **__: Any) -> str:
+        raise FileNotFoundError
+
+    def exists(self, *_: Any, **__: Any) -> bool:
+        return False
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="no ps")
+def test_processes_are_known_by_ps_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kube_iam.sandbox import processes
+
+    monkeypatch.setattr(processes, "Path", WithoutProc)
+    mine = processes._started(os.getpid())
+    assert mine
+    assert processes._started(os.getpid()) == mine
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert processes._started(gone.pid) == ""
