@@ -35,6 +35,7 @@ var (
 	counts     sync.Map // action -> *atomic.Int64
 	tunnels    atomic.Int64
 	sessions   atomic.Int64
+	open       sync.Map // connections
 )
 
 func count(action string) {
@@ -162,6 +163,23 @@ func (p *peeked) Read(into []byte) (int, error) {
 	return p.Conn.Read(into)
 }
 
+// A connection that is open goes on in the protocol in which it began: whoever wants another has to be hung up on.
+func hangUp() {
+	open.Range(func(conn, _ any) bool {
+		_ = conn.(net.Conn).Close()
+		return true
+	})
+}
+
+func remember(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		open.Store(conn, nil)
+	case http.StateClosed, http.StateHijacked:
+		open.Delete(conn)
+	}
+}
+
 func control(writer http.ResponseWriter, request *http.Request) {
 	if request.Method == http.MethodPost {
 		values := request.URL.Query()
@@ -170,6 +188,7 @@ func control(writer http.ResponseWriter, request *http.Request) {
 		}
 		if values.Has("h2") {
 			offerHTTP2.Store(values.Get("h2") == "true")
+			hangUp()
 		}
 		if values.Has("reset") {
 			counts.Clear()
@@ -216,6 +235,6 @@ func main() {
 	connections := &listener{port, both, make(chan net.Conn)}
 	go connections.accept()
 	go func() { log.Fatal(http.Serve(controlPort, http.HandlerFunc(control))) }()
-	server := &http.Server{Handler: http.HandlerFunc(answerSTS), TLSConfig: both, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: http.HandlerFunc(answerSTS), TLSConfig: both, ConnState: remember, ErrorLog: log.New(io.Discard, "", 0)}
 	log.Fatal(server.Serve(connections))
 }
