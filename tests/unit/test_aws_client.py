@@ -148,3 +148,12 @@ def test_only_time_errors_blame_the_clock() -> None:
     assert not is_clock_skew(answer("SignatureDoesNotMatch", "x"))
     assert not is_clock_skew(answer("AccessDenied", "Signature expired"))
     assert not is_clock_skew(ValueError("Signature expired"))
+
+
+def test_an_answer_that_is_no_answer_is_not_repeated_in_the_error() -> None:
+    from botocore.parsers import ResponseParserError
+
+    with pytest.raises(Unreachable) as caught, aws_errors("assume the role"):
+        raise ResponseParserError("invalid XML received: b'<SecretAccessKey>canary'")
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -36,26 +36,28 @@ def make_client(
     profile: str = "",
     *,
     session: Any = None,
+    config: Any = None,
     environ: Mapping[str, str] = os.environ,
     **keys: Any,
 ) -> Any:
     """A botocore client: standard retries, 10 s to connect, 30 s to answer, `kube-iam/VERSION` in the user agent.
 
-    Region: the argument, AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1. `keys` are further arguments of
-    botocore's `create_client` (`aws_access_key_id=…`). Raises the errors of our tree.
+    Region: the argument, AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1. `config` is a botocore Config with what
+    shall be otherwise; `keys` are further arguments of botocore's `create_client` (`aws_access_key_id=…`). Raises the errors of our
+    tree.
     """
     from botocore.config import Config
 
     session = session or make_session(profile)
     with aws_errors(f"prepare calls to {service.upper()}"):
         region = region or environ.get("AWS_REGION", "") or session.get_config_variable("region") or DEFAULT_REGION
-        config = Config(
+        ours = Config(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             retries={"mode": "standard"},
             user_agent_extra=f"kube-iam/{_version()}",
         )
-        return session.create_client(service, region_name=region, config=config, **keys)
+        return session.create_client(service, region_name=region, config=ours.merge(config) if config else ours, **keys)
 
 
 def _version() -> str:

@@ -43,7 +43,15 @@ _BAD_KEYS = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "IncompleteSignature", "InvalidAccessKeyId"}
 )
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
-_MISSING = frozenset({"NoSuchEntity", "NoSuchEntityException", "ResourceNotFoundException"})
+_MISSING = frozenset(
+    {
+        "NoSuchEntity",
+        "NoSuchEntityException",
+        "ResourceNotFoundException",
+        "InvalidInstanceID.NotFound",
+        "InvalidInstanceID.Malformed",
+    }
+)
 _CONFLICTS = frozenset(
     {
         "EntityAlreadyExists",
@@ -63,6 +71,7 @@ _SIGN_IN_AGAIN = "the session has ended: sign in again (`aws sso login`, or new 
 def aws_errors(doing: str) -> Iterator[None]:
     """Turn whatever botocore raises inside into our tree. `doing` completes "cannot …": `aws_errors("create role X")`."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -70,6 +79,11 @@ def aws_errors(doing: str) -> Iterator[None]:
         raise translate(error, doing) from error
     except BotoCoreError as error:
         raise translate(error, doing) from error
+    except ResponseParserError:
+        # Its message holds the answer, and that can hold keys: not even the cause is kept.
+        raise Unreachable(
+            f"cannot {doing}: the answer is cut off, or is not one of AWS", "is there a proxy in between? Try again"
+        ) from None
 
 
 def translate(error: Exception, doing: str) -> KubeIamError:

@@ -1,0 +1,135 @@
+"""ec2:DescribeInstances through botocore: whose instances these are, and their private DNS names. Blocking; thread-safe.
+
+botocore is imported with the first call: only servers whose mappings hold {{EC2PrivateDNSName}} pay its 38 MB (docs/decisions/0005).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from kube_iam.aws.client import aws_errors, make_client, make_session
+from kube_iam.core.arns import parse_arn
+from kube_iam.errors import CredentialsError
+
+BATCH = 100
+"""How many instances one call asks for."""
+_DOING = "look EC2 instances up"
+_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 2, 4, 2
+_SESSION_NAME = "kube-iam"
+_SESSION_SECONDS = 3600
+# A search by id has one page; AWS may put empty ones before it.
+_MAX_PAGES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance's private DNS name (empty once it is terminated) and the account that owns it."""
+
+    private_dns_name: str
+    account_id: str
+
+
+class Ec2Instances:
+    """Looks instances up in one region, with the server's own credentials or as a role that these may assume."""
+
+    def __init__(self, region: str, role_arn: str = "", source_arn: str = "") -> None:
+        """`source_arn` is sent with AssumeRole, for trust policies that ask for aws:SourceArn and aws:SourceAccount."""
+        self._region = region
+        self._role_arn = role_arn
+        self._source_arn = source_arn
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def describe(self, ids: Sequence[str]) -> dict[str, Instance]:
+        """The instances by their ids. Raises NotFound when EC2 does not know one of them, and then tells nothing of the others."""
+        return self._ask(InstanceIds=list(ids))
+
+    def search(self, ids: Sequence[str]) -> dict[str, Instance]:
+        """The same of those that EC2 knows. Not the first choice: one availability zone that is down fails every search."""
+        return self._ask(Filters=[{"Name": "instance-id", "Values": list(ids)}])
+
+    def _ask(self, **parameters: Any) -> dict[str, Instance]:
+        client = self._ready()
+        try:
+            with aws_errors(_DOING):
+                pages = client.get_paginator("describe_instances").paginate(**parameters)
+                return dict(_instances(islice(pages, _MAX_PAGES)))
+        except CredentialsError:
+            # A client without credentials would stay without: look for them again next time.
+            self._client = None
+            raise
+
+    def _ready(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                session = make_session()
+                if self._role_arn:
+                    session = _as_role(session, self._region, self._role_arn, self._source_arn)
+                self._client = make_client("ec2", self._region, session=session, config=_limits())
+            return self._client
+
+
+def _limits() -> Any:
+    from botocore.config import Config
+
+    return Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    )
+
+
+def _as_role(session: Any, region: str, role_arn: str, source_arn: str) -> Any:
+    """A session that signs as the role, renewed as long as it is used."""
+    from botocore.credentials import (
+        AssumeRoleCredentialFetcher,
+        CredentialProvider,
+        CredentialResolver,
+        DeferredRefreshableCredentials,
+    )
+
+    def sts(service: str, **keys: Any) -> Any:
+        client = make_client(service, region, session=session, config=_limits(), **keys)
+        if source_arn:
+            client.meta.events.register("before-call.sts.AssumeRole", _source_headers(source_arn))
+        return client
+
+    with aws_errors("find the server's own AWS credentials"):
+        own = session.get_credentials()
+    if own is None:
+        raise CredentialsError(f"cannot assume {role_arn}: no AWS credentials found", "give the server a role")
+    arguments = {"RoleSessionName": _SESSION_NAME, "DurationSeconds": _SESSION_SECONDS}
+    fetcher = AssumeRoleCredentialFetcher(sts, own, role_arn, extra_args=arguments)
+
+    class Role(CredentialProvider):  # type: ignore[misc, unused-ignore]
+        METHOD = "assume-role"
+
+        def load(self) -> Any:
+            return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
+
+    of_role = make_session()
+    of_role.register_component("credential_provider", CredentialResolver([Role()]))
+    return of_role
+
+
+def _source_headers(source_arn: str) -> Any:
+    """Adds what the condition keys aws:SourceArn and aws:SourceAccount are compared with; the signature covers it."""
+    arn = parse_arn(source_arn)
+    headers = {"x-amz-source-arn": source_arn, "x-amz-source-account": arn.account if arn is not None else ""}
+
+    def add(params: dict[str, Any], **_: Any) -> None:
+        params["headers"].update(headers)
+
+    return add
+
+
+def _instances(pages: Iterable[Any]) -> Iterator[tuple[str, Instance]]:
+    for page in pages:
+        for reservation in page.get("Reservations", ()):
+            for instance in reservation.get("Instances", ()):
+                found = Instance(instance.get("PrivateDnsName", ""), reservation.get("OwnerId", ""))
+                yield instance.get("InstanceId", ""), found
