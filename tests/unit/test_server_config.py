@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kube_iam.config.ec2 import Ec2Settings
 from kube_iam.config.mounted import load_mounted_mappings
 from kube_iam.config.server import ServerConfig, check_server_config, load_server_config
 from kube_iam.errors import ConfigError
@@ -71,7 +72,10 @@ def test_the_reference_s_own_example_is_read_unchanged(file: Path) -> None:
     assert config.cluster_id == "my-dev-cluster.example.com"
     assert config.generate_kubeconfig == Path("/etc/kubernetes/aws-iam-authenticator.kubeconfig")
     assert config.scrubbed_accounts == {"111122223333", "222233334444"}
-    assert {warning.key for warning in warnings} == {"server.ec2DescribeInstancesRoleARN", "server.sourceARN"}
+    assert warnings == []
+    assert config.ec2.role_arn
+    assert config.ec2.source_arn
+    assert (config.ec2.qps, config.ec2.burst) == (15, 5)
     mappings, odd = load_mounted_mappings(file)
     assert mappings.entries == 6
     assert [problem.key for problem in odd] == ["server.mapRoles[1].username"]
@@ -201,3 +205,32 @@ def test_the_extra_sts_endpoint_is_an_authority(file: Path, text: str) -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_server_config(tmp_path / "gone.yaml", {})
+
+
+def test_the_rate_of_ec2_calls_comes_from_the_file_or_a_flag(file: Path) -> None:
+    file.write_text("clusterID: x\nserver: {ec2DescribeInstancesQps: 30, ec2DescribeInstancesBurst: '7'}")
+    assert load_server_config(file, {})[0].ec2 == Ec2Settings(qps=30, burst=7)
+    assert load_server_config(file, {"server.ec2DescribeInstancesQps": "0"})[0].ec2 == Ec2Settings(qps=0, burst=7)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("ec2DescribeInstancesQps: -1", "0 or more"),
+        ("ec2DescribeInstancesQps: many", "0 or more"),
+        ("ec2DescribeInstancesBurst: 0", "at least 1"),
+        ("ec2DescribeInstancesRoleARN: describer", "is not an ARN"),
+        ("ec2DescribeInstancesRoleARN: 'arn:aws:iam::111122223333:user/a'", "is not the ARN of a role"),
+        ("sourceARN: 'arn:aws:eks:eu-central-1::cluster/shop'", "is not an ARN with an account"),
+    ],
+)
+def test_ec2_settings_that_cannot_be_used_are_errors(file: Path, setting: str, message: str) -> None:
+    found = errors(file, f"clusterID: x\nserver:\n  {setting}\n")
+    assert len(found) == 1
+    assert message in found[0]
+    assert "line 3" in found[0]
+
+
+def test_a_source_without_a_role_is_odd(file: Path) -> None:
+    file.write_text("clusterID: x\nserver:\n  sourceARN: arn:aws:eks:eu-central-1:111122223333:cluster/shop\n")
+    assert [warning.key for warning in load_server_config(file, {})[1]] == ["server.sourceARN"]

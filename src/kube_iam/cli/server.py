@@ -40,8 +40,10 @@ _GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", 
 @click.option("--address", metavar="IP", help="Where to listen.  [default: 127.0.0.1]")
 @click.option("--port", metavar="PORT", help="Where to listen.  [default: 21362]")
 @click.option("--backend-mode", metavar="NAME,…", multiple=True, help=f"In order: {', '.join(BACKENDS)}.")
-@click.option("--ec2-describeInstances-qps", "ec2_qps", type=int, help="Taken, and without effect yet.")
-@click.option("--ec2-describeInstances-burst", "ec2_burst", type=int, help="Taken, and without effect yet.")
+@click.option(
+    "--ec2-describeInstances-qps", "ec2_qps", metavar="N", help="EC2 calls a second for node names.  [default: 15]"
+)
+@click.option("--ec2-describeInstances-burst", "ec2_burst", metavar="N", help="EC2 calls at once.  [default: 5]")
 @click.option("--check-config", is_flag=True, help="Report every problem of the configuration, and start nothing.")
 @pass_settings
 def command(settings: Settings, backend_mode: tuple[str, ...], check_config: bool, **flags: object) -> int:
@@ -67,6 +69,8 @@ def overrides(settings: Settings, flags: Mapping[str, object], backend_mode: tup
         "port": "server.port",
         "kubeconfig": "server.kubeconfig",
         "master": "server.master",
+        "ec2_qps": "server.ec2DescribeInstancesQps",
+        "ec2_burst": "server.ec2DescribeInstancesBurst",
     }
     given = {names[flag]: value for flag, value in flags.items() if flag in names}
     if settings.cluster_id or settings.cluster_id_given:

@@ -18,16 +18,15 @@ from kube_iam.config.backends import (
     read_dynamic_file,
     reserved_prefixes,
 )
+from kube_iam.config.ec2 import Ec2Settings, read_ec2
 from kube_iam.config.mounted import read_mounted
 from kube_iam.config.near import near
-from kube_iam.config.section import Findings, Section, account_ids, kind_of
+from kube_iam.config.section import Findings, account_ids, kind_of
 from kube_iam.config.server_file import in_order, read_document, sections
 from kube_iam.config.settings import Settings
 from kube_iam.config.yaml_file import YamlFile
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import ConfigError, Problem
-
-_NOT_YET = ("ec2DescribeInstancesRoleARN", "sourceARN", "ec2DescribeInstancesQps", "ec2DescribeInstancesBurst")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,7 @@ class ServerConfig:
     reserved_prefixes: ReservedPrefixes = field(default_factory=dict)
     scrubbed_accounts: frozenset[str] = frozenset()
     sts_endpoint: str = ""
+    ec2: Ec2Settings = field(default_factory=Ec2Settings)
 
 
 @dataclass(slots=True)
@@ -116,10 +116,10 @@ def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]
         reserved_prefixes=reserved_prefixes(server),
         scrubbed_accounts=frozenset(account for _, account in account_ids(server, "scrubbedAccounts")),
         sts_endpoint=_sts_endpoint(reader),
+        ec2=read_ec2(reader),
     )
     if config.port == config.health_port:
         reader.error("healthPort", f"is {config.port}, which the webhook listens on")
-    _warn_of_what_is_not_done(server)
     return Checked(None if server.found.errors else config, server.found)
 
 
@@ -168,9 +168,3 @@ def _sts_endpoint(reader: Settings) -> str:
         reader.error("stsEndpoint", "must be https://host:port, or host:port, and nothing more")
         return ""
     return authority
-
-
-def _warn_of_what_is_not_done(server: Section) -> None:
-    for name in _NOT_YET:
-        if server.has(name):
-            server.warn(server.at(name), "has no effect: EC2 node names are not supported yet")

@@ -56,6 +56,18 @@ class Settings:
             return default
         return value
 
+    def number(self, name: str, default: int) -> int:
+        """A whole number that is not negative."""
+        value = self.value(name)
+        if value is None:
+            return default
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            self.error(name, "must be a whole number, 0 or more")
+            return default
+        return value
+
     def switch(self, name: str, default: bool) -> bool:
         """True or false."""
         value = self.value(name)
