@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from botocore.session import Session
 from tls_sts import TlsSts
 
 from kube_iam.aws.mfa import check_device
+from kube_iam.aws.session_cache import CachedSession, decode, encode
 from kube_iam.errors import UsageError
 
 ROLE = "arn:aws:iam::123456789012:role/shop-admin"
@@ -210,6 +212,32 @@ def test_a_profile_whose_role_wants_a_code_asks_the_same_way_and_keeps_the_sessi
     again = alice.run("token", "-i", "shop", AWS_PROFILE="ops", terminal=False)
     assert (again.code, again.err) == (0, "")
     assert assumed(sts) == [CODE]
+
+
+def age(home: Path) -> None:
+    """Make the kept session look as if it were nearly over."""
+    (path,) = (home / ".cache" / "kube-iam" / "sessions").iterdir()
+    session = decode(path.read_bytes())
+    assert session is not None
+    path.write_bytes(encode(CachedSession(session.credentials, time.time() - 4000, time.time() + 600)))
+
+
+@pytest.mark.parametrize("profile", ["default", "ops"])
+def test_a_session_that_is_nearly_over_serves_while_nobody_can_be_asked(
+    profile: str, alice: Person, sts: TlsSts
+) -> None:
+    alice.config(
+        f"[default]\naws_access_key_id = AKIDALICE\naws_secret_access_key = s\nmfa_serial = {DEVICE}\n"
+        f"[profile ops]\nrole_arn = {ROLE}\nsource_profile = default\nmfa_serial = {DEVICE}\n"
+    )
+    arguments = TOKEN if profile == "default" else TOKEN[:3]
+    assert alice.run(*arguments, AWS_PROFILE=profile).code == 0
+    age(alice.home)
+    quiet = alice.run(*arguments, terminal=False, AWS_PROFILE=profile)
+    assert (quiet.code, quiet.err) == (0, "")
+    assert assumed(sts).count(CODE) == 1
+    asked = alice.run(*arguments, AWS_PROFILE=profile)
+    assert (asked.code, assumed(sts).count(CODE)) == (0, 2)
 
 
 def test_botocore_still_has_the_prompt_that_ours_replaces() -> None:

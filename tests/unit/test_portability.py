@@ -20,6 +20,7 @@ from windows_in_parts import MODULES, OS_NAMES, SIGNALS, SOCKET_NAMES
 import kube_iam
 from kube_iam.aws import mfa
 from kube_iam.aws.session_cache import cache_directory
+from required import missing
 
 SOURCE = Path(kube_iam.__file__).parent
 POSIX_ONLY = {
@@ -113,10 +114,11 @@ class WithoutProc(type(Path())):  # type: ignore[misc]
         return False
 
 
-@pytest.mark.skipif(shutil.which("ps") is None, reason="no ps")
 def test_processes_are_known_by_ps_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     from kube_iam.sandbox import processes
 
+    if shutil.which("ps") is None:
+        missing("ps", "install procps")
     monkeypatch.setattr(processes, "Path", WithoutProc)
     mine = processes._started(os.getpid())
     assert mine
