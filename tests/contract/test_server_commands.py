@@ -57,9 +57,9 @@ def test_check_config_of_a_usable_file_succeeds(tmp_path: Path) -> None:
 def test_a_server_with_settings_that_cannot_be_used_says_all_and_does_not_start(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("server: {port: x, partition: y}")
-    done = run("server", "-c", str(config), "--backend-mode=CRD")
+    done = run("server", "-c", str(config), "--backend-mode=DynamicFile")
     assert done.returncode == 1
-    for part in ("clusterID: is required", "server.port: ", "server.partition: ", "CRD is not supported yet"):
+    for part in ("clusterID: is required", "server.port: ", "server.partition: ", "DynamicFile needs dynamicfilepath"):
         assert part in done.stderr
 
 

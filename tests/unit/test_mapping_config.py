@@ -154,11 +154,6 @@ mapAccounts: [x]
         ("{rolearn: 'arn:aws:iam::123456789012:role/a', username: x, usrname: y}", "did you mean 'username'?"),
         ("{rolearn: 'arn:aws:iam::123456789012:role/p/a', username: x}", "has a path"),
         ("{rolearn: 'arn:aws:iam::123456789012:user/a', username: x}", "is not the ARN of a role"),
-        (
-            "{rolearn: 'arn:aws:iam::123456789012:role/a', username: x, userid: AROA1}",
-            "only in the backend DynamicFile",
-        ),
-        ("{rolearn: 'arn:aws:iam::123456789012:role/a', username: 'n:{{EC2PrivateDNSName}}'}", "not supported yet"),
     ],
 )
 def test_what_is_odd_but_clear_is_a_warning(entry: str, message: str) -> None:

@@ -14,13 +14,14 @@ from kube_iam.config.yaml_file import key_path
 from kube_iam.core.arns import canonical_arn, is_account_id
 from kube_iam.core.mapping import MappingTable, RoleMapping, Sso, UserMapping
 from kube_iam.core.templates import Template, parse_template
+from kube_iam.core.user_ids import UserIdMapping
 
 MAPPING_KEYS = ("mapRoles", "mapUsers", "mapAccounts")
 _ROLE_KEYS = ("rolearn", "sso", "username", "groups", "userid")
 _USER_KEYS = ("userarn", "username", "groups", "userid")
 _SSO_KEYS = ("permissionSetName", "accountID", "partition")
 
-Entry = TypeVar("Entry", RoleMapping, UserMapping)
+Entry = TypeVar("Entry", RoleMapping, UserMapping, UserIdMapping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,29 @@ class Mappings:
 
 
 def parse_mappings(section: Section) -> Mappings:
-    """The good entries of a section that knows MAPPING_KEYS; what is wrong goes to its findings."""
+    """The good entries of a section that knows MAPPING_KEYS, by their ARN; what is wrong goes to its findings."""
     return Mappings(
         roles=_entries(section, "mapRoles", _ROLE_KEYS, _role),
         users=_entries(section, "mapUsers", _USER_KEYS, _user),
-        accounts=tuple(account for _, account in account_ids(section, "mapAccounts")),
+        accounts=_accounts(section),
     )
+
+
+def parse_user_ids(section: Section) -> tuple[tuple[UserIdMapping, ...], tuple[str, ...]]:
+    """The same entries by their `userid`, roles before users, and the accounts. An ARN is taken as it stands: the table judges it."""
+    roles = _entries(section, "mapRoles", _ROLE_KEYS, lambda entry: _by_user_id(entry, "rolearn"))
+    users = _entries(section, "mapUsers", _USER_KEYS, lambda entry: _by_user_id(entry, "userarn"))
+    return (*roles, *users), _accounts(section)
+
+
+def warn_of_user_ids(section: Section) -> None:
+    """Warn of entries that have a `userid`, where the ARN is all that counts."""
+    for name in ("mapRoles", "mapUsers"):
+        value = section.value(name)
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            for key in item if isinstance(item, dict) else ():
+                if key.lower() == "userid":
+                    section.warn((*section.at(name), index, key), "counts only in the backend DynamicFile")
 
 
 def build_table(mappings: Mappings, section: Section) -> MappingTable:
@@ -94,6 +112,18 @@ def _entries(
     return tuple(entries)
 
 
+def _accounts(section: Section) -> tuple[str, ...]:
+    return tuple(account for _, account in account_ids(section, "mapAccounts"))
+
+
+def _by_user_id(entry: Section, arn: str) -> UserIdMapping | None:
+    username, groups = _names(entry)
+    user_id = entry.text("userid")
+    if not user_id:
+        entry.error(entry.at("userid"), "is required")
+    return UserIdMapping(user_id, entry.text(arn), username, groups, key_path(*entry.steps)) if username else None
+
+
 def _role(entry: Section) -> RoleMapping | None:
     username, groups = _names(entry)
     if entry.has("rolearn") == entry.has("sso"):
@@ -111,8 +141,6 @@ def _user(entry: Section) -> UserMapping | None:
 
 
 def _names(entry: Section) -> tuple[Template | None, tuple[Template, ...]]:
-    if entry.has("userid"):
-        entry.warn(entry.at("userid"), "counts only in the backend DynamicFile")
     username = None
     if entry.text("username"):
         username = _template(entry, entry.at("username"), entry.text("username"))
@@ -128,8 +156,6 @@ def _template(entry: Section, steps: Steps, text: str) -> Template | None:
     except ValueError as problem:
         entry.error(steps, str(problem))
         return None
-    if template.needs_ec2:
-        entry.warn(steps, "{{EC2PrivateDNSName}} is not supported yet: this entry lets nobody in")
     return template
 
 

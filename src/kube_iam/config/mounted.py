@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube_iam.config.backends import MOUNTED_FILE, reserved_prefixes
-from kube_iam.config.mappings import build_table, parse_mappings
+from kube_iam.config.mappings import build_table, parse_mappings, warn_of_user_ids
 from kube_iam.config.section import Findings
 from kube_iam.config.server_file import in_order, read_document, sections
 from kube_iam.config.yaml_file import YamlFile
@@ -36,6 +36,7 @@ def read_mounted(document: YamlFile) -> tuple[MountedMappings, Findings]:
     server = sections(document)[1]
     server.found.warnings.clear()  # of keys that nobody knows: the settings report those
     mappings = parse_mappings(server)
+    warn_of_user_ids(server)
     table = build_table(mappings, server)
     reserved = reserved_prefixes(server).get(MOUNTED_FILE, ())
     return MountedMappings(table, reserved, mappings.count), server.found

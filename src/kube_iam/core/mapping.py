@@ -80,17 +80,7 @@ class MappingTable:
                 table._add_sso(position, who, mapped) if isinstance(who, Sso) else table._add_arn(position, who, mapped)
             )
             problems += [Problem(entry.where, message, hint) for message, hint in problem]
-        good = []
-        for account in accounts:
-            if is_account_id(account):
-                good.append(account)
-            else:
-                problems.append(
-                    Problem(
-                        "mapAccounts", f"{account!r} is not a 12-digit account id", "quote it, as YAML reads numbers"
-                    )
-                )
-        table._accounts = frozenset(good)
+        problems += table.let_in(accounts)
         return table, problems
 
     def find(self, identity: Identity) -> Mapped | None:
@@ -114,6 +104,18 @@ class MappingTable:
         Separate from `find`, since it is asked after the explicit mappings of all backends.
         """
         return account_id in self._accounts
+
+    def let_in(self, accounts: Iterable[str]) -> list[Problem]:
+        """Set the accounts whose principals are let in, while the table is built; what is no account id is reported."""
+        good, problems = [], []
+        for account in accounts:
+            if is_account_id(account):
+                good.append(account)
+            else:
+                message = f"{account!r} is not a 12-digit account id"
+                problems.append(Problem("mapAccounts", message, "quote it, as YAML reads numbers"))
+        self._accounts = frozenset(good)
+        return problems
 
     def _add_arn(self, position: int, text: str, mapped: Mapped) -> list[tuple[str, str]]:
         # Lower case first: the reference takes `ARN:AWS:IAM::…` for users.

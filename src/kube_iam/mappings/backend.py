@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from kube_iam.authn.ports import Mapper
+from kube_iam.config.dynamic import Stamp
 from kube_iam.errors import KubeIamError, Problem
 
 
@@ -32,3 +33,12 @@ class Observer(Protocol):
 
     def interrupted(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
         """The source cannot be followed now; the backend keeps trying. `kept` as above."""
+
+    def arrived(self, kind: str, stamp: Stamp) -> None:
+        """What another program wrote at the time of the stamp is in force. `kind` is the metric's label `type`."""
+
+    def chained(self, backends: tuple[str, ...]) -> None:
+        """These backends are asked from now on, in this order."""
+
+    def troubled(self, backend: str, error: KubeIamError) -> None:
+        """Something beside the mappings did not go well: they are in force all the same."""

@@ -1,29 +1,144 @@
-"""From the names in `backendMode` to backends."""
+"""The backends that are asked, in their order: those of `backendMode`, or those that the file `dynamicBackendModePath` names just now.
+
+A backend that stays in the chain goes on as it is. The old chain answers until every backend of the new one has loaded, for ten
+seconds at most; then the new one answers, loaded or not, and a backend that has not loaded denies. So a change of order or a removal
+is in force at once, nobody is turned away while a new backend loads, and a backend that was taken out cannot go on answering because
+another does not load (docs/decisions/0005-swapping-backends.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-from kube_iam.config.backends import EKS_CONFIG_MAP, MOUNTED_FILE
+from kube_iam.authn.ports import Mapper
+from kube_iam.config.backends import DYNAMIC_FILE, EKS_CONFIG_MAP, MOUNTED_FILE
+from kube_iam.config.dynamic import load_backend_mode
 from kube_iam.config.server import ServerConfig
-from kube_iam.errors import ConfigError, Problem
+from kube_iam.core.mapping import MappingTable
+from kube_iam.errors import ConfigError, KubeIamError, Problem
 from kube_iam.mappings.backend import Backend, Observer
+from kube_iam.mappings.dynamic_file import DynamicFile
+from kube_iam.mappings.file_watch import FileWatch
 from kube_iam.mappings.mounted_file import MountedFile
 
+MODE_FILE = "dynamicBackendModePath"
+LATENCY = "dynamic_backend_mode"
+PATIENCE_SECONDS = 10.0
 
-def make_backends(config: ServerConfig, observer: Observer, environ: Mapping[str, str]) -> tuple[Backend, ...]:
-    """The backends in the order in which they are asked. Raises ConfigError for one that is not supported yet."""
-    return tuple(_make(name, config, observer, environ) for name in config.backend_mode)
 
+class Chain:
+    """Iterate over it for the mappers as they stand now. One `start` per instance."""
 
-def _make(name: str, config: ServerConfig, observer: Observer, environ: Mapping[str, str]) -> Backend:
-    reserved = config.reserved_prefixes.get(name, ())
-    if name == MOUNTED_FILE:
-        return MountedFile(config.source, observer)
-    if name == EKS_CONFIG_MAP:
+    def __init__(
+        self,
+        config: ServerConfig,
+        observer: Observer,
+        environ: Mapping[str, str],
+        *,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._config = config
+        self._observer = observer
+        self._environ = environ
+        self._patience = patience
+        self._backends: dict[str, Backend] = {}
+        self._mappers: tuple[Mapper, ...] = (_NotKnown(),)
+        path = config.backend_mode_path
+        self._watch = FileWatch(path, self._read_mode, self._failed) if path is not None else None
+
+    def __iter__(self) -> Iterator[Mapper]:
+        return iter(self._mappers)
+
+    def waiting(self) -> list[str]:
+        """The names of those that have not loaded."""
+        return [mapper.name for mapper in self._mappers if mapper.table is None]
+
+    async def start(self) -> None:
+        """Start the backends; returns soon, loaded or not."""
+        if self._watch is not None:
+            await self._watch.start()
+        else:
+            await self._use(self._config.backend_mode)
+
+    async def stop(self) -> None:
+        """Stop all of them. What they last knew stays."""
+        if self._watch is not None:
+            await self._watch.stop()
+        await asyncio.gather(*(backend.stop() for backend in self._backends.values()))
+
+    async def _read_mode(self) -> None:
+        assert self._config.backend_mode_path is not None
+        first = not self._backends
+        try:
+            found = await asyncio.to_thread(load_backend_mode, self._config.backend_mode_path)
+            names = found[0] if found is not None else self._config.backend_mode
+            self._refuse_without_source(names)
+        except ConfigError as error:
+            # At a start nobody knows then what the file had switched off, and nobody gets in.
+            self._observer.failed(MODE_FILE, error, kept=not first)
+            return
+        await self._use(names)
+        if found is not None and not first:
+            self._observer.arrived(LATENCY, found[1])
+
+    async def _use(self, names: tuple[str, ...]) -> None:
+        old, first = self._backends, not self._backends
+        if names == tuple(old):
+            return
+        backends = {name: old.get(name) or self._make(name) for name in names}
+        fresh = [backend for name, backend in backends.items() if name not in old]
+        # Known from now on, so that a stop in between ends them too.
+        self._backends = {**old, **backends}
+        if first:
+            self._mappers = tuple(backends.values())
+        await asyncio.gather(*(backend.start() for backend in fresh))
+        if not first:
+            await self._loaded(fresh)
+        self._mappers, self._backends = tuple(backends.values()), backends
+        self._observer.chained(names)
+        await asyncio.gather(*(backend.stop() for name, backend in old.items() if name not in backends))
+
+    async def _loaded(self, backends: list[Backend]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                while any(backend.table is None for backend in backends):
+                    await asyncio.sleep(0.02)
+
+    def _refuse_without_source(self, names: tuple[str, ...]) -> None:
+        if DYNAMIC_FILE in names and self._config.dynamic_file is None:
+            problem = Problem("backendMode", f"{DYNAMIC_FILE} needs dynamicfilepath in the server's configuration")
+            raise ConfigError(str(self._config.backend_mode_path), [problem])
+
+    def _make(self, name: str) -> Backend:
+        config, observer = self._config, self._observer
+        reserved = config.reserved_prefixes.get(name, ())
+        if name == MOUNTED_FILE:
+            return MountedFile(config.source, observer)
+        if name == DYNAMIC_FILE:
+            assert config.dynamic_file is not None
+            return DynamicFile(config.dynamic_file, observer, reserved, user_ids=config.dynamic_file_user_ids)
         # Imported only where a backend needs the Kubernetes API: what is not loaded takes no memory.
         from kube_iam.kube.endpoint import Access
+        from kube_iam.mappings.crd import IdentityMappings
         from kube_iam.mappings.eks_config_map import EksConfigMap
 
-        return EksConfigMap(Access(config.kubeconfig, config.master, environ), observer, reserved)
-    raise ConfigError(str(config.source or "flags"), [Problem("server.backendMode", f"{name} is not supported yet")])
+        access = Access(config.kubeconfig, config.master, self._environ)
+        if name == EKS_CONFIG_MAP:
+            return EksConfigMap(access, observer, reserved)
+        return IdentityMappings(access, observer, reserved)
+
+    def _failed(self, error: KubeIamError) -> None:
+        self._observer.interrupted(MODE_FILE, error, kept=bool(self._backends))
+
+
+class _NotKnown:
+    """Stands in a chain that is not known yet, and denies."""
+
+    name = MODE_FILE
+    reserved_prefixes = ()
+
+    @property
+    def table(self) -> MappingTable | None:
+        return None

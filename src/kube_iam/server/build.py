@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from kube_iam.authn.decide import Authenticator
@@ -12,8 +12,7 @@ from kube_iam.aws.regions import regions_of
 from kube_iam.aws.sts import sts_client
 from kube_iam.config.server import ServerConfig
 from kube_iam.core.sts_hosts import StsHosts
-from kube_iam.mappings.backend import Backend
-from kube_iam.mappings.chain import make_backends
+from kube_iam.mappings.chain import Chain
 from kube_iam.server.certificate_watch import follow_certificate, warn_of_end
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
 from kube_iam.server.health import Health
@@ -36,7 +35,7 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], regi
     """
     stopping = stop_signal()
     metrics = Metrics()
-    backends = make_backends(config, MappingReport(log, metrics), environ)
+    backends = Chain(config, MappingReport(log, metrics), environ)
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
     sts = sts_client()
@@ -52,7 +51,8 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], regi
         await health.start()
         stack.push_async_callback(health.stop)
         # Only then the webhook: kube-apiserver tries again when nobody listens, but takes "not loaded yet" for an answer.
-        await stack.enter_async_context(_running(backends))
+        stack.push_async_callback(backends.stop)
+        await backends.start()
         await webhook.start(pair)
         renewing = asyncio.create_task(_follow(config, pair, webhook, metrics, log))
         log.info("listening", address=f"{config.address}:{config.port}", clusterid=config.cluster_id)
@@ -102,17 +102,8 @@ async def _follow(config: ServerConfig, pair: TlsPair, webhook: Listener, metric
     await follow_certificate(config.state_dir, pair, renew, log)
 
 
-@contextlib.asynccontextmanager
-async def _running(backends: Sequence[Backend]) -> AsyncIterator[None]:
-    await asyncio.gather(*(backend.start() for backend in backends))
-    try:
-        yield
-    finally:
-        await asyncio.gather(*(backend.stop() for backend in backends))
-
-
-def _why_not_ready(backends: Sequence[Backend], stopping: asyncio.Event) -> str:
+def _why_not_ready(backends: Chain, stopping: asyncio.Event) -> str:
     if stopping.is_set():
         return "stopping"
-    waiting = [backend.name for backend in backends if backend.table is None]
+    waiting = backends.waiting()
     return f"no mappings yet: {', '.join(waiting)}" if waiting else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from kube_iam.config.backends import EKS_CONFIG_MAP
+from kube_iam.config.backends import DYNAMIC_FILE, EKS_CONFIG_MAP
+from kube_iam.config.dynamic import Stamp
 from kube_iam.errors import ConfigError, KubeIamError, Problem
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
@@ -36,6 +37,8 @@ class MappingReport:
             self._log.error("mapping", backend=backend, problem=problem)
         self._log.error(f"mappings cannot be used; {outcome}", backend=backend, problems=len(problems))
         self._metrics.reload_failures.add(backend)
+        if backend == DYNAMIC_FILE:
+            self._metrics.dynamic_file_failures.add()
 
     def interrupted(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
         """Log that the source cannot be followed, and what is in force all the same."""
@@ -44,3 +47,24 @@ class MappingReport:
         self._metrics.watch_failures.add(backend)
         if backend == EKS_CONFIG_MAP:
             self._metrics.config_map_watch_failures.add()
+        if backend == DYNAMIC_FILE:
+            self._metrics.dynamic_file_failures.add()
+
+    def arrived(self, kind: str, stamp: Stamp) -> None:
+        """Count how long it took, in whole seconds, where the stamp can be believed."""
+        took = None if stamp.updated is None else int(self._clock()) - stamp.updated
+        if took is None or took < 0:
+            self._log.warning("LastUpdatedDateTime is missing, no Unix time, or in the future", type=kind)
+            return
+        self._metrics.dynamic_latency.observe(took, kind)
+        self._log.info("a change has arrived", type=kind, version=stamp.version, latency=took)
+
+    def chained(self, backends: tuple[str, ...]) -> None:
+        """Log the order, and set what the reference's dashboards show of it: `only` and `enabled` are never both 1."""
+        self._log.info("backends", order=backends)
+        self._metrics.dynamic_file_only.set(int(backends == (DYNAMIC_FILE,)))
+        self._metrics.dynamic_file_enabled.set(int(DYNAMIC_FILE in backends and len(backends) > 1))
+
+    def troubled(self, backend: str, error: KubeIamError) -> None:
+        """Log it."""
+        self._log.warning("beside the mappings", backend=backend, problem=str(error))

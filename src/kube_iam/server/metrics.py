@@ -39,19 +39,20 @@ class Counter:
 
 
 class Histogram:
-    """Seconds by one label, in the Prometheus client's default buckets."""
+    """Seconds by one label, in the Prometheus client's default buckets where no others are given."""
 
-    def __init__(self, name: str, text: str, label: str) -> None:
+    def __init__(self, name: str, text: str, label: str, buckets: tuple[float, ...] = _BUCKETS) -> None:
         self._head = f"# HELP {name} {text}\n# TYPE {name} histogram\n"
         self._name = name
         self._label = label
+        self._buckets = buckets
         self._counts: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
 
     def observe(self, seconds: float, label: str) -> None:
         """Count one observation."""
-        counts = self._counts.setdefault(label, [0] * (len(_BUCKETS) + 1))
-        counts[bisect_left(_BUCKETS, seconds)] += 1
+        counts = self._counts.setdefault(label, [0] * (len(self._buckets) + 1))
+        counts[bisect_left(self._buckets, seconds)] += 1
         self._sums[label] = self._sums.get(label, 0.0) + seconds
 
     def lines(self) -> Iterator[str]:
@@ -59,7 +60,7 @@ class Histogram:
         yield self._head
         for label, counts in sorted(self._counts.items()):
             total = 0
-            for bound, count in zip((*map(str, _BUCKETS), "+Inf"), counts, strict=True):
+            for bound, count in zip((*map(str, self._buckets), "+Inf"), counts, strict=True):
                 total += count
                 shown = bound.removesuffix(".0")
                 yield f"{self._name}_bucket{_labels((self._label, 'le'), (label, shown))} {total}\n"
@@ -82,6 +83,22 @@ class Metrics:
         )
         self.config_map_watch_failures = Counter(
             f"{reference}configmap_watch_failures_total", "EKS Configmap watch failures"
+        )
+        self.dynamic_file_failures = Counter(f"{reference}dynamicfile_failures_total", "Dynamic file failures")
+        self.dynamic_latency = Histogram(
+            f"{reference}dynamic_e2e_latency_seconds",
+            "End to end latency in seconds partitioned by type.",
+            "type",
+            (1, 3, 5, 10, 15, 20, 30, 60),
+        )
+        self.dynamic_file_enabled = Counter(
+            f"{reference}dynamic_file_enabled", "Dynamic file in backend mode is enabled", (), "gauge"
+        )
+        self.dynamic_file_only = Counter(
+            f"{reference}dynamic_file_only", "Only dynamic file in backend mode is enabled", (), "gauge"
+        )
+        self.ec2_calls = Counter(
+            f"{reference}ec2_describe_instances_calls_total", "Number of EC2 describe instances calls."
         )
         self.refusals = Counter("kube_iam_refusals_total", "Sign-ins that were not granted, by reason", ("reason",))
         self.lookups = Counter(

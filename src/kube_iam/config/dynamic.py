@@ -1,0 +1,128 @@
+"""The two JSON files that other programs write while the server runs: the backend DynamicFile's mappings, and the backends to ask.
+
+Both say when they were written (LastUpdatedDateTime, Unix seconds, text or a number) and as what Version.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from kube_iam.config.backends import backend_names
+from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_mappings, parse_user_ids
+from kube_iam.config.section import Findings, Section, kind_of
+from kube_iam.config.yaml_file import MAX_BYTES, YamlFile
+from kube_iam.core.mapping import MappingTable
+from kube_iam.core.user_ids import UserIdTable
+from kube_iam.errors import ConfigError, Problem
+
+_STAMP_KEYS = ("LastUpdatedDateTime", "Version", "ClusterId")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Which version of a file this is, and when it was written: Unix seconds, None where it does not say."""
+
+    version: str = ""
+    updated: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicMappings:
+    """The mappings of one version of the file; `problems` is what serves not, or is odd."""
+
+    table: MappingTable
+    entries: int
+    problems: list[Problem]
+    stamp: Stamp
+
+
+def load_dynamic_mappings(path: Path, *, user_ids: bool) -> DynamicMappings | None:
+    """The mappings in the file, None where there is none. With `user_ids` entries count by their unique id.
+
+    Raises ConfigError where the file cannot be read, is no JSON, or has an entry without its key: whoever wrote it was not done, or
+    means something that we do not understand. Other entries that cannot be used are left out.
+    """
+    section = _read(path, MAPPING_KEYS)
+    if section is None:
+        return None
+    _refuse_entries_without_key(section, path, user_ids=user_ids)
+    found = section.found
+    if user_ids:
+        by_id, accounts = parse_user_ids(section)
+        by_ids, odd = UserIdTable.of(by_id, accounts)
+        found.warnings += odd
+        table: MappingTable = by_ids
+        entries = len(by_id) + len(accounts)
+    else:
+        mappings = parse_mappings(section)
+        table, entries = build_table(mappings, section), mappings.count
+    left_out = [Problem(problem.key, f"{problem.message}; left out", problem.hint) for problem in found.errors]
+    return DynamicMappings(table, entries, [*left_out, *found.warnings], _stamp(section))
+
+
+def load_backend_mode(path: Path) -> tuple[tuple[str, ...], Stamp] | None:
+    """The backends that the file names, None where there is no file. Raises ConfigError where it cannot be used."""
+    section = _read(path, ("backendMode",))
+    if section is None:
+        return None
+    names, problems = backend_names(section.text("backendMode").replace(",", " ").split())
+    errors = [*section.found.errors, *(Problem("backendMode", message, hint) for message, hint in problems)]
+    if errors:
+        raise ConfigError(str(path), errors)
+    return names, _stamp(section)
+
+
+def _read(path: Path, keys: tuple[str, ...]) -> Section | None:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror or error}")]) from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(str(path), [Problem("", f"is larger than {MAX_BYTES // 1024 // 1024} MiB")])
+    try:
+        data = json.loads(raw, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        message = f"is not JSON: {error}" if isinstance(error, _Repeated | json.JSONDecodeError) else "is not JSON"
+        raise ConfigError(str(path), [Problem("", message)]) from error
+    if not isinstance(data, dict):
+        raise ConfigError(str(path), [Problem("", f"must be a mapping of keys, not {kind_of(data)}")])
+    return Section(YamlFile(data, [], None), data, (), (*_STAMP_KEYS, *keys), Findings())
+
+
+class _Repeated(ValueError):
+    pass
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Repeated("a key stands twice in one object")
+    return found
+
+
+def _refuse_entries_without_key(section: Section, path: Path, *, user_ids: bool) -> None:
+    problems = list(section.found.errors)
+    for name, arn in (("mapRoles", "rolearn"), ("mapUsers", "userarn")):
+        wanted = "userid" if user_ids else arn
+        value = section.value(name)
+        if value is not None and not isinstance(value, list):
+            problems.append(Problem(name, f"must be a list of entries, not {kind_of(value)}"))
+            continue
+        for index, item in enumerate(value or ()):
+            keys = {key.lower() for key, content in item.items() if content} if isinstance(item, dict) else set()
+            if wanted not in keys:
+                problems.append(Problem(f"{name}[{index}]", f"has no {wanted}"))
+    if problems:
+        raise ConfigError(str(path), problems)
+
+
+def _stamp(section: Section) -> Stamp:
+    version, updated = section.value("Version"), section.value("LastUpdatedDateTime")
+    text = str(updated) if isinstance(updated, str | int) and not isinstance(updated, bool) else ""
+    seconds = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+    return Stamp(str(version) if isinstance(version, str | int) else "", seconds)

@@ -1,0 +1,89 @@
+"""Objects IAMIdentityMapping (iamauthenticator.k8s.aws/v1alpha1) as mappings: one object, one entry.
+
+The key is the ARN of the spec. The reference takes the status' canonicalARN, so that whoever may write a status may map anyone. Of two
+objects for one ARN the older one counts, so that nobody takes a mapping over by making another object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kube_iam.core.arns import canonical_arn, strip_role_path
+from kube_iam.core.mapping import MappingTable, UserMapping
+from kube_iam.core.templates import parse_template
+from kube_iam.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class MappingSpec:
+    """What one object says. `born` is when it was made, in ISO 8601; `unusable` is why its spec could not even be read."""
+
+    name: str
+    born: str
+    arn: str = ""
+    username: str = ""
+    groups: tuple[str, ...] = ()
+    unusable: str = ""
+
+
+class Refused(NamedTuple):
+    """Why an object does not serve: a word for machines, and a sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityMappings:
+    """The table of all objects, the canonical ARN of each, those that do not serve, by name, and what else is odd."""
+
+    table: MappingTable
+    entries: int
+    canonical: dict[str, str]
+    refused: dict[str, Refused]
+    odd: list[Problem]
+
+
+def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
+    """The mappings of the objects, whatever order they come in."""
+    entries: list[UserMapping] = []
+    canonical: dict[str, str] = {}
+    refused: dict[str, Refused] = {}
+    first: dict[str, str] = {}
+    for spec in sorted(specs, key=lambda spec: (spec.born, spec.name)):
+        try:
+            entry = _entry(spec)
+        except ValueError as problem:
+            refused[spec.name] = Refused("Invalid", str(problem))
+            continue
+        canonical[spec.name] = canonical_arn(spec.arn.lower())
+        key = strip_role_path(canonical[spec.name])
+        if key in first:
+            message = f"{spec.arn} is mapped by {first[key]}, which is older; this object is ignored"
+            refused[spec.name] = Refused("Conflict", message)
+            continue
+        first[key] = spec.name
+        entries.append(entry)
+    # An object maps a role and a user alike: the ARN says which it is.
+    table, odd = MappingTable.build((), entries, ())
+    return IdentityMappings(table, len(entries), canonical, refused, odd)
+
+
+def _entry(spec: MappingSpec) -> UserMapping:
+    """The object as an entry. Raises ValueError."""
+    if spec.unusable:
+        raise ValueError(spec.unusable)
+    if not spec.username:
+        raise ValueError("spec.username is empty")
+    try:
+        canonical_arn(spec.arn.lower())
+    except ValueError as problem:
+        raise ValueError(f"spec.arn: {str(problem).replace(spec.arn.lower(), spec.arn)}") from problem
+    try:
+        username = parse_template(spec.username)
+        groups = tuple(parse_template(group) for group in spec.groups)
+    except ValueError as problem:
+        raise ValueError(f"spec.username or spec.groups: {problem}") from problem
+    return UserMapping(spec.arn, username, groups, spec.name)

@@ -1,0 +1,89 @@
+"""Small writes to the Kubernetes API that may be late but not lost: the newest per key, one after the other, on one connection.
+
+Nothing depends on them. A write that the API server refuses is given up and reported; one that cannot be sent is sent again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kube_iam.errors import KubeIamError, Unreachable
+from kube_iam.kube.connection import connected
+from kube_iam.kube.endpoint import Access
+from kube_iam.kube.errors import answered
+
+MERGE_PATCH = "application/merge-patch+json"
+_JSON = "application/json"
+_LONGEST_PAUSE = 30.0
+_BUSY = frozenset({429, 500, 502, 503, 504})
+# Gone meanwhile, or written before by another server of the cluster.
+_FINE = frozenset({200, 201, 404, 409})
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One request. `what` completes "cannot …"."""
+
+    method: str
+    path: str
+    body: dict[str, Any]
+    what: str
+
+
+class Writer:
+    """Sends writes until it is cancelled. `failed` hears what did not go well."""
+
+    def __init__(self, access: Access, failed: Callable[[KubeIamError], None]) -> None:
+        self._access = access
+        self._failed = failed
+        self._waiting: dict[str, Write] = {}
+        self._wake = asyncio.Event()
+
+    def put(self, key: str, write: Write) -> None:
+        """Send this soon; it replaces one of the same key that still waits."""
+        self._waiting[key] = write
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send what is put until cancelled."""
+        pauses = 0
+        while True:
+            await self._wake.wait()
+            try:
+                await self._send_all()
+                pauses = 0
+                continue
+            except KubeIamError as error:
+                self._failed(error)
+            except Exception as error:
+                self._failed(KubeIamError(f"cannot write to the cluster: {type(error).__name__}"))
+            pauses = min(pauses + 1, 8)
+            await asyncio.sleep(min(_LONGEST_PAUSE, 2**pauses) * random.uniform(0.5, 1))  # noqa: S311
+
+    async def _send_all(self) -> None:
+        endpoint = await asyncio.to_thread(self._access.endpoint)
+        async with connected(endpoint) as connection:
+            while self._waiting:
+                key, write = next(iter(self._waiting.items()))
+                body = json.dumps(write.body).encode()
+                kind = MERGE_PATCH if write.method == "PATCH" else _JSON
+                answer = await connection.request(write.method, write.path, body, kind)
+                if answer.status in _BUSY:
+                    raise Unreachable(f"cannot {write.what}: {endpoint.url} is busy ({answer.status})")
+                if self._waiting.get(key) is write:
+                    del self._waiting[key]
+                if answer.status not in _FINE:
+                    self._failed(answered(answer.status, _message(answer.body), f"cannot {write.what}", endpoint.url))
+            self._wake.clear()
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body).get("message") or "")
+    except (ValueError, AttributeError):
+        return ""
