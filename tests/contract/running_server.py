@@ -58,13 +58,16 @@ class Reply:
 
 
 class RunningServer:
-    def __init__(self, directory: Path, sts: FakeSts, mappings: str = MAPPINGS, settings: str = "") -> None:
+    def __init__(
+        self, directory: Path, sts: FakeSts, mappings: str = MAPPINGS, settings: str = "", **variables: str
+    ) -> None:
         self.directory = directory
         self.sts = sts
         self.port, self.health_port = free_port(), free_port()
         self.config = directory / "conf" / "config.yaml"
         self.config.parent.mkdir(parents=True, exist_ok=True)
         self.settings = settings
+        self.variables = variables
         self.write_config(mappings)
         self.process: subprocess.Popen[bytes] | None = None
         self.context: ssl.SSLContext | None = None
@@ -81,7 +84,8 @@ class RunningServer:
 
     def launch(self, *flags: str) -> subprocess.Popen[bytes]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environ |= {"AWS_CA_BUNDLE": str(self.sts.ca), "NO_PROXY": "127.0.0.1"}
+        environ |= {"AWS_CA_BUNDLE": str(self.sts.ca), "NO_PROXY": "127.0.0.1", "HOME": str(self.directory)}
+        environ |= {"AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", **self.variables}
         call = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
         with (self.directory / "log").open("ab") as log:
             return subprocess.Popen(

@@ -13,7 +13,7 @@ from typing import Any
 
 from kube_iam.aws.client import aws_errors, make_client, make_session
 from kube_iam.core.arns import parse_arn
-from kube_iam.errors import CredentialsError
+from kube_iam.errors import AwsError, CredentialsError
 
 BATCH = 100
 """How many instances one call asks for."""
@@ -65,6 +65,8 @@ class Ec2Instances:
 
     def _ready(self) -> Any:
         with self._lock:
+            if not self._region:
+                raise AwsError(f"cannot {_DOING}: the server does not know its own AWS region", "set AWS_REGION")
             if self._client is None:
                 session = make_session()
                 if self._role_arn:

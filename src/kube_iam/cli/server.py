@@ -124,9 +124,8 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
         raise
     for warning in warnings:
         log.warning("configuration", file=str(path), problem=str(warning))
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(config, log, os.environ, region))
+        runner.run(serve(config, log, os.environ))
         lines.flush()
         # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
         os._exit(0)

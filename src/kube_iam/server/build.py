@@ -8,13 +8,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from kube_iam.authn.decide import Authenticator
+from kube_iam.aws.ec2_instances import Ec2Instances
+from kube_iam.aws.ec2_names import Ec2NodeNames
+from kube_iam.aws.rate_limit import RateLimit
 from kube_iam.aws.regions import regions_of
+from kube_iam.aws.server_region import server_region
 from kube_iam.aws.sts import sts_client
 from kube_iam.config.server import ServerConfig
 from kube_iam.core.sts_hosts import StsHosts
+from kube_iam.errors import UsageError
 from kube_iam.mappings.chain import Chain
 from kube_iam.server.certificate_watch import follow_certificate, warn_of_end
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
+from kube_iam.server.ec2_report import Ec2Report
 from kube_iam.server.health import Health
 from kube_iam.server.listener import Listener
 from kube_iam.server.log import Log
@@ -28,8 +34,8 @@ from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook
 DEFAULT_REGION = "us-east-1"
 
 
-async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], region: str = "") -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `region` is the server's own AWS region, empty where it is not known.
+async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
 
     Raises KubeIamError when the server cannot start. Mappings that cannot be used do not keep it from starting: it is not ready.
     """
@@ -39,9 +45,7 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], regi
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
     sts = sts_client()
-    verifier = StsVerifier(sts, sts_hosts(config, log, region), config.cluster_id, metrics)
-    authenticator = Authenticator(verifier, backends, scrubbed_accounts=config.scrubbed_accounts)
-    webhook = Listener(Webhook(authenticator, metrics, log).handle, config.address, config.port)
+    finding_region = asyncio.create_task(_own_region(environ, log))
     health = Listener(
         Health(lambda: _why_not_ready(backends, stopping)).handle, config.health_address, config.health_port
     )
@@ -53,6 +57,12 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], regi
         # Only then the webhook: kube-apiserver tries again when nobody listens, but takes "not loaded yet" for an answer.
         stack.push_async_callback(backends.stop)
         await backends.start()
+        region = await finding_region
+        nodes = node_names(config, region, Ec2Report(log, metrics))
+        stack.push_async_callback(nodes.close)
+        verifier = StsVerifier(sts, sts_hosts(config, log, region), config.cluster_id, metrics)
+        authenticator = Authenticator(verifier, backends, scrubbed_accounts=config.scrubbed_accounts, node_names=nodes)
+        webhook = Listener(Webhook(authenticator, metrics, log).handle, config.address, config.port)
         await webhook.start(pair)
         renewing = asyncio.create_task(_follow(config, pair, webhook, metrics, log))
         log.info("listening", address=f"{config.address}:{config.port}", clusterid=config.cluster_id)
@@ -75,6 +85,22 @@ def sts_hosts(config: ServerConfig, log: Log | None, region: str) -> StsHosts:
                 stsendpoint=config.sts_endpoint,
             )
     return StsHosts(config.partition, regions_of(config.partition), region, extra)
+
+
+def node_names(config: ServerConfig, region: str, report: Ec2Report) -> Ec2NodeNames:
+    """Who is asked for {{EC2PrivateDNSName}}: EC2 of the server's own region, loaded when the first mapping needs it."""
+    instances = Ec2Instances(region, config.ec2.role_arn, config.ec2.source_arn)
+    return Ec2NodeNames(instances, report, RateLimit(config.ec2.qps, config.ec2.burst))
+
+
+async def _own_region(environ: Mapping[str, str], log: Log) -> str:
+    try:
+        region = await asyncio.to_thread(server_region, environ)
+    except UsageError as error:
+        log.warning("the server's own AWS region cannot be used", error=str(error))
+        return ""
+    log.info("the server's own AWS region", region=region or "unknown")
+    return region
 
 
 def prepare_files(config: ServerConfig, log: Log) -> TlsPair:
