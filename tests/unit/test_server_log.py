@@ -101,6 +101,9 @@ def test_a_sign_in_is_logged_with_who_and_what_they_get() -> None:
         'client="127.0.0.1:1"',
         "latency=0.250000",
         'mapping="MountedFile server.mapRoles[0]"',
+        "method=POST",
+        "path=/authenticate",
+        "stsendpoint=",
     ):
         assert part in text
 
@@ -127,6 +130,7 @@ def test_a_scrubbed_account_leaves_nothing_of_the_identity(style: str) -> None:
     for decision in (
         Allowed(User("hidden", "administrative:hidden"), WHO, "MountedFile", scrubbed=True),
         Allowed(as_arn, WHO, "MountedFile mapAccounts", scrubbed=True),
+        Allowed(User("hidden", "administrative:hidden", ("team-123456789012",)), WHO, "MountedFile", scrubbed=True),
         Denied(Refusal(Reason.NOT_MAPPED), WHO, scrubbed=True),
     ):
         text = line(decision, style=style)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from kube_iam.authn.decide import Authenticator
@@ -27,6 +27,7 @@ from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.metrics import Metrics
 from kube_iam.server.process import stop_signal
+from kube_iam.server.settings_watch import SettingsWatch
 from kube_iam.server.verifier import StsVerifier
 from kube_iam.server.webhook import Webhook
 from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook_kubeconfig
@@ -34,8 +35,10 @@ from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook
 DEFAULT_REGION = "us-east-1"
 
 
-async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+async def serve(
+    config: ServerConfig, log: Log, environ: Mapping[str, str], read_again: Callable[[], ServerConfig]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `read_again` gives the settings that a restart would find.
 
     Raises KubeIamError when the server cannot start. Mappings that cannot be used do not keep it from starting: it is not ready.
     """
@@ -64,6 +67,9 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str]) -> N
         authenticator = Authenticator(verifier, backends, scrubbed_accounts=config.scrubbed_accounts, node_names=nodes)
         webhook = Listener(Webhook(authenticator, metrics, log).handle, config.address, config.port)
         await webhook.start(pair)
+        settings = SettingsWatch(config, read_again, log)
+        stack.push_async_callback(settings.stop)
+        await settings.start()
         renewing = asyncio.create_task(_follow(config, pair, webhook, metrics, log))
         log.info("listening", address=f"{config.address}:{config.port}", clusterid=config.cluster_id)
         await stopping.wait()

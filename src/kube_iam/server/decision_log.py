@@ -1,4 +1,7 @@
-"""One log line per decision: who, what they get or why not, from where, how long it took. Never a token."""
+"""One log line per decision: who, what they get or why not, from where, how long it took. Never a token.
+
+Messages and names of fields are the reference's; its line "STS response" is part of ours.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,18 @@ def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> N
 
     Of an identity in a scrubbed account neither ARN nor ids are written.
     """
-    fields: dict[str, Value] = {"client": client, "latency": seconds}
+    fields: dict[str, Value] = {"client": client, "latency": seconds, "method": "POST", "path": "/authenticate"}
     if isinstance(decision, Allowed):
         if not decision.scrubbed:
             fields |= _who(decision.identity)
         user = decision.user
-        # mapAccounts makes the ARN the user name.
-        if not (decision.scrubbed and decision.identity.account_id in user.username):
+        account = decision.identity.account_id
+        # mapAccounts makes the ARN the user name, and {{AccountID}} may stand in any name.
+        if not (decision.scrubbed and account in user.username):
             fields |= {"username": user.username, "uid": user.uid}
-        fields |= {"groups": user.groups, "mapping": decision.source}
+        if not (decision.scrubbed and any(account in group for group in user.groups)):
+            fields["groups"] = user.groups
+        fields |= {"mapping": decision.source, "stsendpoint": decision.identity.sts_host}
         log.info("access granted", **fields)
         return
     identity = getattr(decision, "identity", None)

@@ -101,7 +101,7 @@ def _text_line(now: str, level: str, message: str, fields: dict[str, Value]) -> 
     for name in sorted(fields):
         value = fields[name]
         text = value if isinstance(value, str) else _shown(value)
-        line += f" {name}={text if _is_plain(text) else encode_basestring_ascii(text)}"
+        line += f" {name}={text if not text or _is_plain(text) else encode_basestring_ascii(text)}"
     return line
 
 

@@ -107,7 +107,8 @@ class Webhook:
         headers = [*_TEXT, ("allow", "POST")] if status == 405 else _TEXT
         exchange.response_str(status, headers, expected + "\n")
         self._metrics.latency.observe(time.perf_counter() - start, MALFORMED_REQUEST)
-        self._log.error("malformed request", error=expected, client=scope.client, method=scope.method, path=scope.path)
+        what = "unexpected request method" if status == 405 else "could not parse request body"
+        self._log.error(what, error=expected, client=scope.client, method=scope.method, path=scope.path)
 
 
 def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision) -> None:
