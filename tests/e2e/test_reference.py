@@ -6,6 +6,7 @@ import json
 import os
 import ssl
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,13 +117,30 @@ def test_both_servers_say_the_same_about_a_user(
     levels: Sandbox, member: Person, reference: Path, tmp_path: Path
 ) -> None:
     token = token_for_real_sts(levels, member, [str(BIN / "kube-iam"), "token", "-i", CLUSTER_ID])
-    said = []
+    said, logged = [], []
     for program in (str(reference), str(BIN / "kube-iam")):
         directory = tmp_path / Path(program).name
         directory.mkdir()
-        with server(levels, directory, [program, "server", "-c"]) as (port, _):
+        with server(levels, directory, [program, "server", "-l", "json", "-c"]) as (port, log):
             said.append(reviewed(port, directory, token)["user"])
+            logged.append(logged_sign_in(log))
     assert said[0] == said[1]
+    # Every field of theirs is one of ours; ours has more.
+    assert logged[0].items() <= logged[1].items()
+    assert {"arn", "groups", "username", "uid", "accesskeyid", "session", "stsendpoint"} <= logged[0].keys()
+
+
+def logged_sign_in(log: Path) -> dict[str, Any]:
+    """The fields of "access granted", and those of the reference's line before it, but for what differs between any two requests."""
+    deadline = time.monotonic() + 10
+    while '"access granted"' not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    fields: dict[str, Any] = {}
+    for message in ("STS response", "access granted"):
+        fields |= next((line for line in lines if line["msg"] == message), {})
+    return {name: value for name, value in fields.items() if name not in ("client", "time")}
 
 
 def assumed(levels: Sandbox, member: Person) -> dict[str, str]:
