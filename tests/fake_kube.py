@@ -32,6 +32,8 @@ class FakeKube:
         """Answer every watch with this status."""
         self.silent = False
         """Take watches and say nothing, not even when they end."""
+        self.end_at_once = False
+        """End every watch before anything is said."""
         self.body: bytes | None = None
         """Answer every request with 200 and these bytes."""
         self.hold = threading.Event()
@@ -101,7 +103,7 @@ class FakeKube:
         class Handler(_Handler):
             fake = self
 
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        server = _Quiet(("127.0.0.1", port), Handler)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return server
@@ -121,7 +123,7 @@ class FakeKube:
                 return handler.answer(410, {"kind": "Status", "code": 410, "message": "too old resource version"})
             position = next((at for at, event in enumerate(self._events) if event[0] > version), len(self._events))
         handler.begin()
-        end = time.monotonic() + seconds
+        end = time.monotonic() + (0 if self.end_at_once else seconds)
         while generation == self._generation:
             with self._changed:
                 while generation == self._generation and position == len(self._events) and time.monotonic() < end:
@@ -143,6 +145,11 @@ class FakeKube:
     def _wait_for_cut(self, generation: int) -> None:
         with self._changed:
             self._changed.wait_for(lambda: generation != self._generation or not self.silent)
+
+
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is nothing to print."""
 
 
 class _Handler(BaseHTTPRequestHandler):

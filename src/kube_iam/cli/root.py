@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Entry] = {
     "server": Entry("kube_iam.cli.server:command", "Answer kube-apiserver's token reviews.", SERVER),
     "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),
     "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),
+    "manifest": Entry("kube_iam.cli.manifest:command", "Print the CRD, or the server's RBAC.", SERVER),
     "sandbox": Entry("kube_iam.cli.sandbox:command", "An AWS account and a cluster in a box, to try things.", OTHER),
     "completion": Entry("kube_iam.cli.completion:command", "Print the completion script of a shell.", OTHER),
     "version": Entry("kube_iam.cli.version:command", "Print the version.", OTHER),

@@ -1,0 +1,22 @@
+"""`kube-iam manifest`: print a Kubernetes manifest that belongs to this version."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import click
+
+from kube_iam.cli.options import global_options
+
+_NAMES = ("crd", "rbac")
+
+
+@click.command("manifest")
+@global_options
+@click.argument("name", type=click.Choice(_NAMES))
+def command(name: str) -> None:
+    """Print a manifest, to be piped into `kubectl apply -f -`.
+
+    crd: the CustomResourceDefinition of the backend CRD.  rbac: what the server may do in the cluster.
+    """
+    click.echo((files("kube_iam.kube") / "manifests" / f"{name}.yaml").read_text(encoding="utf-8"), nl=False)
