@@ -1,6 +1,6 @@
 """ec2:DescribeInstances through botocore: whose instances these are, and their private DNS names. Blocking; thread-safe.
 
-botocore is imported with the first call: only servers whose mappings hold {{EC2PrivateDNSName}} pay its 38 MB (docs/decisions/0005).
+botocore is imported with the first call: only servers whose mappings hold {{EC2PrivateDNSName}} pay its 34 MB (docs/decisions/0006).
 """
 
 from __future__ import annotations
