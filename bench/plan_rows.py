@@ -77,7 +77,6 @@ def plan(bench: Bench) -> list[Row]:
         iam.process.communicate()
     few, many = (counted[most, users] for users in who)
     found = list(who.values())[-1]
-    pages = -(-max(who) // 100)
     return [
         Row(
             "plan",
@@ -100,8 +99,8 @@ def plan(bench: Bench) -> list[Row]:
             ),
             (
                 f"plan: {many['calls']}",
-                f"who --by-user: {found['calls']}; {pages} pages of 100 hold all members",
-                "the fake account answers after 30 ms, one page of 100 at a time",
+                f"who --by-user: {found['calls']}; a level has {max(who) // most} members",
+                "the fake account answers after 30 ms, in pages of the size that is asked for",
             ),
         )
     ]

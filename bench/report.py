@@ -70,7 +70,11 @@ def verdicts(rows: Sequence[Row]) -> tuple[int, int]:
 
 
 def _version(text: str) -> str:
-    return text.partition('"Version":"')[2].partition('"')[0] or text
+    return (
+        text.removeprefix("aws-iam-authenticator-")
+        if "{" not in text
+        else text.partition('"Version":"')[2].partition('"')[0]
+    )
 
 
 def _number(value: float) -> str:

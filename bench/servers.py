@@ -152,17 +152,30 @@ class Load:
 def load(bench: Bench, target: Server, *options: str, may_fail: bool = False) -> Load:
     """Put load on a server. Raises RuntimeError where an answer was wrong or missing, unless that `may_fail`."""
     url = f"https://127.0.0.1:{target.port}/authenticate"
+    # All over the loader's whole life, the opening of its connections included: shares of different intervals do not add up.
+    start, busy = time.monotonic(), _busy_seconds()
     before, sts_before = target.cpu_seconds(), float(bench.sts.counts()["cpu_seconds"])
     found = run_loader(bench, "-url", url, "-ca", str(target.certificate), *options)
-    used, sts_used = target.cpu_seconds() - before, float(bench.sts.counts()["cpu_seconds"]) - sts_before
+    took = time.monotonic() - start
+    shares = {
+        "server": (target.cpu_seconds() - before) / took,
+        "loader": float(found["cpu_seconds"]) / took,
+        "fake STS": (float(bench.sts.counts()["cpu_seconds"]) - sts_before) / took,
+    }
+    # Whoever else is at work on this machine takes from the servers: it has to be seen beside the rate.
+    shares["others"] = max(0.0, (_busy_seconds() - busy) / took - sum(shares.values()))
     refused = int(found["denied"]) + int(found["failed"])
     if refused and not may_fail:
         raise RuntimeError(f"{target.name}: {refused} requests failed: {found['problem']} {target.log()}")
-    took = float(found["seconds"])
-    shares = {"server": used / took, "loader": float(found["cpu_seconds"]) / took, "fake STS": sts_used / took}
     return Load(
         float(found["rate"]), float(found["p50_ms"]), float(found["p99_ms"]), int(found["allowed"]), refused, shares
     )
+
+
+def _busy_seconds() -> float:
+    """Processor time that all programs of this machine have used, from proc(5)."""
+    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:8])
+    return (user + nice + system + sum(interrupts)) / _TICKS
 
 
 def run_loader(bench: Bench, *options: str) -> dict[str, Any]:

@@ -243,8 +243,6 @@ func main() {
 		limit = maxRequests
 	}
 	var taken atomic.Int64
-	var usageBefore syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usageBefore)
 	start := time.Now()
 	end := start.Add(time.Duration(*seconds * float64(time.Second)))
 	var done sync.WaitGroup
@@ -260,11 +258,11 @@ func main() {
 				due := time.Now()
 				if *rate > 0 {
 					due = start.Add(time.Duration(float64(number) / *rate * float64(time.Second)))
-					time.Sleep(time.Until(due))
 				}
 				if due.After(end) {
 					return
 				}
+				time.Sleep(time.Until(due))
 				allowed, err := ask(made)
 				switch {
 				case err != nil:
@@ -279,10 +277,10 @@ func main() {
 		}(askers[i], &tallies[i])
 	}
 	done.Wait()
-	report(tallies, time.Since(start), usageBefore)
+	report(tallies, time.Since(start))
 }
 
-func report(tallies []tally, took time.Duration, before syscall.Rusage) {
+func report(tallies []tally, took time.Duration) {
 	var all []time.Duration
 	var sum tally
 	for _, one := range tallies {
@@ -302,7 +300,7 @@ func report(tallies []tally, took time.Duration, before syscall.Rusage) {
 	}
 	var after syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-	cpu := float64(after.Utime.Nano()+after.Stime.Nano()-before.Utime.Nano()-before.Stime.Nano()) / 1e9
+	cpu := float64(after.Utime.Nano()+after.Stime.Nano()) / 1e9 // since this process began
 	_ = json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"allowed": len(all), "denied": sum.denied, "failed": sum.failed, "problem": sum.problem,
 		"seconds": took.Seconds(), "rate": float64(len(all)) / took.Seconds(), "cpu_seconds": cpu,
