@@ -171,3 +171,16 @@ def test_a_bundle_that_holds_no_certificate_is_a_clear_error(token: str, tmp_pat
     done = run("verify", "-i", CLUSTER, "-t", token, environ={"AWS_CA_BUNDLE": str(tmp_path / "bundle.pem")})
     assert "AWS_CA_BUNDLE" in done.stderr
     assert "holds no PEM certificate" in done.stderr
+
+
+def test_a_log_level_of_the_environment_that_is_none_gets_a_near_match() -> None:
+    done = run("server", "-i", CLUSTER, environ={"AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY": "inof"})
+    assert done.returncode == 1
+    assert "there is no log level 'inof'" in done.stderr
+    assert "did you mean 'info'?" in done.stderr
+
+
+def test_an_unknown_log_format_is_text_with_a_warning_as_the_references() -> None:
+    done = run("-l", "xml", "server", "-i", CLUSTER, "--port", "99999")
+    assert 'level=warning msg="unknown log format' in done.stderr
+    assert "server.port" in done.stderr or "flag port" in done.stderr

@@ -103,7 +103,7 @@ def _add(function: F, *, shown: tuple[str, ...]) -> F:
         (
             ("-l", "--log-format"),
             {
-                "type": click.Choice(["text", "json"], case_sensitive=False),
+                "metavar": "text|json",
                 "help": "How log lines on stderr look.  [default: text]",
             },
         ),

@@ -7,15 +7,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from kube_iam.cli.options import Settings, authenticator_options, pass_settings
+from kube_iam.cli.options import VERBOSITIES, Settings, authenticator_options, pass_settings
 from kube_iam.config.backends import BACKENDS
+from kube_iam.config.near import near
 from kube_iam.config.server import check_server_config, load_server_config
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from kube_iam.server.log import Batched, Log
 
 _GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", "AllAlpha", "AllBeta")
 
@@ -82,8 +86,6 @@ def overrides(settings: Settings, flags: Mapping[str, object], backend_mode: tup
 
 def check_gates(text: str) -> dict[str, bool]:
     """The reference's feature gates by name. Raises UsageError for one that does not exist."""
-    from kube_iam.config.near import near
-
     gates = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = pair.partition("=")
@@ -114,13 +116,13 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     import gc
 
     from kube_iam.server.build import serve
-    from kube_iam.server.log import Batched, Log
+    from kube_iam.server.log import Batched
 
     # Mappings are many small objects that live long and have no cycles: the default would walk over all of them again and again
     # while they are read, a third of the time of a start.
     gc.set_threshold(50_000, 20, 100)
     lines = Batched(sys.stderr)
-    log = Log(lines, settings.log_verbosity.lower(), settings.log_format.lower())
+    log = _log(settings, lines)
     try:
         config, warnings = load_server_config(path, given)
     except ConfigError as error:
@@ -134,6 +136,21 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
         lines.flush()
         # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
         os._exit(0)
+
+
+def _log(settings: Settings, lines: Batched) -> Log:
+    from kube_iam.server.log import Log
+
+    level, style = settings.log_verbosity.lower(), settings.log_format.lower()
+    if level not in VERBOSITIES:
+        raise UsageError(
+            f"there is no log level {level!r}", near(level, VERBOSITIES) or f"known are {', '.join(VERBOSITIES)}"
+        )
+    log = Log(lines, level, style)
+    if style not in ("text", "json"):
+        # As the reference: a server must not stay away for the looks of its log.
+        log.warning(f"unknown log format {style!r}; lines are written as text")
+    return log
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
