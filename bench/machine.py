@@ -29,7 +29,8 @@ def describe(programs: Programs) -> dict[str, Any]:
         },
         "versions": {
             "kube-iam": _said(programs.kube_iam, "version"),
-            "reference": Path(programs.reference).parent.name  # built by go install, it does not know its version,
+            # Built by go install, it does not know its version.
+            "reference": Path(programs.reference).parent.name,
             "awscli": _said(programs.aws, "--version"),
             "python": _said(programs.kube_iam.rpartition("/")[0] + "/python", "-VV"),
             "vegeta": Path(programs.vegeta).parent.name.removeprefix("vegeta-"),
