@@ -359,3 +359,13 @@ def test_calls_come_at_the_configured_rate_after_a_burst() -> None:
         assert len(slept) == 3
 
     asyncio.run(story())
+
+
+def test_an_answer_that_leaves_an_instance_out_knows_nothing_of_it() -> None:
+    class Forgetful(Account):
+        def describe(self, ids: Sequence[str]) -> dict[str, Instance]:
+            super().describe(ids)
+            return {}
+
+    stage = Stage(Forgetful())
+    assert stage.name(node()) == Refusal(Reason.INSTANCE_UNKNOWN)
