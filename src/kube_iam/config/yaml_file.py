@@ -41,6 +41,7 @@ class YamlFile:
         self.data = data
         self.problems = problems
         self.root = root
+        self._troubled: frozenset[str] | None = None
 
     def line(self, *steps: Step) -> int | None:
         """The line (from 1) where the value at this path stands; for a key's value the line of the key. None if there is none."""
@@ -61,11 +62,11 @@ class YamlFile:
 
     def troubled(self, *steps: Step) -> bool:
         """Whether a problem was found in the value at this path while reading it."""
-        path = key_path(*steps)
-        return any(
-            problem.key.startswith(path) and problem.key[len(path) : len(path) + 1] in ("", ".", "[")
-            for problem in self.problems
-        )
+        if self._troubled is None:
+            keys = [problem.key for problem in self.problems]
+            above = {key[:end] for key in keys for end, mark in enumerate(key) if mark in ".["}
+            self._troubled = frozenset({*keys, *above})
+        return key_path(*steps) in self._troubled
 
     def _find(self, steps: tuple[Step, ...]) -> tuple[Node | None, int | None]:
         node, line = self.root, _line(self.root)
