@@ -38,6 +38,10 @@ reference: .venv/ready  ## The reference, aws-iam-authenticator, built once into
 test: check .venv/ready  ## Everything that this machine can test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
+.PHONY: conformance
+conformance: reference  ## Both servers side by side: what agrees, what differs on purpose, what else differs (nothing)
+	KUBE_IAM_REQUIRE_ALL=1 $(BIN)/python -m pytest -q tests/conformance
+
 .PHONY: unit
 unit: .venv/ready  ## The fast tests
 	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/contract

@@ -92,6 +92,17 @@ def levels(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The reference's binary, as tools/reference.sh builds it."""
+    from kube_iam.sandbox.control_plane import cache_directory
+
+    built = sorted((cache_directory(os.environ) / "reference").glob("*/aws-iam-authenticator"))
+    if not built:
+        missing("the reference", "make reference")
+    return built[-1]
+
+
 def control_plane_binaries() -> Binaries:
     from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
 

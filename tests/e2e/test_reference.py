@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import ssl
 import subprocess
 import time
@@ -14,25 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect_proxy import connect_proxy
 from whole_sandbox import BIN, ROLE, Person, Sandbox
 
+from connect_proxy import connect_proxy
 from kube_iam.core.partitions import sts_host
-from kube_iam.sandbox.control_plane import cache_directory
 from kube_iam.sandbox.processes import Process, free_port
 from kube_iam.sandbox.state import CLUSTER_ID, REGION
-from required import missing
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.reference, pytest.mark.xdist_group("whole-sandbox")]
-
-
-@pytest.fixture(scope="session")
-def reference() -> Path:
-    """The reference's binary, as tools/reference.sh builds it."""
-    built = sorted((cache_directory(os.environ) / "reference").glob("*/aws-iam-authenticator"))
-    if not built:
-        missing("the reference", "make reference")
-    return built[-1]
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +189,7 @@ def server(levels: Sandbox, directory: Path, command: list[str]) -> Iterator[tup
         CONFIG.format(cluster=CLUSTER_ID, port=port, health=health, directory=directory, role=ROLE)
     )
     process = Process(Path(command[0]).name, directory / "process.json", directory / "server.log")
-    with connect_proxy(sts_host(REGION), levels.state.account_port) as proxy:
+    with connect_proxy([sts_host(REGION)], levels.state.account_port) as proxy:
         trust = str(levels.home.ca)
         environment = {
             "PATH": "/usr/bin:/bin",

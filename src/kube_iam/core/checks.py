@@ -146,6 +146,9 @@ def _check_query(parse: _Parse) -> Refusal | None:
             return Refusal(Reason.QUERY_UNKNOWN)
         if key in parse.parameters:
             return Refusal(Reason.QUERY_REPEATED, key)
+        if key != parameter[1]:
+            # The signature is over the spelling that was sent: in another one STS finds no parameter of that name.
+            return Refusal(Reason.QUERY_MALFORMED)
         parse.parameters[key] = _decode(parameter[2])
     return None
 

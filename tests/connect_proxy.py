@@ -1,19 +1,19 @@
-"""An HTTPS proxy (CONNECT, RFC 9110 section 9.3.6) that leads the names of STS to the sandbox's account, and nothing anywhere else."""
+"""An HTTPS proxy (CONNECT, RFC 9110 section 9.3.6) that leads the names of STS to a port of loopback, and nothing anywhere else."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class ConnectProxy:
     """Runs in threads until closed. `asked` lists the authorities that clients wanted."""
 
-    def __init__(self, name: str, port: int) -> None:
-        """Connections to `name`:443 go to the loopback port."""
-        self._name = f"{name}:443"
+    def __init__(self, names: Iterable[str], port: int) -> None:
+        """Connections to port 443 of these names go to the loopback port."""
+        self._authorities = {f"{name}:443" for name in names}
         self._port = port
         self.asked: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -41,7 +41,7 @@ class ConnectProxy:
                 head += received
             authority = head.split()[1].decode()
             self.asked.append(authority)
-            if not head.startswith(b"CONNECT ") or authority != self._name:
+            if not head.startswith(b"CONNECT ") or authority not in self._authorities:
                 client.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
                 return
             with socket.create_connection(("127.0.0.1", self._port)) as account:
@@ -60,9 +60,9 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def connect_proxy(name: str, port: int) -> Iterator[ConnectProxy]:
+def connect_proxy(names: Iterable[str], port: int) -> Iterator[ConnectProxy]:
     """A running proxy."""
-    proxy = ConnectProxy(name, port)
+    proxy = ConnectProxy(names, port)
     try:
         yield proxy
     finally:

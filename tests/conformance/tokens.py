@@ -1,0 +1,56 @@
+"""Tokens to ask both servers about: a good one by hand, and ways to spoil it."""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import dataclass, replace
+
+from both import CLUSTER
+from named_sts import SECRET
+
+from kube_iam.core.credentials import Credentials
+from kube_iam.core.sigv4 import presign
+from kube_iam.core.utc import basic_timestamp
+
+PREFIX = "k8s-aws-v1."
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What is signed; `age` in seconds is negative for a date in the future."""
+
+    key: str
+    host: str = "sts.us-east-1.amazonaws.com"
+    region: str = "us-east-1"
+    cluster: str = CLUSTER
+    session_token: str = ""
+    age: float = 0
+    expires: int = 60
+    action: str = "GetCallerIdentity"
+    version: str = "2011-06-15"
+    header: str = "x-k8s-aws-id"
+    extra: tuple[tuple[str, str], ...] = ()
+
+    def url(self) -> str:
+        return presign(
+            Credentials(self.key, SECRET, self.session_token),
+            region=self.region,
+            service="sts",
+            host=self.host,
+            path="/",
+            parameters={"Action": self.action, "Version": self.version},
+            headers={self.header: self.cluster, **dict(self.extra)},
+            timestamp=basic_timestamp(time.time() - self.age),
+            expires=self.expires,
+        )
+
+    def token(self) -> str:
+        return token_of(self.url())
+
+    def but(self, **changes: object) -> Signed:
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def token_of(url: str) -> str:
+    return PREFIX + base64.urlsafe_b64encode(url.encode("utf-8", "surrogateescape")).decode().rstrip("=")
