@@ -26,15 +26,19 @@ class UsageError(KubeIamError):
 
 
 class Problem:
-    """One thing wrong in a file: where (`key`, a path such as `levels[1].bind[0].clusterRole`), what, and the remedy."""
+    """One thing wrong in a file: where (`key`, a path such as `levels[1].bind[0].clusterRole`), what, and the remedy.
 
-    __slots__ = ("hint", "key", "line", "message")
+    `local` says that only the entry which it is in cannot be used, and the rest of the file can.
+    """
 
-    def __init__(self, key: str, message: str, hint: str = "", line: int | None = None) -> None:
+    __slots__ = ("hint", "key", "line", "local", "message")
+
+    def __init__(self, key: str, message: str, hint: str = "", line: int | None = None, *, local: bool = False) -> None:
         self.key = key
         self.message = message
         self.hint = hint
         self.line = line
+        self.local = local
 
     def __repr__(self) -> str:
         return f"Problem({self.key!r}, {self.message!r})"

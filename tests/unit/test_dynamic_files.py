@@ -34,7 +34,7 @@ def load(file: Path, data: Any, *, user_ids: bool = False) -> DynamicMappings:
 
 def user_of(mappings: DynamicMappings, arn: str = ROLE, user_id: str = "AROA1") -> str | None:
     mapped = mappings.table.find(Identity(arn, arn, ACCOUNT, user_id, "", "ASIA", "sts.amazonaws.com"))
-    return mapped.username.text if mapped is not None else None
+    return mapped.username.text if mapped is not None and mapped.username.usable else None
 
 
 def test_no_file_is_not_a_broken_one(file: Path) -> None:

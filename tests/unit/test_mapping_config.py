@@ -92,7 +92,7 @@ def test_an_account_id_that_yaml_made_another_number_is_an_error_that_says_to_qu
         ("mapUsers: [{username: x}]", "mapUsers[0].userarn", "is required"),
         ("mapUsers: [{userarn: 'arn:aws:iam::123456789012:user/a'}]", "mapUsers[0].username", "is required"),
         (
-            "mapUsers: [{userarn: 'arn:aws:iam::123456789012:user/a', username: 12}]",
+            "mapUsers: [{userarn: 'arn:aws:iam::123456789012:user/a', username: 012}]",
             "mapUsers[0].username",
             "must be text, not a number",
         ),
@@ -102,7 +102,7 @@ def test_an_account_id_that_yaml_made_another_number_is_an_error_that_says_to_qu
             "unknown template {{Nope}}",
         ),
         (
-            "mapUsers: [{userarn: 'arn:aws:iam::123456789012:user/a', username: x, groups: [1]}]",
+            "mapUsers: [{userarn: 'arn:aws:iam::123456789012:user/a', username: x, groups: [1.5]}]",
             "mapUsers[0].groups[0]",
             "must be text, not a number",
         ),
@@ -147,7 +147,17 @@ mapAccounts: [x]
 """
     )
     assert [problem.line for problem in found.errors] == [3, 5, 6]
-    assert [user.username.text for user in mappings.users] == ["b"]
+    assert [(user.username.text, user.username.usable) for user in mappings.users] == [("b", True), ("", False)]
+    assert [problem.local for problem in found.errors] == [False, True, True]
+
+
+def test_a_number_that_stands_for_a_name_counts_as_written() -> None:
+    text = "mapUsers: [{userarn: 'arn:aws:iam::123456789012:user/a', username: 12, groups: [0, 7]}]"
+    (user,) = parse(text)[0].users
+    assert (user.username.text, [group.text for group in user.groups]) == ("12", ["0", "7"])
+    assert [warning.partition(" (")[0] for warning in warnings(text)] == [
+        f"line 1: mapUsers[0].{key}: is a name without quotes" for key in ("username", "groups[0]", "groups[1]")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +183,7 @@ def test_a_second_entry_for_one_arn_is_a_warning_at_its_own_line() -> None:
 
 def test_one_string_stands_for_a_list_of_groups() -> None:
     text = "mapUsers: [{userarn: 'arn:aws:iam::123456789012:user/a', username: x, groups: 'a,b c'}]"
-    assert [group.text for group in parse(text)[0].users[0].groups] == ["a", "b", "c"]
+    assert [group.text for group in parse(text)[0].users[0].groups] == ["a", "b c"]
 
 
 KEYS = st.sampled_from(

@@ -7,6 +7,9 @@ import pytest
 from kube_iam.config.ec2 import Ec2Settings
 from kube_iam.config.mounted import load_mounted_mappings
 from kube_iam.config.server import ServerConfig, check_server_config, load_server_config
+from kube_iam.core.identity import Identity
+from kube_iam.core.mapping import rendered
+from kube_iam.core.reasons import Refusal
 from kube_iam.errors import ConfigError
 
 # The example of the reference's documentation, as people have it in their clusters.
@@ -122,7 +125,7 @@ def test_an_empty_cluster_id_flag_does_not_fall_back_to_the_file(file: Path) -> 
 @pytest.mark.parametrize(
     ("text", "key", "message"),
     [
-        ("clusterID: 12", "clusterID", "quote it: '12'"),
+        ("clusterID: 012", "clusterID", "quote it: '012'"),
         ("clusterID: 'a b\\n '", "clusterID", "space around"),
         ("clusterID: x\nserver: 3", "server", "must be a mapping of keys"),
         ("clusterID: x\nserver: {port: 0}", "server.port", "port number"),
@@ -139,7 +142,6 @@ def test_an_empty_cluster_id_flag_does_not_fall_back_to_the_file(file: Path) -> 
         ),
         ("clusterID: x\nserver: {backendMode: [MountdFile]}", "server.backendMode", "did you mean 'MountedFile'?"),
         ("clusterID: x\nserver: {backendMode: 'MountedFile,File'}", "server.backendMode", "stands twice"),
-        ("clusterID: x\nserver: {scrubbedAccounts: [012345670123]}", "server.scrubbedAccounts[0]", "quote it"),
         ("clusterID: x\nserver: {stsEndpoint: 'http://x:1'}", "server.stsEndpoint", "https://host:port"),
         ("clusterID: x\nserver: {stsEndpoint: 'https://u@x:1/p'}", "server.stsEndpoint", "https://host:port"),
         ("clusterID: x\nserver: {dynamicfilepath: /x}", "server.dynamicfilepath", "has no effect"),
@@ -168,6 +170,46 @@ def test_a_key_that_nobody_knows_is_a_warning_with_a_near_match(file: Path) -> N
         "line 2: sever: is not a known key and has no effect (did you mean 'server'?)",
         "line 3: server.mapRolse: is not a known key and has no effect (did you mean 'mapRoles'?)",
     ]
+
+
+def test_what_the_reference_starts_with_is_a_warning(file: Path) -> None:
+    file.write_text("clusterID: 12\nserver: {scrubbedAccounts: [012345670123, '123456789012']}\n")
+    config, warnings = load_server_config(file, {})
+    assert (config.cluster_id, config.scrubbed_accounts) == ("12", frozenset({"123456789012"}))
+    assert [(warning.key, "quote it" in warning.hint) for warning in warnings] == [
+        ("clusterID", True),
+        ("server.scrubbedAccounts[0]", True),
+    ]
+
+
+ENTRY = "{rolearn: 'arn:aws:iam::123456789012:role/Good', username: good}"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{rolearn: 'arn:aws:iam::123456789012:role/Bad'}",
+        "{rolearn: 'arn:aws:iam::123456789012:role/Bad', username: '{{Nope}}'}",
+        "{rolearn: 'arn:aws:iam::123456789012:role/Bad', username: bad, groups: [[]]}",
+        "{rolearn: 'arn:aws:iam::ACCOUNT:role/Bad', username: bad}",
+    ],
+)
+def test_an_entry_that_lets_nobody_in_leaves_the_others_in_force(file: Path, entry: str) -> None:
+    file.write_text(f"clusterID: x\nserver:\n  mapRoles: [{entry}, {ENTRY}]\n  mapAccounts: [12]\n")
+    mappings, problems = load_mounted_mappings(file)
+    assert {problem.key.partition("]")[0] for problem in problems} == {"server.mapRoles[0", "server.mapAccounts[0"}
+    assert len(check_server_config(file, {}).errors) == 2
+
+    def find(role: str) -> object:
+        arn = f"arn:aws:iam::123456789012:role/{role}"
+        identity = Identity(arn, arn, "123456789012", "AROA", "s", "ASIA", "sts.amazonaws.com")
+        mapped = mappings.table.find(identity)
+        return mapped and rendered(mapped, identity, ())
+
+    assert find("Good") == ("good", ())
+    # It is not left to mapAccounts, or to a later backend, what an entry of its own says.
+    assert not isinstance(find("Bad"), tuple)
+    assert "ACCOUNT" in entry or isinstance(find("Bad"), Refusal)
 
 
 def test_mappings_that_are_broken_do_not_break_the_settings(file: Path) -> None:

@@ -84,13 +84,18 @@ def test_a_name_in_system_cannot_be_put_together_from_pieces(text: str) -> None:
     assert isinstance(render(text, completing), Refusal)
 
 
-@pytest.mark.parametrize("session_name", ["", "system:admin", "a b", "a/b", "a\nb", "älice", "{{AccountID}}", "a\x00"])
+def test_who_has_no_session_has_an_empty_session_name() -> None:
+    assert render("iam:{{SessionNameRaw}}", "") == "iam:"
+    assert isinstance(render("{{SessionName}}", ""), Refusal)
+    assert isinstance(render("{{SessionName}}system:masters", ""), Refusal)
+
+
+@pytest.mark.parametrize("session_name", ["system:admin", "a b", "a/b", "a\nb", "älice", "{{AccountID}}", "a\x00"])
 def test_a_value_that_no_session_can_have_is_refused(session_name: str) -> None:
     refusal = render("iam:{{SessionNameRaw}}", session_name)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.TEMPLATE_VALUE
-    if session_name:
-        assert session_name not in refusal.message
+    assert session_name not in refusal.message
 
 
 literals = st.text(st.sampled_from("system:abc -@/"), max_size=12)

@@ -1,6 +1,7 @@
 """mapRoles, mapUsers and mapAccounts as every backend's source spells them: keys in any letter case, problems all together.
 
-An entry that cannot be used is an error; one that is odd but has one clear meaning is a warning.
+An entry that cannot be used is an error, a `local` one where it lets nobody in and the others can serve all the same; one that is odd
+but has one clear meaning is a warning.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import TypeVar
 
 from kube_iam.config.section import QUOTE, Section, Steps, account_ids, kind_of
 from kube_iam.config.yaml_file import key_path
-from kube_iam.core.arns import canonical_arn, is_account_id
+from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id
 from kube_iam.core.mapping import MappingTable, RoleMapping, Sso, UserMapping
-from kube_iam.core.templates import Template, parse_template
+from kube_iam.core.templates import Template, parse_template, unusable_template
 from kube_iam.core.user_ids import UserIdMapping
 
 MAPPING_KEYS = ("mapRoles", "mapUsers", "mapAccounts")
@@ -105,9 +106,9 @@ def _entries(
         if not isinstance(item, dict):
             section.error(steps, f"must be a mapping of keys, not {kind_of(item)}")
             continue
-        before = len(section.found.errors)
+        before = len(section.found.fatal)
         entry = parse(Section(section.document, item, steps, keys, section.found))
-        if entry is not None and len(section.found.errors) == before and not section.document.troubled(*steps):
+        if entry is not None and len(section.found.fatal) == before and not section.document.troubled(*steps):
             entries.append(entry)
     return tuple(entries)
 
@@ -121,7 +122,7 @@ def _by_user_id(entry: Section, arn: str) -> UserIdMapping | None:
     user_id = entry.text("userid")
     if not user_id:
         entry.error(entry.at("userid"), "is required")
-    return UserIdMapping(user_id, entry.text(arn), username, groups, key_path(*entry.steps)) if username else None
+    return UserIdMapping(user_id, entry.text(arn), username, groups, key_path(*entry.steps))
 
 
 def _role(entry: Section) -> RoleMapping | None:
@@ -131,32 +132,36 @@ def _role(entry: Section) -> RoleMapping | None:
         entry.error(entry.steps, f"needs one of rolearn and sso, and has {given}")
         return None
     who = _sso(entry) if entry.has("sso") else _arn(entry, "rolearn", ("role", "assumed-role"))
-    return RoleMapping(who, username, groups, key_path(*entry.steps)) if who and username else None
+    return RoleMapping(who, username, groups, key_path(*entry.steps)) if who else None
 
 
 def _user(entry: Section) -> UserMapping | None:
     username, groups = _names(entry)
     arn = _arn(entry, "userarn", ())
-    return UserMapping(arn, username, groups, key_path(*entry.steps)) if arn and username else None
+    return UserMapping(arn, username, groups, key_path(*entry.steps)) if arn else None
 
 
-def _names(entry: Section) -> tuple[Template | None, tuple[Template, ...]]:
-    username = None
-    if entry.text("username"):
-        username = _template(entry, entry.at("username"), entry.text("username"))
-    elif not isinstance(entry.value("username"), int | float | list | dict):
-        entry.error(entry.at("username"), "is required", "a name, or a template such as {{SessionNameRaw}}")
-    groups = [_template(entry, steps, word) for steps, word in entry.words("groups")]
-    return username, tuple(group for group in groups if group is not None)
+def _names(entry: Section) -> tuple[Template, tuple[Template, ...]]:
+    """The name and the groups. What cannot be one is a template that lets nobody in: left out, the entry would leave whom it
+    matches to `mapAccounts` or to a later backend.
+    """
+    if entry.value("username") in (None, ""):
+        hint = "a name, or a template such as {{SessionNameRaw}}"
+        entry.error(entry.at("username"), "is required", hint, local=True)
+        username = unusable_template("")
+    else:
+        username = _template(entry, entry.at("username"), entry.name("username"))
+    return username, tuple(_template(entry, steps, word) for steps, word in entry.names("groups"))
 
 
-def _template(entry: Section, steps: Steps, text: str) -> Template | None:
+def _template(entry: Section, steps: Steps, text: str | None) -> Template:
+    if text is None:
+        return unusable_template("")
     try:
-        template = parse_template(text)
+        return parse_template(text)
     except ValueError as problem:
-        entry.error(steps, str(problem))
-        return None
-    return template
+        entry.error(steps, str(problem), local=True)
+        return unusable_template(text)
 
 
 def _arn(entry: Section, name: str, kinds: tuple[str, ...]) -> str:
@@ -169,7 +174,9 @@ def _arn(entry: Section, name: str, kinds: tuple[str, ...]) -> str:
         # Any letter case: the reference compares ARNs without it.
         canonical = canonical_arn(text.lower())
     except ValueError as problem:
-        entry.error(entry.at(name), str(problem).replace(text.lower(), text))
+        # An ARN that is none is a typing error; one that no principal can have lets nobody in, as with the reference.
+        matchless = isinstance(problem, NoPrincipal)
+        entry.error(entry.at(name), str(problem).replace(text.lower(), text), local=matchless)
         return ""
     if kinds and canonical.split(":")[5].partition("/")[0] not in kinds:
         entry.warn(entry.at(name), "is not the ARN of a role", "users belong in mapUsers")

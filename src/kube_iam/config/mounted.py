@@ -24,11 +24,14 @@ class MountedMappings:
 
 
 def load_mounted_mappings(path: Path) -> tuple[MountedMappings, list[Problem]]:
-    """The mappings of the file and what is odd about them. Raises ConfigError with all errors: the file is taken whole or not."""
+    """The mappings of the file and what is odd about them. Raises ConfigError with all errors where the file cannot be used.
+
+    It can where the reference serves with it: an entry that lets nobody in, or that we let nobody in by, does not shut out the others.
+    """
     mappings, found = read_mounted(read_document(path))
-    if found.errors:
+    if found.fatal:
         raise ConfigError(str(path), in_order(found.errors))
-    return mappings, in_order(found.warnings)
+    return mappings, in_order(found.bearable)
 
 
 def read_mounted(document: YamlFile) -> tuple[MountedMappings, Findings]:

@@ -6,6 +6,7 @@ it is a warning; with one the reference silently takes another account, so it is
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from kube_iam.config.near import near
@@ -14,16 +15,27 @@ from kube_iam.core.arns import is_account_id
 from kube_iam.errors import Problem
 
 QUOTE = "YAML reads it as a number; quote it: '{}'"
+_PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
 
 Steps = tuple[Step, ...]
 
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong with a file: `errors` keep it from being used, `warnings` do not."""
+    """What is wrong with a file: `errors` keep it from being used, where they are `local` only their entry, `warnings` do not."""
 
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+
+    @property
+    def fatal(self) -> list[Problem]:
+        """The errors that keep the whole file from being used."""
+        return [problem for problem in self.errors if not problem.local]
+
+    @property
+    def bearable(self) -> list[Problem]:
+        """Everything else: what keeps single entries from being used, and the warnings."""
+        return [*(problem for problem in self.errors if problem.local), *self.warnings]
 
     def add(self, other: Findings) -> None:
         """Take over another part's findings."""
@@ -96,9 +108,38 @@ class Section:
                 self.error((*steps, index), f"must be text, not {kind_of(item)}", hint)
         return words
 
-    def error(self, steps: Steps, message: str, hint: str = "") -> None:
-        """Report an error at the path."""
-        self.found.errors.append(self.document.problem(steps, message, hint))
+    def name(self, name: str, *, local: bool = True) -> str | None:
+        """A text that stands for a name; None, and an error, where it is none.
+
+        A number whose digits YAML cannot have changed counts as written, as it does for the reference.
+        """
+        return self._name(self.at(name), self.value(name), local=local)
+
+    def names(self, name: str) -> list[tuple[Steps, str | None]]:
+        """A list of names, each with its path and read as `name` reads it. One text stands for a list, with commas."""
+        value, steps = self.value(name), self.at(name)
+        if isinstance(value, str):
+            return [(steps, word) for word in value.split(",")] if value else []
+        if value is None or not isinstance(value, list):
+            return [(path, word) for path, word in self.words(name)]
+        return [((*steps, index), self._name((*steps, index), item)) for index, item in enumerate(value)]
+
+    def _name(self, steps: Steps, value: object, *, local: bool = True) -> str | None:
+        if isinstance(value, str):
+            return value
+        written = self.document.text(*steps)
+        if isinstance(value, int) and not isinstance(value, bool) and _PLAIN_NUMBER.fullmatch(written):
+            self.warn(steps, "is a name without quotes", QUOTE.format(written))
+            return written
+        hint = f"quote it: '{written}'" if isinstance(value, int | float) else ""
+        self.error(steps, f"must be text, not {kind_of(value)}", hint, local=local)
+        return None
+
+    def error(self, steps: Steps, message: str, hint: str = "", *, local: bool = False) -> None:
+        """Report an error at the path; a `local` one keeps only its entry from being used."""
+        problem = self.document.problem(steps, message, hint)
+        problem.local = local
+        self.found.errors.append(problem)
 
     def warn(self, steps: Steps, message: str, hint: str = "") -> None:
         """Report a warning at the path."""
@@ -106,7 +147,7 @@ class Section:
 
 
 def account_ids(section: Section, name: str) -> list[tuple[Steps, str]]:
-    """A list of account ids; numbers are taken as written where that is safe."""
+    """A list of account ids; numbers are taken as written where that is safe. What is no account id is a `local` error."""
     value, steps = section.value(name), section.at(name)
     if not isinstance(value, list):
         return [(path, word) for path, word in section.words(name) if _is_account(section, path, word)]
@@ -119,7 +160,7 @@ def account_ids(section: Section, name: str) -> list[tuple[Steps, str]]:
             found.append((path, written))
         elif not isinstance(item, str):
             hint = QUOTE.format(written) if isinstance(item, int | float) else ""
-            section.error(path, f"must be an account id of 12 digits as text, not {kind_of(item)}", hint)
+            section.error(path, f"must be an account id of 12 digits as text, not {kind_of(item)}", hint, local=True)
         elif _is_account(section, path, item):
             found.append((path, item))
     return found
@@ -144,5 +185,5 @@ def kind_of(value: object) -> str:
 def _is_account(section: Section, steps: Steps, text: str) -> bool:
     if is_account_id(text):
         return True
-    section.error(steps, f"{text!r} is not an account id of 12 digits")
+    section.error(steps, f"{text!r} is not an account id of 12 digits", local=True)
     return False

@@ -21,7 +21,7 @@ from kube_iam.config.backends import (
 from kube_iam.config.ec2 import Ec2Settings, read_ec2
 from kube_iam.config.mounted import read_mounted
 from kube_iam.config.near import near
-from kube_iam.config.section import Findings, account_ids, kind_of
+from kube_iam.config.section import Findings, account_ids
 from kube_iam.config.server_file import in_order, read_document, sections
 from kube_iam.config.settings import Settings
 from kube_iam.config.yaml_file import YamlFile
@@ -77,7 +77,7 @@ def load_server_config(path: Path | None, flags: Mapping[str, object]) -> tuple[
     checked = _settings(read_document(path), path, flags)
     if checked.config is None:
         raise ConfigError(str(path or "flags"), in_order(checked.found.errors))
-    return checked.config, in_order(checked.found.warnings)
+    return checked.config, in_order(checked.found.bearable)
 
 
 def check_server_config(path: Path | None, flags: Mapping[str, object]) -> Findings:
@@ -120,7 +120,7 @@ def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]
     )
     if config.port == config.health_port:
         reader.error("healthPort", f"is {config.port}, which the webhook listens on")
-    return Checked(None if server.found.errors else config, server.found)
+    return Checked(None if server.found.fatal else config, server.found)
 
 
 def _cluster_id(reader: Settings) -> str:
@@ -130,9 +130,11 @@ def _cluster_id(reader: Settings) -> str:
         reader.top.error(("clusterID",), "is required", hint)
         return ""
     if not isinstance(value, str):
-        written = reader.top.document.text(*reader.top.at("clusterID"))
-        reader.top.error(reader.top.at("clusterID"), f"must be text, not {kind_of(value)}", f"quote it: '{written}'")
-        return ""
+        # A number whose digits YAML cannot have changed counts as written, as for the reference.
+        named = reader.top.name("clusterID", local=False)
+        if named is None:
+            return ""
+        value = named
     if value != value.strip() or not value.isascii() or not value.isprintable():
         # It is sent as the header x-k8s-aws-id, whose signature covers every character.
         reader.top.error(reader.top.at("clusterID"), "must be printable ASCII without space around it")

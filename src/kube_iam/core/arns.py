@@ -13,6 +13,11 @@ from kube_iam.core.partitions import PARTITIONS
 _ACCOUNT_ID = re.compile(r"[0-9]{12}", re.ASCII)
 # Paths are any printable ASCII; names and session names are [\w+=,.@-]. No space, so that an ARN stays one word in logs.
 _RESOURCE = re.compile(r"[\x21-\x7e]+")
+_PRINCIPALS = (("iam", "role"), ("iam", "user"), ("iam", "root"), ("sts", "assumed-role"), ("sts", "federated-user"))
+
+
+class NoPrincipal(ValueError):
+    """An ARN by its form, but not one that a principal can have: nothing that STS says will ever match it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +51,24 @@ def canonical_arn(text: str) -> str:
     """The ARN that mappings are compared with: an assumed role becomes its role, every other principal stays as it is.
 
     Raises ValueError, with a message that names the ARN, where the text is not the ARN of a role, user, account root,
-    assumed role or federated user.
+    assumed role or federated user; NoPrincipal where it has the form of one and can be nobody's.
     """
     arn = parse_arn(text)
     if arn is None:
         raise ValueError(f"{text!r} is not an ARN of a known partition")
-    if arn.region or not is_account_id(arn.account):
-        raise ValueError(f"{text!r} has no 12-digit account id, or has a region, which IAM ARNs have not")
     kind, *names = arn.resource.split("/")
-    match arn.service, kind:
-        case "sts", "assumed-role" if len(names) >= 2 and names[0] and names[-1]:
+    if (arn.service, kind) not in _PRINCIPALS or (kind == "assumed-role" and len(names) < 2):
+        raise ValueError(f"{text!r} is not a role, user, account root, assumed role or federated user")
+    if arn.region or not is_account_id(arn.account):
+        raise NoPrincipal(f"{text!r} has no 12-digit account id, or has a region, which IAM ARNs have not")
+    match kind:
+        case "assumed-role" if names[0] and names[-1]:
             return f"arn:{arn.partition}:iam::{arn.account}:role/{'/'.join(names[:-1])}"
-        case ("iam", "role" | "user") | ("sts", "federated-user") if names and names[-1]:
+        case "role" | "user" | "federated-user" if names and names[-1]:
             return text
-        case "iam", "root" if not names:
+        case "root" if not names:
             return text
-    raise ValueError(f"{text!r} is not a role, user, account root, assumed role or federated user")
+    raise NoPrincipal(f"{text!r} names no role, user, account root, assumed role or federated user")
 
 
 def strip_role_path(arn: str) -> str:

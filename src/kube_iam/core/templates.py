@@ -14,6 +14,7 @@ from kube_iam.core.reasons import Reason, Refusal
 
 SYSTEM = "system:"
 VARIABLES = ("AccountID", "SessionName", "SessionNameRaw", "AccessKeyID", "EC2PrivateDNSName")
+_OPTIONAL = ("SessionName", "SessionNameRaw")
 
 _PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 # STS: RoleSessionName is [\w+=,.@-]{2,64}; key ids and DNS names are narrower. No colon, no space, no slash.
@@ -28,6 +29,7 @@ class Template:
 
     text: str
     parts: tuple[str, ...]
+    usable: bool = True
 
     @property
     def needs_ec2(self) -> bool:
@@ -36,6 +38,8 @@ class Template:
 
     def render(self, identity: Identity, private_dns_name: str = "") -> str | Refusal:
         """The name for this identity, each value put in once and never scanned again, or why it must not be used."""
+        if not self.usable:
+            return Refusal(Reason.TEMPLATE_VALUE, "its name or one of its groups cannot be used; see the server's log")
         if len(self.parts) == 1:
             return self.text
         values = _values(identity, private_dns_name)
@@ -43,11 +47,15 @@ class Template:
         for position in range(1, len(rendered), 2):
             variable = rendered[position]
             value = values[variable]
-            if not _VALUE.fullmatch(value):
+            # Who is no session has no session name, and an entry with it lets them in all the same, as the reference does.
+            absent = value == "" and variable in _OPTIONAL
+            if not absent and not _VALUE.fullmatch(value):
                 problem = "has no value here" if not value else "has a character that names may not have"
                 return Refusal(Reason.TEMPLATE_VALUE, f"{{{{{variable}}}}} {problem}")
             rendered[position] = value
         name = "".join(rendered)
+        if not name.strip():
+            return Refusal(Reason.TEMPLATE_VALUE, f"{self.text!r} is an empty name here")
         if name.startswith(SYSTEM) and not self.parts[0].startswith(SYSTEM):
             return Refusal(Reason.RESERVED_NAME, f"a value in {self.text!r} would make a name in {SYSTEM}")
         return name
@@ -73,6 +81,11 @@ def parse_template(text: str) -> Template:
             f"{text!r} lets a value from outside choose a name in {SYSTEM}; write it out up to a second colon"
         )
     return Template(text, parts)
+
+
+def unusable_template(text: str) -> Template:
+    """A template that yields no name for anybody, for a text that cannot be one."""
+    return Template(text, (text,), usable=False)
 
 
 def _values(identity: Identity, private_dns_name: str) -> dict[str, str]:
