@@ -123,7 +123,6 @@ URL_CASES: list[tuple[int, str | bytes, Reason]] = [
     (4, f"https://sts.eu-west-1.amazonaws。com/?{QUERY}", Reason.NOT_A_URL),
     (4, URL + "&x=é", Reason.NOT_A_URL),
     (5, f"http://{HOST}/?{QUERY}", Reason.SCHEME),
-    (5, f"HTTPS://{HOST}/?{QUERY}", Reason.SCHEME),
     (5, f"file://{HOST}/?{QUERY}", Reason.SCHEME),
     (6, f"https:///?{QUERY}", Reason.HOST),
     (6, f"https://evil.example/?{QUERY}", Reason.HOST),
@@ -196,7 +195,7 @@ URL_CASES: list[tuple[int, str | bytes, Reason]] = [
     (11, without("X-Amz-Expires"), Reason.EXPIRES),
     (11, with_value("X-Amz-Expires", "901"), Reason.EXPIRES),
     (11, with_value("X-Amz-Expires", "-1"), Reason.EXPIRES),
-    (11, with_value("X-Amz-Expires", "+60"), Reason.EXPIRES),
+    (11, with_value("X-Amz-Expires", "1" * 19), Reason.EXPIRES),
     (11, with_value("X-Amz-Expires", "6e1"), Reason.EXPIRES),
     (11, with_value("X-Amz-Expires", "60.0"), Reason.EXPIRES),
     (11, with_value("X-Amz-Expires", "6_0"), Reason.EXPIRES),
@@ -267,7 +266,11 @@ def test_a_clock_that_is_off_is_named_with_the_remedy(minutes: int) -> None:
     assert "20 minutes" in refusal.message
 
 
-@pytest.mark.parametrize("expires", ["0", "60", "060", "900"])
+def test_a_scheme_in_capitals_is_a_scheme_and_the_request_has_it_in_small_letters() -> None:
+    assert checked(URL.replace("https:", "HTTPS:")).request_url() == URL
+
+
+@pytest.mark.parametrize("expires", ["0", "60", "060", "900", "+60", "-0"])
 def test_expires_may_be_any_whole_number_to_900_and_is_kept_as_it_was_signed(expires: str) -> None:
     url = with_value("X-Amz-Expires", expires)
     assert checked(url).request_url() == url

@@ -102,8 +102,8 @@ def _check_url(parse: _Parse) -> Refusal | None:
 
 
 def _check_scheme(parse: _Parse) -> Refusal | None:
-    """5. Of scheme https, in lower case."""
-    return None if parse.scheme == "https" else Refusal(Reason.SCHEME)
+    """5. Of scheme https, in whatever letter case: the request is built anew with ours."""
+    return None if parse.scheme.lower() == "https" else Refusal(Reason.SCHEME)
 
 
 def _check_host(parse: _Parse) -> Refusal | None:
@@ -204,13 +204,13 @@ def _check_signed_headers(parse: _Parse) -> Refusal | None:
     return Refusal(Reason.CLUSTER_HEADER_UNSIGNED if unsigned else Reason.SIGNED_HEADERS)
 
 
-_EXPIRES = re.compile(r"[0-9]{1,3}", re.ASCII)
+_EXPIRES = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 
 def _check_expires(parse: _Parse) -> Refusal | None:
-    """11. X-Amz-Expires is a whole number from 0 to 900."""
+    """11. X-Amz-Expires is a whole number from 0 to 900, perhaps with a sign and leading zeros."""
     expires = parse.parameters.get("X-Amz-Expires", "")
-    return None if _EXPIRES.fullmatch(expires) and int(expires) <= 900 else Refusal(Reason.EXPIRES)
+    return None if _EXPIRES.fullmatch(expires) and 0 <= int(expires) <= 900 else Refusal(Reason.EXPIRES)
 
 
 _DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z", re.ASCII)
