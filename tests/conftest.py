@@ -17,6 +17,7 @@ from required import missing
 
 if TYPE_CHECKING:
     from account_in_a_box import Account
+    from installed import Site
     from whole_sandbox import Sandbox
 
     from kube_iam.sandbox.api_server import ApiServer
@@ -90,6 +91,27 @@ def levels(sandbox: Sandbox) -> Sandbox:
     log = sandbox.home.process("webhook").log
     assert wait_until(lambda: "entries=3" in log.read_text(), 10), log.read_text()
     return sandbox
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A cluster to be installed by the tests of one module, which belong in one xdist_group."""
+    from container import own_network
+    from installed import Site
+
+    from kube_iam.sandbox.state import Home
+    from kube_iam.sandbox.up import down
+
+    binaries = control_plane_binaries()
+    home = Home(tmp_path_factory.mktemp("installed") / "sandbox")
+    home.create()
+    with own_network():
+        try:
+            made = Site(home, binaries)
+            yield made
+            made.close()
+        finally:
+            down(home)
 
 
 @pytest.fixture(scope="session")

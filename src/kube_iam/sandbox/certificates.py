@@ -10,12 +10,14 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kube_iam.sandbox.files import write_private
 
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _LIFETIME = timedelta(days=30)
 _SKEW = timedelta(hours=1)
 
@@ -43,9 +45,9 @@ class Authority:
         self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
         write_private(self.path, self.pem)
 
-    def server(self, file_name: str, hosts: Iterable[str]) -> Pair:
-        """A server certificate for these DNS names and IP addresses."""
-        return self._issue(file_name, _name(file_name, ""), [ExtendedKeyUsageOID.SERVER_AUTH], [*hosts])
+    def server(self, file_name: str, hosts: Iterable[str], key: Key | None = None) -> Pair:
+        """A server certificate for these DNS names and IP addresses, with a new key unless one is given."""
+        return self._issue(file_name, _name(file_name, ""), [ExtendedKeyUsageOID.SERVER_AUTH], [*hosts], key)
 
     def member(self, file_name: str, hosts: Iterable[str]) -> Pair:
         """A certificate for a server whose clients, among them itself, present the same kind of certificate: etcd."""
@@ -56,8 +58,15 @@ class Authority:
         """A client certificate that kube-apiserver reads as this user in this group."""
         return self._issue(file_name, _name(user, group), [ExtendedKeyUsageOID.CLIENT_AUTH], [])
 
-    def _issue(self, file_name: str, subject: x509.Name, usages: list[x509.ObjectIdentifier], hosts: list[str]) -> Pair:
-        key = ec.generate_private_key(ec.SECP256R1())
+    def _issue(
+        self,
+        file_name: str,
+        subject: x509.Name,
+        usages: list[x509.ObjectIdentifier],
+        hosts: list[str],
+        key: Key | None = None,
+    ) -> Pair:
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = _builder(subject, self._name, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(certificates=False), critical=True)
@@ -83,7 +92,7 @@ def service_account_keys(directory: Path) -> Pair:
     return pair
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: PublicKey) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -124,5 +133,5 @@ def _usage(*, certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
+def _key_pem(key: Key) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

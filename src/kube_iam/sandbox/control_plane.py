@@ -88,10 +88,12 @@ def start_apiserver(
     *,
     webhook: Path | None = None,
     cache_ttl_seconds: float = 2.0,
+    extra_args: Mapping[str, object] | None = None,
 ) -> ApiServer:
     """Start kube-apiserver and wait until it is ready; writes the administrator's kubeconfig.
 
-    `webhook` is the kubeconfig of a token webhook, whose answers are remembered for `cache_ttl_seconds`.
+    `webhook` is the kubeconfig of a token webhook, whose answers are remembered for `cache_ttl_seconds`. `extra_args` are further
+    flags without their dashes, as an installer passes them.
     """
     serving = authority.server("kube-apiserver", [LOOPBACK, "localhost", "kubernetes.default.svc"])
     admin = authority.client("kubernetes-admin", "kubernetes-admin", "system:masters")
@@ -122,7 +124,7 @@ def start_apiserver(
             "authentication-token-webhook-version": "v1",
             "authentication-token-webhook-cache-ttl": f"{cache_ttl_seconds}s",
         }
-    _start(home, "kube-apiserver", binaries.apiserver, options)
+    _start(home, "kube-apiserver", binaries.apiserver, {**options, **(extra_args or {})})
     home.process("kube-apiserver").await_ready(api.ready, _PATIENCE_SECONDS)
     fill_aggregated_roles(api)
     write_private(home.kubeconfig, _kubeconfig(api, authority.pem))

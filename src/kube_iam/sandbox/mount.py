@@ -33,6 +33,7 @@ def project(directory: Path, files: Mapping[str, str]) -> None:
     if before is not None and _content(before) == dict(files):
         return
     version = Path(tempfile.mkdtemp(dir=directory, prefix="..version-"))
+    version.chmod(0o755)  # as kubelet's: whoever may enter the mount may read it
     for name, text in files.items():
         (version / name).write_text(text, encoding="utf-8")
     fresh = directory / "..data_tmp"

@@ -1,0 +1,238 @@
+"""A cluster as an installer leaves it: an AWS account, etcd, kube-apiserver with its flags, the authenticator in a container.
+
+The authenticator takes its default ports, as it does on a control-plane node, where the cluster has a network of its own (root only).
+Tokens are signed for AWS's own STS, as in production; a proxy leads its name to the account in the box.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import ssl
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from container import CONTAINED, Container, give
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from whole_sandbox import Person, Sandbox
+
+from connect_proxy import ConnectProxy
+from kube_iam.core.partitions import sts_host
+from kube_iam.mappings import crd_feedback
+from kube_iam.sandbox import mount
+from kube_iam.sandbox.access_file import NAMESPACE, access_file
+from kube_iam.sandbox.certificates import Authority
+from kube_iam.sandbox.control_plane import Binaries, start_apiserver, start_etcd
+from kube_iam.sandbox.files import write_private
+from kube_iam.sandbox.processes import free_port, wait_until
+from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, REGION, Home
+from kube_iam.sandbox.up import start_account
+
+STATE_DIR = "/var/aws-iam-authenticator"
+CONFIG_DIR = "/etc/aws-iam-authenticator"
+IDENTITY_MAPPINGS = "iamidentitymappings.iamauthenticator.k8s.aws"
+STS_ROOTS = "/etc/ssl/sts.pem"
+
+
+class Site:
+    """The account and etcd of one cluster; kube-apiserver runs from `start_api_server` on."""
+
+    def __init__(self, home: Home, binaries: Binaries) -> None:
+        self.port, self.health_port = (21362, 21363) if CONTAINED else (free_port(), free_port())
+        self.home = home
+        self._binaries = binaries
+        self.authority = Authority(home.tls)
+        self._etcd = start_etcd(home, self.authority, binaries)
+        self._sandbox = Sandbox(home, start_account(home, self.authority, lambda _: None))
+        self.proxy = ConnectProxy([sts_host(REGION)], self._sandbox.state.account_port)
+
+    def start_api_server(self, extra_args: Mapping[str, object]) -> None:
+        """Start kube-apiserver with these flags, anew where one runs."""
+        self.home.process("kube-apiserver").stop()
+        api = start_apiserver(self.home, self.authority, self._binaries, self._etcd, extra_args=extra_args)
+        api.ensure("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        self.api = api
+        self._sandbox = Sandbox(self.home, replace(self._sandbox.state, api_port=api.port))
+
+    def restart_api_server(self) -> None:
+        """End kube-apiserver and start it again as it was."""
+        process = self.home.process("kube-apiserver")
+        command = Path(f"/proc/{process.pid()}/cmdline").read_text().split("\0")[:-1]
+        process.stop()
+        process.start(command, {"HOME": str(self.home.root), "TMPDIR": str(self.home.root)}, self.home.root)
+        process.await_ready(self.api.ready, 60)
+
+    @property
+    def administrator(self) -> Person:
+        """Whoever runs `kube-iam apply`."""
+        return self._sandbox.administrator
+
+    def person(self, name: str) -> Person:
+        """An IAM user at a shell, who reaches STS by its name."""
+        person = self._sandbox.person(name)
+        for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"):
+            del person.environment[variable]
+        person.environment["HTTPS_PROXY"] = self.proxy.url
+        return person
+
+    def member(self, name: str, level: str) -> Person:
+        """An IAM user who was granted the level."""
+        self._sandbox.person(name)
+        self.administrator.works("kube-iam", "grant", name, level)
+        return self.person(name)
+
+    def kubeconfig(self, level: str) -> Path:
+        return self._sandbox.kubeconfig(level)
+
+    def apply(self, mapping: str) -> None:
+        """`kube-iam apply` of the sandbox's three levels, with the mappings kept there: `configFile: {}` and so on."""
+        text = access_file(self.home, self._sandbox.state)
+        write_private(self.home.access, text.replace("configFile: {}", mapping))
+        self.administrator.works("kube-iam", "apply", "--yes")
+
+    def put_config_map(self, name: str, data: Mapping[str, str]) -> None:
+        """The ConfigMap in kube-system with exactly this data."""
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
+        status, _ = self.api.call("PUT", f"{mount.CONFIG_MAPS}/{name}", body)
+        if status == 404:
+            self.api.ensure(mount.CONFIG_MAPS, body)
+
+    def container(self, directory: Path, mounts: Mapping[str, Path], *, memory: bool = True) -> Container:
+        """The authenticator's container, on the network of the host. It reaches STS by its name."""
+        process = replace(
+            self.home.process("webhook"), record=directory / "process.json", log=directory / "authenticator.log"
+        )
+        roots = directory / "sts.pem"
+        roots.write_text(self.authority.pem)
+        environment = {"HTTPS_PROXY": self.proxy.url, "AWS_CA_BUNDLE": STS_ROOTS, "AWS_EC2_METADATA_DISABLED": "true"}
+        return Container(process, directory, {**mounts, STS_ROOTS: roots}, environment, memory)
+
+    def server_config(self, *more: str) -> str:
+        """A config.yaml with these lines under `server`."""
+        lines = [] if CONTAINED else [f"port: {self.port}", f"healthPort: {self.health_port}"]
+        return "\n  ".join([f"clusterID: {CLUSTER_ID}\nserver:", "hostname: localhost", *lines, *more]) + "\n"
+
+    def alive(self, ca: Path) -> bool:
+        """kOps's liveness probe: HTTPS on the webhook's own port."""
+        return _answers(f"https://{LOOPBACK}:{self.port}/healthz", ca)
+
+    def ready(self) -> bool:
+        """The readiness probe of deploy/daemonset.yaml."""
+        return _answers(f"http://{LOOPBACK}:{self.health_port}/readyz", None)
+
+    @contextmanager
+    def running(self, container: Container, args: list[str], ca: Path | None = None) -> Iterator[Container]:
+        """The container, started, alive and ready as kubelet would find it, and stopped at the end."""
+        container.start(args)
+        try:
+            container.process.await_ready(lambda: self.alive(ca or self.authority.path) and self.ready(), 30)
+            yield container
+        finally:
+            container.process.stop()
+
+    def close(self) -> None:
+        """What is not a process."""
+        self.proxy.close()
+
+
+def _answers(url: str, ca: Path | None) -> bool:
+    https = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(ca)) if ca else None)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({}), https).open(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def whoami(person: Person, kubeconfig: Path) -> dict[str, Any]:
+    """Whom kube-apiserver takes the person for."""
+    said = person.works("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json")
+    user: dict[str, Any] = json.loads(said)["status"]["userInfo"]
+    return user
+
+
+def name_of(person: Person, kubeconfig: Path) -> str:
+    """Under which name the person gets in; empty where not at all."""
+    done = person.run("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json")
+    return json.loads(done.stdout)["status"]["userInfo"]["username"] if done.returncode == 0 else ""
+
+
+def comes_in_as(person: Person, kubeconfig: Path, name: str) -> bool:
+    """Whether that becomes so soon: kube-apiserver remembers a token's answer for ten seconds."""
+    return wait_until(lambda: name_of(person, kubeconfig) == name, 20)
+
+
+def kops_files(site: Site, directory: Path) -> tuple[Path, Path]:
+    """What kOps's nodeup puts on a node: the state directory, with a pair of kOps's own CA, and the webhook kubeconfig."""
+    state, kubeconfig = directory / "srv" / "aws-iam-authenticator", directory / "authn.config"
+    state.mkdir(parents=True)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    issued = site.authority.server("aws-iam-authenticator", ["localhost", LOOPBACK], key)
+    shutil.copy(issued.certificate, state / "cert.pem")
+    (state / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+    give(state / "cert.pem", state / "key.pem")
+    write_private(
+        kubeconfig, AUTHN_CONFIG.format(port=site.port, ca=base64.b64encode(site.authority.pem.encode()).decode())
+    )
+    return state, kubeconfig
+
+
+AUTHN_CONFIG = """\
+apiVersion: v1
+kind: Config
+clusters:
+- name: aws-iam-authenticator
+  cluster:
+    certificate-authority-data: {ca}
+    server: https://127.0.0.1:{port}/authenticate
+contexts:
+- name: webhook
+  context: {{cluster: aws-iam-authenticator, user: kube-apiserver}}
+current-context: webhook
+users:
+- name: kube-apiserver
+  user: {{}}
+"""
+
+
+@contextmanager
+def mounted(site: Site, directory: Path) -> Iterator[Path]:
+    """The ConfigMap kube-system/aws-iam-authenticator as the files of a volume."""
+    directory.mkdir()
+    process = site.home.process("mount")
+    process.start(mount.command(site.api, directory), {}, site.home.root)
+    try:
+        process.await_ready(lambda: (directory / "config.yaml").exists(), 20)
+        yield directory
+    finally:
+        process.stop()
+
+
+def service_account(site: Site, directory: Path, name: str) -> Path:
+    """What kubelet shows a pod of that ServiceAccount in kube-system."""
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
+    _, answer = site.api.call("POST", f"/api/v1/namespaces/kube-system/serviceaccounts/{name}/token", request)
+    directory.mkdir()
+    files = {"token": answer["status"]["token"], "ca.crt": site.authority.pem, "namespace": "kube-system"}
+    for file, text in files.items():
+        (directory / file).write_text(text)
+    return directory
+
+
+def identity_mapping(name: str, arn: str, username: str) -> str:
+    """An IAMIdentityMapping for `kubectl apply`."""
+    spec = {"arn": arn, "username": username, "groups": ["kube-iam:viewer"]}
+    return json.dumps(
+        {"apiVersion": crd_feedback.API_VERSION, "kind": crd_feedback.KIND, "metadata": {"name": name}, "spec": spec}
+    )
+
+
+def mapping_status(site: Site, name: str) -> dict[str, str]:
+    """What the authenticator wrote back."""
+    return dict(site.api.call("GET", f"{crd_feedback.PATH}/{name}")[1].get("status") or {})
