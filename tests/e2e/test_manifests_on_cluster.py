@@ -1,0 +1,22 @@
+"""A real kube-apiserver takes what deploy/ holds, and knows every field of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(DEPLOY.glob("*.yaml"))])
+def test_a_manifest_is_accepted(control_plane: Any, name: str) -> None:
+    kubectl = [str(Path(sys.executable).parent / "kubectl"), "--kubeconfig", str(control_plane.kubeconfig)]
+    apply = [*kubectl, "apply", "--dry-run=server", "--validate=strict", "-f", str(DEPLOY / name)]
+    done = subprocess.run(apply, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
