@@ -45,6 +45,8 @@ class ConnectProxy:
                 client.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
                 return
             with socket.create_connection(("127.0.0.1", self._port)) as account:
+                for end in (client, account):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 back = threading.Thread(target=_pump, args=(account, client), daemon=True)
                 back.start()

@@ -13,82 +13,157 @@ from pathlib import Path
 from typing import Any
 
 from named_sts import HOSTS, NamedSts
+from setups import Setup
 
 from connect_proxy import connect_proxy
-from kube_iam.sandbox.processes import Process, free_port
+from kube_iam.sandbox.processes import Process, free_port, wait_until
 
 CLUSTER = "conformance.example.com"
-_OURS = [sys.executable, "-c", "import sys; from kube_iam.cli.main import main; sys.exit(main())"]
+OURS = [sys.executable, "-c", "import sys; from kube_iam.cli.main import main; sys.exit(main())"]
+V1BETA1 = "authentication.k8s.io/v1beta1"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a server said: who it is, or nobody. Statuses and error texts differ by design (docs/compatibility.md)."""
+class Outcome:
+    """What a server said: who it is, or nobody. `review` is the whole answer, empty where it is no TokenReview."""
 
+    status: int
     user: dict[str, Any] | None
+    review: dict[str, Any]
 
     @classmethod
-    def of(cls, review: dict[str, Any]) -> Verdict:
-        status = review["status"]
-        if not status.get("authenticated"):
-            return cls(None)
-        user = status["user"]
-        return cls({**user, "groups": user.get("groups") or [], "extra": user.get("extra") or {}})
+    def of(cls, status: int, body: bytes) -> Outcome:
+        try:
+            review = json.loads(body)
+            said = review["status"]
+        except (ValueError, KeyError, TypeError):
+            return cls(status, None, {})
+        user = None
+        if said.get("authenticated"):
+            given = said["user"]
+            user = {**given, "groups": given.get("groups") or [], "extra": given.get("extra") or {}}
+        return cls(status, user, review)
+
+    @property
+    def names(self) -> list[str]:
+        """The user name and the groups."""
+        return [self.user.get("username", ""), *self.user["groups"]] if self.user is not None else []
+
+
+@dataclass(frozen=True)
+class Question:
+    """One HTTP request to a webhook."""
+
+    body: bytes
+    method: str = "POST"
+    path: str = "/authenticate"
+
+    @classmethod
+    def about(cls, token: str, version: str = V1BETA1, **spec: object) -> Question:
+        """A TokenReview of the token."""
+        return cls(
+            json.dumps({"apiVersion": version, "kind": "TokenReview", "spec": {"token": token, **spec}}).encode()
+        )
 
 
 class Server:
-    def __init__(self, port: int, certificate: Path) -> None:
+    """One of the two, over one connection that is kept. `name` is reference or ours."""
+
+    def __init__(self, name: str, home: Path, port: int, process: Process) -> None:
+        self.name = name
+        self.home = home
+        self.config = home / "config.yaml"
+        self.process = process
         self._port = port
-        self._trust = ssl.create_default_context(cafile=str(certificate))
+        self._trust: ssl.SSLContext | None = None
         self._connection: http.client.HTTPSConnection | None = None
 
-    def ask(self, token: str) -> Verdict:
-        asked = {"apiVersion": "authentication.k8s.io/v1beta1", "kind": "TokenReview", "spec": {"token": token}}
-        if self._connection is None:
-            self._connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._trust, timeout=35)
-        self._connection.request("POST", "/authenticate", json.dumps(asked))
-        answer = self._connection.getresponse()
-        return Verdict.of(json.loads(answer.read()))
+    def ask(self, question: Question) -> Outcome:
+        try:
+            return Outcome.of(*self._send(question))
+        except (ConnectionError, http.client.HTTPException):
+            # A server may hang up between two questions; a second time would be a finding.
+            self._connection = None
+            return Outcome.of(*self._send(question))
 
     def get(self, path: str) -> str:
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._trust, timeout=5)
-        connection.request("GET", path)
-        return connection.getresponse().read().decode()
+        return self._send(Question(b"", "GET", path))[1].decode()
 
     def is_up(self) -> bool:
+        """Whether it answers; before that there may not even be a certificate."""
         try:
-            return self.get("/healthz").strip() == "ok"
+            return self._send(Question(b"", "GET", "/healthz"))[0] == 200
         except OSError:
+            self._connection = None
             return False
+
+    def started(self) -> bool:
+        """Whether it comes up, rather than ends."""
+        wait_until(lambda: self.is_up() or self.process.pid() is None, 30)
+        return self.process.pid() is not None
+
+    def log(self) -> str:
+        return self.process.log.read_text()
+
+    def _send(self, question: Question) -> tuple[int, bytes]:
+        connection = self._connection
+        if connection is None:
+            self._trust = self._trust or ssl.create_default_context(cafile=str(self.home / "cert.pem"))
+            connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._trust, timeout=35)
+            self._connection = connection
+        try:
+            connection.request(question.method, question.path, question.body)
+        except (BrokenPipeError, ssl.SSLEOFError):
+            # An answer may come, and the connection end, before the whole question is there.
+            self._connection = None
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both servers; None is one that ended at the start."""
+
+    setup: Setup
+    reference: Server | None
+    ours: Server | None
+
+
+def environment(home: Path, proxy: str, ca: Path) -> dict[str, str]:
+    """What both run with: no way out but the proxy."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(home),
+        "HTTPS_PROXY": proxy,
+        "AWS_REGION": "us-east-1",
+        "SSL_CERT_FILE": str(ca),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 @contextmanager
-def running(directory: Path, reference: Path, sts: NamedSts, settings: str) -> Iterator[tuple[Server, Server]]:
-    """Both servers, the reference's first. `settings` are lines below `server:`."""
+def running(directory: Path, reference: Path, sts: NamedSts, setup: Setup) -> Iterator[Pair]:
+    """Both servers with the setup, ready."""
     with ExitStack() as stack:
         proxy = stack.enter_context(connect_proxy(HOSTS, sts.port))
-        environment = {
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(directory),
-            "HTTPS_PROXY": proxy.url,
-            "AWS_REGION": "us-east-1",
-            "SSL_CERT_FILE": str(sts.ca),
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
-        servers = []
-        for name, command in (("reference", [str(reference)]), ("ours", _OURS)):
-            home = directory / name
-            home.mkdir(parents=True)
-            port, health = free_port(), free_port()
-            (home / "config.yaml").write_text(
-                f"clusterID: {CLUSTER}\nserver:\n  port: {port}\n  healthPort: {health}\n  stateDir: {home}\n"
-                f"  generateKubeconfig: {home}/kubeconfig.yaml\n{settings}"
-            )
-            process = Process(name, home / "process.json", home / "log")
-            process.start([*command, "server", "-c", str(home / "config.yaml")], environment, home)
-            stack.callback(process.stop, 0.5)  # the reference goes on until a second signal
-            process.await_ready((home / "cert.pem").exists, 30)
-            server = Server(port, home / "cert.pem")
-            process.await_ready(server.is_up, 30)
-            servers.append(server)
-        yield servers[0], servers[1]
+        servers = [
+            _start(name, [*command, "server", *setup.flags], directory / name, setup, proxy.url, sts.ca, stack)
+            for name, command in (("reference", [str(reference)]), ("ours", OURS))
+        ]
+        theirs, ours = (server if server.started() else None for server in servers)
+        yield Pair(setup, theirs, ours)
+
+
+def _start(name: str, command: list[str], home: Path, setup: Setup, proxy: str, ca: Path, stack: ExitStack) -> Server:
+    home.mkdir(parents=True)
+    port, health = free_port(), free_port()
+    (home / "config.yaml").write_text(
+        f"clusterID: {CLUSTER}\nserver:\n  port: {port}\n  healthPort: {health}\n  stateDir: {home}\n"
+        f"  generateKubeconfig: {home}/kubeconfig.yaml\n{setup.text.replace('HOME', str(home))}"
+    )
+    for file, text in setup.files.items():
+        (home / file).write_text(text)
+    process = Process(name, home / "process.json", home / "log")
+    process.start([*command, "-c", str(home / "config.yaml")], environment(home, proxy, ca), home)
+    stack.callback(process.stop, 0.2)  # the reference goes on until a second signal
+    return Server(name, home, port, process)

@@ -1,7 +1,8 @@
-"""A fake STS under the real names: HTTPS on loopback, to which a proxy leads the names. It verifies SigV4 with botocore's own code.
+"""A stand-in for STS under its real names: HTTPS on loopback, to which a proxy leads the names. botocore's code verifies SigV4.
 
-It knows access keys, each with the identity that it answers. Only the answers are made up; a wrong signature, another cluster's
-`x-k8s-aws-id` or an unknown key is refused as STS refuses it.
+It knows access keys, each with the identity that it answers, or a scripted answer. A wrong signature, another cluster's id, an unknown
+key or another session token is refused as STS refuses it. Beyond that it is laxer than AWS: it takes any date, scope and version that
+is signed, and hosts that are not STS at all. What it takes, and a server does not, is what the server itself refuses.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,20 +20,67 @@ from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from kube_iam.aws.regions import regions_of
+from kube_iam.core.partitions import DNS_SUFFIX, DUAL_STACK_SUFFIX
 from kube_iam.sandbox.certificates import Authority
 
 SECRET = "conformanceSecretAccessKey0123456789abcd"
-HOSTS = (
-    *("sts.us-east-1.amazonaws.com", "sts.eu-central-1.amazonaws.com", "sts.amazonaws.com"),
-    *("sts-fips.us-east-1.amazonaws.com", "sts.us-east-1.api.aws", "sts.cn-north-1.amazonaws.com.cn"),
+NEW_REGION = "eu-newland-7"
+EVIL_HOSTS = (
+    "sts.us-east-1.amazonaws.com.example.com",
+    "iam.us-east-1.amazonaws.com",
+    "evil.us-east-1.amazonaws.com",
+    "sts.us-east-1.example.com",
+    "sts.us-east-1.evil.amazonaws.com",
+    "sts.amazonaws.com.cn",
+    "sts.us-east-1.amazonaws.org",
 )
 
 
-class NamedSts:
-    """`identities` maps access key ids to (ARN, user id, account)."""
+def hosts_of(partition: str) -> list[str]:
+    """Every form of every region's host."""
+    suffixes = (DNS_SUFFIX[partition], DUAL_STACK_SUFFIX[partition])
+    regions = (*regions_of(partition), *((NEW_REGION,) if partition == "aws" else ()))
+    return [f"{name}.{region}.{suffix}" for region in regions for name in ("sts", "sts-fips") for suffix in suffixes]
 
-    def __init__(self, directory: Path, identities: dict[str, tuple[str, str, str]]) -> None:
-        self.identities = identities
+
+HOSTS = ("sts.amazonaws.com", *(host for partition in DNS_SUFFIX for host in hosts_of(partition)), *EVIL_HOSTS)
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """An answer for a key, whatever it signed. A status of 0 closes the connection without a word."""
+
+    status: int
+    body: str
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who a key is of."""
+
+    key: str
+    arn: str = ""
+    user_id: str = ""
+    account: str = "123456789012"
+    session_token: str = ""
+    answer: Scripted | None = None
+
+    @property
+    def canonical(self) -> str:
+        """The ARN that mappings are about, in small letters: an assumed role's is its role's."""
+        parts = self.arn.lower().split(":")
+        if len(parts) < 6 or not parts[5].startswith("assumed-role/"):
+            return self.arn.lower()
+        return f"arn:{parts[1]}:iam::{parts[4]}:role/{parts[5].split('/')[1]}"
+
+
+class NamedSts:
+    """Answers who the `principals` are, by their keys."""
+
+    def __init__(self, directory: Path, principals: dict[str, Principal]) -> None:
+        self.principals = principals
         directory.mkdir(parents=True, exist_ok=True)
         authority = Authority(directory)
         self.ca = directory / "ca.pem"
@@ -47,17 +96,25 @@ class NamedSts:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, target: str, headers: dict[str, str]) -> tuple[int, object]:
+    def answer(self, target: str, headers: dict[str, str]) -> Scripted:
         query = dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
         scope = query.get("X-Amz-Credential", "").split("/")
-        identity = self.identities.get(scope[0])
-        if identity is None or len(scope) != 5:
+        principal = self.principals.get(scope[0])
+        if principal is None or len(scope) != 5:
+            return _refusal("InvalidClientTokenId")
+        if query.get("X-Amz-Security-Token", "") != principal.session_token:
             return _refusal("InvalidClientTokenId")
         if query.pop("X-Amz-Signature", "") != _signature(query, scope, headers):
             return _refusal("SignatureDoesNotMatch")
-        arn, user_id, account = identity
-        result = {"Account": account, "Arn": arn, "UserId": user_id}
-        return 200, {"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": {}}}
+        if principal.answer is not None:
+            return principal.answer
+        return Scripted(200, identity_json(principal))
+
+
+def identity_json(principal: Principal) -> str:
+    """STS's answer in JSON."""
+    result = {"Account": principal.account, "Arn": principal.arn, "UserId": principal.user_id}
+    return json.dumps({"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": {}}})
 
 
 def _signature(query: dict[str, str], scope: list[str], headers: dict[str, str]) -> str:
@@ -69,8 +126,8 @@ def _signature(query: dict[str, str], scope: list[str], headers: dict[str, str])
     return str(auth.signature(text, request))
 
 
-def _refusal(code: str) -> tuple[int, object]:
-    return 403, {"Error": {"Code": code, "Message": "refused", "Type": "Sender"}}
+def _refusal(code: str) -> Scripted:
+    return Scripted(403, json.dumps({"Error": {"Code": code, "Message": "refused", "Type": "Sender"}}))
 
 
 class _Server(ThreadingHTTPServer):
@@ -81,16 +138,20 @@ class _Server(ThreadingHTTPServer):
         """Clients that hang up are part of the tests."""
 
 
-def _handler_for(fake: NamedSts) -> type[BaseHTTPRequestHandler]:
+def _handler_for(sts: NamedSts) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = 65536  # headers and body in one packet
+        wbufsize = 65536  # headers and body in one packet, sent at once
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            status, answer = fake.answer(self.path, {name.lower(): value for name, value in self.headers.items()})
-            body = json.dumps(answer).encode()
-            self.send_response_only(status)
-            self.send_header("content-type", "application/json")
+            answer = sts.answer(self.path, {name.lower(): value for name, value in self.headers.items()})
+            if answer.status == 0:
+                self.close_connection = True
+                return
+            body = answer.body.encode()
+            self.send_response_only(answer.status)
+            self.send_header("content-type", answer.content_type)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 
 from both import CLUSTER
-from named_sts import SECRET
+from named_sts import SECRET, Principal
 
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.sigv4 import presign
@@ -20,13 +20,12 @@ PREFIX = "k8s-aws-v1."
 class Signed:
     """What is signed; `age` in seconds is negative for a date in the future."""
 
-    key: str
+    who: Principal
     host: str = "sts.us-east-1.amazonaws.com"
     region: str = "us-east-1"
     cluster: str = CLUSTER
-    session_token: str = ""
     age: float = 0
-    expires: int = 60
+    expires: str = "60"
     action: str = "GetCallerIdentity"
     version: str = "2011-06-15"
     header: str = "x-k8s-aws-id"
@@ -34,7 +33,7 @@ class Signed:
 
     def url(self) -> str:
         return presign(
-            Credentials(self.key, SECRET, self.session_token),
+            Credentials(self.who.key, SECRET, self.who.session_token),
             region=self.region,
             service="sts",
             host=self.host,
@@ -42,7 +41,7 @@ class Signed:
             parameters={"Action": self.action, "Version": self.version},
             headers={self.header: self.cluster, **dict(self.extra)},
             timestamp=basic_timestamp(time.time() - self.age),
-            expires=self.expires,
+            expires=self.expires,  # type: ignore[arg-type]
         )
 
     def token(self) -> str:
@@ -54,3 +53,12 @@ class Signed:
 
 def token_of(url: str) -> str:
     return PREFIX + base64.urlsafe_b64encode(url.encode("utf-8", "surrogateescape")).decode().rstrip("=")
+
+
+def url_in(token: str) -> str:
+    """What a token holds, empty where that cannot be told."""
+    try:
+        text = token.removeprefix(PREFIX)
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True).decode("latin-1")
+    except ValueError:
+        return ""

@@ -79,7 +79,18 @@ def test_version_is_json_as_the_reference_prints_it(run: Run) -> None:
     assert (code, err) == (0, "")
     assert list(json.loads(out)) == ["Version"]
     assert run("version", "--short")[1].strip() == json.loads(out)["Version"]
-    assert run("version", "-o", "yaml")[1].strip() == f"Version: {json.loads(out)['Version']}"
+    assert run("version", "--short=true")[1] == run("version", "-s")[1]
+    assert run("version", "-o", "yaml")[1].splitlines() == [
+        f"version: {json.loads(out)['Version']}",
+        'commit: ""',
+        'date: ""',
+    ]
+
+
+def test_help_is_a_command_too(run: Run) -> None:
+    for words in ((), ("token",), ("add", "user")):
+        assert run("help", *words) == run(*words, "--help")
+    assert run("help", "tokn")[0] == 1
 
 
 def test_an_unknown_command_gets_its_near_match(run: Run) -> None:

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Entry] = {
     "sandbox": Entry("kube_iam.cli.sandbox:command", "An AWS account and a cluster in a box, to try things.", OTHER),
     "completion": Entry("kube_iam.cli.completion:command", "Print the completion script of a shell.", OTHER),
     "version": Entry("kube_iam.cli.version:command", "Print the version.", OTHER),
+    "help": Entry("kube_iam.cli.help:command", "Show the help of a command.", OTHER),
 }
 
 EXAMPLES = """\b

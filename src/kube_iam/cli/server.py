@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from kube_iam.cli.options import VERBOSITIES, Settings, authenticator_options, pass_settings
-from kube_iam.config.backends import BACKENDS
+from kube_iam.config.backends import BACKENDS, MOUNTED_FILE
 from kube_iam.config.near import near
-from kube_iam.config.server import check_server_config, load_server_config
+from kube_iam.config.server import ServerConfig, check_server_config, load_server_config
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import ConfigError, UsageError
 
@@ -22,12 +22,18 @@ if TYPE_CHECKING:
     from kube_iam.server.log import Batched, Log
 
 _GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", "AllAlpha", "AllBeta")
+_DEFAULT = ServerConfig(cluster_id="")
+_STATE, _KUBECONFIG = _DEFAULT.state_dir, _DEFAULT.generate_kubeconfig
 
 
 @click.command("server")
 @authenticator_options
 @click.option("--partition", metavar="NAME", help=f"The AWS partition: {', '.join(PARTITIONS)}.  [default: aws]")
-@click.option("--generate-kubeconfig", metavar="PATH", help="Where to write the webhook kubeconfig for kube-apiserver.")
+@click.option(
+    "--generate-kubeconfig",
+    metavar="PATH",
+    help=f"Where to write the webhook kubeconfig for kube-apiserver.  [default: {_KUBECONFIG}]",
+)
 @click.option(
     "--kubeconfig-pregenerated",
     type=click.BOOL,
@@ -36,14 +42,19 @@ _GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", 
     default=None,
     help="The webhook kubeconfig was made by `init`: do not write it.",
 )
-@click.option("--state-dir", metavar="DIRECTORY", help="Where cert.pem and key.pem are kept.")
+@click.option("--state-dir", metavar="DIRECTORY", help=f"Where cert.pem and key.pem are kept.  [default: {_STATE}]")
 @click.option(
     "--kubeconfig", metavar="PATH", help="How to reach the cluster for EKSConfigMap and CRD.  [default: the pod's]"
 )
 @click.option("--master", metavar="URL", help="The API server, instead of the kubeconfig's.")
 @click.option("--address", metavar="IP", help="Where to listen.  [default: 127.0.0.1]")
 @click.option("--port", metavar="PORT", help="Where to listen.  [default: 21362]")
-@click.option("--backend-mode", metavar="NAME,…", multiple=True, help=f"In order: {', '.join(BACKENDS)}.")
+@click.option(
+    "--backend-mode",
+    metavar="NAME,…",
+    multiple=True,
+    help=f"In order: {', '.join(BACKENDS)}.  [default: {MOUNTED_FILE}]",
+)
 @click.option(
     "--ec2-describeInstances-qps", "ec2_qps", metavar="N", help="EC2 calls a second for node names.  [default: 15]"
 )

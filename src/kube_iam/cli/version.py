@@ -12,7 +12,14 @@ from kube_iam.cli.options import global_options
 
 @click.command("version")
 @global_options
-@click.option("-s", "--short", is_flag=True, help="Print the version number alone.")
+@click.option(
+    *("-s", "--short"),
+    type=click.BOOL,
+    is_flag=False,
+    flag_value="true",
+    default=False,
+    help="Print the version number alone.",
+)
 @click.option(
     "-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True, help="The format."
 )
@@ -22,7 +29,8 @@ def command(short: bool, output: str) -> None:
     if short:
         click.echo(number)
     elif output == "yaml":
-        click.echo(f"Version: {number}")
+        # The reference's keys differ from JSON's in YAML, and stand there without a value too.
+        click.echo(f'version: {number}\ncommit: ""\ndate: ""')
     else:
         click.echo(json.dumps({"Version": number}))
 

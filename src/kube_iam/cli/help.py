@@ -1,0 +1,24 @@
+"""`kube-iam help`: another way to write `--help`, which the reference has too."""
+
+from __future__ import annotations
+
+import click
+
+from kube_iam.cli.options import global_options
+
+
+@click.command("help")
+@global_options
+@click.argument("words", metavar="[COMMAND]...", nargs=-1)
+@click.pass_context
+def command(context: click.Context, words: tuple[str, ...]) -> None:
+    """Show the help of a command, or of all."""
+    shown = context.parent
+    assert shown is not None
+    for word in words:
+        if not isinstance(shown.command, click.Group):
+            break
+        name, found, _ = shown.command.resolve_command(shown, [word])
+        assert found is not None
+        shown = click.Context(found, info_name=name, parent=shown)
+    click.echo(shown.get_help())

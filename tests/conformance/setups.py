@@ -1,0 +1,98 @@
+"""A configuration for both servers, and what it says, read by YAML's plainest rules: no code of ours takes part."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+SSO_GATE = ("--feature-gates", "SSORoleMatch=true")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One mapping: where it stands, whom it is about, and whom it makes of them."""
+
+    backend: str
+    key: str
+    arn: str
+    sso: dict[str, str]
+    username: str
+    groups: tuple[str, ...]
+    user_id: str = ""
+
+    @property
+    def plain_arn(self) -> str:
+        """In small letters, without a role's path."""
+        head, role, path = self.arn.lower().partition(":role/")
+        return head + role + path.rpartition("/")[2]
+
+    @property
+    def has_path(self) -> bool:
+        return "/" in self.arn.lower().partition(":role/")[2]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """`text` are lines below `server:`, in which HOME is the server's own directory; `files` stand in it."""
+
+    name: str
+    text: str = ""
+    flags: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def server(self) -> dict[str, Any]:
+        """The section, its keys in small letters and every value as written."""
+        read = yaml.load("server:\n" + self.text, yaml.BaseLoader)
+        return {key.lower(): value for key, value in (read["server"] or {}).items()}
+
+    @property
+    def backends(self) -> list[str]:
+        return self.server.get("backendmode") or ["MountedFile"]
+
+    @cached_property
+    def dynamic(self) -> dict[str, Any]:
+        """The DynamicFile, empty where it cannot be read."""
+        try:
+            return dict(json.loads(self.files.get("dynamic.json", "{}")))
+        except ValueError:
+            return {}
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """All explicit mappings in the order of the backends, roles before users."""
+        found = []
+        for backend in self.backends:
+            source = self.server if backend in ("MountedFile", "File") else _lowered(self.dynamic)
+            for key in ("maproles", "mapusers"):
+                found += [_entry(backend, key, _lowered(item)) for item in source.get(key) or []]
+        return found
+
+    def accounts(self, backend: str) -> list[str]:
+        source = self.server if backend in ("MountedFile", "File") else _lowered(self.dynamic)
+        return [str(account) for account in source.get("mapaccounts") or []]
+
+    @property
+    def reserved(self) -> list[dict[str, Any]]:
+        return [_lowered(item) for item in self.server.get("reservedprefixconfig") or []]
+
+
+def _lowered(item: dict[str, Any]) -> dict[str, Any]:
+    return {key.lower(): value for key, value in item.items()}
+
+
+def _entry(backend: str, key: str, item: dict[str, Any]) -> Entry:
+    groups = item.get("groups") or []
+    return Entry(
+        backend,
+        key,
+        str(item.get("rolearn") or item.get("userarn") or ""),
+        _lowered(item.get("sso") or {}),
+        str(item.get("username") or ""),
+        tuple(groups.split(",") if isinstance(groups, str) else map(str, groups)),
+        str(item.get("userid") or ""),
+    )
