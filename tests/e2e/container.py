@@ -84,12 +84,12 @@ class Container:
 
     def start(self, args: list[str]) -> None:
         """Start the image's entrypoint with these arguments."""
-        environment = {name: self._seen(value) for name, value in self.environment.items()}
+        environment = {name: self.seen(value) for name, value in self.environment.items()}
         self.process.start(self.command(args), {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment}, self.directory)
 
     def command(self, args: list[str]) -> list[str]:
         if not CONTAINED:
-            return [str(PROGRAM), *map(self._seen, args)]
+            return [str(PROGRAM), *map(self.seen, args)]
         root = self.directory / "root"
         root.mkdir(exist_ok=True)
         image = [path for path in (*map(Path, _SYSTEM), *_IMAGE) if path.is_dir() and not path.is_symlink()]
@@ -100,7 +100,7 @@ class Container:
         enter = ["unshare", "--mount", "/bin/sh", "-c", _ENTER, "container", str(root), str(UID)]
         return [*enter, "yes" if self.memory else "no", *shown, "--", str(PROGRAM), *args]
 
-    def _seen(self, text: str) -> str:
+    def seen(self, text: str) -> str:
         """The text with the paths under which the process finds the mounts."""
         for target, path in () if CONTAINED else self.mounts.items():
             text = text.replace(target, str(path))

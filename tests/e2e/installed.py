@@ -54,7 +54,7 @@ class Site:
 
     def start_api_server(self, extra_args: Mapping[str, object]) -> None:
         """Start kube-apiserver with these flags, anew where one runs."""
-        self.home.process("kube-apiserver").stop()
+        self.home.process("kube-apiserver").stop(1)
         api = start_apiserver(self.home, self.authority, self._binaries, self._etcd, extra_args=extra_args)
         api.ensure("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         self.api = api
@@ -64,7 +64,7 @@ class Site:
         """End kube-apiserver and start it again as it was."""
         process = self.home.process("kube-apiserver")
         command = Path(f"/proc/{process.pid()}/cmdline").read_text().split("\0")[:-1]
-        process.stop()
+        process.stop(1)  # it would wait for watches to end, which is for their clients to do
         process.start(command, {"HOME": str(self.home.root), "TMPDIR": str(self.home.root)}, self.home.root)
         process.await_ready(self.api.ready, 60)
 
@@ -215,14 +215,31 @@ def mounted(site: Site, directory: Path) -> Iterator[Path]:
 
 
 def service_account(site: Site, directory: Path, name: str) -> Path:
-    """What kubelet shows a pod of that ServiceAccount in kube-system."""
+    """What kubelet shows a pod of that ServiceAccount in kube-system, and a kubeconfig of the same for whoever runs in no pod."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     _, answer = site.api.call("POST", f"/api/v1/namespaces/kube-system/serviceaccounts/{name}/token", request)
     directory.mkdir()
     files = {"token": answer["status"]["token"], "ca.crt": site.authority.pem, "namespace": "kube-system"}
+    files["kubeconfig"] = SERVER_KUBECONFIG.format(port=site.api.port)
     for file, text in files.items():
         (directory / file).write_text(text)
     return directory
+
+
+SERVER_KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters:
+- name: c
+  cluster: {{server: "https://127.0.0.1:{port}", certificate-authority: ca.crt}}
+users:
+- name: u
+  user: {{tokenFile: token}}
+contexts:
+- name: x
+  context: {{cluster: c, user: u}}
+current-context: x
+"""
 
 
 def identity_mapping(name: str, arn: str, username: str) -> str:
