@@ -46,7 +46,7 @@ only_contained = pytest.mark.skipif(not CONTAINED, reason="only root makes conta
 
 @pytest.fixture(scope="module")
 def kops(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The node: kube-apiserver with the one flag that kOps gives, and a short memory. Answers the state directory."""
+    """The node's state directory. kube-apiserver has the one flag that kOps gives, and a short memory; the levels are applied."""
     state, kubeconfig = kops_files(site, tmp_path_factory.mktemp("kops"))
     site.start_api_server(
         {
@@ -54,15 +54,15 @@ def kops(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "authentication-token-webhook-cache-ttl": "1s",
         }
     )
+    site.put_config_map("aws-iam-authenticator", {"config.yaml": site.server_config()})
+    site.apply("configFile: {}")
     return state
 
 
 @pytest.fixture(scope="module")
 def pod(site: Site, kops: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """kOps's default, the backend MountedFile, with the ConfigMap that the administrator makes."""
+    """kOps's default, the backend MountedFile."""
     directory = tmp_path_factory.mktemp("pod")
-    site.put_config_map("aws-iam-authenticator", {"config.yaml": site.server_config()})
-    site.apply("configFile: {}")
     with mounted(site, directory / "config") as config:
         mounts = {CONFIG_DIR: config, STATE_DIR: kops, OUTPUT_DIR: kops}
         with site.running(site.container(directory, mounts), MOUNTED_FILE) as container:
@@ -101,6 +101,7 @@ def memory_limit_kib() -> int:
     daemon_set: Any = yaml.safe_load((DEPLOY / "daemonset.yaml").read_text())
     limit = str(daemon_set["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"])
     assert limit.endswith("Mi")
+    assert f"memoryLimit: {limit}" in (DEPLOY.parent / "docs" / "install.md").read_text()
     return int(limit.removesuffix("Mi")) * 1024
 
 
