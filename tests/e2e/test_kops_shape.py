@@ -59,13 +59,12 @@ def kops(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return state
 
 
-@pytest.fixture(scope="module")
-def pod(site: Site, kops: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+@pytest.fixture
+def pod(site: Site, kops: Path, tmp_path: Path) -> Iterator[Container]:
     """kOps's default, the backend MountedFile."""
-    directory = tmp_path_factory.mktemp("pod")
-    with mounted(site, directory / "config") as config:
+    with mounted(site, tmp_path / "config") as config:
         mounts = {CONFIG_DIR: config, STATE_DIR: kops, OUTPUT_DIR: kops}
-        with site.running(site.container(directory, mounts), MOUNTED_FILE) as container:
+        with site.running(site.container(tmp_path, mounts), MOUNTED_FILE) as container:
             yield container
 
 
@@ -126,7 +125,6 @@ def test_a_change_of_the_config_map_is_taken_up(site: Site, pod: Container) -> N
 
 
 def test_it_ends_within_five_seconds_of_sigterm(site: Site, pod: Container) -> None:
-    """The last test of this pod: the next ones take its ports."""
     pod.process.signal(signal.SIGTERM)
     assert wait_until(lambda: pod.process.pid() is None, 5)
     log = pod.process.log.read_text()
