@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
+import signal
+import socket
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from named_sts import HOSTS, NamedSts
 from setups import Setup
 
 from connect_proxy import connect_proxy
-from kube_iam.sandbox.processes import Process, free_port, wait_until
+from kube_iam.sandbox.processes import Process, wait_until
 
 CLUSTER = "conformance.example.com"
 OURS = [sys.executable, "-c", "import sys; from kube_iam.cli.main import main; sys.exit(main())"]
@@ -156,7 +159,7 @@ def running(directory: Path, reference: Path, sts: NamedSts, setup: Setup) -> It
 
 def _start(name: str, command: list[str], home: Path, setup: Setup, proxy: str, ca: Path, stack: ExitStack) -> Server:
     home.mkdir(parents=True)
-    port, health = free_port(), free_port()
+    port, health = _port(), _port()
     (home / "config.yaml").write_text(
         f"clusterID: {CLUSTER}\nserver:\n  port: {port}\n  healthPort: {health}\n  stateDir: {home}\n"
         f"  generateKubeconfig: {home}/kubeconfig.yaml\n{setup.text.replace('HOME', str(home))}"
@@ -165,5 +168,20 @@ def _start(name: str, command: list[str], home: Path, setup: Setup, proxy: str, 
         (home / file).write_text(text)
     process = Process(name, home / "process.json", home / "log")
     process.start([*command, "-c", str(home / "config.yaml")], environment(home, proxy, ca), home)
-    stack.callback(process.stop, 0.2)  # the reference goes on until a second signal
+    stack.callback(_end, process)
     return Server(name, home, port, process)
+
+
+def _port() -> int:
+    """A free port that no connection will be given meanwhile: below those that Linux hands out, and not the reference's own."""
+    while True:
+        port = random.randint(22000, 32000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _end(process: Process) -> None:
+    """At once: the reference goes on until a second signal, and there are a hundred pairs to start and end."""
+    process.signal(signal.SIGKILL)
+    process.stop()

@@ -200,9 +200,8 @@ def _repeated(case: Case, theirs: Outcome, ours: Outcome) -> bool:
 
 
 def _role_path(case: Case, theirs: Outcome, ours: Outcome) -> bool:
-    """An entry with a role's path counts for us. Where it lets nobody in, `mapAccounts` may do so at the reference."""
-    first = next(iter(case.entries()), None)
-    return first is not None and first.has_path and ":role/" in first.arn.lower() and theirs.user != ours.user
+    """An entry with a role's path counts for us, where at the reference another entry or `mapAccounts` may."""
+    return any(entry.has_path for entry in case.entries()) and theirs.user != ours.user
 
 
 def _account_first(case: Case, theirs: Outcome, ours: Outcome) -> bool:
