@@ -125,11 +125,12 @@ class Server:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both servers; None is one that ended at the start."""
+    """Both servers; None is one that ended at the start, with the last words of `ended`."""
 
     setup: Setup
     reference: Server | None
     ours: Server | None
+    ended: str = ""
 
 
 def environment(home: Path, proxy: str, ca: Path) -> dict[str, str]:
@@ -154,7 +155,8 @@ def running(directory: Path, reference: Path, sts: NamedSts, setup: Setup) -> It
             for name, command in (("reference", [str(reference)]), ("ours", OURS))
         ]
         theirs, ours = (server if server.started() else None for server in servers)
-        yield Pair(setup, theirs, ours)
+        ended = [f"{server.name}: {server.process.last_words()}" for server in servers if server not in (theirs, ours)]
+        yield Pair(setup, theirs, ours, "\n".join(ended))
 
 
 def _start(name: str, command: list[str], home: Path, setup: Setup, proxy: str, ca: Path, stack: ExitStack) -> Server:
@@ -172,10 +174,14 @@ def _start(name: str, command: list[str], home: Path, setup: Setup, proxy: str, 
     return Server(name, home, port, process)
 
 
+# Not the module's own generator: hypothesis sets that back for every example.
+_CHANCE = random.SystemRandom()
+
+
 def _port() -> int:
     """A free port that no connection will be given meanwhile: below those that Linux hands out, and not the reference's own."""
     while True:
-        port = random.randint(22000, 32000)
+        port = _CHANCE.randint(22000, 32000)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

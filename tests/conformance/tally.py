@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from both import Outcome, Pair
 from differences import DIFFERENCES, Case, shape_row
@@ -28,6 +28,8 @@ class Tally:
             server.ask(case.question) if server is not None else Outcome(403, None, {})
             for server in (pair.reference, pair.ours)
         )
+        if pair.ended:
+            case = replace(case, name=f"{case.name} ({pair.ended})")
         self.judge(case, theirs, ours, row)
 
     def judge(self, case: Case, theirs: Outcome, ours: Outcome, row: str | None = None) -> None:
