@@ -7,7 +7,6 @@ mounts put into its arguments; `CONTAINED` says which of the two it is.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import socket
 import struct
@@ -121,6 +120,8 @@ def own_network() -> Iterator[None]:
     if not CONTAINED:
         yield
         return
+    import fcntl  # what only POSIX has
+
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/proc/thread-self/ns/net").open() as before:
         if libc.unshare(_NEW_NETWORK) != 0:

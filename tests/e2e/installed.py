@@ -115,8 +115,8 @@ class Site:
 
     def server_config(self, *more: str) -> str:
         """A config.yaml with these lines under `server`."""
-        lines = [] if CONTAINED else [f"port: {self.port}", f"healthPort: {self.health_port}"]
-        return "\n  ".join([f"clusterID: {CLUSTER_ID}\nserver:", "hostname: localhost", *lines, *more]) + "\n"
+        lines = [*([] if CONTAINED else [f"port: {self.port}", f"healthPort: {self.health_port}"]), *more]
+        return f"clusterID: {CLUSTER_ID}\nserver:" + ("".join(f"\n  {line}" for line in lines) or " {}") + "\n"
 
     def alive(self, ca: Path) -> bool:
         """kOps's liveness probe: HTTPS on the webhook's own port."""

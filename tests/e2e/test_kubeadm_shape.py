@@ -126,3 +126,6 @@ def test_the_daemon_set_runs_as_the_tests_do() -> None:
     assert all(mount["readOnly"] for mount in container["volumeMounts"])
     assert f"--config={CONFIG_DIR}/config.yaml" in container["args"]
     assert "command" not in container
+    image = (DEPLOY / "Dockerfile").read_text()
+    assert f"USER {UID}:{UID}\n" in image
+    assert f'ENTRYPOINT ["/opt/kube-iam/bin/{PROGRAM.name}"]\n' in image

@@ -155,7 +155,7 @@ def restart(control_plane: Any, while_away: Any) -> None:
     home = Home(control_plane.kubeconfig.parent)
     process = home.process("kube-apiserver")
     command = Path(f"/proc/{process.pid()}/cmdline").read_text().split("\0")[:-1]
-    process.stop()
+    process.stop(1)  # it would wait for our watch to end
     assert while_away()
     process.start(command, {"HOME": str(home.root), "TMPDIR": str(home.root)}, home.root)
     process.await_ready(control_plane.api.ready, 60)

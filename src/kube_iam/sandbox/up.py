@@ -23,6 +23,7 @@ from kube_iam.sandbox.webhook import config, start_webhook
 
 Say = Callable[[str], None]
 _PATIENCE_SECONDS = 60.0
+_ENDING_SECONDS = 3.0  # kube-apiserver would wait for everybody who watches something; nothing of it is kept
 _WITHOUT_CONTROL_PLANE = ("account", "webhook")
 
 
@@ -61,7 +62,7 @@ def down(home: Home) -> tuple[str, ...]:
         return ()
     ran = tuple(name for name in reversed(PROCESSES) if home.process(name).pid() is not None)
     for name in reversed(PROCESSES):
-        home.process(name).stop()
+        home.process(name).stop(_ENDING_SECONDS)
     home.remove()
     return ran
 
