@@ -90,3 +90,28 @@ def test_an_entry_that_cannot_be_used_is_left_out_and_the_others_serve(entry: st
     assert (problem.key[:11], problem.line) == ("mapRoles[0]", 1)
     assert message in problem.message
     assert "left out" in problem.message
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "username: a, groups: 'system:masters'",
+        "username: a, groups: {a: b}",
+        "username: a, username: b",
+        "username: a, USERNAME: b",
+    ],
+)
+def test_an_entry_that_is_clear_about_its_arn_alone_lets_nobody_in_by_the_account_either(rest: str) -> None:
+    text = f"- {{rolearn: '{NODE}', {rest}}}\n"
+    mappings = read_config_map({"mapRoles": text, "mapAccounts": f"- '{ACCOUNT}'\n"}, {})
+    mapped = mappings.table.find(Identity(NODE, NODE, ACCOUNT, "AROA", "", "ASIA", "sts.amazonaws.com"))
+    assert mapped is not None
+    assert not mapped.username.usable
+    assert "left out" in problems(mappings)
+
+
+def test_the_arn_of_one_session_lets_nobody_in() -> None:
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/Node/i-1"
+    mappings = read_config_map({"mapRoles": f"- rolearn: {session}\n  username: node\n"}, {})
+    assert user_of(mappings, NODE) is None
+    assert "names one session of a role" in problems(mappings)

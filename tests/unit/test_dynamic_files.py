@@ -68,6 +68,13 @@ def test_an_entry_that_cannot_be_used_is_left_out_and_the_others_serve(file: Pat
     assert "left out" in str(loaded.problems[0])
 
 
+@pytest.mark.parametrize("user_ids", [False, True])
+def test_groups_in_one_text_are_no_list_in_json_and_the_entry_lets_nobody_in(file: Path, user_ids: bool) -> None:
+    loaded = load(file, {"mapRoles": [{**ENTRY, "groups": "system:masters,x"}]}, user_ids=user_ids)
+    assert user_of(loaded) is None
+    assert "groups: must be a list, not text" in str(loaded.problems[0])
+
+
 def test_by_arn_the_unique_id_counts_for_nothing_and_is_not_odd(file: Path) -> None:
     loaded = load(file, {"mapRoles": [ENTRY], "mapAccounts": [ACCOUNT], "ClusterId": "x"})
     assert user_of(loaded, user_id="AROA9") == "admin"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_mappings, warn_of_user_ids
+from kube_iam.config.mappings import MAPPING_KEYS, Reading, build_table, parse_mappings, warn_of_user_ids
 from kube_iam.config.section import Findings, Section, kind_of
 from kube_iam.config.yaml_file import YamlFile, joined, parse_yaml
 from kube_iam.core.mapping import MappingTable
@@ -50,7 +50,7 @@ def read_config_map(data: Mapping[str, str], last_good: Mapping[str, str]) -> Co
                 break
     document = joined(documents)
     section = Section(document, document.data, (), MAPPING_KEYS, Findings())
-    mappings = parse_mappings(section)
+    mappings = parse_mappings(section, Reading(text_groups=False, sessions=False))
     warn_of_user_ids(section)
     table = build_table(mappings, section)
     left_out = [

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from kube_iam.core.arns import canonical_arn, strip_role_path
 from kube_iam.core.mapping import MappingTable, UserMapping
-from kube_iam.core.templates import parse_template
+from kube_iam.core.templates import parse_template, unusable_template
 from kube_iam.errors import Problem
 
 
@@ -37,7 +37,7 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IdentityMappings:
-    """The table of all objects, the canonical ARN of each, those that do not serve, by name, and what else is odd."""
+    """The table of all objects, how many serve, the canonical ARN of each, those that do not serve, by name, and what else is odd."""
 
     table: MappingTable
     entries: int
@@ -47,7 +47,10 @@ class IdentityMappings:
 
 
 def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
-    """The mappings of the objects, whatever order they come in."""
+    """The mappings of the objects, whatever order they come in.
+
+    One that is clear about whom it means, and about nothing else, lets nobody in: left out, it would leave them to a later backend.
+    """
     entries: list[UserMapping] = []
     canonical: dict[str, str] = {}
     refused: dict[str, Refused] = {}
@@ -57,18 +60,30 @@ def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
             entry = _entry(spec)
         except ValueError as problem:
             refused[spec.name] = Refused("Invalid", str(problem))
+            entry = UserMapping(spec.arn, unusable_template(spec.username), (), spec.name)
+        else:
+            canonical[spec.name] = canonical_arn(spec.arn.lower())
+        key = _key(spec)
+        if not key:
             continue
-        canonical[spec.name] = canonical_arn(spec.arn.lower())
-        key = strip_role_path(canonical[spec.name])
         if key in first:
             message = f"{spec.arn} is mapped by {first[key]}, which is older; this object is ignored"
-            refused[spec.name] = Refused("Conflict", message)
+            refused.setdefault(spec.name, Refused("Conflict", message))
             continue
         first[key] = spec.name
         entries.append(entry)
     # An object maps a role and a user alike: the ARN says which it is.
     table, odd = MappingTable.build((), entries, ())
-    return IdentityMappings(table, len(entries), canonical, refused, odd)
+    serving = sum(entry.username.usable for entry in entries)
+    return IdentityMappings(table, serving, canonical, refused, odd)
+
+
+def _key(spec: MappingSpec) -> str:
+    """What the object is found by; empty where its ARN is none."""
+    try:
+        return strip_role_path(canonical_arn(spec.arn.lower()))
+    except ValueError:
+        return ""
 
 
 def _entry(spec: MappingSpec) -> UserMapping:

@@ -7,7 +7,8 @@ but has one clear meaning is a warning.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from kube_iam.config.section import QUOTE, Section, Steps, account_ids, kind_of
@@ -39,11 +40,28 @@ class Mappings:
         return len(self.roles) + len(self.users) + len(self.accounts)
 
 
-def parse_mappings(section: Section) -> Mappings:
-    """The good entries of a section that knows MAPPING_KEYS, by their ARN; what is wrong goes to its findings."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a source takes beside the plain spelling, where the reference does; the default is that of config.yaml.
+
+    `text_groups`: one text for a list of groups, split at its commas. `sessions`: the ARN of a role's session for the role's.
+    """
+
+    text_groups: bool = True
+    sessions: bool = True
+
+
+CONFIG_YAML = Reading()
+
+
+def parse_mappings(section: Section, reading: Reading = CONFIG_YAML) -> Mappings:
+    """The entries of a section that knows MAPPING_KEYS, by their ARN; what is wrong goes to its findings.
+
+    An entry that is clear about whom it means, and about nothing else, stays as one that lets nobody in.
+    """
     return Mappings(
-        roles=_entries(section, "mapRoles", _ROLE_KEYS, _role),
-        users=_entries(section, "mapUsers", _USER_KEYS, _user),
+        roles=_entries(section, "mapRoles", _ROLE_KEYS, partial(_role, reading=reading)),
+        users=_entries(section, "mapUsers", _USER_KEYS, partial(_user, reading=reading)),
         accounts=_accounts(section),
     )
 
@@ -108,7 +126,9 @@ def _entries(
             continue
         before = len(section.found.fatal)
         entry = parse(Section(section.document, item, steps, keys, section.found))
-        if entry is not None and len(section.found.fatal) == before and not section.document.troubled(*steps):
+        if entry is not None and (len(section.found.fatal) > before or section.document.troubled(*steps)):
+            entry = replace(entry, username=unusable_template(""))
+        if entry is not None:
             entries.append(entry)
     return tuple(entries)
 
@@ -118,30 +138,31 @@ def _accounts(section: Section) -> tuple[str, ...]:
 
 
 def _by_user_id(entry: Section, arn: str) -> UserIdMapping | None:
-    username, groups = _names(entry)
+    username, groups = _names(entry, Reading(text_groups=False))
     user_id = entry.text("userid")
     if not user_id:
         entry.error(entry.at("userid"), "is required")
+        return None
     return UserIdMapping(user_id, entry.text(arn), username, groups, key_path(*entry.steps))
 
 
-def _role(entry: Section) -> RoleMapping | None:
-    username, groups = _names(entry)
+def _role(entry: Section, reading: Reading) -> RoleMapping | None:
+    username, groups = _names(entry, reading)
     if entry.has("rolearn") == entry.has("sso"):
         given = "both" if entry.has("sso") else "neither"
         entry.error(entry.steps, f"needs one of rolearn and sso, and has {given}")
         return None
-    who = _sso(entry) if entry.has("sso") else _arn(entry, "rolearn", ("role", "assumed-role"))
+    who = _sso(entry) if entry.has("sso") else _arn(entry, "rolearn", ("role", "assumed-role"), reading)
     return RoleMapping(who, username, groups, key_path(*entry.steps)) if who else None
 
 
-def _user(entry: Section) -> UserMapping | None:
-    username, groups = _names(entry)
-    arn = _arn(entry, "userarn", ())
+def _user(entry: Section, reading: Reading) -> UserMapping | None:
+    username, groups = _names(entry, reading)
+    arn = _arn(entry, "userarn", (), reading)
     return UserMapping(arn, username, groups, key_path(*entry.steps)) if arn else None
 
 
-def _names(entry: Section) -> tuple[Template, tuple[Template, ...]]:
+def _names(entry: Section, reading: Reading) -> tuple[Template, tuple[Template, ...]]:
     """The name and the groups. What cannot be one is a template that lets nobody in: left out, the entry would leave whom it
     matches to `mapAccounts` or to a later backend.
     """
@@ -151,6 +172,9 @@ def _names(entry: Section) -> tuple[Template, tuple[Template, ...]]:
         username = unusable_template("")
     else:
         username = _template(entry, entry.at("username"), entry.name("username"))
+    if not reading.text_groups and isinstance(entry.value("groups"), str) and entry.value("groups"):
+        entry.error(entry.at("groups"), "must be a list, not text", local=True)
+        username = unusable_template("")
     return username, tuple(_template(entry, steps, word) for steps, word in entry.names("groups"))
 
 
@@ -164,7 +188,7 @@ def _template(entry: Section, steps: Steps, text: str | None) -> Template:
         return unusable_template(text)
 
 
-def _arn(entry: Section, name: str, kinds: tuple[str, ...]) -> str:
+def _arn(entry: Section, name: str, kinds: tuple[str, ...], reading: Reading) -> str:
     text = entry.text(name)
     if not text:
         if not entry.has(name) or entry.value(name) == "":
@@ -177,6 +201,11 @@ def _arn(entry: Section, name: str, kinds: tuple[str, ...]) -> str:
         # An ARN that is none is a typing error; one that no principal can have lets nobody in, as with the reference.
         matchless = isinstance(problem, NoPrincipal)
         entry.error(entry.at(name), str(problem).replace(text.lower(), text), local=matchless)
+        return ""
+    if canonical != text.lower() and not reading.sessions:
+        entry.error(
+            entry.at(name), "names one session of a role, and matches nobody here", f"write {canonical}", local=True
+        )
         return ""
     if kinds and canonical.split(":")[5].partition("/")[0] not in kinds:
         entry.warn(entry.at(name), "is not the ARN of a role", "users belong in mapUsers")

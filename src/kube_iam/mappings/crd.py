@@ -138,5 +138,6 @@ def _spec(found: IdentityMapping) -> MappingSpec:
     try:
         spec = msgspec.convert(found.spec, Spec)
     except msgspec.ValidationError as error:
-        return MappingSpec(name, born, unusable=f"spec: {error}")
+        arn = found.spec.get("arn") if isinstance(found.spec, dict) else None
+        return MappingSpec(name, born, arn if isinstance(arn, str) else "", unusable=f"spec: {error}")
     return MappingSpec(name, born, spec.arn, spec.username, tuple(spec.groups or ()))

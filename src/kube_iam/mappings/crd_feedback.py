@@ -115,6 +115,6 @@ class _Listening(MappingTable):
 
     def find(self, identity: Identity) -> Mapped | None:
         mapped = self._inner.find(identity)
-        if mapped is not None:
+        if mapped is not None and mapped.username.usable:
             self._heard(mapped.source, identity.user_id)
         return mapped

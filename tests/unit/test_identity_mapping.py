@@ -1,0 +1,43 @@
+"""Objects IAMIdentityMapping that do not serve: whom they are about is left to no later backend."""
+
+from __future__ import annotations
+
+import pytest
+
+from kube_iam.config.identity_mapping import MappingSpec, read_identity_mappings
+from kube_iam.core.identity import Identity
+from kube_iam.core.mapping import Mapped
+
+ROLE = "arn:aws:iam::123456789012:role/Admin"
+ADMIN = Identity(ROLE, ROLE, "123456789012", "AROA", "", "ASIA", "sts.amazonaws.com")
+
+
+def found(*specs: MappingSpec) -> Mapped | None:
+    return read_identity_mappings(specs).table.find(ADMIN)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        MappingSpec("a", "1", ROLE, ""),
+        MappingSpec("a", "1", ROLE, "{{Nope}}"),
+        MappingSpec("a", "1", ROLE, "a", ("",)),
+        MappingSpec("a", "1", ROLE, unusable="spec: Expected `array`"),
+    ],
+)
+def test_an_object_that_is_clear_about_its_arn_alone_lets_nobody_in(spec: MappingSpec) -> None:
+    read = read_identity_mappings([spec])
+    mapped = read.table.find(ADMIN)
+    assert mapped is not None
+    assert not mapped.username.usable
+    assert (read.entries, read.canonical, read.refused["a"].reason) == (0, {}, "Invalid")
+
+
+def test_of_two_objects_the_older_counts_even_where_it_does_not_serve() -> None:
+    mapped = found(MappingSpec("b", "2", ROLE, "younger"), MappingSpec("a", "1", ROLE, ""))
+    assert mapped is not None
+    assert not mapped.username.usable
+
+
+def test_an_object_without_a_good_arn_is_about_nobody() -> None:
+    assert found(MappingSpec("a", "1", "nonsense", "a")) is None
