@@ -9,12 +9,13 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clusters import Clusters
 from named_sts import HOSTS, NamedSts
 from setups import Setup
 
@@ -146,21 +147,33 @@ def environment(home: Path, proxy: str, ca: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(directory: Path, reference: Path, sts: NamedSts, setup: Setup) -> Iterator[Pair]:
-    """Both servers with the setup, ready."""
+def running(
+    directory: Path,
+    reference: Path,
+    sts: NamedSts,
+    setup: Setup,
+    clusters: Clusters | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Pair]:
+    """Both servers with the setup, ready. Each has a cluster of its own, where there are any; `variables` are added to both."""
     with ExitStack() as stack:
         proxy = stack.enter_context(connect_proxy(HOSTS, sts.port))
-        servers = [
-            _start(name, [*command, "server", *setup.flags], directory / name, setup, proxy.url, sts.ca, stack)
-            for name, command in (("reference", [str(reference)]), ("ours", OURS))
-        ]
+        servers = []
+        for name, command in (("reference", [str(reference)]), ("ours", OURS)):
+            home = directory / name
+            home.mkdir(parents=True)
+            if clusters is not None:
+                (home / "kubeconfig").write_text(clusters.kubeconfig(name))
+            added = {**environment(home, proxy.url, sts.ca), **(variables or {})}
+            servers.append(_start(name, [*command, "server"], home, setup, added, stack))
         theirs, ours = (server if server.started() else None for server in servers)
         ended = [f"{server.name}: {server.process.last_words()}" for server in servers if server not in (theirs, ours)]
         yield Pair(setup, theirs, ours, "\n".join(ended))
 
 
-def _start(name: str, command: list[str], home: Path, setup: Setup, proxy: str, ca: Path, stack: ExitStack) -> Server:
-    home.mkdir(parents=True)
+def _start(
+    name: str, command: list[str], home: Path, setup: Setup, variables: dict[str, str], stack: ExitStack
+) -> Server:
     port, health = _port(), _port()
     (home / "config.yaml").write_text(
         f"clusterID: {CLUSTER}\nserver:\n  port: {port}\n  healthPort: {health}\n  stateDir: {home}\n"
@@ -169,7 +182,8 @@ def _start(name: str, command: list[str], home: Path, setup: Setup, proxy: str, 
     for file, text in setup.files.items():
         (home / file).write_text(text)
     process = Process(name, home / "process.json", home / "log")
-    process.start([*command, "-c", str(home / "config.yaml")], environment(home, proxy, ca), home)
+    flags = [flag.replace("HOME", str(home)) for flag in setup.flags]
+    process.start([*command, *flags, "-c", str(home / "config.yaml")], variables, home)
     stack.callback(_end, process)
     return Server(name, home, port, process)
 

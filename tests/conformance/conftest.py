@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
+from clusters import Clusters, two_clusters
 from tally import Tally
+
+from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
+from required import missing
 
 _TALLY = pytest.StashKey[Tally]()
 
@@ -11,6 +18,13 @@ _TALLY = pytest.StashKey[Tally]()
 @pytest.fixture(scope="session")
 def tally(request: pytest.FixtureRequest) -> Tally:
     return request.config.stash.setdefault(_TALLY, Tally())
+
+
+@pytest.fixture(scope="session")
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+    binaries = find_binaries(os.environ) or missing("a kube-apiserver or etcd", BUILD_COMMAND)
+    with two_clusters(tmp_path_factory.mktemp("clusters"), binaries) as both:
+        yield both
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

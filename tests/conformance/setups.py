@@ -37,12 +37,20 @@ class Entry:
 
 @dataclass(frozen=True)
 class Setup:
-    """`text` are lines below `server:`, in which HOME is the server's own directory; `files` stand in it."""
+    """`text` are lines below `server:`, in which HOME is the server's own directory, as in `flags`; `files` stand in it.
+
+    In its cluster are the data of aws-auth, and specs of IAMIdentityMappings by name; `statuses` are canonical ARNs that objects have
+    in their status and not in their spec. `instances` are what EC2 knows: private DNS name and owner by id.
+    """
 
     name: str
     text: str = ""
     flags: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    config_map: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
+    instances: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @cached_property
     def server(self) -> dict[str, Any]:
@@ -67,18 +75,42 @@ class Setup:
         """All explicit mappings in the order of the backends, roles before users."""
         found = []
         for backend in self.backends:
-            source = self.server if backend in ("MountedFile", "File") else _lowered(self.dynamic)
+            source = self._source(backend)
             for key in ("maproles", "mapusers"):
-                found += [_entry(backend, key, _lowered(item)) for item in source.get(key) or []]
+                found += [
+                    _entry(backend, key, _lowered(item)) for item in source.get(key) or [] if isinstance(item, dict)
+                ]
         return found
 
     def accounts(self, backend: str) -> list[str]:
-        source = self.server if backend in ("MountedFile", "File") else _lowered(self.dynamic)
-        return [str(account) for account in source.get("mapaccounts") or []]
+        return [str(account) for account in self._source(backend).get("mapaccounts") or []]
+
+    @property
+    def unreadable(self) -> list[str]:
+        """The keys of aws-auth that are no list in YAML."""
+        return [key for key, text in self.config_map.items() if _list_in(text) is None]
+
+    def _source(self, backend: str) -> dict[str, Any]:
+        if backend in ("MountedFile", "File"):
+            return self.server
+        if backend in ("EKSConfigMap", "ConfigMap"):
+            return {key.lower(): _list_in(text) for key, text in self.config_map.items()}
+        if backend == "CRD":
+            return {"mapusers": [{**spec, "userarn": spec.get("arn")} for spec in self.objects.values()]}
+        return _lowered(self.dynamic)
 
     @property
     def reserved(self) -> list[dict[str, Any]]:
         return [_lowered(item) for item in self.server.get("reservedprefixconfig") or []]
+
+
+def _list_in(text: str) -> list[Any] | None:
+    """What a key of aws-auth holds, every value as written; None where that is no list."""
+    try:
+        read = yaml.load("" if text.strip() in ("``", "''", '""') else text, yaml.BaseLoader) or []
+    except yaml.YAMLError:
+        return None
+    return read if isinstance(read, list) else None
 
 
 def _lowered(item: dict[str, Any]) -> dict[str, Any]:

@@ -268,6 +268,12 @@ SETUPS: dict[str, Row] = {
         dynamic={"mapRoles": [{"username": "x"}], "mapUsers": [CANARY_ENTRY]},
         broken=True,
     ),
+    "a dynamic file with groups in one text": Row(
+        f"{DYNAMIC_FIRST}  mapRoles:\n{role('Admin')}",
+        {"M5": (ADMIN,)},
+        dynamic={"mapRoles": [entry(f"{IAM}:role/Admin", groups="a,b")], "mapUsers": [CANARY_ENTRY]},
+        broken=True,
+    ),
     "a role's path in a dynamic file": Row(
         BOTH, {"M3": (PATHED,)}, dynamic={"mapRoles": [entry(f"{IAM}:role/team/Pathed")], "mapUsers": [CANARY_ENTRY]}
     ),

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_ec2 import Call, FakeEc2, error
 
+from fake_ec2 import Call, FakeEc2, error
 from kube_iam.aws import ec2_instances
 from kube_iam.aws.ec2_instances import Ec2Instances, Instance
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, NotFound, Throttled, Unreachable

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fake_ec2 import FakeEc2, error
 from fake_sts import FakeSts, identity_answer
 from running_server import RunningServer, wait_until
+
+from fake_ec2 import FakeEc2, error
 
 NODE = "i-0123456789abcdef0"
 NAME = "ip-10-0-0-1.eu-central-1.compute.internal"
