@@ -6,6 +6,7 @@ IAM hands documents back with lists and single values interchanged and keys in a
 from __future__ import annotations
 
 from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.core.server_policy import server_policy
 
 VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
 
@@ -52,6 +53,17 @@ def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
         "Resource": role_arn(access, level),
     }
     return {"Version": VERSION, "Statement": [statement]}
+
+
+def group_arn(access: ClusterAccess, level: Level) -> str:
+    """The ARN of the level's group."""
+    return f"arn:{access.partition}:iam::{access.account}:group{level.path}{level.group_name}"
+
+
+def server_document(access: ClusterAccess) -> dict[str, object]:
+    """What the server has to read of IAM for this file: its groups' members and its roles' trust policies."""
+    levels = access.levels
+    return server_policy([group_arn(access, level) for level in levels], [role_arn(access, level) for level in levels])
 
 
 def same_document(one: object, other: object) -> bool:

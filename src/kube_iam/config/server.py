@@ -19,6 +19,7 @@ from kube_iam.config.backends import (
     reserved_prefixes,
 )
 from kube_iam.config.ec2 import Ec2Settings, read_ec2
+from kube_iam.config.membership_settings import MembershipSettings, read_membership
 from kube_iam.config.mounted import read_mounted
 from kube_iam.config.near import near
 from kube_iam.config.section import Findings, account_ids
@@ -59,6 +60,7 @@ class ServerConfig:
     scrubbed_accounts: frozenset[str] = frozenset()
     sts_endpoint: str = ""
     ec2: Ec2Settings = field(default_factory=Ec2Settings)
+    membership: MembershipSettings = field(default_factory=MembershipSettings)
 
 
 @dataclass(slots=True)
@@ -117,6 +119,7 @@ def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]
         scrubbed_accounts=frozenset(account for _, account in account_ids(server, "scrubbedAccounts")),
         sts_endpoint=_sts_endpoint(reader),
         ec2=read_ec2(reader),
+        membership=read_membership(reader),
     )
     if config.port == config.health_port:
         reader.error("healthPort", f"is {config.port}, which the webhook listens on")
