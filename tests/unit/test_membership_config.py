@@ -218,5 +218,5 @@ def test_how_closely_iam_is_followed_can_be_set(tmp_path: Path) -> None:
     "line", ["membershipRefresh: 10m", "membershipMaxAge: 2h", "membershipRefresh: 0s", "membershipRefresh: 15"]
 )
 def test_what_would_let_people_in_for_long_or_cannot_be_understood_is_an_error(tmp_path: Path, line: str) -> None:
-    with pytest.raises(ConfigError, match="server[.]membership"):
+    with pytest.raises(ConfigError, match=r"server\.membership"):
         load_server_config(settings(tmp_path, line), {})
