@@ -4,7 +4,7 @@ botocore is imported only when the short chain or the session cache has no answe
 """
 
 from kube_iam.aws.credentials import short_chain
-from kube_iam.aws.files import cache_directory
+from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE, cache_directory, read_file
 from kube_iam.aws.profiles import profile_name
 from kube_iam.aws.region import Endpoint, configured_region, instance_region
 from kube_iam.aws.session_cache import CachedSession, SessionCache
@@ -146,8 +146,6 @@ class Person:
 
     def _files_digest(self) -> str:
         """Changes with the AWS configuration: whoever edits a profile to be somebody else gets no session of the former."""
-        from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE, read_file
-
         if self._profile is not None:
             return sha256_hex(self._profile.text)
         paths = (

@@ -2,7 +2,6 @@
 
 import sys
 
-# Here and in the other modules that a warm `token` runs, annotations are quoted: importing `__future__` is not free either.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hashlib import sha256
