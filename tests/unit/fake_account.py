@@ -6,7 +6,7 @@ names are unique whatever the path, a group or policy in use cannot be deleted, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from kube_iam.access.observed import Ports
@@ -14,8 +14,10 @@ from kube_iam.access.ports import (
     BindingState,
     Caller,
     GroupState,
+    Item,
     MappingEntry,
     PolicyState,
+    Result,
     RoleState,
     Subject,
     User,
@@ -74,6 +76,9 @@ class FakeDirectory:
         """Everything that a plan can change, for comparing two accounts."""
         members = {group: frozenset(names) for group, names in self.group_members.items()}
         return (dict(self.policy_states), dict(self.role_states), dict(self.group_states), members)
+
+    def each(self, read: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        return [read(item) for item in items]
 
     def caller(self) -> Caller:
         self.world.read("caller")

@@ -51,7 +51,7 @@ def moves(directory: Directory, level: Level, users: Iterable[str], near: Near, 
     """
     wanted = tuple(dict.fromkeys(users))
     present = {name.casefold() for name in _members(directory, level)}
-    found = {name: directory.user(name) for name in wanted}
+    found = dict(zip(wanted, directory.each(directory.user, wanted), strict=True))
     missing = [name for name, user in found.items() if user is None]
     if missing:
         raise _no_such_users(directory, missing, near)
@@ -71,14 +71,15 @@ def carry_out(directory: Directory, level: Level, planned: Iterable[Move], *, in
 
 def who(directory: Directory, levels: Iterable[Level]) -> tuple[LevelMembers, ...]:
     """The members of the levels, in the order given."""
-    found = []
-    for level in levels:
+
+    def read(level: Level) -> LevelMembers:
         try:
             users: tuple[str, ...] | None = tuple(sorted(_members(directory, level), key=str.casefold))
         except NotFound:
             users = None
-        found.append(LevelMembers(level.name, level.group_name, users))
-    return tuple(found)
+        return LevelMembers(level.name, level.group_name, users)
+
+    return tuple(directory.each(read, levels))
 
 
 def by_user(levels: Iterable[LevelMembers]) -> dict[str, list[str]]:

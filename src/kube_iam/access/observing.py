@@ -41,13 +41,10 @@ def _policies_elsewhere(
 ) -> dict[str, PolicyState]:
     """Policies at `/` that take a name that a level needs: an account has each policy name once, whatever the path."""
     present = {policy.arn for policy in policies}
-    found = {}
-    for level in desired:
-        if level.policy.arn not in present:
-            taken = directory.policy(f"arn:{access.partition}:iam::{access.account}:policy/{level.policy.name}")
-            if taken is not None:
-                found[level.policy.arn] = taken
-    return found
+    home = f"arn:{access.partition}:iam::{access.account}:policy/"
+    absent = [level.policy for level in desired if level.policy.arn not in present]
+    found = directory.each(directory.policy, (home + policy.name for policy in absent))
+    return {policy.arn: taken for policy, taken in zip(absent, found, strict=True) if taken is not None}
 
 
 def _roles(
@@ -62,15 +59,15 @@ def _roles(
         for arn in assumed_roles(policy.document) or (home + policy.name,):
             if arn.startswith(home):
                 names.setdefault(role_key(arn), arn.rsplit("/", 1)[-1])
-    found = ((key, directory.role(name)) for key, name in names.items())
-    return {key: role for key, role in found if role is not None}
+    found = directory.each(directory.role, names.values())
+    return {key: role for key, role in zip(names, found, strict=True) if role is not None}
 
 
 def _groups_elsewhere(
     directory: Directory, desired: tuple[DesiredLevel, ...], groups: dict[str, GroupState]
 ) -> dict[str, GroupState]:
     wanted = (level.group.name for level in desired if level.group.name.casefold() not in groups)
-    found = (directory.group(name) for name in wanted)
+    found = directory.each(directory.group, wanted)
     return {group.name.casefold(): group for group in found if group is not None}
 
 
@@ -81,11 +78,10 @@ def _members(
     staying = {level.group.name.casefold() for level in desired}
     moving = any(key not in staying for key in groups)
     path = {level.group.name.casefold(): level.group.path for level in desired}
-    return {
-        key: directory.members(group.name)
-        for key, group in groups.items()
-        if key not in staying or group.path != path[key] or moving
+    asked = {
+        key: group.name for key, group in groups.items() if key not in staying or group.path != path[key] or moving
     }
+    return dict(zip(asked, directory.each(directory.members, asked.values()), strict=True))
 
 
 def _bindings(

@@ -6,9 +6,12 @@ same content, and deleting what is gone, succeed. After a write the edge waits, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,12 @@ class User:
 
 class Directory(Protocol):
     """IAM, as far as kube-iam touches it."""
+
+    def each(self, read: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """What `read`, which calls one reading method here, says of each item, in their order; may ask several at once.
+
+        The first error is raised, and what has not begun by then is not begun.
+        """
 
     def caller(self) -> Caller:
         """The account and principal that these calls run as."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from kube_iam.access.levels import ClusterAccess, TargetKind
@@ -36,12 +37,16 @@ def open_access(file: str) -> ClusterAccess:
 
 def open_directory(access: ClusterAccess, where: Where, waiting: Callable[[str], None]) -> Directory:
     """The AWS account's IAM; `waiting` hears what IAM is being waited for. Nothing is called yet."""
-    from kube_iam.aws.client import make_client, make_session
+    from kube_iam.aws.client import iam_client, make_client, make_session
     from kube_iam.aws.iam import IamDirectory
 
     session = make_session(where.profile)
     region = where.region or access.region
-    return IamDirectory(lambda service: make_client(service, region, session=session), waiting)
+
+    def make(service: str) -> Any:
+        return iam_client(region, session) if service == "iam" else make_client(service, region, session=session)
+
+    return IamDirectory(make, waiting)
 
 
 def open_ports(access: ClusterAccess, where: Where, waiting: Callable[[str], None]) -> Ports:
