@@ -223,7 +223,7 @@ def test_a_missing_config_map_is_created_with_our_label(
 ) -> None:
     store = make_store(access(target), connect())
     assert store.entries() == ()
-    store.remove(entry(1).role_arn)
+    store.remove(entry(1))
     store.put(entry(1))
     assert store.entries() == (entry(1),)
     found = client.get(ConfigMap, target.name, namespace="kube-system")
@@ -243,7 +243,7 @@ def test_twenty_interleaved_edits_of_two_stores_are_all_there(
     mine.put(entry(99))
     with ThreadPoolExecutor(2) as pool:
         done = [pool.submit((mine, theirs)[number % 2].put, entry(number)) for number in range(20)]
-        done += [pool.submit(theirs.remove, entry(99).role_arn)]
+        done += [pool.submit(theirs.remove, entry(99))]
         for future in done:
             future.result()
     assert set(mine.entries()) == {entry(number) for number in range(20)}
@@ -257,8 +257,8 @@ def test_other_keys_labels_and_every_foreign_byte_survive(connect: Connect, clie
     store = make_store(access(AWS_AUTH), connect())
     store.put(entry(1))
     store.put(entry(2))
-    store.remove(entry(1).role_arn)
-    store.remove(entry(2).role_arn)
+    store.remove(entry(1))
+    store.remove(entry(2))
     found = client.get(ConfigMap, "aws-auth", namespace="kube-system")
     assert found.data == {"mapRoles": text, "mapUsers": "[]"}
     assert found.metadata is not None

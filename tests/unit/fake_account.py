@@ -275,14 +275,14 @@ class FakeCluster:
 
 
 class FakeStore:
-    """A mapRoles list."""
+    """mapRoles and mapGroups."""
 
     def __init__(self, world: World, entries: tuple[MappingEntry, ...] = ()) -> None:
         self.world = world
         self.all_entries = list(entries)
 
     def state(self) -> object:
-        return sorted((entry.role_arn, entry.username, entry.groups) for entry in self.all_entries)
+        return sorted(map(repr, self.all_entries))
 
     def describe(self) -> str:
         return "a fake mapping"
@@ -294,16 +294,17 @@ class FakeStore:
     def put(self, entry: MappingEntry) -> None:
         def effect() -> None:
             for index, found in enumerate(self.all_entries):
-                if found.role_arn == entry.role_arn:
-                    self.all_entries[index] = entry
+                if found.key == entry.key:
+                    keeps = entry.iam_group and found.level in ("", entry.level)
+                    self.all_entries[index] = replace(entry, temporary=found.temporary if keeps else ())
                     return
-            self.all_entries.append(entry)
+            self.all_entries.append(replace(entry, temporary=()))
 
         self.world.write("put", effect)
 
-    def remove(self, role_arn: str) -> None:
+    def remove(self, entry: MappingEntry) -> None:
         def effect() -> None:
-            self.all_entries[:] = [entry for entry in self.all_entries if entry.role_arn != role_arn]
+            self.all_entries[:] = [found for found in self.all_entries if found.key != entry.key]
 
         self.world.write("remove", effect)
 

@@ -176,12 +176,22 @@ def test_people_come_and_go(account: FakeAccount, capsys: pytest.CaptureFixture[
     assert kube_iam("revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out == (
         "alice: revoked viewer\n"
-        "Note: there are no new sign-ins from now on; a session that was already assumed lasts until it ends, 2h at the most.\n"
+        "Note: whoever is signed in is out as soon as the server has read the IAM group again, every 15s by default.\n"
     )
     assert kube_iam("revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out == "alice: already out of viewer\n"
     assert kube_iam("who", "--by-user") == 0
     assert capsys.readouterr().out == "USER   LEVELS\nbob    viewer\n"
+
+
+def test_where_the_session_counts_revoke_says_how_long_one_lasts(
+    account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "access.yaml").write_text(FILE + "membership: session\n")
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "alice", "viewer")
+    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert capsys.readouterr().out.endswith("a session that was already assumed lasts until it ends, 2h at the most.\n")
 
 
 def test_grant_revoke_and_who_are_data_for_programs(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,6 +250,15 @@ def test_kubeconfig_holds_public_data_and_the_plugin(account: FakeAccount, capsy
     assert plugin["interactiveMode"] == "IfAvailable"
     assert plugin["env"] == [{"name": "AWS_PROFILE", "value": "work"}]
     assert "pipx install kube-iam" in plugin["installHint"]
+
+
+def test_the_kubeconfig_of_a_level_by_group_assumes_no_role(
+    account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "access.yaml").write_text(FILE.replace("sessionDuration: 2h", "method: group"))
+    assert kube_iam("kubeconfig", "viewer") == 0
+    plugin = YAML(typ="safe", pure=True).load(capsys.readouterr().out)["users"][0]["user"]["exec"]
+    assert plugin["args"] == ["token", "-i", "prod.example.com", "--region", "eu-central-1"]
 
 
 def test_kubeconfig_for_the_reference_and_with_other_names(

@@ -42,6 +42,8 @@ def test_a_first_plan_reads_like_this() -> None:
         "+ mapping arn:aws:iam::123456789012:role/prod-admin (admin)\n"
         "    username: iam:{{SessionNameRaw}}\n"
         "    groups: kube-iam:admin\n"
+        "    iamGroup: prod-admin\n"
+        "    level: admin\n"
         "\n"
         "Plan: 6 to create, 0 to update, 0 to delete.\n"
     )

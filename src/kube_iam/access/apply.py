@@ -52,8 +52,8 @@ def apply_change(change: Change, ports: Ports) -> None:
             _cluster(ports).delete_binding(namespace, name)
         case _, BindingState() as binding:
             _cluster(ports).apply_binding(binding)
-        case Verb.DELETE, MappingEntry(role_arn=arn):
-            ports.store.remove(arn)
+        case Verb.DELETE, MappingEntry() as entry:
+            ports.store.remove(entry)
         case _, MappingEntry() as entry:
             ports.store.put(entry)
         case _:

@@ -5,7 +5,7 @@ IAM hands documents back with lists and single values interchanged and keys in a
 
 from __future__ import annotations
 
-from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.levels import ClusterAccess, Level, Method
 
 VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
 
@@ -44,7 +44,13 @@ def trust_document(access: ClusterAccess, level: Level) -> dict[str, object]:
 
 
 def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
-    """The policy of the level's group: assume exactly this role."""
+    """The policy of the level's group: assume exactly this role.
+
+    Without a role there is nothing to allow, but the policy is what carries the level's tags: it allows what nobody can be denied.
+    """
+    if level.method is Method.GROUP:
+        nothing = {"Sid": "MarksTheGroup", "Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+        return {"Version": VERSION, "Statement": [nothing]}
     statement = {
         "Sid": "AssumeTheRoleOfTheLevel",
         "Effect": "Allow",

@@ -10,7 +10,7 @@ from kube_iam.access.desired import DesiredLevel, desired_state
 from kube_iam.access.foreign import Foreign
 from kube_iam.access.guards import lockout, too_much
 from kube_iam.access.handover import guarded, refused
-from kube_iam.access.levels import ClusterAccess
+from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.observed import Observed, Ports
 from kube_iam.access.observing import observe
 from kube_iam.access.ports import Directory
@@ -92,12 +92,26 @@ def cautions(access: ClusterAccess) -> Iterator[str]:
                 f"level {level.name} is in {MASTERS}, which RBAC can neither limit nor take away; "
                 "prefer a group of your own bound to cluster-admin"
             )
+    if access.mapping.kind is TargetKind.AWS_AUTH:
+        yield from _cautions_of_eks(access)
+
+
+def _cautions_of_eks(access: ClusterAccess) -> Iterator[str]:
+    """EKS's own authenticator reads aws-auth too, and knows neither mapGroups nor who is in an IAM group."""
+    by_group = [level.name for level in access.levels if level.method is Method.GROUP]
+    if by_group:
+        yield f"EKS's own authenticator lets nobody in by method group ({', '.join(by_group)}); kube-iam's server does"
+    if access.door and len(by_group) < len(access.levels):
+        yield (
+            "EKS's own authenticator does not ask who is in an IAM group at the moment, kube-iam's server does; "
+            "where EKS runs its own, say so with membership: session"
+        )
 
 
 def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tuple[Change, ...]) -> Iterator[str]:
     """What somebody else did to things of ours, and what bindings name in vain."""
     deleted = {change.name for change in changes if change.kind is Kind.ROLE and change.verb is Verb.DELETE}
-    wanted = {level.role.name.casefold() for level in desired}
+    wanted = {level.role_key for level in desired}
     for key, role in observed.roles.items():
         if role.policies and (key in wanted or role.name in deleted):
             end = "; it cannot be deleted before they are detached" if role.name in deleted else ""

@@ -18,12 +18,11 @@ Desired = tuple[DesiredLevel, ...]
 def closing(observed: Observed, desired: Desired) -> Iterator[Change]:
     """Mapping entries and bindings that go, entries first. A role that is made anew loses its entry until it is there again."""
     anew = {change.name.casefold() for change in replacing(observed, desired)}
-    wanted = {pathless(level.entry.role_arn) for level in desired if level.role.name.casefold() not in anew}
-    ours = observed.role_levels()
-    for arn in dict.fromkeys(entry.role_arn for entry in observed.entries):
-        if pathless(arn) in ours and pathless(arn) not in wanted:
-            entry = next(entry for entry in observed.entries if entry.role_arn == arn)
-            yield Change(Verb.DELETE, Kind.MAPPING, arn, ours[pathless(arn)], _vanishing(entry_fields(entry)), entry)
+    wanted = {level.entry.key for level in desired if level.role_key not in anew}
+    ours = observed.entry_levels()
+    going = {entry.key: entry for entry in reversed(observed.entries) if entry.key in ours and entry.key not in wanted}
+    for key, entry in reversed(going.items()):
+        yield Change(Verb.DELETE, Kind.MAPPING, entry.name, ours[key], _vanishing(entry_fields(entry)), entry)
     kept = {binding.ident for level in desired for binding in level.bindings}
     for ident, binding in sorted(observed.bindings.items()):
         if ident not in kept and observed.owns_binding(binding):
@@ -35,7 +34,7 @@ def closing(observed: Observed, desired: Desired) -> Iterator[Change]:
 def replacing(observed: Observed, desired: Desired) -> Iterator[Change]:
     """Roles that must be gone before their level is built: one that gets another path, and one whose level renames its role but keeps
     its policy, since the policy's document is all that names the old role."""
-    paths = {level.role.name.casefold(): level.role.path for level in desired}
+    paths = {level.role_key: level.role.path for level in desired if level.role}
     kept = {level.policy.arn for level in desired}
     renamed = {
         pathless(arn)
@@ -52,7 +51,7 @@ def replacing(observed: Observed, desired: Desired) -> Iterator[Change]:
 def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
     """Members, attachments, groups, roles and policies of levels that are gone, level by level."""
     groups = {level.group.name.casefold() for level in desired}
-    roles = {level.role.name.casefold() for level in desired}
+    roles = {level.role_key for level in desired}
     policies = {level.policy.arn for level in desired}
     already = {change.name for change in replacing(observed, desired)}
     strays = list(_strays(observed, desired))
@@ -100,8 +99,7 @@ def _place(change: Change) -> tuple[str, str] | None:
 
 
 def _group_gone(observed: Observed, group: GroupState) -> Iterator[Change]:
-    levels = {policy.arn: policy.tags.get(LEVEL_TAG, "") for policy in observed.owned_policies()}
-    level = next((levels[arn] for arn in group.attached if arn in levels), "")
+    level = observed.group_level(group)
     for user in observed.members.get(group.name.casefold(), ()):
         item = Membership(group.name, user.name)
         yield Change(Verb.DELETE, Kind.MEMBER, f"{user.name} in {group.name}", level, (), item)
