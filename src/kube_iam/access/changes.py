@@ -29,6 +29,7 @@ class Kind(Enum):
     GROUP = "group"
     ATTACHMENT = "attachment"
     MEMBER = "member"
+    TEMPORARY = "temporary access"
     BINDING = "binding"
     MAPPING = "mapping"
 
@@ -49,6 +50,15 @@ class Membership:
     user: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Someone who is let in for a time no longer: by which entry, and by which policy of the user's (empty where there is none)."""
+
+    entry: MappingEntry
+    user: str
+    policy: str
+
+
 Item = (
     DesiredPolicy
     | DesiredRole
@@ -58,6 +68,7 @@ Item = (
     | GroupState
     | Attachment
     | Membership
+    | Ended
     | BindingState
     | MappingEntry
 )

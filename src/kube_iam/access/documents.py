@@ -5,7 +5,10 @@ IAM hands documents back with lists and single values interchanged and keys in a
 
 from __future__ import annotations
 
+import math
+
 from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.core.utc import parse_rfc3339
 
 VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
 
@@ -58,6 +61,32 @@ def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
         "Resource": role_arn(access, level),
     }
     return {"Version": VERSION, "Statement": [statement]}
+
+
+def user_policy_name(cluster_name: str, level_name: str) -> str:
+    """The name of a user's own policy that lets the user assume the level's role for a time."""
+    return f"kube-iam-{cluster_name}-{level_name}"
+
+
+def temporary_document(access: ClusterAccess, level: Level, until: str) -> dict[str, object]:
+    """A user's own policy: assume the level's role until then (RFC 3339, UTC)."""
+    statement = {
+        "Sid": "ForATime",
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Resource": role_arn(access, level),
+        "Condition": {"DateLessThan": {"aws:CurrentTime": until}},
+    }
+    return {"Version": VERSION, "Statement": [statement]}
+
+
+def end_of(document: object) -> float:
+    """When such a policy ends, in unix seconds; never (infinity) for a document that says nothing of it."""
+    try:
+        until = document["Statement"][0]["Condition"]["DateLessThan"]["aws:CurrentTime"]  # type: ignore[index]
+        return parse_rfc3339(until) or math.inf
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return math.inf
 
 
 def same_document(one: object, other: object) -> bool:

@@ -32,15 +32,18 @@ def check_caller(access: ClusterAccess, directory: Directory) -> None:
         )
 
 
-def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False) -> Plan:
-    """What `apply` would do. Raises CredentialsError for another account, and NotOwned with everything that is in the way."""
+def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now: float = 0.0) -> Plan:
+    """What `apply` would do. Raises CredentialsError for another account, and NotOwned with everything that is in the way.
+
+    Temporary access that is over at `now` (unix seconds; by default none is) is cleaned away.
+    """
     check_caller(access, ports.directory)
     desired = desired_state(access)
     observed = observe(access, desired, ports)
     replaced = tuple(replacing(observed, desired))
     recreated = frozenset(change.name.casefold() for change in replaced)
     staying = frozenset(level.group.name.casefold() for level in desired)
-    changes = [*closing(observed, desired), *replaced]
+    changes = [*closing(observed, desired, now), *replaced]
     foreign: list[Foreign] = [*refused(observed, desired)]
     for level in desired:
         builder = LevelBuilder(level, observed, adopt, staying, recreated)
@@ -65,7 +68,7 @@ def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     """What `destroy` would do: everything that is ours goes, leftovers of earlier files included."""
     check_caller(access, ports.directory)
     observed = observe(access, (), ports)
-    changes = (*closing(observed, ()), *removing(observed, ()))
+    changes = (*closing(observed, (), 0.0), *removing(observed, ()))
     return Plan(
         cluster=access.cluster_id,
         account=access.account,

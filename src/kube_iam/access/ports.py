@@ -143,6 +143,15 @@ class Directory(Protocol):
     def remove_member(self, group: str, user: str) -> None:
         """Take the user out of the group."""
 
+    def user_policy(self, user: str, name: str) -> object | None:
+        """The document of a user's own (inline) policy, or None where there is none."""
+
+    def put_user_policy(self, user: str, name: str, document: object) -> None:
+        """Make the document the user's own policy of that name, in the place of one that is there."""
+
+    def delete_user_policy(self, user: str, name: str) -> None:
+        """Delete the user's own policy of that name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -253,3 +262,12 @@ class MappingStore(Protocol):
 
     def remove(self, entry: MappingEntry) -> None:
         """Remove the entries with that key. Retries when someone else wrote in between."""
+
+    def let_in(self, entry: MappingEntry, who: Temporary) -> None:
+        """Name someone in `temporary` of the entry with that key, in the place of what it says of the same user.
+
+        Raises NotFound where there is no such entry, or none that asks for a group.
+        """
+
+    def let_out(self, entry: MappingEntry, user_name: str) -> None:
+        """Take what it says of that user out of `temporary` of the entry with that key."""

@@ -1,7 +1,8 @@
-"""What `grant` and `revoke` have in common."""
+"""What `grant` and `revoke` have in common: who is in a level for good."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import click
@@ -12,6 +13,7 @@ from kube_iam.cli import access_session
 from kube_iam.cli.access_output import print_data
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.temporary import clean, find_temporary
 from kube_iam.config.durations import show_duration
 from kube_iam.config.near import near
 
@@ -26,8 +28,10 @@ def change_members(
     level = find_level(access, level_name, near, users)
     directory = access_session.open_directory(access, where, Display().waiting)
     check_caller(access, directory)
-    planned = moves(directory, level, users, near, into=into)
-    done = planned if dry_run else carry_out(directory, level, planned, into=into)
+    found = find_temporary(access, level, directory, where)
+    planned = moves(directory, level, users, near, into=into, temporary=found.temporary)
+    now = time.time()
+    done = planned if dry_run else carry_out(directory, level, planned, into=into, temporary=found.temporary, now=now)
     if output == "table":
         for move in done:
             click.echo(_sentence(move, level, into=into, dry_run=dry_run))
@@ -35,6 +39,9 @@ def change_members(
             click.echo(_still_in(access, level, dry_run=dry_run))
     else:
         print_data(_data(access, level, list(done), into=into, dry_run=dry_run), output)
+    if not dry_run:
+        clean(access, directory, found, now)
+    found.complain(must_know=not into)
     return 0
 
 

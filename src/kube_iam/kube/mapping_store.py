@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingEntry, MappingStore
-from kube_iam.errors import KubeError
+from kube_iam.access.ports import MappingEntry, MappingStore, Temporary
+from kube_iam.errors import KubeError, NotFound
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.files import edit_text, read_text
@@ -91,8 +91,37 @@ class TextStore(MappingStore):
         place, entries = self._of(entry)
         place.edit(lambda text: None if text is None else entries.remove(text, entry))
 
+    def let_in(self, entry: MappingEntry, who: Temporary) -> None:
+        """Name someone in the entry's `temporary`. Raises NotFound where there is no such entry, or none that asks for a group."""
+        place, entries = self._of(entry)
+
+        def change(text: str | None) -> str | None:
+            present = next((each for each in entries.entries(text or "") if each.key == entry.key), None)
+            if present is None or not present.iam_group:
+                raise NotFound(f"{self.describe()} has no entry for {entry.name} that asks for a group", "run apply")
+            return entries.change_temporary(text or "", entry, lambda items: (*_without(items, who.user_name), who))
+
+        place.edit(change)
+
+    def let_out(self, entry: MappingEntry, user_name: str) -> None:
+        """Take someone out of the entry's `temporary`; that there is no such entry is fine."""
+        place, entries = self._of(entry)
+
+        def change(text: str | None) -> str | None:
+            return (
+                None
+                if text is None
+                else entries.change_temporary(text, entry, lambda items: _without(items, user_name))
+            )
+
+        place.edit(change)
+
     def _of(self, entry: MappingEntry) -> tuple[_Place, MappingList]:
         return self._roles if entry.role_arn else self._groups
+
+
+def _without(items: tuple[Temporary, ...], user_name: str) -> tuple[Temporary, ...]:
+    return tuple(item for item in items if item.user_name.casefold() != user_name.casefold())
 
 
 class _File:
