@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from lightkube.resources.core_v1 import ConfigMap, Namespace
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import BindingState, MappingEntry
+from kube_iam.access.ports import BindingState, MappingEntry, Temporary
 from kube_iam.errors import ConfigError, Conflict, KubeError, NotFound, NotOwned
 from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.mapping_store import make_store
@@ -247,6 +248,41 @@ def test_twenty_interleaved_edits_of_two_stores_are_all_there(
         for future in done:
             future.result()
     assert set(mine.entries()) == {entry(number) for number in range(20)}
+
+
+@TARGETS
+@pytest.mark.usefixtures("no_config_maps")
+def test_people_let_in_for_a_time_at_once_are_all_there_beside_a_change_of_the_entry(
+    connect: Connect, client: Client, target: MappingTarget
+) -> None:
+    mine, theirs = (make_store(access(target), connect()) for _ in range(2))
+    by_role = replace(entry(1), iam_group="shop-viewer", level="viewer")
+    by_group = MappingEntry("", "iam:{{UserName}}", ("viewers",), "shop-looker", "looker")
+    for each in (by_role, by_group):
+        mine.put(each)
+    assert theirs.entries() == (by_role, by_group)
+    people = [Temporary(f"user{number}", f"AIDA{number}", "2099-01-01T00:00:00Z", "why: not") for number in range(10)]
+    changed = [replace(each, username="another") for each in (by_role, by_group)]
+    with ThreadPoolExecutor(2) as pool:
+        done = [
+            pool.submit((mine, theirs)[number % 2].let_in, each, who)
+            for number, who in enumerate(people)
+            for each in (by_role, by_group)
+        ]
+        done += [pool.submit(mine.put, each) for each in changed]
+        for future in done:
+            future.result()
+    assert [replace(each, temporary=()) for each in mine.entries()] == changed
+    assert [set(each.temporary) for each in mine.entries()] == [set(people)] * 2
+    for each in changed:
+        mine.let_out(each, "USER3")
+        theirs.let_out(each, "nobody")
+    assert [len(each.temporary) for each in mine.entries()] == [9, 9]
+    for each in changed:
+        mine.remove(each)
+    assert mine.entries() == ()
+    with pytest.raises(NotFound, match="run apply"):
+        mine.let_in(by_group, people[0])
 
 
 @pytest.mark.usefixtures("no_config_maps")

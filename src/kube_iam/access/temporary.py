@@ -78,7 +78,7 @@ class TemporaryAccess:
         self._items[item.user_name.casefold()] = item
 
     def let_out(self, user_name: str, now: float) -> None:
-        """Let the user in no longer: at the door first, then in IAM, there also where the mapping cannot be written, which is raised."""
+        """Let the user in no longer: at the door first, then in IAM, also where the mapping cannot be written. Raises that."""
         if not self.may_be_in(user_name):
             return
         item, ended = self.item(user_name), Ended(self._entry, user_name, self._policy)
