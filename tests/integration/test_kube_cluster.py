@@ -277,6 +277,7 @@ def test_people_let_in_for_a_time_at_once_are_all_there_beside_a_change_of_the_e
     for each in changed:
         mine.let_out(each, "USER3")
         theirs.let_out(each, "nobody")
+        theirs.let_out(each, "user4", replace(people[4], reason="another"))
     assert [len(each.temporary) for each in mine.entries()] == [9, 9]
     for each in changed:
         mine.remove(each)

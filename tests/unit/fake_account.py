@@ -329,8 +329,10 @@ class FakeStore:
             raise NotFound(f"no entry {entry.name}")
         self.world.write("let_in", lambda: self._change(entry, who.user_name, (who,)))
 
-    def let_out(self, entry: MappingEntry, user_name: str) -> None:
-        self.world.write("let_out", lambda: self._change(entry, user_name, ()))
+    def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:
+        kept = [who for found in self.all_entries for who in found.temporary if only and who != only]
+        mine = tuple(who for who in kept if who.user_name == user_name)
+        self.world.write("let_out", lambda: self._change(entry, user_name, mine))
 
     def _change(self, entry: MappingEntry, user_name: str, added: tuple[Temporary, ...]) -> None:
         for index, found in enumerate(self.all_entries):

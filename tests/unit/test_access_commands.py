@@ -238,6 +238,10 @@ def test_what_is_over_is_cleaned_by_the_next_grant(account: FakeAccount, capsys:
     assert kube_iam("grant", "carol", "admin") == 0
     assert capsys.readouterr().err == "cleaned up alice's access, which ended at 2026-01-01T00:00:00Z\n"
     assert account.directory.user_policies == {}
+    store.all_entries = [replace(each, temporary=over if each.level == "viewer" else ()) for each in store.all_entries]
+    assert kube_iam("grant", "alice", "viewer", "--for", "1h") == 0
+    assert kube_iam("who", "viewer") == 0
+    assert "viewer   prod-viewer   alice" in capsys.readouterr().out
 
 
 def test_people_can_be_moved_without_a_way_into_the_cluster_and_what_was_not_done_is_said(

@@ -123,6 +123,12 @@ levels:
         (HEAD + LEVELS + "    groups: []\n", "levels[0].groups: is an empty list"),
         (HEAD + LEVELS + "    groups: [a, a]\n", "'a' is repeated"),
         (HEAD + "levels: [{name: x, bind: [{role: r}]}]\n", "a role needs namespaces"),
+        (
+            HEAD.replace("name: prod", f"name: {'c' * 60}")
+            + LEVELS.replace("admin", "a" * 60, 1)
+            + "    iam: {role: r}\n",
+            "own policies would be named",
+        ),
         (HEAD + LEVELS + "    method: groups\n", "levels[0].method: 'groups' is not known (did you mean"),
         (HEAD + "membership: doors\n" + LEVELS, "(did you mean 'door'?)"),
         (HEAD + LEVELS + "    method: group\n    mfa: true\n", "does not say whether there was MFA (method: role"),

@@ -120,6 +120,17 @@ def test_wherever_a_grant_stops_nobody_is_in_longer_than_meant(
     assert door(account) == aws(account) == NOW + seconds
 
 
+@pytest.mark.parametrize("kill", [1, 2])
+def test_what_a_stopped_grant_left_is_cleaned_by_the_next_apply(kill: int) -> None:
+    account = applied()
+    account.world.fail_after = account.world.writes + kill
+    with pytest.raises(Killed):
+        temporary(account).let_in(item(NOW + 7200), NOW)
+    account.world.fail_after = None
+    run(account, plan_apply(access(VIEWER), account.ports, now=NOW + 1))
+    assert account.state() == applied().state()
+
+
 def test_wherever_a_revocation_stops_the_door_is_closed_and_the_next_one_finishes_it() -> None:
     seen = []
     for stop in ("let_in", "delete_user_policy", "let_out"):
@@ -197,6 +208,18 @@ def test_what_is_over_is_cleaned_by_the_next_apply_and_what_is_not_stays() -> No
     assert (door(account), door(account, "bob")) == (0, NOW + 7200)
     assert account.directory.user_policies.keys() == {("bob", "kube-iam-prod-viewer")}
     assert plan_apply(access(VIEWER), account.ports, now=NOW + 61).changes == ()
+
+
+def test_what_was_granted_anew_since_it_was_seen_to_be_over_stays() -> None:
+    account = applied()
+    temporary(account).let_in(item(NOW - 60), NOW - 90)
+    plan = plan_apply(access(VIEWER), account.ports, now=NOW)
+    seen = list(leftovers(access(VIEWER), account.store.entries(), NOW))
+    temporary(account).let_in(item(NOW + 7200), NOW)
+    run(account, plan)
+    for ended, _ in seen:
+        end(ended, account.directory, account.store)
+    assert door(account) == aws(account) == NOW + 7200
 
 
 @pytest.mark.parametrize(

@@ -77,12 +77,16 @@ def end(ended: Ended, directory: Directory, store: MappingStore | None) -> None:
 
     A policy of that name that is for another role is somebody else's, and stays.
     """
+    if ended.over is not None and store is not None:
+        present = (who for entry in store.entries() if entry.key == ended.entry.key for who in entry.temporary)
+        if ended.over not in present:
+            return
     if ended.policy:
         roles = assumed_roles(directory.user_policy(ended.user, ended.policy))
         if [pathless(role) for role in roles] == [ended.entry.key]:
             directory.delete_user_policy(ended.user, ended.policy)
     if store is not None:
-        store.let_out(ended.entry, ended.user)
+        store.let_out(ended.entry, ended.user, ended.over)
 
 
 def _access_to_role(change: Change, ports: Ports) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
-from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState
+from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState, Temporary
 
 
 class Verb(Enum):
@@ -52,11 +52,15 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Someone who is let in for a time no longer: by which entry, and by which policy of the user's (empty where there is none)."""
+    """Someone who is let in for a time no longer: by which entry, and by which policy of the user's (empty where there is none).
+
+    `over` is what was seen to have ended: what somebody has granted since stays.
+    """
 
     entry: MappingEntry
     user: str
     policy: str
+    over: Temporary | None = None
 
 
 Item = (

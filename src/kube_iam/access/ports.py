@@ -269,5 +269,5 @@ class MappingStore(Protocol):
         Raises NotFound where there is no such entry, or none that asks for a group.
         """
 
-    def let_out(self, entry: MappingEntry, user_name: str) -> None:
-        """Take what it says of that user out of `temporary` of the entry with that key."""
+    def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:
+        """Take what it says of that user out of `temporary` of the entry with that key; with `only`, nothing that says else."""

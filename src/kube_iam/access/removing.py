@@ -51,7 +51,8 @@ def _no_longer_let_in(
             policy = user_policy_name(observed.cluster_name, level) if entry.role_arn else ""
             fields = _vanishing({"until": who.until, "reason": who.reason})
             name = f"{who.user_name} in {level}"
-            yield Change(Verb.DELETE, Kind.TEMPORARY, name, level, fields, Ended(entry, who.user_name, policy))
+            ended = Ended(entry, who.user_name, policy, who if keeps else None)
+            yield Change(Verb.DELETE, Kind.TEMPORARY, name, level, fields, ended)
 
 
 def replacing(observed: Observed, desired: Desired) -> Iterator[Change]:

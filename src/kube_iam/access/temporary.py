@@ -126,4 +126,4 @@ def leftovers(
         for who in entry.temporary if level else ():
             if level and who.ends <= now:
                 policy = user_policy_name(access.name, level.name) if level.method is Method.ROLE else ""
-                yield Ended(entry, who.user_name, policy), who
+                yield Ended(entry, who.user_name, policy, who), who

@@ -35,10 +35,11 @@ def command(
 ) -> int:
     """Let users into a level. Those who are in it already stay; nothing changes unless all users exist."""
     from kube_iam.cli.membership import change_members
-    from kube_iam.cli.temporary import grant_for
+    from kube_iam.cli.temporary import grant_for, lasting
 
     if duration is not None:
-        return grant_for(file, users, level, Where(**where), (duration, reason), dry_run=dry_run, output=output)
+        time = lasting(duration, reason)
+        return grant_for(file, users, level, Where(**where), time, dry_run=dry_run, output=output)
     if reason:
         raise UsageError("--reason goes with --for", "who is in for good has no reason to be kept")
     return change_members(file, users, level, Where(**where), into=True, dry_run=dry_run, output=output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,26 @@ LONGEST_REASON = 256
 
 
 @dataclass(frozen=True, slots=True)
+class Lasting:
+    """How long access is to last, and why."""
+
+    seconds: int
+    reason: str
+
+
+def lasting(duration: str, reason: str) -> Lasting:
+    """What --for and --reason say. Raises UsageError for what is no length of time, or no line of text."""
+    try:
+        seconds = parse_duration(duration)
+    except ValueError as error:
+        raise UsageError(f"--for: {error}", "such as 2h, 90m or 1h30m") from error
+    check_seconds(seconds)
+    if len(reason) > LONGEST_REASON or not reason.isprintable():
+        raise UsageError(f"--reason takes one line of at most {LONGEST_REASON} characters")
+    return Lasting(seconds, reason.strip())
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What the mapping says of temporary access. `temporary` is None where the file has none, `error` says why it was not read."""
 
@@ -42,17 +63,21 @@ class Found:
             click.echo(f"warning: what is over of temporary access was not cleaned: {self.error.message}", err=True)
 
 
+def open_temporary(access: ClusterAccess, level: Level, directory: Directory, where: Where) -> Found:
+    """Read what the mapping says of temporary access to the level. Raises what reading it raises."""
+    store = access_session.open_store(access, where)
+    entries = store.entries()
+    return Found(TemporaryAccess(access, level, directory, store, entries), store, entries)
+
+
 def find_temporary(access: ClusterAccess, level: Level, directory: Directory, where: Where) -> Found:
-    """Read the mapping, where temporary access is to be found in it at all. Never raises our errors: whoever only moves people in
-    and out of groups needs no way into the cluster."""
+    """The same for who only moves people in and out of groups, which needs no way into the cluster: never raises our errors."""
     if not has_temporary(access, level):
         return Found(None)
     try:
-        store = access_session.open_store(access, where)
-        entries = store.entries()
+        return open_temporary(access, level, directory, where)
     except KubeIamError as error:
         return Found(TemporaryAccess(access, level, directory, None), error=error)
-    return Found(TemporaryAccess(access, level, directory, store, entries), store, entries)
 
 
 def clean(access: ClusterAccess, directory: Directory, found: Found, now: float) -> None:
@@ -67,21 +92,11 @@ def clean(access: ClusterAccess, directory: Directory, found: Found, now: float)
 
 
 def grant_for(
-    file: str,
-    users: Sequence[str],
-    level_name: str,
-    where: Where,
-    time_and_why: tuple[str, str],
-    *,
-    dry_run: bool,
-    output: str,
+    file: str, users: Sequence[str], level_name: str, where: Where, lasting: Lasting, *, dry_run: bool, output: str
 ) -> int:
     """Let the users into the level for a time; everything is checked before the first change."""
-    import time
-
     from kube_iam.access.plan import check_caller
 
-    seconds, reason = _seconds(time_and_why[0]), _reason(time_and_why[1])
     access = access_session.open_access(file)
     level = find_level(access, level_name, near, users)
     if not has_temporary(access, level):
@@ -91,17 +106,16 @@ def grant_for(
         )
     directory = access_session.open_directory(access, where, Display().waiting)
     check_caller(access, directory)
-    found = find_temporary(access, level, directory, where)
-    if found.error is not None or found.temporary is None:
-        raise found.error or UsageError("no temporary access here")
-    planned = moves(directory, level, users, near, into=True, temporary=found.temporary)
+    found = open_temporary(access, level, directory, where)
+    assert found.temporary is not None
+    planned = moves(directory, level, users, near, into=True)
     now = time.time()
-    item = Temporary("", "", rfc3339(now + seconds), reason)
+    item = Temporary("", "", rfc3339(now + lasting.seconds), lasting.reason)
     for move in planned:
         if move.changes and not dry_run:
             found.temporary.let_in(replace(item, user_name=move.user, user_id=move.unique_id), now)
         if output == "table":
-            click.echo(_sentence(move, level, item.until, seconds, dry_run=dry_run))
+            click.echo(_sentence(move, level, item.until, lasting, dry_run=dry_run))
     if output != "table":
         print_data(_data(access, level, planned, item, dry_run=dry_run), output)
     if not dry_run:
@@ -109,27 +123,11 @@ def grant_for(
     return 0
 
 
-def _seconds(text: str) -> int:
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"--for: {error}", "such as 2h, 90m or 1h30m") from error
-    check_seconds(seconds)
-    return seconds
-
-
-def _reason(text: str) -> str:
-    if len(text) > LONGEST_REASON or not text.isprintable():
-        raise UsageError(f"--reason takes one line of at most {LONGEST_REASON} characters")
-    return text.strip()
-
-
-def _sentence(move: Move, level: Level, until: str, seconds: int, *, dry_run: bool) -> str:
+def _sentence(move: Move, level: Level, until: str, lasting: Lasting, *, dry_run: bool) -> str:
     if not move.changes:
         return f"{move.user}: already in {level.name}, without an end"
-    return (
-        f"{move.user}: {'would be ' if dry_run else ''}granted {level.name} for {show_duration(seconds)}, until {until}"
-    )
+    granted = "would be granted" if dry_run else "granted"
+    return f"{move.user}: {granted} {level.name} for {show_duration(lasting.seconds)}, until {until}"
 
 
 def _data(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kube_iam.access.documents import user_policy_name
 from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.yaml_file import Step, YamlFile
@@ -17,6 +18,7 @@ from kube_iam.errors import Problem
 
 SHORTEST_SESSION, LONGEST_SESSION = 3600, 43200  # what IAM allows for MaxSessionDuration
 NAME_LIMITS = {"role": 64, "policy": 128, "group": 128}
+LONGEST_USER_POLICY = 128
 MASTERS = "system:masters"
 _USER_NAME = "{{UserName}}"  # in a level without a role what {{SessionNameRaw}} is in one with a role
 
@@ -103,6 +105,10 @@ def _check_names(file: YamlFile, steps: Steps, level: dict[str, Any], cluster_na
         if len(name) > NAME_LIMITS[kind]:
             message = f"the IAM {kind} would be named {name!r}: {len(name)} characters, at most {NAME_LIMITS[kind]} are allowed"
             yield file.problem((*steps, "iam", kind), message, f"set iam.{kind}, or a shorter cluster.name")
+    own = user_policy_name(cluster_name, _text(level, "name"))
+    if len(own) > LONGEST_USER_POLICY:
+        message = f"users' own policies would be named {own!r}: at most {LONGEST_USER_POLICY} characters are allowed"
+        yield file.problem((*steps, "name"), message, "a shorter name, or a shorter cluster.name")
 
 
 def _check_session(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:

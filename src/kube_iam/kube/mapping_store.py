@@ -103,18 +103,14 @@ class TextStore(MappingStore):
 
         place.edit(change)
 
-    def let_out(self, entry: MappingEntry, user_name: str) -> None:
-        """Take someone out of the entry's `temporary`; that there is no such entry is fine."""
+    def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:
+        """Take someone, or only exactly that item, out of the entry's `temporary`; that there is no such entry is fine."""
         place, entries = self._of(entry)
 
-        def change(text: str | None) -> str | None:
-            return (
-                None
-                if text is None
-                else entries.change_temporary(text, entry, lambda items: _without(items, user_name))
-            )
+        def left(items: tuple[Temporary, ...]) -> tuple[Temporary, ...]:
+            return tuple(item for item in items if item != only) if only else _without(items, user_name)
 
-        place.edit(change)
+        place.edit(lambda text: entries.change_temporary(text, entry, left) if text else None)
 
     def _of(self, entry: MappingEntry) -> tuple[_Place, MappingList]:
         return self._roles if entry.role_arn else self._groups
