@@ -8,7 +8,16 @@ from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.documents import assumed_roles
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.access.observed import Observed, Ports, role_key
-from kube_iam.access.ports import BindingState, Cluster, Directory, GroupState, PolicyState, RoleState, User
+from kube_iam.access.ports import (
+    BindingState,
+    Cluster,
+    Directory,
+    GroupState,
+    MappingEntry,
+    PolicyState,
+    RoleState,
+    User,
+)
 
 
 def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Ports) -> Observed:
@@ -19,6 +28,7 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
     groups = {group.name.casefold(): group for group in directory.groups(access.path) if group.path == access.path}
     groups |= _groups_elsewhere(directory, desired, groups)
     bindings, missing = _bindings(access, desired, cluster) if cluster else ({}, ())
+    entries = ports.store.entries()
     return Observed(
         cluster_id=access.cluster_id,
         cluster_name=access.name,
@@ -29,10 +39,10 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
         elsewhere=_policies_elsewhere(access, directory, desired, policies),
         roles=_roles(access, directory, desired, policies),
         groups=groups,
-        members=_members(directory, desired, groups),
+        members=_members(directory, desired, groups, entries),
         bindings=bindings,
         missing_rbac=missing,
-        entries=ports.store.entries(),
+        entries=entries,
     )
 
 
@@ -53,7 +63,7 @@ def _roles(
     """The roles that the file's levels have, and those that the registry's policies name in this account."""
     home = f"arn:{access.partition}:iam::{access.account}:role/"
     names = {level.role_name.casefold(): level.role_name for level in access.levels}
-    names |= {level.role.name.casefold(): level.role.name for level in desired}
+    names |= {level.role_key: level.role.name for level in desired if level.role}
     for policy in policies:
         # By default the role is named like its policy: the way to it when somebody broke the policy's document.
         for arn in assumed_roles(policy.document) or (home + policy.name,):
@@ -72,14 +82,26 @@ def _groups_elsewhere(
 
 
 def _members(
-    directory: Directory, desired: tuple[DesiredLevel, ...], groups: dict[str, GroupState]
+    directory: Directory,
+    desired: tuple[DesiredLevel, ...],
+    groups: dict[str, GroupState],
+    entries: tuple[MappingEntry, ...],
 ) -> dict[str, tuple[User, ...]]:
-    """Members of the groups that would go, whose members must leave first, or come, whose members would get in."""
+    """Members of the groups that would go, whose members must leave first, or come, whose members would get in; and of those that
+    an entry would ask for from now on, so that nobody shuts the door on himself."""
     staying = {level.group.name.casefold() for level in desired}
     moving = any(key not in staying for key in groups)
     path = {level.group.name.casefold(): level.group.path for level in desired}
+    written = {entry.key: entry.iam_group for entry in entries}
+    closing = {
+        level.group.name.casefold()
+        for level in desired
+        if level.entry.iam_group and written.get(level.entry.key, level.entry.iam_group) != level.entry.iam_group
+    }
     asked = {
-        key: group.name for key, group in groups.items() if key not in staying or group.path != path[key] or moving
+        key: group.name
+        for key, group in groups.items()
+        if key not in staying or group.path != path[key] or moving or key in closing
     }
     return dict(zip(asked, directory.each(directory.members, asked.values()), strict=True))
 

@@ -47,6 +47,9 @@ PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "user": ("iam:GetUser",),
     "add_member": ("iam:AddUserToGroup", "iam:ListGroupsForUser"),
     "remove_member": ("iam:RemoveUserFromGroup", "iam:ListGroupsForUser"),
+    "user_policy": ("iam:GetUserPolicy",),
+    "put_user_policy": ("iam:PutUserPolicy", "iam:GetUserPolicy"),
+    "delete_user_policy": ("iam:DeleteUserPolicy", "iam:GetUserPolicy"),
 }
 
 NO_SUCH_ENTITY = "NoSuchEntity"

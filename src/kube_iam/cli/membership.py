@@ -1,17 +1,19 @@
-"""What `grant` and `revoke` have in common."""
+"""What `grant` and `revoke` have in common: who is in a level for good."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import click
 
-from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import Move, carry_out, find_level, moves
 from kube_iam.cli import access_session
 from kube_iam.cli.access_output import print_data
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.temporary import clean, find_temporary
 from kube_iam.config.durations import show_duration
 from kube_iam.config.near import near
 
@@ -26,15 +28,20 @@ def change_members(
     level = find_level(access, level_name, near, users)
     directory = access_session.open_directory(access, where, Display().waiting)
     check_caller(access, directory)
-    planned = moves(directory, level, users, near, into=into)
-    done = planned if dry_run else carry_out(directory, level, planned, into=into)
+    found = find_temporary(access, level, directory, where)
+    planned = moves(directory, level, users, near, into=into, temporary=found.temporary)
+    now = time.time()
+    done = planned if dry_run else carry_out(directory, level, planned, into=into, temporary=found.temporary, now=now)
     if output == "table":
         for move in done:
             click.echo(_sentence(move, level, into=into, dry_run=dry_run))
         if not into and any(move.changes for move in planned):
-            click.echo(_still_in(level, dry_run=dry_run))
+            click.echo(_still_in(access, level, dry_run=dry_run))
     else:
         print_data(_data(access, level, list(done), into=into, dry_run=dry_run), output)
+    if not dry_run:
+        clean(access, directory, found, now)
+    found.complain(must_know=not into)
     return 0
 
 
@@ -45,7 +52,10 @@ def _sentence(move: Move, level: Level, *, into: bool, dry_run: bool) -> str:
     return f"{move.user}: {verb}{'granted' if into else 'revoked'} {level.name}"
 
 
-def _still_in(level: Level, *, dry_run: bool) -> str:
+def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
+    if access.door or level.method is Method.GROUP:
+        would = "would be" if dry_run else "is"
+        return f"Note: whoever is signed in {would} out as soon as the server has read the IAM group again, every 15s by default."
     longest = show_duration(level.session_seconds)
     now = "there would be no new sign-ins" if dry_run else "there are no new sign-ins from now on"
     return f"Note: {now}; a session that was already assumed lasts until it ends, {longest} at the most."
@@ -60,4 +70,5 @@ def _data(access: ClusterAccess, level: Level, done: list[Move], *, into: bool, 
         "dryRun": dry_run,
         "users": [{"name": move.user, "result": verb if move.changes else "already"} for move in done],
     }
-    return data if into else {**data, "sessionsEndWithinSeconds": level.session_seconds}
+    longest = level.session_seconds if level.method is Method.ROLE else 0
+    return data if into else {**data, "sessionsEndWithinSeconds": longest}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kube_iam.cli.access_options import aws_options, dry_run_option, file_option, output_option
+from kube_iam.cli.access_options import aws_options, cluster_options, dry_run_option, file_option, output_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.options import global_options
 
@@ -17,8 +17,9 @@ from kube_iam.cli.options import global_options
 @dry_run_option
 @output_option
 @aws_options
+@cluster_options
 def command(users: tuple[str, ...], level: str, file: str, dry_run: bool, output: str, **where: str) -> int:
-    """Take users out of a level. A session that a user has already assumed lasts until it ends."""
+    """Take users out of a level, also those who are in it for a time only."""
     from kube_iam.cli.membership import change_members
 
     return change_members(file, users, level, Where(**where), into=False, dry_run=dry_run, output=output)
