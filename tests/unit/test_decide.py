@@ -1,5 +1,5 @@
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -208,3 +208,38 @@ def test_what_ec2_cannot_tell_now_is_unavailable_and_not_denied(of_ec2: Reason, 
 
 def test_a_name_that_ec2_should_not_give_makes_no_user() -> None:
     assert reason(decide_with(Nodes("a:b"), NODE)) is Reason.TEMPLATE_VALUE
+
+
+def test_what_was_decided_before_does_not_outlive_what_it_was_decided_by() -> None:
+    async def story() -> None:
+        backend = Backend(table("iam:{{SessionName}}"))
+        authenticator = Authenticator(KnownTokens(ALICE), [backend])
+
+        async def username() -> str | Reason:
+            decision = await authenticator.decide(ALICE)
+            return decision.user.username if isinstance(decision, Allowed) else decision.refusal.reason
+
+        assert [await username(), await username()] == ["iam:alice", "iam:alice"]
+        backend.table = table("other:{{SessionName}}")
+        assert await username() == "other:alice"
+        backend.reserved_prefixes = ("other:",)
+        assert await username() is Reason.RESERVED_NAME
+        backend.reserved_prefixes = ()
+        assert await username() == "other:alice"
+        backend.table = table()
+        assert await username() is Reason.NOT_MAPPED
+        backend.table = None
+        assert await username() is Reason.NOT_LOADED
+
+    asyncio.run(story())
+
+
+def test_sessions_of_one_role_get_their_own_names() -> None:
+    async def story() -> None:
+        authenticator = Authenticator(KnownTokens(ALICE), [Backend(table("iam:{{SessionName}}"))])
+        for name in ("alice", "bob", "alice"):
+            decision = await authenticator.decide(replace(ALICE, session_name=name))
+            assert isinstance(decision, Allowed)
+            assert decision.user.username == f"iam:{name}"
+
+    asyncio.run(story())
