@@ -47,6 +47,7 @@ class StsVerifier:
         self._clock = clock
         # Two caches: a flood of refused tokens must not push out the verified ones.
         self._verified: BoundedCache[bytes, Identity] = BoundedCache(CAPACITY)
+        self._identities: BoundedCache[Identity, Identity] = BoundedCache(CAPACITY)
         self._refused: BoundedCache[bytes, Refusal] = BoundedCache(CAPACITY)
         # Tokens that STS is being asked about, each with who waits for the verdict.
         self._asking: dict[bytes, tuple[asyncio.Task[None], list[_Waiting]]] = {}
@@ -92,6 +93,9 @@ class StsVerifier:
         verdict = await self._ask_sts(checked)
         now = self._clock()
         if isinstance(verdict, Identity):
+            # Tokens of one session come to equal identities, of which one is kept.
+            verdict = self._identities.get(verdict, now) or verdict
+            self._identities.put(verdict, verdict, now + VERIFIED_SECONDS)
             self._verified.put(key, verdict, min(now + VERIFIED_SECONDS, checked.signed_at + LIFETIME))
         elif verdict.reason in _FINAL:
             self._refused.put(key, verdict, min(now + REFUSED_SECONDS, checked.signed_at + LIFETIME))
