@@ -74,7 +74,12 @@ async def serve(
         await membership.start()
         verifier = StsVerifier(sts, sts_hosts(config, log, region), config.cluster_id, metrics)
         authenticator = Authenticator(
-            verifier, backends, scrubbed_accounts=config.scrubbed_accounts, node_names=nodes, door=door
+            verifier,
+            backends,
+            scrubbed_accounts=config.scrubbed_accounts,
+            node_names=nodes,
+            door=door,
+            memberships=membership,
         )
         webhook = Listener(Webhook(authenticator, metrics, log).handle, config.address, config.port)
         await webhook.start(pair)
