@@ -1,4 +1,4 @@
-"""From a token to a decision: verify, find the mapping, render it, answer.
+"""From a token to a decision: verify, ask the deny list, find the mapping, render it, answer.
 
 The order is the contract's (section 4): explicit mappings of every backend in turn, then the accounts of every backend in turn. A
 backend that has never loaded stops the search, since a later one might let in whom the earlier would have mapped otherwise.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from kube_iam.authn.ports import Mapper, NodeNames, Verifier
+from kube_iam.authn.ports import Denials, Mapper, NodeNames, Verifier
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import Mapped, rendered, reserved_prefix
 from kube_iam.core.reasons import Reason, Refusal
@@ -66,30 +66,44 @@ class Authenticator:
         *,
         scrubbed_accounts: Collection[str] = (),
         node_names: NodeNames | None = None,
+        denials: Denials | None = None,
     ) -> None:
-        """Without `node_names`, mappings with {{EC2PrivateDNSName}} let nobody in."""
+        """Without `node_names`, mappings with {{EC2PrivateDNSName}} let nobody in. Without `denials` there is no deny list."""
         self._verifier = verifier
         self._node_names = node_names
         self._mappers = mappers
+        self._denials = denials
         self._scrubbed_accounts = frozenset(scrubbed_accounts)
 
     async def authenticate(self, token: str) -> Decision:
         """The decision about a token. Raises nothing of its own."""
         identity = await self._verifier.verify(token)
         if isinstance(identity, Refusal):
+            if identity.reason is Reason.TOKEN_PREFIX and self._denials is not None:
+                identity = self._denials.answer(token) or identity
             return _refused(identity, None, scrubbed=False)
         return await self.decide(identity)
 
     async def decide(self, identity: Identity) -> Decision:
         """The decision about an identity that STS vouched for."""
         scrubbed = identity.account_id in self._scrubbed_accounts
-        found = await self._map(identity)
+        found = self._denied(identity, scrubbed=scrubbed) or await self._map(identity)
         if found is None:
             found = Refusal(Reason.NOT_MAPPED, "" if scrubbed else identity.canonical_arn)
+        elif not isinstance(found, Refusal):
+            # Again, since a denial may have come while EC2 was asked. From here to the answer nothing waits.
+            found = self._denied(identity, scrubbed=scrubbed) or found
         if isinstance(found, Refusal):
             return _refused(found, identity, scrubbed=scrubbed)
         username, groups, source = found
+        if self._denials is not None:
+            self._denials.let_in(identity)
         return Allowed(_user(identity, username, groups, scrubbed=scrubbed), identity, source, scrubbed)
+
+    def _denied(self, identity: Identity, *, scrubbed: bool) -> Refusal | None:
+        refusal = self._denials.denial(identity) if self._denials is not None else None
+        # The name of a denial is made of whom it denies.
+        return Refusal(refusal.reason) if refusal is not None and scrubbed else refusal
 
     async def _map(self, identity: Identity) -> _Found | Refusal | None:
         mappers = tuple(self._mappers)

@@ -37,3 +37,20 @@ class NodeNames(Protocol):
 
     async def private_dns_name(self, identity: Identity) -> str | Refusal:
         """The private DNS name of the instance that the identity's session is named after, or why there is none. Never raises."""
+
+
+class Denials(Protocol):
+    """Who is kept out, whatever the mappings say."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the list is known; until it is, nobody gets in."""
+
+    def denial(self, identity: Identity) -> Refusal | None:
+        """Why the identity is kept out now, or None. Never raises; cheap enough for every decision."""
+
+    def let_in(self, identity: Identity) -> None:
+        """The identity has just been let in."""
+
+    def answer(self, token: str) -> Refusal | None:
+        """The answer to a token that is a question about a denial (`kube_iam.core.probe`); None where it is none."""

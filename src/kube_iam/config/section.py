@@ -71,6 +71,10 @@ class Section:
         """Whether the key is there with a value that is not null."""
         return self.value(name) is not None
 
+    def stands(self, name: str) -> bool:
+        """Whether the key is there, with a value or without one."""
+        return name.lower() in self._values
+
     def value(self, name: str) -> object:
         """The value, None where there is none."""
         return self._values.get(name.lower(), (name, None))[1]

@@ -10,14 +10,19 @@ import urllib.request
 from typing import Any
 
 from kube_iam.errors import SandboxError
+from kube_iam.sandbox.processes import Process
 from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, REGION, Home, State
 
 KUBE_IAM = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
 _PATIENCE_SECONDS = 30.0
 
 
-def config(home: Home, state: State) -> str:
-    """The server's config.yaml before anybody has mapped anything."""
+def config(home: Home, state: State, *, cluster: bool) -> str:
+    """The server's config.yaml before anybody has mapped anything; with a deny list where there is a cluster to keep one in."""
+    denying = f"""\
+  kubeconfig: {json.dumps(str(home.server_kubeconfig))}
+  denyList: kube-system/kube-iam-denied
+"""
     return f"""\
 # The config.yaml of this sandbox's authenticator. kube-iam apply adds its entries to server.mapRoles.
 clusterID: {CLUSTER_ID}
@@ -29,18 +34,28 @@ server:
   stateDir: {json.dumps(str(home.webhook))}
   generateKubeconfig: {json.dumps(str(home.webhook_kubeconfig))}
   stsEndpoint: {state.account_url}  # never in production: the sandbox's own STS
-"""
+{denying if cluster else ""}"""
 
 
-def start_webhook(home: Home, state: State) -> None:
-    """Start `kube-iam server` and wait until it is ready."""
+def await_kubeconfig(home: Home, process: Process) -> None:
+    """Wait until kube-apiserver can be told of the server, which is ready only when it has read the deny list there."""
+    process.await_ready(home.webhook_kubeconfig.is_file, _PATIENCE_SECONDS)
+
+
+def await_webhook(process: Process, state: State) -> None:
+    """Wait until the server is ready."""
+    process.await_ready(lambda: _ready(state), _PATIENCE_SECONDS)
+
+
+def launch_webhook(home: Home) -> Process:
+    """Start `kube-iam server`, ready or not."""
     process = home.process("webhook")
     process.start(
         [sys.executable, "-c", KUBE_IAM, "server", "--config", str(home.server_config)],
         {"AWS_REGION": REGION, "AWS_CA_BUNDLE": str(home.ca), "HOME": str(home.root), "TMPDIR": str(home.root)},
         home.root,
     )
-    process.await_ready(lambda: _ready(state), _PATIENCE_SECONDS)
+    return process
 
 
 def review(home: Home, state: State, token: str) -> tuple[int, dict[str, Any]]:

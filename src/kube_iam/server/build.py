@@ -20,6 +20,8 @@ from kube_iam.errors import UsageError
 from kube_iam.mappings.chain import Chain
 from kube_iam.server.certificate_watch import follow_certificate, warn_of_end
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
+from kube_iam.server.deny_report import DenyReport
+from kube_iam.server.denying import Denying
 from kube_iam.server.ec2_report import Ec2Report
 from kube_iam.server.health import Health
 from kube_iam.server.listener import Listener
@@ -48,9 +50,10 @@ async def serve(
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
     sts = sts_client()
+    denials = Denying(config, DenyReport(log, metrics), environ)
     finding_region = asyncio.create_task(_own_region(environ, log))
     health = Listener(
-        Health(lambda: _why_not_ready(backends, stopping)).handle, config.health_address, config.health_port
+        Health(lambda: _why_not_ready(backends, denials, stopping)).handle, config.health_address, config.health_port
     )
 
     async with contextlib.AsyncExitStack() as stack:
@@ -59,12 +62,19 @@ async def serve(
         stack.push_async_callback(health.stop)
         # Only then the webhook: kube-apiserver tries again when nobody listens, but takes "not loaded yet" for an answer.
         stack.push_async_callback(backends.stop)
-        await backends.start()
+        stack.push_async_callback(denials.stop)
+        await asyncio.gather(backends.start(), denials.start())
         region = await finding_region
         nodes = node_names(config, region, Ec2Report(log, metrics))
         stack.push_async_callback(nodes.close)
         verifier = StsVerifier(sts, sts_hosts(config, log, region), config.cluster_id, metrics)
-        authenticator = Authenticator(verifier, backends, scrubbed_accounts=config.scrubbed_accounts, node_names=nodes)
+        authenticator = Authenticator(
+            verifier,
+            backends,
+            scrubbed_accounts=config.scrubbed_accounts,
+            node_names=nodes,
+            denials=denials.list,
+        )
         webhook = Listener(Webhook(authenticator, metrics, log).handle, config.address, config.port)
         await webhook.start(pair)
         settings = SettingsWatch(config, read_again, log)
@@ -134,8 +144,10 @@ async def _follow(config: ServerConfig, pair: TlsPair, webhook: Listener, metric
     await follow_certificate(config.state_dir, pair, renew, log)
 
 
-def _why_not_ready(backends: Chain, stopping: asyncio.Event) -> str:
+def _why_not_ready(backends: Chain, denials: Denying, stopping: asyncio.Event) -> str:
     if stopping.is_set():
         return "stopping"
+    if denials.waiting:
+        return f"no deny list yet: {denials.waiting}"
     waiting = backends.waiting()
     return f"no mappings yet: {', '.join(waiting)}" if waiting else ""

@@ -1,0 +1,169 @@
+"""Who is kept out whatever the mappings say: the entries of a deny list, read so that a mistake in one closes more and not less.
+
+A denial names a person (`userName`: the IAM user of that name and every session that is named so), an ARN (a user's also covers the
+sessions of that account which are named after the user; a role's covers all its sessions), an access key or a unique id (AIDA…, AROA…,
+or AROA…:session). With `role`, only sessions of that role are meant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from kube_iam.core.arns import canonical_arn, parse_arn, strip_role_path
+from kube_iam.core.identity import Identity
+from kube_iam.core.utc import rfc3339
+
+KINDS = ("userName", "arn", "accessKeyId", "userId")
+ANY_KIND = ""
+"""The kind of an entry that does not say which: its value counts as each of them."""
+FOR_EVER = float("inf")
+_ACCESS_KEY = re.compile(r"A[A-Z]{2}A[A-Z0-9]{12,124}", re.ASCII)
+_UNIQUE_ID = re.compile(r"(AIDA|AROA)[A-Z0-9]{6,124}(:[\w+=,.@-]{2,64})?", re.ASCII)
+_NAME = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """One entry. `role` is a role's ARN, empty for everywhere; `until` and `at` are unix seconds; `by` wrote it at `at`."""
+
+    ident: str
+    kind: str
+    value: str
+    role: str = ""
+    until: float = FOR_EVER
+    reason: str = ""
+    by: str = ""
+    at: float = 0.0
+
+    @property
+    def end(self) -> str:
+        """When it ends, as a person reads it."""
+        return "it is lifted" if self.until == FOR_EVER else rfc3339(self.until)
+
+
+class DenialTable:
+    """The denials of one list, indexed: a lookup costs the same however many there are."""
+
+    __slots__ = ("_by_key",)
+
+    def __init__(self, denials: Iterable[Denial] = ()) -> None:
+        self._by_key: dict[tuple[str, str, str], Denial] = {}
+        for denial in denials:
+            for kind, value in _keys_of(denial):
+                key = (kind, value, _role_key(denial.role))
+                known = self._by_key.get(key)
+                if known is None or known.until < denial.until:
+                    self._by_key[key] = denial
+
+    def __bool__(self) -> bool:
+        return bool(self._by_key)
+
+    def find(self, identity: Identity, now: float) -> Denial | None:
+        """The denial that keeps the identity out at this time, or None."""
+        if not self._by_key:
+            return None
+        role = _role_key(identity.canonical_arn)
+        for kind, value in _shown_by(identity):
+            for where in ("", role):
+                denial = self._by_key.get((kind, value, where))
+                if denial is not None and denial.until > now:
+                    return denial
+        return None
+
+
+def denial_of(text: str, *, role: str = "", until: float, reason: str = "", by: str = "", at: float = 0.0) -> Denial:
+    """The denial of what a person typed: a user name, an ARN, an access key id or a unique id. Raises ValueError for none of them."""
+    # From the most particular: a unique id has the form of a user's name too.
+    kind = next((kind for kind in ("arn", "userId", "accessKeyId", "userName") if fits(kind, text)), "")
+    if not kind:
+        raise ValueError(f"{text!r} is not the name of an IAM user, an ARN, an access key id or a unique id")
+    return Denial(ident_of(kind, text, role), kind, text, role, until, reason, by, at)
+
+
+def fits(kind: str, value: str) -> bool:
+    """Whether the value has the form of that kind; one that has not would deny nobody."""
+    if kind == "arn":
+        try:
+            canonical_arn(value.lower())
+        except ValueError:
+            return False
+        return True
+    form = {"userId": _UNIQUE_ID, "accessKeyId": _ACCESS_KEY, "userName": _NAME}[kind]
+    return form.fullmatch(value) is not None
+
+
+def ident_of(kind: str, value: str, role: str = "") -> str:
+    """The name of a denial: the same for what denies the same, so that a second one replaces the first. A key of a ConfigMap."""
+    folded = _folded(kind, value)
+    spoken = re.sub(r"[^a-z0-9]+", "-", re.split("[/:]", folded.lower())[-1])[:40].strip("-")
+    meant = "\0".join((kind, folded, _role_key(role)))
+    return f"{spoken or 'denial'}-{hashlib.sha256(meant.encode()).hexdigest()[:10]}"
+
+
+def _keys_of(denial: Denial) -> Iterator[Key]:
+    """What an identity may show for the denial to be about it."""
+    for kind in KINDS if denial.kind == ANY_KIND else (denial.kind,):
+        value = _folded(kind, denial.value)
+        yield kind, value
+        if kind == "arn":
+            user = _user_in(value)
+            if user is not None:
+                yield "userOf", user
+
+
+def _shown_by(identity: Identity) -> Iterator[Key]:
+    """The same, of an identity."""
+    arn, canonical = identity.arn.lower(), strip_role_path(identity.canonical_arn.lower())
+    yield "accessKeyId", identity.access_key_id.upper()
+    yield "arn", canonical
+    if arn != canonical:
+        yield "arn", strip_session_path(arn)
+    yield "userId", _folded("userId", identity.user_id)
+    name = identity.session_name.lower()
+    if name:
+        yield "userId", f"{identity.user_id.upper()}:{name}"
+    else:
+        parsed = parse_arn(arn)
+        name = parsed.resource.rsplit("/", 1)[-1] if parsed is not None else ""
+    yield "userName", name
+    yield "userOf", f"{identity.account_id}:{name}"
+
+
+def strip_session_path(arn: str) -> str:
+    """An assumed role's ARN with the role's bare name, as STS shows it; any other text comes back as it is."""
+    parsed = parse_arn(arn)
+    if parsed is None or parsed.service != "sts" or not parsed.resource.startswith("assumed-role/"):
+        return arn
+    names = parsed.resource.split("/")
+    return f"arn:{parsed.partition}:sts::{parsed.account}:assumed-role/{'/'.join(names[-2:])}"
+
+
+def _folded(kind: str, value: str) -> str:
+    """The value as it is compared. IAM tells no two names apart by their letter case, so a denial does not either."""
+    if kind == "arn":
+        return strip_session_path(strip_role_path(value.lower()))
+    if kind == "userId":
+        ident, colon, session = value.partition(":")
+        return ident.upper() + colon + session.lower()
+    return value.upper() if kind == "accessKeyId" else value.lower()
+
+
+def _role_key(arn: str) -> str:
+    return strip_role_path(arn.lower()) if arn else ""
+
+
+def _user_in(arn: str) -> str | None:
+    parsed = parse_arn(arn)
+    if parsed is None or parsed.service != "iam" or not parsed.resource.startswith("user/"):
+        return None
+    return f"{parsed.account}:{parsed.resource.rsplit('/', 1)[-1]}"
+
+
+def about(denial: Denial, text: str) -> bool:
+    """Whether the denial is the one of that name, or denies what a person typed, in whatever role."""
+    return denial.ident == text or any(_folded(kind, denial.value) == _folded(kind, text) for kind in KINDS)
