@@ -37,6 +37,7 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     monkeypatch.setattr(access_session, "on_terminal", lambda: False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     (tmp_path / "access.yaml").write_text(FILE)
     return account
 
