@@ -24,6 +24,8 @@ _ACCESS_KEY = re.compile(r"A[A-Z]{2}A[A-Z0-9]{12,124}", re.ASCII)
 _UNIQUE_ID = re.compile(r"(AIDA|AROA)[A-Z0-9]{6,124}(:[\w+=,.@-]{2,64})?", re.ASCII)
 _NAME = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 
+_KEPT = 8192
+
 Key = tuple[str, str]
 
 
@@ -47,12 +49,16 @@ class Denial:
 
 
 class DenialTable:
-    """The denials of one list, indexed: a lookup costs the same however many there are."""
+    """The denials of one list, indexed: a lookup costs the same however many there are.
 
-    __slots__ = ("_by_key",)
+    What was found for an identity is kept, since the same people come again and again; another list is another table.
+    """
+
+    __slots__ = ("_by_key", "_found")
 
     def __init__(self, denials: Iterable[Denial] = ()) -> None:
         self._by_key: dict[tuple[str, str, str], Denial] = {}
+        self._found: dict[Identity, Denial | None] = {}
         for denial in denials:
             for kind, value in _keys_of(denial):
                 key = (kind, value, _role_key(denial.role))
@@ -67,13 +73,20 @@ class DenialTable:
         """The denial that keeps the identity out at this time, or None."""
         if not self._by_key:
             return None
+        if identity in self._found:
+            denial = self._found[identity]
+        else:
+            if len(self._found) >= _KEPT:
+                self._found.clear()
+            denial = self._found[identity] = self._longest(identity)
+        return denial if denial is not None and denial.until > now else None
+
+    def _longest(self, identity: Identity) -> Denial | None:
+        """The denial that keeps the identity out for the longest time."""
         role = _role_key(identity.canonical_arn)
-        for kind, value in _shown_by(identity):
-            for where in ("", role):
-                denial = self._by_key.get((kind, value, where))
-                if denial is not None and denial.until > now:
-                    return denial
-        return None
+        keys = ((kind, value, where) for kind, value in _shown_by(identity) for where in ("", role))
+        hits = (self._by_key[key] for key in keys if key in self._by_key)
+        return max(hits, key=lambda denial: denial.until, default=None)
 
 
 def denial_of(text: str, *, role: str = "", until: float, reason: str = "", by: str = "", at: float = 0.0) -> Denial:

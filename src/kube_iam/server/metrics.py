@@ -123,7 +123,7 @@ class Metrics:
         self.mapping_entries = Counter(
             "kube_iam_mapping_entries", "Entries of the mappings in force", ("backend",), "gauge"
         )
-        self.denials = Counter("kube_iam_denials", "Denials in force, by the deny list", (), "gauge")
+        self.denials = Counter("kube_iam_denials", "Denials in force when the deny list was last read", (), "gauge")
         self.denial_problems = Counter(
             "kube_iam_denial_problems", "Entries of the deny list that are not as they should be", (), "gauge"
         )
