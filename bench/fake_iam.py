@@ -23,7 +23,7 @@ from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
 
 ACCOUNT = "123456789012"
-PAGE = 100  # IAM's own default
+PAGE = 100  # the most in a page, whatever is asked for: IAM may give fewer than asked
 CALLER = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
 <Arn>arn:aws:iam::123456789012:user/admin</Arn><UserId>AIDAEXAMPLEEXAMPLE000</UserId><Account>123456789012</Account>
 </GetCallerIdentityResult><ResponseMetadata><RequestId>0</RequestId></ResponseMetadata></GetCallerIdentityResponse>"""
@@ -32,7 +32,7 @@ DELAY_SECONDS = 0.03  # about what a call to IAM takes from nearby
 
 def _paged(response: Any, items: list[Any]) -> tuple[list[Any], dict[str, Any]]:
     start = int(response._get_param("Marker") or 0)
-    size = int(response._get_param("MaxItems") or PAGE)
+    size = min(int(response._get_param("MaxItems") or PAGE), PAGE)
     more = start + size < len(items)
     return items[start : start + size], {"IsTruncated": more, **({"Marker": str(start + size)} if more else {})}
 

@@ -95,12 +95,15 @@ def plan(bench: Bench) -> list[Row]:
                 ),
                 part("who --by-user, calls", "", [found["total"]]),
                 part("who --by-user, most calls at once", "", [found["most_at_once"]], None, ours(">=", 2)),
+                part("plan, most calls at once", "", [many["most_at_once"]], None, ours(">=", 2)),
+                part("plan, wall time", "s", [many["seconds"]]),
                 part("who --by-user, wall time", "s", [found["seconds"]]),
             ),
             (
                 f"plan: {many['calls']}",
                 f"who --by-user: {found['calls']}; a level has {max(who) // most} members",
-                "the fake account answers after 30 ms, in pages of the size that is asked for",
+                "the fake account answers after 30 ms, in pages of 100 whatever is asked for, so that a level has "
+                f"{-(-max(who) // most // 100)} pages",
             ),
         )
     ]

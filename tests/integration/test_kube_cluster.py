@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from lightkube.resources.core_v1 import ConfigMap, Namespace
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import BindingState, MappingEntry
+from kube_iam.access.ports import BindingState, MappingEntry, Temporary
 from kube_iam.errors import ConfigError, Conflict, KubeError, NotFound, NotOwned
 from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.mapping_store import make_store
@@ -223,7 +224,7 @@ def test_a_missing_config_map_is_created_with_our_label(
 ) -> None:
     store = make_store(access(target), connect())
     assert store.entries() == ()
-    store.remove(entry(1).role_arn)
+    store.remove(entry(1))
     store.put(entry(1))
     assert store.entries() == (entry(1),)
     found = client.get(ConfigMap, target.name, namespace="kube-system")
@@ -243,10 +244,46 @@ def test_twenty_interleaved_edits_of_two_stores_are_all_there(
     mine.put(entry(99))
     with ThreadPoolExecutor(2) as pool:
         done = [pool.submit((mine, theirs)[number % 2].put, entry(number)) for number in range(20)]
-        done += [pool.submit(theirs.remove, entry(99).role_arn)]
+        done += [pool.submit(theirs.remove, entry(99))]
         for future in done:
             future.result()
     assert set(mine.entries()) == {entry(number) for number in range(20)}
+
+
+@TARGETS
+@pytest.mark.usefixtures("no_config_maps")
+def test_people_let_in_for_a_time_at_once_are_all_there_beside_a_change_of_the_entry(
+    connect: Connect, client: Client, target: MappingTarget
+) -> None:
+    mine, theirs = (make_store(access(target), connect()) for _ in range(2))
+    by_role = replace(entry(1), iam_group="shop-viewer", level="viewer")
+    by_group = MappingEntry("", "iam:{{UserName}}", ("viewers",), "shop-looker", "looker")
+    for each in (by_role, by_group):
+        mine.put(each)
+    assert theirs.entries() == (by_role, by_group)
+    people = [Temporary(f"user{number}", f"AIDA{number}", "2099-01-01T00:00:00Z", "why: not") for number in range(10)]
+    changed = [replace(each, username="another") for each in (by_role, by_group)]
+    with ThreadPoolExecutor(2) as pool:
+        done = [
+            pool.submit((mine, theirs)[number % 2].let_in, each, who)
+            for number, who in enumerate(people)
+            for each in (by_role, by_group)
+        ]
+        done += [pool.submit(mine.put, each) for each in changed]
+        for future in done:
+            future.result()
+    assert [replace(each, temporary=()) for each in mine.entries()] == changed
+    assert [set(each.temporary) for each in mine.entries()] == [set(people)] * 2
+    for each in changed:
+        mine.let_out(each, "USER3")
+        theirs.let_out(each, "nobody")
+        theirs.let_out(each, "user4", replace(people[4], reason="another"))
+    assert [len(each.temporary) for each in mine.entries()] == [9, 9]
+    for each in changed:
+        mine.remove(each)
+    assert mine.entries() == ()
+    with pytest.raises(NotFound, match="run apply"):
+        mine.let_in(by_group, people[0])
 
 
 @pytest.mark.usefixtures("no_config_maps")
@@ -257,8 +294,8 @@ def test_other_keys_labels_and_every_foreign_byte_survive(connect: Connect, clie
     store = make_store(access(AWS_AUTH), connect())
     store.put(entry(1))
     store.put(entry(2))
-    store.remove(entry(1).role_arn)
-    store.remove(entry(2).role_arn)
+    store.remove(entry(1))
+    store.remove(entry(2))
     found = client.get(ConfigMap, "aws-auth", namespace="kube-system")
     assert found.data == {"mapRoles": text, "mapUsers": "[]"}
     assert found.metadata is not None

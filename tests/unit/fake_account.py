@@ -6,7 +6,7 @@ names are unique whatever the path, a group or policy in use cannot be deleted, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from kube_iam.access.observed import Ports
@@ -14,10 +14,13 @@ from kube_iam.access.ports import (
     BindingState,
     Caller,
     GroupState,
+    Item,
     MappingEntry,
     PolicyState,
+    Result,
     RoleState,
     Subject,
+    Temporary,
     User,
 )
 from kube_iam.errors import Conflict, KubeIamError, NotFound
@@ -68,12 +71,17 @@ class FakeDirectory:
         self.role_states: dict[str, RoleState] = {}
         self.group_states: dict[str, GroupState] = {}
         self.group_members: dict[str, set[str]] = {}
+        self.user_policies: dict[tuple[str, str], object] = {}
         self.all_users = {name: User(name, f"arn:aws:iam::{ACCOUNT}:user/{name}", f"AIDA{name}") for name in users}
 
     def state(self) -> object:
         """Everything that a plan can change, for comparing two accounts."""
         members = {group: frozenset(names) for group, names in self.group_members.items()}
-        return (dict(self.policy_states), dict(self.role_states), dict(self.group_states), members)
+        states = (self.policy_states, self.role_states, self.group_states, self.user_policies)
+        return (*(dict(state) for state in states), members)
+
+    def each(self, read: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        return [read(item) for item in items]
 
     def caller(self) -> Caller:
         self.world.read("caller")
@@ -235,6 +243,19 @@ class FakeDirectory:
     def remove_member(self, group: str, user: str) -> None:
         self.world.write("remove_member", lambda: self.group_members[group].discard(user))
 
+    def user_policy(self, user: str, name: str) -> object | None:
+        self.world.read("user_policy")
+        return self.user_policies.get((user, name))
+
+    def put_user_policy(self, user: str, name: str, document: object) -> None:
+        self.world.write("put_user_policy", lambda: self.user_policies.update({(user, name): document}))
+
+    def delete_user_policy(self, user: str, name: str) -> None:
+        def effect() -> None:
+            self.user_policies.pop((user, name), None)
+
+        self.world.write("delete_user_policy", effect)
+
 
 class FakeCluster:
     """RBAC bindings of one cluster."""
@@ -275,14 +296,14 @@ class FakeCluster:
 
 
 class FakeStore:
-    """A mapRoles list."""
+    """mapRoles and mapGroups."""
 
     def __init__(self, world: World, entries: tuple[MappingEntry, ...] = ()) -> None:
         self.world = world
         self.all_entries = list(entries)
 
     def state(self) -> object:
-        return sorted((entry.role_arn, entry.username, entry.groups) for entry in self.all_entries)
+        return sorted(map(repr, self.all_entries))
 
     def describe(self) -> str:
         return "a fake mapping"
@@ -294,18 +315,35 @@ class FakeStore:
     def put(self, entry: MappingEntry) -> None:
         def effect() -> None:
             for index, found in enumerate(self.all_entries):
-                if found.role_arn == entry.role_arn:
-                    self.all_entries[index] = entry
+                if found.key == entry.key:
+                    keeps = entry.iam_group and found.level in ("", entry.level)
+                    self.all_entries[index] = replace(entry, temporary=found.temporary if keeps else ())
                     return
-            self.all_entries.append(entry)
+            self.all_entries.append(replace(entry, temporary=()))
 
         self.world.write("put", effect)
 
-    def remove(self, role_arn: str) -> None:
+    def remove(self, entry: MappingEntry) -> None:
         def effect() -> None:
-            self.all_entries[:] = [entry for entry in self.all_entries if entry.role_arn != role_arn]
+            self.all_entries[:] = [found for found in self.all_entries if found.key != entry.key]
 
         self.world.write("remove", effect)
+
+    def let_in(self, entry: MappingEntry, who: Temporary) -> None:
+        if not any(found.key == entry.key and found.iam_group for found in self.all_entries):
+            raise NotFound(f"no entry {entry.name}")
+        self.world.write("let_in", lambda: self._change(entry, who.user_name, (who,)))
+
+    def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:
+        kept = [who for found in self.all_entries for who in found.temporary if only and who != only]
+        mine = tuple(who for who in kept if who.user_name == user_name)
+        self.world.write("let_out", lambda: self._change(entry, user_name, mine))
+
+    def _change(self, entry: MappingEntry, user_name: str, added: tuple[Temporary, ...]) -> None:
+        for index, found in enumerate(self.all_entries):
+            if found.key == entry.key:
+                others = tuple(who for who in found.temporary if who.user_name != user_name)
+                self.all_entries[index] = replace(found, temporary=(*others, *added))
 
 
 class FakeAccount:

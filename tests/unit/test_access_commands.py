@@ -2,18 +2,28 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_account import FakeAccount
+from fake_account import FakeAccount, FakeStore
 from levels_for_tests import access
 from ruamel.yaml import YAML
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import Subject
+from kube_iam.access.ports import Subject, Temporary
 from kube_iam.cli import access_session
 from kube_iam.cli.root import run_command
-from kube_iam.errors import AccessDenied, ConfigError, CredentialsError, Guarded, NotFound, UsageError
+from kube_iam.errors import (
+    AccessDenied,
+    ConfigError,
+    CredentialsError,
+    Guarded,
+    KubeError,
+    KubeIamError,
+    NotFound,
+    UsageError,
+)
 
 FILE = """\
 apiVersion: kube-iam.dev/v1alpha1
@@ -34,6 +44,7 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     account = FakeAccount()
     monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
     monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
     monkeypatch.setattr(access_session, "on_terminal", lambda: False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
@@ -177,12 +188,117 @@ def test_people_come_and_go(account: FakeAccount, capsys: pytest.CaptureFixture[
     assert kube_iam("revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out == (
         "alice: revoked viewer\n"
-        "Note: there are no new sign-ins from now on; a session that was already assumed lasts until it ends, 2h at the most.\n"
+        "Note: whoever is signed in is out as soon as the server has read the IAM group again, every 15s by default.\n"
     )
     assert kube_iam("revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out == "alice: already out of viewer\n"
     assert kube_iam("who", "--by-user") == 0
     assert capsys.readouterr().out == "USER   LEVELS\nbob    viewer\n"
+
+
+def test_access_for_a_time_is_granted_shown_and_taken_away(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "bob", "viewer")
+    capsys.readouterr()
+    assert kube_iam("grant", "alice", "bob", "viewer", "--for", "2h", "--reason", "on call", "--dry-run") == 0
+    assert capsys.readouterr().out.startswith("alice: would be granted viewer for 2h, until 2")
+    assert kube_iam("grant", "alice", "bob", "viewer", "--for", "2h", "--reason", "on call") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("alice: granted viewer for 2h, until 2")
+    assert second == "bob: already in viewer, without an end"
+    assert account.directory.group_members["prod-viewer"] == {"bob"}
+    assert kube_iam("who", "viewer") == 0
+    assert capsys.readouterr().out.splitlines()[2] == "viewer   prod-viewer   alice   1h59m       on call"
+    assert kube_iam("plan", "--detailed-exitcode") == 0
+    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert capsys.readouterr().out.splitlines()[-2] == "alice: revoked viewer"
+    assert account.directory.user_policies == {}
+    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert capsys.readouterr().out == "alice: already out of viewer\n"
+    kube_iam("grant", "alice", "admin", "--for", "90m", "-o", "json")
+    granted = json.loads(capsys.readouterr().out)
+    assert granted["users"] == [{"name": "alice", "result": "granted"}]
+    assert granted["until"].endswith("Z")
+
+
+def test_what_is_over_is_cleaned_by_the_next_grant(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "alice", "viewer", "--for", "1h")
+    store = account.store
+    over = (Temporary("alice", "AIDAalice", "2026-01-01T00:00:00Z"),)
+    store.all_entries = [replace(each, temporary=over if each.temporary else ()) for each in store.all_entries]
+    capsys.readouterr()
+    assert kube_iam("who", "viewer") == 0
+    assert "alice" not in capsys.readouterr().out
+    account.world.errors["delete_user_policy"] = AccessDenied("no")
+    assert kube_iam("grant", "bob", "admin") == 0
+    assert "alice's access until 2026-01-01T00:00:00Z stays: no" in capsys.readouterr().err
+    account.world.errors.clear()
+    assert kube_iam("grant", "carol", "admin") == 0
+    assert "cleaned up alice's access, which ended at 2026-01-01T00:00:00Z\n" in capsys.readouterr().err
+    assert account.directory.user_policies == {}
+    store.all_entries = [replace(each, temporary=over if each.level == "viewer" else ()) for each in store.all_entries]
+    assert kube_iam("grant", "alice", "viewer", "--for", "1h") == 0
+    assert kube_iam("who", "viewer") == 0
+    assert "viewer   prod-viewer   alice" in capsys.readouterr().out
+
+
+def test_people_can_be_moved_without_a_way_into_the_cluster_and_what_was_not_done_is_said(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(access: object, where: object) -> FakeStore:
+        raise KubeError("no cluster")
+
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "alice", "viewer", "--for", "1h")
+    monkeypatch.setattr(access_session, "open_store", unreachable)
+    assert kube_iam("grant", "bob", "viewer") == 0
+    assert "was not cleaned: no cluster" in capsys.readouterr().err
+    assert kube_iam("who") == 0
+    assert "who is let in for a time is not known: no cluster" in capsys.readouterr().err
+    with pytest.raises(KubeIamError, match="the mapping was not looked at: no cluster"):
+        kube_iam("revoke", "alice", "bob", "viewer")
+    assert account.directory.group_members["prod-viewer"] == set()
+    assert account.directory.user_policies == {}
+    with pytest.raises(KubeError):
+        kube_iam("grant", "alice", "viewer", "--for", "1h")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--for", "2"), "is not a length of time"),
+        (("--for", "0h"), "at most a year"),
+        (("--for", "9000h"), "at most a year"),
+        (("--reason", "x"), "--reason goes with --for"),
+        (("--for", "1h", "--reason", "a\nb"), "one line"),
+    ],
+)
+def test_a_time_that_is_none_changes_nothing(account: FakeAccount, arguments: tuple[str, ...], said: str) -> None:
+    kube_iam("apply", "--yes")
+    account.world.writes = 0
+    with pytest.raises(UsageError, match=said):
+        kube_iam("grant", "alice", "viewer", *arguments)
+    assert account.world.writes == 0
+
+
+def test_where_the_session_counts_nobody_is_let_in_for_a_time(account: FakeAccount, tmp_path: Path) -> None:
+    (tmp_path / "access.yaml").write_text(FILE + "membership: session\n")
+    kube_iam("apply", "--yes")
+    with pytest.raises(UsageError, match="would not know when access ends"):
+        kube_iam("grant", "alice", "viewer", "--for", "1h")
+
+
+def test_where_the_session_counts_revoke_revoke_says_how_long_one_lasts(
+    account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "access.yaml").write_text(FILE + "membership: session\n")
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "alice", "viewer")
+    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert capsys.readouterr().out.endswith("a session that was already assumed lasts until it ends, 2h at the most.\n")
 
 
 def test_grant_revoke_and_who_are_data_for_programs(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,9 +313,10 @@ def test_grant_revoke_and_who_are_data_for_programs(account: FakeAccount, capsys
         "group": "prod-admin",
         "applied": True,
         "users": ["alice"],
+        "temporary": [],
     }
     kube_iam("who", "--by-user", "-o", "json")
-    assert json.loads(capsys.readouterr().out) == [{"user": "alice", "levels": ["admin"]}]
+    assert json.loads(capsys.readouterr().out) == [{"user": "alice", "levels": ["admin"], "temporary": []}]
     kube_iam("revoke", "alice", "viewer", "-o", "json")
     revoked = json.loads(capsys.readouterr().out)
     assert revoked["users"] == [{"name": "alice", "result": "already"}]
@@ -241,6 +358,15 @@ def test_kubeconfig_holds_public_data_and_the_plugin(account: FakeAccount, capsy
     assert plugin["interactiveMode"] == "IfAvailable"
     assert plugin["env"] == [{"name": "AWS_PROFILE", "value": "work"}]
     assert "pipx install kube-iam" in plugin["installHint"]
+
+
+def test_the_kubeconfig_of_a_level_by_group_assumes_no_role(
+    account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "access.yaml").write_text(FILE.replace("sessionDuration: 2h", "method: group"))
+    assert kube_iam("kubeconfig", "viewer") == 0
+    plugin = YAML(typ="safe", pure=True).load(capsys.readouterr().out)["users"][0]["user"]["exec"]
+    assert plugin["args"] == ["token", "-i", "prod.example.com", "--region", "eu-central-1"]
 
 
 def test_kubeconfig_for_the_reference_and_with_other_names(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kube_iam.access.levels import Bind, TargetKind
+from kube_iam.access.levels import Bind, Method, TargetKind
 from kube_iam.config.access import load_access
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.errors import ConfigError
@@ -63,6 +63,16 @@ def test_what_is_written_is_what_counts(tmp_path: Path) -> None:
     assert level.bind == (Bind("", "deployer", ("shop",)),)
 
 
+def test_a_level_by_group_and_membership_by_session_are_read(tmp_path: Path) -> None:
+    access = load_access(write(tmp_path, HEAD + "membership: session\nlevels: [{name: viewer, method: group}]\n"))
+    (level,) = access.levels
+    assert not access.door
+    assert (level.method, level.username) == (Method.GROUP, "iam:{{UserName}}")
+    access = load_access(write(tmp_path, HEAD + LEVELS))
+    assert access.door
+    assert access.levels[0].method is Method.ROLE
+
+
 def test_all_problems_of_a_file_come_together_in_the_order_of_their_lines(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
@@ -113,6 +123,23 @@ levels:
         (HEAD + LEVELS + "    groups: []\n", "levels[0].groups: is an empty list"),
         (HEAD + LEVELS + "    groups: [a, a]\n", "'a' is repeated"),
         (HEAD + "levels: [{name: x, bind: [{role: r}]}]\n", "a role needs namespaces"),
+        (
+            HEAD.replace("name: prod", f"name: {'c' * 60}")
+            + LEVELS.replace("admin", "a" * 60, 1)
+            + "    iam: {role: r}\n",
+            "own policies would be named",
+        ),
+        (HEAD + LEVELS + "    method: groups\n", "levels[0].method: 'groups' is not known (did you mean"),
+        (HEAD + "membership: doors\n" + LEVELS, "(did you mean 'door'?)"),
+        (HEAD + LEVELS + "    method: group\n    mfa: true\n", "does not say whether there was MFA (method: role"),
+        (HEAD + LEVELS + "    method: group\n    sessionDuration: 1h\n", "there is no session (leave it out)"),
+        (HEAD + LEVELS + "    method: group\n    iam: {role: r}\n", "iam.role: means nothing with method group"),
+        (
+            HEAD + LEVELS + "    method: group\n    username: '{{SessionNameRaw}}'\n",
+            "there is no session (the IAM user's",
+        ),
+        (HEAD + LEVELS + "    username: '{{UserName}}'\n", "{{UserName}} is for method group"),
+        (HEAD + "levels: [{name: x, groups: [g]}, {name: y, groups: [g], method: group}]\n", "cannot tell them apart"),
         (HEAD + "levels: [{name: x, bind: [{}]}]\n", "takes exactly one of clusterRole, role"),
         (HEAD + "levels: [{name: x, bind: [{clusterRole: a, role: b, namespaces: [c]}]}]\n", "takes exactly one of"),
         (HEAD + "levels: [{name: x, bind: [{clusterRole: a}, {clusterRole: a}]}]\n", "is granted twice"),

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied, Unavailable
+from kube_iam.authn.door import Door
+from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import MappingTable, RoleMapping
+from kube_iam.core.mapping import GroupMapping, MappingTable, RoleMapping, UserMapping
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.templates import parse_template
+from kube_iam.core.templates import GROUP_VARIABLES, parse_template
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Admin"
@@ -208,3 +210,108 @@ def test_what_ec2_cannot_tell_now_is_unavailable_and_not_denied(of_ec2: Reason, 
 
 def test_a_name_that_ec2_should_not_give_makes_no_user() -> None:
     assert reason(decide_with(Nodes("a:b"), NODE)) is Reason.TEMPLATE_VALUE
+
+
+# Entries for members of an IAM group.
+
+BOB = Identity(
+    arn=f"arn:aws:iam::{ACCOUNT}:user/bob",
+    canonical_arn=f"arn:aws:iam::{ACCOUNT}:user/bob",
+    account_id=ACCOUNT,
+    user_id="AIDABOB",
+    session_name="",
+    access_key_id="AKIAEXAMPLE",
+    sts_host="sts.eu-west-1.amazonaws.com",
+)
+
+
+def gated(group: str = "admins") -> Backend:
+    entry = RoleMapping(ROLE, parse_template("gated"), (), "mapRoles[0]", group, "admin")
+    return Backend(MappingTable.build([entry], [], ())[0])
+
+
+def of_group(group: str = "viewers", username: str = "iam:{{UserName}}") -> Backend:
+    entry = GroupMapping(group, parse_template(username, GROUP_VARIABLES), (), "viewer", (), "mapGroups[0]")
+    return Backend(MappingTable.build([], [], (), [entry])[0], "EKSConfigMap")
+
+
+def at_the_door(
+    *backends: Backend, who: Identity = ALICE, members: dict[str, str] | None = None, scrubbed: tuple[str, ...] = ()
+) -> Decision:
+    """The decision where everything that the backends name was read just now, or with `members` None nothing was."""
+    door = Door(300, lambda: 0.0, lambda: 0.0)
+    tables = [backend.table for backend in backends if backend.table is not None]
+    gates = [gate for table in tables for gate in table.gates]
+    groups = [name for table in tables for name in table.groups.names]
+    door.follow(groups, gates)
+    if members is not None:
+        for name in (*groups, *(gate.iam_group for gate in gates)):
+            door.group_read(name, GroupSnapshot(0.0, ACCOUNT, members))
+        for gate in gates:
+            door.role_read(gate.role, RoleSnapshot(0.0, ALICE.user_id))
+    authenticator = Authenticator(KnownTokens(who), backends, door=door, scrubbed_accounts=scrubbed)
+    return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
+
+
+def test_a_member_is_let_in_and_the_level_goes_into_the_audit_log() -> None:
+    decision = at_the_door(gated(), members={"alice": "AIDAALICE"})
+    assert isinstance(decision, Allowed)
+    assert (decision.user.username, decision.source) == ("gated", "MountedFile mapRoles[0]")
+    assert decision.user.extra["kube-iam.dev/level"] == ("admin",)
+
+
+@pytest.mark.parametrize(("members", "why"), [({}, Reason.NOT_MEMBER), (None, Reason.MEMBERSHIP_UNKNOWN)])
+def test_an_entry_that_does_not_admit_is_the_last_word(members: dict[str, str] | None, why: Reason) -> None:
+    decision = at_the_door(gated(), Backend(table("other", accounts=(ACCOUNT,))), members=members)
+    assert isinstance(decision, Denied)
+    assert decision.refusal.reason is why
+    assert why.metric == "uknown_user"
+
+
+def test_without_a_door_nobody_is_a_member() -> None:
+    assert reason(decide(gated())) is Reason.MEMBERSHIP_UNKNOWN
+    assert reason(decide(of_group(), answer=BOB)) is Reason.MEMBERSHIP_UNKNOWN
+
+
+def test_a_member_of_a_mapped_group_enters_with_their_own_keys() -> None:
+    decision = at_the_door(of_group(), who=BOB, members={"bob": "AIDABOB"})
+    assert isinstance(decision, Allowed)
+    assert (decision.user.username, decision.source) == ("iam:bob", "EKSConfigMap mapGroups[0]")
+    assert decision.user.extra["kube-iam.dev/level"] == ("viewer",)
+
+
+def test_who_is_in_no_mapped_group_is_looked_for_in_later_backends_and_accounts() -> None:
+    accounts = Backend(table(accounts=(ACCOUNT,)))
+    decision = at_the_door(of_group(), accounts, who=BOB, members={})
+    assert isinstance(decision, Allowed)
+    assert decision.source == "MountedFile mapAccounts"
+    assert reason(at_the_door(of_group(), who=BOB, members={})) is Reason.NOT_MAPPED
+
+
+def test_while_a_group_is_not_known_later_backends_are_not_asked() -> None:
+    accounts = Backend(table(accounts=(ACCOUNT,)))
+    assert reason(at_the_door(of_group(), accounts, who=BOB)) is Reason.MEMBERSHIP_UNKNOWN
+    # But no role session could be in it.
+    assert isinstance(at_the_door(of_group(), accounts), Allowed)
+
+
+def test_an_explicit_entry_for_a_user_goes_before_groups() -> None:
+    user = UserMapping(BOB.arn, parse_template("explicit"))
+    entry = GroupMapping("viewers", parse_template("x"))
+    both = Backend(MappingTable.build([], [user], (), [entry])[0])
+    decision = at_the_door(both, who=BOB)
+    assert isinstance(decision, Allowed)
+    assert decision.user.username == "explicit"
+
+
+def test_reserved_prefixes_hold_for_members_too() -> None:
+    backend = of_group(username="iam:{{UserName}}")
+    backend.reserved_prefixes = ("iam:",)
+    assert reason(at_the_door(backend, who=BOB, members={"bob": "AIDABOB"})) is Reason.RESERVED_NAME
+
+
+@pytest.mark.parametrize("members", [{}, None])
+def test_a_refusal_at_the_door_names_nobody_of_a_scrubbed_account(members: dict[str, str] | None) -> None:
+    decision = at_the_door(gated(), members=members, scrubbed=(ACCOUNT,))
+    assert isinstance(decision, Denied)
+    assert decision.refusal.detail == ""

@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from test_decide import ACCOUNT, ALICE, Backend, KnownTokens, Nodes, reason, table
 
 from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied
+from kube_iam.authn.door import Door
+from kube_iam.authn.snapshots import GroupSnapshot
 from kube_iam.core.identity import Identity
+from kube_iam.core.mapping import GroupMapping, MappingTable
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.templates import parse_template
 
 DENIED = Refusal(Reason.DENIED, "alice-1, until then")
 
@@ -22,8 +26,10 @@ class List:
     answers: list[Refusal | None]
     ready: bool = True
     remembered: list[Identity] = field(default_factory=list)
+    iam_groups: list[tuple[str, ...]] = field(default_factory=list)
 
-    def denial(self, identity: Identity) -> Refusal | None:
+    def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        self.iam_groups.append(iam_groups)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     def let_in(self, identity: Identity) -> None:
@@ -75,6 +81,26 @@ def test_a_denial_that_comes_while_ec2_is_asked_counts() -> None:
     denials = List([None, DENIED])
     node = Backend(table("system:node:{{EC2PrivateDNSName}}"))
     assert reason(decide(denials, node, node_names=Nodes("ip-10-0-0-1.ec2.internal"))) is Reason.DENIED
+    assert denials.remembered == []
+
+
+def test_the_list_is_told_which_iam_groups_would_let_somebody_in() -> None:
+    user = Identity(
+        f"arn:aws:iam::{ACCOUNT}:user/bob", f"arn:aws:iam::{ACCOUNT}:user/bob", ACCOUNT, "AIDABOB", "", "", ""
+    )
+    entries = [GroupMapping(name, parse_template("iam:bob"), level="x") for name in ("dev", "ops", "qa")]
+    mapped = Backend(MappingTable.build((), (), (), entries)[0])
+    door = Door(300, lambda: 0.0, lambda: 0.0)
+    door.follow(("dev", "ops", "qa"), ())
+    for name in ("dev", "qa"):
+        door.group_read(name, GroupSnapshot(0.0, ACCOUNT, {"bob": "AIDABOB"}))
+    denials = List([None])
+    authenticator = Authenticator(KnownTokens(user), [mapped], denials=denials, door=door)
+    assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed)
+    assert denials.iam_groups == [(), ("dev", "qa")]
+    denials = List([None, DENIED])
+    authenticator = Authenticator(KnownTokens(user), [mapped], denials=denials, door=door)
+    assert asyncio.run(authenticator.authenticate("k8s-aws-v1.x")) == Denied(DENIED, user)
     assert denials.remembered == []
 
 

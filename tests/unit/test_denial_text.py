@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -31,12 +32,14 @@ printable = st.text(st.characters(codec="utf-8"), max_size=40)
 @given(
     st.sampled_from(["alice", "a.b@c", ROLE, "ASIA0000000000000001", "AROA123456:x+y"]),
     st.sampled_from(["", ROLE]),
+    st.sampled_from(["", "prod-developer"]),
     printable,
     printable,
     st.integers(0, 4 * 10**9),
 )
-def test_what_is_written_is_read_back(text: str, role: str, reason: str, by: str, until: int) -> None:  # fmt: skip
+def test_what_is_written_is_read_back(text: str, role: str, group: str, reason: str, by: str, until: int) -> None:
     denial = denial_of(text, role=role, until=float(until), reason=reason, by=by, at=17.0)
+    denial = replace(denial, iam_group=group)
     assert read_denial(denial.ident, write_denial(denial)) == (denial, "")
 
 
@@ -54,6 +57,9 @@ def test_a_good_entry_has_no_problem() -> None:
         ({"kind": "accessKeyId"}, "has not the form"),
         ({"role": "prod-admin"}, "`role` is not"),
         ({"role": 7}, "`role` is not"),
+        ({"role": None, "iamGroup": 7}, "`iamGroup` is not"),
+        ({"role": None, "iamGroup": "prod/developer"}, "`iamGroup` is not"),
+        ({"role": ROLE.replace("admin", "viewer"), "iamGroup": ["x"]}, "`iamGroup` is not"),
         ({"until": "tomorrow"}, "`until` is not"),
         ({"until": 1}, "`until` is not"),
         ({"until": None}, "`until` is not"),

@@ -52,6 +52,24 @@ def test_a_denial_for_one_role_leaves_the_others_alone() -> None:
     assert not denies("alice", user(), ADMIN)
 
 
+def test_a_denial_for_an_iam_group_is_about_who_comes_in_by_that_group() -> None:
+    denial = Denial("x", "userName", "alice", until=LATER, iam_group="prod-developer")
+    table = DenialTable([denial])
+    assert table.find(user(), NOW, ("prod-viewer", "Prod-Developer")) is denial
+    assert table.find(session(), NOW, ("prod-developer",)) is denial
+    assert table.find(user(), NOW, ("prod-viewer",)) is None
+    assert table.find(user(), NOW) is None
+    assert table.find(user("bob"), NOW, ("prod-developer",)) is None
+
+
+def test_a_denial_for_a_role_and_an_iam_group_is_in_force_in_both() -> None:
+    denial = Denial("x", "userName", "alice", ADMIN, LATER, iam_group="prod-developer")
+    table = DenialTable([denial])
+    assert table.find(session(), NOW) is denial
+    assert table.find(user(), NOW, ("prod-developer",)) is denial
+    assert table.find(user(), NOW) is None
+
+
 def test_the_arn_of_a_user_also_covers_sessions_of_the_account_under_that_name() -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:user/team/alice"
     assert denies(arn, user(path="/team/"))
@@ -107,6 +125,9 @@ def test_a_denial_ends_when_it_says_and_the_longer_of_two_counts() -> None:
 def test_the_name_of_a_denial_is_that_of_whoever_is_meant() -> None:
     assert ident_of("userName", "alice", ADMIN) == ident_of("userName", "Alice", ADMIN.replace("role/", "role/p/"))
     assert ident_of("userName", "alice", ADMIN) != ident_of("userName", "alice")
+    in_group = ident_of("userName", "alice", iam_group="prod-admin")
+    assert in_group == ident_of("userName", "alice", iam_group="Prod-Admin")
+    assert in_group not in (ident_of("userName", "alice"), ident_of("userName", "alice", ADMIN))
     assert ident_of("userName", "a.b@c") != ident_of("userName", "a-b-c")
 
 
@@ -116,24 +137,31 @@ identities = st.one_of(st.builds(session, names, roles), st.builds(user, names, 
 values = st.one_of(names, st.sampled_from([ADMIN, VIEWER, f"arn:aws:iam::{ACCOUNT}:user/p/alice", "AROAADMIN00:alice"]))
 ends = st.sampled_from([0.0, NOW, LATER, FOR_EVER])
 kinds = st.sampled_from([*KINDS, ""])
-denials = st.builds(Denial, st.just("x"), kinds, values, st.sampled_from(["", ADMIN, VIEWER]), ends)
+groups = st.sampled_from(["", "prod-admin", "prod-viewer"])
+places = st.sampled_from(["", ADMIN, VIEWER])
+denials = st.builds(Denial, st.just("x"), kinds, values, places, ends, iam_group=groups)
+let_in_by = st.lists(st.sampled_from(["prod-admin", "prod-viewer"]), unique=True).map(tuple)
 
 
-@given(st.lists(denials, max_size=6), identities)
-def test_many_denials_keep_out_whom_any_one_of_them_does(many: list[Denial], identity: Identity) -> None:
-    alone = [each for each in many if DenialTable([each]).find(identity, NOW) is not None]
-    found = DenialTable(many).find(identity, NOW)
+@given(st.lists(denials, max_size=6), identities, let_in_by)
+def test_many_denials_keep_out_whom_any_one_of_them_does(
+    many: list[Denial], identity: Identity, by: tuple[str, ...]
+) -> None:
+    alone = [each for each in many if DenialTable([each]).find(identity, NOW, by) is not None]
+    found = DenialTable(many).find(identity, NOW, by)
     assert (found is not None) is bool(alone)
     assert found is None or found in alone
 
 
-@given(denials, identities)
-def test_a_role_only_narrows_and_an_unknown_kind_only_widens(denial: Denial, identity: Identity) -> None:
+@given(denials, identities, let_in_by)
+def test_a_place_only_narrows_and_an_unknown_kind_only_widens(
+    denial: Denial, identity: Identity, by: tuple[str, ...]
+) -> None:
     def out(other: Denial) -> bool:
-        return DenialTable([other]).find(identity, NOW) is not None
+        return DenialTable([other]).find(identity, NOW, by) is not None
 
     if out(denial):
-        assert out(dataclasses.replace(denial, role=""))
+        assert out(dataclasses.replace(denial, role="", iam_group=""))
         assert out(dataclasses.replace(denial, kind=""))
         assert denial.until > NOW
 

@@ -61,6 +61,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
     account = FakeAccount()
     monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
     monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
     return account
 
 
@@ -118,6 +119,17 @@ def test_revoke_now_denies_the_level_and_takes_out_of_the_group(
     assert [(each.value, each.role) for each in cluster.denied] == [("alice", ROLE)]
     # Longer than any session of any role, since nobody knows how long one from yesterday was to last.
     assert cluster.denied[0].until - cluster.denied[0].at == pytest.approx(12 * 3600, abs=1)
+
+
+def test_revoke_now_of_a_level_without_a_role_denies_who_comes_by_its_group(
+    cluster: Cluster, account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "access.yaml").write_text(FILE.replace("{name: admin,", "{name: admin, method: group,"))
+    applied(account, "alice")
+    capsys.readouterr()
+    assert kube_iam("revoke", "alice", "admin", "--now") == 0
+    assert [(each.value, each.role, each.iam_group) for each in cluster.denied] == [("alice", "", "prod-admin")]
+    assert "admin has no role: they are refused while the IAM group prod-admin" in capsys.readouterr().out
 
 
 def test_revoke_now_takes_out_of_the_group_although_the_cluster_cannot_be_reached(

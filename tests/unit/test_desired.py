@@ -7,20 +7,22 @@ from levels_for_tests import ADMIN, EDITOR, access, level
 
 from kube_iam.access.desired import desired_state
 from kube_iam.access.documents import assumed_roles, same_document
-from kube_iam.access.levels import Bind
+from kube_iam.access.levels import Bind, Method
 from kube_iam.access.ports import BindingState, MappingEntry
 from kube_iam.core.policy import AssumeRequest, evaluate_trust
 
 
 def test_a_level_is_a_role_a_policy_a_group_an_entry_and_bindings() -> None:
     (wanted,) = desired_state(access(EDITOR))
+    assert wanted.role is not None
     assert wanted.role.arn == "arn:aws:iam::123456789012:role/prod-editor"
     assert wanted.policy.arn == "arn:aws:iam::123456789012:policy/kube-iam/prod/prod-editor"
     assert wanted.policy.tags == {"kube-iam.dev/cluster": "prod.example.com", "kube-iam.dev/level": "editor"}
     assert wanted.role.tags == wanted.policy.tags
     assert assumed_roles(wanted.policy.document) == (wanted.role.arn,)
     assert (wanted.group.path, wanted.group.policy_arn) == ("/kube-iam/prod/", wanted.policy.arn)
-    assert wanted.entry == MappingEntry(wanted.role.arn, "iam:{{SessionNameRaw}}", ("kube-iam:editor",))
+    who = ("iam:{{SessionNameRaw}}", ("kube-iam:editor",))
+    assert wanted.entry == MappingEntry(wanted.role.arn, *who, "prod-editor", "editor")
     groups = ("kube-iam:editor",)
     assert wanted.bindings == (
         BindingState("kube-iam:editor:view", "", "ClusterRole", "view", groups, "editor", "prod"),
@@ -29,8 +31,25 @@ def test_a_level_is_a_role_a_policy_a_group_an_entry_and_bindings() -> None:
     )
 
 
+def test_membership_is_asked_for_at_the_door_unless_the_file_leaves_it_to_the_session() -> None:
+    (wanted,) = desired_state(access(EDITOR, door=False))
+    assert (wanted.entry.iam_group, wanted.entry.level) == ("", "editor")
+    (wanted,) = desired_state(access(level("ops", method=Method.GROUP), door=False))
+    assert wanted.entry.iam_group == "prod-ops"
+
+
+def test_a_level_by_group_has_no_role_and_its_policy_allows_nothing_that_could_be_denied() -> None:
+    (wanted,) = desired_state(access(level("ops", method=Method.GROUP)))
+    assert wanted.role is None
+    assert wanted.entry == MappingEntry("", "iam:{{SessionNameRaw}}", ("kube-iam:ops",), "prod-ops", "ops")
+    assert wanted.policy.tags == {"kube-iam.dev/cluster": "prod.example.com", "kube-iam.dev/level": "ops"}
+    assert "'Action': 'sts:GetCallerIdentity'" in str(wanted.policy.document)
+    assert assumed_roles(wanted.policy.document) == ()
+
+
 def test_a_role_with_a_path_is_assumed_with_it_and_mapped_without() -> None:
     (wanted,) = desired_state(access(level("ops", role_path="/people/")))
+    assert wanted.role is not None
     assert wanted.role.arn == "arn:aws:iam::123456789012:role/people/prod-ops"
     assert assumed_roles(wanted.policy.document) == (wanted.role.arn,)
     assert wanted.entry.role_arn == "arn:aws:iam::123456789012:role/prod-ops"
@@ -54,6 +73,7 @@ def test_the_trust_policy_lets_users_in_under_their_own_name_only(
     user: str | None, session: str, mfa: bool, allowed: bool
 ) -> None:
     (wanted,) = desired_state(access(level("admin", mfa=True)))
+    assert wanted.role is not None
     assert evaluate_trust(wanted.role.trust, _request(user, session, mfa)).allowed is allowed
 
 
@@ -67,6 +87,7 @@ def _request(user: str | None, session: str, mfa: bool) -> AssumeRequest:
 
 def test_without_mfa_the_name_alone_counts() -> None:
     (wanted,) = desired_state(access(ADMIN))
+    assert wanted.role is not None
     assert evaluate_trust(wanted.role.trust, _request("alice", "alice", False)).allowed
     assert not evaluate_trust(wanted.role.trust, _request("alice", "root", False)).allowed
 

@@ -15,34 +15,42 @@ from pathlib import Path
 
 import pytest
 
+from kube_iam.aws.kept_tokens import KeptTokens, Signed, SignIn
+from kube_iam.aws.person import Person
 from kube_iam.aws.profiles import read_profile
-from kube_iam.aws.session_cache import CachedSession, SessionCache, cache_key
-from kube_iam.aws.sign_in import SignIn, _Person
+from kube_iam.aws.region import find_endpoint
+from kube_iam.aws.session_cache import CachedSession, SessionCache
 from kube_iam.core.credentials import Credentials
+from kube_iam.core.sha256 import digest_of
 
 # Beside our own modules: what the interpreter has loaded before it runs us, and these.
-ALLOWED = {"__future__", "binascii", "_sha2", "_sha256", "time"}
-OUR_OWN = {
+ALLOWED = {"_sha2", "_sha256", "binascii"}
+KEPT_TOKEN = {
     "kube_iam",
     "kube_iam.aws",
-    "kube_iam.aws.credentials",
-    "kube_iam.aws.profiles",
-    "kube_iam.aws.region",
-    "kube_iam.aws.session_cache",
-    "kube_iam.aws.sign_in",
+    "kube_iam.aws.files",
+    "kube_iam.aws.kept_tokens",
     "kube_iam.cli",
     "kube_iam.cli.main",
     "kube_iam.cli.token_flags",
     "kube_iam.cli.token_run",
     "kube_iam.core",
-    "kube_iam.core.credentials",
     "kube_iam.core.exec_credential",
+    "kube_iam.core.sha256",
+    "kube_iam.core.utc",
+}
+OWN_KEYS = {
+    *KEPT_TOKEN,
+    "kube_iam.aws.credentials",
+    "kube_iam.aws.profiles",
+    "kube_iam.aws.region",
+    "kube_iam.aws.sign_in",
+    "kube_iam.core.credentials",
     "kube_iam.core.mint",
     "kube_iam.core.partitions",
     "kube_iam.core.sigv4",
-    "kube_iam.core.utc",
-    "kube_iam.errors",
 }
+KEPT_SESSION = {*OWN_KEYS, "kube_iam.aws.person", "kube_iam.aws.session_cache"}
 PROGRAM = """
 import sys
 before = set(sys.modules)
@@ -77,14 +85,14 @@ def imported(home: Path, environ: dict[str, str], *arguments: str) -> set[str]:
 
 
 def test_keys_in_the_environment_import_next_to_nothing(tmp_path: Path) -> None:
-    assert imported(tmp_path, KEYS, "token", "-i", "shop") - OUR_OWN <= ALLOWED
+    assert imported(tmp_path, KEYS, "token", "-i", "shop") - OWN_KEYS <= ALLOWED
 
 
 def test_a_static_profile_imports_next_to_nothing(tmp_path: Path) -> None:
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text("[profile dev]\nregion = eu-central-1\n")
     (tmp_path / ".aws" / "credentials").write_text("[dev]\naws_access_key_id = AKID\naws_secret_access_key = s\n")
-    assert imported(tmp_path, {"AWS_PROFILE": "dev"}, "token", "--cluster-id", "shop") - OUR_OWN <= ALLOWED
+    assert imported(tmp_path, {"AWS_PROFILE": "dev"}, "token", "--cluster-id", "shop") - OWN_KEYS <= ALLOWED
 
 
 @pytest.mark.parametrize("slow_profile", [False, True])
@@ -96,12 +104,22 @@ def test_a_kept_session_imports_next_to_nothing(
     environ = {"AWS_REGION": "eu-west-1", **({"AWS_PROFILE": "sso"} if slow_profile else KEYS)}
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text("[profile sso]\nsso_session = s\nsso_account_id = 123456789012\n")
-    assert read_profile(environ) is not None
-    person = _Person(SignIn("shop", role=ROLE), environ, time.time)
+    profile = read_profile(environ)
+    assert profile is not None
+    endpoint = find_endpoint("", environ, profile, str)
+    person = Person(SignIn("shop", role=ROLE), environ, time.time, profile, endpoint)
     now = time.time()
     kept = CachedSession(Credentials("ASIAKEPT", "s", "t", now + 3600), now, now + 3600)
     assert person.sessions.store(person._key("role", ROLE, "", ""), kept)
-    assert imported(tmp_path, environ, "token", "-i", "shop", "-r", ROLE) - OUR_OWN <= ALLOWED
+    assert imported(tmp_path, environ, "token", "-i", "shop", "-r", ROLE) - KEPT_SESSION <= ALLOWED
+
+
+def test_a_kept_token_imports_even_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    now = time.time()
+    environ = {"AWS_REGION": "eu-west-1", **KEYS}
+    KeptTokens(SignIn("shop", role=ROLE), environ).store(Signed("k8s-aws-v1.kept", now, now + 840))
+    assert imported(tmp_path, KEYS, "token", "-i", "shop", "-r", ROLE) - KEPT_TOKEN <= ALLOWED - {"binascii"}
 
 
 def test_the_installed_commands_are_this_entry_point(tmp_path: Path) -> None:
@@ -121,5 +139,46 @@ def test_the_installed_commands_are_this_entry_point(tmp_path: Path) -> None:
 
 def test_reading_a_kept_session_needs_no_write(tmp_path: Path) -> None:
     cache = SessionCache(str(tmp_path / "sessions"))
-    assert cache.load(cache_key("x"), 0.0) is None
+    assert cache.load(digest_of("x"), 0.0) is None
     assert not (tmp_path / "sessions").exists()
+
+
+def installed(
+    tmp_path: Path, *arguments: str, stdout: int | None = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    """The installed command, whose process ends without Python's own ending."""
+    return subprocess.run(
+        [Path(sysconfig.get_path("scripts")) / "kube-iam", *arguments],
+        env={"HOME": str(tmp_path), "AWS_REGION": "eu-west-1", **KEYS},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_installed_command_says_everything_before_it_ends(tmp_path: Path) -> None:
+    ran = installed(tmp_path, "token", "-i", "shop")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout)["status"]["token"].startswith("k8s-aws-v1.")
+    failed = installed(tmp_path, "token", "-i", "shop", "--region", "no region")
+    assert (failed.returncode, failed.stdout, failed.stderr.count("\n")) == (1, "", 1)
+    mistaken = installed(tmp_path, "token", "--rol", "x")
+    assert (mistaken.returncode, mistaken.stdout) == (1, "")
+    assert "--role" in mistaken.stderr
+    assert installed(tmp_path, "token", "--help").stdout.startswith("Usage: kube-iam token ")
+
+
+def test_the_installed_command_fails_where_its_answer_cannot_be_written(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    gone = installed(tmp_path, "token", "-i", "shop", stdout=writing)
+    os.close(writing)
+    assert (gone.returncode, gone.stderr) == (1, "")
+    if Path("/dev/full").exists():
+        full = os.open("/dev/full", os.O_WRONLY)
+        ran = installed(tmp_path, "token", "-i", "shop", stdout=full)
+        os.close(full)
+        assert ran.returncode == 1
+        assert "No space left" in ran.stderr
+        assert "bug" not in ran.stderr

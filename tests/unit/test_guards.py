@@ -7,7 +7,7 @@ import pytest
 from fake_account import FakeAccount
 from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 
-from kube_iam.access.levels import Bind, ClusterAccess
+from kube_iam.access.levels import Bind, ClusterAccess, Method
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import Subject
 from kube_iam.errors import NotOwned
@@ -67,6 +67,37 @@ def test_a_user_name_of_another_level_is_not_taken_for_it() -> None:
 def test_more_groups_and_more_bindings_lock_nobody_out() -> None:
     more = access(replace(ADMIN, groups=("kube-iam:admin", "more")), *FOUR[1:])
     assert plan_apply(more, account_as(SIGNED_IN).ports).guards == ()
+
+
+@pytest.mark.parametrize("member", [False, True])
+def test_who_would_be_no_member_when_members_are_asked_for_is_guarded(member: bool) -> None:
+    account = account_as(SIGNED_IN)
+    run(account, plan_apply(access(*FOUR, door=False), account.ports))
+    if member:
+        account.directory.add_member("prod-admin", "alice")
+    guards = plan_apply(access(*FOUR), account.ports).guards
+    assert [guard.endswith("you are not known to be one") for guard in guards] == ([] if member else [True])
+
+
+def test_who_moves_along_with_the_group_is_not_guarded() -> None:
+    account = account_as(SIGNED_IN)
+    account.directory.add_member("prod-admin", "alice")
+    moved = access(replace(ADMIN, group_name="bosses"), *FOUR[1:])
+    assert plan_apply(moved, account.ports).guards == ()
+
+
+@pytest.mark.parametrize("change", ["removed", "fewer groups"])
+def test_the_entry_of_a_group_that_one_is_signed_in_by_is_guarded(change: str) -> None:
+    def by_group(file: ClusterAccess) -> ClusterAccess:
+        levels = (replace(each, method=Method.GROUP, username="iam:{{UserName}}") for each in file.levels)
+        return access(*levels)
+
+    account = FakeAccount()
+    run(account, plan_apply(by_group(access(*FOUR)), account.ports))
+    account.cluster.subject = replace(SIGNED_IN, canonical_arn="arn:aws:iam::123456789012:user/alice")
+    assert "signed in through group prod-admin" in plan_apply(by_group(CHANGED[change]), account.ports).guards[0]
+    account.cluster.subject = SIGNED_IN
+    assert plan_apply(by_group(CHANGED[change]), account.ports).guards == ()
 
 
 def test_destroy_is_guarded_for_who_is_signed_in_through_a_level() -> None:

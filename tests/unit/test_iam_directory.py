@@ -255,6 +255,20 @@ def test_adding_a_user_that_does_not_exist_says_so(directory: IamDirectory) -> N
         directory.add_member("g", "alice")
 
 
+def test_a_user_has_a_policy_of_their_own_and_has_it_no_longer(iam: Any, directory: IamDirectory) -> None:
+    iam.create_user(UserName="alice")
+    assert directory.user_policy("alice", "p") is directory.user_policy("nobody", "p") is None
+    for wanted in (document(), document("other"), document("other")):
+        directory.put_user_policy("alice", "p", wanted)
+        assert directory.user_policy("alice", "p") == wanted
+    for _ in range(2):
+        directory.delete_user_policy("alice", "p")
+    assert directory.user_policy("alice", "p") is None
+    directory.delete_user_policy("nobody", "p")
+    with pytest.raises(NotFound):
+        directory.put_user_policy("nobody", "p", document())
+
+
 def test_deleting_a_role_that_someone_gave_a_policy_is_a_conflict(iam: Any, directory: IamDirectory) -> None:
     directory.create_role("r", "/", TRUST, {}, 3600, "")
     directory_policy = directory.create_policy("p", PATH, document(), {}, "")

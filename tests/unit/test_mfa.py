@@ -230,6 +230,7 @@ def test_a_session_that_is_nearly_over_serves_while_nobody_can_be_asked(
         f"[default]\naws_access_key_id = AKIDALICE\naws_secret_access_key = s\nmfa_serial = {DEVICE}\n"
         f"[profile ops]\nrole_arn = {ROLE}\nsource_profile = default\nmfa_serial = {DEVICE}\n"
     )
+    alice.environ["KUBE_IAM_TOKEN_CACHE"] = "0"
     arguments = TOKEN if profile == "default" else TOKEN[:3]
     assert alice.run(*arguments, AWS_PROFILE=profile).code == 0
     age(alice.home)

@@ -7,7 +7,7 @@ from fake_account import FakeAccount, FakeCluster, FakeStore
 from levels_for_tests import ADMIN, EDITOR, NODES, VIEWER, access, level, run
 
 from kube_iam.access.changes import Change, Kind, Plan, Verb
-from kube_iam.access.levels import Bind
+from kube_iam.access.levels import Bind, MappingTarget, Method, TargetKind
 from kube_iam.access.observed import Ports
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState
@@ -114,6 +114,79 @@ def test_a_registry_policy_that_names_a_role_of_others_does_not_make_it_ours() -
     run(account, plan_destroy(access(ADMIN, VIEWER), account.ports))
     assert directory.role_states == {"nodes": nodes}
     assert account.store.all_entries == [NODES]
+
+
+def test_a_level_by_group_has_everything_but_a_role() -> None:
+    account = FakeAccount((NODES,))
+    looker = replace(VIEWER, method=Method.GROUP)
+    plan = plan_apply(access(looker), account.ports)
+    assert steps(plan) == [
+        "create policy prod-viewer",
+        "create group prod-viewer",
+        "create attachment prod-viewer on prod-viewer",
+        "create binding kube-iam:viewer:view",
+        "create mapping group prod-viewer",
+    ]
+    run(account, plan)
+    assert plan_apply(access(looker), account.ports).changes == ()
+    assert steps(plan_destroy(access(looker), account.ports))[0] == "delete mapping group prod-viewer"
+    run(account, plan_destroy(access(looker), account.ports))
+    assert account.state() == FakeAccount((NODES,)).state()
+
+
+def test_a_level_changes_its_method_and_nobody_is_in_by_both() -> None:
+    account = applied(VIEWER)
+    account.directory.add_member("prod-viewer", "bob")
+    looker = replace(VIEWER, method=Method.GROUP)
+    plan = plan_apply(access(looker), account.ports)
+    assert steps(plan) == [
+        "delete mapping arn:aws:iam::123456789012:role/prod-viewer",
+        "delete role prod-viewer",
+        "update policy prod-viewer",
+        "create mapping group prod-viewer",
+    ]
+    run(account, plan)
+    back = plan_apply(access(VIEWER), account.ports)
+    assert steps(back) == [
+        "delete mapping group prod-viewer",
+        "update policy prod-viewer",
+        "create role prod-viewer",
+        "create mapping arn:aws:iam::123456789012:role/prod-viewer",
+    ]
+    run(account, back)
+    assert account.state() == _with_member(applied(VIEWER), "prod-viewer", "bob").state()
+
+
+def _with_member(account: FakeAccount, group: str, user: str) -> FakeAccount:
+    account.directory.add_member(group, user)
+    return account
+
+
+def test_a_mapping_of_a_group_of_others_is_theirs() -> None:
+    theirs = MappingEntry("", "iam:{{UserName}}", ("x",), "nurses", "viewer")
+    account = FakeAccount((theirs,))
+    run(account, plan_apply(access(VIEWER), account.ports))
+    run(account, plan_destroy(access(VIEWER), account.ports))
+    assert account.store.all_entries == [theirs]
+
+
+def test_membership_by_session_takes_the_group_out_of_the_entry() -> None:
+    account = applied(ADMIN)
+    plan = plan_apply(access(ADMIN, door=False), account.ports)
+    (change,) = plan.changes
+    assert [(part.name, part.before, part.after) for part in change.fields] == [("iamGroup", "prod-admin", "")]
+    run(account, plan)
+    assert plan_apply(access(ADMIN, door=False), account.ports).changes == ()
+
+
+def test_what_eks_does_not_know_is_said_before_it_is_relied_on() -> None:
+    eks = MappingTarget(TargetKind.AWS_AUTH)
+    by_group = replace(VIEWER, method=Method.GROUP)
+    (asked,) = plan_apply(access(ADMIN, mapping=eks), FakeAccount().ports).warnings
+    assert "does not ask who is in an IAM group" in asked
+    assert plan_apply(access(ADMIN, mapping=eks, door=False), FakeAccount().ports).warnings == ()
+    (unknown,) = plan_apply(access(by_group, mapping=eks), FakeAccount().ports).warnings
+    assert "lets nobody in by method group (viewer)" in unknown
 
 
 def test_another_cluster_in_the_same_account_is_left_alone() -> None:
@@ -302,6 +375,6 @@ def test_whatever_is_deleted_by_hand_comes_back(missing: str) -> None:
         case "binding":
             account.cluster.binding_states.clear()
         case "entry":
-            account.store.remove(ADMIN_ARN)
+            account.store.remove(MappingEntry(ADMIN_ARN, "", ()))
     run(account, plan_apply(access(ADMIN), account.ports))
     assert account.state() == whole

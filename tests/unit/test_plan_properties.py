@@ -8,7 +8,7 @@ from levels_for_tests import NODES, access, level, run
 
 from kube_iam.access.desired import LEVEL_TAG
 from kube_iam.access.documents import assumed_roles
-from kube_iam.access.levels import Bind, ClusterAccess
+from kube_iam.access.levels import Bind, ClusterAccess, Method
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.errors import NotOwned
 
@@ -31,10 +31,12 @@ def files(draw: st.DrawFn) -> ClusterAccess:
                 group_name=groups[index],
                 role_path=role_path,
                 mfa=draw(st.booleans()),
+                method=draw(st.sampled_from(Method)),
                 groups=draw(st.sampled_from([("x",), ("y", f"z-{name}")])),
             )
             for index, name in enumerate(names)
-        )
+        ),
+        door=draw(st.booleans()),
     )
 
 
@@ -88,7 +90,7 @@ def test_destroy_finds_everything_whatever_the_file_says_by_now(
 @given(before=files(), after=files(), kill=st.integers(0, 40))
 @settings(max_examples=150, deadline=None)
 def test_people_keep_their_levels_at_every_moment(before: ClusterAccess, after: ClusterAccess, kill: int) -> None:
-    """Nobody can assume a role that maps to another level of the two files, not even half way; in the end all have what they had."""
+    """Nobody gets into another level of the two files, not even half way; in the end all have what they had."""
     account = applied(before)
     people = dict(zip((each.name for each in before.levels), ("alice", "bob", "carol"), strict=False))
     for each in before.levels:
@@ -108,29 +110,34 @@ def test_people_keep_their_levels_at_every_moment(before: ClusterAccess, after: 
     except Killed:
         account.world.fail_after = None
         for name in stayed:
-            assert assumable_levels(account, people[name]) <= {name}
+            assert levels_of(account, people[name]) <= {name}
         for name in left:
-            assert not assumable_levels(account, people[name]) & stayed
+            assert not levels_of(account, people[name]) & stayed
         again = plan_apply(after, account.ports)
         assert not any("would get level" in guard for guard in again.guards)
         run(account, again)
     for name in stayed:
-        assert assumable_levels(account, people[name]) == {name}
+        assert levels_of(account, people[name]) == {name}
 
 
-def assumable_levels(account: FakeAccount, user: str) -> set[str]:
-    """The levels of the mapped roles that the user's groups let the user assume."""
+def levels_of(account: FakeAccount, user: str) -> set[str]:
+    """The levels that the user gets into: of mapped roles that a group lets the user assume, and of mapped groups."""
     directory = account.directory
-    mapped = {entry.role_arn.rsplit("/", 1)[1] for entry in account.store.all_entries}
+    groups = {name for name, members in directory.group_members.items() if user in members}
     arns = {
         arn
-        for name, group in directory.group_states.items()
-        if user in directory.group_members[name]
-        for policy in group.attached
+        for name in groups
+        for policy in directory.group_states[name].attached
         for arn in assumed_roles(directory.policy_states[policy].document)
     }
-    roles = (directory.role_states.get(arn.rsplit("/", 1)[1]) for arn in arns)
-    return {role.tags[LEVEL_TAG] for role in roles if role is not None and role.arn in arns and role.name in mapped}
+    found = set()
+    for entry in account.store.all_entries:
+        role = directory.role_states.get(entry.role_arn.rsplit("/", 1)[-1])
+        if not entry.role_arn and entry.iam_group in groups:
+            found.add(entry.level)
+        elif role is not None and role.arn in arns and (not entry.iam_group or entry.iam_group in groups):
+            found.add(role.tags[LEVEL_TAG])
+    return found
 
 
 def test_a_kill_is_really_a_kill() -> None:

@@ -19,7 +19,7 @@ from windows_in_parts import MODULES, OS_NAMES, SIGNALS, SOCKET_NAMES
 
 import kube_iam
 from kube_iam.aws import mfa
-from kube_iam.aws.session_cache import cache_directory
+from kube_iam.aws.files import cache_directory
 from required import missing
 
 SOURCE = Path(kube_iam.__file__).parent
@@ -34,7 +34,7 @@ WITH_A_COUNTERPART = {
     "server/certificates.py": "only where os.fchmod exists",
     "server/process.py": "only where os.getuid exists",
     "aws/session_lock.py": "msvcrt where fcntl cannot be imported",
-    "aws/session_cache.py": "only where os.name is posix",
+    "aws/files.py": "only where os.name is posix",
 }
 
 
@@ -82,11 +82,11 @@ def test_the_sandbox_says_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_sessions_are_kept_where_windows_keeps_what_belongs_to_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kube_iam.aws.session_cache.os", WindowsOs())
-    assert cache_directory({"LOCALAPPDATA": "C:\\Users\\a\\AppData\\Local", "XDG_CACHE_HOME": "/x"}) == (
+    monkeypatch.setattr("kube_iam.aws.files.os", WindowsOs())
+    assert cache_directory({"LOCALAPPDATA": "C:\\Users\\a\\AppData\\Local", "XDG_CACHE_HOME": "/x"}, "sessions") == (
         "C:\\Users\\a\\AppData\\Local\\kube-iam\\sessions"
     )
-    assert cache_directory({"KUBE_IAM_CACHE_DIR": "D:\\kept"}) == "D:\\kept\\sessions"
+    assert cache_directory({"KUBE_IAM_CACHE_DIR": "D:\\kept"}, "sessions") == "D:\\kept\\sessions"
 
 
 class WindowsOs:

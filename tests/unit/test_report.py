@@ -9,7 +9,9 @@ from ruamel.yaml import YAML
 
 from kube_iam.access.members import LevelMembers
 from kube_iam.access.plan import plan_apply
+from kube_iam.access.ports import Temporary
 from kube_iam.report.data import as_json, as_yaml
+from kube_iam.report.members_data import levels_data, users_data
 from kube_iam.report.members_text import levels_table, users_table
 from kube_iam.report.plan_text import counts, document_sentences, plan_text
 
@@ -42,6 +44,8 @@ def test_a_first_plan_reads_like_this() -> None:
         "+ mapping arn:aws:iam::123456789012:role/prod-admin (admin)\n"
         "    username: iam:{{SessionNameRaw}}\n"
         "    groups: kube-iam:admin\n"
+        "    iamGroup: prod-admin\n"
+        "    level: admin\n"
         "\n"
         "Plan: 6 to create, 0 to update, 0 to delete.\n"
     )
@@ -109,11 +113,35 @@ def test_members_are_tables_that_say_when_there_is_nobody() -> None:
         LevelMembers("editor", "prod-editor", ()),
         LevelMembers("viewer", "prod-viewer", None),
     ]
-    assert levels_table(levels) == (
+    assert levels_table(levels, 0) == (
         "LEVEL    IAM GROUP     USER\n"
         "admin    prod-admin    alice\n"
         "admin    prod-admin    bob\n"
         "editor   prod-editor   (nobody)\n"
         "viewer   prod-viewer   (not applied)\n"
     )
-    assert users_table({"alice": ["admin", "viewer"]}) == "USER    LEVELS\nalice   admin, viewer\n"
+    viewer = LevelMembers("viewer", "prod-viewer", ("alice",))
+    assert users_table([levels[0], viewer], 0).startswith("USER    LEVELS\nalice   admin, viewer\n")
+
+
+def test_who_is_in_for_a_time_is_shown_with_what_is_left_of_it() -> None:
+    carol = Temporary("carol", "AIDACAROL", "1970-01-02T03:50:40Z", "on call\x1b")
+    levels = [
+        LevelMembers("admin", "prod-admin", (), (carol,)),
+        LevelMembers("viewer", "prod-viewer", ("alice", "carol")),
+    ]
+    assert levels_table(levels, 40) == (
+        "LEVEL    IAM GROUP     USER    TIME LEFT   REASON\n"
+        "admin    prod-admin    carol   1d3h        on call?\n"
+        "viewer   prod-viewer   alice\n"
+        "viewer   prod-viewer   carol\n"
+    )
+    assert users_table(levels, 90_000) == "USER    LEVELS\nalice   viewer\ncarol   admin (2h50m left), viewer\n"
+    assert users_data(levels, 90_000)[1] == {
+        "user": "carol",
+        "levels": ["admin", "viewer"],
+        "temporary": [{"level": "admin", "until": carol.until, "secondsLeft": 10_240, "reason": carol.reason}],
+    }
+    assert levels_data(levels, 90_000)[0]["temporary"] == [
+        {"user": "carol", "until": carol.until, "secondsLeft": 10_240, "reason": carol.reason}
+    ]

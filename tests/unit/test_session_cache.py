@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.aws.session_cache import CachedSession, SessionCache, cache_directory, cache_key, decode, encode
+from kube_iam.aws.files import cache_directory
+from kube_iam.aws.session_cache import CachedSession, SessionCache, decode, encode
 from kube_iam.core.credentials import Credentials
+from kube_iam.core.sha256 import digest_of
 
 NOW = 1795507200.0
-KEY = cache_key("key AKIDEXAMPLE", "role")
+KEY = digest_of("key AKIDEXAMPLE", "role")
 
 
 def session(issued: float = NOW, length: float = 3600, token: str = "token==") -> CachedSession:
@@ -39,13 +41,14 @@ def test_what_was_kept_is_found_again(cache: SessionCache) -> None:
 
 def test_another_key_finds_nothing(cache: SessionCache) -> None:
     cache.store(KEY, session())
-    assert cache.load(cache_key("key AKIDOTHER", "role"), NOW) is None
+    assert cache.load(digest_of("key AKIDOTHER", "role"), NOW) is None
 
 
 def test_keys_keep_their_parts_apart() -> None:
-    assert cache_key("a", "bc") != cache_key("ab", "c")
-    assert cache_key("a", "") != cache_key("a")
-    assert cache_key("a\0b") != cache_key("a", "b")
+    assert digest_of("a", "bc") != digest_of("ab", "c")
+    assert digest_of("a", "") != digest_of("a")
+    assert digest_of("a\0b") != digest_of("a", "b")
+    assert digest_of("\udcff") == digest_of(b"\xff")
 
 
 def test_only_the_owner_can_read_directory_and_file(cache: SessionCache) -> None:
@@ -142,9 +145,9 @@ def test_files_of_sessions_long_ended_are_removed(cache: SessionCache) -> None:
     cache.store(KEY, session())
     old = NOW - 40 * 3600
     os.utime(file_of(cache), (old, old))
-    cache.store(cache_key("other"), session())
+    cache.store(digest_of("other"), session())
     assert not file_of(cache).exists()
-    assert [path.name for path in Path(cache.directory).iterdir()] == [cache_key("other")]
+    assert [path.name for path in Path(cache.directory).iterdir()] == [digest_of("other")]
 
 
 def test_a_cache_that_cannot_be_written_is_an_empty_one(tmp_path: Path) -> None:
@@ -178,7 +181,7 @@ def test_the_directory_is_the_users_cache_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_directory({}) == f"{tmp_path}/.cache/kube-iam/sessions"
-    assert cache_directory({"XDG_CACHE_HOME": "/xdg"}) == "/xdg/kube-iam/sessions"
-    assert cache_directory({"XDG_CACHE_HOME": "relative"}) == f"{tmp_path}/.cache/kube-iam/sessions"
-    assert cache_directory({"XDG_CACHE_HOME": "/xdg", "KUBE_IAM_CACHE_DIR": "/own"}) == "/own/sessions"
+    assert cache_directory({}, "sessions") == f"{tmp_path}/.cache/kube-iam/sessions"
+    assert cache_directory({"XDG_CACHE_HOME": "/xdg"}, "sessions") == "/xdg/kube-iam/sessions"
+    assert cache_directory({"XDG_CACHE_HOME": "relative"}, "sessions") == f"{tmp_path}/.cache/kube-iam/sessions"
+    assert cache_directory({"XDG_CACHE_HOME": "/xdg", "KUBE_IAM_CACHE_DIR": "/own"}, "sessions") == "/own/sessions"

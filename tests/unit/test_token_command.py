@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,6 +255,41 @@ def test_a_role_is_assumed_in_the_users_name_once(shell: Shell, aws: TlsSts) -> 
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
+def test_a_roles_token_is_handed_out_again_for_seven_minutes(shell: Shell, aws: TlsSts) -> None:
+    def token_at(seconds: float, *more: str) -> str:
+        shell.patch.setattr("time.time", lambda: now + seconds)
+        ran = shell.run("token", "-i", "shop", "-r", ROLE, *more)
+        assert (ran.code, ran.err) == (0, "")
+        return ran.out
+
+    now = float(int(time.time()))
+    first = token_at(0)
+    assert token_at(420) == first
+    assert token_at(421) != first
+    assert token_at(2) != first, "a token from the future is not believed"
+    bare = token_at(3, "--token-only")
+    assert bare.strip() not in first + token_at(3), "whoever cannot ask again gets all of the time"
+    assert token_at(4, "--token-only") != bare
+    shell.set(KUBE_IAM_TOKEN_CACHE="0")
+    assert token_at(5) != token_at(6)
+
+
+def test_a_kept_token_answers_in_the_version_that_is_asked_for(shell: Shell, aws: TlsSts) -> None:
+    answers = []
+    for version in ("v1", "v1beta1"):
+        info = {"kind": "ExecCredential", "apiVersion": f"client.authentication.k8s.io/{version}", "spec": {}}
+        shell.set(KUBERNETES_EXEC_INFO=json.dumps(info))
+        answers.append(json.loads(shell.run("token", "-i", "shop", "-r", ROLE).out))
+    assert [answer["apiVersion"].rpartition("/")[2] for answer in answers] == ["v1", "v1beta1"]
+    assert answers[0]["status"] == answers[1]["status"]
+
+
+def test_own_keys_leave_no_token_on_disk(shell: Shell) -> None:
+    assert shell.run("token", "-i", "shop").code == 0
+    assert shell.run("token", "-i", "shop", "--cache").code == 0
+    assert not (shell.home / ".cache").exists()
+
+
 def test_sessions_of_other_people_roles_ids_names_and_regions_are_not_shared(shell: Shell, aws: TlsSts) -> None:
     def assumed(*more: str) -> int:
         assert shell.run("token", "-i", "shop", "-r", ROLE, *more).code == 0
@@ -307,6 +343,7 @@ def test_a_session_that_is_still_alive_serves_when_aws_cannot_be_reached(shell: 
 
 
 def test_a_kept_session_that_others_can_read_is_refused_aloud_and_replaced(shell: Shell, aws: TlsSts) -> None:
+    shell.set(KUBE_IAM_TOKEN_CACHE="0")
     shell.run("token", "-i", "shop", "-r", ROLE)
     (kept,) = (shell.home / ".cache" / "kube-iam" / "sessions").iterdir()
     kept.chmod(0o644)
@@ -318,6 +355,7 @@ def test_a_kept_session_that_others_can_read_is_refused_aloud_and_replaced(shell
 
 
 def test_a_damaged_kept_session_is_replaced(shell: Shell, aws: TlsSts) -> None:
+    shell.set(KUBE_IAM_TOKEN_CACHE="0")
     shell.run("token", "-i", "shop", "-r", ROLE)
     (kept,) = (shell.home / ".cache" / "kube-iam" / "sessions").iterdir()
     kept.write_bytes(kept.read_bytes()[:-10])

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kube_iam.access.changes import Attachment, Change, Membership, Plan, Verb
+from kube_iam.access.changes import Attachment, Change, Ended, Membership, Plan, Verb
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
-from kube_iam.access.observed import Ports
-from kube_iam.access.ports import BindingState, Cluster, GroupState, MappingEntry, PolicyState, RoleState
+from kube_iam.access.documents import assumed_roles
+from kube_iam.access.observed import Ports, pathless
+from kube_iam.access.ports import (
+    BindingState,
+    Cluster,
+    Directory,
+    GroupState,
+    MappingEntry,
+    MappingStore,
+    PolicyState,
+    RoleState,
+)
 from kube_iam.errors import KubeIamError
 
 Progress = Callable[[int, Change], None]
@@ -48,16 +58,35 @@ def apply_change(change: Change, ports: Ports) -> None:
             ports.directory.move_group(change.name, path)
         case Verb.DELETE, GroupState(name=name):
             ports.directory.delete_group(name)
+        case Verb.DELETE, Ended() as ended:
+            end(ended, ports.directory, ports.store)
         case Verb.DELETE, BindingState(namespace=namespace, name=name):
             _cluster(ports).delete_binding(namespace, name)
         case _, BindingState() as binding:
             _cluster(ports).apply_binding(binding)
-        case Verb.DELETE, MappingEntry(role_arn=arn):
-            ports.store.remove(arn)
+        case Verb.DELETE, MappingEntry() as entry:
+            ports.store.remove(entry)
         case _, MappingEntry() as entry:
             ports.store.put(entry)
         case _:
             raise ValueError(f"no such change: {change.verb} {change.kind}")
+
+
+def end(ended: Ended, directory: Directory, store: MappingStore | None) -> None:
+    """Take temporary access away, and last, with a store, what shows that it was there. Raises what the ports raise.
+
+    A policy of that name that is for another role is somebody else's, and stays.
+    """
+    if ended.over is not None and store is not None:
+        present = (who for entry in store.entries() if entry.key == ended.entry.key for who in entry.temporary)
+        if ended.over not in present:
+            return
+    if ended.policy:
+        roles = assumed_roles(directory.user_policy(ended.user, ended.policy))
+        if [pathless(role) for role in roles] == [ended.entry.key]:
+            directory.delete_user_policy(ended.user, ended.policy)
+    if store is not None:
+        store.let_out(ended.entry, ended.user, ended.over)
 
 
 def _access_to_role(change: Change, ports: Ports) -> None:

@@ -18,11 +18,11 @@ from kube_iam.access.changes import (
     appearing,
     differing,
 )
-from kube_iam.access.desired import LEVEL_TAG, DesiredLevel
+from kube_iam.access.desired import LEVEL_TAG, DesiredLevel, DesiredRole
 from kube_iam.access.documents import same_document
 from kube_iam.access.facts import binding_fields, binding_name, entry_fields, tag_fields
 from kube_iam.access.foreign import Foreign, foreign_binding, whose
-from kube_iam.access.observed import Observed, pathless
+from kube_iam.access.observed import Observed
 from kube_iam.access.ports import GroupState, PolicyState, RoleState
 
 
@@ -80,8 +80,10 @@ class LevelBuilder:
 
     def _role(self) -> None:
         want = self.level.role
-        have = self.observed.roles.get(want.name.casefold())
-        if have is None or want.name.casefold() in self.recreated:
+        if want is None:
+            return
+        have = self.observed.roles.get(self.level.role_key)
+        if have is None or self.level.role_key in self.recreated:
             fields = appearing(
                 (
                     ("path", want.path),
@@ -104,10 +106,9 @@ class LevelBuilder:
             if not self._may_take(Foreign(Kind.ROLE, want.name, whose(have), "take it over with --adopt")):
                 return
             self._add(Verb.ADOPT, Kind.ROLE, want.name, tag_fields(have, want.tags), want)
-        self._update_role(have)
+        self._update_role(have, want)
 
-    def _update_role(self, have: RoleState) -> None:
-        want = self.level.role
+    def _update_role(self, have: RoleState, want: DesiredRole) -> None:
         fields = differing(
             (
                 ("longest session in seconds", have.max_session_seconds, want.max_session_seconds),
@@ -177,28 +178,26 @@ class LevelBuilder:
 
     def _entry(self) -> None:
         want = self.level.entry
-        have = next(
-            (entry for entry in self.observed.entries if pathless(entry.role_arn) == pathless(want.role_arn)), None
-        )
-        if have is None or self.level.role.name.casefold() in self.recreated:
-            self._add(Verb.CREATE, Kind.MAPPING, want.role_arn, appearing(entry_fields(want).items()), want)
+        have = next((entry for entry in self.observed.entries if entry.key == want.key), None)
+        if have is None or self.level.role_key in self.recreated:
+            self._add(Verb.CREATE, Kind.MAPPING, want.name, appearing(entry_fields(want).items()), want)
             return
         before = entry_fields(have)
         fields = differing((key, before[key], value) for key, value in entry_fields(want).items())
         if self._entry_is_ours():
             if fields:
-                self._add(Verb.UPDATE, Kind.MAPPING, want.role_arn, fields, want)
+                self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
             return
         why = "is mapped already, by hand or by another tool"
-        if self._may_take(Foreign(Kind.MAPPING, want.role_arn, why, "take it over with --adopt")):
-            self._add(Verb.ADOPT, Kind.MAPPING, want.role_arn, fields, want)
+        if self._may_take(Foreign(Kind.MAPPING, want.name, why, "take it over with --adopt")):
+            self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
 
     def _entry_is_ours(self) -> bool:
         """An entry is ours when its role is; where that is gone, when the registry names it or the level's policy or group is ours."""
-        role = self.observed.roles.get(self.level.role.name.casefold())
+        role = self.observed.roles.get(self.level.role_key)
         if role is not None:
             return self.observed.owns_tags(role)
-        if pathless(self.level.entry.role_arn) in self.observed.role_levels():
+        if self.level.entry.key in self.observed.entry_levels():
             return True
         group = self.observed.groups.get(self.level.group.name.casefold())
         policies = {policy.arn for policy in self.observed.owned_policies()}

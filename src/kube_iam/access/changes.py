@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
-from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState
+from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState, Temporary
 
 
 class Verb(Enum):
@@ -29,6 +29,7 @@ class Kind(Enum):
     GROUP = "group"
     ATTACHMENT = "attachment"
     MEMBER = "member"
+    TEMPORARY = "temporary access"
     BINDING = "binding"
     MAPPING = "mapping"
 
@@ -49,6 +50,19 @@ class Membership:
     user: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Someone who is let in for a time no longer: by which entry, and by which policy of the user's (empty where there is none).
+
+    `over` is what was seen to have ended: what somebody has granted since stays.
+    """
+
+    entry: MappingEntry
+    user: str
+    policy: str
+    over: Temporary | None = None
+
+
 Item = (
     DesiredPolicy
     | DesiredRole
@@ -58,6 +72,7 @@ Item = (
     | GroupState
     | Attachment
     | Membership
+    | Ended
     | BindingState
     | MappingEntry
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kube_iam.access.documents import mapped_arn, policy_arn, policy_document, role_arn, trust_document
-from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.ports import BindingState, MappingEntry
 
 CLUSTER_TAG = "kube-iam.dev/cluster"
@@ -14,7 +14,7 @@ LEVEL_TAG = "kube-iam.dev/level"
 
 @dataclass(frozen=True, slots=True)
 class DesiredPolicy:
-    """The policy that allows to assume the level's role; its tags say whose it is."""
+    """The policy of the level's group, which allows to assume the level's role where it has one; its tags say whose it is."""
 
     arn: str
     name: str
@@ -48,14 +48,19 @@ class DesiredGroup:
 
 @dataclass(frozen=True, slots=True)
 class DesiredLevel:
-    """One level in full. `bindings` are sorted by namespace and name."""
+    """One level in full. `bindings` are sorted by namespace and name; `role` is None where people sign with their own keys."""
 
     name: str
     policy: DesiredPolicy
-    role: DesiredRole
+    role: DesiredRole | None
     group: DesiredGroup
     bindings: tuple[BindingState, ...]
     entry: MappingEntry
+
+    @property
+    def role_key(self) -> str:
+        """The role's name in lower case, which is how IAM tells names apart; empty where there is no role."""
+        return self.role.name.casefold() if self.role else ""
 
 
 def desired_state(access: ClusterAccess) -> tuple[DesiredLevel, ...]:
@@ -72,7 +77,7 @@ def _desired_level(access: ClusterAccess, level: Level) -> DesiredLevel:
         level.path,
         policy_document(access, level),
         tags,
-        f"{called}: assume the role",
+        f"{called}: {'assume the role' if level.method is Method.ROLE else 'marks the group'}",
     )
     role = DesiredRole(
         role_arn(access, level),
@@ -86,10 +91,22 @@ def _desired_level(access: ClusterAccess, level: Level) -> DesiredLevel:
     return DesiredLevel(
         level.name,
         policy,
-        role,
+        role if level.method is Method.ROLE else None,
         DesiredGroup(level.group_name, level.path, policy.arn),
         desired_bindings(access, level),
-        MappingEntry(mapped_arn(access, level), level.username, level.groups),
+        desired_entry(access, level),
+    )
+
+
+def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
+    """The entry that lets the level's people in: who is in its IAM group, unless the file leaves that to the session."""
+    by_role = level.method is Method.ROLE
+    return MappingEntry(
+        mapped_arn(access, level) if by_role else "",
+        level.username,
+        level.groups,
+        level.group_name if access.door or not by_role else "",
+        level.name,
     )
 
 

@@ -5,7 +5,11 @@ IAM hands documents back with lists and single values interchanged and keys in a
 
 from __future__ import annotations
 
-from kube_iam.access.levels import ClusterAccess, Level
+import math
+
+from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.core.server_policy import server_policy
+from kube_iam.core.utc import parse_rfc3339
 
 VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
 
@@ -44,7 +48,13 @@ def trust_document(access: ClusterAccess, level: Level) -> dict[str, object]:
 
 
 def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
-    """The policy of the level's group: assume exactly this role."""
+    """The policy of the level's group: assume exactly this role.
+
+    Without a role there is nothing to allow, but the policy is what carries the level's tags: it allows what nobody can be denied.
+    """
+    if level.method is Method.GROUP:
+        nothing = {"Sid": "MarksTheGroup", "Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+        return {"Version": VERSION, "Statement": [nothing]}
     statement = {
         "Sid": "AssumeTheRoleOfTheLevel",
         "Effect": "Allow",
@@ -52,6 +62,44 @@ def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
         "Resource": role_arn(access, level),
     }
     return {"Version": VERSION, "Statement": [statement]}
+
+
+def group_arn(access: ClusterAccess, level: Level) -> str:
+    """The ARN of the level's group."""
+    return f"arn:{access.partition}:iam::{access.account}:group{level.path}{level.group_name}"
+
+
+def server_document(access: ClusterAccess) -> dict[str, object]:
+    """What the server has to read of IAM for this file: its groups' members and its roles' trust policies. May allow nothing."""
+    roles = [level for level in access.levels if level.method is Method.ROLE and access.door]
+    groups = [level for level in access.levels if level.method is Method.GROUP or access.door]
+    return server_policy([group_arn(access, level) for level in groups], [role_arn(access, level) for level in roles])
+
+
+def user_policy_name(cluster_name: str, level_name: str) -> str:
+    """The name of a user's own policy that lets the user assume the level's role for a time."""
+    return f"kube-iam-{cluster_name}-{level_name}"
+
+
+def temporary_document(access: ClusterAccess, level: Level, until: str) -> dict[str, object]:
+    """A user's own policy: assume the level's role until then (RFC 3339, UTC)."""
+    statement = {
+        "Sid": "ForATime",
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Resource": role_arn(access, level),
+        "Condition": {"DateLessThan": {"aws:CurrentTime": until}},
+    }
+    return {"Version": VERSION, "Statement": [statement]}
+
+
+def end_of(document: object) -> float:
+    """When such a policy ends, in unix seconds; never (infinity) for a document that says nothing of it."""
+    try:
+        until = document["Statement"][0]["Condition"]["DateLessThan"]["aws:CurrentTime"]  # type: ignore[index]
+        return parse_rfc3339(until) or math.inf
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return math.inf
 
 
 def same_document(one: object, other: object) -> bool:

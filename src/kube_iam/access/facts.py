@@ -27,5 +27,10 @@ def binding_fields(binding: BindingState) -> dict[str, object]:
 
 
 def entry_fields(entry: MappingEntry) -> dict[str, object]:
-    """What a mapping entry makes of whoever assumed the role."""
-    return {"username": entry.username, "groups": list(entry.groups)}
+    """Whom a mapping entry lets in, and what it makes of them."""
+    return {
+        "username": entry.username,
+        "groups": list(entry.groups),
+        "iamGroup": entry.iam_group,
+        "level": entry.level,
+    }

@@ -66,7 +66,7 @@ def _handed_policy(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]
 
 
 def _handed_role(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]:
-    role = observed.roles.get(level.role.name.casefold())
+    role = observed.roles.get(level.role_key)
     if role is None or not observed.owns_tags(role):
         return
     before = role.tags.get(LEVEL_TAG, "")

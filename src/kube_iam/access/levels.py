@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from enum import Enum
 
 DEFAULT_USERNAME = "iam:{{SessionNameRaw}}"
+DEFAULT_USERNAME_OF_GROUP = "iam:{{UserName}}"
 DEFAULT_SESSION_SECONDS = 3600
+
+
+class Method(Enum):
+    """How the people of a level sign in."""
+
+    ROLE = "role"  # they assume the level's role
+    GROUP = "group"  # they sign with their own keys; there is no role
 
 
 class TargetKind(Enum):
@@ -59,11 +67,15 @@ class Level:
     mfa: bool = False
     session_seconds: int = DEFAULT_SESSION_SECONDS
     description: str = ""
+    method: Method = Method.ROLE  # with GROUP the fields about role, MFA and sessions mean nothing
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterAccess:
-    """A whole access.yaml. `name` is the short cluster name used in IAM names; `certificate_authority` is PEM text."""
+    """A whole access.yaml. `name` is the short cluster name used in IAM names; `certificate_authority` is PEM text.
+
+    `door`: whoever comes with a role's session must be in the level's IAM group at that moment; without, the session is enough.
+    """
 
     source: str
     cluster_id: str
@@ -76,6 +88,7 @@ class ClusterAccess:
     mapping: MappingTarget
     levels: tuple[Level, ...]
     path_prefix: str = "/"
+    door: bool = True
 
     @property
     def path(self) -> str:

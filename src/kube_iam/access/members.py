@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from kube_iam.access.levels import ClusterAccess, Level
-from kube_iam.access.ports import Directory
+from kube_iam.access.ports import Directory, Temporary
+from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.errors import NotFound, NotOwned, UsageError
 
 Near = Callable[[str, Iterable[str]], str]
@@ -19,15 +20,18 @@ class Move:
 
     user: str
     changes: bool
+    unique_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class LevelMembers:
-    """The users in a level's group, sorted; None where the level has not been applied."""
+    """The users in a level's group, sorted; None where the level has not been applied. `temporary`: whom the level lets in for a time
+    beside them, sorted."""
 
     level: str
     group: str
     users: tuple[str, ...] | None
+    temporary: tuple[Temporary, ...] = ()
 
 
 def find_level(access: ClusterAccess, name: str, near: Near, users: Iterable[str] = ()) -> Level:
@@ -43,49 +47,80 @@ def find_level(access: ClusterAccess, name: str, near: Near, users: Iterable[str
     raise UsageError(f"{access.source} has no level {name!r}", hint)
 
 
-def moves(directory: Directory, level: Level, users: Iterable[str], near: Near, *, into: bool) -> tuple[Move, ...]:
-    """What granting (`into`) or revoking the level would come to. Changes nothing.
+def moves(
+    directory: Directory,
+    level: Level,
+    users: Iterable[str],
+    near: Near,
+    *,
+    into: bool,
+    temporary: TemporaryAccess | None = None,
+) -> tuple[Move, ...]:
+    """What granting (`into`) or revoking the level would come to. Changes nothing. Who is in for a time is not in for good.
 
     Raises NotFound for users that do not exist (all of them, with near matches) and for a level that was not applied, NotOwned
     for a group of that name that is not ours.
     """
     wanted = tuple(dict.fromkeys(users))
     present = {name.casefold() for name in _members(directory, level)}
-    found = {name: directory.user(name) for name in wanted}
+    found = dict(zip(wanted, directory.each(directory.user, wanted), strict=True))
     missing = [name for name, user in found.items() if user is None]
     if missing:
         raise _no_such_users(directory, missing, near)
-    names = dict.fromkeys(user.name for user in found.values() if user is not None)
-    return tuple(Move(name, (name.casefold() in present) is not into) for name in names)
+    ids = {user.name: user.unique_id for user in found.values() if user is not None}
+    let_in = {name for name in ids if temporary and temporary.may_be_in(name) and not into}
+    return tuple(
+        Move(name, name in let_in or (name.casefold() in present) is not into, unique_id)
+        for name, unique_id in ids.items()
+    )
 
 
-def carry_out(directory: Directory, level: Level, planned: Iterable[Move], *, into: bool) -> Iterator[Move]:
-    """Put the users into the level's group or take them out; each move is yielded when it is done. May be repeated."""
+def carry_out(
+    directory: Directory,
+    level: Level,
+    planned: Iterable[Move],
+    *,
+    into: bool,
+    temporary: TemporaryAccess | None = None,
+    now: float = 0.0,
+) -> Iterator[Move]:
+    """Put the users into the level's group or take them out; each move is yielded when it is done. May be repeated.
+
+    What was for a time ends `now` (unix seconds) in both cases: who is in for good needs it no longer.
+    """
     for move in planned:
         if move.changes and into:
             directory.add_member(level.group_name, move.user)
         elif move.changes:
             directory.remove_member(level.group_name, move.user)
+        if move.changes and temporary is not None:
+            temporary.let_out(move.user, now)
         yield move
 
 
-def who(directory: Directory, levels: Iterable[Level]) -> tuple[LevelMembers, ...]:
-    """The members of the levels, in the order given."""
-    found = []
-    for level in levels:
+def who(
+    directory: Directory, levels: Iterable[Level], let_in: Mapping[str, tuple[Temporary, ...]] | None = None
+) -> tuple[LevelMembers, ...]:
+    """The members of the levels, in the order given, and of those whom levels `let_in` (by level name) who is no member."""
+
+    def read(level: Level) -> LevelMembers:
         try:
             users: tuple[str, ...] | None = tuple(sorted(_members(directory, level), key=str.casefold))
         except NotFound:
             users = None
-        found.append(LevelMembers(level.name, level.group_name, users))
-    return tuple(found)
+        members = {user.casefold() for user in users or ()}
+        others = (each for each in (let_in or {}).get(level.name, ()) if each.user_name.casefold() not in members)
+        beside = tuple(sorted(others, key=lambda each: each.user_name.casefold()))
+        return LevelMembers(level.name, level.group_name, users, beside)
+
+    return tuple(directory.each(read, levels))
 
 
 def by_user(levels: Iterable[LevelMembers]) -> dict[str, list[str]]:
     """The same the other way round: user name to levels, users sorted."""
     found: dict[str, list[str]] = {}
     for level in levels:
-        for user in level.users or ():
+        for user in (*(level.users or ()), *(each.user_name for each in level.temporary)):
             found.setdefault(user, []).append(level.level)
     return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
 

@@ -84,6 +84,29 @@ class Observed:
         """The names of the levels that exist in IAM as ours."""
         return frozenset(policy.tags.get(LEVEL_TAG, "") for policy in self.owned_policies())
 
+    def group_level(self, group: GroupState) -> str:
+        """The level that a group of ours gives: the one of its policy. Empty where it carries none of ours."""
+        levels = {policy.arn: policy.tags.get(LEVEL_TAG, "") for policy in self.owned_policies()}
+        return next((levels[arn] for arn in group.attached if arn in levels), "")
+
+    def entry_levels(self) -> dict[str, str]:
+        """The keys of the mapping entries that are ours, and their levels: an entry is ours when its role, or its group, is.
+
+        Where the group is gone, the entry is ours that names the group as it was by default: like the level's policy.
+        """
+        roles = self.role_levels()
+        named = {(policy.name.casefold(), policy.tags.get(LEVEL_TAG, "")) for policy in self.owned_policies()}
+        found: dict[str, str] = {}
+        for entry in self.entries:
+            group = self.groups.get(entry.key)
+            if entry.role_arn and entry.key in roles:
+                found[entry.key] = roles[entry.key]
+            elif not entry.role_arn and group is not None and self.owns_group(group):
+                found[entry.key] = self.group_level(group)
+            elif not entry.role_arn and group is None and (entry.key, entry.level) in named:
+                found[entry.key] = entry.level
+        return found
+
     def role_levels(self) -> dict[str, str]:
         """Which role ARNs without path (in lower case) are ours, and of which level: by the registry, unless the role is another's."""
         found: dict[str, str] = {}

@@ -8,7 +8,16 @@ from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.documents import assumed_roles
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.access.observed import Observed, Ports, role_key
-from kube_iam.access.ports import BindingState, Cluster, Directory, GroupState, PolicyState, RoleState, User
+from kube_iam.access.ports import (
+    BindingState,
+    Cluster,
+    Directory,
+    GroupState,
+    MappingEntry,
+    PolicyState,
+    RoleState,
+    User,
+)
 
 
 def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Ports) -> Observed:
@@ -19,6 +28,7 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
     groups = {group.name.casefold(): group for group in directory.groups(access.path) if group.path == access.path}
     groups |= _groups_elsewhere(directory, desired, groups)
     bindings, missing = _bindings(access, desired, cluster) if cluster else ({}, ())
+    entries = ports.store.entries()
     return Observed(
         cluster_id=access.cluster_id,
         cluster_name=access.name,
@@ -29,10 +39,10 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
         elsewhere=_policies_elsewhere(access, directory, desired, policies),
         roles=_roles(access, directory, desired, policies),
         groups=groups,
-        members=_members(directory, desired, groups),
+        members=_members(directory, desired, groups, entries),
         bindings=bindings,
         missing_rbac=missing,
-        entries=ports.store.entries(),
+        entries=entries,
     )
 
 
@@ -41,13 +51,10 @@ def _policies_elsewhere(
 ) -> dict[str, PolicyState]:
     """Policies at `/` that take a name that a level needs: an account has each policy name once, whatever the path."""
     present = {policy.arn for policy in policies}
-    found = {}
-    for level in desired:
-        if level.policy.arn not in present:
-            taken = directory.policy(f"arn:{access.partition}:iam::{access.account}:policy/{level.policy.name}")
-            if taken is not None:
-                found[level.policy.arn] = taken
-    return found
+    home = f"arn:{access.partition}:iam::{access.account}:policy/"
+    absent = [level.policy for level in desired if level.policy.arn not in present]
+    found = directory.each(directory.policy, (home + policy.name for policy in absent))
+    return {policy.arn: taken for policy, taken in zip(absent, found, strict=True) if taken is not None}
 
 
 def _roles(
@@ -56,36 +63,47 @@ def _roles(
     """The roles that the file's levels have, and those that the registry's policies name in this account."""
     home = f"arn:{access.partition}:iam::{access.account}:role/"
     names = {level.role_name.casefold(): level.role_name for level in access.levels}
-    names |= {level.role.name.casefold(): level.role.name for level in desired}
+    names |= {level.role_key: level.role.name for level in desired if level.role}
     for policy in policies:
         # By default the role is named like its policy: the way to it when somebody broke the policy's document.
         for arn in assumed_roles(policy.document) or (home + policy.name,):
             if arn.startswith(home):
                 names.setdefault(role_key(arn), arn.rsplit("/", 1)[-1])
-    found = ((key, directory.role(name)) for key, name in names.items())
-    return {key: role for key, role in found if role is not None}
+    found = directory.each(directory.role, names.values())
+    return {key: role for key, role in zip(names, found, strict=True) if role is not None}
 
 
 def _groups_elsewhere(
     directory: Directory, desired: tuple[DesiredLevel, ...], groups: dict[str, GroupState]
 ) -> dict[str, GroupState]:
     wanted = (level.group.name for level in desired if level.group.name.casefold() not in groups)
-    found = (directory.group(name) for name in wanted)
+    found = directory.each(directory.group, wanted)
     return {group.name.casefold(): group for group in found if group is not None}
 
 
 def _members(
-    directory: Directory, desired: tuple[DesiredLevel, ...], groups: dict[str, GroupState]
+    directory: Directory,
+    desired: tuple[DesiredLevel, ...],
+    groups: dict[str, GroupState],
+    entries: tuple[MappingEntry, ...],
 ) -> dict[str, tuple[User, ...]]:
-    """Members of the groups that would go, whose members must leave first, or come, whose members would get in."""
+    """Members of the groups that would go, whose members must leave first, or come, whose members would get in; and of those that
+    an entry would ask for from now on, so that nobody shuts the door on himself."""
     staying = {level.group.name.casefold() for level in desired}
     moving = any(key not in staying for key in groups)
     path = {level.group.name.casefold(): level.group.path for level in desired}
-    return {
-        key: directory.members(group.name)
-        for key, group in groups.items()
-        if key not in staying or group.path != path[key] or moving
+    written = {entry.key: entry.iam_group for entry in entries}
+    closing = {
+        level.group.name.casefold()
+        for level in desired
+        if level.entry.iam_group and written.get(level.entry.key, level.entry.iam_group) != level.entry.iam_group
     }
+    asked = {
+        key: group.name
+        for key, group in groups.items()
+        if key not in staying or group.path != path[key] or moving or key in closing
+    }
+    return dict(zip(asked, directory.each(directory.members, asked.values()), strict=True))
 
 
 def _bindings(

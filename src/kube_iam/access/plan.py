@@ -10,7 +10,7 @@ from kube_iam.access.desired import DesiredLevel, desired_state
 from kube_iam.access.foreign import Foreign
 from kube_iam.access.guards import lockout, too_much
 from kube_iam.access.handover import guarded, refused
-from kube_iam.access.levels import ClusterAccess
+from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.observed import Observed, Ports
 from kube_iam.access.observing import observe
 from kube_iam.access.ports import Directory
@@ -32,15 +32,18 @@ def check_caller(access: ClusterAccess, directory: Directory) -> None:
         )
 
 
-def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False) -> Plan:
-    """What `apply` would do. Raises CredentialsError for another account, and NotOwned with everything that is in the way."""
+def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now: float = 0.0) -> Plan:
+    """What `apply` would do. Raises CredentialsError for another account, and NotOwned with everything that is in the way.
+
+    Temporary access that is over at `now` (unix seconds; by default none is) is cleaned away.
+    """
     check_caller(access, ports.directory)
     desired = desired_state(access)
     observed = observe(access, desired, ports)
     replaced = tuple(replacing(observed, desired))
     recreated = frozenset(change.name.casefold() for change in replaced)
     staying = frozenset(level.group.name.casefold() for level in desired)
-    changes = [*closing(observed, desired), *replaced]
+    changes = [*closing(observed, desired, now), *replaced]
     foreign: list[Foreign] = [*refused(observed, desired)]
     for level in desired:
         builder = LevelBuilder(level, observed, adopt, staying, recreated)
@@ -65,7 +68,7 @@ def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     """What `destroy` would do: everything that is ours goes, leftovers of earlier files included."""
     check_caller(access, ports.directory)
     observed = observe(access, (), ports)
-    changes = (*closing(observed, ()), *removing(observed, ()))
+    changes = (*closing(observed, (), 0.0), *removing(observed, ()))
     return Plan(
         cluster=access.cluster_id,
         account=access.account,
@@ -92,12 +95,26 @@ def cautions(access: ClusterAccess) -> Iterator[str]:
                 f"level {level.name} is in {MASTERS}, which RBAC can neither limit nor take away; "
                 "prefer a group of your own bound to cluster-admin"
             )
+    if access.mapping.kind is TargetKind.AWS_AUTH:
+        yield from _cautions_of_eks(access)
+
+
+def _cautions_of_eks(access: ClusterAccess) -> Iterator[str]:
+    """EKS's own authenticator reads aws-auth too, and knows neither mapGroups nor who is in an IAM group."""
+    by_group = [level.name for level in access.levels if level.method is Method.GROUP]
+    if by_group:
+        yield f"EKS's own authenticator lets nobody in by method group ({', '.join(by_group)}); kube-iam's server does"
+    if access.door and len(by_group) < len(access.levels):
+        yield (
+            "EKS's own authenticator does not ask who is in an IAM group at the moment, kube-iam's server does; "
+            "where EKS runs its own, say so with membership: session"
+        )
 
 
 def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tuple[Change, ...]) -> Iterator[str]:
     """What somebody else did to things of ours, and what bindings name in vain."""
     deleted = {change.name for change in changes if change.kind is Kind.ROLE and change.verb is Verb.DELETE}
-    wanted = {level.role.name.casefold() for level in desired}
+    wanted = {level.role_key for level in desired}
     for key, role in observed.roles.items():
         if role.policies and (key in wanted or role.name in deleted):
             end = "; it cannot be deleted before they are detached" if role.name in deleted else ""

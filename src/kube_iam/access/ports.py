@@ -6,9 +6,15 @@ same content, and deleting what is gone, succeed. After a write the edge waits, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from kube_iam.core.arns import strip_role_path
+from kube_iam.core.utc import parse_rfc3339
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,12 @@ class User:
 
 class Directory(Protocol):
     """IAM, as far as kube-iam touches it."""
+
+    def each(self, read: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """What `read`, which calls one reading method here, says of each item, in their order; may ask several at once.
+
+        The first error is raised, and what has not begun by then is not begun.
+        """
 
     def caller(self) -> Caller:
         """The account and principal that these calls run as."""
@@ -140,6 +152,15 @@ class Directory(Protocol):
     def remove_member(self, group: str, user: str) -> None:
         """Take the user out of the group."""
 
+    def user_policy(self, user: str, name: str) -> object | None:
+        """The document of a user's own (inline) policy, or None where there is none."""
+
+    def put_user_policy(self, user: str, name: str, document: object) -> None:
+        """Make the document the user's own policy of that name, in the place of one that is there."""
+
+    def delete_user_policy(self, user: str, name: str) -> None:
+        """Delete the user's own policy of that name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -194,25 +215,68 @@ class Cluster(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Temporary:
+    """Someone whom an entry lets in although no member of its group. `until` is RFC 3339 in UTC, as it is written there."""
+
+    user_name: str
+    user_id: str
+    until: str
+    reason: str = ""
+
+    @property
+    def ends(self) -> float:
+        """When it is over, in unix seconds; 0, which is long ago, where `until` cannot be read."""
+        return parse_rfc3339(self.until) or 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class MappingEntry:
-    """One mapRoles entry. `role_arn` has no path, as STS shows it."""
+    """One entry of mapRoles, or, where `role_arn` is empty, of mapGroups. `role_arn` has no path, as STS shows it.
+
+    Who assumed the role is let in only while a member of `iam_group`, where that is set, or named in `temporary`.
+    """
 
     role_arn: str
     username: str
     groups: tuple[str, ...]
+    iam_group: str = ""
+    level: str = ""
+    temporary: tuple[Temporary, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What tells entries apart: the role's ARN without path, else the IAM group; letter case does not count."""
+        return strip_role_path(self.role_arn.strip().casefold()) or self.iam_group.strip().casefold()
+
+    @property
+    def name(self) -> str:
+        """The entry as a person would name it."""
+        return self.role_arn or f"group {self.iam_group}"
 
 
 class MappingStore(Protocol):
-    """The mapRoles list that the authenticator reads. Everything that is not the named entry survives an edit: comments, order."""
+    """mapRoles and mapGroups as the authenticator reads them. All that is not the named entry survives an edit: comments, order."""
 
     def describe(self) -> str:
         """Where the entries live, as a person would name it."""
 
     def entries(self) -> tuple[MappingEntry, ...]:
-        """All mapRoles entries, ours and others'; empty where the file or ConfigMap does not exist yet."""
+        """All entries, ours and others', mapRoles first; empty where the file or ConfigMap does not exist yet."""
 
     def put(self, entry: MappingEntry) -> None:
-        """Add the entry, or change the one with the same role ARN in place. Retries when someone else wrote in between."""
+        """Add the entry, or change the one with the same key in place. Retries when someone else wrote in between.
 
-    def remove(self, role_arn: str) -> None:
-        """Remove the entries with that role ARN. Retries when someone else wrote in between."""
+        What stands in `temporary` stays, whatever the entry says, unless the entry has no group or becomes another level's.
+        """
+
+    def remove(self, entry: MappingEntry) -> None:
+        """Remove the entries with that key. Retries when someone else wrote in between."""
+
+    def let_in(self, entry: MappingEntry, who: Temporary) -> None:
+        """Name someone in `temporary` of the entry with that key, in the place of what it says of the same user.
+
+        Raises NotFound where there is no such entry, or none that asks for a group.
+        """
+
+    def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:
+        """Take what it says of that user out of `temporary` of the entry with that key; with `only`, nothing that says else."""

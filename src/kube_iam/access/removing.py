@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kube_iam.access.changes import Attachment, Change, Field, Kind, Membership, Verb
+from kube_iam.access.changes import Attachment, Change, Ended, Field, Kind, Membership, Verb
 from kube_iam.access.desired import LEVEL_TAG, DesiredLevel
-from kube_iam.access.documents import assumed_roles
+from kube_iam.access.documents import assumed_roles, user_policy_name
 from kube_iam.access.facts import binding_fields, binding_name, entry_fields
 from kube_iam.access.observed import Observed, pathless
 from kube_iam.access.ports import GroupState, RoleState
@@ -15,15 +15,18 @@ from kube_iam.access.ports import GroupState, RoleState
 Desired = tuple[DesiredLevel, ...]
 
 
-def closing(observed: Observed, desired: Desired) -> Iterator[Change]:
-    """Mapping entries and bindings that go, entries first. A role that is made anew loses its entry until it is there again."""
+def closing(observed: Observed, desired: Desired, now: float) -> Iterator[Change]:
+    """Mapping entries and bindings that go, entries first. A role that is made anew loses its entry until it is there again.
+
+    After the entries goes the temporary access that they gave, or that is over, or that a change of its entry would end.
+    """
     anew = {change.name.casefold() for change in replacing(observed, desired)}
-    wanted = {pathless(level.entry.role_arn) for level in desired if level.role.name.casefold() not in anew}
-    ours = observed.role_levels()
-    for arn in dict.fromkeys(entry.role_arn for entry in observed.entries):
-        if pathless(arn) in ours and pathless(arn) not in wanted:
-            entry = next(entry for entry in observed.entries if entry.role_arn == arn)
-            yield Change(Verb.DELETE, Kind.MAPPING, arn, ours[pathless(arn)], _vanishing(entry_fields(entry)), entry)
+    wanted = {level.entry.key for level in desired if level.role_key not in anew}
+    ours = observed.entry_levels()
+    going = {entry.key: entry for entry in reversed(observed.entries) if entry.key in ours and entry.key not in wanted}
+    for key, entry in reversed(going.items()):
+        yield Change(Verb.DELETE, Kind.MAPPING, entry.name, ours[key], _vanishing(entry_fields(entry)), entry)
+    yield from _no_longer_let_in(observed, desired, ours, anew, now)
     kept = {binding.ident for level in desired for binding in level.bindings}
     for ident, binding in sorted(observed.bindings.items()):
         if ident not in kept and observed.owns_binding(binding):
@@ -32,10 +35,30 @@ def closing(observed: Observed, desired: Desired) -> Iterator[Change]:
     yield from (_detached(group, arn, level) for group, arn, level, early in _strays(observed, desired) if early)
 
 
+def _no_longer_let_in(
+    observed: Observed, desired: Desired, ours: dict[str, str], anew: set[str], now: float
+) -> Iterator[Change]:
+    staying = {level.entry.key: level.entry for level in desired if level.role_key not in anew}
+    for entry in observed.entries:
+        if entry.key not in ours:
+            continue
+        wanted = staying.get(entry.key)
+        keeps = wanted is not None and wanted.iam_group and entry.level in ("", wanted.level)
+        for who in entry.temporary:
+            if keeps and who.ends > now:
+                continue
+            level = entry.level or ours[entry.key]
+            policy = user_policy_name(observed.cluster_name, level) if entry.role_arn else ""
+            fields = _vanishing({"until": who.until, "reason": who.reason})
+            name = f"{who.user_name} in {level}"
+            ended = Ended(entry, who.user_name, policy, who if keeps else None)
+            yield Change(Verb.DELETE, Kind.TEMPORARY, name, level, fields, ended)
+
+
 def replacing(observed: Observed, desired: Desired) -> Iterator[Change]:
     """Roles that must be gone before their level is built: one that gets another path, and one whose level renames its role but keeps
     its policy, since the policy's document is all that names the old role."""
-    paths = {level.role.name.casefold(): level.role.path for level in desired}
+    paths = {level.role_key: level.role.path for level in desired if level.role}
     kept = {level.policy.arn for level in desired}
     renamed = {
         pathless(arn)
@@ -52,7 +75,7 @@ def replacing(observed: Observed, desired: Desired) -> Iterator[Change]:
 def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
     """Members, attachments, groups, roles and policies of levels that are gone, level by level."""
     groups = {level.group.name.casefold() for level in desired}
-    roles = {level.role.name.casefold() for level in desired}
+    roles = {level.role_key for level in desired}
     policies = {level.policy.arn for level in desired}
     already = {change.name for change in replacing(observed, desired)}
     strays = list(_strays(observed, desired))
@@ -100,8 +123,7 @@ def _place(change: Change) -> tuple[str, str] | None:
 
 
 def _group_gone(observed: Observed, group: GroupState) -> Iterator[Change]:
-    levels = {policy.arn: policy.tags.get(LEVEL_TAG, "") for policy in observed.owned_policies()}
-    level = next((levels[arn] for arn in group.attached if arn in levels), "")
+    level = observed.group_level(group)
     for user in observed.members.get(group.name.casefold(), ()):
         item = Membership(group.name, user.name)
         yield Change(Verb.DELETE, Kind.MEMBER, f"{user.name} in {group.name}", level, (), item)

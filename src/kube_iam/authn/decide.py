@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from kube_iam.authn.door import Door
 from kube_iam.authn.ports import Denials, Mapper, NodeNames, Verifier
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import Mapped, rendered, reserved_prefix
@@ -17,6 +18,7 @@ from kube_iam.core.token_review import User
 
 UID_PREFIX = "aws-iam-authenticator:"
 PRINCIPAL_ID_KEY = "sigs.k8s.io/aws-iam-authenticator/principalId"
+LEVEL_KEY = "kube-iam.dev/level"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,10 @@ Decision = Allowed | Denied | Unavailable
 _THROTTLED = (Reason.STS_THROTTLED, Reason.EC2_THROTTLED)
 _TEMPORARY = (*_THROTTLED, Reason.STS_UNREACHABLE, Reason.EC2_UNREACHABLE)
 
-_Found = tuple[str, tuple[str, ...], str]
+_NO_DOOR = Refusal(Reason.MEMBERSHIP_UNKNOWN)
+_NAMING_SOMEBODY = (Reason.NOT_MEMBER, Reason.MEMBERSHIP_UNKNOWN, Reason.TRUST_OPEN, Reason.DENIED)
+
+_Found = tuple[str, tuple[str, ...], str, tuple[str, ...]]
 
 
 class Authenticator:
@@ -66,10 +71,15 @@ class Authenticator:
         *,
         scrubbed_accounts: Collection[str] = (),
         node_names: NodeNames | None = None,
+        door: Door | None = None,
         denials: Denials | None = None,
     ) -> None:
-        """Without `node_names`, mappings with {{EC2PrivateDNSName}} let nobody in. Without `denials` there is no deny list."""
+        """Without `node_names`, mappings with {{EC2PrivateDNSName}} let nobody in; without `door`, mappings with `iamGroup`.
+
+        Without `denials` there is no deny list.
+        """
         self._verifier = verifier
+        self._door = door
         self._node_names = node_names
         self._mappers = mappers
         self._denials = denials
@@ -87,23 +97,20 @@ class Authenticator:
     async def decide(self, identity: Identity) -> Decision:
         """The decision about an identity that STS vouched for."""
         scrubbed = identity.account_id in self._scrubbed_accounts
-        found = self._denied(identity, scrubbed=scrubbed) or await self._map(identity)
+        found = self._denied(identity) or await self._map(identity)
         if found is None:
             found = Refusal(Reason.NOT_MAPPED, "" if scrubbed else identity.canonical_arn)
-        elif not isinstance(found, Refusal):
-            # Again, since a denial may have come while EC2 was asked. From here to the answer nothing waits.
-            found = self._denied(identity, scrubbed=scrubbed) or found
         if isinstance(found, Refusal):
+            if scrubbed and found.reason in _NAMING_SOMEBODY:
+                found = Refusal(found.reason)
             return _refused(found, identity, scrubbed=scrubbed)
-        username, groups, source = found
+        username, groups, source, levels = found
         if self._denials is not None:
             self._denials.let_in(identity)
-        return Allowed(_user(identity, username, groups, scrubbed=scrubbed), identity, source, scrubbed)
+        return Allowed(_user(identity, username, groups, levels, scrubbed=scrubbed), identity, source, scrubbed)
 
-    def _denied(self, identity: Identity, *, scrubbed: bool) -> Refusal | None:
-        refusal = self._denials.denial(identity) if self._denials is not None else None
-        # The name of a denial is made of whom it denies.
-        return Refusal(refusal.reason) if refusal is not None and scrubbed else refusal
+    def _denied(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        return self._denials.denial(identity, iam_groups) if self._denials is not None else None
 
     async def _map(self, identity: Identity) -> _Found | Refusal | None:
         mappers = tuple(self._mappers)
@@ -112,12 +119,25 @@ class Authenticator:
             if table is None:
                 return Refusal(Reason.NOT_LOADED, mapper.name)
             mapped = table.find(identity)
+            if mapped is None and table.groups:
+                by_group = self._door.entries(table.groups, identity) if self._door is not None else _NO_DOOR
+                if isinstance(by_group, Refusal):
+                    return by_group
+                mapped = by_group
             if mapped is not None:
+                if mapped.gate is not None:
+                    refusal = self._door.admits(mapped.gate, identity) if self._door is not None else _NO_DOOR
+                    if refusal is not None:
+                        return refusal
                 # The prefixes of the same version as the table: the backend may load another one while EC2 is asked.
                 reserved = mapper.reserved_prefixes
                 node = await self._node_name(mapped, identity)
                 names = rendered(mapped, identity, reserved, node) if isinstance(node, str) else node
-                return names if isinstance(names, Refusal) else (*names, f"{mapper.name} {mapped.source}".rstrip())
+                if isinstance(names, Refusal):
+                    return names
+                # Again: by which groups is known only now, and a denial may have come while EC2 was asked. Nothing waits from here on.
+                denied = self._denied(identity, mapped.iam_groups)
+                return denied or (*names, f"{mapper.name} {mapped.source}".rstrip(), mapped.levels)
         return _map_account(mappers, identity)
 
     async def _node_name(self, mapped: Mapped, identity: Identity) -> str | Refusal:
@@ -131,7 +151,7 @@ def _map_account(mappers: Sequence[Mapper], identity: Identity) -> _Found | Refu
         table = mapper.table
         if table is not None and table.account_match(identity.account_id):
             refusal = reserved_prefix(identity.canonical_arn, mapper.reserved_prefixes)
-            return refusal or (identity.canonical_arn, (), f"{mapper.name} mapAccounts")
+            return refusal or (identity.canonical_arn, (), f"{mapper.name} mapAccounts", ())
     return None
 
 
@@ -141,10 +161,12 @@ def _refused(refusal: Refusal, identity: Identity | None, *, scrubbed: bool) -> 
     return Denied(refusal, identity, scrubbed)
 
 
-def _user(identity: Identity, username: str, groups: tuple[str, ...], *, scrubbed: bool) -> User:
+def _user(
+    identity: Identity, username: str, groups: tuple[str, ...], levels: tuple[str, ...], *, scrubbed: bool
+) -> User:
     if scrubbed:
         return User(username, f"{UID_PREFIX}administrative:{username}", groups)
-    extra = {
+    extra: dict[str, tuple[str, ...]] = {
         "arn": (identity.arn,),
         "canonicalArn": (identity.canonical_arn,),
         "sessionName": (identity.session_name,),
@@ -152,4 +174,6 @@ def _user(identity: Identity, username: str, groups: tuple[str, ...], *, scrubbe
         "principalId": (identity.user_id,),
         PRINCIPAL_ID_KEY: (identity.user_id,),
     }
+    if levels:
+        extra[LEVEL_KEY] = levels
     return User(username, f"{UID_PREFIX}{identity.account_id}:{identity.user_id}", groups, extra)

@@ -46,8 +46,11 @@ class Denials(Protocol):
     def ready(self) -> bool:
         """Whether the list is known; until it is, nobody gets in."""
 
-    def denial(self, identity: Identity) -> Refusal | None:
-        """Why the identity is kept out now, or None. Never raises; cheap enough for every decision."""
+    def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        """Why the identity is kept out now, or None; also of what only these IAM groups would let it in by.
+
+        Never raises; cheap enough for every decision.
+        """
 
     def let_in(self, identity: Identity) -> None:
         """The identity has just been let in."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from kube_iam.aws.translate import aws_errors, translate
 
-__all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "aws_errors", "make_client", "make_session", "translate"]
+__all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "aws_errors", "iam_client", "make_client", "make_session", "translate"]
 
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
@@ -58,6 +58,20 @@ def make_client(
             user_agent_extra=f"kube-iam/{_version()}",
         )
         return session.create_client(service, region_name=region, config=ours.merge(config) if config else ours, **keys)
+
+
+def iam_client(region: str, session: Any, environ: Mapping[str, str] = os.environ) -> Any:
+    """A client for IAM that several threads may use at once: when IAM throttles, all of them slow down to what it allows.
+
+    IAM does not publish its limits. botocore's adaptive mode finds them out; it gets five attempts, unless AWS_MAX_ATTEMPTS says
+    otherwise.
+    """
+    from botocore.config import Config
+
+    retries: Any = {"mode": "adaptive"}
+    if not environ.get("AWS_MAX_ATTEMPTS"):
+        retries["total_max_attempts"] = 5
+    return make_client("iam", region, session=session, config=Config(retries=retries), environ=environ)
 
 
 def _version() -> str:

@@ -4,8 +4,6 @@ It answers exactly as botocore's chain would, or not at all (None); `kube_iam.aw
 botocore's: complete keys in the environment win over any profile.
 """
 
-from __future__ import annotations
-
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.utc import parse_rfc3339
 
@@ -48,7 +46,7 @@ _HARMLESS = frozenset(
 _RENEWAL_WINDOW = 15 * 60
 
 
-def short_chain(environ: Mapping[str, str], profile: Profile | None, now: float) -> Credentials | None:
+def short_chain(environ: "Mapping[str, str]", profile: "Profile | None", now: float) -> Credentials | None:
     """The credentials that botocore would use, found without it; None where that takes botocore (or where there are none)."""
     if profile is None:
         return None
@@ -59,7 +57,7 @@ def short_chain(environ: Mapping[str, str], profile: Profile | None, now: float)
     return _from_profile(profile)
 
 
-def _from_environment(environ: Mapping[str, str], now: float) -> Credentials | None:
+def _from_environment(environ: "Mapping[str, str]", now: float) -> Credentials | None:
     secret = environ.get("AWS_SECRET_ACCESS_KEY", "")
     if not secret:
         return None
@@ -71,7 +69,7 @@ def _from_environment(environ: Mapping[str, str], now: float) -> Credentials | N
     return Credentials(environ["AWS_ACCESS_KEY_ID"], secret, token, expires)
 
 
-def _from_profile(profile: Profile) -> Credentials | None:
+def _from_profile(profile: "Profile") -> Credentials | None:
     if not _HARMLESS.issuperset(key for key in profile.keys() if not key.startswith("x_")):  # noqa: SIM118
         return None
     # The credentials file is asked before the config file, and the one that has the key id must have the rest.

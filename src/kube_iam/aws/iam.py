@@ -6,16 +6,24 @@ content is a Conflict, never taken over. After each write the directory waits un
 
 from __future__ import annotations
 
-from kube_iam.access.ports import Caller, Directory
+from collections.abc import Callable, Iterable
+
+from kube_iam.access.ports import Caller, Directory, Item, Result
 from kube_iam.aws.iam_groups import IamGroups
 from kube_iam.aws.iam_policies import IamPolicies
 from kube_iam.aws.iam_roles import IamRoles
+from kube_iam.aws.iam_user_policies import IamUserPolicies
+from kube_iam.aws.parallel import in_parallel
 from kube_iam.core.arns import canonical_arn
 from kube_iam.errors import AwsError
 
 
-class IamDirectory(IamPolicies, IamRoles, IamGroups, Directory):
+class IamDirectory(IamPolicies, IamRoles, IamGroups, IamUserPolicies, Directory):
     """The whole directory: `IamDirectory(make_client, progress)`; the calls are made when the first method needs them."""
+
+    def each(self, read: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """`read` of each item, eight at once. IAM's limit on calls is the client's business (`client.iam_client`)."""
+        return in_parallel(read, items)
 
     def caller(self) -> Caller:
         """The account and the canonical ARN that these calls run as."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +17,7 @@ from kube_iam.errors import AccessDenied, KubeIamError
 PAGE_SIZE = 1000  # the most that IAM gives at once; it may give fewer
 
 PERMISSIONS: Mapping[str, tuple[str, ...]] = {
+    "each": (),
     "caller": ("sts:GetCallerIdentity",),
     "policies": ("iam:ListPolicies", "iam:GetPolicyVersion", "iam:ListPolicyTags"),
     "policy": ("iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyTags"),
@@ -45,6 +47,9 @@ PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "user": ("iam:GetUser",),
     "add_member": ("iam:AddUserToGroup", "iam:ListGroupsForUser"),
     "remove_member": ("iam:RemoveUserFromGroup", "iam:ListGroupsForUser"),
+    "user_policy": ("iam:GetUserPolicy",),
+    "put_user_policy": ("iam:PutUserPolicy", "iam:GetUserPolicy"),
+    "delete_user_policy": ("iam:DeleteUserPolicy", "iam:GetUserPolicy"),
 }
 
 NO_SUCH_ENTITY = "NoSuchEntity"
@@ -58,6 +63,7 @@ class IamCalls:
         self._make = make
         self._page_size = page_size
         self._clients: dict[str, Any] = {}
+        self._making = Lock()  # clients may be used by several threads at once, but not made
 
     def call(self, operation: str, doing: str, *, service: str = "iam", **arguments: Any) -> dict[str, Any]:
         """One call, by botocore's name for the operation (`create_role`)."""
@@ -85,9 +91,10 @@ class IamCalls:
         self.found(operation, doing, **arguments)
 
     def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            self._clients[service] = self._make(service)
-        return self._clients[service]
+        with self._making:
+            if service not in self._clients:
+                self._clients[service] = self._make(service)
+            return self._clients[service]
 
 
 class _named:  # noqa: N801  (reads as a clause of a with statement)

@@ -8,6 +8,7 @@ from typing import Any
 from kube_iam.access.ports import GroupState, User
 from kube_iam.aws.iam_calls import ALREADY_EXISTS, code_of, is_missing
 from kube_iam.aws.iam_part import IamPart, occupied
+from kube_iam.aws.parallel import in_parallel
 from kube_iam.errors import KubeIamError, NotFound
 
 
@@ -18,7 +19,9 @@ class IamGroups(IamPart):
         """All groups below the path; one call for each on top of the pages."""
         listed = self._aws.pages("list_groups", "Groups", "list groups", PathPrefix=path_prefix)
         # Compared here as well: what lies below the path is ours, and an emulator may ignore the prefix.
-        return tuple(self._group_state(group) for group in listed if group["Path"].startswith(path_prefix))
+        return tuple(
+            in_parallel(self._group_state, (group for group in listed if group["Path"].startswith(path_prefix)))
+        )
 
     def group(self, name: str) -> GroupState | None:
         """The group, or None where there is none."""

@@ -16,6 +16,7 @@ from kube_iam.aws.iam_calls import (
     tags_of,
 )
 from kube_iam.aws.iam_part import IamPart, occupied
+from kube_iam.aws.parallel import in_parallel
 from kube_iam.errors import KubeIamError, NotFound
 
 MAX_POLICY_VERSIONS: Final = 5
@@ -28,7 +29,9 @@ class IamPolicies(IamPart):
         """All customer managed policies below the path; two calls for each on top of the pages."""
         listed = self._aws.pages("list_policies", "Policies", "list policies", Scope="Local", PathPrefix=path_prefix)
         # Compared here as well: what lies below the path is ours, and an emulator may ignore the prefix.
-        states = (self._policy_state(policy) for policy in listed if policy["Path"].startswith(path_prefix))
+        states = in_parallel(
+            self._policy_state, (policy for policy in listed if policy["Path"].startswith(path_prefix))
+        )
         return tuple(state for state in states if state is not None)
 
     def policy(self, arn: str) -> PolicyState | None:

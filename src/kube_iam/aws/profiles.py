@@ -4,20 +4,13 @@ botocore reads these files with Python's `configparser` and rules of its own on 
 all files stay within. Wherever a file leaves it, the answer is "don't know" (None), and botocore reads the file. On the `token` path.
 """
 
-from __future__ import annotations
-
-import os
-from stat import S_ISREG
+from kube_iam.aws.files import configuration_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Sections = dict[str, dict[str, str]]
-
-CREDENTIALS_FILE = "~/.aws/credentials"
-CONFIG_FILE = "~/.aws/config"
-MAX_BYTES = 1024 * 1024
 
 _NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.@+/:,=")
 
@@ -50,19 +43,18 @@ class Profile:
         return f"Profile({self.name!r})"
 
 
-def profile_name(environ: Mapping[str, str]) -> str | None:
+def profile_name(environ: "Mapping[str, str]") -> str | None:
     """The profile that the environment names, in botocore's order; None where it names none."""
     return environ.get("AWS_DEFAULT_PROFILE", environ.get("AWS_PROFILE"))
 
 
-def read_profile(environ: Mapping[str, str]) -> Profile | None:
+def read_profile(environ: "Mapping[str, str]") -> Profile | None:
     """The profile in use. No files: an empty `default` profile. None where only botocore can tell, a missing profile included."""
     chosen = profile_name(environ)
     name = "default" if chosen is None else chosen
     if name != "default" and not _plain(name):
         return None
-    config_text = read_file(environ.get("AWS_CONFIG_FILE", CONFIG_FILE))
-    credentials_text = read_file(environ.get("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE))
+    config_text, credentials_text = configuration_files(environ)
     if config_text is None or credentials_text is None:
         return None
     sections, credentials = parse(config_text), parse(credentials_text)
@@ -74,30 +66,7 @@ def read_profile(environ: Mapping[str, str]) -> Profile | None:
     return Profile(name, config.get(name, {}), credentials.get(name, {}), config_text + b"\0" + credentials_text)
 
 
-def read_file(path: str) -> bytes | None:
-    """The file's content, empty where there is no such regular file; None where it cannot be read with certainty."""
-    if "$" in path or (os.name == "nt" and "%" in path):  # botocore expands variables in paths
-        return None
-    path = os.path.expanduser(path)  # noqa: PTH111  (pathlib is too dear here)
-    try:
-        if not S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
-            return b""
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-    except (OSError, ValueError):
-        return None
-    try:
-        data = os.read(descriptor, MAX_BYTES + 1)
-        # A regular file is read whole in one call; anything left over is more than this reader takes on.
-        return None if len(data) > MAX_BYTES or os.read(descriptor, 1) else data
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-
-
-def profiles_of(sections: Sections) -> Sections | None:
+def profiles_of(sections: "Sections") -> "Sections | None":
     """The profiles of a config file: `[default]` and `[profile NAME]`; other sections are none. None where it is unclear."""
     profiles: Sections = {}
     for header, settings in sections.items():
@@ -114,7 +83,7 @@ def profiles_of(sections: Sections) -> Sections | None:
     return profiles
 
 
-def parse(data: bytes) -> Sections | None:
+def parse(data: bytes) -> "Sections | None":
     """Sections and their settings (names in lower case). Nested blocks below an empty setting are skipped over.
 
     None for anything beyond that: sections or settings that repeat, continued values, inline oddities, other than ASCII.

@@ -3,10 +3,7 @@
 On the `token` path. Where the profile itself has a say in endpoints, the answer is left to botocore (None).
 """
 
-from __future__ import annotations
-
 from kube_iam.core.partitions import partition_of_region, sts_host
-from kube_iam.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +39,7 @@ class Endpoint:
         return f"Endpoint({self.region!r}, {self.host!r})"
 
 
-def configured_region(flag: str, environ: Mapping[str, str], profile: Profile | None) -> str:
+def configured_region(flag: str, environ: "Mapping[str, str]", profile: "Profile | None") -> str:
     """The region by flag, AWS_REGION, AWS_DEFAULT_REGION, profile, in that order; empty where none is set.
 
     Raises UsageError for a text that cannot be a region's name: it becomes part of a host name.
@@ -51,19 +48,19 @@ def configured_region(flag: str, environ: Mapping[str, str], profile: Profile | 
     if not region and profile is not None:
         region = profile.get("region")
     if region and not (_LABEL.issuperset(region) and len(region) < 64 and region.strip("-") == region):
-        raise UsageError(f"{region!r:.80} is not the name of an AWS region", "a region looks like eu-central-1")
+        raise usage_error(f"{region!r:.80} is not the name of an AWS region", "a region looks like eu-central-1")
     # The pseudo region of the global endpoint, whose requests are signed for us-east-1.
     if region == "aws-global":
         return DEFAULT_REGION
     if region.endswith("-global"):
-        raise UsageError(
+        raise usage_error(
             f"{region} is a pseudo region without an STS of its own", "name a real region of that partition"
         )
     return region
 
 
 def find_endpoint(
-    flag: str, environ: Mapping[str, str], profile: Profile | None, region_from_metadata: Callable[[], str]
+    flag: str, environ: "Mapping[str, str]", profile: "Profile | None", region_from_metadata: "Callable[[], str]"
 ) -> Endpoint | None:
     """The endpoint, or None where only botocore can tell, or refuses. Raises UsageError for settings that exclude each other."""
     if profile is None or profile.has_any(_ENDPOINT_SETTINGS):
@@ -78,7 +75,7 @@ def find_endpoint(
     if not url:
         return Endpoint(region, sts_host(region, fips=fips, dual_stack=dual_stack))
     if fips or dual_stack:
-        raise UsageError(
+        raise usage_error(
             "an own STS endpoint cannot be combined with FIPS or dual-stack endpoints",
             "unset AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL, or AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT",
         )
@@ -94,13 +91,29 @@ def authority_of(url: str) -> str:
     authority, _, path = rest.partition("/")
     authority = authority.lower()
     if not separator or scheme.lower() != "https":
-        raise UsageError(f"the STS endpoint {url!r:.120} is not an https URL", "a token is always a request over https")
+        raise usage_error(
+            f"the STS endpoint {url!r:.120} is not an https URL", "a token is always a request over https"
+        )
     if path or not authority or any(character in authority for character in "@?#%\\ "):
-        raise UsageError(f"the STS endpoint {url!r:.120} is not of the form https://HOST[:PORT]")
+        raise usage_error(f"the STS endpoint {url!r:.120} is not of the form https://HOST[:PORT]")
     return authority.removesuffix(":443")
 
 
-def _custom_url(environ: Mapping[str, str]) -> str:
+def instance_region(environ: "Mapping[str, str]") -> str:
+    """The region of the instance that we run on, or empty; a second at most."""
+    from kube_iam.aws.metadata import region_from_metadata
+
+    return region_from_metadata(environ)
+
+
+def usage_error(message: str, hint: str = "") -> Exception:
+    """The error to raise. Its module is loaded only now: a run that works needs none of it."""
+    from kube_iam.errors import UsageError
+
+    return UsageError(message, hint)
+
+
+def _custom_url(environ: "Mapping[str, str]") -> str:
     if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         return ""
     return environ.get("AWS_ENDPOINT_URL_STS") or environ.get("AWS_ENDPOINT_URL") or ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kube_iam.aws.botocore_chain import BotocoreChain, own_session_name
+from kube_iam.aws.kept_tokens import SignIn
 from kube_iam.aws.mfa import check_device
-from kube_iam.aws.sign_in import SignIn
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import AccessDenied
 

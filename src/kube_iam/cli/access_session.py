@@ -7,12 +7,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kube_iam.access.levels import ClusterAccess, TargetKind
 from kube_iam.access.observed import Ports
-from kube_iam.access.ports import Directory
+from kube_iam.access.ports import Directory, MappingStore
 from kube_iam.errors import UsageError
+
+if TYPE_CHECKING:
+    from kube_iam.kube.client import KubeApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +40,44 @@ def open_access(file: str) -> ClusterAccess:
 
 def open_directory(access: ClusterAccess, where: Where, waiting: Callable[[str], None]) -> Directory:
     """The AWS account's IAM; `waiting` hears what IAM is being waited for. Nothing is called yet."""
-    from kube_iam.aws.client import make_client, make_session
+    from kube_iam.aws.client import iam_client, make_client, make_session
     from kube_iam.aws.iam import IamDirectory
 
     session = make_session(where.profile)
     region = where.region or access.region
-    return IamDirectory(lambda service: make_client(service, region, session=session), waiting)
+
+    def make(service: str) -> Any:
+        return iam_client(region, session) if service == "iam" else make_client(service, region, session=session)
+
+    return IamDirectory(make, waiting)
 
 
 def open_ports(access: ClusterAccess, where: Where, waiting: Callable[[str], None]) -> Ports:
     """IAM, the cluster and the mapping. A file that binds nothing and maps into a local file needs no cluster."""
-    from kube_iam.kube.client import KubeApi
     from kube_iam.kube.cluster import KubeCluster
     from kube_iam.kube.mapping_store import make_store
 
     directory = open_directory(access, where, waiting)
     if not needs_cluster(access):
         return Ports(directory, None, make_store(access, None))
+    api = open_api(access, where)
+    return Ports(directory, KubeCluster(api), make_store(access, api))
+
+
+def open_store(access: ClusterAccess, where: Where) -> MappingStore:
+    """The mapping alone, in the cluster or in a file."""
+    from kube_iam.kube.mapping_store import make_store
+
+    return make_store(access, None if access.mapping.kind is TargetKind.FILE else open_api(access, where))
+
+
+def open_api(access: ClusterAccess, where: Where) -> KubeApi:
+    """The cluster's API. Raises KubeError, or UsageError where the way chosen seems to lead to another cluster."""
+    from kube_iam.kube.client import KubeApi
+
     api = KubeApi(environ=os.environ, kubeconfig=where.kubeconfig, context=where.context)
     check_server(access, api.server, named=bool(where.kubeconfig or where.context))
-    return Ports(directory, KubeCluster(api), make_store(access, api))
+    return api
 
 
 def needs_cluster(access: ClusterAccess) -> bool:

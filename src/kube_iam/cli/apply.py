@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from kube_iam.cli import access_session
@@ -39,7 +41,7 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
     access = access_session.open_access(file)
     display = Display()
     ports = access_session.open_ports(access, Where(**where), display.waiting)
-    plan = plan_apply(access, ports, adopt=adopt)
+    plan = plan_apply(access, ports, adopt=adopt, now=time.time())
     print_plan(plan)
     if dry_run or not plan.changes:
         return 0

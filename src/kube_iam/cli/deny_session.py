@@ -94,8 +94,13 @@ def lift_unseen(where: Where, deny_list: str, text: str, now: float) -> None:
     DenyStore(open_api(where), deny_list).put([found], now)
 
 
-def level_denials(where: Where, closing: Closing, users: Sequence[str], role: str) -> list[Denial]:
-    """The denials of the users in sessions of the role, for as long as one can last. Raises UsageError for what is no user's name."""
+def level_denials(
+    where: Where, closing: Closing, users: Sequence[str], role: str = "", iam_group: str = ""
+) -> list[Denial]:
+    """The denials of the users in sessions of the role, or as members of the IAM group, for as long as a session can last.
+
+    Raises UsageError for what is no user's name.
+    """
     now = time.time()
     by = caller(where)
     end = float(int(now + LONGEST_SESSION))
@@ -103,7 +108,9 @@ def level_denials(where: Where, closing: Closing, users: Sequence[str], role: st
         if not fits("userName", user):
             raise UsageError(f"{user!r} is not the name of an IAM user")
     return [
-        Denial(ident_of("userName", user, role), "userName", user, role, end, closing.reason, by, now)
+        Denial(
+            ident_of("userName", user, role, iam_group), "userName", user, role, end, closing.reason, by, now, iam_group
+        )
         for user in dict.fromkeys(users)
     ]
 
@@ -112,15 +119,20 @@ def say_closed(closed: Closed, closing: Closing) -> None:
     """Print what was measured and what was computed, wait for the latter, and raise what keeps either from being known."""
     if closed.error is not None:
         raise not_known(closed.error)
-    click.echo(f"In force after {closed.measured:.1f} s (measured): {_asked(closed)}.")
-    for address, why in closed.unasked.items():
-        click.echo(f"Not asked: {address}: {why}", err=True)
-    click.echo(_last(closed, closing))
+    say_in_force(closed, closing)
     if closing.wait and closed.holds > 0:
         _wait(closed.holds)
     click.echo(
         "What is running goes on: kube-apiserver does not ask again about a watch, an exec or a port-forward that is open."
     )
+
+
+def say_in_force(closed: Closed, closing: Closing, *, err: bool = False) -> None:
+    """Print what was measured and what was computed."""
+    click.echo(f"In force after {closed.measured:.1f} s (measured): {_asked(closed)}.", err=err)
+    for address, why in closed.unasked.items():
+        click.echo(f"Not asked: {address}: {why}", err=True)
+    click.echo(_last(closed, closing), err=err)
 
 
 def not_known(error: KubeIamError) -> KubeIamError:

@@ -43,6 +43,7 @@ def command(
 ) -> int:
     """Print the kubeconfig of a level: public data only, safe to hand out."""
     from kube_iam.access.documents import role_arn
+    from kube_iam.access.levels import Method
     from kube_iam.access.members import find_level
     from kube_iam.config.near import near
     from kube_iam.kube.kubeconfig import build_kubeconfig, default_path, dump, merge_into
@@ -52,6 +53,7 @@ def command(
     if not access.endpoint:
         raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")
     name = f"{access.name}-{found.name}"
+    role = ["-r", role_arn(access, found)] if found.method is Method.ROLE else []
     config = build_kubeconfig(
         cluster_name=access.name,
         endpoint=access.endpoint,
@@ -59,7 +61,7 @@ def command(
         user_name=user_name or name,
         context_name=context_name or name,
         command=exec_command,
-        args=["token", "-i", access.cluster_id, "-r", role_arn(access, found), "--region", access.region],
+        args=["token", "-i", access.cluster_id, *role, "--region", access.region],
         env={"AWS_PROFILE": profile} if profile else {},
         api_version=API_VERSIONS[exec_command],
         interactive_mode="IfAvailable",

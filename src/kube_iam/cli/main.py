@@ -3,11 +3,7 @@
 Every kubectl call waits for `kube-iam token`, so nothing may be imported here that the shortest way does not use.
 """
 
-from __future__ import annotations
-
 import sys
-
-from kube_iam.errors import KubeIamError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,22 +17,32 @@ PROGRAM_NAMES = {
 INTERRUPTED = 130
 
 
+def entry_point() -> int:
+    """What the installed commands run: `main`, and for `token` the end of the process at once.
+
+    Everything is written by then, and to take an interpreter apart takes a tenth of all the time that kubectl waits for us.
+    """
+    code = main()
+    if sys.argv[1:2] == ["token"]:
+        import os
+
+        os._exit(code)
+    return code
+
+
 def main() -> int:
     """Run the command line of this process and return its exit code. Never raises, never prints a traceback by itself."""
     program = program_name(sys.argv[0])
     try:
         code = _dispatch(program, sys.argv[1:])
-        sys.stdout.flush()
-        return code
-    except KubeIamError as error:
-        return _fail(program, error.message, error.hint, error.exit_code)
+        return _flush(program) or code
     except BrokenPipeError:
         _give_up_stdout()
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:  # the last resort: people get a sentence, not a traceback
-        return _unexpected(program, error)
+    except Exception as error:
+        return _explain(program, error)
 
 
 def program_name(path: str) -> str:
@@ -45,7 +51,7 @@ def program_name(path: str) -> str:
     return PROGRAM_NAMES.get(name.removesuffix(".exe"), "kube-iam")
 
 
-def _dispatch(program: str, arguments: Sequence[str]) -> int:
+def _dispatch(program: str, arguments: "Sequence[str]") -> int:
     if arguments and arguments[0] == "token":
         from kube_iam.cli.token_flags import parse
 
@@ -57,6 +63,18 @@ def _dispatch(program: str, arguments: Sequence[str]) -> int:
     from kube_iam.cli.root import run_command
 
     return run_command(program, arguments)
+
+
+def _flush(program: str) -> int:
+    """Write what is left to write. Raises BrokenPipeError; any other failure is told, and is the command's failure."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _give_up_stdout()
+        return _fail(program, f"the output cannot be written: {error.strerror}", "", 1)
+    return 0
 
 
 def _fail(program: str, message: str, hint: str, code: int) -> int:
@@ -73,7 +91,11 @@ def _give_up_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _unexpected(program: str, error: Exception) -> int:
-    from kube_iam.cli.crash import describe
+def _explain(program: str, error: Exception) -> int:
+    from kube_iam.errors import KubeIamError
+
+    if isinstance(error, KubeIamError):
+        return _fail(program, error.message, error.hint, error.exit_code)
+    from kube_iam.cli.crash import describe  # the last resort: people get a sentence, not a traceback
 
     return _fail(program, *describe(error), 1)

@@ -1,4 +1,4 @@
-"""What `grant` and `revoke` have in common."""
+"""What `grant` and `revoke` have in common: who is in a level for good."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import Move, carry_out, find_level, moves
 from kube_iam.cli import access_session
 from kube_iam.cli.access_output import print_data
@@ -16,6 +16,7 @@ from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.deny_session import Closing
 from kube_iam.cli.revoke_now import ShutOut, lift_level
+from kube_iam.cli.temporary import clean, find_temporary
 from kube_iam.config.durations import show_duration
 from kube_iam.config.near import near
 
@@ -29,6 +30,7 @@ def change_members(
     into: bool,
     dry_run: bool,
     output: str,
+    deny_list: str = DENY_LIST,
     closing: Closing | None = None,
 ) -> int:
     """Grant (`into`) or revoke the level for the users; everything is checked before the first change to IAM.
@@ -38,9 +40,9 @@ def change_members(
     access = access_session.open_access(file)
     level = find_level(access, level_name, near, users)
     if closing is None or dry_run:
-        return _change(access, level, users, where, into=into, dry_run=dry_run, output=output)
+        return _change(access, level, users, where, deny_list, into=into, dry_run=dry_run, output=output)
     with ShutOut(access, level, users, where, closing) as shut:
-        return _change(access, level, users, where, into=into, dry_run=dry_run, output=output, shut=shut)
+        return _change(access, level, users, where, deny_list, into=into, dry_run=dry_run, output=output, shut=shut)
 
 
 def _change(
@@ -48,6 +50,7 @@ def _change(
     level: Level,
     users: Sequence[str],
     where: Where,
+    deny_list: str,
     *,
     into: bool,
     dry_run: bool,
@@ -58,19 +61,23 @@ def _change(
 
     directory = access_session.open_directory(access, where, Display().waiting)
     check_caller(access, directory)
-    planned = moves(directory, level, users, near, into=into)
-    done = planned if dry_run else carry_out(directory, level, planned, into=into)
+    found = find_temporary(access, level, directory, where)
+    planned = moves(directory, level, users, near, into=into, temporary=found.temporary)
+    now = time.time()
+    done = planned if dry_run else carry_out(directory, level, planned, into=into, temporary=found.temporary, now=now)
     if output == "table":
         for move in done:
             click.echo(_sentence(move, level, into=into, dry_run=dry_run))
         if shut is None and not into and any(move.changes for move in planned):
-            click.echo(_still_in(level, dry_run=dry_run))
+            click.echo(_still_in(access, level, dry_run=dry_run))
     else:
         data = _data(access, level, list(done), into=into, dry_run=dry_run)
         print_data(data if shut is None else {**data, **shut.data()}, output)
-    if into and not dry_run and access_session.needs_cluster(access):
-        for line in lift_level(access, level, [move.user for move in planned], where, DENY_LIST, time.time()):
-            click.echo(line, err=True)
+    if not dry_run:
+        clean(access, directory, found, now)
+    if into and not dry_run:
+        lift_level(access, level, [move.user for move in planned], where, deny_list)
+    found.complain(must_know=not into)
     if shut is not None:
         shut.say(level) if output == "table" else shut.complain()
     return 0
@@ -83,7 +90,10 @@ def _sentence(move: Move, level: Level, *, into: bool, dry_run: bool) -> str:
     return f"{move.user}: {verb}{'granted' if into else 'revoked'} {level.name}"
 
 
-def _still_in(level: Level, *, dry_run: bool) -> str:
+def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
+    if access.door or level.method is Method.GROUP:
+        would = "would be" if dry_run else "is"
+        return f"Note: whoever is signed in {would} out as soon as the server has read the IAM group again, every 15s by default."
     longest = show_duration(level.session_seconds)
     now = "there would be no new sign-ins" if dry_run else "there are no new sign-ins from now on"
     return f"Note: {now}; a session that was already assumed lasts until it ends, {longest} at the most."
@@ -98,4 +108,5 @@ def _data(access: ClusterAccess, level: Level, done: list[Move], *, into: bool, 
         "dryRun": dry_run,
         "users": [{"name": move.user, "result": verb if move.changes else "already"} for move in done],
     }
-    return data if into else {**data, "sessionsEndWithinSeconds": level.session_seconds}
+    longest = level.session_seconds if level.method is Method.ROLE else 0
+    return data if into else {**data, "sessionsEndWithinSeconds": longest}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from kube_iam.cli import access_session
@@ -29,6 +31,8 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, output: str, **wher
     from kube_iam.cli.access_progress import Display
 
     access = access_session.open_access(file)
-    plan = plan_apply(access, access_session.open_ports(access, Where(**where), Display().waiting), adopt=adopt)
+    plan = plan_apply(
+        access, access_session.open_ports(access, Where(**where), Display().waiting), adopt=adopt, now=time.time()
+    )
     print_plan(plan, output)
     return CHANGES if detailed_exitcode and plan.changes else 0

@@ -30,9 +30,9 @@ def command(
     users: tuple[str, ...], level: str, file: str, now: bool, reason: str, cache_ttl: int, no_wait: bool, deny_list: str,
     dry_run: bool, output: str, **where: str,
 ) -> int:  # fmt: skip
-    """Take users out of a level. A session that a user has already assumed lasts until it ends, or with --now not a second longer.
+    """Take users out of a level, also those who are in it for a time only. With --now a session that they hold is refused at once.
 
-    --now needs server.denyList in the servers' config.yaml. --reason, --cache-ttl, --no-wait and --deny-list go with it.
+    --now needs server.denyList in the servers' config.yaml. --cache-ttl and --no-wait go with it.
     """
     from kube_iam.cli.deny_session import Closing
     from kube_iam.cli.membership import change_members

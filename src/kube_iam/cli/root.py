@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Entry] = {
     "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),
     "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),
     "manifest": Entry("kube_iam.cli.manifest:command", "Print the CRD, or the server's RBAC.", SERVER),
+    "policy": Entry("kube_iam.cli.policy:command", "Print the IAM policy that the server needs.", SERVER),
     "sandbox": Entry("kube_iam.cli.sandbox:command", "An AWS account and a cluster in a box, to try things.", OTHER),
     "completion": Entry("kube_iam.cli.completion:command", "Print the completion script of a shell.", OTHER),
     "version": Entry("kube_iam.cli.version:command", "Print the version.", OTHER),

@@ -4,8 +4,6 @@ The hand parser answers only for what it knows for certain; for everything else 
 reads the command line again.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +57,7 @@ _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
-def parse(arguments: Sequence[str]) -> Flags | None:
+def parse(arguments: "Sequence[str]") -> "Flags | None":
     """The flags given, by name (the last of a repeated one wins), or None where only click can tell what is meant."""
     flags: Flags = {}
     waiting = ""
@@ -90,7 +88,7 @@ def go_boolean(word: str) -> bool | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
-def normalized(arguments: Sequence[str]) -> list[str]:
+def normalized(arguments: "Sequence[str]") -> list[str]:
     """The arguments with two spellings of Go's that click does not know put into its own: `--cache=true` and `-i=ID`."""
     plain: list[str] = []
     for argument in arguments:

@@ -1,14 +1,11 @@
 """`kube-iam token` from its flags to its output. Both the hand parser and the click command end here. On the `token` path."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time
 
-from kube_iam.aws.sign_in import SignIn, sign_in
+from kube_iam.aws.kept_tokens import KeptTokens, Signed, SignIn
 from kube_iam.core.exec_credential import api_version_of, exec_credential
-from kube_iam.errors import KubeIamError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def run(
-    flags: Flags,
+    flags: "Flags",
     program: str,
-    file_settings: Mapping[str, str | bool] | None = None,
-    environ: Mapping[str, str] = os.environ,
+    file_settings: "Mapping[str, str | bool] | None" = None,
+    environ: "Mapping[str, str]" = os.environ,
 ) -> int:
     """Print the token, or one line on stderr that says what to do; returns the exit code.
 
@@ -29,7 +26,11 @@ def run(
     """
     try:
         line, complaint = answer(flags, file_settings or {}, environ)
-    except KubeIamError as error:
+    except Exception as error:
+        from kube_iam.errors import KubeIamError
+
+        if not isinstance(error, KubeIamError):
+            raise
         print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     if complaint:
@@ -38,23 +39,39 @@ def run(
     return 0
 
 
-def answer(flags: Flags, file_settings: Mapping[str, str | bool], environ: Mapping[str, str]) -> tuple[str, str]:
+def answer(flags: "Flags", file_settings: "Mapping[str, str | bool]", environ: "Mapping[str, str]") -> tuple[str, str]:
     """The line to print, and a complaint for stderr, mostly empty."""
     try:
         exec_info = api_version_of(environ.get("KUBERNETES_EXEC_INFO", ""))
     except ValueError as error:
-        raise UsageError(
+        raise _usage_error(
             str(error), "set apiVersion: client.authentication.k8s.io/v1beta1 in the exec section of the kubeconfig"
         ) from error
     request = request_of(flags, file_settings, environ)
     request.interactive = exec_info.interactive is not False
-    signed = sign_in(request, environ, time.time)
     if flags.get("token_only", file_settings.get("token_only")):
+        # Whoever asks for a bare token cannot ask for another when it ends: it gets all of its time.
+        from kube_iam.aws.sign_in import sign_in
+
+        signed = sign_in(request, environ, time.time)
         return signed.token, signed.complaint
+    signed = _kept_or_new(request, environ)
     return exec_credential(signed.token, signed.expires, exec_info.api_version), signed.complaint
 
 
-def request_of(flags: Flags, file_settings: Mapping[str, str | bool], environ: Mapping[str, str]) -> SignIn:
+def _kept_or_new(request: SignIn, environ: "Mapping[str, str]") -> Signed:
+    kept = KeptTokens(request, environ)
+    found = kept.load(time.time())
+    if found is not None:
+        return found
+    from kube_iam.aws.sign_in import sign_in
+
+    signed = sign_in(request, environ, time.time)
+    kept.store(signed)
+    return signed
+
+
+def request_of(flags: "Flags", file_settings: "Mapping[str, str | bool]", environ: "Mapping[str, str]") -> SignIn:
     """What is asked for, all settings together. A flag that is given counts even when empty; an empty variable does not."""
     settings = {**file_settings}
     for name, variable in (("cluster_id", "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID"), ("role", "DEFAULT_ROLE")):
@@ -63,9 +80,9 @@ def request_of(flags: Flags, file_settings: Mapping[str, str | bool], environ: M
     settings |= flags
     cluster_id, session_name = settings.get("cluster_id"), str(settings.get("session_name") or "")
     if not cluster_id:
-        raise UsageError("no cluster id", "give it with -i, or in KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")
+        raise _usage_error("no cluster id", "give it with -i, or in KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")
     if session_name and settings.get("forward_session_name"):
-        raise UsageError("--forward-session-name and --session-name exclude each other", "leave one of them out")
+        raise _usage_error("--forward-session-name and --session-name exclude each other", "leave one of them out")
     return SignIn(
         str(cluster_id),
         role=str(settings.get("role") or ""),
@@ -75,3 +92,9 @@ def request_of(flags: Flags, file_settings: Mapping[str, str | bool], environ: M
         region=str(settings.get("region") or ""),
         cache=bool(settings.get("cache")),
     )
+
+
+def _usage_error(message: str, hint: str) -> Exception:
+    from kube_iam.errors import UsageError
+
+    return UsageError(message, hint)

@@ -8,7 +8,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from kube_iam.access.levels import DEFAULT_USERNAME, Bind, ClusterAccess, Level, MappingTarget, TargetKind
+from kube_iam.access.levels import (
+    DEFAULT_USERNAME,
+    DEFAULT_USERNAME_OF_GROUP,
+    Bind,
+    ClusterAccess,
+    Level,
+    MappingTarget,
+    Method,
+    TargetKind,
+)
 from kube_iam.config.access_checks import check_meaning
 from kube_iam.config.durations import parse_duration
 from kube_iam.config.schema import ACCESS_SCHEMA
@@ -91,6 +100,7 @@ def _build(document: dict[str, Any], path: Path, authority: str) -> ClusterAcces
             _level(level, name, f"{prefix}kube-iam/{name}/", paths.get("rolePath", "/")) for level in document["levels"]
         ),
         path_prefix=prefix,
+        door=document.get("membership", "door") == "door",
     )
 
 
@@ -105,9 +115,10 @@ def _target(mapping: dict[str, Any], folder: Path) -> MappingTarget:
 def _level(level: dict[str, Any], cluster: str, path: str, role_path: str) -> Level:
     name, names = level["name"], level.get("iam", {})
     default = f"{cluster}-{name}"
+    method = Method(level.get("method", "role"))
     return Level(
         name=name,
-        username=level.get("username", DEFAULT_USERNAME),
+        username=level.get("username", DEFAULT_USERNAME if method is Method.ROLE else DEFAULT_USERNAME_OF_GROUP),
         groups=tuple(level.get("groups", (f"kube-iam:{name}",))),
         bind=tuple(
             Bind(bind.get("clusterRole", ""), bind.get("role", ""), tuple(bind.get("namespaces", ())))
@@ -121,4 +132,5 @@ def _level(level: dict[str, Any], cluster: str, path: str, role_path: str) -> Le
         mfa=level.get("mfa", False),
         session_seconds=parse_duration(level.get("sessionDuration", "1h")),
         description=level.get("description", ""),
+        method=method,
     )

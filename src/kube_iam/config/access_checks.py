@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kube_iam.access.levels import DEFAULT_USERNAME
+from kube_iam.access.documents import user_policy_name
+from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.partitions import partition_of_region
@@ -17,7 +18,9 @@ from kube_iam.errors import Problem
 
 SHORTEST_SESSION, LONGEST_SESSION = 3600, 43200  # what IAM allows for MaxSessionDuration
 NAME_LIMITS = {"role": 64, "policy": 128, "group": 128}
+LONGEST_USER_POLICY = 128
 MASTERS = "system:masters"
+_USER_NAME = "{{UserName}}"  # in a level without a role what {{SessionNameRaw}} is in one with a role
 
 Steps = tuple[Step, ...]
 
@@ -29,6 +32,7 @@ def check_meaning(file: YamlFile, cluster_name: str) -> list[Problem]:
     levels = _levels(document)
     for index, level in levels:
         steps = ("levels", index)
+        problems += _check_method(file, steps, level)
         problems += _check_names(file, steps, level, cluster_name)
         problems += _check_session(file, steps, level)
         problems += _check_username(file, steps, level)
@@ -72,7 +76,28 @@ def iam_names(level: dict[str, Any], cluster_name: str) -> dict[str, str]:
     given = level.get("iam")
     given = given if isinstance(given, dict) else {}
     name = _text(level, "name")
-    return {kind: _text(given, kind, f"{cluster_name}-{name}" if name else "") for kind in NAME_LIMITS}
+    kinds = [kind for kind in NAME_LIMITS if kind != "role" or not _by_group(level)]
+    return {kind: _text(given, kind, f"{cluster_name}-{name}" if name else "") for kind in kinds}
+
+
+def _by_group(level: dict[str, Any]) -> bool:
+    return level.get("method") == "group"
+
+
+def _check_method(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
+    if not _by_group(level):
+        return
+    if level.get("mfa") is True:
+        message = (
+            "cannot be asked for with method group: what AWS tells about a signature does not say whether there was MFA"
+        )
+        yield file.problem((*steps, "mfa"), message, "method: role, whose trust policy AWS itself enforces")
+    if "sessionDuration" in level:
+        message = "means nothing with method group: there is no session"
+        yield file.problem((*steps, "sessionDuration"), message, "leave it out")
+    names = level.get("iam")
+    if isinstance(names, dict) and "role" in names:
+        yield file.problem((*steps, "iam", "role"), "means nothing with method group: there is no role", "leave it out")
 
 
 def _check_names(file: YamlFile, steps: Steps, level: dict[str, Any], cluster_name: str) -> Iterator[Problem]:
@@ -80,6 +105,10 @@ def _check_names(file: YamlFile, steps: Steps, level: dict[str, Any], cluster_na
         if len(name) > NAME_LIMITS[kind]:
             message = f"the IAM {kind} would be named {name!r}: {len(name)} characters, at most {NAME_LIMITS[kind]} are allowed"
             yield file.problem((*steps, "iam", kind), message, f"set iam.{kind}, or a shorter cluster.name")
+    own = user_policy_name(cluster_name, _text(level, "name"))
+    if len(own) > LONGEST_USER_POLICY:
+        message = f"users' own policies would be named {own!r}: at most {LONGEST_USER_POLICY} characters are allowed"
+        yield file.problem((*steps, "name"), message, "a shorter name, or a shorter cluster.name")
 
 
 def _check_session(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
@@ -99,18 +128,27 @@ def _check_session(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Itera
 
 
 def _check_username(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
-    username, where = _text(level, "username", DEFAULT_USERNAME), (*steps, "username")
+    username, where = _username(level), (*steps, "username")
     if not username:
         return  # empty, or no text: the structure check has said so
     if username.casefold().startswith("system:"):
         yield file.problem(where, "names in system: belong to Kubernetes itself", "another prefix, such as iam:")
+    if _by_group(level) and "{{SessionName" in username:
+        yield file.problem(where, "with method group there is no session", "the IAM user's name is {{UserName}}")
+    elif _USER_NAME in username and not _by_group(level):
+        yield file.problem(where, f"{_USER_NAME} is for method group", "the IAM user's name is {{SessionNameRaw}}")
     try:
-        template = parse_template(username)
+        template = parse_template(username.replace(_USER_NAME, "{{SessionNameRaw}}"))
     except ValueError as error:
         yield file.problem(where, str(error))
         return
     if template.needs_ec2:
-        yield file.problem(where, "{{EC2PrivateDNSName}} is for nodes, and levels are for people", DEFAULT_USERNAME)
+        hint = DEFAULT_USERNAME_OF_GROUP if _by_group(level) else DEFAULT_USERNAME
+        yield file.problem(where, "{{EC2PrivateDNSName}} is for nodes, and levels are for people", hint)
+
+
+def _username(level: dict[str, Any]) -> str:
+    return _text(level, "username", DEFAULT_USERNAME_OF_GROUP if _by_group(level) else DEFAULT_USERNAME)
 
 
 def _check_groups(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
@@ -157,7 +195,8 @@ def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], clu
         seen["name", name.casefold()] = name
         groups = frozenset(str(group) for group in _list(level.get("groups", [f"kube-iam:{name}"])))
         shared = {kind: found.casefold() for kind, found in iam_names(level, cluster_name).items() if found}
-        for what, value in (*shared.items(), ("username", (_text(level, "username", DEFAULT_USERNAME), groups))):
+        username = _username(level).replace(_USER_NAME, "{{SessionNameRaw}}")
+        for what, value in (*shared.items(), ("username", (username, groups))):
             other = seen.setdefault((what, value), name)
             if other == name:
                 continue

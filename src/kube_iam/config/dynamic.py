@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube_iam.config.backends import backend_names
-from kube_iam.config.mappings import MAPPING_KEYS, Reading, build_table, parse_mappings, parse_user_ids
+from kube_iam.config.mappings import MAPPING_KEYS, Reading, build_table, parse_groups, parse_mappings, parse_user_ids
 from kube_iam.config.section import Findings, Section, kind_of
 from kube_iam.config.yaml_file import MAX_BYTES, YamlFile
 from kube_iam.core.mapping import MappingTable
@@ -53,8 +53,9 @@ def load_dynamic_mappings(path: Path, *, user_ids: bool) -> DynamicMappings | No
         by_id, accounts = parse_user_ids(section)
         by_ids, odd = UserIdTable.of(by_id, accounts)
         found.warnings += odd
+        by_ids.let_groups_in(groups := parse_groups(section))
         table: MappingTable = by_ids
-        entries = len(by_id) + len(accounts)
+        entries = len(by_id) + len(accounts) + len(groups)
     else:
         mappings = parse_mappings(section, Reading(text_groups=False))
         table, entries = build_table(mappings, section), mappings.count

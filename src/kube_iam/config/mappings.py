@@ -1,4 +1,4 @@
-"""mapRoles, mapUsers and mapAccounts as every backend's source spells them: keys in any letter case, problems all together.
+"""mapRoles, mapUsers, mapGroups and mapAccounts as every backend's source spells them: keys in any letter case, problems all together.
 
 An entry that cannot be used is an error, a `local` one where it lets nobody in and the others can serve all the same; one that is odd
 but has one clear meaning is a warning.
@@ -11,19 +11,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from kube_iam.config.memberships import KEYS, Asked, read_asked, refuse_asked, refuse_misspelt
 from kube_iam.config.section import QUOTE, Section, Steps, account_ids, kind_of
 from kube_iam.config.yaml_file import key_path
 from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id
-from kube_iam.core.mapping import MappingTable, RoleMapping, Sso, UserMapping
-from kube_iam.core.templates import Template, parse_template, unusable_template
+from kube_iam.core.mapping import GroupMapping, MappingTable, RoleMapping, Sso, UserMapping
+from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template, unusable_template
 from kube_iam.core.user_ids import UserIdMapping
 
-MAPPING_KEYS = ("mapRoles", "mapUsers", "mapAccounts")
-_ROLE_KEYS = ("rolearn", "sso", "username", "groups", "userid")
+MAPPING_KEYS = ("mapRoles", "mapUsers", "mapGroups", "mapAccounts")
+_ROLE_KEYS = ("rolearn", "sso", "username", "groups", "userid", *KEYS)
 _USER_KEYS = ("userarn", "username", "groups", "userid")
+_GROUP_KEYS = ("username", "groups", *KEYS)
 _SSO_KEYS = ("permissionSetName", "accountID", "partition")
 
-Entry = TypeVar("Entry", RoleMapping, UserMapping, UserIdMapping)
+Entry = TypeVar("Entry", RoleMapping, UserMapping, GroupMapping, UserIdMapping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,12 @@ class Mappings:
     roles: tuple[RoleMapping, ...] = ()
     users: tuple[UserMapping, ...] = ()
     accounts: tuple[str, ...] = ()
+    groups: tuple[GroupMapping, ...] = ()
 
     @property
     def count(self) -> int:
         """How many entries there are."""
-        return len(self.roles) + len(self.users) + len(self.accounts)
+        return len(self.roles) + len(self.users) + len(self.accounts) + len(self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,13 @@ def parse_mappings(section: Section, reading: Reading = CONFIG_YAML) -> Mappings
         roles=_entries(section, "mapRoles", _ROLE_KEYS, partial(_role, reading=reading)),
         users=_entries(section, "mapUsers", _USER_KEYS, partial(_user, reading=reading)),
         accounts=_accounts(section),
+        groups=parse_groups(section),
     )
+
+
+def parse_groups(section: Section) -> tuple[GroupMapping, ...]:
+    """The entries of whole IAM groups, whose members are known by their unique ids anyway."""
+    return _entries(section, "mapGroups", _GROUP_KEYS, _group)
 
 
 def parse_user_ids(section: Section) -> tuple[tuple[UserIdMapping, ...], tuple[str, ...]]:
@@ -85,7 +94,7 @@ def warn_of_user_ids(section: Section) -> None:
 
 def build_table(mappings: Mappings, section: Section) -> MappingTable:
     """The indexed table of the entries. What the index finds odd (repeated entries, role paths) are warnings."""
-    table, problems = MappingTable.build(mappings.roles, mappings.users, mappings.accounts)
+    table, problems = MappingTable.build(mappings.roles, mappings.users, mappings.accounts, mappings.groups)
     for problem in problems:
         problem.line = _line_of(section, problem.key)
     section.found.warnings += problems
@@ -127,7 +136,8 @@ def _entries(
         before = len(section.found.fatal)
         entry = parse(Section(section.document, item, steps, keys, section.found))
         if entry is not None and (len(section.found.fatal) > before or section.document.troubled(*steps)):
-            entry = replace(entry, username=unusable_template(""))
+            # The groups as well: another entry may give the same person a name.
+            entry = replace(entry, username=unusable_template(""), groups=(unusable_template(""),))
         if entry is not None:
             entries.append(entry)
     return tuple(entries)
@@ -139,6 +149,8 @@ def _accounts(section: Section) -> tuple[str, ...]:
 
 def _by_user_id(entry: Section, arn: str) -> UserIdMapping | None:
     username, groups = _names(entry, Reading(text_groups=False))
+    if refuse_asked(entry, "with dynamicfileUserIDStrict"):
+        username = unusable_template("")
     user_id = entry.text("userid")
     if not user_id:
         entry.error(entry.at("userid"), "is required")
@@ -152,37 +164,61 @@ def _role(entry: Section, reading: Reading) -> RoleMapping | None:
         given = "both" if entry.has("sso") else "neither"
         entry.error(entry.steps, f"needs one of rolearn and sso, and has {given}")
         return None
+    asked = read_asked(entry)
+    # Nobody who comes through IAM Identity Center is an IAM user.
+    misplaced = entry.has("sso") and refuse_asked(entry, "with sso")
+    if refuse_misspelt(entry) or misplaced or not asked.sound:
+        username, asked = unusable_template(""), Asked()
     who = _sso(entry) if entry.has("sso") else _arn(entry, "rolearn", ("role", "assumed-role"), reading)
-    return RoleMapping(who, username, groups, key_path(*entry.steps)) if who else None
+    where = key_path(*entry.steps)
+    return RoleMapping(who, username, groups, where, asked.iam_group, asked.level, asked.temporary) if who else None
 
 
 def _user(entry: Section, reading: Reading) -> UserMapping | None:
     username, groups = _names(entry, reading)
+    if refuse_asked(entry, "in mapUsers"):
+        username = unusable_template("")
     arn = _arn(entry, "userarn", (), reading)
     return UserMapping(arn, username, groups, key_path(*entry.steps)) if arn else None
 
 
-def _names(entry: Section, reading: Reading) -> tuple[Template, tuple[Template, ...]]:
+def _group(entry: Section) -> GroupMapping | None:
+    before = len(entry.found.errors)
+    username, groups = _names(entry, Reading(text_groups=False), GROUP_VARIABLES)
+    broken = len(entry.found.errors) > before
+    asked = read_asked(entry, required=True, people="userId")
+    if refuse_misspelt(entry) or not asked.sound:
+        return None
+    if broken:
+        username, groups = unusable_template(""), (unusable_template(""),)
+    return GroupMapping(asked.iam_group, username, groups, asked.level, asked.temporary, key_path(*entry.steps))
+
+
+def _names(
+    entry: Section, reading: Reading, variables: tuple[str, ...] = VARIABLES
+) -> tuple[Template, tuple[Template, ...]]:
     """The name and the groups. What cannot be one is a template that lets nobody in: left out, the entry would leave whom it
     matches to `mapAccounts` or to a later backend.
     """
     if entry.value("username") in (None, ""):
-        hint = "a name, or a template such as {{SessionNameRaw}}"
+        hint = (
+            f"a name, or a template such as {{{{{'UserName' if variables is GROUP_VARIABLES else 'SessionNameRaw'}}}}}"
+        )
         entry.error(entry.at("username"), "is required", hint, local=True)
         username = unusable_template("")
     else:
-        username = _template(entry, entry.at("username"), entry.name("username"))
+        username = _template(entry, entry.at("username"), entry.name("username"), variables)
     if not reading.text_groups and isinstance(entry.value("groups"), str) and entry.value("groups"):
         entry.error(entry.at("groups"), "must be a list, not text", local=True)
         username = unusable_template("")
-    return username, tuple(_template(entry, steps, word) for steps, word in entry.names("groups"))
+    return username, tuple(_template(entry, steps, word, variables) for steps, word in entry.names("groups"))
 
 
-def _template(entry: Section, steps: Steps, text: str | None) -> Template:
+def _template(entry: Section, steps: Steps, text: str | None, variables: tuple[str, ...]) -> Template:
     if text is None:
         return unusable_template("")
     try:
-        return parse_template(text)
+        return parse_template(text, variables)
     except ValueError as problem:
         entry.error(steps, str(problem), local=True)
         return unusable_template(text)

@@ -160,6 +160,13 @@ _LEVEL = _object(
     "a mapping, and RBAC bindings.",
     {
         "name": _with(_SHORT_NAME, "What people call the level.", examples=["admin", "viewer"]),
+        "method": {
+            "enum": ["role", "group"],
+            "description": "How the level's people sign in. role: they assume the level's role, once per session. group: there "
+            "is no role, they sign with their own keys, and kube-iam's server looks them up in the level's IAM group "
+            "(aws-iam-authenticator and EKS's own know no such mapping).",
+            "default": "role",
+        },
         "description": {
             "type": "string",
             "description": "For people; also the description of the IAM role.",
@@ -178,21 +185,22 @@ _LEVEL = _object(
         "username": {
             "type": "string",
             "description": "Kubernetes user name. {{SessionNameRaw}} is the IAM user's name: the role's trust policy lets a "
-            "session have no other. Also: {{SessionName}} (@ becomes -), {{AccountID}}, {{AccessKeyID}}.",
+            "session have no other. Also: {{SessionName}} (@ becomes -), {{AccountID}}, {{AccessKeyID}}. With method group "
+            "the user's name is {{UserName}}. Default: iam:{{SessionNameRaw}}, with method group iam:{{UserName}}.",
             "minLength": 1,
-            "default": "iam:{{SessionNameRaw}}",
             "examples": ["iam:{{SessionNameRaw}}", "prod-admin"],
         },
         "bind": {"type": "array", "description": "What the level's groups may do in the cluster.", "items": _BIND},
         "mfa": {
             "type": "boolean",
-            "description": "Whether the role can be assumed only by someone who signed in with MFA.",
+            "description": "Whether the role can be assumed only by someone who signed in with MFA. Not with method group: "
+            "what AWS tells about a signature does not say whether there was MFA.",
             "default": False,
         },
         "sessionDuration": {
             "type": "string",
-            "description": "Longest session of the role, 1h to 12h. Someone whose access is revoked keeps a session that was "
-            "already assumed until it ends.",
+            "description": "Longest session of the role, 1h to 12h. With membership session, someone whose access is revoked "
+            "keeps a session that was already assumed until it ends.",
             "default": "1h",
             "examples": ["1h", "90m"],
         },
@@ -247,6 +255,13 @@ ACCESS_SCHEMA: dict[str, Any] = {
                 "examples": ["eu-central-1"],
             },
             "mapping": _MAPPING,
+            "membership": {
+                "enum": ["door", "session"],
+                "description": "What lets the people of a level with a role in. door: being in its IAM group at that moment, "
+                "which kube-iam's server asks IAM for. session: a session of the role, however long ago it was assumed; for "
+                "servers that may not read IAM. Other servers (aws-iam-authenticator, EKS's own) know session only.",
+                "default": "door",
+            },
             "iam": _object(
                 "Paths in IAM.",
                 {

@@ -52,10 +52,13 @@ class Section:
         self.document = document
         self.steps = steps
         self.found = found
+        self.keys: tuple[str, ...] = ()
+        """All keys as they are spelled in the file, known or not."""
         self._values: dict[str, tuple[str, object]] = {}
         if value is not None and not isinstance(value, dict):
             self.error(steps, f"must be a mapping of keys, not {kind_of(value)}")
             return
+        self.keys = tuple(value or ())
         spelled = {name.lower(): name for name in known}
         for key, content in (value or {}).items():
             lowered = key.lower()
@@ -71,8 +74,8 @@ class Section:
         """Whether the key is there with a value that is not null."""
         return self.value(name) is not None
 
-    def stands(self, name: str) -> bool:
-        """Whether the key is there, with a value or without one."""
+    def named(self, name: str) -> bool:
+        """Whether the key is there, whatever its value."""
         return name.lower() in self._values
 
     def value(self, name: str) -> object:

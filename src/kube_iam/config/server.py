@@ -20,6 +20,7 @@ from kube_iam.config.backends import (
     reserved_prefixes,
 )
 from kube_iam.config.ec2 import Ec2Settings, read_ec2
+from kube_iam.config.membership_settings import MembershipSettings, read_membership
 from kube_iam.config.mounted import read_mounted
 from kube_iam.config.near import near
 from kube_iam.config.section import Findings, account_ids
@@ -62,6 +63,7 @@ class ServerConfig:
     sts_endpoint: str = ""
     deny_list: str = ""
     ec2: Ec2Settings = field(default_factory=Ec2Settings)
+    membership: MembershipSettings = field(default_factory=MembershipSettings)
 
 
 @dataclass(slots=True)
@@ -121,6 +123,7 @@ def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]
         sts_endpoint=_sts_endpoint(reader),
         deny_list=_deny_list(reader),
         ec2=read_ec2(reader),
+        membership=read_membership(reader),
     )
     if config.port == config.health_port:
         reader.error("healthPort", f"is {config.port}, which the webhook listens on")
@@ -158,7 +161,7 @@ _CONFIG_MAP = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-
 
 def _deny_list(reader: Settings) -> str:
     # The key with nothing behind it means a deny list, and must not mean none.
-    if not reader.server.stands("denyList"):
+    if not reader.server.named("denyList"):
         return ""
     text = reader.value("denyList")
     if not isinstance(text, str) or not _CONFIG_MAP.fullmatch(text):

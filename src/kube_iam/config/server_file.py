@@ -21,7 +21,8 @@ _SERVER_KEYS = (
     *("partition", "hostname", "address", "port", "healthAddress", "healthPort", "stateDir", "generateKubeconfig"),
     *("kubeconfigPregenerated", "kubeconfig", "master", "backendMode", "scrubbedAccounts", "reservedPrefixConfig"),
     *("ec2DescribeInstancesRoleARN", "sourceARN", "ec2DescribeInstancesQps", "ec2DescribeInstancesBurst"),
-    *("dynamicfilepath", "dynamicfileUserIDStrict", "dynamicBackendModePath", "stsEndpoint", "denyList", *MAPPING_KEYS),
+    *("dynamicfilepath", "dynamicfileUserIDStrict", "dynamicBackendModePath", "stsEndpoint", *MAPPING_KEYS),
+    *("membershipRefresh", "membershipMaxAge", "denyList"),
 )
 
 

@@ -71,6 +71,11 @@ def canonical_arn(text: str) -> str:
     raise NoPrincipal(f"{text!r} names no role, user, account root, assumed role or federated user")
 
 
+def user_name(canonical: str) -> str:
+    """The name of the IAM user with that canonical ARN; empty where it is no user's."""
+    return canonical.rpartition("/")[2] if canonical.split(":", 5)[-1].startswith("user/") else ""
+
+
 def strip_role_path(arn: str) -> str:
     """A role's ARN without the role's path, as STS shows it; any other text comes back as it is."""
     parsed = parse_arn(arn)

@@ -1,7 +1,5 @@
 """AWS credentials as a plain value. On the `token` path: this module imports nothing."""
 
-from __future__ import annotations
-
 
 class Credentials:
     """An access key pair, perhaps of a session. `expires` is unix seconds, None for keys without an end."""

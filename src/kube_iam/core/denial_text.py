@@ -17,6 +17,7 @@ from kube_iam.core.utc import parse_rfc3339, rfc3339
 MAX_VALUE = 2048  # no ARN is longer
 _WORD = r"[\w+=,.@:/-]+"
 _FIELD = r"""\b{}["']?\s*[:=]\s*["']?(""" + _WORD + ")"
+_GROUP = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 _KIND_BY_NAME = {kind.lower(): kind for kind in KINDS}
 
 
@@ -32,6 +33,8 @@ def write_denial(denial: Denial) -> str:
     fields = {"kind": denial.kind, "value": denial.value}
     if denial.role:
         fields["role"] = denial.role
+    if denial.iam_group:
+        fields["iamGroup"] = denial.iam_group
     if denial.until != FOR_EVER:
         fields["until"] = rfc3339(denial.until)
     fields |= {"reason": denial.reason, "by": denial.by, "at": rfc3339(denial.at)}
@@ -54,10 +57,10 @@ def read_denial(ident: str, text: str) -> Read:
 def _searched(ident: str, text: str) -> Read:
     """Text that is no JSON: YAML, a damaged object, or a bare name."""
     fields: dict[str, object] = {}
-    for name in ("kind", "value", "until", "role"):
+    for name in ("kind", "value", "until", "role", "iamGroup"):
         hit = re.search(_FIELD.format(name), text, re.ASCII | re.IGNORECASE)
         if hit is not None:
-            fields[name] = hit[1]
+            fields[name.lower()] = hit[1]
     if "value" not in fields and re.fullmatch(_WORD, text.strip(), re.ASCII):
         fields["value"] = text.strip()
     read = _understood(ident, fields)
@@ -78,6 +81,9 @@ def _understood(ident: str, fields: dict[str, object]) -> Read:
     role = _role(fields.get("role"))
     if role is None:
         problems.append("`role` is not the ARN of a role: counts as everywhere")
+    group = _group(fields.get("iamgroup"))
+    if group is None:
+        problems.append("`iamGroup` is not the name of an IAM group: counts as everywhere")
     until = fields.get("until")
     end = parse_rfc3339(until) if isinstance(until, str) else None
     if end is None:
@@ -88,11 +94,12 @@ def _understood(ident: str, fields: dict[str, object]) -> Read:
         ident,
         kind,
         value.strip(),
-        role or "",
+        "" if None in (role, group) else role or "",
         FOR_EVER if end is None else end,
         _text(fields.get("reason")),
         _text(fields.get("by")),
         written or 0.0,
+        "" if None in (role, group) else group or "",
     )
     return Read(denial, "; ".join(problems))
 
@@ -107,6 +114,13 @@ def _role(value: object) -> str | None:
         return value if ":role/" in canonical_arn(value) else None
     except ValueError:
         return None
+
+
+def _group(value: object) -> str | None:
+    """The same for the name of an IAM group."""
+    if value is None or value == "":
+        return ""
+    return value if isinstance(value, str) and _GROUP.fullmatch(value) else None
 
 
 def _text(value: object) -> str:

@@ -2,7 +2,7 @@
 
 A denial names a person (`userName`: the IAM user of that name and every session that is named so), an ARN (a user's also covers the
 sessions of that account which are named after the user; a role's covers all its sessions), an access key or a unique id (AIDA…, AROA…,
-or AROA…:session). With `role`, only sessions of that role are meant.
+or AROA…:session). With `role`, only sessions of that role are meant; with `iam_group`, only who is let in by that IAM group.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """One entry. `role` is a role's ARN, empty for everywhere; `until` and `at` are unix seconds; `by` wrote it at `at`."""
+    """One entry. `until` and `at` are unix seconds; `by` wrote it at `at`.
+
+    `role` is a role's ARN, `iam_group` the name of an IAM group: the person is kept out there, or everywhere where both are empty.
+    """
 
     ident: str
     kind: str
@@ -41,6 +44,7 @@ class Denial:
     reason: str = ""
     by: str = ""
     at: float = 0.0
+    iam_group: str = ""
 
     @property
     def end(self) -> str:
@@ -58,33 +62,34 @@ class DenialTable:
 
     def __init__(self, denials: Iterable[Denial] = ()) -> None:
         self._by_key: dict[tuple[str, str, str], Denial] = {}
-        self._found: dict[Identity, Denial | None] = {}
+        self._found: dict[tuple[Identity, tuple[str, ...]], Denial | None] = {}
         for denial in denials:
             for kind, value in _keys_of(denial):
-                key = (kind, value, _role_key(denial.role))
-                known = self._by_key.get(key)
-                if known is None or known.until < denial.until:
-                    self._by_key[key] = denial
+                for place in _places(denial.role, denial.iam_group) or ("",):
+                    known = self._by_key.get((kind, value, place))
+                    if known is None or known.until < denial.until:
+                        self._by_key[kind, value, place] = denial
 
     def __bool__(self) -> bool:
         return bool(self._by_key)
 
-    def find(self, identity: Identity, now: float) -> Denial | None:
-        """The denial that keeps the identity out at this time, or None."""
+    def find(self, identity: Identity, now: float, iam_groups: tuple[str, ...] = ()) -> Denial | None:
+        """The denial that keeps the identity out at this time, of what these IAM groups let it in by too, or None."""
         if not self._by_key:
             return None
-        if identity in self._found:
-            denial = self._found[identity]
+        asked = (identity, iam_groups)
+        if asked in self._found:
+            denial = self._found[asked]
         else:
             if len(self._found) >= _KEPT:
                 self._found.clear()
-            denial = self._found[identity] = self._longest(identity)
+            denial = self._found[asked] = self._longest(identity, iam_groups)
         return denial if denial is not None and denial.until > now else None
 
-    def _longest(self, identity: Identity) -> Denial | None:
+    def _longest(self, identity: Identity, iam_groups: tuple[str, ...]) -> Denial | None:
         """The denial that keeps the identity out for the longest time."""
-        role = _role_key(identity.canonical_arn)
-        keys = ((kind, value, where) for kind, value in _shown_by(identity) for where in ("", role))
+        places = ("", *_places(identity.canonical_arn, *iam_groups))
+        keys = ((kind, value, place) for kind, value in _shown_by(identity) for place in places)
         hits = (self._by_key[key] for key in keys if key in self._by_key)
         return max(hits, key=lambda denial: denial.until, default=None)
 
@@ -110,11 +115,11 @@ def fits(kind: str, value: str) -> bool:
     return form.fullmatch(value) is not None
 
 
-def ident_of(kind: str, value: str, role: str = "") -> str:
+def ident_of(kind: str, value: str, role: str = "", iam_group: str = "") -> str:
     """The name of a denial: the same for what denies the same, so that a second one replaces the first. A key of a ConfigMap."""
     folded = _folded(kind, value)
     spoken = re.sub(r"[^a-z0-9]+", "-", re.split("[/:]", folded.lower())[-1])[:40].strip("-")
-    meant = "\0".join((kind, folded, _role_key(role)))
+    meant = "\0".join((kind, folded, *(_places(role, iam_group) or ("",))))
     return f"{spoken or 'denial'}-{hashlib.sha256(meant.encode()).hexdigest()[:10]}"
 
 
@@ -166,8 +171,9 @@ def _folded(kind: str, value: str) -> str:
     return value.upper() if kind == "accessKeyId" else value.lower()
 
 
-def _role_key(arn: str) -> str:
-    return strip_role_path(arn.lower()) if arn else ""
+def _places(role: str, *iam_groups: str) -> tuple[str, ...]:
+    """A role and IAM groups as they are compared, without the empty ones. No name of a group is like an ARN."""
+    return tuple(place for place in (strip_role_path(role.lower()), *(name.lower() for name in iam_groups)) if place)
 
 
 def _user_in(arn: str) -> str | None:

@@ -3,10 +3,6 @@
 On the `token` path: the few strings that kubectl really sends are recognised as they are; `json` is imported for others only.
 """
 
-from __future__ import annotations
-
-from kube_iam.core.utc import rfc3339
-
 V1 = "client.authentication.k8s.io/v1"
 V1BETA1 = "client.authentication.k8s.io/v1beta1"
 
@@ -72,6 +68,8 @@ def exec_credential(token: str, expiration: float, api_version: str) -> str:
 
     Every value is made of characters that JSON leaves alone, so no encoder is needed.
     """
+    from kube_iam.core.utc import rfc3339
+
     return (
         f'{{"kind":"ExecCredential","apiVersion":"{api_version}","spec":{{"interactive":false}},'
         f'"status":{{"expirationTimestamp":"{rfc3339(expiration)}","token":"{token}"}}}}'

@@ -32,6 +32,8 @@ class LetIn:
         table = DenialTable([denial])
         # Past its end, a denial still says whom it was about.
         when = 0.0 if denial.until == float("inf") else denial.until - 1
-        hits = [time for time, identity in self._times.values() if table.find(identity, when) is not None]
+        # Whatever let them in: of an IAM group's members not the times by that group alone, but the last time at all.
+        groups = (denial.iam_group,) if denial.iam_group else ()
+        hits = [time for time, identity in self._times.values() if table.find(identity, when, groups) is not None]
         last = max(hits, default=self._forgotten)
         return max(0.0, now - max(last, self._forgotten)), last > self._forgotten

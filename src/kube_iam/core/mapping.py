@@ -1,7 +1,7 @@
 """Which Kubernetes user and groups an AWS identity gets: the entries of one backend, indexed so that their number does not matter.
 
 Rules: contract section 4. ARNs compare without case, on the canonical ARN. A role's path is not part of what STS shows, so entries
-are indexed without it. The first entry that matches wins, in the order of the file, roles before users.
+are indexed without it. The first entry that matches wins, in the order of the file, roles before users. mapGroups entries add up.
 """
 
 from __future__ import annotations
@@ -12,22 +12,29 @@ from dataclasses import dataclass
 
 from kube_iam.core.arns import canonical_arn, is_account_id, strip_role_path
 from kube_iam.core.identity import Identity
+from kube_iam.core.memberships import Gate, GroupEntries, GroupMapping, Temporary
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sso import Sso, parse_sso_role
 from kube_iam.core.templates import Template
 from kube_iam.errors import Problem
 
-__all__ = ["Mapped", "MappingTable", "RoleMapping", "Sso", "UserMapping", "rendered"]
+__all__ = ["GroupMapping", "Mapped", "MappingTable", "RoleMapping", "Sso", "Temporary", "UserMapping", "rendered"]
 
 
 @dataclass(frozen=True, slots=True)
 class RoleMapping:
-    """One mapRoles entry: a role's ARN, or the role of an IAM Identity Center permission set. `where` is its key path in the file."""
+    """One mapRoles entry: a role's ARN, or the role of an IAM Identity Center permission set. `where` is its key path in the file.
+
+    With `iam_group`, which goes with an ARN only, sessions enter that are named after a member, or after somebody in `temporary`.
+    """
 
     who: str | Sso
     username: Template
     groups: tuple[Template, ...] = ()
     where: str = ""
+    iam_group: str = ""
+    level: str = ""
+    temporary: tuple[Temporary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +49,17 @@ class UserMapping:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What an entry says about an identity that it matches. `source` is the entry's key path."""
+    """What an entry says about an identity that it matches. `source` is the entry's key path; `gate` is what has to hold besides.
+
+    `iam_groups` are the IAM groups that let the identity in, where it is groups that do.
+    """
 
     username: Template
     groups: tuple[Template, ...]
     source: str = ""
+    levels: tuple[str, ...] = ()
+    gate: Gate | None = None
+    iam_groups: tuple[str, ...] = ()
 
     @property
     def needs_ec2(self) -> bool:
@@ -57,9 +70,11 @@ class Mapped:
 class MappingTable:
     """The entries of one backend, each with its position in the file. Never changes once built: a reload builds another."""
 
-    __slots__ = ("_accounts", "_by_arn", "_by_sso", "_wildcards")
+    __slots__ = ("_accounts", "_by_arn", "_by_sso", "_wildcards", "gates", "groups")
 
     def __init__(self) -> None:
+        self.gates: tuple[Gate, ...] = ()
+        self.groups = GroupEntries()
         self._by_arn: dict[str, tuple[int, Mapped]] = {}
         self._by_sso: dict[tuple[str, str, str], tuple[int, Mapped]] = {}
         self._wildcards: list[tuple[int, re.Pattern[str], Sso, Mapped]] = []
@@ -67,7 +82,11 @@ class MappingTable:
 
     @classmethod
     def build(
-        cls, roles: Sequence[RoleMapping], users: Sequence[UserMapping], accounts: Iterable[str]
+        cls,
+        roles: Sequence[RoleMapping],
+        users: Sequence[UserMapping],
+        accounts: Iterable[str],
+        groups: Sequence[GroupMapping] = (),
     ) -> tuple[MappingTable, list[Problem]]:
         """Index the entries. An entry that can never match is left out; it and every other oddity is reported."""
         table = cls()
@@ -75,12 +94,14 @@ class MappingTable:
         entries: tuple[RoleMapping | UserMapping, ...] = (*roles, *users)
         for position, entry in enumerate(entries):
             who = entry.who if isinstance(entry, RoleMapping) else entry.arn
-            mapped = Mapped(entry.username, entry.groups, entry.where)
+            mapped = _mapped(entry)
             problem = (
                 table._add_sso(position, who, mapped) if isinstance(who, Sso) else table._add_arn(position, who, mapped)
             )
             problems += [Problem(entry.where, message, hint) for message, hint in problem]
         problems += table.let_in(accounts)
+        table.gates = tuple(mapped.gate for _, mapped in table._by_arn.values() if mapped.gate is not None)
+        table.let_groups_in(groups)
         return table, problems
 
     def find(self, identity: Identity) -> Mapped | None:
@@ -97,6 +118,12 @@ class MappingTable:
                 if role[:2] == (sso.partition, sso.account_id) and name.fullmatch(role[2])
             ]
         return min(hits, key=lambda hit: hit[0])[1] if hits else None
+
+    @property
+    def needs_ec2(self) -> bool:
+        """Whether any entry needs the private DNS name of an instance."""
+        hits = (*self._by_arn.values(), *self._by_sso.values())
+        return any(mapped.needs_ec2 for _, mapped in hits) or any(each[3].needs_ec2 for each in self._wildcards)
 
     def account_match(self, account_id: str) -> bool:
         """Whether every principal of the account is let in, under its canonical ARN and without groups (mapAccounts).
@@ -116,6 +143,10 @@ class MappingTable:
                 problems.append(Problem("mapAccounts", message, "quote it, as YAML reads numbers"))
         self._accounts = frozenset(good)
         return problems
+
+    def let_groups_in(self, groups: Sequence[GroupMapping]) -> None:
+        """Set the entries of whole IAM groups, while the table is built."""
+        self.groups = GroupEntries([(entry, _of_group(entry)) for entry in groups])
 
     def _add_arn(self, position: int, text: str, mapped: Mapped) -> list[tuple[str, str]]:
         # Lower case first: the reference takes `ARN:AWS:IAM::…` for users.
@@ -150,6 +181,17 @@ class MappingTable:
         return []
 
 
+def merged(entries: Sequence[Mapped]) -> Mapped:
+    """All that the entries give, of which there is at least one: the first one's user name, and the groups and levels of all."""
+    if len(entries) == 1:
+        return entries[0]
+    groups = dict.fromkeys(group for entry in entries for group in entry.groups)
+    levels = dict.fromkeys(level for entry in entries for level in entry.levels)
+    through = dict.fromkeys(name for entry in entries for name in entry.iam_groups)
+    source = " ".join(entry.source for entry in entries)
+    return Mapped(entries[0].username, tuple(groups), source, tuple(levels), iam_groups=tuple(through))
+
+
 def rendered(
     mapped: Mapped, identity: Identity, reserved: tuple[str, ...], private_dns_name: str = ""
 ) -> tuple[str, tuple[str, ...]] | Refusal:
@@ -178,6 +220,31 @@ def reserved_prefix(username: str, reserved: tuple[str, ...]) -> Refusal | None:
         if prefix and username.startswith(prefix):
             return Refusal(Reason.RESERVED_NAME, f"user names may not begin with {prefix!r} here")
     return None
+
+
+def _mapped(entry: RoleMapping | UserMapping) -> Mapped:
+    if isinstance(entry, UserMapping):
+        return Mapped(entry.username, entry.groups, entry.where)
+    levels = (entry.level,) if entry.level else ()
+    if not entry.iam_group:
+        return Mapped(entry.username, entry.groups, entry.where, levels)
+    gate = Gate(entry.iam_group, *_role(entry.who), entry.temporary)
+    return Mapped(entry.username, entry.groups, entry.where, levels, gate, (entry.iam_group,))
+
+
+def _role(who: str | Sso) -> tuple[str, str]:
+    """A role's ARN as it is compared, and its name as it is spelled; empty for what is no role, which lets nobody in."""
+    try:
+        key = strip_role_path(canonical_arn(who.lower())) if isinstance(who, str) else ""
+    except ValueError:
+        key = ""  # which the index reports
+    name = key.rpartition("/")[2]
+    return key, next((part for part in str(who).split("/") if part.lower() == name), "")
+
+
+def _of_group(entry: GroupMapping) -> Mapped:
+    levels = (entry.level,) if entry.level else ()
+    return Mapped(entry.username, entry.groups, entry.where, levels, iam_groups=(entry.iam_group,))
 
 
 def _repeated(text: str, first: Mapped) -> tuple[str, str]:

@@ -3,8 +3,6 @@
 On the `token` path: only `binascii` is imported.
 """
 
-from __future__ import annotations
-
 from binascii import b2a_base64
 
 from kube_iam.core.sigv4 import presign
@@ -25,7 +23,7 @@ LIFETIME_SECONDS = 14 * 60
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
-def mint(credentials: Credentials, *, cluster_id: str, region: str, host: str, now: float, path: str = "/") -> str:
+def mint(credentials: "Credentials", *, cluster_id: str, region: str, host: str, now: float, path: str = "/") -> str:
     """The token with which these credentials sign in to that cluster. `now` is unix seconds; `host` the STS host to sign for.
 
     Raises ValueError for a cluster id that cannot be sent as a header.
@@ -53,7 +51,7 @@ def check_cluster_id(cluster_id: str) -> None:
         raise ValueError("the cluster id holds a control character")
 
 
-def token_expiration(credentials: Credentials, now: float) -> float:
+def token_expiration(credentials: "Credentials", now: float) -> float:
     """When a token minted now stops working (unix seconds): in 14 minutes, or when the session that signed it ends."""
     end = now + LIFETIME_SECONDS
     return end if credentials.expires is None else min(end, credentials.expires)

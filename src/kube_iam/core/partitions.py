@@ -1,7 +1,5 @@
 """AWS partitions and the STS host of a region, as the AWS SDKs' endpoint rules build it. On the `token` path: imports nothing."""
 
-from __future__ import annotations
-
 DNS_SUFFIX: dict[str, str] = {
     "aws": "amazonaws.com",
     "aws-cn": "amazonaws.com.cn",

@@ -39,6 +39,9 @@ class Reason(Enum):
     RESERVED_NAME = "reserved_name"
     TEMPLATE_VALUE = "template_value"
     NOT_LOADED = "not_loaded"
+    NOT_MEMBER = "not_member"
+    MEMBERSHIP_UNKNOWN = "membership_unknown"
+    TRUST_OPEN = "trust_open"
     NOT_AN_INSTANCE = "not_an_instance"
     INSTANCE_UNKNOWN = "instance_unknown"
     EC2_REFUSED = "ec2_refused"
@@ -82,6 +85,9 @@ _METRICS = {
     Reason.RESERVED_NAME: "uknown_user",
     Reason.TEMPLATE_VALUE: "uknown_user",
     Reason.NOT_LOADED: "uknown_user",
+    Reason.NOT_MEMBER: "uknown_user",
+    Reason.MEMBERSHIP_UNKNOWN: "uknown_user",
+    Reason.TRUST_OPEN: "uknown_user",
     Reason.NOT_AN_INSTANCE: "uknown_user",
     Reason.INSTANCE_UNKNOWN: "uknown_user",
     Reason.EC2_REFUSED: "uknown_user",
@@ -128,6 +134,9 @@ _SENTENCES = {
     Reason.RESERVED_NAME: "the mapping yields a name with a reserved prefix",
     Reason.TEMPLATE_VALUE: "the mapping's template cannot be filled in for this identity",
     Reason.NOT_LOADED: "the mappings have not been loaded yet",
+    Reason.NOT_MEMBER: "the mapping is for members of an IAM group, and this is not one now",
+    Reason.MEMBERSHIP_UNKNOWN: "the mapping is for members of an IAM group, and who is one is not known now; see the server's log",
+    Reason.TRUST_OPEN: "the role's trust policy lets callers choose their session name, so that it says nothing about who they are",
     Reason.NOT_AN_INSTANCE: "the mapping is for EC2 instances, and the session that signed is not named after one",
     Reason.INSTANCE_UNKNOWN: "the mapping is for EC2 instances, and EC2 gives no private DNS name for this one",
     Reason.EC2_REFUSED: "EC2 does not let this server look instances up; see the server's log",

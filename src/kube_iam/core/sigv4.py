@@ -1,24 +1,14 @@
 """AWS Signature Version 4 for presigned GET requests (AWS General Reference, "Signature Version 4 signing process").
 
-On the `token` path: `hashlib` would load OpenSSL, so SHA-256 comes from the interpreter's own small module and HMAC (RFC 2104)
-is spelled out here.
+On the `token` path, so that HMAC (RFC 2104) is spelled out here: the modules of the standard library are too dear.
 """
 
-from __future__ import annotations
+from kube_iam.core.sha256 import sha256 as _sha256
+from kube_iam.core.sha256 import sha256_hex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hashlib import sha256 as _sha256
-
     from kube_iam.core.credentials import Credentials
-else:
-    try:
-        from _sha2 import sha256 as _sha256  # CPython 3.12 and later
-    except ImportError:
-        try:
-            from _sha256 import sha256 as _sha256  # CPython 3.11
-        except ImportError:
-            from hashlib import sha256 as _sha256
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_PAYLOAD_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -29,11 +19,6 @@ _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPES = {byte: f"%{byte:02X}" for byte in range(256) if byte not in _UNRESERVED}
 _PATH_ESCAPES = {byte: escape for byte, escape in _ESCAPES.items() if byte != 0x2F}
-
-
-def sha256_hex(data: bytes) -> str:
-    """The SHA-256 of the data in lower-case hex."""
-    return _sha256(data).hexdigest()
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
@@ -70,7 +55,7 @@ def canonical_query(parameters: dict[str, str]) -> str:
 
 
 def presign(
-    credentials: Credentials,
+    credentials: "Credentials",
     *,
     region: str,
     service: str,

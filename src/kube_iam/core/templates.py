@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from kube_iam.core.arns import user_name
 from kube_iam.core.identity import Identity
 from kube_iam.core.reasons import Reason, Refusal
 
 SYSTEM = "system:"
 VARIABLES = ("AccountID", "SessionName", "SessionNameRaw", "AccessKeyID", "EC2PrivateDNSName")
+GROUP_VARIABLES = ("AccountID", "UserName", "AccessKeyID")
+"""For entries of whole IAM groups, whose members sign with their own keys: they have a user name and no session."""
 _OPTIONAL = ("SessionName", "SessionNameRaw")
 
 _PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
@@ -46,7 +49,7 @@ class Template:
         rendered = list(self.parts)
         for position in range(1, len(rendered), 2):
             variable = rendered[position]
-            value = values[variable]
+            value = values[variable] if variable != "UserName" else user_name(identity.canonical_arn)
             # Who is no session has no session name, and an entry with it lets them in all the same, as the reference does.
             absent = value == "" and variable in _OPTIONAL
             if not absent and not _VALUE.fullmatch(value):
@@ -61,8 +64,8 @@ class Template:
         return name
 
 
-def parse_template(text: str) -> Template:
-    """The template in the text.
+def parse_template(text: str, variables: tuple[str, ...] = VARIABLES) -> Template:
+    """The template in the text, with those variables.
 
     Raises ValueError for an empty text, an unknown variable, an unclosed `{{`, and a variable right behind `system:`, whose value
     would choose among Kubernetes' own names (`system:{{SessionName}}` is system:masters for a session called masters).
@@ -71,8 +74,8 @@ def parse_template(text: str) -> Template:
     if not text.strip():
         raise ValueError("is empty")
     for variable in parts[1::2]:
-        if variable not in VARIABLES:
-            known = ", ".join(f"{{{{{name}}}}}" for name in VARIABLES)
+        if variable not in variables:
+            known = ", ".join(f"{{{{{name}}}}}" for name in variables)
             raise ValueError(f"unknown template {{{{{variable}}}}}; known are {known}")
     if any("{{" in literal or "}}" in literal for literal in parts[::2]):
         raise ValueError("has a {{ or }} without its partner")

@@ -1,7 +1,5 @@
 """Unix seconds to UTC text, by arithmetic: `datetime` is too dear for the `token` path, and `core` has no business with `time`."""
 
-from __future__ import annotations
-
 
 def basic_timestamp(seconds: float) -> str:
     """`YYYYMMDDTHHMMSSZ` (ISO 8601 basic, as SigV4 has it), rounded down to the second."""

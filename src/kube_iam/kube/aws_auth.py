@@ -12,7 +12,7 @@ from kube_iam.core.arns import strip_role_path
 from kube_iam.errors import Conflict, UsageError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
-from kube_iam.kube.map_roles import role_key
+from kube_iam.kube.mapping_list import role_key
 from kube_iam.kube.mapping_store import AWS_AUTH
 from kube_iam.kube.yaml_edit import ListEdit
 from kube_iam.kube.yaml_text import Value, block

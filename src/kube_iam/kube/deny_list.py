@@ -94,13 +94,13 @@ class DenyList:
         """Whether the list is known."""
         return self._table is not None
 
-    def denial(self, identity: Identity) -> Refusal | None:
-        """Why the identity is kept out now, or None."""
+    def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        """Why the identity is kept out now, or None; also of what only these IAM groups would let it in by."""
         if self._table is None:
             return Refusal(Reason.DENY_LIST_UNKNOWN)
         if not self._table:
             return None
-        found = self._table.find(identity, self._clock())
+        found = self._table.find(identity, self._clock(), iam_groups)
         return Refusal(Reason.DENIED, f"{found.ident}, until {found.end}") if found is not None else None
 
     def let_in(self, identity: Identity) -> None:

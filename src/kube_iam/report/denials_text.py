@@ -16,11 +16,13 @@ def denials_table(denials: Iterable[Denial]) -> str:
 
 def denial_data(denial: Denial) -> dict[str, object]:
     """One denial for programs; one without an end has no `until`."""
-    data: dict[str, object] = {"denial": denial.ident, "kind": denial.kind, "value": denial.value, "role": denial.role}
+    data: dict[str, object] = {"denial": denial.ident, "kind": denial.kind, "value": denial.value}
+    data |= {"role": denial.role, "iamGroup": denial.iam_group}
     if denial.until != float("inf"):
         data["until"] = denial.end
     return {**data, "by": denial.by, "reason": denial.reason}
 
 
 def _where(denial: Denial) -> str:
-    return denial.role.rsplit("/", 1)[-1] if denial.role else "everywhere"
+    places = (denial.role.rsplit("/", 1)[-1], f"group {denial.iam_group}" if denial.iam_group else "")
+    return ", ".join(place for place in places if place) or "everywhere"

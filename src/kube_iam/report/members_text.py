@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from kube_iam.access.members import LevelMembers
+from kube_iam.access.members import LevelMembers, by_user
+from kube_iam.access.ports import Temporary
+from kube_iam.report.plan_text import visible
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -15,19 +17,38 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(line.rstrip() + "\n" for line in padded)
 
 
-def levels_table(levels: Iterable[LevelMembers]) -> str:
-    """A line per member; a level without members, or without a group in IAM, says so."""
+def levels_table(levels: Sequence[LevelMembers], now: float) -> str:
+    """A line per person; a level without people, or without a group in IAM, says so. More columns where someone is in for a time."""
+    rows = [row for level in levels for row in _rows(level, now)]
+    some = any(level.temporary for level in levels)
+    head = ("LEVEL", "IAM GROUP", "USER", "TIME LEFT", "REASON")
+    return table(head if some else head[:3], rows if some else (row[:3] for row in rows))
+
+
+def users_table(levels: Sequence[LevelMembers], now: float) -> str:
+    """A line per user with the levels that they are in, and for how long where that ends."""
+    ends = {(who.user_name, level.level): who for level in levels for who in level.temporary}
     rows = []
-    for level in levels:
-        if level.users is None:
-            rows.append((level.level, level.group, "(not applied)"))
-        elif not level.users:
-            rows.append((level.level, level.group, "(nobody)"))
-        else:
-            rows += [(level.level, level.group, user) for user in level.users]
-    return table(("LEVEL", "IAM GROUP", "USER"), rows)
+    for user, names in by_user(levels).items():
+        shown = (f"{name} ({left(who, now)} left)" if (who := ends.get((user, name))) else name for name in names)
+        rows.append((visible(user), ", ".join(shown)))
+    return table(("USER", "LEVELS"), rows)
 
 
-def users_table(users: dict[str, list[str]]) -> str:
-    """A line per user with the levels that they are in."""
-    return table(("USER", "LEVELS"), ((user, ", ".join(levels)) for user, levels in users.items()))
+def left(who: Temporary, now: float) -> str:
+    """What is left of the time, in its two largest units: `1h50m`, `3d4h`, `40s`."""
+    seconds = max(0, int(who.ends - now))
+    parts = ((seconds // 86400, "d"), (seconds % 86400 // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
+    first = next((at for at, (amount, _) in enumerate(parts) if amount), 3)
+    return "".join(f"{amount}{unit}" for amount, unit in parts[first : first + 2] if amount) or "0s"
+
+
+def _rows(level: LevelMembers, now: float) -> Iterator[tuple[str, ...]]:
+    if level.users is None:
+        yield (level.level, level.group, "(not applied)", "", "")
+    elif not level.users and not level.temporary:
+        yield (level.level, level.group, "(nobody)", "", "")
+    for user in level.users or ():
+        yield (level.level, level.group, user, "", "")
+    for who in level.temporary:
+        yield (level.level, level.group, visible(who.user_name), left(who, now), visible(who.reason))

@@ -17,6 +17,7 @@ from typing import Any
 
 from kube_iam.core.policy import AssumeRequest, evaluate_trust
 from kube_iam.errors import SandboxError
+from kube_iam.sandbox.account_resources import PARAMETERS, with_paths
 
 VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam"}
 STS_ACTIONS = ("GetCallerIdentity", "AssumeRole", "GetSessionToken")
@@ -36,6 +37,8 @@ def install(root_key: str) -> None:
     # nothing is exempt from having its signature verified.
     _replace(evaluator, "is_root_access_key", ("access_key_id",), lambda access_key_id: access_key_id == root_key)
     _replace(evaluator, "_is_root_key", ("access_key_id",), lambda access_key_id: False)  # noqa: ARG005
+    actions = import_module("ministack.core.iam_actions")
+    _replace(actions, "extract_resource_arn", PARAMETERS, with_paths(actions.extract_resource_arn))
     # Signed query strings of IAM would be taken for S3's.
     _replace(app, "detect_service", ("method", "path", "headers", "query_params"), _service)
     app.SERVICE_HANDLERS["sts"] = _sts(app.SERVICE_HANDLERS["sts"])

@@ -16,7 +16,7 @@ from kube_iam.core.credentials import Credentials
 from kube_iam.core.sigv4 import presign
 from kube_iam.core.utc import basic_timestamp
 from kube_iam.errors import SandboxError
-from kube_iam.sandbox.state import ADMINISTRATOR, REGION, Home, State
+from kube_iam.sandbox.state import ADMINISTRATOR, AUTHENTICATOR, REGION, Home, State
 
 _USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
@@ -28,6 +28,12 @@ def make_administrator(home: Home, state: State) -> State:
     policy = json.dumps(_EVERYTHING)
     _call(home, state, "PutUserPolicy", UserName=ADMINISTRATOR, PolicyName="everything", PolicyDocument=policy)
     return state
+
+
+def let_server_read(home: Home, state: State, document: dict[str, object]) -> None:
+    """Give the server's IAM user exactly these rights."""
+    text = json.dumps(document, separators=(",", ":"))
+    _call(home, state, "PutUserPolicy", UserName=AUTHENTICATOR, PolicyName="kube-iam-server", PolicyDocument=text)
 
 
 def ensure_user(home: Home, state: State, name: str) -> State:

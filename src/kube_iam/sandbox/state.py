@@ -22,6 +22,7 @@ ACCOUNT = "111122223333"
 REGION = "eu-central-1"
 CLUSTER_ID = "sandbox.kube-iam.dev"
 ADMINISTRATOR = "administrator"
+AUTHENTICATOR = "authenticator"  # whose keys the kube-iam server of the sandbox has
 LOOPBACK = "127.0.0.1"
 MARKER = "sandbox.json"
 # In the order in which they are started; they are stopped from the end.

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from kube_iam.access.documents import server_document
+from kube_iam.config.access import load_access
 from kube_iam.core.partitions import sts_host
 from kube_iam.errors import SandboxError
 from kube_iam.sandbox import account, mount
@@ -16,10 +18,10 @@ from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, Binaries, find_binaries, start_apiserver, start_etcd
 from kube_iam.sandbox.files import write_private
-from kube_iam.sandbox.people import account_answers, make_administrator
+from kube_iam.sandbox.people import account_answers, ensure_user, let_server_read, make_administrator
 from kube_iam.sandbox.processes import free_port
 from kube_iam.sandbox.server_rights import give_rights
-from kube_iam.sandbox.state import ACCOUNT, LOOPBACK, PROCESSES, REGION, Home, State
+from kube_iam.sandbox.state import ACCOUNT, AUTHENTICATOR, LOOPBACK, PROCESSES, REGION, Home, State
 from kube_iam.sandbox.webhook import await_kubeconfig, await_webhook, config, launch_webhook
 
 Say = Callable[[str], None]
@@ -38,6 +40,7 @@ def up(home: Home, environ: Mapping[str, str], say: Say, cache_ttl_seconds: floa
     state = home.load()
     if state is not None and _runs(home, state):
         say(f"the sandbox is up already in {home.root}")
+        _let_server_read(home, state)
         return state
     binaries = find_binaries(environ)
     if any(status(home).values()):
@@ -86,7 +89,7 @@ def start_account(home: Home, authority: Authority, say: Say) -> State:
     )
     process.await_ready(lambda: account_answers(home, state), _PATIENCE_SECONDS)
     say(f"AWS account {ACCOUNT} (IAM and STS) on {state.account_url}")
-    return make_administrator(home, state)
+    return ensure_user(home, make_administrator(home, state), AUTHENTICATOR)
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
@@ -106,7 +109,7 @@ def _start(home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: f
         mount.project(home.server_config.parent, {home.server_config.name: text})
     else:
         write_private(home.server_config, text)
-    server = launch_webhook(home)
+    server = launch_webhook(home, state)
     await_kubeconfig(home, server)
     say(f"kube-iam server, the webhook, on {state.webhook_url}")
     if binaries and etcd:
@@ -124,8 +127,14 @@ def _start(home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: f
     await_webhook(server, state)
     home.save(state)
     write_private(home.access, access_file(home, state))
+    _let_server_read(home, state)
     say(f"up in {time.monotonic() - began:.1f} s in {home.root}; access file: {home.access}")
     return state
+
+
+def _let_server_read(home: Home, state: State) -> None:
+    """The policy that `kube-iam policy server` prints for the access file as it stands. Raises ConfigError."""
+    let_server_read(home, state, server_document(load_access(home.access)))
 
 
 def _runs(home: Home, state: State) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from kube_iam.errors import SandboxError
 from kube_iam.sandbox.processes import Process
-from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, REGION, Home, State
+from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION, Home, State
 
 KUBE_IAM = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
 _PATIENCE_SECONDS = 30.0
@@ -33,6 +33,7 @@ server:
   healthPort: {state.health_port}
   stateDir: {json.dumps(str(home.webhook))}
   generateKubeconfig: {json.dumps(str(home.webhook_kubeconfig))}
+  membershipRefresh: 2s  # so that nobody has to wait for what is tried here; 15s where nothing is said
   stsEndpoint: {state.account_url}  # never in production: the sandbox's own STS
 {denying if cluster else ""}"""
 
@@ -44,16 +45,27 @@ def await_kubeconfig(home: Home, process: Process) -> None:
 
 def await_webhook(process: Process, state: State) -> None:
     """Wait until the server is ready."""
-    process.await_ready(lambda: _ready(state), _PATIENCE_SECONDS)
+    process.await_ready(lambda: readiness(state) == "ok", _PATIENCE_SECONDS)
 
 
-def launch_webhook(home: Home) -> Process:
-    """Start `kube-iam server`, ready or not."""
+def launch_webhook(home: Home, state: State, **variables: str) -> Process:
+    """Start `kube-iam server`, ready or not, with the keys of its own IAM user; `variables` are set in its environment besides."""
+    own = state.user(AUTHENTICATOR)
+    assert own is not None
     process = home.process("webhook")
+    environment = {
+        "AWS_REGION": REGION,
+        "AWS_CA_BUNDLE": str(home.ca),
+        "AWS_ENDPOINT_URL_IAM": state.account_url,
+        "AWS_ACCESS_KEY_ID": own.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": own.secret_access_key,
+        "NO_PROXY": LOOPBACK,
+        "HOME": str(home.root),
+        "TMPDIR": str(home.root),
+        **variables,
+    }
     process.start(
-        [sys.executable, "-c", KUBE_IAM, "server", "--config", str(home.server_config)],
-        {"AWS_REGION": REGION, "AWS_CA_BUNDLE": str(home.ca), "HOME": str(home.root), "TMPDIR": str(home.root)},
-        home.root,
+        [sys.executable, "-c", KUBE_IAM, "server", "--config", str(home.server_config)], environment, home.root
     )
     return process
 
@@ -89,14 +101,18 @@ def token_of(text: str) -> str:
     return text
 
 
-def _ready(state: State) -> bool:
+def readiness(state: State) -> str:
+    """`ok`, or why the server is not ready; empty where it does not answer."""
     url = f"http://{LOOPBACK}:{state.health_port}/readyz"
     try:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(url, timeout=5) as answer:
-            return bool(answer.status == 200)
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode(errors="replace")
     except OSError:
-        return False
+        return ""
 
 
 def _without_spec(body: bytes) -> dict[str, Any]:

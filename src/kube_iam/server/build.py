@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from kube_iam.authn.decide import Authenticator
+from kube_iam.authn.door import Door
 from kube_iam.aws.ec2_instances import Ec2Instances
 from kube_iam.aws.ec2_names import Ec2NodeNames
 from kube_iam.aws.rate_limit import RateLimit
@@ -20,6 +22,7 @@ from kube_iam.errors import UsageError
 from kube_iam.mappings.chain import Chain
 from kube_iam.server.certificate_watch import follow_certificate, warn_of_end
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
+from kube_iam.server.clock import uptime
 from kube_iam.server.deny_report import DenyReport
 from kube_iam.server.denying import Denying
 from kube_iam.server.ec2_report import Ec2Report
@@ -27,6 +30,7 @@ from kube_iam.server.health import Health
 from kube_iam.server.listener import Listener
 from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
+from kube_iam.server.memberships import follow_memberships
 from kube_iam.server.metrics import Metrics
 from kube_iam.server.process import stop_signal
 from kube_iam.server.settings_watch import SettingsWatch
@@ -46,14 +50,18 @@ async def serve(
     """
     stopping = stop_signal()
     metrics = Metrics()
-    backends = Chain(config, MappingReport(log, metrics), environ)
+    mapping_report = MappingReport(log, metrics)
+    backends = Chain(config, mapping_report, environ)
+    door = Door(config.membership.max_age, uptime, time.time)
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
     sts = sts_client()
     denials = Denying(config, DenyReport(log, metrics), environ)
     finding_region = asyncio.create_task(_own_region(environ, log))
     health = Listener(
-        Health(lambda: _why_not_ready(backends, denials, stopping)).handle, config.health_address, config.health_port
+        Health(lambda: _why_not_ready(backends, door, denials, stopping)).handle,
+        config.health_address,
+        config.health_port,
     )
 
     async with contextlib.AsyncExitStack() as stack:
@@ -67,12 +75,16 @@ async def serve(
         region = await finding_region
         nodes = node_names(config, region, Ec2Report(log, metrics))
         stack.push_async_callback(nodes.close)
+        membership = follow_memberships(config, region, door, backends, mapping_report, log, metrics)
+        stack.push_async_callback(membership.stop)
+        await membership.start()
         verifier = StsVerifier(sts, sts_hosts(config, log, region), config.cluster_id, metrics)
         authenticator = Authenticator(
             verifier,
             backends,
             scrubbed_accounts=config.scrubbed_accounts,
             node_names=nodes,
+            door=door,
             denials=denials.list,
         )
         webhook = Listener(Webhook(authenticator, metrics, log).handle, config.address, config.port)
@@ -144,10 +156,14 @@ async def _follow(config: ServerConfig, pair: TlsPair, webhook: Listener, metric
     await follow_certificate(config.state_dir, pair, renew, log)
 
 
-def _why_not_ready(backends: Chain, denials: Denying, stopping: asyncio.Event) -> str:
+def _why_not_ready(backends: Chain, door: Door, denials: Denying, stopping: asyncio.Event) -> str:
     if stopping.is_set():
         return "stopping"
     if denials.waiting:
         return f"no deny list yet: {denials.waiting}"
     waiting = backends.waiting()
-    return f"no mappings yet: {', '.join(waiting)}" if waiting else ""
+    if waiting:
+        return f"no mappings yet: {', '.join(waiting)}"
+    unknown = door.waiting()
+    # Their entries let nobody in; all others serve.
+    return f"IAM could not be read, or not for too long: {', '.join(unknown)}" if unknown else ""

@@ -23,9 +23,8 @@ class DenyReport:
         now = {denial.ident: denial for denial in denials}
         for ident, denial in now.items():
             if self._known.get(ident) != denial:
-                self._log.warning(
-                    "denied", denial=ident, until=denial.end, by=denial.by, why=denial.reason, role=denial.role
-                )
+                where = {"role": denial.role, "iamgroup": denial.iam_group}
+                self._log.warning("denied", denial=ident, until=denial.end, by=denial.by, why=denial.reason, **where)
         for ident in self._known.keys() - now.keys():
             self._log.warning("denial lifted or over", denial=ident)
         said = [str(problem) for problem in problems]

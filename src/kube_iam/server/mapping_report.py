@@ -19,6 +19,8 @@ class MappingReport:
         self._log = log
         self._metrics = metrics
         self._clock = clock
+        self.changed: Callable[[], None] = lambda: None
+        """Called when other mappings are in force than before."""
 
     def loaded(self, backend: str, entries: int, warnings: list[Problem]) -> None:
         """Log what is odd about the mappings, and that they are in force."""
@@ -28,6 +30,7 @@ class MappingReport:
         self._metrics.mappings_loaded.set(self._clock(), backend)
         self._metrics.mapping_entries.set(entries, backend)
         self._metrics.mapping_problems.set(len(warnings), backend)
+        self.changed()
 
     def failed(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
         """Log every problem, and what is in force all the same."""
@@ -64,6 +67,7 @@ class MappingReport:
         self._log.info("backends", order=backends)
         self._metrics.dynamic_file_only.set(int(backends == (DYNAMIC_FILE,)))
         self._metrics.dynamic_file_enabled.set(int(DYNAMIC_FILE in backends and len(backends) > 1))
+        self.changed()
 
     def troubled(self, backend: str, error: KubeIamError) -> None:
         """Log it."""

@@ -6,7 +6,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/. All labels have fe
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MALFORMED_REQUEST = "malformed_request"
@@ -31,10 +31,30 @@ class Counter:
         """Replace the number."""
         self._values[labels] = value
 
+    def only(self, keys: Container[str]) -> None:
+        """Forget the numbers whose first label is none of these."""
+        self._values = {labels: value for labels, value in self._values.items() if labels[0] in keys}
+
     def lines(self) -> Iterator[str]:
         """The metric in text format."""
         yield self._head
         for labels, value in sorted(self._values.items()):
+            yield f"{self._name}{_labels(self._labels, labels)} {_number(value)}\n"
+
+
+class Sampled:
+    """A gauge whose numbers are asked for when somebody looks: `source` gives label values and the number."""
+
+    def __init__(self, name: str, text: str, labels: tuple[str, ...]) -> None:
+        self._head = f"# HELP {name} {text}\n# TYPE {name} gauge\n"
+        self._name = name
+        self._labels = labels
+        self.source: Callable[[], Iterable[tuple[tuple[str, ...], float]]] = tuple
+
+    def lines(self) -> Iterator[str]:
+        """The metric in text format."""
+        yield self._head
+        for labels, value in sorted(self.source()):
             yield f"{self._name}{_labels(self._labels, labels)} {_number(value)}\n"
 
 
@@ -132,6 +152,25 @@ class Metrics:
         )
         self.certificate_ends = Counter(
             "kube_iam_certificate_not_after_timestamp_seconds", "When the webhook's certificate ends", (), "gauge"
+        )
+
+        self.membership_age = Sampled(
+            "kube_iam_membership_age_seconds", "How long ago the members of an IAM group were read", ("group",)
+        )
+        self.trust_age = Sampled(
+            "kube_iam_role_trust_age_seconds", "How long ago a role's trust policy was read", ("role",)
+        )
+        self.membership_members = Counter("kube_iam_membership_members", "Members of an IAM group", ("group",), "gauge")
+        self.membership_failures = Counter(
+            "kube_iam_membership_failures_total",
+            "Reads of IAM that failed, by what was read (group, role) and why",
+            ("kind", "cause"),
+        )
+        self.role_open = Counter(
+            "kube_iam_role_refused",
+            "1 for a role whose entry lets nobody in: its trust policy leaves session names open, or it is not there",
+            ("role",),
+            "gauge",
         )
 
     def render(self) -> str:

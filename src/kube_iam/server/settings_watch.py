@@ -19,6 +19,7 @@ _KEYS = {
     "dynamic_file_user_ids": "dynamicfileUserIDStrict",
     "backend_mode_path": "dynamicBackendModePath",
     "reserved_prefixes": "reservedPrefixConfig",
+    "membership": "membershipRefresh or membershipMaxAge",
     "ec2": "ec2DescribeInstances* or sourceARN",
 }
 

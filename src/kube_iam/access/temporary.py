@@ -1,0 +1,129 @@
+"""Access that ends by itself: a user who is no member of a level's group, and is let in until a time.
+
+Two things make it: the user's own policy, by which AWS lets the user assume the level's role until then, and an item in `temporary` of
+the level's mapping entry, by which the server lets the user in until then. Where there is no role the item is all. The item comes
+first, with an end that has come already, and gets its true end last; on the way out it gets an end that has come first, and goes last.
+So wherever a run stops nobody is in longer than meant, and what it left is found from the entries, not by reading all users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from kube_iam.access.apply import end
+from kube_iam.access.changes import Ended
+from kube_iam.access.desired import desired_entry
+from kube_iam.access.documents import assumed_roles, end_of, role_arn, temporary_document, user_policy_name
+from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.ports import Directory, MappingEntry, MappingStore, Temporary
+from kube_iam.core.utc import rfc3339
+from kube_iam.errors import NotOwned, UsageError
+
+LONGEST = 366 * 86400  # seconds
+
+
+def has_temporary(access: ClusterAccess, level: Level) -> bool:
+    """Whether people can be let into the level for a time: only where the server asks, at the door, who may come in."""
+    return access.door or level.method is Method.GROUP
+
+
+class TemporaryAccess:
+    """Whom the mapping entry of one level lets in for a time. `entries` are those of the store, as they were read; without a store,
+    which cannot be reached, nobody knows, and only what is in IAM can be taken away."""
+
+    def __init__(
+        self,
+        access: ClusterAccess,
+        level: Level,
+        directory: Directory,
+        store: MappingStore | None,
+        entries: tuple[MappingEntry, ...] = (),
+    ) -> None:
+        self._access = access
+        self._level = level
+        self._directory = directory
+        self._store = store
+        self._entry = desired_entry(access, level)
+        self._policy = user_policy_name(access.name, level.name) if level.method is Method.ROLE else ""
+        found = (who for entry in entries if entry.key == self._entry.key for who in entry.temporary)
+        self._items = {who.user_name.casefold(): who for who in found}
+
+    def item(self, user_name: str) -> Temporary | None:
+        """What the entry says of the user, over or not."""
+        return self._items.get(user_name.casefold())
+
+    def may_be_in(self, user_name: str) -> bool:
+        """Whether there is, or for all we know may be, something to let the user out of."""
+        return self._store is None or self.item(user_name) is not None
+
+    def let_in(self, item: Temporary, now: float) -> None:
+        """Let a user in as the item says, also where that is shorter or longer than what was said before.
+
+        Raises NotFound where the level's entry is not there, NotOwned where the user has a policy of that name that is not ours.
+        """
+        assert self._store is not None
+        before = self.item(item.user_name)
+        if self._policy:
+            self._refuse_foreign(item.user_name, now)
+            so_far = before.ends if before is not None and before.user_id == item.user_id else now
+            record = replace(item, until=rfc3339(min(so_far, item.ends)))
+            if record != before:
+                self._store.let_in(self._entry, record)
+            document = temporary_document(self._access, self._level, item.until)
+            self._directory.put_user_policy(item.user_name, self._policy, document)
+            before = record
+        if item != before:
+            self._store.let_in(self._entry, item)
+        self._items[item.user_name.casefold()] = item
+
+    def let_out(self, user_name: str, now: float) -> None:
+        """Let the user in no longer: at the door first, then in IAM, also where the mapping cannot be written. Raises that."""
+        if not self.may_be_in(user_name):
+            return
+        item, ended = self.item(user_name), Ended(self._entry, user_name, self._policy)
+        try:
+            if self._store is not None and self._policy and item is not None and item.ends > now:
+                self._store.let_in(self._entry, replace(item, until=rfc3339(now)))
+        finally:
+            end(ended, self._directory, None)
+        if self._store is not None:
+            self._store.let_out(self._entry, user_name)
+        self._items.pop(user_name.casefold(), None)
+
+    def _refuse_foreign(self, user_name: str, now: float) -> None:
+        document = self._directory.user_policy(user_name, self._policy)
+        ours = assumed_roles(document) == (role_arn(self._access, self._level),)
+        if document is not None and not ours and end_of(document) > now:
+            raise NotOwned(
+                f"user {user_name} has a policy {self._policy} that is not for this level's role",
+                "remove it by hand, or give the level or the cluster another name",
+            )
+
+
+def check_seconds(seconds: int) -> None:
+    """Raise UsageError for a time that is none, or that nobody would call temporary."""
+    if not 0 < seconds <= LONGEST:
+        raise UsageError("--for takes a time of at most a year", "such as 2h, 90m or 36h")
+
+
+def let_in_now(
+    access: ClusterAccess, levels: Iterable[Level], entries: tuple[MappingEntry, ...], now: float
+) -> dict[str, tuple[Temporary, ...]]:
+    """Whom the levels let in for a time that is not over, by level name."""
+    names = {desired_entry(access, level).key: level.name for level in levels if has_temporary(access, level)}
+    found = {names[entry.key]: entry.temporary for entry in entries if entry.key in names}
+    return {name: tuple(who for who in items if who.ends > now) for name, items in found.items()}
+
+
+def leftovers(
+    access: ClusterAccess, entries: tuple[MappingEntry, ...], now: float
+) -> Iterator[tuple[Ended, Temporary]]:
+    """What is over at `now` of the temporary access to the file's levels, to be taken away with `end`."""
+    levels = {desired_entry(access, level).key: level for level in access.levels}
+    for entry in entries:
+        level = levels.get(entry.key)
+        for who in entry.temporary if level else ():
+            if level and who.ends <= now:
+                policy = user_policy_name(access.name, level.name) if level.method is Method.ROLE else ""
+                yield Ended(entry, who.user_name, policy, who), who

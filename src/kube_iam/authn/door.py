@@ -1,0 +1,170 @@
+"""Who is a member now: the last that was read of IAM, how old it is, and what follows for a decision. Pure; a decision is look-ups.
+
+What was read counts for a while (`max_age`) and then for nothing: who cannot be known to be a member stays outside. Ages are taken
+from a clock that nobody sets, so that a jump of the wall clock neither ends nor prolongs them. Somebody may be let in for a time
+though no member; that end is a moment of the wall clock, which is never taken to have gone back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kube_iam.authn.namesakes import Namesakes
+from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
+from kube_iam.core.arns import user_name
+from kube_iam.core.identity import Identity
+from kube_iam.core.mapping import Mapped, merged
+from kube_iam.core.memberships import Gate, GroupEntries, Temporary
+from kube_iam.core.reasons import Reason, Refusal
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who came into a group and who left, by name; `first` where nothing was known of it before."""
+
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+    first: bool
+
+
+class Door:
+    """For one event loop: what is asked and what is told must not overlap."""
+
+    def __init__(self, max_age: float, clock: Clock, wall: Clock) -> None:
+        """`clock` gives seconds that only ever grow, `wall` Unix seconds; `max_age` is how many seconds a snapshot counts."""
+        self._max_age = max_age
+        self._clock = clock
+        self._wall = wall
+        self._started = (clock(), wall())
+        self._groups: dict[str, GroupSnapshot | None] = {}
+        self._roles: dict[str, RoleSnapshot | None] = {}
+        self._groups_of: dict[str, tuple[str, ...]] = {}
+        self._namesakes = Namesakes()
+
+    def admits(self, gate: Gate, identity: Identity) -> Refusal | None:
+        """Why a session of the gate's role stays outside; None lets it in."""
+        now = self._clock()
+        role, group = self._roles.get(gate.role), self._groups.get(gate.iam_group)
+        if role is None or group is None or now - role.read_at > self._max_age or now - group.read_at > self._max_age:
+            return Refusal(Reason.MEMBERSHIP_UNKNOWN, self._not_known(gate))
+        if role.problem:
+            return Refusal(Reason.TRUST_OPEN if role.exists else Reason.MEMBERSHIP_UNKNOWN, role.problem)
+        if identity.user_id != role.role_id:
+            return Refusal(Reason.MEMBERSHIP_UNKNOWN, "the role was made anew and has not been looked at since")
+        name = identity.session_name
+        if self._namesakes.changed_within(name, role.longest, now):
+            return Refusal(Reason.NOT_MEMBER, f"{name} is another IAM user than before, whose sessions may still live")
+        if name in group.members and group.account == identity.account_id:
+            return None
+        for item in gate.temporary:
+            if item.user_name == name and self._wall_now(now) < item.until and self._pinned(item, role.longest, now):
+                return None
+        return Refusal(Reason.NOT_MEMBER, f"{name} is not in {gate.iam_group}")
+
+    def entries(self, groups: GroupEntries, identity: Identity) -> Mapped | Refusal | None:
+        """What the entries of whole groups give an IAM user who signed with their own keys; None gives nothing.
+
+        A group that is not known now gives nothing. Where nothing is given and some group is not known, that is a refusal.
+        """
+        if not user_name(identity.canonical_arn):
+            return None
+        now = self._clock()
+        mine = [name for name in self._groups_of.get(identity.user_id, ()) if self._mine(name, identity, now)]
+        found = groups.of(mine, identity.user_id, self._wall_now(now))
+        if found:
+            return merged(found)
+        unknown = next((name for name in groups.names if not self._fresh(self._groups.get(name), now)), "")
+        return Refusal(Reason.MEMBERSHIP_UNKNOWN, f"IAM group {unknown}") if unknown else None
+
+    def follow(self, groups: Collection[str], gates: Iterable[Gate]) -> None:
+        """These groups, and those and the roles of these gates, are asked about from now on, and no others."""
+        gates = tuple(gates)
+        wanted = dict.fromkeys([*groups, *(gate.iam_group for gate in gates)])
+        for name in [name for name in self._groups if name not in wanted]:
+            self._index(name, self._groups.pop(name), None)
+        self._groups = {name: self._groups.get(name) for name in wanted}
+        self._roles = {gate.role: self._roles.get(gate.role) for gate in gates}
+        self._namesakes.named((item for gate in gates for item in gate.temporary), self._clock())
+
+    def group_read(self, name: str, snapshot: GroupSnapshot) -> Change:
+        """Take a whole group over, where it is still followed."""
+        if name not in self._groups:
+            return Change((), (), first=False)
+        before = self._groups[name]
+        self._groups[name] = snapshot
+        if before is not None and before.members == snapshot.members:
+            return Change((), (), first=False)
+        self._namesakes.seen(snapshot.members, self._clock())
+        return self._index(name, before, snapshot)
+
+    def role_read(self, key: str, snapshot: RoleSnapshot) -> bool:
+        """Take a role over, where it is still followed; whether it is another than before, or has another problem."""
+        if key not in self._roles:
+            return False
+        before = self._roles[key]
+        # A session that was begun when they could last longer lasts longer.
+        longest = max(snapshot.longest, before.longest if before is not None else 0)
+        self._roles[key] = RoleSnapshot(
+            snapshot.read_at, snapshot.role_id, longest, snapshot.problem, exists=snapshot.exists
+        )
+        return before is None or (before.role_id, before.problem) != (snapshot.role_id, snapshot.problem)
+
+    def ages(self) -> Iterator[tuple[str, str, float | None]]:
+        """Kind (group, role), name or ARN, and how many seconds ago it was read, of all that is followed; None: never."""
+        now = self._clock()
+        for kind, known in (("group", self._groups), ("role", self._roles)):
+            for name, snapshot in known.items():
+                yield kind, name, None if snapshot is None else now - snapshot.read_at
+
+    def counts(self, kind: str, name: str) -> bool:
+        """Whether what was read of it last is not too old."""
+        known: Mapping[str, GroupSnapshot | RoleSnapshot | None] = self._groups if kind == "group" else self._roles
+        return self._fresh(known.get(name), self._clock())
+
+    def waiting(self) -> list[str]:
+        """What lets nobody in now since it has not been read, or not for too long."""
+        return [f"{kind} {name}" for kind, name, age in self.ages() if age is None or age > self._max_age]
+
+    def _not_known(self, gate: Gate) -> str:
+        now = self._clock()
+        if not self._fresh(self._groups.get(gate.iam_group), now):
+            return f"IAM group {gate.iam_group}"
+        return "the trust policy of the role"
+
+    def _fresh(self, snapshot: GroupSnapshot | RoleSnapshot | None, now: float) -> bool:
+        return snapshot is not None and now - snapshot.read_at <= self._max_age
+
+    def _mine(self, name: str, identity: Identity, now: float) -> bool:
+        snapshot = self._groups.get(name)
+        return snapshot is not None and self._fresh(snapshot, now) and snapshot.account == identity.account_id
+
+    def _pinned(self, item: Temporary, longest: int, now: float) -> bool:
+        """Whether the name is still that of the IAM user who was meant, as far as can be seen."""
+        known = self._namesakes.user_id(item.user_name)
+        if known in ("", item.user_id):
+            return True
+        # Once somebody else had this name. A current member has it now; else the old one's sessions have to have ended.
+        return known not in self._groups_of and self._namesakes.named_for(item, now) >= longest
+
+    def _wall_now(self, now: float) -> float:
+        began, wall = self._started
+        return max(self._wall(), wall + now - began)
+
+    def _index(self, group: str, before: GroupSnapshot | None, after: GroupSnapshot | None) -> Change:
+        """Keep the way from a unique id to its groups in step with the group's members."""
+        old = dict(before.members) if before is not None else {}
+        new = dict(after.members) if after is not None else {}
+        for user_id in set(old.values()) - set(new.values()):
+            rest = tuple(name for name in self._groups_of.get(user_id, ()) if name != group)
+            if rest:
+                self._groups_of[user_id] = rest
+            else:
+                self._groups_of.pop(user_id, None)
+        for user_id in set(new.values()) - set(old.values()):
+            self._groups_of[user_id] = (*self._groups_of.get(user_id, ()), group)
+        joined = sorted(name for name, user_id in new.items() if old.get(name) != user_id)
+        left = sorted(name for name, user_id in old.items() if new.get(name) != user_id)
+        return Change(tuple(joined), tuple(left), first=before is None)

@@ -1,0 +1,165 @@
+"""Files: AWS's own configuration, read; and small ones that are the user's alone, for sessions and tokens. On the `token` path.
+
+A file that others could have read or written is none. Concurrent runs are safe without locks: files are written aside and renamed
+into place, so that a reader sees a whole file or none.
+"""
+
+import os
+from stat import S_ISDIR, S_ISREG
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CREDENTIALS_FILE = "~/.aws/credentials"
+CONFIG_FILE = "~/.aws/config"
+MAX_BYTES = 64 * 1024
+_MAX_CONFIGURATION_BYTES = 1024 * 1024
+# Windows has no owners and modes in this sense; a directory made with mode 0700 is the user's alone there too (since Python 3.11.10).
+_POSIX = os.name == "posix"
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def cache_directory(environ: "Mapping[str, str]", kind: str) -> str:
+    """Where files of a kind (`sessions`) are kept; empty where there is no home directory to keep them in."""
+    own = environ.get("KUBE_IAM_CACHE_DIR", "")
+    if own:
+        return os.path.join(os.path.abspath(own), kind)  # noqa: PTH100, PTH118  (pathlib is too dear here)
+    base = environ.get("LOCALAPPDATA", "") if os.name == "nt" else environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):  # noqa: PTH117  (the XDG specification: a relative path is to be ignored)
+        base = os.path.expanduser("~/.cache")  # noqa: PTH111
+    return os.path.join(base, "kube-iam", kind) if os.path.isabs(base) else ""  # noqa: PTH117, PTH118
+
+
+def configuration_files(environ: "Mapping[str, str]") -> tuple[bytes | None, bytes | None]:
+    """What AWS's config file and credentials file hold, each as `read_file` says."""
+    return (
+        read_file(environ.get("AWS_CONFIG_FILE", CONFIG_FILE)),
+        read_file(environ.get("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE)),
+    )
+
+
+def read_file(path: str) -> bytes | None:
+    """The file's content, empty where there is no such regular file; None where it cannot be read with certainty."""
+    if "$" in path or (os.name == "nt" and "%" in path):  # botocore expands variables in paths
+        return None
+    path = os.path.expanduser(path)  # noqa: PTH111  (pathlib is too dear here)
+    try:
+        if not S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            return b""
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except (OSError, ValueError):
+        return None
+    try:
+        data = os.read(descriptor, _MAX_CONFIGURATION_BYTES + 1)
+        # A regular file is read whole in one call; anything left over is more than this reader takes on.
+        return None if len(data) > _MAX_CONFIGURATION_BYTES or os.read(descriptor, 1) else data
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+class PrivateFiles:
+    """The files in one directory. Nothing here raises: a directory that cannot be used is an empty one.
+
+    `complaint` says, after `read`, that a file was refused since others could have read or changed it.
+    """
+
+    __slots__ = ("complaint", "directory", "what")
+
+    def __init__(self, directory: str, what: str) -> None:
+        self.directory = directory
+        self.what = what
+        self.complaint = ""
+
+    def read(self, name: str) -> bytes:
+        """The file's content; empty where there is no file that only we could have written and read."""
+        if not self.directory or not _is_private_directory(self.directory):
+            return b""
+        path = self.path(name)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | _FLAGS | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            return b""
+        try:
+            if not _is_private_file(os.fstat(descriptor)):
+                self.complaint = f"the cached {self.what} {path} is not used: others could read or change it"
+                return b""
+            return os.read(descriptor, MAX_BYTES)
+        except OSError:
+            return b""
+        finally:
+            os.close(descriptor)
+
+    def write(self, name: str, data: bytes, stale: float) -> bool:
+        """Keep the content; False where that is not possible. Also removes files that were last written before `stale`."""
+        if not self.directory:
+            return False
+        temporary = f"{self.path(name)}.{os.getpid()}.{os.urandom(6).hex()}"
+        try:
+            os.makedirs(self.directory, mode=0o700, exist_ok=True)  # noqa: PTH103
+            if not _is_private_directory(self.directory):
+                return False
+            self._remove_older(stale)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+        except OSError:
+            return False
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.replace(temporary, self.path(name))  # noqa: PTH105
+        except OSError:
+            _remove(temporary)
+            return False
+        return True
+
+    def path(self, name: str) -> str:
+        """Where the file of that name is."""
+        return os.path.join(self.directory, name)  # noqa: PTH118
+
+    def _remove_older(self, stale: float) -> None:
+        with os.scandir(self.directory) as entries:
+            for entry in entries:
+                if _modified(entry) < stale:
+                    _remove(entry.path)
+
+
+def _is_private_file(status: os.stat_result) -> bool:
+    if not S_ISREG(status.st_mode):
+        return False
+    return not _POSIX or (status.st_uid == os.geteuid() and not status.st_mode & 0o077)
+
+
+def _is_private_directory(path: str) -> bool:
+    """A directory of ours that nobody else may enter. One of ours with a laxer mode is put right."""
+    try:
+        status = os.lstat(path)
+        if not S_ISDIR(status.st_mode):
+            return False
+        if not _POSIX:
+            return True
+        if status.st_uid != os.geteuid():
+            return False
+        if status.st_mode & 0o077:
+            os.chmod(path, 0o700)  # noqa: PTH101
+    except OSError:
+        return False
+    return True
+
+
+def _modified(entry: os.DirEntry[str]) -> float:
+    """When a file was last written. One that another run has just renamed away is not old."""
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except OSError:
+        return float("inf")
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)  # noqa: PTH108
+    except OSError:
+        return

@@ -1,0 +1,27 @@
+"""Inline policies of users: how somebody may assume a role for a time. A user's take 2,048 characters in all, some eight of ours."""
+
+from __future__ import annotations
+
+from kube_iam.aws.iam_calls import document_of, document_text, same_document
+from kube_iam.aws.iam_part import IamPart
+
+
+class IamUserPolicies(IamPart):
+    """The inline user policies of the `Directory` port."""
+
+    def user_policy(self, user: str, name: str) -> object | None:
+        """The policy's document, or None where there is none, or no such user."""
+        doing = f"read policy {name} of user {user}"
+        found = self._aws.found("get_user_policy", doing, UserName=user, PolicyName=name)
+        return None if found is None else document_of(found["PolicyDocument"])
+
+    def put_user_policy(self, user: str, name: str, document: object) -> None:
+        """Make the document the user's policy of that name. Raises NotFound where there is no such user."""
+        doing = f"give user {user} policy {name}"
+        self._aws.call("put_user_policy", doing, UserName=user, PolicyName=name, PolicyDocument=document_text(document))
+        self._until(f"policy {name} of user {user}", lambda: same_document(self.user_policy(user, name), document))
+
+    def delete_user_policy(self, user: str, name: str) -> None:
+        """Delete the policy; that it, or the user, is gone already is fine."""
+        self._aws.deleted("delete_user_policy", f"delete policy {name} of user {user}", UserName=user, PolicyName=name)
+        self._until(f"user {user} without policy {name}", lambda: self.user_policy(user, name) is None)

@@ -1,0 +1,68 @@
+"""`kube-iam policy server`: the IAM policy that the server needs for the mappings of a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from kube_iam.cli.access_options import file_option
+from kube_iam.cli.options import Settings, authenticator_options, pass_settings
+from kube_iam.errors import KubeIamError
+
+
+@click.command("policy")
+@authenticator_options
+@file_option
+@click.argument("name", type=click.Choice(("server",)))
+@pass_settings
+def command(settings: Settings, name: str, file: str) -> None:  # noqa: ARG001
+    """Print an IAM policy, as JSON.
+
+    server: what the server has to be allowed to enforce memberships: iam:GetGroup on the groups and iam:GetRole on the roles of the
+    access file, or with -c of the entries in the server's own config.yaml. Attach it to the role or user that the server runs as.
+    """
+    from kube_iam.core.server_policy import LONGEST_MANAGED
+
+    document = _of_config(Path(settings.config)) if settings.config else _of_access(file)
+    if not document["Statement"]:
+        raise KubeIamError("the server needs nothing of IAM for this file: no entry asks for a membership")
+    click.echo(json.dumps(document, indent=2))
+    length = len(json.dumps(document, separators=(",", ":")))
+    if length > LONGEST_MANAGED:
+        click.echo(
+            f"kube-iam: note: {length} characters; AWS takes {LONGEST_MANAGED} in a managed policy: give the groups and roles"
+            " a path of their own and allow all below it",
+            err=True,
+        )
+
+
+def _of_access(file: str) -> dict[str, object]:
+    from kube_iam.access.documents import server_document
+    from kube_iam.cli import access_session
+
+    return server_document(access_session.open_access(file))
+
+
+def _of_config(path: Path) -> dict[str, object]:
+    from kube_iam.config.mounted import load_mounted_mappings
+    from kube_iam.config.server import load_server_config
+    from kube_iam.core.server_policy import server_policy, wherever
+
+    config, _ = load_server_config(path, {})
+    table = load_mounted_mappings(path)[0].table
+    # The server sees one account, its own: that of the roles.
+    accounts = {gate.role.split(":")[4] for gate in table.gates}
+    account = accounts.pop() if len(accounts) == 1 else ""
+    groups = dict.fromkeys([*(gate.iam_group for gate in table.gates), *table.groups.names])
+    return server_policy(
+        [arn for name in groups for arn in wherever("group", name, config.partition, account)],
+        [
+            arn
+            for gate in table.gates
+            for arn in wherever("role", gate.role_name, config.partition, gate.role.split(":")[4])
+        ],
+        nodes=table.needs_ec2,
+        node_role=config.ec2.role_arn,
+    )

@@ -1,0 +1,147 @@
+"""Access for a time: what `grant --for` does, and what the other commands need to know of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import click
+
+from kube_iam.access.apply import end
+from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.members import Move, find_level, moves
+from kube_iam.access.ports import Directory, MappingEntry, MappingStore, Temporary
+from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
+from kube_iam.cli import access_session
+from kube_iam.cli.access_output import print_data
+from kube_iam.cli.access_progress import Display
+from kube_iam.cli.access_session import Where
+from kube_iam.cli.revoke_now import lift_level
+from kube_iam.config.durations import parse_duration, show_duration
+from kube_iam.config.near import near
+from kube_iam.core.utc import rfc3339
+from kube_iam.errors import KubeIamError, UsageError
+
+LONGEST_REASON = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """How long access is to last, and why."""
+
+    seconds: int
+    reason: str
+
+
+def lasting(duration: str, reason: str) -> Lasting:
+    """What --for and --reason say. Raises UsageError for what is no length of time, or no line of text."""
+    try:
+        seconds = parse_duration(duration)
+    except ValueError as error:
+        raise UsageError(f"--for: {error}", "such as 2h, 90m or 1h30m") from error
+    check_seconds(seconds)
+    if len(reason) > LONGEST_REASON or not reason.isprintable():
+        raise UsageError(f"--reason takes one line of at most {LONGEST_REASON} characters")
+    return Lasting(seconds, reason.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the mapping says of temporary access. `temporary` is None where the file has none, `error` says why it was not read."""
+
+    temporary: TemporaryAccess | None
+    store: MappingStore | None = None
+    entries: tuple[MappingEntry, ...] = ()
+    error: KubeIamError | None = None
+
+    def complain(self, *, must_know: bool) -> None:
+        """Say that the mapping was not read; raise the error where what was done is incomplete for it."""
+        if self.error is not None and must_know:
+            hint = "what is in IAM was taken away; whoever was let in for a time and has a session is in until that time: repeat it"
+            raise KubeIamError(f"the mapping was not looked at: {self.error.message}", hint)
+        if self.error is not None:
+            click.echo(f"warning: what is over of temporary access was not cleaned: {self.error.message}", err=True)
+
+
+def open_temporary(access: ClusterAccess, level: Level, directory: Directory, where: Where) -> Found:
+    """Read what the mapping says of temporary access to the level. Raises what reading it raises."""
+    store = access_session.open_store(access, where)
+    entries = store.entries()
+    return Found(TemporaryAccess(access, level, directory, store, entries), store, entries)
+
+
+def find_temporary(access: ClusterAccess, level: Level, directory: Directory, where: Where) -> Found:
+    """The same for who only moves people in and out of groups, which needs no way into the cluster: never raises our errors."""
+    if not has_temporary(access, level):
+        return Found(None)
+    try:
+        return open_temporary(access, level, directory, where)
+    except KubeIamError as error:
+        return Found(TemporaryAccess(access, level, directory, None), error=error)
+
+
+def clean(access: ClusterAccess, directory: Directory, found: Found, now: float) -> None:
+    """Take away what is over, and say so; that it cannot be is no more than a warning, since it lets nobody in."""
+    for ended, who in leftovers(access, found.entries, now):
+        try:
+            end(ended, directory, found.store)
+        except KubeIamError as error:
+            click.echo(f"warning: what is left of {who.user_name}'s access until {who.until} stays: {error}", err=True)
+        else:
+            click.echo(f"cleaned up {who.user_name}'s access, which ended at {who.until}", err=True)
+
+
+def grant_for(
+    file: str, users: Sequence[str], level_name: str, where: Where, lasting: Lasting, *, deny_list: str, dry_run: bool,
+    output: str,
+) -> int:  # fmt: skip
+    """Let the users into the level for a time; everything is checked before the first change."""
+    from kube_iam.access.plan import check_caller
+
+    access = access_session.open_access(file)
+    level = find_level(access, level_name, near, users)
+    if not has_temporary(access, level):
+        raise UsageError(
+            f"{access.source} has membership: session, so that the server would not know when access ends",
+            "set membership: door and apply, or grant without --for",
+        )
+    directory = access_session.open_directory(access, where, Display().waiting)
+    check_caller(access, directory)
+    found = open_temporary(access, level, directory, where)
+    assert found.temporary is not None
+    planned = moves(directory, level, users, near, into=True)
+    now = time.time()
+    item = Temporary("", "", rfc3339(now + lasting.seconds), lasting.reason)
+    for move in planned:
+        if move.changes and not dry_run:
+            found.temporary.let_in(replace(item, user_name=move.user, user_id=move.unique_id), now)
+        if output == "table":
+            click.echo(_sentence(move, level, item.until, lasting, dry_run=dry_run))
+    if output != "table":
+        print_data(_data(access, level, planned, item, dry_run=dry_run), output)
+    if not dry_run:
+        lift_level(access, level, [move.user for move in planned], where, deny_list)
+        clean(access, directory, found, now)
+    return 0
+
+
+def _sentence(move: Move, level: Level, until: str, lasting: Lasting, *, dry_run: bool) -> str:
+    if not move.changes:
+        return f"{move.user}: already in {level.name}, without an end"
+    granted = "would be granted" if dry_run else "granted"
+    return f"{move.user}: {granted} {level.name} for {show_duration(lasting.seconds)}, until {until}"
+
+
+def _data(
+    access: ClusterAccess, level: Level, planned: Sequence[Move], item: Temporary, *, dry_run: bool
+) -> dict[str, object]:
+    return {
+        "cluster": access.cluster_id,
+        "level": level.name,
+        "group": level.group_name,
+        "dryRun": dry_run,
+        "until": item.until,
+        "reason": item.reason,
+        "users": [{"name": move.user, "result": "granted" if move.changes else "already"} for move in planned],
+    }

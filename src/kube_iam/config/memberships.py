@@ -1,0 +1,120 @@
+"""What an entry of the mappings asks besides an ARN: membership in an IAM group, or a name on its list of people let in for a time.
+
+What cannot be understood here must not become an entry that asks for less: the whole entry then lets nobody in.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kube_iam.config.near import near
+from kube_iam.config.section import Section, kind_of
+from kube_iam.core.memberships import Temporary
+from kube_iam.core.utc import parse_rfc3339
+
+KEYS = ("iamGroup", "level", "temporary")
+_ITEM_KEYS = ("userName", "userId", "until", "reason")
+_GROUP_NAME = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
+_USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+_USER_ID = re.compile(r"AIDA[A-Z0-9]{8,124}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an entry asks. `sound`: it can be understood; else the entry must let nobody in."""
+
+    iam_group: str = ""
+    level: str = ""
+    temporary: tuple[Temporary, ...] = ()
+    sound: bool = True
+
+
+def read_asked(entry: Section, *, required: bool = False, people: str = "userName") -> Asked:
+    """What the entry asks; `required`: it has to name a group. `people` is the key by which its `temporary` items are looked up."""
+    before = len(entry.found.errors)
+    group, level = _group(entry, required=required), ""
+    if entry.named("level"):
+        level = entry.name("level") or ""
+        if not level:
+            entry.error(entry.at("level"), "must be a name", local=True)
+    if entry.named("temporary") and not entry.named("iamGroup") and not required:
+        hint = "without a group everybody in the role is let in for ever"
+        entry.error(entry.at("temporary"), "goes with iamGroup only", hint, local=True)
+    sound = len(entry.found.errors) == before
+    # Somebody less on the list is no reason to shut out the others.
+    return Asked(group, level, _temporary(entry, people), sound)
+
+
+def refuse_asked(entry: Section, where: str) -> bool:
+    """Whether the entry asks for what it cannot ask there, which is reported. To ignore it would let in more than was meant."""
+    refused = False
+    for key in entry.keys:
+        plain = re.sub(r"[^a-z]", "", key.lower())
+        if plain.startswith("iamgroup") or plain == "temporary":
+            entry.error((*entry.steps, key), f"has no meaning {where}", local=True)
+            refused = True
+    return refused
+
+
+def refuse_misspelt(entry: Section) -> bool:
+    """Whether a key is meant to be iamGroup and is not spelled so, which is reported."""
+    refused = False
+    for key in entry.keys:
+        lowered = key.lower()
+        if lowered != "iamgroup" and re.sub(r"[^a-z]", "", lowered).startswith("iamgroup"):
+            entry.error(
+                (*entry.steps, key), "is not a known key", near(key, KEYS) or "did you mean iamGroup?", local=True
+            )
+            refused = True
+    return refused
+
+
+def _group(entry: Section, *, required: bool) -> str:
+    if not entry.named("iamGroup"):
+        if required:
+            entry.error(entry.at("iamGroup"), "is required", "the name of an IAM group", local=True)
+        return ""
+    if entry.value("iamGroup") is None:
+        entry.error(entry.at("iamGroup"), "is empty", "the name of an IAM group, without path", local=True)
+        return ""
+    text = entry.name("iamGroup")
+    if text is not None and not _GROUP_NAME.fullmatch(text):
+        hint = "letters, digits and _+=,.@- only, 128 at most; no path and no ARN"
+        entry.error(entry.at("iamGroup"), f"{text!r} is not the name of an IAM group", hint, local=True)
+    return text or ""
+
+
+def _temporary(entry: Section, people: str) -> tuple[Temporary, ...]:
+    value = entry.value("temporary")
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        entry.error(entry.at("temporary"), f"must be a list, not {kind_of(value)}; nobody is let in by it", local=True)
+        return ()
+    items = []
+    for index, item in enumerate(value):
+        steps = (*entry.at("temporary"), index)
+        if not isinstance(item, dict):
+            entry.error(steps, f"must be a mapping of keys, not {kind_of(item)}", local=True)
+            continue
+        found = _item(Section(entry.document, item, steps, _ITEM_KEYS, entry.found), people)
+        if found is not None and not entry.document.troubled(*steps):
+            items.append(found)
+    return tuple(items)
+
+
+def _item(item: Section, people: str) -> Temporary | None:
+    before = len(item.found.errors)
+    name, user_id, until = (item.name(key) or "" if item.has(key) else "" for key in ("userName", "userId", "until"))
+    if (name or people == "userName") and not _USER_NAME.fullmatch(name):
+        item.error(item.at("userName"), "must be the name of an IAM user", local=True)
+    if not _USER_ID.fullmatch(user_id):
+        hint = "its UserId in `aws iam get-user`"
+        item.error(item.at("userId"), "must be the unique id of an IAM user (AIDA…)", hint, local=True)
+    end = parse_rfc3339(until)
+    if end is None:
+        item.error(item.at("until"), "must be a time such as 2026-01-31T14:00:00Z", local=True)
+    if len(item.found.errors) > before or end is None:
+        return None
+    return Temporary(name, user_id, end, str(item.value("reason") or ""))

@@ -1,0 +1,106 @@
+"""Whether callers of a role may choose their session name, read off the role's trust policy. Pure.
+
+A session name is a person only where sts:AssumeRole takes no other than the caller's own user name. So every Allow that could let
+anybody assume the role must say so itself, in the one form that has one meaning: StringEquals, sts:RoleSessionName, ${aws:username}.
+For a caller that is no IAM user the variable has no value, and the condition never holds. A policy that says it otherwise, or that
+holds anything which is not understood here, counts as open: a Deny elsewhere is never relied on.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#ck_rolesessionname
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from kube_iam.core.arns import parse_arn
+
+SESSION_NAME, OWN_NAME = "sts:rolesessionname", "${aws:username}"
+_VERSION = "2012-10-17"  # of the policy language: an older one takes ${…} literally
+_DOCUMENT = frozenset({"Version", "Id", "Statement"})
+_STATEMENT = frozenset({"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Condition"})
+# Actions of a trust policy that by themselves give nobody a session.
+_NO_SESSION = frozenset({"sts:tagsession", "sts:setsourceidentity", "sts:setcontext"})
+# What IAM shows in place of a principal that was deleted: nobody, even where a namesake was made since.
+_DELETED = re.compile(r"A(?:ID|RO)A[A-Z0-9]{12,}", re.ASCII)
+
+
+def open_trust(document: object, role_arn: str) -> str:
+    """Why a caller may choose the session name, naming the statement by its Sid or number; empty where nobody may.
+
+    `document` is the trust policy as parsed JSON, or better its text, in which a key that stands twice is seen. `role_arn` tells the
+    account (and partition) that the callers must be of.
+    """
+    try:
+        policy = json.loads(document, object_pairs_hook=_unique) if isinstance(document, str) else document
+    except (ValueError, RecursionError):
+        return "the trust policy is no JSON, or a key stands twice in it"
+    if not isinstance(policy, dict) or not set(policy) <= _DOCUMENT:
+        return "the trust policy has parts that are not known"
+    if policy.get("Version") != _VERSION:
+        return f"the trust policy's Version is not {_VERSION}, without which {OWN_NAME} is no variable"
+    statements = policy.get("Statement")
+    for number, statement in enumerate(statements if isinstance(statements, list) else [statements], 1):
+        problem = _problem(statement, role_arn)
+        if problem:
+            sid = statement.get("Sid") if isinstance(statement, dict) else None
+            name = f'"{sid}"' if isinstance(sid, str) and sid else f"number {number}"
+            return f"statement {name} of the trust policy {problem}"
+    return ""
+
+
+def _problem(statement: object, role_arn: str) -> str:
+    if not isinstance(statement, dict) or not set(statement) <= _STATEMENT:
+        return "has parts that are not known"
+    if statement.get("Effect") == "Deny":
+        return ""
+    if statement.get("Effect") != "Allow":
+        return "neither allows nor denies"
+    if "NotPrincipal" in statement or "NotAction" in statement:
+        return "allows by exclusion (NotPrincipal, NotAction)"
+    actions = _texts(statement.get("Action"))
+    if actions and all(action.lower() in _NO_SESSION for action in actions):
+        return ""
+    return _principal_problem(statement.get("Principal"), role_arn) or _condition_problem(statement.get("Condition"))
+
+
+def _principal_problem(principal: object, role_arn: str) -> str:
+    role = parse_arn(role_arn)
+    entries = _texts(principal.get("AWS")) if isinstance(principal, dict) and set(principal) == {"AWS"} else []
+    if role is None or not entries:
+        return "lets in others than IAM principals of the role's own account"
+    for entry in entries:
+        arn = parse_arn(entry)
+        own = arn is not None and (arn.partition, arn.account) == (role.partition, role.account)
+        if not own and entry != role.account and not _DELETED.fullmatch(entry):
+            return f"lets in {entry!r}, which is not of the role's own account"
+    return ""
+
+
+def _condition_problem(condition: object) -> str:
+    open_name = f"does not hold the session name to the caller's own (StringEquals sts:RoleSessionName {OWN_NAME})"
+    if not isinstance(condition, dict):
+        return open_name
+    for operator, keys in condition.items():
+        if not isinstance(keys, dict) or len({key.lower() for key in keys}) != len(keys):
+            return "has a condition that is not understood"
+        if operator.lower() == "stringequals":
+            wanted = [value for key, value in keys.items() if key.lower() == SESSION_NAME]
+            if wanted and _texts(wanted[0]) == [OWN_NAME]:
+                open_name = ""
+    if len({operator.lower() for operator in condition}) != len(condition):
+        return "has a condition operator twice"
+    return open_name
+
+
+def _texts(value: object) -> list[str]:
+    """One text or a list of texts; empty for anything else."""
+    values: list[object] = value if isinstance(value, list) else [value]
+    texts = [each for each in values if isinstance(each, str)]
+    return texts if len(texts) == len(values) else []
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

@@ -1,0 +1,99 @@
+"""What the server says of memberships, in the log and in the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from kube_iam.authn.door import Change, Door
+from kube_iam.aws.iam_reader import GroupFound
+from kube_iam.errors import AccessDenied, KubeIamError, Throttled, Unreachable
+from kube_iam.server.log import Log
+from kube_iam.server.metrics import Metrics
+
+_NAMED = 20
+_RIGHTS_HINT = "`kube-iam policy server` prints the policy that this server needs"
+
+
+class MembershipReport:
+    """The server's `aws.membership.Observer`."""
+
+    def __init__(self, log: Log, metrics: Metrics, scrubbed_accounts: Collection[str] = ()) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._scrubbed = frozenset(scrubbed_accounts)
+        self._failing: dict[tuple[str, str], bool] = {}
+
+    def following(self, groups: Collection[str], roles: Collection[str]) -> None:
+        """Forget what is no longer read."""
+        self._metrics.membership_members.only(groups)
+        self._metrics.role_open.only(roles)
+        wanted = {*(("group", name) for name in groups), *(("role", name) for name in roles)}
+        self._failing = {key: kept for key, kept in self._failing.items() if key in wanted}
+
+    def group_read(self, name: str, found: GroupFound | None, change: Change) -> None:
+        """Log who came and who left, but not the whole of a group that was not known before."""
+        self._well_again("group", name)
+        self._metrics.membership_members.set(len(found.members) if found is not None else 0, name)
+        if found is None and change.first:
+            self._log.warning("IAM knows no such group: its entries let nobody in", group=name)
+        elif found is None and change.left:
+            self._log.warning("the group is gone: its entries let nobody in", group=name)
+        elif found is not None and change.first:
+            self._log.info("group members", group=name, members=len(found.members))
+        elif found is not None and (change.joined or change.left):
+            names = found.account not in self._scrubbed
+            joined = change.joined[:_NAMED] if names else (f"{len(change.joined)} people",)
+            left = change.left[:_NAMED] if names else (f"{len(change.left)} people",)
+            self._log.info("group members changed", group=name, members=len(found.members), joined=joined, left=left)
+
+    def role_read(self, role: str, problem: str, *, changed: bool) -> None:
+        """Log a role whose entries let nobody in, and one that is well again."""
+        self._well_again("role", role)
+        self._metrics.role_open.set(int(bool(problem)), role)
+        if changed and problem:
+            self._log.error("the role's entry lets nobody in", role=self._clean(role), problem=self._clean(problem))
+        elif changed:
+            self._log.info("the role's trust policy holds session names to user names", role=self._clean(role))
+
+    def failed(self, kind: str, name: str, error: KubeIamError, *, kept: bool) -> None:
+        """Log the first failure in a row, and the one that closes the door; count all."""
+        self._metrics.membership_failures.add(kind, _cause(error))
+        if self._failing.get((kind, name)) is not kept:
+            outcome = (
+                "what was read last counts until it is too old" if kept else "its entries let nobody in until it can"
+            )
+            hint = {"hint": _RIGHTS_HINT} if isinstance(error, AccessDenied) else {}
+            fields = {kind: self._clean(name), "problem": self._clean(str(error)), **hint}
+            self._log.error(f"IAM cannot be read; {outcome}", **fields)
+        self._failing[kind, name] = kept
+
+    def _well_again(self, kind: str, name: str) -> None:
+        if self._failing.pop((kind, name), None) is not None:
+            self._log.info("IAM can be read again", **{kind: self._clean(name)})
+
+    def _clean(self, text: str) -> str:
+        """The text without the ids of accounts that must not be logged."""
+        for account in self._scrubbed:
+            text = text.replace(account, "…")
+        return text
+
+
+def show_ages(door: Door, metrics: Metrics) -> None:
+    """Have the metrics say how old what was read of IAM is. What was never read is left out."""
+
+    def ages(kind: str) -> Iterator[tuple[tuple[str, ...], float]]:
+        return (((name,), age) for each, name, age in door.ages() if each == kind and age is not None)
+
+    metrics.membership_age.source = lambda: ages("group")
+    metrics.trust_age.source = lambda: ages("role")
+
+
+def _cause(error: KubeIamError) -> str:
+    match error:
+        case AccessDenied():
+            return "denied"
+        case Throttled():
+            return "throttled"
+        case Unreachable():
+            return "unreachable"
+    return "other"

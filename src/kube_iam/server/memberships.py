@@ -1,0 +1,34 @@
+"""How the server comes to know who is a member: from the mappings in force to reads of IAM to its door."""
+
+from __future__ import annotations
+
+from kube_iam.authn.door import Door
+from kube_iam.aws.iam_reader import IamReader
+from kube_iam.aws.membership import Membership
+from kube_iam.config.server import ServerConfig
+from kube_iam.mappings.chain import Chain
+from kube_iam.server.clock import uptime
+from kube_iam.server.log import Log
+from kube_iam.server.mapping_report import MappingReport
+from kube_iam.server.membership_report import MembershipReport, show_ages
+from kube_iam.server.metrics import Metrics
+
+
+def follow_memberships(
+    config: ServerConfig, region: str, door: Door, backends: Chain, mappings: MappingReport, log: Log, metrics: Metrics
+) -> Membership:
+    """Who keeps the door informed about the groups and roles that the mappings in force name."""
+    report = MembershipReport(log, metrics, config.scrubbed_accounts)
+    show_ages(door, metrics)
+    membership = Membership(IamReader(region), door, report, config.membership.refresh, uptime)
+
+    def follow() -> None:
+        tables = [mapper.table for mapper in backends]
+        groups = [name for table in tables if table is not None for name in table.groups.names]
+        gates = [gate for table in tables if table is not None for gate in table.gates]
+        membership.follow(groups, gates)
+        report.following({*groups, *(gate.iam_group for gate in gates)}, {gate.role for gate in gates})
+
+    follow()
+    mappings.changed = follow
+    return membership

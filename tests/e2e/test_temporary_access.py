@@ -1,0 +1,52 @@
+"""Access that ends by itself, on real parts: AWS's policies are evaluated, the mapping is a real ConfigMap, kubectl signs in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from whole_sandbox import ROLE, Person, Sandbox
+
+from kube_iam.sandbox.processes import wait_until
+from kube_iam.sandbox.state import CLUSTER_ID
+
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
+
+
+def signs_in(person: Person, kubeconfig: Path) -> bool:
+    return person.run("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami").returncode == 0
+
+
+def assumes(sandbox: Sandbox, name: str) -> bool:
+    """Whether AWS lets the person assume the viewers' role, without a session from before."""
+    fresh = sandbox.person(name)
+    return fresh.run("kube-iam", "token", "-i", CLUSTER_ID, "-r", f"{ROLE}viewer").returncode == 0
+
+
+def test_who_is_let_in_for_a_time_is_in_and_is_shown_with_what_is_left(levels: Sandbox) -> None:
+    levels.person("tess")
+    assert not assumes(levels, "tess")
+    levels.administrator.works("kube-iam", "grant", "tess", "viewer", "--for", "2h", "--reason", "on call: #1")
+    assert wait_until(lambda: signs_in(levels.person("tess"), levels.kubeconfig("viewer")), 30)
+    (viewer,) = json.loads(levels.administrator.works("kube-iam", "who", "viewer", "-o", "json"))
+    assert "tess" not in viewer["users"]
+    (tess,) = [each for each in viewer["temporary"] if each["user"] == "tess"]
+    assert 7000 < tess["secondsLeft"] <= 7200
+    assert tess["reason"] == "on call: #1"
+    assert "Nothing to change" in levels.administrator.works("kube-iam", "plan")
+    assert "tess: revoked viewer" in levels.administrator.works("kube-iam", "revoke", "tess", "viewer")
+    assert not assumes(levels, "tess")
+    assert "tess" not in levels.administrator.works("kube-iam", "who")
+
+
+def test_it_ends_by_itself_and_what_is_left_is_cleaned(levels: Sandbox) -> None:
+    levels.person("theo")
+    levels.administrator.works("kube-iam", "grant", "theo", "viewer", "--for", "1h")
+    assert assumes(levels, "theo")
+    levels.administrator.works("kube-iam", "grant", "theo", "viewer", "--for", "1s")
+    assert wait_until(lambda: not assumes(levels, "theo"), 30)
+    assert "theo" not in levels.administrator.works("kube-iam", "who")
+    assert "- temporary access theo in viewer" in levels.administrator.works("kube-iam", "plan")
+    levels.administrator.works("kube-iam", "apply", "--yes")
+    assert "Nothing to change" in levels.administrator.works("kube-iam", "plan")

@@ -1,0 +1,385 @@
+"""Who the door lets in, by what was read of IAM and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kube_iam.authn.door import Change, Door
+from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
+from kube_iam.core.identity import Identity
+from kube_iam.core.mapping import GroupMapping, Mapped, MappingTable, Temporary
+from kube_iam.core.memberships import Gate
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.templates import GROUP_VARIABLES, parse_template
+
+ACCOUNT = "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
+ALICE, BOB, OTHER = "AIDAALICEALICE", "AIDABOBBOBBOB", "AIDAOTHEROTHER"
+GATE = Gate("admins", ROLE, "admin")
+HOUR = 3600.0
+
+
+@dataclass
+class Clocks:
+    uptime: float = 1000.0
+    wall: float = 1_800_000_000.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.uptime += seconds
+        self.wall += seconds
+
+
+class House:
+    """A door with one gate, and what it is told."""
+
+    def __init__(self, *temporary: Temporary, max_age: float = 300.0) -> None:
+        self.clocks = Clocks()
+        self.gate = Gate("admins", ROLE, "admin", temporary)
+        self.door = Door(max_age, lambda: self.clocks.uptime, lambda: self.clocks.wall)
+        self.door.follow((), [self.gate])
+
+    def read(self, **members: str) -> Change:
+        """Group and role are read whole, just now."""
+        self.role()
+        return self.group("admins", **members)
+
+    def group(self, group: str, **members: str) -> Change:
+        return self.door.group_read(group, GroupSnapshot(self.clocks.uptime, ACCOUNT, members))
+
+    def role(self, problem: str = "", role_id: str = "AROAADMIN", longest: int = 3600) -> bool:
+        return self.door.role_read(ROLE, RoleSnapshot(self.clocks.uptime, role_id, longest, problem))
+
+    def refused(self, name: str = "alice", account: str = ACCOUNT) -> Reason | None:
+        refusal = self.door.admits(self.gate, session(name, account))
+        return refusal.reason if refusal is not None else None
+
+    def enters(self, name: str = "alice") -> bool:
+        return self.refused(name) is None
+
+
+def session(name: str, account: str = ACCOUNT, role_id: str = "AROAADMIN") -> Identity:
+    arn = f"arn:aws:sts::{account}:assumed-role/admin/{name}"
+    return Identity(arn, f"arn:aws:iam::{account}:role/admin", account, role_id, name, "ASIA", "sts.amazonaws.com")
+
+
+def user(name: str, user_id: str, account: str = ACCOUNT) -> Identity:
+    arn = f"arn:aws:iam::{account}:user/staff/{name}"
+    return Identity(arn, arn, account, user_id, "", "AKIA", "sts.amazonaws.com")
+
+
+def test_members_enter_by_their_exact_name_and_nobody_else() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    assert house.enters("alice")
+    assert [house.refused(name) for name in ("bob", "Alice", "alice ", "")] == [Reason.NOT_MEMBER] * 4
+
+
+def test_nobody_enters_before_group_and_role_were_read() -> None:
+    house = House()
+    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+    house.group("admins", alice=ALICE)
+    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert house.door.waiting() == [f"role {ROLE}"]
+    house.role()
+    assert house.enters()
+    assert house.door.waiting() == []
+
+
+def test_what_was_read_counts_until_it_is_too_old_and_then_nobody_enters() -> None:
+    house = House(max_age=300)
+    house.read(alice=ALICE)
+    house.clocks.pass_by(300)
+    assert house.enters()
+    house.clocks.pass_by(1)
+    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert house.door.waiting() == ["group admins", f"role {ROLE}"]
+    house.group("admins", alice=ALICE)
+    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN  # the trust policy is too old still
+    house.role()
+    assert house.enters()
+
+
+@pytest.mark.parametrize("jump", [-1e9, -3600.0, 3600.0, 1e9])
+def test_jumps_of_the_wall_clock_neither_end_nor_prolong_what_was_read(jump: float) -> None:
+    house = House(max_age=300)
+    house.read(alice=ALICE)
+    house.clocks.wall += jump
+    assert house.enters()
+    house.clocks.uptime += 301
+    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+
+
+def test_a_trust_policy_that_leaves_names_open_closes_the_door() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    assert house.role(problem="statement number 2 …")
+    refusal = house.door.admits(house.gate, session("alice"))
+    assert refusal == Refusal(Reason.TRUST_OPEN, "statement number 2 …")
+    assert house.role()
+    assert house.enters()
+
+
+def test_a_role_made_anew_lets_nobody_in_until_it_was_read() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    anew = session("alice", role_id="AROAANEW")
+    refusal = house.door.admits(house.gate, anew)
+    assert refusal is not None
+    assert refusal.reason is Reason.MEMBERSHIP_UNKNOWN
+    assert house.role(role_id="AROAANEW")
+    assert house.door.admits(house.gate, anew) is None
+    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+
+
+def test_a_role_that_is_not_there_lets_nobody_in() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    house.door.role_read(ROLE, RoleSnapshot(house.clocks.uptime, problem="IAM knows no such role", exists=False))
+    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+
+
+def test_a_group_that_is_gone_lets_nobody_in_and_one_made_anew_its_own_members() -> None:
+    house = House()
+    house.read(alice=ALICE, bob=BOB)
+    change = house.door.group_read("admins", GroupSnapshot(house.clocks.uptime))
+    assert change == Change((), ("alice", "bob"), first=False)
+    assert house.refused() is Reason.NOT_MEMBER
+    house.read(bob=BOB)
+    assert (house.enters("alice"), house.enters("bob")) == (False, True)
+
+
+def test_a_group_of_another_account_lets_nobody_in() -> None:
+    house = House()
+    house.role()
+    house.door.group_read("admins", GroupSnapshot(house.clocks.uptime, "999900001111", {"alice": ALICE}))
+    assert house.refused() is Reason.NOT_MEMBER
+
+
+def test_a_namesake_stays_outside_until_the_longest_session_of_the_one_before_has_passed() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    assert house.read(alice=OTHER) == Change(("alice",), ("alice",), first=False)
+    assert house.refused() is Reason.NOT_MEMBER
+    house.clocks.pass_by(HOUR - 1)
+    house.read(alice=OTHER)
+    assert house.refused() is Reason.NOT_MEMBER
+    house.clocks.pass_by(1)
+    assert house.enters()
+
+
+def test_a_namesake_is_known_also_after_an_absence_and_in_another_group() -> None:
+    house = House()
+    house.door.follow(("viewers",), [house.gate])
+    house.group("viewers", alice=ALICE)
+    house.group("viewers")
+    house.clocks.pass_by(30 * 24 * HOUR)
+    house.read(alice=OTHER)
+    assert house.refused() is Reason.NOT_MEMBER
+    house.clocks.pass_by(HOUR)
+    house.read(alice=OTHER)
+    assert house.enters()
+
+
+def test_a_user_who_left_and_came_back_enters_at_once() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    house.read()
+    house.read(alice=ALICE)
+    assert house.enters()
+
+
+def test_sessions_begun_when_they_could_last_longer_are_waited_for() -> None:
+    house = House()
+    house.role(longest=12 * 3600)
+    house.read(alice=ALICE)
+    house.role(longest=3600)
+    house.group("admins", alice=OTHER)
+    for _ in range(11):
+        house.clocks.pass_by(HOUR)
+        house.read(alice=OTHER)
+        assert house.refused() is Reason.NOT_MEMBER
+    house.clocks.pass_by(HOUR)
+    house.read(alice=OTHER)
+    assert house.enters()
+
+
+def until(clocks: Clocks, seconds: float, user_id: str = BOB) -> Temporary:
+    return Temporary("bob", user_id, clocks.wall + seconds)
+
+
+def test_somebody_let_in_for_a_time_enters_until_then() -> None:
+    house = House(until(Clocks(), 600))
+    house.read(alice=ALICE)
+    assert house.enters("bob")
+    house.clocks.pass_by(599)
+    house.read(alice=ALICE)
+    assert house.enters("bob")
+    house.clocks.pass_by(1)
+    assert house.refused("bob") is Reason.NOT_MEMBER
+    assert house.enters("alice")
+
+
+def test_a_clock_set_back_brings_nobody_back_in() -> None:
+    house = House(until(Clocks(), 60))
+    house.clocks.pass_by(61)
+    house.read()
+    assert not house.enters("bob")
+    house.clocks.wall -= 10 * HOUR
+    assert not house.enters("bob")
+
+
+def test_a_clock_set_right_again_gives_back_what_it_took() -> None:
+    house = House(until(Clocks(), 60))
+    house.read()
+    house.clocks.wall += 10 * HOUR
+    assert not house.enters("bob")
+    house.clocks.wall -= 10 * HOUR
+    assert house.enters("bob")
+
+
+def test_who_is_let_in_for_a_time_needs_a_trust_policy_that_holds() -> None:
+    house = House(until(Clocks(), 600))
+    assert house.refused("bob") is Reason.MEMBERSHIP_UNKNOWN
+    house.read()
+    house.role(problem="open")
+    assert house.refused("bob") is Reason.TRUST_OPEN
+
+
+def test_who_is_let_in_for_a_time_is_pinned_to_the_unique_id_where_it_can_be_seen() -> None:
+    house = House(until(Clocks(), 7200, user_id=OTHER))
+    house.door.follow(("viewers",), [house.gate])
+    house.read()
+    assert house.enters("bob")  # never seen: the entry's word is all there is
+    house.group("viewers", bob=BOB)
+    assert house.refused("bob") is Reason.NOT_MEMBER  # the name is another's
+    house.group("viewers")
+    assert house.refused("bob") is Reason.NOT_MEMBER  # whose sessions may still live
+    house.clocks.pass_by(HOUR)
+    house.read()
+    assert house.enters("bob")
+
+
+def test_what_is_no_longer_followed_is_forgotten_and_not_taken_over() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    house.door.follow((), [])
+    assert house.read(alice=ALICE) == Change((), (), first=False)
+    assert list(house.door.ages()) == []
+    house.door.follow((), [house.gate])
+    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+
+
+def test_ages_are_those_of_the_last_whole_read() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    house.clocks.pass_by(7)
+    house.role()
+    assert list(house.door.ages()) == [("group", "admins", 7.0), ("role", ROLE, 0.0)]
+
+
+# mapGroups
+
+
+def of_group(name: str, *temporary: Temporary, groups: tuple[str, ...] = ()) -> GroupMapping:
+    templates = tuple(parse_template(each, GROUP_VARIABLES) for each in (name, *groups))
+    username = parse_template(f"{name}:{{{{UserName}}}}", GROUP_VARIABLES)
+    return GroupMapping(name, username, templates, f"level-{name}", temporary, f"mapGroups[{name}]")
+
+
+class Groups(House):
+    def __init__(self, *entries: GroupMapping) -> None:
+        super().__init__()
+        self.table = MappingTable.build((), (), (), entries)[0]
+        self.door.follow(self.table.groups.names, ())
+
+    def given(self, who: Identity) -> Mapped | Refusal | None:
+        return self.door.entries(self.table.groups, who)
+
+
+def shown(mapped: Mapped | Refusal | None) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    assert isinstance(mapped, Mapped)
+    return mapped.username.text, tuple(group.text for group in mapped.groups), mapped.levels
+
+
+def test_a_user_gets_the_groups_of_every_entry_and_the_name_of_the_first() -> None:
+    site = Groups(of_group("dev", groups=("common",)), of_group("ops"), of_group("qa", groups=("common",)))
+    for name in ("qa", "dev"):
+        site.group(name, alice=ALICE)
+    site.group("ops")
+    assert shown(site.given(user("alice", ALICE))) == (
+        "dev:{{UserName}}",
+        ("dev", "common", "qa"),
+        ("level-dev", "level-qa"),
+    )
+
+
+def test_membership_of_a_whole_group_goes_by_unique_id() -> None:
+    site = Groups(of_group("dev"))
+    site.group("dev", alice=ALICE)
+    assert site.given(user("alice", OTHER)) is None
+    assert shown(site.given(user("renamed", ALICE)))[1] == ("dev",)
+    assert site.given(user("alice", ALICE, account="999900001111")) is None
+    assert site.given(session("alice", role_id=ALICE)) is None
+
+
+def test_a_group_that_is_not_known_adds_nothing_and_takes_nothing_away() -> None:
+    site = Groups(of_group("dev"), of_group("ops"))
+    assert site.given(user("alice", ALICE)) == Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group dev")
+    site.group("ops", alice=ALICE)
+    assert shown(site.given(user("alice", ALICE)))[1] == ("ops",)
+    assert site.given(user("bob", BOB)) == Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group dev")
+    assert site.given(session("alice")) is None  # no IAM user could ever be in it
+    site.group("dev")
+    assert site.given(user("bob", BOB)) is None
+    site.clocks.pass_by(301)
+    assert site.given(user("alice", ALICE)) == Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group dev")
+
+
+def test_somebody_let_into_a_whole_group_for_a_time_is_known_by_the_unique_id() -> None:
+    wall = Clocks().wall
+    site = Groups(of_group("dev"), of_group("ops", Temporary("bob", BOB, wall + 60), Temporary("", BOB, wall + 30)))
+    site.group("dev", bob=BOB)
+    assert shown(site.given(user("bob", BOB)))[1] == ("dev", "ops")
+    assert isinstance(site.given(user("bob", OTHER)), Refusal)
+    site.clocks.pass_by(60)
+    assert shown(site.given(user("bob", BOB)))[1] == ("dev",)
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+STEPS = st.one_of(
+    st.tuples(st.just("read"), NAMES, st.sets(st.sampled_from([ALICE, BOB, OTHER]))),
+    st.tuples(st.just("follow"), st.sets(NAMES), st.just(set[str]())),
+    st.tuples(st.just("pass"), st.integers(0, 200), st.just(set[str]())),
+)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_it_agrees_with_looking_through_all_snapshots(steps: list[tuple[str, object, set[str]]]) -> None:
+    site = Groups(*(of_group(name) for name in "abc"))
+    followed, known = {"a", "b", "c"}, dict[str, tuple[float, set[str]]]()
+    for kind, what, ids in steps:
+        if kind == "pass":
+            assert isinstance(what, int)
+            site.clocks.pass_by(what)
+        elif kind == "follow":
+            assert isinstance(what, set)
+            followed = what
+            site.door.follow(sorted(what), ())
+            known = {name: found for name, found in known.items() if name in followed}
+        else:
+            name = str(what)
+            site.group(name, **{user_id.lower(): user_id for user_id in ids})
+            if name in followed:
+                known[name] = (site.clocks.uptime, ids)
+        for user_id in (ALICE, BOB, OTHER):
+            fresh = {name: ids for name, (at, ids) in known.items() if site.clocks.uptime - at <= 300}
+            expected = tuple(name for name in "abc" if user_id in fresh.get(name, set()))
+            given = site.given(user("x", user_id))
+            if expected:
+                assert shown(given)[1] == expected
+            else:
+                assert isinstance(given, Refusal) is (len(fresh) < 3)

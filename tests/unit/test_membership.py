@@ -1,0 +1,259 @@
+"""What is read of IAM when, and what a read that fails does: nothing but be tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from kube_iam.authn.door import Change, Door
+from kube_iam.aws.iam_reader import GroupFound, RoleFound
+from kube_iam.aws.membership import CALLS_AT_ONCE, Membership
+from kube_iam.core.memberships import Gate
+from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Throttled, Unreachable
+
+ACCOUNT = "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/Admin"
+GATE = Gate("admins", ROLE.lower(), "Admin")
+HELD = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"AWS": ACCOUNT},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}},
+    },
+}
+LOOSE = {**HELD, "Statement": {**HELD["Statement"], "Condition": {}}}  # type: ignore[dict-item]
+
+
+@dataclass
+class FakeIam:
+    """IAM in threads. `fault` may raise instead."""
+
+    groups: dict[str, dict[str, str]] = field(default_factory=lambda: {"admins": {"alice": "AIDAALICE"}})
+    roles: dict[str, RoleFound] = field(
+        default_factory=lambda: {"Admin": RoleFound(ROLE, "AROAADMIN", json.dumps(HELD), 3600)}
+    )
+    fault: Callable[[str], None] = lambda _: None
+    calls: list[str] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def group(self, name: str) -> GroupFound | None:
+        self._call(name)
+        return GroupFound(ACCOUNT, dict(self.groups[name])) if name in self.groups else None
+
+    def role(self, name: str) -> RoleFound | None:
+        self._call(name)
+        return self.roles.get(name)
+
+    def _call(self, name: str) -> None:
+        with self.lock:
+            self.calls.append(name)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            self.fault(name)
+            time.sleep(0.001)
+        finally:
+            with self.lock:
+                self.at_once -= 1
+
+
+@dataclass
+class Heard:
+    """What an observer was told."""
+
+    changes: list[tuple[str, Change]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    failures: list[tuple[str, type[KubeIamError], bool]] = field(default_factory=list)
+
+    def group_read(self, name: str, found: GroupFound | None, change: Change) -> None:
+        if change.first or change.joined or change.left:
+            self.changes.append((name, change))
+
+    def role_read(self, role: str, problem: str, *, changed: bool) -> None:
+        if changed:
+            self.problems.append(problem)
+
+    def failed(self, kind: str, name: str, error: KubeIamError, *, kept: bool) -> None:
+        self.failures.append((name, type(error), kept))
+
+
+class Site:
+    def __init__(self, iam: FakeIam, refresh: float, max_age: float) -> None:
+        self.iam = iam
+        self.heard = Heard()
+        self.door = Door(max_age, time.monotonic, time.time)
+        self.membership = Membership(iam, self.door, self.heard, refresh, time.monotonic)
+
+
+def run(
+    story: Callable[[Site], Awaitable[None]], iam: FakeIam | None = None, *, refresh: float = 0.02, max_age: float = 60
+) -> Site:
+    async def whole() -> Site:
+        site = Site(iam or FakeIam(), refresh, max_age)
+        site.membership.follow((), [GATE])
+        try:
+            await asyncio.wait_for(story(site), 20)
+        finally:
+            await site.membership.stop()
+        return site
+
+    return asyncio.run(whole())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+def test_what_is_followed_is_known_when_the_start_returns() -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        assert site.door.waiting() == []
+
+    site = run(story)
+    assert site.heard.changes == [("admins", Change(("alice",), (), first=True))]
+    assert site.heard.problems == [""]
+
+
+def test_it_is_read_again_and_again_and_a_change_is_told_once() -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        await until(lambda: site.iam.calls.count("admins") >= 3)
+        site.iam.groups["admins"] = {"bob": "AIDABOB"}
+        seen = site.iam.calls.count("admins")
+        await until(lambda: site.iam.calls.count("admins") >= seen + 3)
+
+    site = run(story)
+    assert site.heard.changes[1:] == [("admins", Change(("bob",), ("alice",), first=False))]
+
+
+def test_new_groups_are_read_at_once() -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        site.membership.follow(("viewers",), [GATE])
+        await until(lambda: "viewers" in site.iam.calls and site.door.waiting() == [])
+        assert site.iam.calls.count("admins") == 1
+
+    run(story, refresh=60)
+
+
+def test_a_trust_policy_that_is_loosened_is_seen() -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        site.iam.roles["Admin"] = RoleFound(ROLE, "AROAADMIN", json.dumps(LOOSE), 3600)
+        await until(lambda: len(site.heard.problems) == 2)
+
+    assert run(story).heard.problems[1].startswith("statement number 1 of the trust policy")
+
+
+@pytest.mark.parametrize(
+    "found", [None, RoleFound("arn:aws:iam::999900001111:role/Admin", "AROA", json.dumps(HELD), 1)]
+)
+def test_a_role_that_is_not_there_or_another_account_s_is_refused(found: RoleFound | None) -> None:
+    iam = FakeIam(roles={"Admin": found} if found else {})
+
+    async def story(site: Site) -> None:
+        await site.membership.start()
+
+    (problem,) = run(story, iam).heard.problems
+    assert problem
+
+
+@pytest.mark.parametrize(
+    "error", [Throttled("t"), Unreachable("u"), AccessDenied("d"), CredentialsError("c"), OSError("o")]
+)
+def test_one_failed_read_changes_nothing_and_is_tried_again(error: Exception) -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+
+        def once(name: str) -> None:
+            site.iam.fault = lambda _: None
+            raise error
+
+        site.iam.fault = once
+        await until(lambda: site.heard.failures)
+        assert site.door.waiting() == []
+        seen = len(site.iam.calls)
+        await until(lambda: len(site.iam.calls) >= seen + 2)
+
+    site = run(story)
+    assert site.heard.failures[0][2] is True
+    assert site.heard.changes == [("admins", Change(("alice",), (), first=True))]
+
+
+def test_a_start_without_iam_returns_and_what_was_not_read_is_waiting() -> None:
+    def down(name: str) -> None:
+        raise Unreachable("no network")
+
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        await until(lambda: {name for name, _, _ in site.heard.failures} == {"admins", GATE.role})
+        assert site.door.waiting() == ["group admins", f"role {GATE.role}"]
+        site.iam.fault = lambda _: None
+        await until(lambda: site.door.waiting() == [])
+
+    site = run(story, FakeIam(fault=down))
+    assert {kept for _, _, kept in site.heard.failures} == {False}
+
+
+def test_two_hundred_groups_of_a_thousand_are_read_a_few_at_once_and_none_is_left_out() -> None:
+    people = {f"user{number}": f"AIDA{number:016}" for number in range(1000)}
+    names = [f"group{number}" for number in range(200)]
+    iam = FakeIam(groups=dict.fromkeys(names, people))
+
+    async def story(site: Site) -> None:
+        site.membership.follow(names, ())
+        await site.membership.start()
+        await until(lambda: site.door.waiting() == [])
+        await until(lambda: all(site.iam.calls.count(name) >= 2 for name in names))
+
+    site = run(story, iam, refresh=0.5)
+    assert site.iam.most_at_once <= CALLS_AT_ONCE
+
+
+def test_one_group_that_may_not_be_read_keeps_no_other_waiting() -> None:
+    names = [f"group{number}" for number in range(50)]
+
+    def denied(name: str) -> None:
+        if name == "group7":
+            raise AccessDenied("not this one")
+
+    async def story(site: Site) -> None:
+        site.membership.follow(names, ())
+        await site.membership.start()
+        await until(lambda: site.door.waiting() == ["group group7"])
+
+    run(story, FakeIam(groups={name: {} for name in names}, fault=denied), refresh=60)
+
+
+def test_while_iam_throttles_it_is_asked_less_and_less() -> None:
+    names = [f"group{number}" for number in range(100)]
+
+    def throttled(name: str) -> None:
+        raise Throttled("slow down")
+
+    async def story(site: Site) -> None:
+        site.membership.follow(names, ())
+        await site.membership.start()
+
+    site = run(story, FakeIam(groups={name: {} for name in names}, fault=throttled), refresh=0.02)
+    assert len(site.iam.calls) <= 4 * CALLS_AT_ONCE
+
+
+def test_without_anything_to_follow_iam_is_left_alone() -> None:
+    async def story(site: Site) -> None:
+        site.membership.follow((), ())
+        await site.membership.start()
+        await asyncio.sleep(0)
+
+    assert run(story).iam.calls == []

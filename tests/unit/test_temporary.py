@@ -1,0 +1,289 @@
+"""Access that ends by itself: nobody is in longer than meant, wherever a run stops, and what is over goes."""
+
+from dataclasses import replace
+
+import pytest
+from fake_account import FakeAccount, Killed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from levels_for_tests import ADMIN, VIEWER, access, level, run
+
+from kube_iam.access.apply import end
+from kube_iam.access.changes import Kind, Verb
+from kube_iam.access.desired import desired_entry
+from kube_iam.access.documents import end_of
+from kube_iam.access.levels import ClusterAccess, Method
+from kube_iam.access.members import carry_out, moves
+from kube_iam.access.plan import plan_apply, plan_destroy
+from kube_iam.access.ports import Temporary
+from kube_iam.access.temporary import TemporaryAccess, check_seconds, leftovers, let_in_now
+from kube_iam.config.near import near
+from kube_iam.core.utc import rfc3339
+from kube_iam.errors import AccessDenied, NotFound, NotOwned, UsageError
+
+NOW = 1_800_000_000.0
+POLICY = ("alice", "kube-iam-prod-viewer")
+BY_GROUP = replace(VIEWER, method=Method.GROUP)
+
+
+def applied(file: ClusterAccess | None = None) -> FakeAccount:
+    account = FakeAccount()
+    run(account, plan_apply(file or access(VIEWER), account.ports))
+    return account
+
+
+def temporary(account: FakeAccount, wanted: object = VIEWER) -> TemporaryAccess:
+    file = access(wanted)  # type: ignore[arg-type]
+    return TemporaryAccess(file, file.levels[0], account.directory, account.store, account.store.entries())
+
+
+def item(until: float, user: str = "alice", user_id: str = "AIDAalice") -> Temporary:
+    return Temporary(user, user_id, rfc3339(until), "on call")
+
+
+def door(account: FakeAccount, user: str = "alice") -> float:
+    """Until when the mapping lets the user in."""
+    return max(
+        (who.ends for entry in account.store.all_entries for who in entry.temporary if who.user_name == user),
+        default=0.0,
+    )
+
+
+def aws(account: FakeAccount) -> float:
+    """Until when AWS lets alice assume the role."""
+    document = account.directory.user_policies.get(POLICY)
+    return 0.0 if document is None else end_of(document)
+
+
+def test_an_item_in_the_entry_and_a_policy_of_the_users_own_end_at_the_same_time() -> None:
+    account = applied()
+    temporary(account).let_in(item(NOW + 7200), NOW)
+    (entry,) = account.store.all_entries
+    assert entry.temporary == (item(NOW + 7200),)
+    assert account.directory.user_policies[POLICY] == {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "ForATime",
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Resource": "arn:aws:iam::123456789012:role/prod-viewer",
+                "Condition": {"DateLessThan": {"aws:CurrentTime": rfc3339(NOW + 7200)}},
+            }
+        ],
+    }
+    assert account.directory.group_members["prod-viewer"] == set()
+    assert plan_apply(access(VIEWER), account.ports, now=NOW).changes == ()
+
+
+def test_without_a_role_the_item_is_all() -> None:
+    account = applied(access(BY_GROUP))
+    temporary(account, BY_GROUP).let_in(item(NOW + 60), NOW)
+    assert door(account) == NOW + 60
+    assert account.directory.user_policies == {}
+    temporary(account, BY_GROUP).let_out("alice", NOW)
+    assert account.state() == applied(access(BY_GROUP)).state()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    before=st.sampled_from([None, -60, 60, 7200]),
+    recreated=st.booleans(),
+    seconds=st.sampled_from([30, 3600, 9000]),
+    kill=st.integers(0, 4),
+)
+def test_wherever_a_grant_stops_nobody_is_in_longer_than_meant(
+    before: int | None, recreated: bool, seconds: int, kill: int
+) -> None:
+    def prepared() -> FakeAccount:
+        account = applied()
+        if before is not None:
+            temporary(account).let_in(item(NOW + before, user_id="AIDAother" if recreated else "AIDAalice"), NOW - 9000)
+        return account
+
+    account = prepared()
+    longest = max(NOW + seconds, door(account) if not recreated else 0)
+    account.world.fail_after = account.world.writes + kill
+    try:
+        temporary(account).let_in(item(NOW + seconds), NOW)
+    except Killed:
+        account.world.fail_after = None
+        assert door(account) <= longest
+        assert aws(account) <= max(longest, NOW + (before or 0))
+        assert account.directory.user_policies.keys() == {POLICY} or before is None
+        recorded = any(entry.temporary for entry in account.store.all_entries)
+        assert recorded or not account.directory.user_policies
+        temporary(account).let_in(item(NOW + seconds), NOW)
+    other = prepared()
+    temporary(other).let_in(item(NOW + seconds), NOW)
+    assert account.state() == other.state()
+    assert door(account) == aws(account) == NOW + seconds
+
+
+@pytest.mark.parametrize("kill", [1, 2])
+def test_what_a_stopped_grant_left_is_cleaned_by_the_next_apply(kill: int) -> None:
+    account = applied()
+    account.world.fail_after = account.world.writes + kill
+    with pytest.raises(Killed):
+        temporary(account).let_in(item(NOW + 7200), NOW)
+    account.world.fail_after = None
+    run(account, plan_apply(access(VIEWER), account.ports, now=NOW + 1))
+    assert account.state() == applied().state()
+
+
+def test_wherever_a_revocation_stops_the_door_is_closed_and_the_next_one_finishes_it() -> None:
+    seen = []
+    for stop in ("let_in", "delete_user_policy", "let_out"):
+        account = applied()
+        temporary(account).let_in(item(NOW + 7200), NOW)
+        account.world.errors[stop] = AccessDenied("stopped")
+        with pytest.raises(AccessDenied):
+            temporary(account).let_out("alice", NOW + 60)
+        seen.append((door(account), aws(account)))
+        account.world.errors.clear()
+        temporary(account).let_out("alice", NOW + 61)
+        assert account.state() == applied().state()
+    # A mapping that cannot be written keeps the door as it is; in IAM the access is gone all the same.
+    assert seen == [(NOW + 7200, 0), (NOW + 60, NOW + 7200), (NOW + 60, 0)]
+
+
+def test_without_a_way_to_the_mapping_what_is_in_iam_is_taken_away() -> None:
+    account = applied()
+    temporary(account).let_in(item(NOW + 7200), NOW)
+    blind = TemporaryAccess(access(VIEWER), VIEWER, account.directory, None)
+    assert blind.may_be_in("alice")
+    blind.let_out("alice", NOW)
+    assert account.directory.user_policies == {}
+
+
+def test_revoking_and_granting_for_good_both_take_away_what_was_for_a_time() -> None:
+    for into in (False, True):
+        account = applied()
+        temporary(account).let_in(item(NOW + 7200), NOW)
+        found = temporary(account)
+        planned = moves(account.directory, VIEWER, ["alice"], near, into=into, temporary=found)
+        assert [
+            move.changes for move in carry_out(account.directory, VIEWER, planned, into=into, temporary=found, now=NOW)
+        ] == [True]
+        assert (door(account), account.directory.user_policies) == (0, {})
+        assert account.directory.group_members["prod-viewer"] == ({"alice"} if into else set())
+
+
+def test_a_policy_of_that_name_that_is_for_another_role_is_left_alone_while_it_counts() -> None:
+    account = applied()
+    account.directory.role_states["other"] = replace(account.directory.role_states["prod-viewer"], name="other")
+    theirs = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::1:role/other"}]}
+    account.directory.user_policies[POLICY] = theirs
+    with pytest.raises(NotOwned, match="not for this level's role"):
+        temporary(account).let_in(item(NOW + 60), NOW)
+    assert door(account) == 0
+    account.store.all_entries[0] = replace(account.store.all_entries[0], temporary=(item(NOW - 1),))
+    for ended, _ in leftovers(access(VIEWER), account.store.entries(), NOW):
+        end(ended, account.directory, account.store)
+    assert account.directory.user_policies == {POLICY: theirs}
+    assert account.store.all_entries[0].temporary == ()
+
+
+def test_a_level_that_was_not_applied_lets_nobody_in() -> None:
+    account = FakeAccount()
+    with pytest.raises(NotFound):
+        temporary(account).let_in(item(NOW + 60), NOW)
+    account = applied(access(VIEWER, door=False))
+    with pytest.raises(NotFound):
+        temporary(account).let_in(item(NOW + 60), NOW)
+    assert account.directory.user_policies == {}
+
+
+def test_what_is_over_is_cleaned_by_the_next_apply_and_what_is_not_stays() -> None:
+    account = applied()
+    temporary(account).let_in(item(NOW + 60), NOW)
+    temporary(account).let_in(item(NOW + 7200, "bob", "AIDAbob"), NOW)
+    assert let_in_now(access(VIEWER), [VIEWER], account.store.entries(), NOW + 61) == {
+        "viewer": (item(NOW + 7200, "bob", "AIDAbob"),)
+    }
+    plan = plan_apply(access(VIEWER), account.ports, now=NOW + 61)
+    (change,) = plan.changes
+    assert (change.verb, change.kind, change.name) == (Verb.DELETE, Kind.TEMPORARY, "alice in viewer")
+    run(account, plan)
+    assert (door(account), door(account, "bob")) == (0, NOW + 7200)
+    assert account.directory.user_policies.keys() == {("bob", "kube-iam-prod-viewer")}
+    assert plan_apply(access(VIEWER), account.ports, now=NOW + 61).changes == ()
+
+
+def test_what_was_granted_anew_since_it_was_seen_to_be_over_stays() -> None:
+    account = applied()
+    temporary(account).let_in(item(NOW - 60), NOW - 90)
+    plan = plan_apply(access(VIEWER), account.ports, now=NOW)
+    seen = list(leftovers(access(VIEWER), account.store.entries(), NOW))
+    temporary(account).let_in(item(NOW + 7200), NOW)
+    run(account, plan)
+    for ended, _ in seen:
+        end(ended, account.directory, account.store)
+    assert door(account) == aws(account) == NOW + 7200
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        access(ADMIN),
+        access(VIEWER, door=False),
+        access(BY_GROUP),
+        access(replace(VIEWER, role_name="lookers")),
+        access(replace(VIEWER, role_path="/people/")),
+        access(replace(VIEWER, name="looker")),
+        None,
+    ],
+)
+def test_a_change_that_ends_temporary_access_takes_all_of_it_away(after: ClusterAccess | None) -> None:
+    account = applied(access(VIEWER))
+    temporary(account).let_in(item(NOW + 7200), NOW)
+    plan = plan_apply(after, account.ports, now=NOW) if after else plan_destroy(access(VIEWER), account.ports)
+    kinds = [change.kind for change in plan.changes]
+    assert kinds.count(Kind.TEMPORARY) == 1
+    run(account, plan)
+    assert (door(account), account.directory.user_policies) == (0, {})
+    expected = applied(after) if after else FakeAccount()
+    assert account.state() == expected.state()
+
+
+def test_changes_of_an_entry_that_keep_its_people_keep_these_too() -> None:
+    account = applied()
+    temporary(account).let_in(item(NOW + 7200), NOW)
+    for after in (replace(VIEWER, groups=("x",)), replace(VIEWER, group_name="lookers")):
+        run(account, plan_apply(access(after), account.ports, now=NOW))
+        assert door(account) == aws(account) == NOW + 7200
+
+
+def test_calls_do_not_grow_with_the_people() -> None:
+    counts = []
+    for people in (1, 40):
+        account = applied()
+        account.directory.all_users.update(
+            {f"u{n}": replace(account.directory.all_users["alice"], name=f"u{n}") for n in range(people)}
+        )
+        for n in range(people):
+            temporary(account).let_in(item(NOW + 7200, f"u{n}"), NOW)
+        before = account.world.reads
+        plan_apply(access(VIEWER), account.ports, now=NOW)
+        counts.append(account.world.reads - before)
+    assert counts[0] == counts[1]
+
+
+def test_an_entry_is_found_whatever_its_spelling() -> None:
+    entry = desired_entry(access(VIEWER), VIEWER)
+    assert replace(entry, role_arn=entry.role_arn.upper().replace("ROLE/", "role/people/")).key != ""
+    assert desired_entry(access(level("x", role_path="/p/")), level("x", role_path="/p/")).key.endswith("role/prod-x")
+
+
+@pytest.mark.parametrize("seconds", [0, 367 * 86400])
+def test_a_time_must_be_one(seconds: int) -> None:
+    with pytest.raises(UsageError):
+        check_seconds(seconds)
+    check_seconds(3600)
+
+
+@pytest.mark.parametrize(
+    "document", [None, {}, {"Statement": []}, {"Statement": "x"}, {"Statement": [{"Condition": {}}]}]
+)
+def test_a_document_without_an_end_never_ends(document: object) -> None:
+    assert end_of(document) == float("inf")
