@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from whole_sandbox import Person, Sandbox
 
 from connect_proxy import ConnectProxy
+from kube_iam.access.documents import server_document
+from kube_iam.config.access import load_access
 from kube_iam.core.partitions import sts_host
 from kube_iam.mappings import crd_feedback
 from kube_iam.sandbox import mount
@@ -30,8 +32,9 @@ from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import Binaries, start_apiserver, start_etcd
 from kube_iam.sandbox.files import write_private
+from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.processes import free_port, wait_until
-from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, REGION, Home
+from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION, Home
 from kube_iam.sandbox.up import start_account
 
 STATE_DIR = "/var/aws-iam-authenticator"
@@ -94,6 +97,7 @@ class Site:
         """`kube-iam apply` of the sandbox's three levels, with the mappings kept there: `configFile: {}` and so on."""
         text = access_file(self.home, self._sandbox.state)
         write_private(self.home.access, text.replace("configFile: {}", mapping))
+        let_server_read(self.home, self._sandbox.state, server_document(load_access(self.home.access)))
         self.administrator.works("kube-iam", "apply", "--yes")
 
     def put_config_map(self, name: str, data: Mapping[str, str]) -> None:
@@ -110,8 +114,25 @@ class Site:
         )
         roots = directory / "sts.pem"
         roots.write_text(self.authority.pem)
-        environment = {"HTTPS_PROXY": self.proxy.url, "AWS_CA_BUNDLE": STS_ROOTS, "AWS_EC2_METADATA_DISABLED": "true"}
+        environment = {
+            "HTTPS_PROXY": self.proxy.url,
+            "NO_PROXY": LOOPBACK,
+            "AWS_CA_BUNDLE": STS_ROOTS,
+            **self._authenticator(),
+        }
         return Container(process, directory, {**mounts, STS_ROOTS: roots}, environment, memory)
+
+    def _authenticator(self) -> dict[str, str]:
+        """What a node's instance role would give the server: the right to read the groups and roles of the access file."""
+        state = self._sandbox.state
+        own = state.user(AUTHENTICATOR)
+        assert own is not None
+        return {
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL_IAM": state.account_url,
+            "AWS_ACCESS_KEY_ID": own.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": own.secret_access_key,
+        }
 
     def server_config(self, *more: str) -> str:
         """A config.yaml with these lines under `server`."""

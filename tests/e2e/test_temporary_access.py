@@ -40,6 +40,28 @@ def test_who_is_let_in_for_a_time_is_in_and_is_shown_with_what_is_left(levels: S
     assert "tess" not in levels.administrator.works("kube-iam", "who")
 
 
+def test_a_live_session_is_out_when_the_time_is_over(levels: Sandbox) -> None:
+    levels.person("tina")
+    viewer = levels.kubeconfig("viewer")
+    levels.administrator.works("kube-iam", "grant", "tina", "viewer", "--for", "2h")
+    tina = levels.person("tina")
+    assert wait_until(lambda: signs_in(tina, viewer), 30)
+    levels.administrator.works("kube-iam", "grant", "tina", "viewer", "--for", "5s")
+    assert wait_until(lambda: not signs_in(tina, viewer), 60)
+    tina.works("kube-iam", "token", "-i", CLUSTER_ID, "-r", f"{ROLE}viewer")  # the session is as good as ever
+    assert "reason=not_member session=tina" in levels.home.process("webhook").log.read_text()
+
+
+def test_revoking_lets_a_live_session_out(levels: Sandbox) -> None:
+    levels.person("tara")
+    viewer = levels.kubeconfig("viewer")
+    levels.administrator.works("kube-iam", "grant", "tara", "viewer", "--for", "2h")
+    tara = levels.person("tara")
+    assert wait_until(lambda: signs_in(tara, viewer), 30)
+    levels.administrator.works("kube-iam", "revoke", "tara", "viewer")
+    assert wait_until(lambda: not signs_in(tara, viewer), 60)
+
+
 def test_it_ends_by_itself_and_what_is_left_is_cleaned(levels: Sandbox) -> None:
     levels.person("theo")
     levels.administrator.works("kube-iam", "grant", "theo", "viewer", "--for", "1h")

@@ -13,7 +13,7 @@ from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.partitions import partition_of_region
-from kube_iam.core.templates import parse_template
+from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, parse_template
 from kube_iam.errors import Problem
 
 SHORTEST_SESSION, LONGEST_SESSION = 3600, 43200  # what IAM allows for MaxSessionDuration
@@ -135,16 +135,17 @@ def _check_username(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iter
         yield file.problem(where, "names in system: belong to Kubernetes itself", "another prefix, such as iam:")
     if _by_group(level) and "{{SessionName" in username:
         yield file.problem(where, "with method group there is no session", "the IAM user's name is {{UserName}}")
-    elif _USER_NAME in username and not _by_group(level):
+        return
+    if _USER_NAME in username and not _by_group(level):
         yield file.problem(where, f"{_USER_NAME} is for method group", "the IAM user's name is {{SessionNameRaw}}")
+        return
     try:
-        template = parse_template(username.replace(_USER_NAME, "{{SessionNameRaw}}"))
+        template = parse_template(username, GROUP_VARIABLES if _by_group(level) else VARIABLES)
     except ValueError as error:
         yield file.problem(where, str(error))
         return
     if template.needs_ec2:
-        hint = DEFAULT_USERNAME_OF_GROUP if _by_group(level) else DEFAULT_USERNAME
-        yield file.problem(where, "{{EC2PrivateDNSName}} is for nodes, and levels are for people", hint)
+        yield file.problem(where, "{{EC2PrivateDNSName}} is for nodes, and levels are for people", DEFAULT_USERNAME)
 
 
 def _username(level: dict[str, Any]) -> str:

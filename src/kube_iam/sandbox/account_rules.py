@@ -17,6 +17,7 @@ from typing import Any
 
 from kube_iam.core.policy import AssumeRequest, evaluate_trust
 from kube_iam.errors import SandboxError
+from kube_iam.sandbox.account_mfa import code_problem, present
 from kube_iam.sandbox.account_resources import PARAMETERS, with_paths
 
 VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam"}
@@ -87,6 +88,7 @@ def _condition_keys(ctx: Any, now: float) -> Mapping[str, str | tuple[str, ...]]
         "aws:requestedregion": ctx.region,
         "aws:sourceip": ctx.source_ip,
         "aws:securetransport": str(ctx.secure_transport).lower(),
+        "aws:multifactorauthpresent": "true" if present.get() else None,
         **ctx.principal_keys,
         **ctx.service_context,
         **{f"aws:requesttag/{key}": value for key, value in ctx.request_tags.items()},
@@ -106,6 +108,9 @@ def _sts(handler: Callable[..., Any]) -> Callable[..., Any]:
             problem = _assume_role_problem(parameters, _access_key(headers, query).startswith("ASIA"))
             if problem:
                 return error(400, "ValidationError", problem)
+            problem = code_problem(parameters, _access_key(headers, query), time.time())
+            if problem:
+                return error(403, "AccessDenied", problem)
         answer: Answer = await handler(method, path, headers, body, query)
         if answer[0] == 200 and "application/json" in headers.get("accept", ""):
             return 200, {"Content-Type": "application/json"}, _identity_json(answer[2].decode())

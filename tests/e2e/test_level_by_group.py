@@ -1,0 +1,62 @@
+"""A level without a role, on real parts: people sign with their own keys, and the server looks into the IAM group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from whole_sandbox import Person, Sandbox
+
+from kube_iam.access.documents import server_document
+from kube_iam.config.access import load_access
+from kube_iam.sandbox.people import let_server_read
+from kube_iam.sandbox.processes import wait_until
+
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
+LEVEL = "  - name: looker\n    method: group\n    bind: [{clusterRole: view}]\n"
+
+
+@pytest.fixture(scope="module")
+def looker(levels: Sandbox) -> Iterator[Path]:
+    """The kubeconfig of a fourth level, by group; the level goes afterwards."""
+    before = levels.home.access.read_text()
+    levels.home.access.write_text(before + "\n" + LEVEL)
+    levels.administrator.works("kube-iam", "apply", "--yes")
+    let_server_read(levels.home, levels.state, server_document(load_access(levels.home.access)))
+    yield levels.kubeconfig("looker")
+    levels.home.access.write_text(before)
+    levels.administrator.works("kube-iam", "apply", "--yes")
+    assert "Nothing to change" in levels.administrator.works("kube-iam", "plan")
+
+
+def signs_in(person: Person, kubeconfig: Path) -> bool:
+    return person.run("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami").returncode == 0
+
+
+def test_members_are_in_under_their_own_name_and_nobody_else_is(levels: Sandbox, looker: Path) -> None:
+    for name in ("gina", "gus"):
+        levels.person(name)
+    gina, gus = levels.person("gina"), levels.person("gus")
+    levels.administrator.works("kube-iam", "grant", "gina", "looker")
+    assert wait_until(lambda: signs_in(gina, looker), 90)
+    user = json.loads(gina.works("kubectl", "--kubeconfig", looker, "auth", "whoami", "-o", "json"))["status"][
+        "userInfo"
+    ]
+    assert user["username"] == "iam:gina"
+    assert user["groups"] == ["kube-iam:looker", "system:authenticated"]
+    assert not signs_in(gus, looker)
+    assert "-r" not in looker.read_text().split()
+    assert "Nothing to change" in levels.administrator.works("kube-iam", "plan")
+    levels.administrator.works("kube-iam", "revoke", "gina", "looker")
+    assert wait_until(lambda: not signs_in(gina, looker), 90)
+
+
+def test_somebody_is_in_for_a_time_without_a_role(levels: Sandbox, looker: Path) -> None:
+    levels.person("gil")
+    gil = levels.person("gil")
+    levels.administrator.works("kube-iam", "grant", "gil", "looker", "--for", "1h")
+    assert wait_until(lambda: signs_in(gil, looker), 90)
+    levels.administrator.works("kube-iam", "grant", "gil", "looker", "--for", "1s")
+    assert wait_until(lambda: not signs_in(gil, looker), 90)
