@@ -107,7 +107,9 @@ class DoorSite:
         let_server_read(self.home, self.state, document)
 
     def configure(self, mappings: str, settings: str = "") -> None:
-        text = config(self.home, self.state).replace("  membershipRefresh: 2s", "  membershipRefresh: 1s")
+        text = config(self.home, self.state, cluster=False).replace(
+            "  membershipRefresh: 2s", "  membershipRefresh: 1s"
+        )
         write_private(self.home.server_config, text + settings + mappings)
 
     def start(self, **variables: str) -> None:

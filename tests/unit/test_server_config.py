@@ -276,3 +276,19 @@ def test_ec2_settings_that_cannot_be_used_are_errors(file: Path, setting: str, m
 def test_a_source_without_a_role_is_odd(file: Path) -> None:
     file.write_text("clusterID: x\nserver:\n  sourceARN: arn:aws:eks:eu-central-1:111122223333:cluster/shop\n")
     assert [warning.key for warning in load_server_config(file, {})[1]] == ["server.sourceARN"]
+
+
+def test_the_deny_list_is_named_by_namespace_and_name(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("clusterID: c\nserver: {denylist: kube-system/kube-iam-denied}\n")
+    assert load_server_config(path, {})[0].deny_list == "kube-system/kube-iam-denied"
+    path.write_text("clusterID: c\n")
+    assert load_server_config(path, {})[0].deny_list == ""
+
+
+@pytest.mark.parametrize("value", ["", "''", "kube-iam-denied", "a/b/c", "A/b", "[a/b]", "true", "../x"])
+def test_a_deny_list_that_is_none_keeps_the_server_from_starting(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"clusterID: c\nserver:\n  denyList: {value}\n")
+    with pytest.raises(ConfigError, match=r"server\.denyList"):
+        load_server_config(path, {})

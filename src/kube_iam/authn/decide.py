@@ -1,4 +1,4 @@
-"""From a token to a decision: verify, find the mapping, render it, answer.
+"""From a token to a decision: verify, ask the deny list, find the mapping, render it, answer.
 
 The order is the contract's (section 4): explicit mappings of every backend in turn, then the accounts of every backend in turn. A
 backend that has never loaded stops the search, since a later one might let in whom the earlier would have mapped otherwise.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kube_iam.authn.door import Door
-from kube_iam.authn.ports import Mapper, Memberships, NodeNames, Verifier
+from kube_iam.authn.ports import Denials, Mapper, Memberships, NodeNames, Verifier
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import Mapped, rendered, reserved_prefix
 from kube_iam.core.memberships import Gate, GroupEntries
@@ -63,7 +63,7 @@ _TEMPORARY = (*_THROTTLED, Reason.STS_UNREACHABLE, Reason.EC2_UNREACHABLE)
 _MOST_REMEMBERED = 8192
 
 _NO_DOOR = Refusal(Reason.MEMBERSHIP_UNKNOWN)
-_OF_MEMBERSHIP = (Reason.NOT_MEMBER, Reason.MEMBERSHIP_UNKNOWN, Reason.TRUST_OPEN)
+_NAMING_SOMEBODY = (Reason.NOT_MEMBER, Reason.MEMBERSHIP_UNKNOWN, Reason.TRUST_OPEN, Reason.DENIED)
 
 
 class Authenticator:
@@ -78,16 +78,18 @@ class Authenticator:
         node_names: NodeNames | None = None,
         door: Door | None = None,
         memberships: Memberships | None = None,
+        denials: Denials | None = None,
     ) -> None:
         """Without `node_names`, mappings with {{EC2PrivateDNSName}} let nobody in; without `door`, mappings with `iamGroup`.
 
-        With `memberships`, whom the door would turn away is looked up anew before.
+        With `memberships`, whom the door would turn away is looked up anew before. Without `denials` there is no deny list.
         """
         self._verifier = verifier
         self._door = door
         self._memberships = memberships
         self._node_names = node_names
         self._mappers = mappers
+        self._denials = denials
         self._scrubbed_accounts = frozenset(scrubbed_accounts)
         # What an entry came to for an identity, with the reserved prefixes that were asked. Which entry it is, if any, is found
         # anew for every decision.
@@ -97,19 +99,26 @@ class Authenticator:
         """The decision about a token. Raises nothing of its own."""
         identity = await self._verifier.verify(token)
         if isinstance(identity, Refusal):
+            if identity.reason is Reason.TOKEN_PREFIX and self._denials is not None:
+                identity = self._denials.answer(token) or identity
             return _refused(identity, None, scrubbed=False)
         return await self.decide(identity)
 
     async def decide(self, identity: Identity) -> Decision:
         """The decision about an identity that STS vouched for."""
-        found = await self._map(identity)
+        found = self._denied(identity) or await self._map(identity)
         if isinstance(found, Allowed):
+            if self._denials is not None:
+                self._denials.let_in(identity)
             return found
         scrubbed = self._is_scrubbed(identity)
         refusal = found or Refusal(Reason.NOT_MAPPED, "" if scrubbed else identity.canonical_arn)
-        if scrubbed and refusal.reason in _OF_MEMBERSHIP:
+        if scrubbed and refusal.reason in _NAMING_SOMEBODY:
             refusal = Refusal(refusal.reason)
         return _refused(refusal, identity, scrubbed=scrubbed)
+
+    def _denied(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        return self._denials.denial(identity, iam_groups) if self._denials is not None else None
 
     async def _map(self, identity: Identity) -> Allowed | Refusal | None:
         mappers = tuple(self._mappers)
@@ -128,8 +137,10 @@ class Authenticator:
                     refusal = await self._at_the_door(mapped.gate, identity)
                     if refusal is not None:
                         return refusal
-                return await self._render(mapper, mapped, identity)
-        return self._map_account(mappers, identity)
+                answer = await self._render(mapper, mapped, identity)
+                # Again: by which groups is known only now, and a denial may have come meanwhile. Nothing waits from here on.
+                return self._denied(identity, mapped.iam_groups) or answer
+        return self._denied(identity) or self._map_account(mappers, identity)
 
     async def _at_the_door(self, gate: Gate, identity: Identity) -> Refusal | None:
         if self._door is None:

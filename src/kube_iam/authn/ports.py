@@ -48,3 +48,23 @@ class Memberships(Protocol):
 
         Does it for one caller as for a thousand, and not again and again. Never raises.
         """
+
+
+class Denials(Protocol):
+    """Who is kept out, whatever the mappings say."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the list is known; until it is, nobody gets in."""
+
+    def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        """Why the identity is kept out now, or None; also of what only these IAM groups would let it in by.
+
+        Never raises; cheap enough for every decision.
+        """
+
+    def let_in(self, identity: Identity) -> None:
+        """The identity has just been let in."""
+
+    def answer(self, token: str) -> Refusal | None:
+        """The answer to a token that is a question about a denial (`kube_iam.core.probe`); None where it is none."""

@@ -6,6 +6,7 @@ import click
 
 from kube_iam.cli.access_options import aws_options, cluster_options, dry_run_option, file_option, output_option
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
 from kube_iam.errors import UsageError
 
@@ -19,27 +20,27 @@ from kube_iam.errors import UsageError
     "--for", "duration", metavar="TIME", help="Let them in for a time only, such as 2h or 90m; it ends by itself."
 )
 @click.option("--reason", metavar="TEXT", default="", help="Why, for `who` and for the mapping. Goes with --for.")
+@deny_list_option
 @dry_run_option
 @output_option
 @aws_options
 @cluster_options
 def command(
-    users: tuple[str, ...],
-    level: str,
-    file: str,
-    duration: str | None,
-    reason: str,
-    dry_run: bool,
-    output: str,
-    **where: str,
-) -> int:
-    """Let users into a level. Those who are in it already stay; nothing changes unless all users exist."""
+    users: tuple[str, ...], level: str, file: str, duration: str | None, reason: str, deny_list: str, dry_run: bool,
+    output: str, **where: str,
+) -> int:  # fmt: skip
+    """Let users into a level. Those who are in it already stay; nothing changes unless all users exist.
+
+    What `revoke --now` put up against them in this level is lifted.
+    """
     from kube_iam.cli.membership import change_members
     from kube_iam.cli.temporary import grant_for, lasting
 
     if duration is not None:
         time = lasting(duration, reason)
-        return grant_for(file, users, level, Where(**where), time, dry_run=dry_run, output=output)
+        return grant_for(file, users, level, Where(**where), time, deny_list=deny_list, dry_run=dry_run, output=output)
     if reason:
         raise UsageError("--reason goes with --for", "who is in for good has no reason to be kept")
-    return change_members(file, users, level, Where(**where), into=True, dry_run=dry_run, output=output)
+    return change_members(
+        file, users, level, Where(**where), into=True, deny_list=deny_list, dry_run=dry_run, output=output
+    )

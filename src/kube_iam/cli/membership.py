@@ -13,19 +13,52 @@ from kube_iam.cli import access_session
 from kube_iam.cli.access_output import print_data
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.deny_options import DENY_LIST
+from kube_iam.cli.deny_session import Closing
+from kube_iam.cli.revoke_now import ShutOut, lift_level
 from kube_iam.cli.temporary import clean, find_temporary
 from kube_iam.config.durations import show_duration
 from kube_iam.config.near import near
 
 
 def change_members(
-    file: str, users: Sequence[str], level_name: str, where: Where, *, into: bool, dry_run: bool, output: str
+    file: str,
+    users: Sequence[str],
+    level_name: str,
+    where: Where,
+    *,
+    into: bool,
+    dry_run: bool,
+    output: str,
+    deny_list: str = DENY_LIST,
+    closing: Closing | None = None,
 ) -> int:
-    """Grant (`into`) or revoke the level for the users; everything is checked before the first change."""
-    from kube_iam.access.plan import check_caller
+    """Grant (`into`) or revoke the level for the users; everything is checked before the first change to IAM.
 
+    With `closing` they are denied the level at once, before IAM is asked.
+    """
     access = access_session.open_access(file)
     level = find_level(access, level_name, near, users)
+    if closing is None or dry_run:
+        return _change(access, level, users, where, deny_list, into=into, dry_run=dry_run, output=output)
+    with ShutOut(access, level, users, where, closing) as shut:
+        return _change(access, level, users, where, deny_list, into=into, dry_run=dry_run, output=output, shut=shut)
+
+
+def _change(
+    access: ClusterAccess,
+    level: Level,
+    users: Sequence[str],
+    where: Where,
+    deny_list: str,
+    *,
+    into: bool,
+    dry_run: bool,
+    output: str,
+    shut: ShutOut | None = None,
+) -> int:
+    from kube_iam.access.plan import check_caller
+
     directory = access_session.open_directory(access, where, Display().waiting)
     check_caller(access, directory)
     found = find_temporary(access, level, directory, where)
@@ -35,13 +68,18 @@ def change_members(
     if output == "table":
         for move in done:
             click.echo(_sentence(move, level, into=into, dry_run=dry_run))
-        if not into and any(move.changes for move in planned):
+        if shut is None and not into and any(move.changes for move in planned):
             click.echo(_still_in(access, level, dry_run=dry_run))
     else:
-        print_data(_data(access, level, list(done), into=into, dry_run=dry_run), output)
+        data = _data(access, level, list(done), into=into, dry_run=dry_run)
+        print_data(data if shut is None else {**data, **shut.data()}, output)
     if not dry_run:
         clean(access, directory, found, now)
+    if into and not dry_run:
+        lift_level(access, level, [move.user for move in planned], where, deny_list)
     found.complain(must_know=not into)
+    if shut is not None:
+        shut.say(level) if output == "table" else shut.complain()
     return 0
 
 

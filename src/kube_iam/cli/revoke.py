@@ -6,6 +6,7 @@ import click
 
 from kube_iam.cli.access_options import aws_options, cluster_options, dry_run_option, file_option, output_option
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.deny_options import closing_options, deny_list_option
 from kube_iam.cli.options import global_options
 
 
@@ -14,12 +15,29 @@ from kube_iam.cli.options import global_options
 @click.argument("level", metavar="LEVEL")
 @global_options
 @file_option
+@click.option(
+    "--now",
+    is_flag=True,
+    help="Deny them the level at once too, whatever session they hold, and say when they are out.",
+)
+@closing_options
+@deny_list_option
 @dry_run_option
 @output_option
 @aws_options
 @cluster_options
-def command(users: tuple[str, ...], level: str, file: str, dry_run: bool, output: str, **where: str) -> int:
-    """Take users out of a level, also those who are in it for a time only."""
+def command(
+    users: tuple[str, ...], level: str, file: str, now: bool, reason: str, cache_ttl: int, no_wait: bool, deny_list: str,
+    dry_run: bool, output: str, **where: str,
+) -> int:  # fmt: skip
+    """Take users out of a level, also those who are in it for a time only. With --now a session that they hold is refused at once.
+
+    --now needs server.denyList in the servers' config.yaml. --cache-ttl and --no-wait go with it.
+    """
+    from kube_iam.cli.deny_session import Closing
     from kube_iam.cli.membership import change_members
 
-    return change_members(file, users, level, Where(**where), into=False, dry_run=dry_run, output=output)
+    closing = Closing(deny_list, reason, cache_ttl, not no_wait) if now else None
+    return change_members(
+        file, users, level, Where(**where), into=False, dry_run=dry_run, output=output, closing=closing
+    )

@@ -36,6 +36,8 @@ COMMANDS: Mapping[str, Entry] = {
     "destroy": Entry("kube_iam.cli.destroy:command", "Undo everything that apply made.", ACCESS),
     "grant": Entry("kube_iam.cli.grant:command", "Let users into a level.", ACCESS),
     "revoke": Entry("kube_iam.cli.revoke:command", "Take users out of a level.", ACCESS),
+    "deny": Entry("kube_iam.cli.deny:command", "Keep somebody out at once, whatever IAM says.", ACCESS),
+    "undeny": Entry("kube_iam.cli.undeny:command", "Lift what deny and revoke --now put up.", ACCESS),
     "who": Entry("kube_iam.cli.who:command", "List the members of the levels.", ACCESS),
     "add": Entry("kube_iam.cli.add:command", "Add a user or a role to the ConfigMap aws-auth.", SERVER),
     "server": Entry("kube_iam.cli.server:command", "Answer kube-apiserver's token reviews.", SERVER),

@@ -17,6 +17,7 @@ from kube_iam.cli import access_session
 from kube_iam.cli.access_output import print_data
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.revoke_now import lift_level
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.near import near
 from kube_iam.core.utc import rfc3339
@@ -92,8 +93,9 @@ def clean(access: ClusterAccess, directory: Directory, found: Found, now: float)
 
 
 def grant_for(
-    file: str, users: Sequence[str], level_name: str, where: Where, lasting: Lasting, *, dry_run: bool, output: str
-) -> int:
+    file: str, users: Sequence[str], level_name: str, where: Where, lasting: Lasting, *, deny_list: str, dry_run: bool,
+    output: str,
+) -> int:  # fmt: skip
     """Let the users into the level for a time; everything is checked before the first change."""
     from kube_iam.access.plan import check_caller
 
@@ -119,6 +121,7 @@ def grant_for(
     if output != "table":
         print_data(_data(access, level, planned, item, dry_run=dry_run), output)
     if not dry_run:
+        lift_level(access, level, [move.user for move in planned], where, deny_list)
         clean(access, directory, found, now)
     return 0
 

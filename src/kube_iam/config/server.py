@@ -6,6 +6,7 @@ the reference takes must be taken here too. Mappings are not part of the setting
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,8 @@ class ServerConfig:
 
     `sts_endpoint` is an authority (host:port) besides AWS's own hosts, empty where there is none. `kubeconfig` and `master` say how
     the backends in the cluster reach it, both empty for the pod's own cluster. `backend_mode_path` is a file that names other backends
-    while the server runs. `reserved_prefixes` are those of the start: MountedFile follows its file.
+    while the server runs. `reserved_prefixes` are those of the start: MountedFile follows its file. `deny_list` is NAMESPACE/NAME of a
+    ConfigMap, empty where there is no deny list.
     """
 
     cluster_id: str
@@ -59,6 +61,7 @@ class ServerConfig:
     reserved_prefixes: ReservedPrefixes = field(default_factory=dict)
     scrubbed_accounts: frozenset[str] = frozenset()
     sts_endpoint: str = ""
+    deny_list: str = ""
     ec2: Ec2Settings = field(default_factory=Ec2Settings)
     membership: MembershipSettings = field(default_factory=MembershipSettings)
 
@@ -118,6 +121,7 @@ def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]
         reserved_prefixes=reserved_prefixes(server),
         scrubbed_accounts=frozenset(account for _, account in account_ids(server, "scrubbedAccounts")),
         sts_endpoint=_sts_endpoint(reader),
+        deny_list=_deny_list(reader),
         ec2=read_ec2(reader),
         membership=read_membership(reader),
     )
@@ -150,6 +154,20 @@ def _partition(reader: Settings, default: str) -> str:
         hint = near(partition, PARTITIONS) or f"known are {', '.join(PARTITIONS)}"
         reader.error("partition", f"{partition!r} is not an AWS partition", hint)
     return partition
+
+
+_CONFIG_MAP = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+
+
+def _deny_list(reader: Settings) -> str:
+    # The key with nothing behind it means a deny list, and must not mean none.
+    if not reader.server.named("denyList"):
+        return ""
+    text = reader.value("denyList")
+    if not isinstance(text, str) or not _CONFIG_MAP.fullmatch(text):
+        reader.error("denyList", "must be NAMESPACE/NAME of a ConfigMap", "such as kube-system/kube-iam-denied")
+        return ""
+    return text
 
 
 def _sts_endpoint(reader: Settings) -> str:

@@ -22,7 +22,7 @@ _SERVER_KEYS = (
     *("kubeconfigPregenerated", "kubeconfig", "master", "backendMode", "scrubbedAccounts", "reservedPrefixConfig"),
     *("ec2DescribeInstancesRoleARN", "sourceARN", "ec2DescribeInstancesQps", "ec2DescribeInstancesBurst"),
     *("dynamicfilepath", "dynamicfileUserIDStrict", "dynamicBackendModePath", "stsEndpoint", *MAPPING_KEYS),
-    *("membershipRefresh", "membershipMaxAge"),
+    *("membershipRefresh", "membershipMaxAge", "denyList"),
 )
 
 

@@ -50,13 +50,17 @@ class UserMapping:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What an entry says about an identity that it matches. `source` is the entry's key path; `gate` is what has to hold besides."""
+    """What an entry says about an identity that it matches. `source` is the entry's key path; `gate` is what has to hold besides.
+
+    `iam_groups` are the IAM groups that let the identity in, where it is groups that do.
+    """
 
     username: Template
     groups: tuple[Template, ...]
     source: str = ""
     levels: tuple[str, ...] = ()
     gate: Gate | None = None
+    iam_groups: tuple[str, ...] = ()
 
     @property
     def needs_ec2(self) -> bool:
@@ -183,7 +187,9 @@ def merged(entries: Sequence[Mapped]) -> Mapped:
         return entries[0]
     groups = dict.fromkeys(group for entry in entries for group in entry.groups)
     levels = dict.fromkeys(level for entry in entries for level in entry.levels)
-    return Mapped(entries[0].username, tuple(groups), " ".join(entry.source for entry in entries), tuple(levels))
+    through = dict.fromkeys(name for entry in entries for name in entry.iam_groups)
+    source = " ".join(entry.source for entry in entries)
+    return Mapped(entries[0].username, tuple(groups), source, tuple(levels), iam_groups=tuple(through))
 
 
 @lru_cache(maxsize=1024)
@@ -230,7 +236,7 @@ def _mapped(entry: RoleMapping | UserMapping) -> Mapped:
     if not entry.iam_group:
         return Mapped(entry.username, entry.groups, entry.where, levels)
     gate = Gate(entry.iam_group, *_role(entry.who), entry.temporary)
-    return Mapped(entry.username, entry.groups, entry.where, levels, gate)
+    return Mapped(entry.username, entry.groups, entry.where, levels, gate, (entry.iam_group,))
 
 
 def _role(who: str | Sso) -> tuple[str, str]:
@@ -244,7 +250,8 @@ def _role(who: str | Sso) -> tuple[str, str]:
 
 
 def _of_group(entry: GroupMapping) -> Mapped:
-    return Mapped(entry.username, entry.groups, entry.where, (entry.level,) if entry.level else ())
+    levels = (entry.level,) if entry.level else ()
+    return Mapped(entry.username, entry.groups, entry.where, levels, iam_groups=(entry.iam_group,))
 
 
 def _repeated(text: str, first: Mapped) -> tuple[str, str]:

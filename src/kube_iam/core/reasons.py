@@ -47,6 +47,9 @@ class Reason(Enum):
     EC2_REFUSED = "ec2_refused"
     EC2_UNREACHABLE = "ec2_unreachable"
     EC2_THROTTLED = "ec2_throttled"
+    DENIED = "denied"
+    DENY_LIST_UNKNOWN = "deny_list_unknown"
+    PROBE = "probe"
 
     @property
     def metric(self) -> str:
@@ -90,6 +93,8 @@ _METRICS = {
     Reason.EC2_REFUSED: "uknown_user",
     Reason.EC2_UNREACHABLE: "uknown_user",
     Reason.EC2_THROTTLED: "uknown_user",
+    Reason.DENIED: "uknown_user",
+    Reason.DENY_LIST_UNKNOWN: "uknown_user",
 }
 
 _SENTENCES = {
@@ -137,4 +142,7 @@ _SENTENCES = {
     Reason.EC2_REFUSED: "EC2 does not let this server look instances up; see the server's log",
     Reason.EC2_UNREACHABLE: "EC2 could not be asked for the instance's name; try again",
     Reason.EC2_THROTTLED: "EC2 is throttling requests; try again",
+    Reason.DENIED: "this AWS identity is on the deny list",
+    Reason.DENY_LIST_UNKNOWN: "the deny list has not been loaded yet",
+    Reason.PROBE: "a question about a denial, with which nobody signs in",
 }

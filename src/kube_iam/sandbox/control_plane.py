@@ -127,7 +127,7 @@ def start_apiserver(
     _start(home, "kube-apiserver", binaries.apiserver, {**options, **(extra_args or {})})
     home.process("kube-apiserver").await_ready(api.ready, _PATIENCE_SECONDS)
     fill_aggregated_roles(api)
-    write_private(home.kubeconfig, _kubeconfig(api, authority.pem))
+    write_private(home.kubeconfig, kubeconfig(api, authority.pem))
     return api
 
 
@@ -146,10 +146,13 @@ def _start(home: Home, name: str, program: Path, options: Mapping[str, object]) 
     home.process(name).start(command, {"HOME": str(home.root), "TMPDIR": str(home.root)}, home.root)
 
 
-def _kubeconfig(api: ApiServer, ca: str) -> str:
+def kubeconfig(api: ApiServer, ca: str, user: str = "kubernetes-admin") -> str:
+    """A kubeconfig of whoever the API server's client certificate stands for."""
+
     def data(text: str) -> str:
         return b64encode(text.encode()).decode()
 
+    context = user.removeprefix("kubernetes-")
     return f"""\
 apiVersion: v1
 kind: Config
@@ -159,14 +162,14 @@ clusters:
     server: https://{LOOPBACK}:{api.port}
     certificate-authority-data: {data(ca)}
 users:
-- name: kubernetes-admin
+- name: {user}
   user:
     client-certificate-data: {data(api.client.certificate.read_text())}
     client-key-data: {data(api.client.key.read_text())}
 contexts:
-- name: sandbox-admin
+- name: sandbox-{context}
   context:
     cluster: sandbox
-    user: kubernetes-admin
-current-context: sandbox-admin
+    user: {user}
+current-context: sandbox-{context}
 """

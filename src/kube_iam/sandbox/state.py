@@ -119,6 +119,11 @@ class Home:
         """The kubeconfig with which kube-apiserver reaches the webhook."""
         return self.webhook / "kubeconfig.yaml"
 
+    @property
+    def server_kubeconfig(self) -> Path:
+        """The kubeconfig with which the webhook reaches the cluster."""
+        return self.webhook / "cluster.yaml"
+
     def process(self, name: str) -> Process:
         """One of the sandbox's background processes."""
         return Process(name, self.root / "run" / f"{name}.json", self.root / "logs" / f"{name}.log")

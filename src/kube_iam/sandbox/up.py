@@ -20,8 +20,9 @@ from kube_iam.sandbox.control_plane import BUILD_COMMAND, Binaries, find_binarie
 from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.people import account_answers, ensure_user, let_server_read, make_administrator
 from kube_iam.sandbox.processes import free_port
+from kube_iam.sandbox.server_rights import give_rights
 from kube_iam.sandbox.state import ACCOUNT, AUTHENTICATOR, LOOPBACK, PROCESSES, REGION, Home, State
-from kube_iam.sandbox.webhook import config, start_webhook
+from kube_iam.sandbox.webhook import await_kubeconfig, await_webhook, config, launch_webhook
 
 Say = Callable[[str], None]
 _PATIENCE_SECONDS = 60.0
@@ -103,12 +104,13 @@ def _start(home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: f
     authority = Authority(home.tls)
     etcd = start_etcd(home, authority, binaries) if binaries else None
     state = start_account(home, authority, say)
-    text = config(home, state)
+    text = config(home, state, cluster=binaries is not None)
     if binaries:
         mount.project(home.server_config.parent, {home.server_config.name: text})
     else:
         write_private(home.server_config, text)
-    start_webhook(home, state)
+    server = launch_webhook(home, state)
+    await_kubeconfig(home, server)
     say(f"kube-iam server, the webhook, on {state.webhook_url}")
     if binaries and etcd:
         say(f"starting kube-apiserver ({binaries.apiserver})")
@@ -117,10 +119,12 @@ def _start(home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: f
         api.ensure("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         api.ensure(mount.CONFIG_MAPS, {"metadata": {"name": mount.NAME}, "data": {home.server_config.name: text}})
         home.process("mount").start(mount.command(api, home.server_config.parent), {}, home.root)
+        give_rights(api, authority, home.server_kubeconfig)
         state = replace(state, api_port=api.port)
         say(f"kube-apiserver on {state.api_url}, signing in through the webhook")
     else:
         say(f"no kube-apiserver and etcd found: without a control plane (`{BUILD_COMMAND}` builds one)")
+    await_webhook(server, state)
     home.save(state)
     write_private(home.access, access_file(home, state))
     _let_server_read(home, state)

@@ -17,8 +17,12 @@ KUBE_IAM = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
 _PATIENCE_SECONDS = 30.0
 
 
-def config(home: Home, state: State) -> str:
-    """The server's config.yaml before anybody has mapped anything."""
+def config(home: Home, state: State, *, cluster: bool) -> str:
+    """The server's config.yaml before anybody has mapped anything; with a deny list where there is a cluster to keep one in."""
+    denying = f"""\
+  kubeconfig: {json.dumps(str(home.server_kubeconfig))}
+  denyList: kube-system/kube-iam-denied
+"""
     return f"""\
 # The config.yaml of this sandbox's authenticator. kube-iam apply adds its entries to server.mapRoles.
 clusterID: {CLUSTER_ID}
@@ -31,12 +35,16 @@ server:
   generateKubeconfig: {json.dumps(str(home.webhook_kubeconfig))}
   membershipRefresh: 2s  # so that nobody has to wait for what is tried here; 15s where nothing is said
   stsEndpoint: {state.account_url}  # never in production: the sandbox's own STS
-"""
+{denying if cluster else ""}"""
 
 
-def start_webhook(home: Home, state: State) -> None:
-    """Start `kube-iam server` and wait until it is ready."""
-    process = launch_webhook(home, state)
+def await_kubeconfig(home: Home, process: Process) -> None:
+    """Wait until kube-apiserver can be told of the server, which is ready only when it has read the deny list there."""
+    process.await_ready(home.webhook_kubeconfig.is_file, _PATIENCE_SECONDS)
+
+
+def await_webhook(process: Process, state: State) -> None:
+    """Wait until the server is ready."""
     process.await_ready(lambda: readiness(state) == "ok", _PATIENCE_SECONDS)
 
 

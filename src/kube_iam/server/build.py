@@ -23,6 +23,8 @@ from kube_iam.mappings.chain import Chain
 from kube_iam.server.certificate_watch import follow_certificate, warn_of_end
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
 from kube_iam.server.clock import uptime
+from kube_iam.server.deny_report import DenyReport
+from kube_iam.server.denying import Denying
 from kube_iam.server.ec2_report import Ec2Report
 from kube_iam.server.health import Health
 from kube_iam.server.listener import Listener
@@ -54,9 +56,12 @@ async def serve(
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
     sts = sts_client()
+    denials = Denying(config, DenyReport(log, metrics), environ)
     finding_region = asyncio.create_task(_own_region(environ, log))
     health = Listener(
-        Health(lambda: _why_not_ready(backends, door, stopping)).handle, config.health_address, config.health_port
+        Health(lambda: _why_not_ready(backends, door, denials, stopping)).handle,
+        config.health_address,
+        config.health_port,
     )
 
     async with contextlib.AsyncExitStack() as stack:
@@ -65,7 +70,8 @@ async def serve(
         stack.push_async_callback(health.stop)
         # Only then the webhook: kube-apiserver tries again when nobody listens, but takes "not loaded yet" for an answer.
         stack.push_async_callback(backends.stop)
-        await backends.start()
+        stack.push_async_callback(denials.stop)
+        await asyncio.gather(backends.start(), denials.start())
         region = await finding_region
         nodes = node_names(config, region, Ec2Report(log, metrics))
         stack.push_async_callback(nodes.close)
@@ -80,6 +86,7 @@ async def serve(
             node_names=nodes,
             door=door,
             memberships=membership,
+            denials=denials.list,
         )
         webhook = Listener(Webhook(authenticator, metrics, log).handle, config.address, config.port)
         await webhook.start(pair)
@@ -150,9 +157,11 @@ async def _follow(config: ServerConfig, pair: TlsPair, webhook: Listener, metric
     await follow_certificate(config.state_dir, pair, renew, log)
 
 
-def _why_not_ready(backends: Chain, door: Door, stopping: asyncio.Event) -> str:
+def _why_not_ready(backends: Chain, door: Door, denials: Denying, stopping: asyncio.Event) -> str:
     if stopping.is_set():
         return "stopping"
+    if denials.waiting:
+        return f"no deny list yet: {denials.waiting}"
     waiting = backends.waiting()
     if waiting:
         return f"no mappings yet: {', '.join(waiting)}"

@@ -32,6 +32,9 @@ def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> N
     if identity is not None and not decision.scrubbed:
         fields |= _who(identity)
     fields |= {"reason": decision.refusal.reason.value, "error": decision.refusal.message}
+    if decision.refusal.reason is Reason.PROBE:
+        log.info("probe", **fields)
+        return
     # kube-apiserver asks every authenticator about every bearer token, service accounts' included.
     foreign = decision.refusal.reason is Reason.TOKEN_PREFIX
     log.write("debug" if foreign else "warning", "access denied", fields)

@@ -143,6 +143,13 @@ class Metrics:
         self.mapping_entries = Counter(
             "kube_iam_mapping_entries", "Entries of the mappings in force", ("backend",), "gauge"
         )
+        self.denials = Counter("kube_iam_denials", "Denials in force when the deny list was last read", (), "gauge")
+        self.denial_problems = Counter(
+            "kube_iam_denial_problems", "Entries of the deny list that are not as they should be", (), "gauge"
+        )
+        self.deny_list_failures = Counter(
+            "kube_iam_deny_list_watch_failures_total", "Times that the deny list could not be followed"
+        )
         self.certificate_ends = Counter(
             "kube_iam_certificate_not_after_timestamp_seconds", "When the webhook's certificate ends", (), "gauge"
         )

@@ -1,0 +1,87 @@
+"""`deny`: keep somebody out now, whatever IAM and the mappings say."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from kube_iam.cli.access_options import cluster_options, output_option
+from kube_iam.cli.access_session import Where
+from kube_iam.cli.deny_options import Duration, closing_options, deny_list_option
+from kube_iam.cli.options import global_options
+from kube_iam.errors import UsageError
+
+
+@click.command("deny")
+@click.argument("who", nargs=-1, metavar="USER|ARN|ACCESS-KEY...")
+@global_options
+@click.option(
+    "--for", "seconds", type=Duration(), default="12h", metavar="DURATION", help="For how long.  [default: 12h]"
+)
+@closing_options
+@click.option("--list", "listing", is_flag=True, help="List the denials in force, and deny nobody.")
+@deny_list_option
+@output_option
+@cluster_options
+def command(
+    who: tuple[str, ...], seconds: int, reason: str, cache_ttl: int, no_wait: bool, listing: bool, deny_list: str,
+    output: str, **where: str,
+) -> int:  # fmt: skip
+    """Keep somebody out at once, in every level, whatever IAM and the mappings say.
+
+    USER is an IAM user's name: the user, and every role session that is named so. ARN is a user, a role (all its sessions) or one
+    session (arn:aws:sts::…:assumed-role/ROLE/SESSION). ACCESS-KEY is the id of a user's key or of a session's. Unique ids (AIDA…,
+    AROA…, AROA…:SESSION) are taken too. The servers must have server.denyList in their config.yaml.
+    """
+    from kube_iam.cli import deny_session as session
+    from kube_iam.cli.access_output import print_data
+    from kube_iam.report.denials_text import denial_data
+
+    place = Where(**where)
+    if listing:
+        if who:
+            raise UsageError("--list takes no names")
+        return _list(place, deny_list, output)
+    if not who:
+        raise UsageError("whom?", "name a user, an ARN or an access key id; --list lists the denials in force")
+    if seconds <= 0:
+        raise UsageError("--for must be longer than nothing")
+    began, now = session.CLOCK.now(), time.time()
+    closing = session.Closing(deny_list, reason, cache_ttl, not no_wait)
+    by = session.caller(place)
+    denials = [session.denial(text, until=now + seconds, reason=reason, by=by, now=now) for text in dict.fromkeys(who)]
+    closed = session.shut(place, closing, denials, began)
+    if output == "table":
+        for denial in denials:
+            click.echo(f"{denial.value}: denied everywhere until {denial.end} ({denial.ident})")
+        session.say_closed(closed, closing)
+    else:
+        data = {"denials": [denial_data(denial) for denial in denials], **session.closed_data(closed)}
+        print_data(data, output)
+        if closed.error is not None:
+            raise session.not_known(closed.error)
+    return 0
+
+
+def _list(where: Where, deny_list: str, output: str) -> int:
+    from kube_iam.cli import deny_session as session
+    from kube_iam.cli.access_output import print_data
+    from kube_iam.core.denial_text import read_denial
+    from kube_iam.kube.deny_store import DenyStore
+    from kube_iam.report.denials_text import denial_data, denials_table
+
+    now = time.time()
+    entries = DenyStore(session.open_api(where), deny_list).entries()
+    read = {ident: read_denial(ident, text) for ident, text in entries.items()}
+    for ident, (_, problem) in sorted(read.items()):
+        if problem:
+            click.echo(f"{ident}: {problem}", err=True)
+    denials = [denial for _, (denial, _) in sorted(read.items()) if denial is not None and denial.until > now]
+    if output != "table":
+        print_data([denial_data(denial) for denial in denials], output)
+    elif denials:
+        click.echo(denials_table(denials), nl=False)
+    else:
+        click.echo("Nobody is denied.")
+    return 0

@@ -1,0 +1,186 @@
+"""Where the commands that deny meet the real cluster, and how they say when access is gone."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from kube_iam.access.closing import Clock, Closed, Wanted, await_force
+from kube_iam.access.levels import ClusterAccess
+from kube_iam.cli.access_session import Where, check_server
+from kube_iam.cli.deny_options import LONGEST_SESSION
+from kube_iam.config.durations import show_duration
+from kube_iam.core.denied import Denial, denial_of, fits, ident_of
+from kube_iam.errors import KubeIamError, UsageError
+
+if TYPE_CHECKING:
+    from kube_iam.kube.client import KubeApi
+
+CLOCK = Clock(time.monotonic, time.sleep)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How to shut somebody out: the deny list, why, the TTL of kube-apiserver's cache in seconds, and whether to wait for its end."""
+
+    deny_list: str
+    reason: str
+    cache_ttl: int
+    wait: bool
+
+
+def open_api(where: Where, server: str = "") -> KubeApi:
+    """The API server of the administrator's context, or the one at that URL with the same credentials. Nothing is called yet."""
+    from kube_iam.kube.client import KubeApi
+
+    return KubeApi(environ=os.environ, kubeconfig=where.kubeconfig, context=where.context, server=server)
+
+
+def check_cluster(access: ClusterAccess, where: Where) -> None:
+    """Raise UsageError where the current context seems to lead to another cluster than the file is about."""
+    check_server(access, open_api(where).server, named=bool(where.kubeconfig or where.context))
+
+
+def caller(where: Where) -> str:
+    """Who the administrator is to the cluster; empty where it does not say, which keeps nobody from denying."""
+    from kube_iam.kube.cluster import KubeCluster
+
+    try:
+        return KubeCluster(open_api(where)).whoami().username
+    except KubeIamError:
+        return ""
+
+
+def shut(where: Where, closing: Closing, denials: Sequence[Denial], began: float) -> Closed:
+    """Write the denials and find out when they are obeyed. Raises KubeIamError where they cannot be written."""
+    from kube_iam.kube.deny_store import DenyStore
+    from kube_iam.kube.prober import Prober
+
+    DenyStore(open_api(where), closing.deny_list).put(denials, time.time())
+    prober = Prober(lambda server: open_api(where, server))
+    wanted = [Wanted(denial.ident, denial.until) for denial in denials]
+    return await_force(prober.ask, prober.addresses(), wanted, CLOCK, began=began, cache_ttl=closing.cache_ttl)
+
+
+def denial(text: str, *, role: str = "", until: float, reason: str, by: str, now: float) -> Denial:
+    """The denial of what a person typed. Raises UsageError where it can be nobody."""
+    try:
+        return denial_of(text, role=role, until=float(int(until)), reason=reason, by=by, at=now)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def lift(where: Where, deny_list: str, chosen: Callable[[Denial], bool], now: float) -> tuple[Denial, ...]:
+    """Lift the denials that are chosen; which they were. Raises KubeIamError."""
+    from kube_iam.kube.deny_store import DenyStore
+
+    return DenyStore(open_api(where), deny_list).lift(chosen, caller(where), now)
+
+
+def lift_unseen(where: Where, deny_list: str, text: str, now: float) -> None:
+    """Lift what is not in the list, but may be in force: servers remember what a ConfigMap that was deleted denied."""
+    from kube_iam.kube.deny_store import LIFTED, DenyStore
+
+    found = denial(text, until=LIFTED, reason="lifted", by=caller(where), now=now)
+    if re.fullmatch(r"[A-Za-z0-9_-]+-[0-9a-f]{10}", text):
+        found = replace(found, ident=text)
+    DenyStore(open_api(where), deny_list).put([found], now)
+
+
+def level_denials(
+    where: Where, closing: Closing, users: Sequence[str], role: str = "", iam_group: str = ""
+) -> list[Denial]:
+    """The denials of the users in sessions of the role, or as members of the IAM group, for as long as a session can last.
+
+    Raises UsageError for what is no user's name.
+    """
+    now = time.time()
+    by = caller(where)
+    end = float(int(now + LONGEST_SESSION))
+    for user in users:
+        if not fits("userName", user):
+            raise UsageError(f"{user!r} is not the name of an IAM user")
+    return [
+        Denial(
+            ident_of("userName", user, role, iam_group), "userName", user, role, end, closing.reason, by, now, iam_group
+        )
+        for user in dict.fromkeys(users)
+    ]
+
+
+def say_closed(closed: Closed, closing: Closing) -> None:
+    """Print what was measured and what was computed, wait for the latter, and raise what keeps either from being known."""
+    if closed.error is not None:
+        raise not_known(closed.error)
+    say_in_force(closed, closing)
+    if closing.wait and closed.holds > 0:
+        _wait(closed.holds)
+    click.echo(
+        "What is running goes on: kube-apiserver does not ask again about a watch, an exec or a port-forward that is open."
+    )
+
+
+def say_in_force(closed: Closed, closing: Closing, *, err: bool = False) -> None:
+    """Print what was measured and what was computed."""
+    click.echo(f"In force after {closed.measured:.1f} s (measured): {_asked(closed)}.", err=err)
+    for address, why in closed.unasked.items():
+        click.echo(f"Not asked: {address}: {why}", err=True)
+    click.echo(_last(closed, closing), err=err)
+
+
+def not_known(error: KubeIamError) -> KubeIamError:
+    """The error of a denial that is written and may or may not be obeyed."""
+    return KubeIamError(f"the denial is written, but whether it is in force is not known: {error.message}", error.hint)
+
+
+def closed_data(closed: Closed) -> dict[str, object]:
+    """The same for programs."""
+    return {
+        "inForce": closed.error is None,
+        "inForceAfterSeconds": round(closed.measured, 3),
+        "apiServersAsked": closed.asked,
+        "apiServersNotAsked": sorted(closed.unasked),
+        "serversHeard": len(closed.servers),
+        "complete": closed.complete,
+        "lastLetInSecondsAgo": round(closed.last, 3),
+        "lastLetInKnown": closed.known,
+        "cacheHoldsSeconds": round(closed.holds, 3),
+    }
+
+
+def _asked(closed: Closed) -> str:
+    servers = f"{len(closed.servers)} server{'s' if len(closed.servers) != 1 else ''} answered"
+    if not closed.asked:
+        return f"{servers} behind the cluster's address"
+    total = len(closed.asked) + len(closed.unasked)
+    return f"{servers}, {len(closed.asked)} of {total} API servers were asked at their own address"
+
+
+def _last(closed: Closed, closing: Closing) -> str:
+    ago = f"{closed.last:.1f} s"
+    last = (
+        f"last let in {ago} ago" if closed.known else f"not let in for {ago} at least, as long as the servers remember"
+    )
+    ttl = show_duration(closing.cache_ttl)
+    if closed.holds <= 0:
+        return f"Gone (computed): {last}, longer than kube-apiserver remembers ({ttl} and 10 s)."
+    return f"Gone in {closed.holds:.0f} s (computed): {last}, and kube-apiserver remembers for {ttl} and 10 s."
+
+
+def _wait(seconds: float) -> None:
+    click.echo("Waiting until then; nothing depends on it (Ctrl-C).", err=True)
+    end = CLOCK.now() + seconds
+    while (left := end - CLOCK.now()) > 0:
+        if sys.stderr.isatty():
+            click.echo(f"\r{left:4.0f} s ", err=True, nl=False)
+        CLOCK.sleep(min(1.0, left))
+    if sys.stderr.isatty():
+        click.echo("\r       \r", err=True, nl=False)
+    click.echo(f"Gone (computed) {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")

@@ -1,0 +1,119 @@
+"""`revoke --now`: the denial goes out first, and what it takes to be obeyed is found out while IAM is being changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+
+from kube_iam.access.closing import Closed
+from kube_iam.access.documents import mapped_arn
+from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.cli import deny_session as session
+from kube_iam.cli.access_session import Where, needs_cluster
+from kube_iam.errors import KubeIamError
+from kube_iam.report.denials_text import denial_data
+
+_BY_GROUP = (
+    "{level} has no role: they are refused while the IAM group {group} is among what lets them in. Another level by group lets"
+    " them in again when the servers have read that they left it, every 15s by default."
+)
+
+
+class ShutOut:
+    """The denials of one level's users, on their way from the moment that this is made. Raises UsageError: no such names.
+
+    As a context it says, when what is done in it fails, what came of the denials all the same.
+    """
+
+    def __init__(
+        self, access: ClusterAccess, level: Level, users: Sequence[str], where: Where, closing: session.Closing
+    ) -> None:
+        session.check_cluster(access, where)
+        self._closing = closing
+        self._said = False
+        self._denials = session.level_denials(where, closing, users, **_place(access, level))
+        began = session.CLOCK.now()
+        pool = ThreadPoolExecutor(max_workers=1)
+        self._closed = pool.submit(session.shut, where, closing, self._denials, began)
+        pool.shutdown(wait=False)
+
+    def __enter__(self) -> ShutOut:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, KubeIamError) or self._said:
+            return
+        failure = self._closed.exception()
+        if failure is not None:
+            click.echo(f"the denial could not be written: {failure}", err=True)
+            return
+        for denial in self._denials:
+            click.echo(f"{denial.value}: denied until {denial.end} all the same ({denial.ident})", err=True)
+        closed = self._closed.result()
+        if closed.error is not None:
+            click.echo(session.not_known(closed.error).message, err=True)
+        else:
+            session.say_in_force(closed, self._closing, err=True)
+
+    def data(self) -> dict[str, object]:
+        """What came of it, for programs."""
+        denials = [denial_data(denial) for denial in self._denials]
+        error = self._closed.exception()
+        if error is not None:
+            return {"denials": denials, "denialsWritten": False}
+        return {"denials": denials, "denialsWritten": True, **session.closed_data(self._closed.result())}
+
+    def say(self, level: Level) -> None:
+        """Print what came of it and wait as `say_closed` does. Raises what went wrong."""
+        self._said = True
+        closed = self._result()
+        for denial in self._denials:
+            click.echo(f"{denial.value}: denied {level.name} until {denial.end} ({denial.ident})")
+        if level.method is Method.GROUP:
+            click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
+        session.say_closed(closed, self._closing)
+
+    def complain(self) -> None:
+        """Raise what went wrong, where something did."""
+        self._said = True
+        closed = self._result()
+        if closed.error is not None:
+            raise session.not_known(closed.error)
+
+    def _result(self) -> Closed:
+        try:
+            return self._closed.result()
+        except KubeIamError as error:
+            raise KubeIamError(f"the denial could not be written: {error.message}", error.hint) from error
+
+
+def _place(access: ClusterAccess, level: Level) -> dict[str, str]:
+    """Where a denial of the level is in force."""
+    if level.method is Method.GROUP:
+        return {"iam_group": level.group_name}
+    return {"role": mapped_arn(access, level)}
+
+
+def lift_level(access: ClusterAccess, level: Level, users: Sequence[str], where: Where, deny_list: str) -> None:
+    """Lift what `revoke --now` put up against these users in this level, and say so; where that failed, say why."""
+    from kube_iam.core.denied import ident_of
+
+    if not needs_cluster(access):
+        return
+    # By either method, since the level may have had the other one then.
+    places = ({"iam_group": level.group_name}, {"role": mapped_arn(access, level)})
+    idents = {ident_of("userName", user, **place) for user in users for place in places}
+    try:
+        session.check_cluster(access, where)
+        lifted = session.lift(where, deny_list, lambda denial: denial.ident in idents, time.time())
+    except KubeIamError as error:
+        said = (
+            f"Note: a denial by `revoke --now` may still stand, since the cluster could not be asked: {error.message}"
+        )
+        click.echo(said, err=True)
+        return
+    for denial in lifted:
+        click.echo(f"{denial.value}: no longer denied {level.name} ({denial.ident})", err=True)

@@ -1,0 +1,179 @@
+"""The deny list that a server obeys: one ConfigMap, watched, each of its data keys one denial.
+
+Without the ConfigMap nobody is denied. One that is deleted lifts nothing, even where it is made anew without them: what it denied
+stays denied until it ends, or until an entry of the same name says otherwise. While the API server is away, what is known stays in
+force; a list that was never read lets nobody in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import msgspec
+
+from kube_iam.core.denial_text import read_denial
+from kube_iam.core.denied import Denial, DenialTable
+from kube_iam.core.identity import Identity
+from kube_iam.core.let_in import LetIn
+from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, read_question
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.errors import KubeIamError, Problem
+from kube_iam.kube.endpoint import Access
+from kube_iam.kube.watch import Object, Pace, Watch
+
+NAMESPACE, NAME = "kube-system", "kube-iam-denied"
+# Denials are for emergencies: when the API server is back, a second is the longest that one may go unheard.
+PACE = Pace(longest_pause=1.0)
+
+
+class ConfigMap(Object):
+    """What is used of a ConfigMap. `binary` is there where somebody put what is no text."""
+
+    data: dict[str, str] | None = None
+    binary: dict[str, msgspec.Raw] | None = msgspec.field(default=None, name="binaryData")
+
+
+class Observer(Protocol):
+    """Who hears what becomes of the list, for logs and metrics."""
+
+    def denying(self, denials: list[Denial], problems: list[Problem]) -> None:
+        """These denials are in force from now on; the problems are what is odd about entries."""
+
+    def lost(self, error: KubeIamError, *, kept: bool) -> None:
+        """The list cannot be followed now; it is being tried again. `kept`: what is known stays in force, else nobody gets in."""
+
+
+class DenyList:
+    """The denials in force. For one event loop; `follow` runs until cancelled."""
+
+    def __init__(
+        self,
+        access: Access,
+        observer: Observer,
+        server: str,
+        namespace: str = NAMESPACE,
+        name: str = NAME,
+        *,
+        pace: Pace = PACE,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`server` is a hexadecimal name for this process in answers to probes."""
+        self.heard: Callable[[], None] = lambda: None
+        """Called whenever something is known of the list: it was read, or cannot be."""
+        self._observer = observer
+        self._server = server
+        self._name = name
+        self._clock = clock
+        self._steady = steady
+        self._let_in = LetIn(steady())
+        self._table: DenialTable | None = None
+        self._denials: dict[str, Denial] = {}
+        self._outlived: dict[str, Denial] = {}
+        self._uid = ""
+        # By name alone, so that the right to read this one ConfigMap is enough.
+        self._watch = Watch(
+            access,
+            f"/api/v1/namespaces/{namespace}/configmaps",
+            ConfigMap,
+            self,
+            what=f"ConfigMap {namespace}/{name}",
+            field_selector=f"metadata.name={name}",
+            pace=pace,
+        )
+
+    async def follow(self) -> None:
+        """Follow the ConfigMap until cancelled."""
+        await self._watch.run()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the list is known."""
+        return self._table is not None
+
+    def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        """Why the identity is kept out now, or None; also of what only these IAM groups would let it in by."""
+        if self._table is None:
+            return Refusal(Reason.DENY_LIST_UNKNOWN)
+        if not self._table:
+            return None
+        found = self._table.find(identity, self._clock(), iam_groups)
+        return Refusal(Reason.DENIED, f"{found.ident}, until {found.end}") if found is not None else None
+
+    def let_in(self, identity: Identity) -> None:
+        """Remember when the identity was let in."""
+        self._let_in.saw(identity, self._steady())
+
+    def answer(self, token: str) -> Refusal | None:
+        """The answer to a probe; None where the token is none."""
+        question = read_question(token)
+        if question is None:
+            return None
+        answer = Answer(question.nonce, self._server, UNKNOWN)
+        if self._table is not None:
+            denial = self._denials.get(question.denial)
+            answer = replace(answer, state=NOT_IN_FORCE)
+            if denial is not None and denial.until > self._clock():
+                seconds, known = self._let_in.last(denial, self._steady())
+                answer = replace(answer, state=IN_FORCE, until=denial.until, seconds=seconds, known=known)
+        return Refusal(Reason.PROBE, answer.text)
+
+    async def replaced(self, objects: list[ConfigMap]) -> None:
+        """Obey what is there now."""
+        found = next((each for each in objects if each.metadata.name == self._name), None)
+        self._load(found) if found is not None else self._gone()
+
+    async def changed(self, found: ConfigMap) -> None:
+        """Obey the new version."""
+        if found.metadata.name == self._name:
+            self._load(found)
+
+    async def removed(self, found: ConfigMap) -> None:
+        """There is no list any more, which lifts nothing."""
+        if found.metadata.name == self._name:
+            self._gone()
+
+    def failed(self, error: KubeIamError) -> None:
+        """Say that the API server cannot be heard."""
+        self._observer.lost(error, kept=self.ready)
+        self.heard()
+
+    def _gone(self) -> None:
+        problems = []
+        self._outlive()
+        if self._outlived:
+            problems.append(Problem(self._name, "is gone; what it denied stays denied", "restore it, or use undeny"))
+        self._obey({}, problems)
+
+    def _load(self, found: ConfigMap) -> None:
+        if found.metadata.uid != self._uid:
+            self._outlive()
+        self._uid = found.metadata.uid
+        denials: dict[str, Denial] = {}
+        problems = []
+        for ident, text in (found.data or {}).items():
+            denial, problem = read_denial(ident, text)
+            if problem:
+                problems.append(Problem(ident, problem))
+            # An entry that has become nonsense lifts nothing.
+            denial = denial or self._denials.get(ident)
+            if denial is not None:
+                denials[ident] = denial
+            self._outlived.pop(ident, None)
+        problems += [Problem(ident, "is binary data, and denies nobody") for ident in found.binary or {}]
+        self._obey(denials, problems)
+
+    def _outlive(self) -> None:
+        """Keep what is in force beyond the ConfigMap that it came from."""
+        self._outlived, self._uid = dict(self._denials), ""
+
+    def _obey(self, denials: dict[str, Denial], problems: list[Problem]) -> None:
+        now = self._clock()
+        self._outlived = {ident: denial for ident, denial in self._outlived.items() if denial.until > now}
+        self._denials = {**self._outlived, **denials}
+        self._table = DenialTable(self._denials.values())
+        self._observer.denying([denial for denial in self._denials.values() if denial.until > now], problems)
+        self.heard()

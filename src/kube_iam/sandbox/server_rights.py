@@ -1,0 +1,34 @@
+"""What the sandbox's own kube-iam server may do in the cluster: what `kube-iam manifest rbac` says, and nothing more."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from kube_iam.config.yaml_file import parse_yaml
+from kube_iam.sandbox.api_server import ApiServer
+from kube_iam.sandbox.certificates import Authority
+from kube_iam.sandbox.control_plane import kubeconfig
+from kube_iam.sandbox.files import write_private
+
+# RBAC knows a service account by this name, whoever vouches for it: here a certificate, in a cluster the pod's token.
+_SERVER = "system:serviceaccount:kube-system:kube-iam"
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_PATHS = {
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "ClusterRole": f"{_RBAC}/clusterroles",
+    "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
+    "Role": f"{_RBAC}/namespaces/{{}}/roles",
+    "RoleBinding": f"{_RBAC}/namespaces/{{}}/rolebindings",
+}
+
+
+def give_rights(api: ApiServer, authority: Authority, path: Path) -> None:
+    """Create the rights and write the kubeconfig of whoever has them. Raises SandboxError."""
+    text = (files("kube_iam.kube") / "manifests" / "rbac.yaml").read_text(encoding="utf-8")
+    for part in text.split("---\n"):
+        thing = parse_yaml(part, "rbac.yaml").data
+        assert isinstance(thing, dict)
+        api.ensure(_PATHS[thing["kind"]].format(thing["metadata"].get("namespace")), thing)
+    server = ApiServer(api.port, api.ca, authority.client("kube-iam-server", _SERVER, ""))
+    write_private(path, kubeconfig(server, authority.pem, "kube-iam"))

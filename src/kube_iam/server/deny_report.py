@@ -1,0 +1,44 @@
+"""What becomes of the deny list, in the log and in the metrics."""
+
+from __future__ import annotations
+
+from kube_iam.core.denied import Denial
+from kube_iam.errors import KubeIamError, Problem
+from kube_iam.server.log import Log
+from kube_iam.server.metrics import Metrics
+
+
+class DenyReport:
+    """The server's `kube.deny_list.Observer`."""
+
+    def __init__(self, log: Log, metrics: Metrics) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._known: dict[str, Denial] = {}
+        self._problems: list[str] = []
+        self._lost = ""
+
+    def denying(self, denials: list[Denial], problems: list[Problem]) -> None:
+        """Log what has changed, and every entry that is not as it should be."""
+        now = {denial.ident: denial for denial in denials}
+        for ident, denial in now.items():
+            if self._known.get(ident) != denial:
+                where = {"role": denial.role, "iamgroup": denial.iam_group}
+                self._log.warning("denied", denial=ident, until=denial.end, by=denial.by, why=denial.reason, **where)
+        for ident in self._known.keys() - now.keys():
+            self._log.warning("denial lifted or over", denial=ident)
+        said = [str(problem) for problem in problems]
+        for problem in said if said != self._problems else ():
+            self._log.error("deny list", problem=problem)
+        self._known, self._problems, self._lost = now, said, ""
+        self._log.info("deny list loaded", entries=len(denials), problems=len(problems))
+        self._metrics.denials.set(len(denials))
+        self._metrics.denial_problems.set(len(problems))
+
+    def lost(self, error: KubeIamError, *, kept: bool) -> None:
+        """Log that the list cannot be followed, and what that means: once, however often it is tried."""
+        outcome = "what is known stays in force" if kept else "nobody can sign in until it can"
+        if str(error) != self._lost:
+            self._lost = str(error)
+            self._log.error(f"the deny list cannot be followed; {outcome}", problem=self._lost)
+        self._metrics.deny_list_failures.add()

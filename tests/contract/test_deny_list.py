@@ -1,0 +1,209 @@
+"""The deny list through everything that an API server does: what was denied stays denied, and what is new is heard."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from backend_suite import until
+from deny_suite import END, NAME, NOW, PATH, Heard, session
+from fake_kube import FakeKube
+from kube_iam.core.denial_text import write_denial
+from kube_iam.core.denied import denial_of
+from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, Question, read_answer
+from kube_iam.core.reasons import Reason
+from kube_iam.kube.deny_list import DenyList
+from kube_sources import QUICK
+
+NONCE = "0123456789abcdef"
+
+
+class Setup:
+    """A deny list on a fake API server, and clocks that stand still."""
+
+    def __init__(self) -> None:
+        self.fake = FakeKube()
+        self.heard = Heard()
+        self.now = NOW
+        self.steady = 50.0
+        self.list = DenyList(
+            self.fake.access, self.heard, "c0ffee", pace=QUICK, clock=lambda: self.now, steady=lambda: self.steady
+        )
+
+    def write(self, *names: str, **texts: str) -> None:
+        denials = [denial_of(name, until=END) for name in names]
+        self.fake.put(PATH, NAME, {"data": {each.ident: write_denial(each) for each in denials} | texts})
+
+    def out(self, name: str) -> bool:
+        refusal = self.list.denial(session(name))
+        return refusal is not None and refusal.reason is Reason.DENIED
+
+    def probe(self, ident: str) -> Answer:
+        refusal = self.list.answer(Question(NONCE, ident).token)
+        assert refusal is not None
+        answer = read_answer(refusal.message, NONCE)
+        assert answer is not None
+        return answer
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.list.follow())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            self.fake.stop()
+
+
+ALICE = denial_of("alice", until=END).ident
+
+
+def test_nobody_gets_in_before_the_list_is_known() -> None:
+    async def story() -> None:
+        setup = Setup()
+        setup.fake.status = 503
+        async with setup.following():
+            await until(lambda: setup.heard.lost_kept)
+            assert not setup.list.ready
+            assert setup.heard.lost_kept[0] is False
+            refusal = setup.list.denial(session("bob"))
+            assert refusal is not None
+            assert refusal.reason is Reason.DENY_LIST_UNKNOWN
+            assert setup.probe(ALICE).state == UNKNOWN
+            setup.fake.status = 0
+            await until(lambda: setup.list.ready)
+            assert setup.list.denial(session("bob")) is None
+
+    asyncio.run(story())
+
+
+def test_denials_come_go_and_end() -> None:
+    async def story() -> None:
+        setup = Setup()
+        async with setup.following():
+            await until(lambda: setup.list.ready)
+            setup.write("alice")
+            await until(lambda: setup.out("alice"))
+            assert not setup.out("bob")
+            setup.now = END
+            assert not setup.out("alice")
+            setup.now = NOW
+            setup.write("bob")
+            await until(lambda: setup.out("bob"))
+            assert not setup.out("alice")
+
+    asyncio.run(story())
+
+
+def test_what_is_denied_outlives_the_config_map_and_the_one_after_it() -> None:
+    async def story() -> None:
+        setup = Setup()
+        setup.write("alice")
+        async with setup.following():
+            await until(lambda: setup.out("alice"))
+            setup.fake.delete(PATH, NAME)
+            await until(lambda: setup.heard.problems)
+            assert "stays denied" in str(setup.heard.problems[0])
+            assert setup.out("alice")
+            setup.write("bob")
+            await until(lambda: setup.out("bob"))
+            assert setup.out("alice")
+            setup.write("bob", **{ALICE: write_denial(denial_of("alice", until=0.0))})
+            await until(lambda: not setup.out("alice"))
+            setup.write("bob")
+            await until(lambda: ALICE not in {denial.ident for denial in setup.heard.denials})
+            assert not setup.out("alice")
+            assert setup.out("bob")
+
+    asyncio.run(story())
+
+
+def test_a_denial_written_while_nobody_listened_is_heard_after_a_restart_of_the_api_server() -> None:
+    async def story() -> None:
+        setup = Setup()
+        setup.write("alice")
+        async with setup.following():
+            await until(lambda: setup.out("alice"))
+            setup.fake.stop()
+            await until(lambda: setup.heard.lost_kept)
+            assert setup.heard.lost_kept[-1] is True
+            assert setup.out("alice")
+            setup.write("alice", "bob")
+            setup.fake.restart()
+            await until(lambda: setup.out("bob"))
+            assert setup.out("alice")
+
+    asyncio.run(story())
+
+
+def test_a_denial_is_heard_although_the_thread_was_lost_with_410_gone() -> None:
+    async def story() -> None:
+        setup = Setup()
+        setup.write("alice")
+        async with setup.following():
+            await until(lambda: setup.fake.watches)
+            setup.fake.forget()
+            setup.write("alice", "bob")
+            setup.fake.cut()
+            await until(lambda: setup.out("bob"))
+            assert setup.out("alice")
+
+    asyncio.run(story())
+
+
+def test_an_entry_that_is_broken_is_told_of_lifts_nothing_and_locks_nobody_else_out() -> None:
+    async def story() -> None:
+        setup = Setup()
+        setup.write("alice")
+        async with setup.following():
+            await until(lambda: setup.out("alice"))
+            setup.write(**{ALICE: "{}", "by-hand": "bob", "nonsense": "[1]"})
+            await until(lambda: setup.out("bob"))
+            assert setup.out("alice")
+            assert not setup.out("carol")
+            assert {problem.key for problem in setup.heard.problems} == {ALICE, "by-hand", "nonsense"}
+            # Gone is gone: that is how an entry is lifted by hand.
+            setup.write(nonsense="[1]")
+            await until(lambda: not setup.out("alice"))
+            setup.fake.put(PATH, NAME, {"binaryData": {"x": "AAAA"}})
+            await until(lambda: [problem.key for problem in setup.heard.problems] == ["x"])
+
+    asyncio.run(story())
+
+
+def test_a_probe_says_what_is_in_force_until_when_and_who_was_let_in() -> None:
+    async def story() -> None:
+        setup = Setup()
+        async with setup.following():
+            await until(lambda: setup.list.ready)
+            assert setup.probe(ALICE) == Answer(NONCE, "c0ffee", NOT_IN_FORCE)
+            setup.steady += 1
+            setup.list.let_in(session("alice"))
+            setup.steady += 12.5
+            setup.write("alice", "bob")
+            await until(lambda: setup.out("alice"))
+            assert setup.probe(ALICE) == Answer(NONCE, "c0ffee", IN_FORCE, END, 12.5, True)
+            setup.steady += 10
+            bob = denial_of("bob", until=END).ident
+            assert setup.probe(bob) == Answer(NONCE, "c0ffee", IN_FORCE, END, 23.5, False)
+            setup.now = END
+            assert setup.probe(ALICE).state == NOT_IN_FORCE
+            assert setup.list.answer("kube-iam-probe-v1.no") is None
+
+    asyncio.run(story())
+
+
+def test_a_denial_by_hand_without_an_end_is_in_force_without_one() -> None:
+    async def story() -> None:
+        setup = Setup()
+        setup.write(x=json.dumps({"kind": "userName", "value": "alice"}))
+        async with setup.following():
+            await until(lambda: setup.out("alice"))
+            assert setup.probe("x").until == float("inf")
+            assert len(setup.heard.problems) == 1
+
+    asyncio.run(story())

@@ -1,0 +1,173 @@
+"""Out at once: denials on a real kube-apiserver, from the command to the refused kubectl, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from whole_sandbox import ROLE, Person, Sandbox
+
+from backend_suite import until
+from deny_suite import NAME, Heard, session
+from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, Answer, Question, read_answer
+from kube_iam.kube import watch
+from kube_iam.kube.deny_list import DenyList
+from kube_iam.kube.endpoint import Access, Endpoint
+from kube_iam.sandbox.processes import wait_until
+from kube_iam.sandbox.state import CLUSTER_ID
+from kube_iam.sandbox.webhook import review
+
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
+NONCE = "0123456789abcdef"
+
+
+def member(levels: Sandbox, name: str, level: str) -> Person:
+    levels.person(name)
+    levels.administrator.works("kube-iam", "grant", name, level)
+    return levels.person(name)
+
+
+def is_in(person: Person, kubeconfig: Path) -> bool:
+    done = person.run("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami")
+    assert done.returncode == 0 or "Unauthorized" in done.stderr or "provide credentials" in done.stderr
+    return done.returncode == 0
+
+
+def enters(person: Person, kubeconfig: Path) -> bool:
+    """Whether the person is in as soon as the server has read of it in IAM."""
+    return wait_until(lambda: is_in(person, kubeconfig), 20)
+
+
+def probed(levels: Sandbox, ident: str) -> Answer:
+    """The answer to one and the same question, as kubectl brings it from the API server."""
+    token = Question(NONCE, ident).token
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    command = ("kubectl", "create", "-f", "-", "-o", "json")
+    status = json.loads(levels.administrator.works(*command, stdin=json.dumps(asked)))["status"]
+    assert not status.get("authenticated")
+    answer = read_answer(status["error"], NONCE)
+    assert answer is not None, status
+    return answer
+
+
+def denied(levels: Sandbox, *arguments: str) -> dict[str, Any]:
+    command = ("kube-iam", *arguments, "--cache-ttl", "2s", "--no-wait", "-o", "json")
+    data: dict[str, Any] = json.loads(levels.administrator.works(*command))
+    return data
+
+
+def test_a_live_session_is_refused_after_revoke_now_and_let_in_after_a_grant(levels: Sandbox) -> None:
+    kate, viewer = member(levels, "kate", "viewer"), levels.kubeconfig("viewer")
+    assert enters(kate, viewer)
+    said = levels.administrator.works(
+        "kube-iam", "revoke", "kate", "viewer", "--now", "--cache-ttl", "2s", "--reason", "left"
+    )
+    assert "In force after" in said
+    assert "Gone (computed)" in said
+    assert not is_in(kate, viewer)
+    assert "reason=denied" in levels.home.process("webhook").log.read_text()
+    listed = json.loads(levels.administrator.works("kube-iam", "deny", "--list", "-o", "json"))
+    entry = next(each for each in listed if each["value"] == "kate")
+    assert (entry["role"], entry["reason"], entry["by"]) == (f"{ROLE}viewer", "left", "kubernetes-admin")
+    levels.administrator.works("kube-iam", "grant", "kate", "viewer")
+    assert enters(kate, viewer)
+
+
+def test_who_is_denied_a_level_keeps_the_others(levels: Sandbox) -> None:
+    kim = member(levels, "kim", "viewer")
+    member(levels, "kim", "developer")
+    viewer, developer = levels.kubeconfig("viewer"), levels.kubeconfig("developer")
+    assert enters(kim, viewer)
+    denied(levels, "revoke", "kim", "viewer", "--now")
+    assert wait_until(lambda: not is_in(kim, viewer), 20)
+    assert enters(kim, developer)
+
+
+def test_the_answer_to_a_question_comes_through_the_api_server_and_is_never_remembered(levels: Sandbox) -> None:
+    kurt, viewer = member(levels, "kurt", "viewer"), levels.kubeconfig("viewer")
+    assert enters(kurt, viewer)
+    found = denied(levels, "deny", "kurt", "--for", "1h")
+    assert found["inForce"] is True
+    assert found["lastLetInKnown"] is True
+    ident = found["denials"][0]["denial"]
+    assert probed(levels, ident).state == IN_FORCE
+    levels.administrator.works("kube-iam", "undeny", "kurt")
+    assert wait_until(lambda: probed(levels, ident).state == NOT_IN_FORCE, 5)
+    denied(levels, "deny", "kurt", "--for", "1h")
+    assert probed(levels, ident).state == IN_FORCE
+    token = Question(NONCE, ident).token
+    bearer = ("--server", levels.state.api_url, "--certificate-authority", str(levels.home.ca), "--token", token)
+    said = kurt.refused("kubectl", "--kubeconfig", "/dev/null", *bearer, "get", "ns")
+    assert "Unauthorized" in said or "provide credentials" in said
+
+
+def test_denials_stand_and_are_heard_after_the_api_server_was_restarted(levels: Sandbox) -> None:
+    lena = member(levels, "lena", "viewer")
+    token = lena.works("kube-iam", "token", "-i", CLUSTER_ID, "-r", f"{ROLE}viewer", "--token-only").strip()
+
+    def let_in() -> bool:
+        return review(levels.home, levels.state, token)[1]["status"]["authenticated"] is True
+
+    assert wait_until(let_in, 20)
+    ident = denied(levels, "deny", "lena", "--for", "1h")["denials"][0]["denial"]
+    assert not let_in()
+    levels.restart_api_server()
+    assert not let_in()
+    assert probed(levels, ident).state == IN_FORCE
+    levels.administrator.works("kube-iam", "undeny", ident)
+    assert wait_until(let_in, 10)
+    denied(levels, "deny", f"{ROLE}viewer", "--for", "1h")
+    assert not let_in()
+    levels.administrator.works("kube-iam", "undeny", f"{ROLE}viewer")
+    assert wait_until(let_in, 10)
+
+
+def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first list as old as the cluster: an API server that was restarted has forgotten what came after it."""
+    levels.restart_api_server()
+    gone: list[str] = []
+    list_of, hear = watch.Watch._list, watch.Watch._hear
+
+    async def old(self: watch.Watch[Any], endpoint: Endpoint) -> str:
+        version = await list_of(self, endpoint)
+        return version if gone else "1"
+
+    async def listening(self: watch.Watch[Any], endpoint: Endpoint, line: bytes) -> str:
+        event = json.loads(line)
+        if event["type"] == "ERROR" and event["object"]["code"] == 410:
+            gone.append(event["object"]["message"])
+        return await hear(self, endpoint, line)
+
+    monkeypatch.setattr(watch.Watch, "_list", old)
+    monkeypatch.setattr(watch.Watch, "_hear", listening)
+    denials = DenyList(Access(str(levels.home.kubeconfig), "", {}), Heard(), "c0ffee")
+
+    async def story() -> None:
+        following = asyncio.create_task(denials.follow())
+        await until(lambda: gone)
+        await asyncio.to_thread(denied, levels, "deny", "mike", "--for", "1h")
+        await until(lambda: denials.denial(session("mike")))
+        following.cancel()
+        await asyncio.wait({following})
+
+    asyncio.run(story())
+    assert len(gone) == 1
+
+
+def test_an_entry_by_hand_that_is_broken_keeps_out_whom_it_means_and_nobody_else(levels: Sandbox) -> None:
+    nora = member(levels, "nora", "viewer")
+    viewer = levels.kubeconfig("viewer")
+    assert enters(nora, viewer)
+    data = {"by-hand": "kind: userName\nvalue: nora", "nonsense": "{}"}
+    patch = ("kubectl", "patch", "configmap", NAME, "-n", "kube-system", "--type", "merge", "-p")
+    levels.administrator.works(*patch, json.dumps({"data": data}))
+    assert wait_until(lambda: not is_in(nora, viewer), 20)
+    assert enters(member(levels, "otto", "viewer"), viewer)
+    log = levels.home.process("webhook").log.read_text()
+    assert "by-hand: is not JSON" in log
+    assert "nonsense: has no usable" in log
+    levels.administrator.works(*patch, json.dumps({"data": dict.fromkeys(data)}))
+    assert enters(nora, viewer)

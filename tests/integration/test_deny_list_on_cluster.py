@@ -1,0 +1,91 @@
+"""The deny list on a real kube-apiserver: written by administrators who do not wait for each other, heard by a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend_suite import until
+from deny_suite import END, NAME, NOW, PATH, Heard, session
+from kube_iam.core.denied import denial_of
+from kube_iam.kube.client import KubeApi
+from kube_iam.kube.deny_list import DenyList
+from kube_iam.kube.deny_store import CLOCK_SKEW, DenyStore
+from kube_iam.kube.endpoint import Access
+
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
+
+
+class Cluster:
+    """A server's deny list, and administrators."""
+
+    def __init__(self, control_plane: Any) -> None:
+        self.api = control_plane.api
+        self.kubeconfig: Path = control_plane.kubeconfig
+        self.store = self.administrator()
+        self.heard = Heard()
+        self.list = DenyList(Access(str(self.kubeconfig), "", {}), self.heard, "c0ffee", clock=lambda: NOW)
+
+    def administrator(self) -> DenyStore:
+        return DenyStore(KubeApi(environ={}, kubeconfig=str(self.kubeconfig)), f"kube-system/{NAME}")
+
+    def deny(self, *names: str, now: float = NOW) -> None:
+        self.store.put([denial_of(name, until=END, by="test", at=NOW) for name in names], now)
+
+    def out(self, name: str) -> bool:
+        return self.list.denial(session(name)) is not None
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.list.follow())
+        try:
+            await until(lambda: self.list.ready)
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture
+def cluster(control_plane: Any) -> Cluster:
+    control_plane.api.call("DELETE", f"{PATH}/{NAME}")
+    return Cluster(control_plane)
+
+
+def test_what_is_denied_and_lifted_is_heard_and_outlives_the_config_map(cluster: Cluster) -> None:
+    async def story() -> None:
+        async with cluster.following():
+            await asyncio.to_thread(cluster.deny, "alice")
+            await until(lambda: cluster.out("alice"))
+            cluster.api.call("DELETE", f"{PATH}/{NAME}")
+            await until(lambda: cluster.heard.problems)
+            assert cluster.out("alice")
+            await asyncio.to_thread(cluster.deny, "bob")
+            await until(lambda: cluster.out("bob"))
+            assert cluster.out("alice")
+            lifted = await asyncio.to_thread(cluster.store.lift, lambda denial: denial.value == "bob", "test", NOW)
+            assert [denial.value for denial in lifted] == ["bob"]
+            await until(lambda: not cluster.out("bob"))
+
+    asyncio.run(story())
+
+
+def test_ten_who_deny_at_once_lose_nothing_and_what_is_over_goes(cluster: Cluster) -> None:
+    cluster.deny("early")
+    cluster.api.call("PUT", f"{PATH}/{NAME}", {"metadata": {"name": NAME}, "data": {"odd": "{}"}})
+    cluster.deny("early")
+    names = [f"person-{number}" for number in range(10)]
+
+    def deny(name: str) -> None:
+        cluster.administrator().put([denial_of(name, until=END + 2 * CLOCK_SKEW)], END + CLOCK_SKEW + 1)
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(deny, names))
+    assert set(cluster.store.entries()) == {"odd", *(denial_of(name, until=END).ident for name in names)}

@@ -1,0 +1,97 @@
+"""When access is gone: what is asked of whom, what counts as an answer, and how long caches are waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kube_iam.access.closing import Clock, Closed, Wanted, await_force
+from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, Answer
+from kube_iam.errors import KubeError, KubeIamError, Unreachable
+
+WANTED = Wanted("alice-1", 500.0)
+
+
+@dataclass
+class World:
+    """Servers by address; each answers as its function says, at the time of the call. Asking takes 10 ms."""
+
+    servers: dict[str, Callable[[float], Answer]]
+    now: float = 1000.0
+    asked: list[str] = field(default_factory=list)
+
+    def ask(self, address: str, denial: str) -> Answer:
+        assert denial == WANTED.ident
+        self.asked.append(address)
+        self.now += 0.01
+        return self.servers[address](self.now)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def run(self, *addresses: str, cache_ttl: float = 120.0) -> Closed:
+        clock = Clock(lambda: self.now, self.sleep)
+        return await_force(self.ask, addresses, [WANTED], clock, began=self.now, cache_ttl=cache_ttl)
+
+
+def obeying(
+    name: str, *, seconds: float = 1000.0, after: float = 0.0, until: float = 500.0
+) -> Callable[[float], Answer]:
+    def answer(now: float) -> Answer:
+        if now < after:
+            return Answer("n", name, NOT_IN_FORCE)
+        return Answer("n", name, IN_FORCE, until, seconds, True)
+
+    return answer
+
+
+def failing(error: KubeIamError) -> Callable[[float], Answer]:
+    def answer(_: float) -> Answer:
+        raise error
+
+    return answer
+
+
+def test_every_api_server_is_asked_until_all_obey() -> None:
+    world = World({"a": obeying("1"), "b": obeying("2", after=1000.5)})
+    closed = world.run("a", "b")
+    assert (closed.error, closed.asked, closed.servers, closed.complete) == (None, ["a", "b"], {"1", "2"}, True)
+    assert 0.5 <= closed.measured < 0.7
+
+
+def test_an_older_denial_that_ends_earlier_is_not_the_one_that_was_written() -> None:
+    world = World({"a": obeying("1", until=499.0)})
+    closed = world.run("a")
+    assert closed.error is not None
+    assert "does not obey" in closed.error.message
+    assert not closed.complete
+
+
+def test_without_addresses_the_one_that_there_is_is_asked_more_than_once() -> None:
+    world = World({"": obeying("1")})
+    closed = world.run()
+    assert (closed.error, len(world.asked) > 3, closed.servers, closed.complete) == (None, True, {"1"}, True)
+
+
+def test_an_api_server_that_cannot_be_reached_is_named_and_sought_behind_the_one_address() -> None:
+    turns = iter([obeying("1"), obeying("1"), obeying("2")])
+    world = World({"a": obeying("1"), "b": failing(Unreachable("no way")), "": lambda now: next(turns)(now)})
+    closed = world.run("a", "b")
+    assert (closed.unasked, closed.complete, closed.error) == ({"b": "no way"}, True, None)
+    alone = World({"a": obeying("1"), "b": failing(Unreachable("no way")), "": obeying("1")}).run("a", "b")
+    assert (alone.complete, alone.error) == (False, None)
+
+
+def test_a_server_without_a_deny_list_is_an_error_and_not_an_answer() -> None:
+    closed = World({"a": failing(KubeError("no deny list")), "": failing(KubeError("no deny list"))}).run("a")
+    assert closed.error is not None
+    assert not closed.complete
+
+
+def test_the_caches_hold_until_the_last_one_who_was_let_in_is_forgotten() -> None:
+    world = World({"a": obeying("1", seconds=100.0), "b": obeying("2", seconds=20.0)})
+    closed = world.run("a", "b", cache_ttl=120.0)
+    assert abs(closed.holds - (120 + 10 + 1 - 20)) < 0.1
+    assert abs(closed.last - 20) < 0.1
+    assert World({"a": obeying("1", seconds=132.0)}).run("a").holds == 0
+    assert World({"a": obeying("1", seconds=5.0)}).run("a", cache_ttl=2.0).holds < 8.1

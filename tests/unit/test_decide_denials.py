@@ -1,0 +1,118 @@
+"""The deny list in the decision: asked before any mapping, once more after waiting, and closed while unknown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from test_decide import ACCOUNT, ALICE, Backend, KnownTokens, Nodes, reason, table
+
+from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied
+from kube_iam.authn.door import Door
+from kube_iam.authn.snapshots import GroupSnapshot
+from kube_iam.core.identity import Identity
+from kube_iam.core.mapping import GroupMapping, MappingTable
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.templates import parse_template
+
+DENIED = Refusal(Reason.DENIED, "alice-1, until then")
+
+
+@dataclass
+class List:
+    """A deny list that gives one answer after the other, the last one for ever."""
+
+    answers: list[Refusal | None]
+    ready: bool = True
+    remembered: list[Identity] = field(default_factory=list)
+    iam_groups: list[tuple[str, ...]] = field(default_factory=list)
+
+    def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        self.iam_groups.append(iam_groups)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    def let_in(self, identity: Identity) -> None:
+        self.remembered.append(identity)
+
+    def answer(self, token: str) -> Refusal | None:
+        return Refusal(Reason.PROBE, token) if token.startswith("probe") else None
+
+
+class Untouched:
+    """A backend that must not be asked."""
+
+    name = "MountedFile"
+    reserved_prefixes = ()
+
+    @property
+    def table(self) -> Callable[[], None]:
+        raise AssertionError("a mapping was looked up")
+
+
+def decide(denials: List, *backends: object, **more: object) -> Decision:
+    authenticator = Authenticator(KnownTokens(ALICE), backends, denials=denials, **more)  # type: ignore[arg-type]
+    return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
+
+
+def test_who_is_denied_is_refused_before_any_mapping_is_looked_up() -> None:
+    denials = List([DENIED])
+    assert decide(denials, Untouched()) == Denied(DENIED, ALICE)
+    assert denials.remembered == []
+
+
+def test_a_list_that_is_not_known_keeps_everybody_out() -> None:
+    assert reason(decide(List([Refusal(Reason.DENY_LIST_UNKNOWN)]), Untouched())) is Reason.DENY_LIST_UNKNOWN
+
+
+def test_who_is_not_denied_is_let_in_and_remembered() -> None:
+    denials = List([None])
+    assert isinstance(decide(denials, Backend(table("x"))), Allowed)
+    assert denials.remembered == [ALICE]
+
+
+def test_who_is_refused_for_another_reason_is_not_remembered_as_let_in() -> None:
+    denials = List([None])
+    assert reason(decide(denials, Backend(table()))) is Reason.NOT_MAPPED
+    assert denials.remembered == []
+
+
+def test_a_denial_that_comes_while_ec2_is_asked_counts() -> None:
+    denials = List([None, DENIED])
+    node = Backend(table("system:node:{{EC2PrivateDNSName}}"))
+    assert reason(decide(denials, node, node_names=Nodes("ip-10-0-0-1.ec2.internal"))) is Reason.DENIED
+    assert denials.remembered == []
+
+
+def test_the_list_is_told_which_iam_groups_would_let_somebody_in() -> None:
+    user = Identity(
+        f"arn:aws:iam::{ACCOUNT}:user/bob", f"arn:aws:iam::{ACCOUNT}:user/bob", ACCOUNT, "AIDABOB", "", "", ""
+    )
+    entries = [GroupMapping(name, parse_template("iam:bob"), level="x") for name in ("dev", "ops", "qa")]
+    mapped = Backend(MappingTable.build((), (), (), entries)[0])
+    door = Door(300, lambda: 0.0, lambda: 0.0)
+    door.follow(("dev", "ops", "qa"), ())
+    for name in ("dev", "qa"):
+        door.group_read(name, GroupSnapshot(0.0, ACCOUNT, {"bob": "AIDABOB"}))
+    denials = List([None])
+    authenticator = Authenticator(KnownTokens(user), [mapped], denials=denials, door=door)
+    assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed)
+    assert denials.iam_groups == [(), ("dev", "qa")]
+    denials = List([None, DENIED])
+    authenticator = Authenticator(KnownTokens(user), [mapped], denials=denials, door=door)
+    assert asyncio.run(authenticator.authenticate("k8s-aws-v1.x")) == Denied(DENIED, user)
+    assert denials.remembered == []
+
+
+def test_of_a_scrubbed_account_the_refusal_names_nobody() -> None:
+    assert decide(List([DENIED]), Untouched(), scrubbed_accounts=[ACCOUNT]) == Denied(
+        Refusal(Reason.DENIED), ALICE, scrubbed=True
+    )
+
+
+def test_a_question_is_answered_where_a_token_is_none_of_ours_and_lets_nobody_in() -> None:
+    authenticator = Authenticator(KnownTokens(Refusal(Reason.TOKEN_PREFIX)), [], denials=List([None]))
+    assert asyncio.run(authenticator.authenticate("probe")) == Denied(Refusal(Reason.PROBE, "probe"))
+    assert asyncio.run(authenticator.authenticate("eyJ")) == Denied(Refusal(Reason.TOKEN_PREFIX))
+    without = Authenticator(KnownTokens(Refusal(Reason.TOKEN_PREFIX)), [])
+    assert asyncio.run(without.authenticate("probe")) == Denied(Refusal(Reason.TOKEN_PREFIX))

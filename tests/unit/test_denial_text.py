@@ -1,0 +1,115 @@
+"""Entries of the deny list as text: what is written is read, and what somebody broke closes more and never less."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kube_iam.core.denial_text import read_denial, write_denial
+from kube_iam.core.denied import ANY_KIND, FOR_EVER, Denial, DenialTable, denial_of
+from kube_iam.core.identity import Identity
+
+ROLE = "arn:aws:iam::111122223333:role/prod-admin"
+ALICE = Identity(
+    "arn:aws:sts::111122223333:assumed-role/prod-admin/alice", ROLE, "111122223333", "AROA1", "alice", "ASIA1", "sts"
+)
+UNTIL = 1795527396.0
+GOOD = {"kind": "userName", "value": "alice", "role": ROLE, "until": "2026-11-24T13:36:36Z", "reason": "left"}
+
+
+def denies_alice(text: str) -> bool:
+    denial, _ = read_denial("x", text)
+    return denial is not None and DenialTable([denial]).find(ALICE, UNTIL - 1) is not None
+
+
+printable = st.text(st.characters(codec="utf-8"), max_size=40)
+
+
+@given(
+    st.sampled_from(["alice", "a.b@c", ROLE, "ASIA0000000000000001", "AROA123456:x+y"]),
+    st.sampled_from(["", ROLE]),
+    st.sampled_from(["", "prod-developer"]),
+    printable,
+    printable,
+    st.integers(0, 4 * 10**9),
+)
+def test_what_is_written_is_read_back(text: str, role: str, group: str, reason: str, by: str, until: int) -> None:
+    denial = denial_of(text, role=role, until=float(until), reason=reason, by=by, at=17.0)
+    denial = replace(denial, iam_group=group)
+    assert read_denial(denial.ident, write_denial(denial)) == (denial, "")
+
+
+def test_a_good_entry_has_no_problem() -> None:
+    assert read_denial("x", json.dumps(GOOD)) == (Denial("x", "userName", "alice", ROLE, UNTIL, "left"), "")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "username"}, ""),
+        ({"kind": "user"}, "`kind` is none of"),
+        ({"kind": None}, "`kind` is none of"),
+        ({"kind": "arn"}, "has not the form"),
+        ({"kind": "accessKeyId"}, "has not the form"),
+        ({"role": "prod-admin"}, "`role` is not"),
+        ({"role": 7}, "`role` is not"),
+        ({"role": None, "iamGroup": 7}, "`iamGroup` is not"),
+        ({"role": None, "iamGroup": "prod/developer"}, "`iamGroup` is not"),
+        ({"role": ROLE.replace("admin", "viewer"), "iamGroup": ["x"]}, "`iamGroup` is not"),
+        ({"until": "tomorrow"}, "`until` is not"),
+        ({"until": 1}, "`until` is not"),
+        ({"until": None}, "`until` is not"),
+        ({"until": "2026-11-24T13:36:36+02:00"}, "`until` is not"),
+        ({"reason": 7, "by": [], "at": "?"}, ""),
+        ({"surprise": 1}, ""),
+    ],
+)
+def test_what_is_wrong_with_an_entry_is_said_and_it_denies_all_the_same(change: dict[str, object], said: str) -> None:
+    text = json.dumps({**GOOD, **change})
+    assert denies_alice(text)
+    problem = read_denial("x", text).problem
+    assert said in problem
+    assert bool(said) is bool(problem)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "alice",
+        '"alice"',
+        "kind: userName\nvalue: alice\nuntil: 2026-11-24T13:36:36Z\n",
+        json.dumps(GOOD)[:-1],
+        json.dumps(GOOD) + "}",
+        json.dumps(GOOD).replace('"', "'"),
+        json.dumps(GOOD).replace("}", ",}"),
+    ],
+)
+def test_text_that_is_no_json_is_searched_for_whom_it_means(text: str) -> None:
+    assert denies_alice(text)
+    assert read_denial("x", text).problem
+
+
+def test_what_is_left_open_counts_as_everything() -> None:
+    denial = read_denial("x", '{"value": "alice"}').denial
+    assert denial is not None
+    assert (denial.kind, denial.role, denial.until) == (ANY_KIND, "", FOR_EVER)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", "null", "7", '{"value": ""}', '{"value": 3}', "{" * 100_000, '{"value": "' + "x" * 3000 + '"}'],
+)
+def test_what_names_nobody_is_a_problem_and_denies_nobody(text: str) -> None:
+    denial, problem = read_denial("x", text)
+    assert denial is None
+    assert problem
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_beyond_reading(text: str) -> None:
+    denial, problem = read_denial("x", text)
+    assert denial is not None or problem

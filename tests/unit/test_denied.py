@@ -1,0 +1,174 @@
+"""Whom a denial keeps out: the person meant in every shape that AWS shows, and nobody else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kube_iam.core.denied import FOR_EVER, KINDS, Denial, DenialTable, about, denial_of, ident_of
+from kube_iam.core.identity import Identity
+
+ACCOUNT = "111122223333"
+ADMIN = f"arn:aws:iam::{ACCOUNT}:role/prod-admin"
+VIEWER = f"arn:aws:iam::{ACCOUNT}:role/prod-viewer"
+NOW, LATER = 1000.0, 2000.0
+
+
+def session(name: str = "alice", role: str = "prod-admin", key: str = "ASIA0000000000000001") -> Identity:
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{name}"
+    return Identity(arn, f"arn:aws:iam::{ACCOUNT}:role/{role}", ACCOUNT, "AROAADMIN00", name, key, "sts")
+
+
+def user(name: str = "alice", path: str = "/", account: str = ACCOUNT) -> Identity:
+    arn = f"arn:aws:iam::{account}:user{path}{name}"
+    return Identity(arn, arn, account, "AIDAALICE00", "", "AKIA0000000000000001", "sts")
+
+
+def denies(text: str, identity: Identity, role: str = "") -> bool:
+    return DenialTable([denial_of(text, role=role, until=LATER)]).find(identity, NOW) is not None
+
+
+def test_a_user_name_keeps_the_user_and_every_session_of_that_name_out() -> None:
+    for identity in (
+        user(),
+        user(path="/team/"),
+        session(),
+        session(role="prod-viewer"),
+        user("ALICE"),
+        session("Alice"),
+    ):
+        assert denies("alice", identity)
+    assert not denies("alice", user("alicia"))
+    assert not denies("alice", session("bob"))
+
+
+def test_a_denial_for_one_role_leaves_the_others_alone() -> None:
+    assert denies("alice", session(), ADMIN)
+    assert denies("alice", session(), ADMIN.replace("role/", "role/some/path/"))
+    assert not denies("alice", session(role="prod-viewer"), ADMIN)
+    assert not denies("alice", user(), ADMIN)
+
+
+def test_a_denial_for_an_iam_group_is_about_who_comes_in_by_that_group() -> None:
+    denial = Denial("x", "userName", "alice", until=LATER, iam_group="prod-developer")
+    table = DenialTable([denial])
+    assert table.find(user(), NOW, ("prod-viewer", "Prod-Developer")) is denial
+    assert table.find(session(), NOW, ("prod-developer",)) is denial
+    assert table.find(user(), NOW, ("prod-viewer",)) is None
+    assert table.find(user(), NOW) is None
+    assert table.find(user("bob"), NOW, ("prod-developer",)) is None
+
+
+def test_a_denial_for_a_role_and_an_iam_group_is_in_force_in_both() -> None:
+    denial = Denial("x", "userName", "alice", ADMIN, LATER, iam_group="prod-developer")
+    table = DenialTable([denial])
+    assert table.find(session(), NOW) is denial
+    assert table.find(user(), NOW, ("prod-developer",)) is denial
+    assert table.find(user(), NOW) is None
+
+
+def test_the_arn_of_a_user_also_covers_sessions_of_the_account_under_that_name() -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:user/team/alice"
+    assert denies(arn, user(path="/team/"))
+    assert denies(arn, user(path="/"))  # no two users of an account differ by their path alone
+    assert denies(arn, session())
+    assert not denies(arn, user(account="999988887777"))
+    assert not denies(arn, session("bob"))
+
+
+@pytest.mark.parametrize(
+    "arn", [ADMIN, ADMIN.upper().replace("ARN:AWS", "arn:aws"), f"arn:aws:iam::{ACCOUNT}:role/a/b/prod-admin"]
+)
+def test_the_arn_of_a_role_keeps_all_its_sessions_out(arn: str) -> None:
+    denial = Denial("x", "arn", arn.lower(), until=LATER)
+    table = DenialTable([denial])
+    assert table.find(session("bob"), NOW) is denial
+    assert table.find(session("bob", "prod-viewer"), NOW) is None
+
+
+def test_the_arn_of_a_session_keeps_that_session_out() -> None:
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/prod-admin/alice"
+    assert denies(arn, session())
+    assert not denies(arn, session("bob"))
+    assert not denies(arn, session(role="prod-viewer"))
+
+
+def test_keys_and_unique_ids_are_told_from_names() -> None:
+    assert denial_of("ASIA0000000000000001", until=LATER).kind == "accessKeyId"
+    assert denies("ASIA0000000000000001", session())
+    assert not denies("ASIA0000000000000001", session(key="ASIA0000000000000002"))
+    assert denial_of("AIDAALICE00", until=LATER).kind == "userId"
+    assert denies("AIDAALICE00", user())
+    assert denies("AROAADMIN00", session("bob"))
+    assert denies("AROAADMIN00:alice", session())
+    assert not denies("AROAADMIN00:alice", session("bob"))
+
+
+@pytest.mark.parametrize("text", ["", "a b", "arn:aws:iam::1:user/x", "arn:aws:s3:::bucket", "x" * 200, "ali/ce"])
+def test_what_can_be_nobody_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        denial_of(text, until=LATER)
+
+
+def test_a_denial_ends_when_it_says_and_the_longer_of_two_counts() -> None:
+    short = denial_of("alice", until=LATER)
+    table = DenialTable([short, dataclasses.replace(short, ident="other", until=LATER + 1), short])
+    found = table.find(session(), LATER)
+    assert found is not None
+    assert found.ident == "other"
+    assert table.find(session(), LATER + 1) is None
+
+
+def test_the_name_of_a_denial_is_that_of_whoever_is_meant() -> None:
+    assert ident_of("userName", "alice", ADMIN) == ident_of("userName", "Alice", ADMIN.replace("role/", "role/p/"))
+    assert ident_of("userName", "alice", ADMIN) != ident_of("userName", "alice")
+    in_group = ident_of("userName", "alice", iam_group="prod-admin")
+    assert in_group == ident_of("userName", "alice", iam_group="Prod-Admin")
+    assert in_group not in (ident_of("userName", "alice"), ident_of("userName", "alice", ADMIN))
+    assert ident_of("userName", "a.b@c") != ident_of("userName", "a-b-c")
+
+
+names = st.sampled_from(["alice", "ALICE", "bob", "carol@x.y", "AIDAALICE00", "ASIA0000000000000001"])
+roles = st.sampled_from(["prod-admin", "prod-viewer"])
+identities = st.one_of(st.builds(session, names, roles), st.builds(user, names, st.sampled_from(["/", "/p/"])))
+values = st.one_of(names, st.sampled_from([ADMIN, VIEWER, f"arn:aws:iam::{ACCOUNT}:user/p/alice", "AROAADMIN00:alice"]))
+ends = st.sampled_from([0.0, NOW, LATER, FOR_EVER])
+kinds = st.sampled_from([*KINDS, ""])
+groups = st.sampled_from(["", "prod-admin", "prod-viewer"])
+places = st.sampled_from(["", ADMIN, VIEWER])
+denials = st.builds(Denial, st.just("x"), kinds, values, places, ends, iam_group=groups)
+let_in_by = st.lists(st.sampled_from(["prod-admin", "prod-viewer"]), unique=True).map(tuple)
+
+
+@given(st.lists(denials, max_size=6), identities, let_in_by)
+def test_many_denials_keep_out_whom_any_one_of_them_does(
+    many: list[Denial], identity: Identity, by: tuple[str, ...]
+) -> None:
+    alone = [each for each in many if DenialTable([each]).find(identity, NOW, by) is not None]
+    found = DenialTable(many).find(identity, NOW, by)
+    assert (found is not None) is bool(alone)
+    assert found is None or found in alone
+
+
+@given(denials, identities, let_in_by)
+def test_a_place_only_narrows_and_an_unknown_kind_only_widens(
+    denial: Denial, identity: Identity, by: tuple[str, ...]
+) -> None:
+    def out(other: Denial) -> bool:
+        return DenialTable([other]).find(identity, NOW, by) is not None
+
+    if out(denial):
+        assert out(dataclasses.replace(denial, role="", iam_group=""))
+        assert out(dataclasses.replace(denial, kind=""))
+        assert denial.until > NOW
+
+
+@given(values)
+def test_what_was_denied_is_found_again_by_what_was_typed(text: str) -> None:
+    denial = denial_of(text, role=ADMIN, until=LATER)
+    assert about(denial, text)
+    assert about(denial, denial.ident)
+    assert not about(denial, "mallory")

@@ -1,0 +1,165 @@
+"""`deny`, `undeny` and `revoke --now` from the command line down to a cluster that is not there: what is done whatever else fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fake_account import FakeAccount
+
+from kube_iam.access.closing import Closed
+from kube_iam.cli import access_session, deny_session
+from kube_iam.cli.root import run_command
+from kube_iam.core.denied import Denial
+from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
+
+FILE = """\
+apiVersion: kube-iam.dev/v1alpha1
+kind: ClusterAccess
+cluster: {id: prod.example.com, name: prod, endpoint: "https://api.prod.example.com"}
+account: "123456789012"
+region: eu-central-1
+levels:
+  - {name: admin, bind: [{clusterRole: cluster-admin}]}
+"""
+ROLE = "arn:aws:iam::123456789012:role/prod-admin"
+
+
+@dataclass
+class Cluster:
+    """Takes denials, and says of all of them the same."""
+
+    closed: Closed = field(default_factory=lambda: Closed(0.2, servers={"1"}, last=3.0, holds=0.0))
+    error: KubeIamError | None = None
+    denied: list[Denial] = field(default_factory=list)
+
+    def shut(self, where: object, closing: object, denials: Sequence[Denial], began: float) -> Closed:
+        if self.error is not None:
+            raise self.error
+        self.denied += denials
+        return self.closed
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
+    cluster = Cluster()
+    monkeypatch.setattr(deny_session, "shut", cluster.shut)
+    monkeypatch.setattr(deny_session, "caller", lambda where: "root")
+    monkeypatch.setattr(deny_session, "check_cluster", lambda access, where: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    (tmp_path / "access.yaml").write_text(FILE)
+    return cluster
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
+    account = FakeAccount()
+    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
+    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
+    return account
+
+
+def kube_iam(*arguments: str) -> int:
+    return run_command("kube-iam", arguments, {})
+
+
+def applied(account: FakeAccount, *users: str) -> None:
+    assert kube_iam("apply", "--yes") == 0
+    for user in users:
+        assert kube_iam("grant", user, "admin") == 0
+
+
+def test_deny_says_who_is_out_until_when_and_what_was_measured(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kube_iam("deny", "alice", ROLE, "--for", "90m", "--reason", "lost laptop") == 0
+    out = capsys.readouterr().out
+    assert [(each.kind, each.value, each.reason, each.by) for each in cluster.denied] == [
+        ("userName", "alice", "lost laptop", "root"),
+        ("arn", ROLE, "lost laptop", "root"),
+    ]
+    assert all(each.until - each.at == pytest.approx(5400, abs=1) for each in cluster.denied)
+    assert "alice: denied everywhere until" in out
+    assert "In force after 0.2 s (measured)" in out
+    assert "Gone (computed): last let in 3.0 s ago" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("a b",), ("alice", "--list"), ("alice", "--for", "0s"), ("alice", "--for", "tomorrow"), ("arn:aws:s3:::x",)],
+)
+def test_deny_refuses_what_can_mean_nobody(cluster: Cluster, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError):
+        kube_iam("deny", *arguments)
+    assert cluster.denied == []
+
+
+def test_a_denial_that_nobody_obeys_is_an_error_that_says_so(cluster: Cluster) -> None:
+    cluster.closed = Closed(error=KubeError("no server answers", "set server.denyList"))
+    for output in ("table", "json"):
+        with pytest.raises(KubeIamError, match="the denial is written, but whether it is in force is not known"):
+            kube_iam("deny", "alice", "-o", output)
+
+
+def test_revoke_now_denies_the_level_and_takes_out_of_the_group(
+    cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied(account, "alice")
+    capsys.readouterr()
+    assert kube_iam("revoke", "alice", "admin", "--now", "-o", "json") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["users"] == [{"name": "alice", "result": "revoked"}]
+    assert (data["denialsWritten"], data["inForce"], data["denials"][0]["role"]) == (True, True, ROLE)
+    assert [(each.value, each.role) for each in cluster.denied] == [("alice", ROLE)]
+    # Longer than any session of any role, since nobody knows how long one from yesterday was to last.
+    assert cluster.denied[0].until - cluster.denied[0].at == pytest.approx(12 * 3600, abs=1)
+
+
+def test_revoke_now_of_a_level_without_a_role_denies_who_comes_by_its_group(
+    cluster: Cluster, account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "access.yaml").write_text(FILE.replace("{name: admin,", "{name: admin, method: group,"))
+    applied(account, "alice")
+    capsys.readouterr()
+    assert kube_iam("revoke", "alice", "admin", "--now") == 0
+    assert [(each.value, each.role, each.iam_group) for each in cluster.denied] == [("alice", "", "prod-admin")]
+    assert "admin has no role: they are refused while the IAM group prod-admin" in capsys.readouterr().out
+
+
+def test_revoke_now_takes_out_of_the_group_although_the_cluster_cannot_be_reached(
+    cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied(account, "alice")
+    cluster.error = KubeError("gone")
+    with pytest.raises(KubeIamError, match="the denial could not be written: gone"):
+        kube_iam("revoke", "alice", "admin", "--now")
+    assert "alice: revoked admin" in capsys.readouterr().out
+
+
+def test_revoke_now_denies_although_iam_refuses_and_says_so(
+    cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied(account, "alice")
+    with pytest.raises(NotFound):
+        kube_iam("revoke", "alicia", "admin", "--now")
+    assert [each.value for each in cluster.denied] == ["alicia"]
+    assert "alicia: denied until" in capsys.readouterr().err
+
+
+def test_a_dry_run_denies_nobody(cluster: Cluster, account: FakeAccount) -> None:
+    applied(account, "alice")
+    assert kube_iam("revoke", "alice", "admin", "--now", "--dry-run") == 0
+    assert cluster.denied == []
+
+
+def test_a_grant_succeeds_and_says_that_a_denial_may_still_stand(
+    cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied(account, "alice")
+    assert "a denial by `revoke --now` may still stand" in capsys.readouterr().err
