@@ -26,9 +26,7 @@ pytestmark = [pytest.mark.control_plane, pytest.mark.reference, pytest.mark.xdis
 @pytest.fixture(scope="module")
 def member(levels: Sandbox) -> Person:
     """Somebody in the level viewer."""
-    levels.person("rob")
-    levels.administrator.works("kube-iam", "grant", "rob", "viewer")
-    return levels.person("rob")
+    return levels.member("rob", "viewer")
 
 
 REFERENCE_KUBECONFIG = """\
