@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from whole_sandbox import Person, Sandbox
 
-from connect_proxy import ConnectProxy
 from kube_iam.access.documents import server_document
 from kube_iam.config.access import load_access
 from kube_iam.core.partitions import sts_host
@@ -30,6 +29,7 @@ from kube_iam.mappings import crd_feedback
 from kube_iam.sandbox import mount
 from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
+from kube_iam.sandbox.connect_proxy import ConnectProxy
 from kube_iam.sandbox.control_plane import Binaries, start_apiserver, start_etcd
 from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.people import let_server_read
