@@ -273,6 +273,21 @@ def test_what_is_no_longer_followed_is_forgotten_and_not_taken_over() -> None:
     assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
 
 
+def test_a_read_that_began_earlier_and_ends_later_changes_nothing() -> None:
+    house = House()
+    began = house.clocks.uptime
+    house.clocks.pass_by(5)
+    house.read()
+    assert house.door.group_read("admins", GroupSnapshot(began, ACCOUNT, {"alice": ALICE})) == Change(
+        (), (), first=False
+    )
+    assert house.refused() is Reason.NOT_MEMBER
+    house.read(alice=ALICE)
+    house.role(problem="statement number 1 of the trust policy is open")
+    assert not house.door.role_read(ROLE, RoleSnapshot(began, "AROAADMIN"))
+    assert house.refused() is Reason.TRUST_OPEN
+
+
 def test_ages_are_those_of_the_last_whole_read() -> None:
     house = House()
     house.read(alice=ALICE)
