@@ -26,6 +26,9 @@ def command(settings: Settings, name: str, file: str) -> None:  # noqa: ARG001
 
     document = _of_config(Path(settings.config)) if settings.config else _of_access(file)
     click.echo(json.dumps(document, indent=2))
+    if not document["Statement"]:
+        # IAM takes no policy without a statement.
+        click.echo("kube-iam: note: these mappings ask for no membership: the server needs no rights", err=True)
     length = len(json.dumps(document, separators=(",", ":")))
     if length > LONGEST_MANAGED:
         click.echo(
