@@ -104,6 +104,15 @@ def test_the_answer_has_the_version_and_the_audiences_of_the_question(shared: Ru
     assert (refused["apiVersion"], refused["status"]["authenticated"]) == (version, False)
 
 
+def test_one_token_in_several_questions_is_answered_as_each_asks(shared: RunningServer) -> None:
+    shared.sts.play = lambda _: ADMIN
+    token = shared.token()
+    for version, audiences in ((V1, ["a"]), (V1BETA1, ["a"]), (V1BETA1, ["b", "a"]), (V1, None), (V1, ["a"])):
+        review = shared.review(token, version, audiences).review
+        assert review["apiVersion"] == version
+        assert review["status"].get("audiences") == audiences
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
 def test_other_methods_are_refused(shared: RunningServer, method: str) -> None:
     before = results(shared, "malformed_request")

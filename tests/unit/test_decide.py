@@ -1,5 +1,6 @@
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -315,3 +316,71 @@ def test_a_refusal_at_the_door_names_nobody_of_a_scrubbed_account(members: dict[
     decision = at_the_door(gated(), members=members, scrubbed=(ACCOUNT,))
     assert isinstance(decision, Denied)
     assert decision.refusal.detail == ""
+
+
+def test_what_was_decided_before_does_not_outlive_what_it_was_decided_by() -> None:
+    async def story() -> None:
+        backend = Backend(table("iam:{{SessionName}}"))
+        authenticator = Authenticator(KnownTokens(ALICE), [backend])
+
+        async def username() -> str | Reason:
+            decision = await authenticator.decide(ALICE)
+            return decision.user.username if isinstance(decision, Allowed) else decision.refusal.reason
+
+        assert [await username(), await username()] == ["iam:alice", "iam:alice"]
+        backend.table = table("other:{{SessionName}}")
+        assert await username() == "other:alice"
+        backend.reserved_prefixes = ("other:",)
+        assert await username() is Reason.RESERVED_NAME
+        backend.reserved_prefixes = ()
+        assert await username() == "other:alice"
+        backend.table = table()
+        assert await username() is Reason.NOT_MAPPED
+        backend.table = None
+        assert await username() is Reason.NOT_LOADED
+
+    asyncio.run(story())
+
+
+def test_sessions_of_one_role_get_their_own_names() -> None:
+    async def story() -> None:
+        authenticator = Authenticator(KnownTokens(ALICE), [Backend(table("iam:{{SessionName}}"))])
+        for name in ("alice", "bob", "alice"):
+            decision = await authenticator.decide(replace(ALICE, session_name=name))
+            assert isinstance(decision, Allowed)
+            assert decision.user.username == f"iam:{name}"
+
+    asyncio.run(story())
+
+
+@dataclass
+class Moved:
+    """Reads into the door what IAM says only now."""
+
+    door: Door
+    members: dict[str, str]
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    async def read_again(self, groups: Collection[str]) -> bool:
+        self.asked.append(tuple(groups))
+        for name in groups:
+            self.door.group_read(name, GroupSnapshot(0.0, ACCOUNT, self.members))
+        return True
+
+
+@pytest.mark.parametrize("backend", [gated(), of_group("admins")])
+@pytest.mark.parametrize("who", [ALICE, BOB])
+def test_nobody_is_turned_away_by_a_group_that_was_read_before_they_came_in(backend: Backend, who: Identity) -> None:
+    assert backend.table is not None
+    door = Door(300, lambda: 0.0, lambda: 0.0)
+    door.follow(("admins",), backend.table.gates)
+    door.group_read("admins", GroupSnapshot(0.0, ACCOUNT, {"carol": "AIDACAROL"}))
+    for gate in backend.table.gates:
+        door.role_read(gate.role, RoleSnapshot(0.0, ALICE.user_id))
+    iam = Moved(door, {"alice": "AIDAALICE", "bob": "AIDABOB"})
+    authenticator = Authenticator(KnownTokens(who), [backend], door=door, memberships=iam)
+    comes_by_it = bool(backend.table.gates) is (who is ALICE)
+    assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed) is comes_by_it
+    assert iam.asked == ([("admins",)] if comes_by_it else [])
+    assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed) is comes_by_it
+    assert len(iam.asked) <= 1

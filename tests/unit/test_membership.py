@@ -257,3 +257,42 @@ def test_without_anything_to_follow_iam_is_left_alone() -> None:
         await asyncio.sleep(0)
 
     assert run(story).iam.calls == []
+
+
+def test_who_was_put_into_the_group_just_now_is_found_at_the_door() -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        site.iam.groups["admins"]["bob"] = "AIDABOB"
+        before = site.iam.calls.count("admins")
+        assert all(await asyncio.gather(*(site.membership.read_again(["admins"]) for _ in range(20))))
+        assert site.iam.calls.count("admins") == before + 1
+        assert [change.joined for _, change in site.heard.changes] == [("alice",), ("bob",)]
+
+    run(story, refresh=3600)
+
+
+def test_who_is_turned_away_cannot_have_iam_asked_again_and_again() -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        assert await site.membership.read_again(["admins"])
+        before = len(site.iam.calls)
+        assert not any([await site.membership.read_again(["admins"]) for _ in range(50)])
+        assert not await site.membership.read_again(["nobody-follows-this"])
+        assert len(site.iam.calls) == before
+
+    run(story, refresh=3600)
+
+
+def test_a_read_for_somebody_at_the_door_that_fails_changes_nothing() -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+
+        def down(_: str) -> None:
+            raise Unreachable("IAM does not answer")
+
+        site.iam.fault = down
+        assert not await site.membership.read_again(["admins"])
+        assert site.heard.failures == [("admins", Unreachable, True)]
+        assert not await site.membership.read_again(["admins"])
+
+    run(story, refresh=3600)

@@ -153,3 +153,12 @@ def test_a_value_is_gone_at_its_end() -> None:
     assert cache.get(b"a", 9.9) == 1
     assert cache.get(b"a", 10) is None
     assert len(cache) == 0
+
+
+def test_the_tokens_of_one_session_share_one_identity_in_memory() -> None:
+    async def story() -> None:
+        verifier, sts, _ = make(YES)
+        assert await verifier.verify(token()) is await verifier.verify(token(NOW - 1))
+        assert sts.calls == 2
+
+    asyncio.run(story())

@@ -7,12 +7,14 @@ backend that has never loaded stops the search, since a later one might let in w
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from kube_iam.authn.door import Door
-from kube_iam.authn.ports import Denials, Mapper, NodeNames, Verifier
+from kube_iam.authn.ports import Denials, Mapper, Memberships, NodeNames, Verifier
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import Mapped, rendered, reserved_prefix
+from kube_iam.core.memberships import Gate, GroupEntries
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import User
 
@@ -23,12 +25,16 @@ LEVEL_KEY = "kube-iam.dev/level"
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The sign-in is granted. `source` is the backend and entry that decided; `scrubbed`: keep `identity` out of logs."""
+    """The sign-in is granted. `source` is the backend and entry that decided; `scrubbed`: keep `identity` out of logs.
+
+    The same decision is given again and again: `notes` is for what others make of it and need not make twice.
+    """
 
     user: User
     identity: Identity
     source: str
     scrubbed: bool = False
+    notes: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,10 @@ Decision = Allowed | Denied | Unavailable
 
 _THROTTLED = (Reason.STS_THROTTLED, Reason.EC2_THROTTLED)
 _TEMPORARY = (*_THROTTLED, Reason.STS_UNREACHABLE, Reason.EC2_UNREACHABLE)
+_MOST_REMEMBERED = 8192
 
 _NO_DOOR = Refusal(Reason.MEMBERSHIP_UNKNOWN)
 _NAMING_SOMEBODY = (Reason.NOT_MEMBER, Reason.MEMBERSHIP_UNKNOWN, Reason.TRUST_OPEN, Reason.DENIED)
-
-_Found = tuple[str, tuple[str, ...], str, tuple[str, ...]]
 
 
 class Authenticator:
@@ -72,18 +77,23 @@ class Authenticator:
         scrubbed_accounts: Collection[str] = (),
         node_names: NodeNames | None = None,
         door: Door | None = None,
+        memberships: Memberships | None = None,
         denials: Denials | None = None,
     ) -> None:
         """Without `node_names`, mappings with {{EC2PrivateDNSName}} let nobody in; without `door`, mappings with `iamGroup`.
 
-        Without `denials` there is no deny list.
+        With `memberships`, whom the door would turn away is looked up anew before. Without `denials` there is no deny list.
         """
         self._verifier = verifier
         self._door = door
+        self._memberships = memberships
         self._node_names = node_names
         self._mappers = mappers
         self._denials = denials
         self._scrubbed_accounts = frozenset(scrubbed_accounts)
+        # What an entry came to for an identity, with the reserved prefixes that were asked. Which entry it is, if any, is found
+        # anew for every decision.
+        self._rendered: dict[Identity, tuple[Mapped, tuple[str, ...], Allowed]] = {}
 
     async def authenticate(self, token: str) -> Decision:
         """The decision about a token. Raises nothing of its own."""
@@ -96,23 +106,21 @@ class Authenticator:
 
     async def decide(self, identity: Identity) -> Decision:
         """The decision about an identity that STS vouched for."""
-        scrubbed = identity.account_id in self._scrubbed_accounts
         found = self._denied(identity) or await self._map(identity)
-        if found is None:
-            found = Refusal(Reason.NOT_MAPPED, "" if scrubbed else identity.canonical_arn)
-        if isinstance(found, Refusal):
-            if scrubbed and found.reason in _NAMING_SOMEBODY:
-                found = Refusal(found.reason)
-            return _refused(found, identity, scrubbed=scrubbed)
-        username, groups, source, levels = found
-        if self._denials is not None:
-            self._denials.let_in(identity)
-        return Allowed(_user(identity, username, groups, levels, scrubbed=scrubbed), identity, source, scrubbed)
+        if isinstance(found, Allowed):
+            if self._denials is not None:
+                self._denials.let_in(identity)
+            return found
+        scrubbed = self._is_scrubbed(identity)
+        refusal = found or Refusal(Reason.NOT_MAPPED, "" if scrubbed else identity.canonical_arn)
+        if scrubbed and refusal.reason in _NAMING_SOMEBODY:
+            refusal = Refusal(refusal.reason)
+        return _refused(refusal, identity, scrubbed=scrubbed)
 
     def _denied(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
         return self._denials.denial(identity, iam_groups) if self._denials is not None else None
 
-    async def _map(self, identity: Identity) -> _Found | Refusal | None:
+    async def _map(self, identity: Identity) -> Allowed | Refusal | None:
         mappers = tuple(self._mappers)
         for mapper in mappers:
             table = mapper.table
@@ -120,39 +128,77 @@ class Authenticator:
                 return Refusal(Reason.NOT_LOADED, mapper.name)
             mapped = table.find(identity)
             if mapped is None and table.groups:
-                by_group = self._door.entries(table.groups, identity) if self._door is not None else _NO_DOOR
+                by_group = await self._by_group(table.groups, identity)
                 if isinstance(by_group, Refusal):
                     return by_group
                 mapped = by_group
             if mapped is not None:
                 if mapped.gate is not None:
-                    refusal = self._door.admits(mapped.gate, identity) if self._door is not None else _NO_DOOR
+                    refusal = await self._at_the_door(mapped.gate, identity)
                     if refusal is not None:
                         return refusal
-                # The prefixes of the same version as the table: the backend may load another one while EC2 is asked.
-                reserved = mapper.reserved_prefixes
-                node = await self._node_name(mapped, identity)
-                names = rendered(mapped, identity, reserved, node) if isinstance(node, str) else node
-                if isinstance(names, Refusal):
-                    return names
-                # Again: by which groups is known only now, and a denial may have come while EC2 was asked. Nothing waits from here on.
-                denied = self._denied(identity, mapped.iam_groups)
-                return denied or (*names, f"{mapper.name} {mapped.source}".rstrip(), mapped.levels)
-        return _map_account(mappers, identity)
+                answer = await self._render(mapper, mapped, identity)
+                # Again: by which groups is known only now, and a denial may have come meanwhile. Nothing waits from here on.
+                return self._denied(identity, mapped.iam_groups) or answer
+        return self._denied(identity) or self._map_account(mappers, identity)
+
+    async def _at_the_door(self, gate: Gate, identity: Identity) -> Refusal | None:
+        if self._door is None:
+            return _NO_DOOR
+        refusal = self._door.admits(gate, identity)
+        if refusal is None or refusal.reason is not Reason.NOT_MEMBER or self._memberships is None:
+            return refusal
+        # Whoever was put into the group a moment ago is in.
+        again = await self._memberships.read_again((gate.iam_group,))
+        return self._door.admits(gate, identity) if again else refusal
+
+    async def _by_group(self, groups: GroupEntries, identity: Identity) -> Mapped | Refusal | None:
+        if self._door is None:
+            return _NO_DOOR
+        found = self._door.entries(groups, identity)
+        if found is None and self._memberships is not None and self._door.knows_account(identity):
+            again = await self._memberships.read_again(groups.names)
+            return self._door.entries(groups, identity) if again else None
+        return found
+
+    async def _render(self, mapper: Mapper, mapped: Mapped, identity: Identity) -> Allowed | Refusal:
+        # The prefixes of the same version as the table: the backend may load another one while EC2 is asked.
+        reserved = mapper.reserved_prefixes
+        known = self._rendered.get(identity)
+        if known is not None and known[0] is mapped and known[1] == reserved:
+            return known[2]
+        node = await self._node_name(mapped, identity)
+        names = rendered(mapped, identity, reserved, node) if isinstance(node, str) else node
+        if isinstance(names, Refusal):
+            return names
+        allowed = self._allowed(identity, *names, f"{mapper.name} {mapped.source}".rstrip(), mapped.levels)
+        if not mapped.needs_ec2:
+            if len(self._rendered) >= _MOST_REMEMBERED:
+                self._rendered.clear()
+            self._rendered[identity] = (mapped, reserved, allowed)
+        return allowed
 
     async def _node_name(self, mapped: Mapped, identity: Identity) -> str | Refusal:
         if not mapped.needs_ec2 or self._node_names is None:
             return ""
         return await self._node_names.private_dns_name(identity)
 
+    def _map_account(self, mappers: Sequence[Mapper], identity: Identity) -> Allowed | Refusal | None:
+        for mapper in mappers:
+            table = mapper.table
+            if table is not None and table.account_match(identity.account_id):
+                refusal = reserved_prefix(identity.canonical_arn, mapper.reserved_prefixes)
+                return refusal or self._allowed(identity, identity.canonical_arn, (), f"{mapper.name} mapAccounts")
+        return None
 
-def _map_account(mappers: Sequence[Mapper], identity: Identity) -> _Found | Refusal | None:
-    for mapper in mappers:
-        table = mapper.table
-        if table is not None and table.account_match(identity.account_id):
-            refusal = reserved_prefix(identity.canonical_arn, mapper.reserved_prefixes)
-            return refusal or (identity.canonical_arn, (), f"{mapper.name} mapAccounts", ())
-    return None
+    def _allowed(
+        self, identity: Identity, username: str, groups: tuple[str, ...], source: str, levels: tuple[str, ...] = ()
+    ) -> Allowed:
+        scrubbed = self._is_scrubbed(identity)
+        return Allowed(_user(identity, username, groups, levels, scrubbed=scrubbed), identity, source, scrubbed)
+
+    def _is_scrubbed(self, identity: Identity) -> bool:
+        return identity.account_id in self._scrubbed_accounts
 
 
 def _refused(refusal: Refusal, identity: Identity | None, *, scrubbed: bool) -> Denied | Unavailable:

@@ -79,6 +79,12 @@ class Door:
         unknown = next((name for name in groups.names if not self._fresh(self._groups.get(name), now)), "")
         return Refusal(Reason.MEMBERSHIP_UNKNOWN, f"IAM group {unknown}") if unknown else None
 
+    def knows_account(self, identity: Identity) -> bool:
+        """Whether an IAM user signed whom the followed groups could hold: one of their account."""
+        return bool(user_name(identity.canonical_arn)) and any(
+            snapshot is not None and snapshot.account == identity.account_id for snapshot in self._groups.values()
+        )
+
     def follow(self, groups: Collection[str], gates: Iterable[Gate]) -> None:
         """These groups, and those and the roles of these gates, are asked about from now on, and no others."""
         gates = tuple(gates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from kube_iam.core.identity import Identity
@@ -37,6 +38,16 @@ class NodeNames(Protocol):
 
     async def private_dns_name(self, identity: Identity) -> str | Refusal:
         """The private DNS name of the instance that the identity's session is named after, or why there is none. Never raises."""
+
+
+class Memberships(Protocol):
+    """Reads who is in the IAM groups that a door goes by."""
+
+    async def read_again(self, groups: Collection[str]) -> bool:
+        """Read the groups before their time, since somebody may have come in just now; whether the door knows more than before.
+
+        Does it for one caller as for a thousand, and not again and again. Never raises.
+        """
 
 
 class Denials(Protocol):

@@ -8,11 +8,12 @@ partial read changes nothing: the last whole one counts until it is too old (`ku
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from kube_iam.authn.door import Change, Clock, Door
@@ -28,6 +29,9 @@ FIRST_WORD_SECONDS = 5.0
 """How long a start waits for IAM before the server answers, closed where it has to be."""
 _FIRST_PAUSE, _LONGEST_HOLD = 1.0, 30.0
 _JITTER = 0.1
+_AGAIN_SECONDS, _PER_GROUP_SECONDS = 2.0, 0.5
+"""How often a group is read for somebody at the door: who is turned away must not be able to use up what IAM allows the account."""
+_PATIENCE_SECONDS = 3.0
 
 
 Found = TypeVar("Found")
@@ -65,6 +69,8 @@ class _Item:
     failures: int = 0
     busy: bool = False
     known: bool = False
+    hurried: float = -math.inf
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Membership:
@@ -104,6 +110,25 @@ class Membership:
             async with asyncio.timeout(FIRST_WORD_SECONDS):
                 while not all(item.known or item.failures for item in self._items.values()):
                     await asyncio.sleep(0.02)
+
+    async def read_again(self, groups: Collection[str]) -> bool:
+        """Read the groups now that were not read so lately; whether all that was begun went well. Waits three seconds at most."""
+        now = self._clock()
+        pause = max(_AGAIN_SECONDS, _PER_GROUP_SECONDS * len(self._items))
+        items = [item for name in groups if (item := self._items.get(("group", name))) is not None]
+        due = [item for item in items if not item.failures and (now - item.hurried >= pause or not item.ended.is_set())]
+        if now < self._hold_until or not due:
+            return False
+        for item in due:
+            if now - item.hurried >= pause:
+                item.hurried = item.due = now
+                item.ended.clear()
+        self._woken.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                for item in due:
+                    await item.ended.wait()
+        return not any(item.failures for item in due)
 
     async def stop(self) -> None:
         """Read no more. Calls under way are left to end by themselves."""
@@ -148,9 +173,12 @@ class Membership:
         else:
             item.known = True
             item.failures = self._troubles = 0
-            item.due = began + self._about(self._refresh)
+            if item.hurried <= began:
+                item.due = began + self._about(self._refresh)
         finally:
             item.busy = False
+            if item.failures or item.hurried <= began:
+                item.ended.set()
 
     async def _read_group(self, item: _Item, began: float) -> None:
         found = await self._in_thread(self._reader.group, item.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import NetworkError, PyreqwestError
+from pyreqwest.request import RequestBuilder
 
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.errors import ConfigError, Problem
@@ -47,27 +49,19 @@ class StsClient:
 
     async def get_caller_identity(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
         """Send the request, a second time when the connection failed. A refusal is always `sts_unreachable`."""
+        end = time.monotonic() + TIMEOUT_SECONDS
+        request = self._client.get(url).header("x-k8s-aws-id", cluster_id)
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                try:
-                    return await self._get(url, cluster_id)
-                except NetworkError:
-                    return await self._get(url, cluster_id)
+            try:
+                return await _send(request)
+            except NetworkError:
+                left = timedelta(seconds=max(0.0, end - time.monotonic()))
+                return await _send(self._client.get(url).header("x-k8s-aws-id", cluster_id).timeout(left))
         except TimeoutError:
             return Refusal(Reason.STS_UNREACHABLE, f"no answer within {TIMEOUT_SECONDS} seconds")
         except PyreqwestError as error:
             # The library's messages can hold the URL; its class says enough.
             return Refusal(Reason.STS_UNREACHABLE, _plain(error))
-
-    async def _get(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
-        request = self._client.get(url).headers({"x-k8s-aws-id": cluster_id, "accept": "application/json"})
-        async with request.build_streamed() as response:
-            body = bytearray()
-            while chunk := await response.body_reader.read_chunk():
-                body += bytes(chunk)
-                if len(body) > MAX_BODY:
-                    return StsAnswer(response.status, "", b"")
-            return StsAnswer(response.status, response.get_header("content-type") or "", bytes(body))
 
     async def close(self) -> None:
         """Close all connections. Afterwards the interpreter may end."""
@@ -75,6 +69,16 @@ class StsClient:
         # The library's thread still touches Python objects when its last answer is here, and aborts the process if the interpreter
         # ends meanwhile (seen in one exit of five). It offers nothing to wait for.
         await asyncio.sleep(_LETTING_GO_SECONDS)
+
+
+async def _send(request: RequestBuilder) -> StsAnswer:
+    # Streamed, so that an answer without end is not read to its end. Up to MAX_BODY of it is read ahead: most often all is here when
+    # the headers are, and reading takes no further turn of the loop.
+    async with request.streamed_read_buffer_limit(MAX_BODY).build_streamed() as response:
+        body = await response.body_reader.read(MAX_BODY + 1)
+        if body is not None and len(body) > MAX_BODY:
+            return StsAnswer(response.status, "", b"")
+        return StsAnswer(response.status, response.get_header("content-type") or "", bytes(body or b""))
 
 
 def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
@@ -87,6 +91,7 @@ def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
         .timeout(timedelta(seconds=TIMEOUT_SECONDS))
         .connect_timeout(timedelta(seconds=_CONNECT_SECONDS))
         .user_agent("kube-iam")
+        .default_headers({"accept": "application/json"})
         # No Accept-Encoding: the bound on the answer must be a bound on what is decoded too.
         .gzip(False)
         .brotli(False)

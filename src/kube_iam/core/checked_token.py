@@ -31,20 +31,30 @@ class CheckedToken:
     def request_url(self) -> str:
         """The presigned URL, built from the checked parts in SigV4's encoding. A secret until it expires: never log it."""
         given = dict(self._parameters)
-        query = "&".join(f"{key}={_encode(given[key])}" for key in CANONICAL_KEYS if key in given)
+        query = "&".join([f"{key}={_encode(given[key])}" for key in CANONICAL_KEYS if key in given])
         return f"https://{self.host}/?{query}"
 
     def __repr__(self) -> str:
         return "CheckedToken(hidden)"
 
 
-# `%` comes first, so that no escape is escaped again.
-_ESCAPES = tuple((char, f"%{ord(char):02X}") for char in "% !\"#$&'()*+,/:;<=>?@[\\]^`{|}")
+# `%` comes first, so that no escape is escaped again; base64's three are those that most values have.
+_BASE64, _OTHERS = (
+    tuple((char, f"%{ord(char):02X}") for char in chars) for chars in ("%/+=", " !\"#$&'()*,:;<>?@[\\]^`{|}")
+)
+_ENCODED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%"
 
 
 def _encode(value: str) -> str:
     """The printable ASCII value in SigV4's encoding: everything but RFC 3986's unreserved characters as %XX."""
-    for char, escape in _ESCAPES:
+    if value.isalnum():
+        return value
+    for char, escape in _BASE64:
+        if char in value:
+            value = value.replace(char, escape)
+    if not value.encode().translate(None, _ENCODED):
+        return value
+    for char, escape in _OTHERS:
         if char in value:
             value = value.replace(char, escape)
     return value

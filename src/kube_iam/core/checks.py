@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -34,7 +34,7 @@ class _Parse:
     token: str
     hosts: StsHosts
     now: float
-    text: str = ""
+    url: bytes = b""
     scheme: str = ""
     authority: str = ""
     path: str = ""
@@ -68,18 +68,21 @@ def _check_prefix(parse: _Parse) -> Refusal | None:
     return None if parse.token.startswith(PREFIX) else Refusal(Reason.TOKEN_PREFIX)
 
 
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
+# The padding and the two characters in which base64 differs from base64url become ones that neither has.
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 
 def _check_encoding(parse: _Parse) -> Refusal | None:
     """3. The rest is unpadded base64url."""
-    text = parse.token[len(PREFIX) :]
-    # A length of 4n+1 decodes to no whole number of bytes.
-    if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
+    try:
+        text = parse.token[len(PREFIX) :].encode("ascii")
+        # A length of 4n+1 decodes to no whole number of bytes.
+        if not text or len(text) % 4 == 1:
+            return Refusal(Reason.TOKEN_ENCODING)
+        padded = text.translate(_TO_BASE64) + b"=" * (-len(text) % 4)
+        parse.url = binascii.a2b_base64(padded, strict_mode=True)
+    except ValueError:
         return Refusal(Reason.TOKEN_ENCODING)
-    padded = text.encode().translate(_TO_BASE64) + b"=" * (-len(text) % 4)
-    parse.text = binascii.a2b_base64(padded).decode("latin-1")
     return None
 
 
@@ -88,12 +91,15 @@ _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?",
     re.ASCII,
 )
-_URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
+_ALPHANUMERIC = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_URL_CHARACTERS = _ALPHANUMERIC + b"-._~:/?#[]@!$&'()*+,;=%"
 
 
 def _check_url(parse: _Parse) -> Refusal | None:
     """4. Which holds a URL."""
-    url = _URL.fullmatch(parse.text) if _URL_CHARACTERS.fullmatch(parse.text) else None
+    # What is left when these characters are taken away.
+    others = parse.url.translate(None, _URL_CHARACTERS)
+    url = None if others else _URL.fullmatch(parse.url.decode("ascii"))
     if url is None:
         return Refusal(Reason.NOT_A_URL)
     parse.scheme, parse.authority, parse.path = url["scheme"], url["authority"], url["path"]
@@ -125,32 +131,43 @@ def _check_path(parse: _Parse) -> Refusal | None:
     return None if parse.path == "/" and not parse.fragment else Refusal(Reason.PATH)
 
 
-_KEYS = {key.lower(): key for key in CANONICAL_KEYS}
-# Key names are plain: an encoded one is not canonical, and may decode to a key that is there already. Values are not
-# empty. `;` and `+` are refused raw, since parsers disagree about them (a separator, a space).
-_PARAMETER = re.compile(r"([A-Za-z0-9._-]+)=([A-Za-z0-9\-._~/:=%]+)", re.ASCII)
-_BAD_ESCAPE = re.compile(r"%(?![2-7][0-9A-Fa-f])|%7[Ff]", re.ASCII)
+_KEYS = frozenset(CANONICAL_KEYS)
+_LOWER_KEYS = {key.lower(): key for key in CANONICAL_KEYS}
+# Key names are plain: an encoded one is not canonical, and may decode to a key that is there already.
+_KEY_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+# `;` and `+` are refused raw, since parsers disagree about them (a separator, a space).
+_QUERY_CHARACTERS = _ALPHANUMERIC + b"-._~/:=%&"
+# Escapes of anything but printable ASCII are as malformed as half an escape.
+_BAD_ESCAPE = re.compile(r"%(?![2-6][0-9A-Fa-f]|7[0-9A-Ea-e])", re.ASCII)
 
 
 def _check_query(parse: _Parse) -> Refusal | None:
     """8. Its query is well-formed; each parameter is known and there once, in whatever case."""
-    # Escapes of anything but printable ASCII are as malformed as half an escape.
-    if _BAD_ESCAPE.search(parse.query):
+    if parse.query.encode().translate(None, _QUERY_CHARACTERS) or _BAD_ESCAPE.search(parse.query):
         return Refusal(Reason.QUERY_MALFORMED)
     for pair in parse.query.split("&"):
-        parameter = _PARAMETER.fullmatch(pair)
-        if parameter is None:
+        key, _, value = pair.partition("=")
+        if not value:
             return Refusal(Reason.QUERY_MALFORMED)
-        key = _KEYS.get(parameter[1].lower())
-        if key is None:
-            return Refusal(Reason.QUERY_UNKNOWN)
+        if key not in _KEYS:
+            return _no_key(key, parse.parameters)
         if key in parse.parameters:
             return Refusal(Reason.QUERY_REPEATED, key)
-        if key != parameter[1]:
-            # The signature is over the spelling that was sent: in another one STS finds no parameter of that name.
-            return Refusal(Reason.QUERY_MALFORMED)
-        parse.parameters[key] = _decode(parameter[2])
+        parse.parameters[key] = _decode(value) if "%" in value else value
     return None
+
+
+def _no_key(name: str, before: Container[str]) -> Refusal:
+    """Why the name is not a parameter's."""
+    if not _KEY_NAME.fullmatch(name):
+        return Refusal(Reason.QUERY_MALFORMED)
+    key = _LOWER_KEYS.get(name.lower())
+    if key is None:
+        return Refusal(Reason.QUERY_UNKNOWN)
+    if key in before:
+        return Refusal(Reason.QUERY_REPEATED, key)
+    # The signature is over the spelling that was sent: in another one STS finds no parameter of that name.
+    return Refusal(Reason.QUERY_MALFORMED)
 
 
 def _decode(value: str) -> str:
@@ -158,8 +175,7 @@ def _decode(value: str) -> str:
 
     None of the three can become part of an escape, so the order is of no matter.
     """
-    if "%" in value:
-        value = value.replace("%2F", "/").replace("%2B", "+").replace("%3D", "=")
+    value = value.replace("%2F", "/").replace("%2B", "+").replace("%3D", "=")
     return unquote(value) if "%" in value else value
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kube_iam.core.arns import canonical_arn, is_account_id, strip_role_path
 from kube_iam.core.identity import Identity
@@ -106,9 +107,8 @@ class MappingTable:
 
     def find(self, identity: Identity) -> Mapped | None:
         """The first entry that matches the identity's canonical ARN, or None. Constant time, but for wildcards in SSO names."""
-        arn = strip_role_path(identity.canonical_arn).lower()
+        arn, role = _keys(identity.canonical_arn)
         hits = [self._by_arn[arn]] if arn in self._by_arn else []
-        role = parse_sso_role(arn)
         if role is not None:
             if role in self._by_sso:
                 hits.append(self._by_sso[role])
@@ -190,6 +190,13 @@ def merged(entries: Sequence[Mapped]) -> Mapped:
     through = dict.fromkeys(name for entry in entries for name in entry.iam_groups)
     source = " ".join(entry.source for entry in entries)
     return Mapped(entries[0].username, tuple(groups), source, tuple(levels), iam_groups=tuple(through))
+
+
+@lru_cache(maxsize=1024)
+def _keys(canonical_arn: str) -> tuple[str, tuple[str, str, str] | None]:
+    """What to look up for a principal: ARN and permission set. Remembered, since few principals ask again and again."""
+    arn = strip_role_path(canonical_arn).lower()
+    return arn, parse_sso_role(arn)
 
 
 def rendered(

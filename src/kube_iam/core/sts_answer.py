@@ -50,9 +50,7 @@ def error_code(body: bytes) -> str:
 
 def _read_json(body: bytes) -> CallerIdentity:
     try:
-        answer = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_object_of_distinct_keys, parse_constant=_no_constant
-        )
+        answer = _JSON.decode(body.decode("utf-8"))
     except (ValueError, RecursionError) as problem:
         raise NotAnAnswer("the answer is not JSON") from problem
     # Unknown fields below the top are let through: AWS adds fields to results, and a new one must not lock everybody out.
@@ -74,6 +72,9 @@ def _object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_object_of_distinct_keys, parse_constant=_no_constant)
 
 
 def _caller(fields: dict[str, Any]) -> CallerIdentity:

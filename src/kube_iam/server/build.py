@@ -85,6 +85,7 @@ async def serve(
             scrubbed_accounts=config.scrubbed_accounts,
             node_names=nodes,
             door=door,
+            memberships=membership,
             denials=denials.list,
         )
         webhook = Listener(Webhook(authenticator, metrics, log).handle, config.address, config.port)

@@ -10,28 +10,26 @@ from kube_iam.core.identity import Identity
 from kube_iam.core.reasons import Reason
 from kube_iam.server.log import Log, Value
 
+_REQUEST: dict[str, Value] = {"method": "POST", "path": "/authenticate"}
+
 
 def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> None:
     """Write the line: info for a sign-in, warning for a refusal, debug for a bearer token that was never ours.
 
     Of an identity in a scrubbed account neither ARN nor ids are written.
     """
-    fields: dict[str, Value] = {"client": client, "latency": seconds, "method": "POST", "path": "/authenticate"}
     if isinstance(decision, Allowed):
-        if not decision.scrubbed:
-            fields |= _who(decision.identity)
-        user = decision.user
-        account = decision.identity.account_id
-        # mapAccounts makes the ARN the user name, and {{AccountID}} may stand in any name.
-        if not (decision.scrubbed and account in user.username):
-            fields |= {"username": user.username, "uid": user.uid}
-        if not (decision.scrubbed and any(account in group for group in user.groups)):
-            fields["groups"] = user.groups
-        fields |= {"mapping": decision.source, "stsendpoint": decision.identity.sts_host}
-        log.info("access granted", **fields)
+        # Writing it out is most of what a remembered token would cost.
+        write = decision.notes.get("line")
+        if write is None:
+            write = decision.notes["line"] = log.form(
+                "info", "access granted", _granted(decision), ("client", "latency")
+            )
+        write(client=client, latency=seconds)
         return
-    identity = getattr(decision, "identity", None)
-    if identity is not None and not getattr(decision, "scrubbed", False):
+    fields: dict[str, Value] = {"client": client, "latency": seconds, **_REQUEST}
+    identity = decision.identity
+    if identity is not None and not decision.scrubbed:
         fields |= _who(identity)
     fields |= {"reason": decision.refusal.reason.value, "error": decision.refusal.message}
     if decision.refusal.reason is Reason.PROBE:
@@ -40,6 +38,20 @@ def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> N
     # kube-apiserver asks every authenticator about every bearer token, service accounts' included.
     foreign = decision.refusal.reason is Reason.TOKEN_PREFIX
     log.write("debug" if foreign else "warning", "access denied", fields)
+
+
+def _granted(decision: Allowed) -> dict[str, Value]:
+    fields = dict(_REQUEST)
+    if not decision.scrubbed:
+        fields |= _who(decision.identity)
+    user = decision.user
+    account = decision.identity.account_id
+    # mapAccounts makes the ARN the user name, and {{AccountID}} may stand in any name.
+    if not (decision.scrubbed and account in user.username):
+        fields |= {"username": user.username, "uid": user.uid}
+    if not (decision.scrubbed and any(account in group for group in user.groups)):
+        fields["groups"] = user.groups
+    return fields | {"mapping": decision.source, "stsendpoint": decision.identity.sts_host}
 
 
 def _who(identity: Identity) -> dict[str, Value]:

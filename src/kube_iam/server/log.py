@@ -22,6 +22,13 @@ _is_plain = re.compile(r"[A-Za-z0-9._/@^+-]+", re.ASCII).fullmatch
 Value = str | int | float | bool | tuple[str, ...]
 
 
+class Form(Protocol):
+    """Writes one line again and again."""
+
+    def __call__(self, **values: Value) -> None:
+        """Write it with these values, one for each field that was left open."""
+
+
 class Stream(Protocol):
     """Where lines go."""
 
@@ -61,7 +68,7 @@ class Log:
         """`style` is `text` or `json`. Raises ValueError for a level that is none."""
         self._stream = stream
         self._limit = LEVELS.index(_ALIASES.get(level, level))
-        self._format = _json_line if style == "json" else _text_line
+        self._show, self._line = (_json, _json_line) if style == "json" else (_text, _text_line)
         self._clock = clock
         self._second, self._shown = -1, ""
 
@@ -84,7 +91,23 @@ class Log:
     def write(self, level: str, message: str, fields: dict[str, Value]) -> None:
         """Write one line of that level."""
         if _RANKS[level] <= self._limit:
-            self._stream.write(self._format(self._time(), level, message, fields) + "\n")
+            shown = {name: self._show(value) for name, value in fields.items()}
+            self._stream.write(self._line(self._time(), level, message, shown) + "\n")
+
+    def form(self, level: str, message: str, fields: dict[str, Value], later: tuple[str, ...]) -> Form:
+        """A line of that level for many times, whose fields named by `later` are other ones every time."""
+        if _RANKS[level] > self._limit:
+            return _unwritten
+        shown = {name: self._show(value).replace("%", "%%") for name, value in fields.items()}
+        shown |= {name: f"%({name})s" for name in later}
+        line = self._line("%(time)s", level, message, shown) + "\n"
+
+        def write(**values: Value) -> None:
+            filled = {name: self._show(value) for name, value in values.items()}
+            filled["time"] = self._time()
+            self._stream.write(line % filled)
+
+        return write
 
     def _time(self) -> str:
         """Now as text, made once a second: this runs for every sign-in."""
@@ -95,28 +118,29 @@ class Log:
         return self._shown
 
 
-def _text_line(now: str, level: str, message: str, fields: dict[str, Value]) -> str:
-    line = f'time="{now}" level={level} msg={_quoted(message)}'
-    # Written out, since this is most of what a remembered token costs.
-    for name in sorted(fields):
-        value = fields[name]
-        text = value if isinstance(value, str) else _shown(value)
-        line += f" {name}={text if not text or _is_plain(text) else encode_basestring_ascii(text)}"
-    return line
+def _unwritten(**_: Value) -> None:
+    """The form of a line that the level keeps out."""
 
 
-def _json_line(now: str, level: str, message: str, fields: dict[str, Value]) -> str:
-    line = {**fields, "time": now, "level": level, "msg": message}
-    return json.dumps(line, sort_keys=True, separators=(",", ":"))
+# A line from its fields' shown values. Names, levels and messages are ours and need no escaping.
+def _text_line(now: str, level: str, message: str, shown: dict[str, str]) -> str:
+    fields = "".join([f" {name}={shown[name]}" for name in sorted(shown)])
+    return f'time="{now}" level={level} msg={_text(message)}{fields}'
 
 
-def _shown(value: Value) -> str:
-    if isinstance(value, tuple):
-        return f"[{' '.join(value)}]"
+def _json_line(now: str, level: str, message: str, shown: dict[str, str]) -> str:
+    fields = {**shown, "time": f'"{now}"', "level": f'"{level}"', "msg": _json(message)}
+    return "{" + ",".join([f'"{name}":{fields[name]}' for name in sorted(fields)]) + "}"
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:.6f}" if isinstance(value, float) else str(value)
+    text = f"[{' '.join(value)}]" if isinstance(value, tuple) else str(value)
+    return text if not text or _is_plain(text) else encode_basestring_ascii(text)
 
 
-def _quoted(text: str) -> str:
-    return text if _is_plain(text) else encode_basestring_ascii(text)
+def _json(value: Value) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -24,6 +24,7 @@ VERIFIED_SECONDS = 60.0
 REFUSED_SECONDS = 10.0
 CAPACITY = 8192
 _FINAL = (Reason.STS_REFUSED, Reason.STS_NONSENSE)
+_Waiting = asyncio.Future[Identity | Refusal]
 
 
 class Sts(Protocol):
@@ -46,8 +47,10 @@ class StsVerifier:
         self._clock = clock
         # Two caches: a flood of refused tokens must not push out the verified ones.
         self._verified: BoundedCache[bytes, Identity] = BoundedCache(CAPACITY)
+        self._identities: BoundedCache[Identity, Identity] = BoundedCache(CAPACITY)
         self._refused: BoundedCache[bytes, Refusal] = BoundedCache(CAPACITY)
-        self._asking: dict[bytes, asyncio.Task[Identity | Refusal]] = {}
+        # Tokens that STS is being asked about, each with who waits for the verdict.
+        self._asking: dict[bytes, tuple[asyncio.Task[None], list[_Waiting]]] = {}
 
     async def verify(self, token: str) -> Identity | Refusal:
         """The identity that signed the token, or why there is none."""
@@ -61,19 +64,38 @@ class StsVerifier:
         checked = check_token(token, hosts=self._hosts, now=now)
         if isinstance(checked, Refusal):
             return checked
+        loop = asyncio.get_running_loop()
+        mine: _Waiting = loop.create_future()
         asking = self._asking.get(key)
         self._metrics.lookups.add("sts" if asking is None else "shared")
         if asking is None:
-            asking = asyncio.create_task(self._ask(key, checked))
-            self._asking[key] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        # A client that goes away must not take the others' answer with it.
-        return await asyncio.shield(asking)
+            # A task of its own: a client that goes away must not take the others' answer with it.
+            waiting = [mine]
+            self._asking[key] = loop.create_task(self._tell(waiting, key, checked)), waiting
+        else:
+            asking[1].append(mine)
+        return await mine
+
+    async def _tell(self, waiting: list[_Waiting], key: bytes, checked: CheckedToken) -> None:
+        """Ask, and tell all who bring the token meanwhile, whatever happens: nobody waits for ever."""
+        verdict: Identity | Refusal = Refusal(Reason.STS_UNREACHABLE, "the question was cut off")
+        try:
+            verdict = await self._ask(key, checked)
+        except Exception as error:  # a bug of ours: nobody gets in, and no message that may hold the URL gets out
+            verdict = Refusal(Reason.STS_UNREACHABLE, f"unexpected {type(error).__name__}")
+        finally:
+            del self._asking[key]
+            for one in waiting:
+                if not one.done():
+                    one.set_result(verdict)
 
     async def _ask(self, key: bytes, checked: CheckedToken) -> Identity | Refusal:
         verdict = await self._ask_sts(checked)
         now = self._clock()
         if isinstance(verdict, Identity):
+            # Tokens of one session come to equal identities, of which one is kept.
+            verdict = self._identities.get(verdict, now) or verdict
+            self._identities.put(verdict, verdict, now + VERIFIED_SECONDS)
             self._verified.put(key, verdict, min(now + VERIFIED_SECONDS, checked.signed_at + LIFETIME))
         elif verdict.reason in _FINAL:
             self._refused.put(key, verdict, min(now + REFUSED_SECONDS, checked.signed_at + LIFETIME))
