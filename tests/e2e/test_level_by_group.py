@@ -60,3 +60,17 @@ def test_somebody_is_in_for_a_time_without_a_role(levels: Sandbox, looker: Path)
     assert wait_until(lambda: signs_in(gil, looker), 90)
     levels.administrator.works("kube-iam", "grant", "gil", "looker", "--for", "1s")
     assert wait_until(lambda: not signs_in(gil, looker), 90)
+
+
+def test_revoke_now_refuses_who_comes_by_the_group_and_leaves_other_ways_in(levels: Sandbox, looker: Path) -> None:
+    levels.person("greta")
+    greta, viewer = levels.person("greta"), levels.kubeconfig("viewer")
+    for level, kubeconfig in (("looker", looker), ("viewer", viewer)):
+        levels.administrator.works("kube-iam", "grant", "greta", level)
+        assert wait_until(lambda kubeconfig=kubeconfig: signs_in(greta, kubeconfig), 90)  # type: ignore[misc]
+    said = levels.administrator.works("kube-iam", "revoke", "greta", "looker", "--now", "--cache-ttl", "2s")
+    assert "looker has no role: they are refused while the IAM group sandbox-looker" in said
+    assert not signs_in(greta, looker)
+    assert signs_in(greta, viewer)
+    levels.administrator.works("kube-iam", "grant", "greta", "looker")
+    assert wait_until(lambda: signs_in(greta, looker), 90)

@@ -28,12 +28,12 @@ class Sandbox:
         self.state = ensure_user(self.home, self.state, name)
         return Person(self, name)
 
-    def restart_api_server(self) -> None:
-        """End kube-apiserver and start it again as it was."""
+    def restart_api_server(self, *more: str) -> None:
+        """End kube-apiserver and start it again as it was, with more arguments."""
         process = self.home.process("kube-apiserver")
         command = Path(f"/proc/{process.pid()}/cmdline").read_text().split("\0")[:-1]
         process.stop(1)
-        process.start(command, {"HOME": str(self.home.root), "TMPDIR": str(self.home.root)}, self.home.root)
+        process.start([*command, *more], {"HOME": str(self.home.root), "TMPDIR": str(self.home.root)}, self.home.root)
         process.await_ready(lambda: self.administrator.run("kubectl", "get", "--raw", "/readyz").returncode == 0, 60)
 
     def member(self, name: str, level: str) -> Person:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from kube_iam.access.apply import Applied, apply_plan
@@ -35,20 +37,25 @@ def refuse_guarded(plan: Plan, *, force: bool) -> None:
         raise Guarded("; ".join(plan.guards), "nothing was changed; if that is what you mean, add --force")
 
 
-def carry_out(plan: Plan, ports: Ports, display: Display) -> None:
-    """Apply the plan and show its progress. Raises the error of the change that failed, once it has said what is done."""
+def carry_out(plan: Plan, ports: Ports, display: Display, done: Callable[[str], None]) -> None:
+    """Apply the plan and show its progress. Raises the error of the change that failed, once it has said what is done.
+
+    `done` hears in words what has been done, also where that is not all.
+    """
     try:
         with display.changes(plan) as progress:
             applied = apply_plan(plan, ports, progress)
     except KeyboardInterrupt:
         click.echo(f"stopped; what is done stays done: {AGAIN}", err=True)
+        done("stopped half-way")
         raise
     if applied.error is not None:
+        if applied.done:
+            done(f"{len(applied.done)} of {len(plan.changes)} changes, then an error")
         raise _explained(applied, len(plan.changes))
-    done = [(plan.count(verb), verb) for verb in Verb]
-    click.echo(
-        f"Done: {', '.join(f'{count} {verb.value}d' for count, verb in done if count)}.".replace("adoptd", "adopted")
-    )
+    counts = ", ".join(f"{plan.count(verb)} {PAST[verb]}" for verb in Verb if plan.count(verb))
+    done(counts)
+    click.echo(f"Done: {counts}.")
 
 
 def _explained(applied: Applied, total: int) -> KubeIamError:

@@ -35,8 +35,10 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
     A run that was stopped is finished by the next one.
     """
     from kube_iam.access.plan import plan_apply
+    from kube_iam.access.trail import Deed, Record
     from kube_iam.cli.access_output import carry_out, print_plan, refuse_guarded
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.trail import trail_of
 
     access = access_session.open_access(file)
     display = Display()
@@ -51,5 +53,6 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
         if not click.confirm("Apply these changes?", err=True):
             click.echo("Nothing was changed.", err=True)
             return 1
-    carry_out(plan, ports, display)
+    with trail_of(access, Where(**where)) as trail:
+        carry_out(plan, ports, display, lambda done: trail.add(Record(Deed.APPLIED, access.name, detail=done)))
     return 0

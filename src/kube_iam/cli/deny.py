@@ -36,6 +36,7 @@ def command(
     """
     from kube_iam.cli import deny_session as session
     from kube_iam.cli.access_output import print_data
+    from kube_iam.cli.trail import Trail, denied_record
     from kube_iam.report.denials_text import denial_data
 
     place = Where(**where)
@@ -52,6 +53,8 @@ def command(
     by = session.caller(place)
     denials = [session.denial(text, until=now + seconds, reason=reason, by=by, now=now) for text in dict.fromkeys(who)]
     closed = session.shut(place, closing, denials, began)
+    with Trail(lambda: session.open_api(place)) as trail:
+        trail.add(*(denied_record(denial) for denial in denials))
     if output == "table":
         for denial in denials:
             click.echo(f"{denial.value}: denied everywhere until {denial.end} ({denial.ident})")

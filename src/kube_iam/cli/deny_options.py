@@ -53,4 +53,4 @@ def closing_options(function: F) -> F:
         metavar="DURATION",
         help="kube-apiserver's --authentication-token-webhook-cache-ttl.  [default: 2m]",
     )(function)
-    return click.option("--reason", default="", metavar="TEXT", help="Why; it is kept with the denial.")(function)
+    return click.option("--reason", default="", metavar="TEXT", help="Why, for the denial and the trail.")(function)

@@ -28,8 +28,10 @@ from kube_iam.cli.options import global_options
 def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> int:
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
     from kube_iam.access.plan import plan_destroy
+    from kube_iam.access.trail import Deed, Record
     from kube_iam.cli.access_output import carry_out, print_plan, refuse_guarded
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.trail import trail_of
 
     access = access_session.open_access(file)
     display = Display()
@@ -50,5 +52,6 @@ def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> i
         ):
             click.echo("Nothing was changed.", err=True)
             return 1
-    carry_out(plan, ports, display)
+    with trail_of(access, Where(**where)) as trail:
+        carry_out(plan, ports, display, lambda done: trail.add(Record(Deed.DESTROYED, access.name, detail=done)))
     return 0

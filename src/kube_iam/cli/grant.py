@@ -33,7 +33,7 @@ def command(
 
     What `revoke --now` put up against them in this level is lifted.
     """
-    from kube_iam.cli.membership import change_members
+    from kube_iam.cli.membership import Order, change_members
     from kube_iam.cli.temporary import grant_for, lasting
 
     if duration is not None:
@@ -41,6 +41,5 @@ def command(
         return grant_for(file, users, level, Where(**where), time, deny_list=deny_list, dry_run=dry_run, output=output)
     if reason:
         raise UsageError("--reason goes with --for", "who is in for good has no reason to be kept")
-    return change_members(
-        file, users, level, Where(**where), into=True, deny_list=deny_list, dry_run=dry_run, output=output
-    )
+    order = Order(into=True, dry_run=dry_run, output=output, deny_list=deny_list)
+    return change_members(file, users, level, Where(**where), order)

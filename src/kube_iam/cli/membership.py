@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import click
 
@@ -17,32 +18,36 @@ from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.deny_session import Closing
 from kube_iam.cli.revoke_now import ShutOut, lift_level
 from kube_iam.cli.temporary import clean, find_temporary
+from kube_iam.cli.trail import Trail, trail_of
 from kube_iam.config.durations import show_duration
 from kube_iam.config.near import near
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How to move people: into a level or out of it. `reason` is for the trail; a grant lifts denials in `deny_list`."""
+
+    into: bool
+    dry_run: bool
+    output: str
+    reason: str = ""
+    deny_list: str = DENY_LIST
+
+
 def change_members(
-    file: str,
-    users: Sequence[str],
-    level_name: str,
-    where: Where,
-    *,
-    into: bool,
-    dry_run: bool,
-    output: str,
-    deny_list: str = DENY_LIST,
-    closing: Closing | None = None,
+    file: str, users: Sequence[str], level_name: str, where: Where, order: Order, closing: Closing | None = None
 ) -> int:
-    """Grant (`into`) or revoke the level for the users; everything is checked before the first change to IAM.
+    """Grant or revoke the level for the users; everything is checked before the first change to IAM.
 
     With `closing` they are denied the level at once, before IAM is asked.
     """
     access = access_session.open_access(file)
     level = find_level(access, level_name, near, users)
-    if closing is None or dry_run:
-        return _change(access, level, users, where, deny_list, into=into, dry_run=dry_run, output=output)
-    with ShutOut(access, level, users, where, closing) as shut:
-        return _change(access, level, users, where, deny_list, into=into, dry_run=dry_run, output=output, shut=shut)
+    with trail_of(access, where) as trail:
+        if closing is None or order.dry_run:
+            return _change(access, level, users, where, order, trail)
+        with ShutOut(access, level, users, where, closing, trail) as shut:
+            return _change(access, level, users, where, order, trail, shut)
 
 
 def _change(
@@ -50,36 +55,37 @@ def _change(
     level: Level,
     users: Sequence[str],
     where: Where,
-    deny_list: str,
-    *,
-    into: bool,
-    dry_run: bool,
-    output: str,
+    order: Order,
+    trail: Trail,
     shut: ShutOut | None = None,
 ) -> int:
     from kube_iam.access.plan import check_caller
 
+    into, dry_run = order.into, order.dry_run
     directory = access_session.open_directory(access, where, Display().waiting)
     check_caller(access, directory)
     found = find_temporary(access, level, directory, where)
     planned = moves(directory, level, users, near, into=into, temporary=found.temporary)
+    done: Iterable[Move] = planned
     now = time.time()
-    done = planned if dry_run else carry_out(directory, level, planned, into=into, temporary=found.temporary, now=now)
-    if output == "table":
+    if not dry_run:
+        done = carry_out(directory, level, planned, into=into, temporary=found.temporary, now=now)
+        done = trail.moves(done, level.name, into=into, reason=order.reason)
+    if order.output == "table":
         for move in done:
             click.echo(_sentence(move, level, into=into, dry_run=dry_run))
         if shut is None and not into and any(move.changes for move in planned):
             click.echo(_still_in(access, level, dry_run=dry_run))
     else:
         data = _data(access, level, list(done), into=into, dry_run=dry_run)
-        print_data(data if shut is None else {**data, **shut.data()}, output)
+        print_data(data if shut is None else {**data, **shut.data()}, order.output)
     if not dry_run:
         clean(access, directory, found, now)
     if into and not dry_run:
-        lift_level(access, level, [move.user for move in planned], where, deny_list)
+        lift_level(access, level, [move.user for move in planned], where, order.deny_list, trail)
     found.complain(must_know=not into)
     if shut is not None:
-        shut.say(level) if output == "table" else shut.complain()
+        shut.say() if order.output == "table" else shut.complain()
     return 0
 
 

@@ -35,9 +35,8 @@ def command(
     --now needs server.denyList in the servers' config.yaml. --cache-ttl and --no-wait go with it.
     """
     from kube_iam.cli.deny_session import Closing
-    from kube_iam.cli.membership import change_members
+    from kube_iam.cli.membership import Order, change_members
 
     closing = Closing(deny_list, reason, cache_ttl, not no_wait) if now else None
-    return change_members(
-        file, users, level, Where(**where), into=False, dry_run=dry_run, output=output, closing=closing
-    )
+    order = Order(into=False, dry_run=dry_run, output=output, reason=reason)
+    return change_members(file, users, level, Where(**where), order, closing)

@@ -11,8 +11,10 @@ import click
 from kube_iam.access.closing import Closed
 from kube_iam.access.documents import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.trail import Deed, Record
 from kube_iam.cli import deny_session as session
 from kube_iam.cli.access_session import Where, needs_cluster
+from kube_iam.cli.trail import Trail, denied_record
 from kube_iam.errors import KubeIamError
 from kube_iam.report.denials_text import denial_data
 
@@ -29,10 +31,18 @@ class ShutOut:
     """
 
     def __init__(
-        self, access: ClusterAccess, level: Level, users: Sequence[str], where: Where, closing: session.Closing
+        self,
+        access: ClusterAccess,
+        level: Level,
+        users: Sequence[str],
+        where: Where,
+        closing: session.Closing,
+        trail: Trail,
     ) -> None:
         session.check_cluster(access, where)
+        self._level = level
         self._closing = closing
+        self._trail = trail
         self._said = False
         self._denials = session.level_denials(where, closing, users, **_place(access, level))
         began = session.CLOCK.now()
@@ -50,9 +60,9 @@ class ShutOut:
         if failure is not None:
             click.echo(f"the denial could not be written: {failure}", err=True)
             return
+        closed = self._result()
         for denial in self._denials:
             click.echo(f"{denial.value}: denied until {denial.end} all the same ({denial.ident})", err=True)
-        closed = self._closed.result()
         if closed.error is not None:
             click.echo(session.not_known(closed.error).message, err=True)
         else:
@@ -66,28 +76,31 @@ class ShutOut:
             return {"denials": denials, "denialsWritten": False}
         return {"denials": denials, "denialsWritten": True, **session.closed_data(self._closed.result())}
 
-    def say(self, level: Level) -> None:
+    def say(self) -> None:
         """Print what came of it and wait as `say_closed` does. Raises what went wrong."""
-        self._said = True
         closed = self._result()
+        level = self._level
         for denial in self._denials:
             click.echo(f"{denial.value}: denied {level.name} until {denial.end} ({denial.ident})")
         if level.method is Method.GROUP:
             click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
+        self._trail.write()
         session.say_closed(closed, self._closing)
 
     def complain(self) -> None:
         """Raise what went wrong, where something did."""
-        self._said = True
         closed = self._result()
         if closed.error is not None:
             raise session.not_known(closed.error)
 
     def _result(self) -> Closed:
+        self._said = True
         try:
-            return self._closed.result()
+            closed = self._closed.result()
         except KubeIamError as error:
             raise KubeIamError(f"the denial could not be written: {error.message}", error.hint) from error
+        self._trail.add(*(denied_record(denial, self._level.name) for denial in self._denials))
+        return closed
 
 
 def _place(access: ClusterAccess, level: Level) -> dict[str, str]:
@@ -97,7 +110,9 @@ def _place(access: ClusterAccess, level: Level) -> dict[str, str]:
     return {"role": mapped_arn(access, level)}
 
 
-def lift_level(access: ClusterAccess, level: Level, users: Sequence[str], where: Where, deny_list: str) -> None:
+def lift_level(
+    access: ClusterAccess, level: Level, users: Sequence[str], where: Where, deny_list: str, trail: Trail
+) -> None:
     """Lift what `revoke --now` put up against these users in this level, and say so; where that failed, say why."""
     from kube_iam.core.denied import ident_of
 
@@ -116,4 +131,5 @@ def lift_level(access: ClusterAccess, level: Level, users: Sequence[str], where:
         click.echo(said, err=True)
         return
     for denial in lifted:
+        trail.add(Record(Deed.LIFTED, denial.value, level.name))
         click.echo(f"{denial.value}: no longer denied {level.name} ({denial.ident})", err=True)

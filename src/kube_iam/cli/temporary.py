@@ -13,11 +13,13 @@ from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.members import Move, find_level, moves
 from kube_iam.access.ports import Directory, MappingEntry, MappingStore, Temporary
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
+from kube_iam.access.trail import Deed, Record
 from kube_iam.cli import access_session
 from kube_iam.cli.access_output import print_data
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.revoke_now import lift_level
+from kube_iam.cli.trail import trail_of
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.near import near
 from kube_iam.core.utc import rfc3339
@@ -113,16 +115,18 @@ def grant_for(
     planned = moves(directory, level, users, near, into=True)
     now = time.time()
     item = Temporary("", "", rfc3339(now + lasting.seconds), lasting.reason)
-    for move in planned:
-        if move.changes and not dry_run:
-            found.temporary.let_in(replace(item, user_name=move.user, user_id=move.unique_id), now)
-        if output == "table":
-            click.echo(_sentence(move, level, item.until, lasting, dry_run=dry_run))
-    if output != "table":
-        print_data(_data(access, level, planned, item, dry_run=dry_run), output)
-    if not dry_run:
-        lift_level(access, level, [move.user for move in planned], where, deny_list)
-        clean(access, directory, found, now)
+    with trail_of(access, where) as trail:
+        for move in planned:
+            if move.changes and not dry_run:
+                found.temporary.let_in(replace(item, user_name=move.user, user_id=move.unique_id), now)
+                trail.add(Record(Deed.GRANTED, move.user, level.name, item.until, item.reason))
+            if output == "table":
+                click.echo(_sentence(move, level, item.until, lasting, dry_run=dry_run))
+        if output != "table":
+            print_data(_data(access, level, planned, item, dry_run=dry_run), output)
+        if not dry_run:
+            lift_level(access, level, [move.user for move in planned], where, deny_list, trail)
+            clean(access, directory, found, now)
     return 0
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Container
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from kube_iam.config.identity_mapping import IdentityMappings, Refused
+from kube_iam.core.event import event
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import Mapped, MappingTable
 from kube_iam.kube.watch import Metadata
@@ -88,19 +89,10 @@ class Feedback:
         if self._events.get(name) == cause:
             return
         self._events[name] = cause
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        event = {
-            "metadata": {"name": f"{name[:200].rstrip('.-')}.{cause}", "namespace": "default"},
-            "involvedObject": {"apiVersion": API_VERSION, "kind": KIND, "name": name, "uid": metadata.uid},
-            "type": "Warning",
-            "reason": refused.reason,
-            "message": refused.message[:1000],
-            "source": {"component": "kube-iam"},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        self._writer.put(f"event {name}", Write("POST", EVENTS, event, f"write an event about {KIND} {name}"))
+        called = {"name": f"{name[:200].rstrip('.-')}.{cause}", "namespace": "default"}
+        about = {"apiVersion": API_VERSION, "kind": KIND, "name": name, "uid": metadata.uid}
+        written = event(called, about, refused.reason, refused.message, time.time(), warning=True)
+        self._writer.put(f"event {name}", Write("POST", EVENTS, written, f"write an event about {KIND} {name}"))
 
 
 class _Listening(MappingTable):

@@ -1,0 +1,184 @@
+"""The trail: what each command says that it did, once it is done, and that nothing ever waits for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fake_account import FakeAccount
+from hypothesis import given
+from hypothesis import strategies as st
+from test_deny_commands import FILE, Cluster, applied, kube_iam
+
+from kube_iam.access.closing import Clock, Closed
+from kube_iam.access.trail import Deed, Record
+from kube_iam.cli import access_session, deny_session
+from kube_iam.core.denied import Denial
+from kube_iam.errors import KubeError, KubeIamError, NotFound, Throttled
+from kube_iam.kube import event_trail
+
+
+@dataclass
+class Written:
+    """What was written into the cluster."""
+
+    records: list[Record] = field(default_factory=list)
+    error: KubeIamError | None = None
+
+    def write(self, records: Iterable[Record], now: float) -> None:
+        if self.error is not None:
+            raise self.error
+        self.records += records
+
+    @property
+    def brief(self) -> list[tuple[Deed, str, str]]:
+        return [(each.deed, each.whom, each.level) for each in self.records]
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
+    account = FakeAccount()
+    cluster = Cluster()
+    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
+    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
+    monkeypatch.setattr(access_session, "open_api", lambda access, where: None)
+    monkeypatch.setattr(deny_session, "open_api", lambda where: None)
+    monkeypatch.setattr(deny_session, "shut", cluster.shut)
+    monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now: ())
+    monkeypatch.setattr(deny_session, "caller", lambda where: "root")
+    monkeypatch.setattr(deny_session, "check_cluster", lambda access, where: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    (tmp_path / "access.yaml").write_text(FILE)
+    return account
+
+
+@pytest.fixture
+def trail(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> Written:
+    """The trail of somebody who has applied the file and granted admin to alice; what that wrote is forgotten."""
+    written = Written()
+    monkeypatch.setattr(event_trail, "EventTrail", lambda api: written)
+    applied(account, "alice")
+    assert written.brief == [(Deed.APPLIED, "prod", ""), (Deed.GRANTED, "alice", "admin")]
+    assert written.records[0].detail == "6 created"
+    written.records.clear()
+    return written
+
+
+def test_what_changes_nothing_leaves_no_trail(trail: Written) -> None:
+    for command in (
+        ("plan",),
+        ("who",),
+        ("apply", "--yes"),
+        ("grant", "alice", "admin"),
+        ("grant", "bob", "admin", "--dry-run"),
+        ("grant", "bob", "admin", "--for", "1h", "--dry-run"),
+        ("revoke", "alice", "admin", "--now", "--dry-run"),
+        ("revoke", "bob", "admin"),
+        ("destroy", "--dry-run"),
+        ("deny", "--list"),
+    ):
+        try:
+            kube_iam(*command)
+        except AttributeError:  # there is no API to list denials from
+            assert command == ("deny", "--list")
+    assert trail.records == []
+
+
+def test_every_deed_is_recorded_with_whom_level_end_and_reason(trail: Written) -> None:
+    kube_iam("grant", "bob", "admin", "--for", "1h", "--reason", "on call")
+    (granted,) = trail.records
+    assert (granted.deed, granted.whom, granted.level, granted.reason) == (Deed.GRANTED, "bob", "admin", "on call")
+    assert granted.until.endswith("Z")
+    trail.records.clear()
+    kube_iam("revoke", "alice", "admin", "--now", "--no-wait", "--reason", "left")
+    assert trail.brief == [(Deed.REVOKED, "alice", "admin"), (Deed.DENIED, "alice", "admin")]
+    assert {each.reason for each in trail.records} == {"left"}
+    assert trail.records[1].until.endswith("Z")
+    trail.records.clear()
+    kube_iam("deny", "carol", "--no-wait", "--reason", "lost laptop")
+    kube_iam("destroy", "--yes")
+    assert trail.brief == [(Deed.DENIED, "carol", ""), (Deed.DESTROYED, "prod", "")]
+    assert trail.records[1].detail == "7 deleted"  # bob's too
+
+
+def test_a_denial_that_is_lifted_is_recorded(trail: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    denial = Denial("alice-1", "userName", "alice")
+    monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now: (denial,))
+    kube_iam("undeny", "alice")
+    kube_iam("grant", "alice", "admin")
+    assert trail.brief == [(Deed.LIFTED, "alice", ""), (Deed.LIFTED, "alice", "admin")]
+
+
+def test_a_trail_that_cannot_be_written_is_a_warning_and_changes_nothing_else(
+    trail: Written, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kube_iam("revoke", "alice", "admin", "-o", "json") == 0
+    said = capsys.readouterr().out
+    kube_iam("grant", "alice", "admin")
+    capsys.readouterr()
+    trail.error = KubeError("events is forbidden")
+    assert kube_iam("revoke", "alice", "admin", "-o", "json") == 0
+    out, err = capsys.readouterr()
+    assert out == said
+    assert json.loads(out)["users"] == [{"name": "alice", "result": "revoked"}]
+    assert "warning: done, but not written as an event into the cluster: events is forbidden" in err
+    assert kube_iam("who", "-o", "json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["users"] == []
+
+
+def test_what_was_done_before_an_error_is_recorded(trail: Written, account: FakeAccount) -> None:
+    account.world.errors["remove_member"] = Throttled("slow down")
+    with pytest.raises(Throttled):
+        kube_iam("revoke", "alice", "admin")
+    assert trail.records == []
+    with pytest.raises(Throttled):
+        kube_iam("revoke", "alice", "admin", "--now")
+    assert trail.brief == [(Deed.DENIED, "alice", "admin")]
+    trail.records.clear()
+    with pytest.raises(NotFound):
+        kube_iam("revoke", "alicia", "admin", "--now")
+    assert trail.brief == [(Deed.DENIED, "alicia", "admin")]
+
+
+def test_an_apply_that_stops_half_way_says_so_in_the_trail(trail: Written, account: FakeAccount) -> None:
+    account.world.errors["delete_group"] = Throttled("slow down")
+    with pytest.raises(Throttled):
+        kube_iam("destroy", "--yes")
+    (record,) = trail.records
+    assert record.deed is Deed.DESTROYED
+    assert record.detail == "4 of 7 changes, then an error"
+
+
+def test_the_trail_is_written_before_anybody_waits_for_the_cache(
+    trail: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    when: list[int] = []
+    monkeypatch.setattr(
+        deny_session, "CLOCK", Clock(iter(range(100)).__next__, lambda _: when.append(len(trail.records)))
+    )
+    monkeypatch.setattr(deny_session, "shut", Cluster(Closed(0.1, servers={"1"}, holds=3.0)).shut)
+    kube_iam("revoke", "alice", "admin", "--now")
+    kube_iam("deny", "bob")
+    assert when
+    assert when[0] == 2
+    assert when[-1] == 3
+
+
+anything = st.text(max_size=30)
+
+
+@given(st.builds(Record, st.sampled_from(Deed), anything, anything, anything, anything, anything), anything)
+def test_no_text_breaks_the_line_or_moves_a_cursor(record: Record, by: str) -> None:
+    assert record.sentence(by).isprintable()
+
+
+def test_a_sentence_says_who_whom_what_until_when_and_why() -> None:
+    record = Record(Deed.DENIED, "alice", "admin", "2026-11-24T14:00:00Z", "left", "alice-12")
+    assert record.sentence("root") == "root denied alice admin until 2026-11-24T14:00:00Z (alice-12): left"
+    assert Record(Deed.LIFTED, "alice").sentence("") == "somebody lifted the denial of alice"
