@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import kubectl_rows, plan_rows, report, revoke_rows, server_rows, token_rows
+from bench import kubectl_rows, plan_rows, report, revocation_rows, server_rows, token_rows
 from bench.commands import starter
 from bench.context import Bench, Programs
 from bench.fakes import fake_sts
@@ -32,7 +32,7 @@ MEASURES: dict[tuple[str, ...], Measure] = {
     ("mappings",): server_rows.many_mappings,
     ("server-memory",): server_rows.memory,
     ("plan",): plan_rows.plan,
-    ("revoke-10", "revoke-120"): revoke_rows.revoke,
+    ("revocation",): revocation_rows.revocation,
 }
 """The names of rows that are measured together, and what measures them, in the order of the table."""
 

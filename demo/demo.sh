@@ -51,15 +51,26 @@ refused() {
   for text in "$@"; do has "$text"; done
 }
 
-# The ConfigMap reaches the webhook as it would reach a pod: a moment after it was written.
-until_mapped() {
+quietly() { ( . "./$1.env"; bash -o pipefail -c "$2" ) >/dev/null 2>&1; }
+
+# The ConfigMap reaches the webhook as it would reach a pod, a moment after it was written; then IAM is asked who is in the groups.
+until_in() {
   local tries=0
-  printf '\n(waiting until the webhook has read the new mappings)\n'
-  until ( . ./alice.env; bash -o pipefail -c "$1" ) >/dev/null 2>&1; do
+  printf '\n(waiting until the webhook knows %s)\n' "$1"
+  until quietly "$1" "$2"; do
     tries=$((tries + 1))
-    [ "$tries" -lt 50 ] || { printf 'demo: the webhook did not take up the mappings\n' >&2; exit 1; }
+    [ "$tries" -lt 100 ] || { printf 'demo: the webhook does not let %s in\n' "$1" >&2; exit 1; }
     sleep 0.2
   done
+}
+
+# until_out WHO COMMAND: says how long the command still works.
+until_out() {
+  local start=$SECONDS
+  while quietly "$1" "$2"; do
+    [ $((SECONDS - start)) -lt 30 ] || { printf 'demo: %s is still in\n' "$1" >&2; exit 1; }
+  done
+  printf '\n(out %s s after the command)\n' "$((SECONDS - start))"
 }
 
 real_control_plane() { [ -n "$(kube-iam sandbox status | sed -n 's/.*"apiServer": "\(.*\)",/\1/p')" ]; }
@@ -83,7 +94,8 @@ works administrator 'kube-iam kubeconfig viewer >viewer.yaml'
 cluster=sandbox.kube-iam.dev
 role=arn:aws:iam::111122223333:role/sandbox
 if real_control_plane; then
-  until_mapped 'kubectl --kubeconfig admin.yaml auth whoami'
+  until_in alice 'kubectl --kubeconfig admin.yaml auth whoami'
+  until_in bob 'kubectl --kubeconfig viewer.yaml auth whoami'
   tell "alice is an admin. Kubernetes sees her by her own name, not by a shared role's; she cannot make herself more than she is:"
   works alice 'kubectl --kubeconfig admin.yaml auth whoami' iam:alice kube-iam:admin
   works alice 'kubectl --kubeconfig admin.yaml -n shop create configmap greeting --from-literal=hello=world' created
@@ -100,7 +112,8 @@ if real_control_plane; then
   enter='kubectl --kubeconfig admin.yaml auth whoami'
 else
   tell "Without a control plane, what kube-apiserver would ask the webhook (a TokenReview) is asked by \`kube-iam sandbox review\`."
-  until_mapped "kube-iam token -i $cluster -r $role-admin | kube-iam sandbox review"
+  until_in alice "kube-iam token -i $cluster -r $role-admin | kube-iam sandbox review"
+  until_in bob "kube-iam token -i $cluster -r $role-viewer | kube-iam sandbox review"
   tell "alice is an admin, under her own name, and nothing else:"
   works alice "kube-iam token -i $cluster -r $role-admin | kube-iam sandbox review" '"authenticated": true' iam:alice kube-iam:admin
   refused alice "kube-iam token -i $cluster -r $role-viewer" 'may not assume'
@@ -117,10 +130,21 @@ fi
 
 tell "alice leaves the admins:"
 works administrator 'kube-iam revoke alice admin' alice
-tell "A session that she has already assumed lasts until it ends, an hour at most. That is a hole; until it is closed, know it:"
-works alice "$enter" iam:alice
+tell "The session that she has already assumed is as good as ever, but the server asks IAM who is in the group: it opens nothing more."
+until_out alice "$enter"
+works alice "kube-iam token -i $cluster -r $role-admin --token-only | cut -c-11" k8s-aws-v1.
+refused alice "$enter"
 tell "A fresh sign-in, with no session kept from before, is refused:"
 refused alice "export KUBE_IAM_CACHE_DIR=$work/empty; $enter" 'may not assume' user/alice
+
+tell "Who is needed for a while is let in for a while, which ends by itself:"
+works administrator "kube-iam grant carol viewer --for 2h --reason 'on call'" 'granted viewer for 2h'
+works administrator 'kube-iam who viewer' carol 'on call'
+carol=${enter//admin/viewer}
+until_in carol "$carol"
+works carol "$carol" iam:carol kube-iam:viewer
+works administrator 'kube-iam revoke carol viewer' carol
+until_out carol "$carol"
 
 tell "The file says what there is, and what there is is what the file says:"
 works administrator 'kube-iam plan' 'Nothing to change'

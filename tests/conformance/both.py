@@ -19,7 +19,7 @@ from clusters import Clusters
 from named_sts import HOSTS, NamedSts
 from setups import Setup
 
-from connect_proxy import connect_proxy
+from kube_iam.sandbox.connect_proxy import connect_proxy
 from kube_iam.sandbox.processes import Process, wait_until
 
 CLUSTER = "conformance.example.com"

@@ -16,7 +16,7 @@ from people import ADMIN, PEOPLE
 from tally import Tally
 from tokens import PREFIX, Signed, url_in
 
-from connect_proxy import connect_proxy
+from kube_iam.sandbox.connect_proxy import connect_proxy
 
 pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
 

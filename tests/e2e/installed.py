@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from whole_sandbox import Person, Sandbox
 
-from connect_proxy import ConnectProxy
 from kube_iam.access.documents import server_document
 from kube_iam.config.access import load_access
 from kube_iam.core.partitions import sts_host
@@ -30,6 +29,7 @@ from kube_iam.mappings import crd_feedback
 from kube_iam.sandbox import mount
 from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
+from kube_iam.sandbox.connect_proxy import ConnectProxy
 from kube_iam.sandbox.control_plane import Binaries, start_apiserver, start_etcd
 from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.people import let_server_read
@@ -94,8 +94,11 @@ class Site:
         return self._sandbox.kubeconfig(level)
 
     def apply(self, mapping: str) -> None:
-        """`kube-iam apply` of the sandbox's three levels, with the mappings kept there: `configFile: {}` and so on."""
-        text = access_file(self.home, self._sandbox.state)
+        """`kube-iam apply` of the sandbox's three levels, with the mappings kept there: `configFile: {}` and so on.
+
+        These servers have no rights in IAM, so that the session is what counts.
+        """
+        text = access_file(self.home, self._sandbox.state) + "membership: session\n"
         write_private(self.home.access, text.replace("configFile: {}", mapping))
         let_server_read(self.home, self._sandbox.state, server_document(load_access(self.home.access)))
         self.administrator.works("kube-iam", "apply", "--yes")

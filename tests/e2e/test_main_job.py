@@ -37,9 +37,7 @@ def test_a_second_plan_is_empty(levels: Sandbox) -> None:
 
 
 def test_a_granted_user_is_in_under_their_own_name(levels: Sandbox) -> None:
-    alice = levels.person("alice")
-    levels.administrator.works("kube-iam", "grant", "alice", "admin")
-    user = whoami(alice, levels.kubeconfig("admin"))
+    user = whoami(levels.member("alice", "admin"), levels.kubeconfig("admin"))
     assert user["username"] == "iam:alice"
     assert user["groups"] == ["kube-iam:admin", "system:authenticated"]
     assert user["extra"]["arn"] == ["arn:aws:sts::111122223333:assumed-role/sandbox-admin/alice"]
@@ -47,9 +45,7 @@ def test_a_granted_user_is_in_under_their_own_name(levels: Sandbox) -> None:
 
 
 def test_a_level_allows_what_it_binds_and_nothing_else(levels: Sandbox) -> None:
-    levels.person("bob")
-    levels.administrator.works("kube-iam", "grant", "bob", "viewer")
-    bob, viewer = levels.person("bob"), levels.kubeconfig("viewer")
+    bob, viewer = levels.member("bob", "viewer"), levels.kubeconfig("viewer")
     kubectl = ("kubectl", "--kubeconfig", viewer, "-n", "shop")
     assert "kube-root-ca.crt" not in bob.works(*kubectl, "get", "configmaps")
     said = bob.refused(*kubectl, "create", "configmap", "x")
@@ -59,9 +55,7 @@ def test_a_level_allows_what_it_binds_and_nothing_else(levels: Sandbox) -> None:
 
 
 def test_a_developer_works_in_the_namespace_of_the_level_only(levels: Sandbox) -> None:
-    levels.person("dora")
-    levels.administrator.works("kube-iam", "grant", "dora", "developer")
-    dora, kubeconfig = levels.person("dora"), levels.kubeconfig("developer")
+    dora, kubeconfig = levels.member("dora", "developer"), levels.kubeconfig("developer")
     dora.works("kubectl", "--kubeconfig", kubeconfig, "-n", "shop", "create", "configmap", "made-by-dora")
     said = dora.refused("kubectl", "--kubeconfig", kubeconfig, "-n", "default", "create", "configmap", "made-by-dora")
     assert "is forbidden" in said
@@ -92,13 +86,13 @@ def at(sandbox: Sandbox) -> tuple[str, ...]:
     return ("--server", sandbox.state.api_url, "--certificate-authority", str(sandbox.home.ca))
 
 
-def test_a_revoked_user_keeps_the_live_session_and_gets_no_new_one(levels: Sandbox) -> None:
-    levels.person("rita")
-    levels.administrator.works("kube-iam", "grant", "rita", "viewer")
-    rita, viewer = levels.person("rita"), levels.kubeconfig("viewer")
+def test_a_revoked_user_is_out_with_the_live_session_too_and_gets_no_new_one(levels: Sandbox) -> None:
+    rita, viewer = levels.member("rita", "viewer"), levels.kubeconfig("viewer")
     assert whoami(rita, viewer)["username"] == "iam:rita"
     levels.administrator.works("kube-iam", "revoke", "rita", "viewer")
-    assert whoami(rita, viewer)["username"] == "iam:rita"
+    whoami_command = ("kubectl", "--kubeconfig", viewer, "auth", "whoami")
+    assert wait_until(lambda: rita.run(*whoami_command).returncode != 0, 60)
+    rita.works("kube-iam", "token", "-i", CLUSTER_ID, "-r", f"{ROLE}viewer")  # her session is as good as ever
     fresh = levels.person("rita")
     assert "may not assume" in fresh.refused("kubectl", "--kubeconfig", viewer, "auth", "whoami")
     assert "rita" not in levels.administrator.works("kube-iam", "who")
@@ -121,9 +115,7 @@ def test_nobody_signs_in_as_somebody_else(levels: Sandbox) -> None:
 
 
 def test_a_session_that_has_ended_is_refused(levels: Sandbox) -> None:
-    levels.person("tom")
-    levels.administrator.works("kube-iam", "grant", "tom", "viewer")
-    tom, viewer = levels.person("tom"), levels.kubeconfig("viewer")
+    tom, viewer = levels.member("tom", "viewer"), levels.kubeconfig("viewer")
     assert whoami(tom, viewer)["username"] == "iam:tom"
     levels.home.process("account").signal(signal.SIGUSR1)
     command = ("kubectl", "--kubeconfig", viewer, "auth", "whoami")

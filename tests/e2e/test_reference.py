@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from whole_sandbox import BIN, ROLE, Person, Sandbox
 
-from connect_proxy import connect_proxy
 from kube_iam.core.partitions import sts_host
+from kube_iam.sandbox.connect_proxy import connect_proxy
 from kube_iam.sandbox.processes import Process, free_port
 from kube_iam.sandbox.state import CLUSTER_ID, REGION
 
@@ -26,9 +26,7 @@ pytestmark = [pytest.mark.control_plane, pytest.mark.reference, pytest.mark.xdis
 @pytest.fixture(scope="module")
 def member(levels: Sandbox) -> Person:
     """Somebody in the level viewer."""
-    levels.person("rob")
-    levels.administrator.works("kube-iam", "grant", "rob", "viewer")
-    return levels.person("rob")
+    return levels.member("rob", "viewer")
 
 
 REFERENCE_KUBECONFIG = """\

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from kube_iam.sandbox.people import ensure_user
+from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.shell import environment
 from kube_iam.sandbox.state import ADMINISTRATOR, Home, State
 
@@ -34,6 +35,15 @@ class Sandbox:
         process.stop(1)
         process.start([*command, *more], {"HOME": str(self.home.root), "TMPDIR": str(self.home.root)}, self.home.root)
         process.await_ready(lambda: self.administrator.run("kubectl", "get", "--raw", "/readyz").returncode == 0, 60)
+
+    def member(self, name: str, level: str) -> Person:
+        """An IAM user who was granted the level and whom the server knows as a member by now, with an empty session cache."""
+        self.person(name)
+        self.administrator.works("kube-iam", "grant", name, level)
+        trying = self.person(name)
+        command = ("kubectl", "--kubeconfig", self.kubeconfig(level), "auth", "whoami")
+        assert wait_until(lambda: trying.run(*command).returncode == 0, 60), trying.run(*command).stderr
+        return self.person(name)
 
     def kubeconfig(self, level: str, *options: str) -> Path:
         """The kubeconfig of the level, as `kube-iam kubeconfig` prints it."""

@@ -1,92 +1,29 @@
-"""An AWS account in a box, a kube-iam server that reads it, and a front between the two where faults can be put."""
+"""An AWS account in a box, a kube-iam server that reads it, and between the two a front where faults can be put."""
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from ssl import create_default_context
 from typing import Any
-from urllib.parse import parse_qsl
 
 from account_in_a_box import Account
+from faulty_iam import FaultyIam
 
-from https_server import HttpsServer, Request
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.mint import mint
-from kube_iam.core.sigv4 import presign
-from kube_iam.core.utc import basic_timestamp
+from kube_iam.core.server_policy import server_policy
+from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.people import let_server_read
-from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION
+from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, REGION, Home
+from kube_iam.sandbox.up import down, start_account
 from kube_iam.sandbox.webhook import config, launch_webhook, readiness, review
 
-Call = dict[str, str]
-Fault = Callable[[Call], "tuple[int, str] | None"]
-
-
-def error(code: str, status: int = 400) -> tuple[int, str]:
-    inner = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>words of AWS</Message></Error>"
-    return status, f"<ErrorResponse>{inner}<RequestId>r</RequestId></ErrorResponse>"
-
-
-@dataclass
-class FaultyIam:
-    """Passes calls on to the account, signed anew as the server's own user; `fault` may answer instead, `gate` holds answers up."""
-
-    account: Account
-    directory: Path
-    calls: list[Call] = field(default_factory=list)
-    fault: Fault = lambda _: None
-    gate: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        self.gate.set()
-        self.server = HttpsServer(self.directory, self._answer)
-        self.url = f"https://{self.server.authority}"
-
-    def heal(self) -> None:
-        self.fault = lambda _: None
-        self.gate.set()
-
-    def stop(self) -> None:
-        self.heal()
-        self.server.stop()
-
-    def _answer(self, request: Request) -> tuple[int, str, bytes]:
-        call = dict(parse_qsl(request.body.decode()))
-        self.calls.append(call)
-        self.gate.wait(30)
-        status, text = self.fault(call) or self.real(call)
-        return status, "text/xml", text.encode()
-
-    def real(self, call: Call) -> tuple[int, str]:
-        """What the account answers to the server's user."""
-        who = self.account.state.user(AUTHENTICATOR)
-        assert who is not None
-        url = presign(
-            who,
-            region="us-east-1",
-            service="iam",
-            host=f"{LOOPBACK}:{self.account.state.account_port}",
-            path="/",
-            parameters=call,
-            headers={},
-            timestamp=basic_timestamp(time.time()),
-            expires=60,
-        )
-        https = urllib.request.HTTPSHandler(context=create_default_context(cafile=str(self.account.home.ca)))
-        try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({}), https).open(url, timeout=20) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return refused.code, refused.read().decode()
+ACCOUNT = "arn:aws:iam::111122223333"
 
 
 class DoorSite:
@@ -96,6 +33,7 @@ class DoorSite:
         self.account = account
         self.home, self.state = account.home, account.state
         self.iam = FaultyIam(account, directory / "front")
+        self.policy: dict[str, object] = {}
         self.bundle = directory / "bundle.pem"
         self.bundle.write_text(self.home.ca.read_text() + self.iam.server.ca.read_text())
 
@@ -114,16 +52,42 @@ class DoorSite:
 
     def start(self, **variables: str) -> None:
         """Start the server and wait until it takes requests."""
+        before = self.log.count("msg=listening") if self.home.process("webhook").log.exists() else 0
         launch_webhook(
             self.home, self.state, AWS_ENDPOINT_URL_IAM=self.iam.url, AWS_CA_BUNDLE=str(self.bundle), **variables
         )
-        wait_until(lambda: "msg=listening" in self.log, "the server listens")
+        wait_until(lambda: self.log.count("msg=listening") > before, "the server listens")
 
     def stop(self) -> None:
         self.home.process("webhook").stop()
 
     def ready(self) -> str:
         return readiness(self.state)
+
+    def join(self, user: str, level: str) -> Credentials:
+        """Put the user into the group of the level; a live session in its role."""
+        self.add(user, level)
+        return self.account.assume(user, f"{ACCOUNT}:role/{level}", user)
+
+    def add(self, user: str, level: str) -> Credentials:
+        """Put the user into the group; the user's own keys."""
+        keys = self.account.user(user)
+        self.account.administrator.add_user_to_group(GroupName=level, UserName=user)
+        return keys
+
+    def leave(self, user: str, level: str) -> None:
+        self.account.administrator.remove_user_from_group(GroupName=level, UserName=user)
+
+    def made_anew(self, user: str, level: str) -> Credentials:
+        """Delete the user, with keys and membership, and make another one of the same name: its keys."""
+        iam = self.account.administrator
+        self.leave(user, level)
+        for key in iam.list_access_keys(UserName=user)["AccessKeyMetadata"]:
+            iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
+        iam.delete_user(UserName=user)
+        iam.create_user(UserName=user)
+        key = iam.create_access_key(UserName=user)["AccessKey"]
+        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
 
     def token(self, who: Credentials) -> str:
         host = f"{LOOPBACK}:{self.state.account_port}"
@@ -147,6 +111,27 @@ class DoorSite:
         return float(found[0].rsplit(" ", 1)[1]) if found else -1.0
 
 
+@contextmanager
+def running(directory: Path, levels: tuple[str, ...], mappings: str) -> Iterator[DoorSite]:
+    """An account with these levels, and a server with these mappings that may read them and has begun to."""
+    home = Home(directory / "sandbox")
+    home.create()
+    try:
+        site = DoorSite(Account(home, start_account(home, Authority(home.tls), lambda _: None)), home.root)
+        for level in levels:
+            site.account.make_level(level)
+        site.policy = server_policy(
+            [f"{ACCOUNT}:group/{name}" for name in levels], [f"{ACCOUNT}:role/{name}" for name in levels]
+        )
+        site.allow(site.policy)
+        site.configure(mappings)
+        site.start()
+        yield site
+        site.iam.stop()
+    finally:
+        down(home)
+
+
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -163,5 +148,6 @@ def entry(level: str, more: str = "") -> str:
     )
 
 
-def as_json(document: object) -> str:
-    return json.dumps(document)
+def group_entry(level: str) -> str:
+    """A mapGroups entry."""
+    return f"  - iamGroup: {level}\n    username: iam:{{{{UserName}}}}\n    groups: [kube-iam:{level}]\n    level: {level}\n"

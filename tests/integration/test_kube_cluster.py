@@ -23,6 +23,7 @@ from kube_iam.errors import ConfigError, Conflict, KubeError, NotFound, NotOwned
 from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.mapping_store import make_store
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
+from kube_iam.sandbox.processes import wait_until
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 
@@ -189,7 +190,16 @@ def connect_as_reader(api: Any) -> Any:
     rule: Any = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["get"]}
     api.client().apply(ClusterRole.from_dict({"metadata": {"name": "reader"}, "rules": [rule]}))
     api.client()._client._client.headers.update({"Impersonate-User": "bob"})
+    # The API server's authorizer hears of new rules a moment later.
+    assert wait_until(lambda: may_read(api), 20)
     return api
+
+
+def may_read(api: Any) -> bool:
+    try:
+        return KubeCluster(api).binding("shop", "none") is None
+    except KubeError:
+        return False
 
 
 def access(target: MappingTarget) -> ClusterAccess:

@@ -6,54 +6,21 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from account_in_a_box import Account
-from door_site import DoorSite, entry, wait_until
-
-from kube_iam.core.credentials import Credentials
-from kube_iam.core.server_policy import server_policy
+from door_site import ACCOUNT, DoorSite, entry, running, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("membership-door")]
 
-ACCOUNT = "arn:aws:iam::111122223333"
 LEVELS = ("door-admin", "door-viewer")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorSite]:
-    from kube_iam.sandbox.certificates import Authority
-    from kube_iam.sandbox.state import Home
-    from kube_iam.sandbox.up import down, start_account
-
-    home = Home(tmp_path_factory.mktemp("door") / "sandbox")
-    home.create()
-    try:
-        made = DoorSite(Account(home, start_account(home, Authority(home.tls), lambda _: None)), home.root)
-        for level in LEVELS:
-            made.account.make_level(level)
-        made.allow(
-            server_policy([f"{ACCOUNT}:group/{name}" for name in LEVELS], [f"{ACCOUNT}:role/{name}" for name in LEVELS])
-        )
-        made.configure("  mapRoles:\n" + entry("door-admin"))
-        made.start()
+    with running(tmp_path_factory.mktemp("door"), LEVELS, "  mapRoles:\n" + entry("door-admin")) as made:
         yield made
-        made.iam.stop()
-    finally:
-        down(home)
-
-
-def join(site: DoorSite, user: str, level: str = "door-admin") -> Credentials:
-    """The user in the group of the level; a live session in its role."""
-    site.account.user(user)
-    site.account.administrator.add_user_to_group(GroupName=level, UserName=user)
-    return site.account.assume(user, f"{ACCOUNT}:role/{level}", user)
-
-
-def leave(site: DoorSite, user: str, level: str = "door-admin") -> None:
-    site.account.administrator.remove_user_from_group(GroupName=level, UserName=user)
 
 
 def test_a_member_enters_and_the_audit_log_will_name_person_and_level(site: DoorSite) -> None:
-    session = join(site, "alice")
+    session = site.join("alice", "door-admin")
     wait_until(lambda: site.enters(session), "the new member enters")
     user = site.sign_in(session)["user"]
     assert user["username"] == "iam:alice"
@@ -63,9 +30,9 @@ def test_a_member_enters_and_the_audit_log_will_name_person_and_level(site: Door
 
 
 def test_who_is_taken_out_of_the_group_is_refused_though_the_session_lives(site: DoorSite) -> None:
-    session = join(site, "rita")
+    session = site.join("rita", "door-admin")
     wait_until(lambda: site.enters(session), "the new member enters")
-    leave(site, "rita")
+    site.leave("rita", "door-admin")
     wait_until(lambda: not site.enters(session), "the former member is refused", 10)
     said = site.sign_in(session)["error"]
     assert said == "the mapping is for members of an IAM group, and this is not one now: rita is not in door-admin"
@@ -74,7 +41,7 @@ def test_who_is_taken_out_of_the_group_is_refused_though_the_session_lives(site:
 
 
 def test_the_trust_policy_that_lets_names_be_chosen_closes_the_door_to_everybody(site: DoorSite) -> None:
-    session = join(site, "tess")
+    session = site.join("tess", "door-admin")
     wait_until(lambda: site.enters(session), "the new member enters")
     iam = site.account.administrator
     before = iam.get_role(RoleName="door-admin")["Role"]["AssumeRolePolicyDocument"]

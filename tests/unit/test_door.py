@@ -241,6 +241,31 @@ def test_a_clock_set_right_again_gives_back_what_it_took() -> None:
     assert house.enters("bob")
 
 
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 400), st.floats(-1e6, 1e6), st.booleans()),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_however_the_wall_clock_jumps(steps: list[tuple[float, float, bool]]) -> None:
+    """Time that passes, a jump, and whether IAM is read then."""
+    house = House(until(Clocks(), 600), max_age=300)
+    began = read_at = house.clocks.uptime
+    house.read(alice=ALICE)
+    for seconds, jump, read in steps:
+        house.clocks.pass_by(seconds)
+        house.clocks.wall += jump
+        now = house.clocks.uptime
+        if read:
+            house.read(alice=ALICE)
+            read_at = now
+        assert house.enters("alice") is (now - read_at <= 300)
+        assert not house.enters("carol")
+        if now - began >= 600:
+            assert not house.enters("bob")
+
+
 def test_who_is_let_in_for_a_time_needs_a_trust_policy_that_holds() -> None:
     house = House(until(Clocks(), 600))
     assert house.refused("bob") is Reason.MEMBERSHIP_UNKNOWN
@@ -271,6 +296,21 @@ def test_what_is_no_longer_followed_is_forgotten_and_not_taken_over() -> None:
     assert list(house.door.ages()) == []
     house.door.follow((), [house.gate])
     assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+
+
+def test_a_read_that_began_earlier_and_ends_later_changes_nothing() -> None:
+    house = House()
+    began = house.clocks.uptime
+    house.clocks.pass_by(5)
+    house.read()
+    assert house.door.group_read("admins", GroupSnapshot(began, ACCOUNT, {"alice": ALICE})) == Change(
+        (), (), first=False
+    )
+    assert house.refused() is Reason.NOT_MEMBER
+    house.read(alice=ALICE)
+    house.role(problem="statement number 1 of the trust policy is open")
+    assert not house.door.role_read(ROLE, RoleSnapshot(began, "AROAADMIN"))
+    assert house.refused() is Reason.TRUST_OPEN
 
 
 def test_ages_are_those_of_the_last_whole_read() -> None:

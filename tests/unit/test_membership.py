@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from kube_iam.authn.door import Change, Door
+from kube_iam.aws.holdup import CALLS_AT_ONCE
 from kube_iam.aws.iam_reader import GroupFound, RoleFound
-from kube_iam.aws.membership import CALLS_AT_ONCE, Membership
+from kube_iam.aws.membership import Membership
 from kube_iam.core.memberships import Gate
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Throttled, Unreachable
 
@@ -296,3 +297,32 @@ def test_a_read_for_somebody_at_the_door_that_fails_changes_nothing() -> None:
         assert not await site.membership.read_again(["admins"])
 
     run(story, refresh=3600)
+
+
+def test_while_iam_fails_for_all_it_is_asked_by_one_call_at_a_time() -> None:
+    names = [f"group{number}" for number in range(20)]
+
+    def down(name: str) -> None:
+        time.sleep(0.05)  # long enough for calls to be under way together
+        raise Unreachable("no network")
+
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        site.membership.follow(names, [GATE])
+        await until(lambda: site.iam.at_once == 0 and site.heard.failures)
+        site.iam.most_at_once, seen = 0, len(site.iam.calls)
+        await until(lambda: len(site.iam.calls) > seen and site.iam.at_once == 0)
+
+    assert run(story, FakeIam(fault=down)).iam.most_at_once == 1
+
+
+def test_a_role_whose_name_is_spelt_otherwise_now_is_read_by_it() -> None:
+    iam = FakeIam(roles={"admin": RoleFound(ROLE, "AROAADMIN", json.dumps(HELD), 3600)})
+
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        assert site.heard.problems == ["IAM knows no such role"]
+        site.membership.follow((), [Gate("admins", ROLE.lower(), "admin")])
+        await until(lambda: site.heard.problems[-1] == "")
+
+    run(story, iam, refresh=60)

@@ -97,9 +97,9 @@ class Door:
 
     def group_read(self, name: str, snapshot: GroupSnapshot) -> Change:
         """Take a whole group over, where it is still followed."""
-        if name not in self._groups:
+        before = self._groups.get(name)
+        if name not in self._groups or _older(snapshot, before):
             return Change((), (), first=False)
-        before = self._groups[name]
         self._groups[name] = snapshot
         if before is not None and before.members == snapshot.members:
             return Change((), (), first=False)
@@ -108,9 +108,9 @@ class Door:
 
     def role_read(self, key: str, snapshot: RoleSnapshot) -> bool:
         """Take a role over, where it is still followed; whether it is another than before, or has another problem."""
-        if key not in self._roles:
+        before = self._roles.get(key)
+        if key not in self._roles or _older(snapshot, before):
             return False
-        before = self._roles[key]
         # A session that was begun when they could last longer lasts longer.
         longest = max(snapshot.longest, before.longest if before is not None else 0)
         self._roles[key] = RoleSnapshot(
@@ -174,3 +174,8 @@ class Door:
         joined = sorted(name for name, user_id in new.items() if old.get(name) != user_id)
         left = sorted(name for name, user_id in old.items() if new.get(name) != user_id)
         return Change(tuple(joined), tuple(left), first=before is None)
+
+
+def _older(one: GroupSnapshot | RoleSnapshot, other: GroupSnapshot | RoleSnapshot | None) -> bool:
+    """Whether a read that ended later began earlier: it may have missed what the other saw."""
+    return other is not None and one.read_at < other.read_at

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from kube_iam.aws.client import aws_errors, make_client
 from kube_iam.core.arns import parse_arn
-from kube_iam.errors import CredentialsError, NotFound, Unreachable
+from kube_iam.errors import CredentialsError, KubeIamError, NotFound, Unreachable
 
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 3, 10, 2
 _PAGE_SIZE = 1000  # the most that IAM gives at once; it may give fewer
@@ -100,6 +100,11 @@ class IamReader:
             # A client without credentials would stay without: look for them again next time.
             self._client = None
             raise
+        except KubeIamError:
+            raise
+        except Exception:
+            # botocore's parser, at a loss: it was XML, but none of IAM's. What it says may hold the answer.
+            raise _cut_off(doing) from None
 
     def _ready(self) -> Any:
         with self._lock:

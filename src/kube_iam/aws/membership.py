@@ -18,21 +18,19 @@ from typing import Protocol, TypeVar
 
 from kube_iam.authn.door import Change, Clock, Door
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
+from kube_iam.aws.holdup import CALLS_AT_ONCE, FIRST_PAUSE, Holdup
 from kube_iam.aws.iam_reader import GroupFound, RoleFound
 from kube_iam.core.arns import strip_role_path
 from kube_iam.core.memberships import Gate
 from kube_iam.core.trust import open_trust
 from kube_iam.errors import AccessDenied, KubeIamError
 
-CALLS_AT_ONCE = 4
 FIRST_WORD_SECONDS = 5.0
 """How long a start waits for IAM before the server answers, closed where it has to be."""
-_FIRST_PAUSE, _LONGEST_HOLD = 1.0, 30.0
 _JITTER = 0.1
 _AGAIN_SECONDS, _PER_GROUP_SECONDS = 2.0, 0.5
 """How often a group is read for somebody at the door: who is turned away must not be able to use up what IAM allows the account."""
 _PATIENCE_SECONDS = 3.0
-
 
 Found = TypeVar("Found")
 
@@ -63,8 +61,8 @@ class Observer(Protocol):
 @dataclass(slots=True, eq=False)
 class _Item:
     kind: str
-    name: str
     key: str
+    name: str
     due: float
     failures: int = 0
     busy: bool = False
@@ -83,8 +81,7 @@ class Membership:
         self._refresh = refresh
         self._clock = clock
         self._items: dict[tuple[str, str], _Item] = {}
-        self._hold_until = 0.0
-        self._troubles = 0
+        self._holdup = Holdup(_about)
         self._woken = asyncio.Event()
         self._pool: ThreadPoolExecutor | None = None
         self._running: asyncio.Task[None] | None = None
@@ -97,10 +94,9 @@ class Membership:
         now = self._clock()
         wanted = {("group", name): name for name in (*groups, *(gate.iam_group for gate in gates))}
         wanted |= {("role", gate.role): gate.role_name for gate in gates}
-        self._items = {
-            (kind, key): self._items.get((kind, key)) or _Item(kind, name, key, now)
-            for (kind, key), name in wanted.items()
-        }
+        before = self._items
+        self._items = {place: _Item(*place, name, now) for place, name in wanted.items()}
+        self._items |= {place: item for place, item in before.items() if wanted.get(place) == item.name}
         self._woken.set()
 
     async def start(self) -> None:
@@ -117,7 +113,7 @@ class Membership:
         pause = max(_AGAIN_SECONDS, _PER_GROUP_SECONDS * len(self._items))
         items = [item for name in groups if (item := self._items.get(("group", name))) is not None]
         due = [item for item in items if not item.failures and (now - item.hurried >= pause or not item.ended.is_set())]
-        if now < self._hold_until or not due:
+        if now < self._holdup.until or not due:
             return False
         for item in due:
             if now - item.hurried >= pause:
@@ -143,8 +139,8 @@ class Membership:
         while True:
             self._woken.clear()
             item = min((each for each in self._items.values() if not each.busy), key=_due, default=None)
-            free = item is not None and len(self._reading) < CALLS_AT_ONCE
-            pause = max(self._hold_until, item.due) - self._clock() if item is not None and free else None
+            free = item is not None and len(self._reading) < self._holdup.at_once
+            pause = max(self._holdup.until, item.due) - self._clock() if item is not None and free else None
             if item is not None and pause is not None and pause <= 0:
                 item.busy = True
                 reading = asyncio.create_task(self._read(item))
@@ -169,12 +165,13 @@ class Membership:
             error = (
                 problem if isinstance(problem, KubeIamError) else KubeIamError(f"unexpected {type(problem).__name__}")
             )
-            self._failed(item, error)
+            self._failed(item, error, began)
         else:
             item.known = True
-            item.failures = self._troubles = 0
+            item.failures = 0
+            self._holdup.worked()
             if item.hurried <= began:
-                item.due = began + self._about(self._refresh)
+                item.due = began + _about(self._refresh)
         finally:
             item.busy = False
             if item.failures or item.hurried <= began:
@@ -191,24 +188,24 @@ class Membership:
         changed = self._door.role_read(item.key, snapshot)
         self._observer.role_read(item.key, snapshot.problem, changed=changed)
 
-    def _failed(self, item: _Item, error: KubeIamError) -> None:
+    def _failed(self, item: _Item, error: KubeIamError, began: float) -> None:
         now = self._clock()
         item.failures += 1
-        item.due = now + self._about(min(self._refresh, _FIRST_PAUSE * 2 ** min(item.failures - 1, 10)))
+        item.due = now + _about(min(self._refresh, FIRST_PAUSE * 2 ** min(item.failures - 1, 10)))
         if not isinstance(error, AccessDenied):
             # Not a matter of this one group: throttled, unreachable, without credentials.
-            self._troubles += 1
-            self._hold_until = now + self._about(min(_LONGEST_HOLD, _FIRST_PAUSE * 2 ** min(self._troubles - 1, 10)))
+            self._holdup.failed(began, now)
         self._observer.failed(item.kind, item.key, error, kept=self._door.counts(item.kind, item.key))
-
-    def _about(self, seconds: float) -> float:
-        """So that the servers of a cluster do not all ask at once."""
-        return seconds * random.uniform(1 - _JITTER, 1)  # noqa: S311
 
     async def _in_thread(self, read: Callable[[str], Found], name: str) -> Found:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(CALLS_AT_ONCE, "iam")
         return await asyncio.get_running_loop().run_in_executor(self._pool, read, name)
+
+
+def _about(seconds: float) -> float:
+    """So that the servers of a cluster do not all ask at once."""
+    return seconds * random.uniform(1 - _JITTER, 1)  # noqa: S311
 
 
 def _due(item: _Item) -> float:

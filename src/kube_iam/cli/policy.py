@@ -29,6 +29,9 @@ def command(settings: Settings, name: str, file: str) -> None:  # noqa: ARG001
     if not document["Statement"]:
         raise KubeIamError("the server needs nothing of IAM for this file: no entry asks for a membership")
     click.echo(json.dumps(document, indent=2))
+    if not document["Statement"]:
+        # IAM takes no policy without a statement.
+        click.echo("kube-iam: note: these mappings ask for no membership: the server needs no rights", err=True)
     length = len(json.dumps(document, separators=(",", ":")))
     if length > LONGEST_MANAGED:
         click.echo(

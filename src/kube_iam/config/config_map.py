@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kube_iam.config.mappings import MAPPING_KEYS, Reading, build_table, parse_mappings, warn_of_user_ids
+from kube_iam.config.mapping_entries import Reading
+from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_mappings, warn_of_user_ids
 from kube_iam.config.section import Findings, Section, kind_of
 from kube_iam.config.yaml_file import YamlFile, joined, parse_yaml
 from kube_iam.core.mapping import MappingTable

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube_iam.config.backends import backend_names
-from kube_iam.config.mappings import MAPPING_KEYS, Reading, build_table, parse_groups, parse_mappings, parse_user_ids
+from kube_iam.config.mapping_entries import Reading
+from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_groups, parse_mappings, parse_user_ids
 from kube_iam.config.section import Findings, Section, kind_of
 from kube_iam.config.yaml_file import MAX_BYTES, YamlFile
 from kube_iam.core.mapping import MappingTable

@@ -22,7 +22,7 @@ from kube_iam.sandbox.people import account_answers, ensure_user, let_server_rea
 from kube_iam.sandbox.processes import free_port
 from kube_iam.sandbox.server_rights import give_rights
 from kube_iam.sandbox.state import ACCOUNT, AUTHENTICATOR, LOOPBACK, PROCESSES, REGION, Home, State
-from kube_iam.sandbox.webhook import await_kubeconfig, await_webhook, config, launch_webhook
+from kube_iam.sandbox.webhook import REFRESH, await_kubeconfig, await_webhook, config, launch_webhook
 
 Say = Callable[[str], None]
 _PATIENCE_SECONDS = 60.0
@@ -30,11 +30,13 @@ _ENDING_SECONDS = 3.0  # kube-apiserver would wait for everybody who watches som
 _WITHOUT_CONTROL_PLANE = ("account", "webhook")
 
 
-def up(home: Home, environ: Mapping[str, str], say: Say, cache_ttl_seconds: float = 2.0) -> State:
+def up(
+    home: Home, environ: Mapping[str, str], say: Say, cache_ttl_seconds: float = 2.0, membership_refresh: str = REFRESH
+) -> State:
     """Start what the sandbox consists of, or find that it is up already. Nothing is left running when it fails.
 
     `say` gets a line for each part; `environ` tells where binaries are. kube-apiserver remembers the webhook's answers for
-    `cache_ttl_seconds`. Raises SandboxError.
+    `cache_ttl_seconds`, and the server what IAM said about members for `membership_refresh`. Raises SandboxError.
     """
     home.create()
     state = home.load()
@@ -48,7 +50,7 @@ def up(home: Home, environ: Mapping[str, str], say: Say, cache_ttl_seconds: floa
     down(home)
     home.create()
     try:
-        return _start(home, binaries, say, cache_ttl_seconds)
+        return _start(home, binaries, say, cache_ttl_seconds, membership_refresh)
     except BaseException:
         for name in reversed(PROCESSES):
             home.process(name).stop()
@@ -99,12 +101,12 @@ def default_directory(environ: Mapping[str, str]) -> Path:
     return base / "kube-iam" / "sandbox"
 
 
-def _start(home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: float) -> State:
+def _start(home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: float, refresh: str) -> State:
     began = time.monotonic()
     authority = Authority(home.tls)
     etcd = start_etcd(home, authority, binaries) if binaries else None
     state = start_account(home, authority, say)
-    text = config(home, state, cluster=binaries is not None)
+    text = config(home, state, cluster=binaries is not None, refresh=refresh)
     if binaries:
         mount.project(home.server_config.parent, {home.server_config.name: text})
     else:

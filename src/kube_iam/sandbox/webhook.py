@@ -14,10 +14,12 @@ from kube_iam.sandbox.processes import Process
 from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION, Home, State
 
 KUBE_IAM = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
+REFRESH = "2s"
+"""How soon the server notices who joined and left: nobody who tries things shall have to wait. 15s where nothing is said."""
 _PATIENCE_SECONDS = 30.0
 
 
-def config(home: Home, state: State, *, cluster: bool) -> str:
+def config(home: Home, state: State, *, cluster: bool, refresh: str = REFRESH) -> str:
     """The server's config.yaml before anybody has mapped anything; with a deny list where there is a cluster to keep one in."""
     denying = f"""\
   kubeconfig: {json.dumps(str(home.server_kubeconfig))}
@@ -33,7 +35,7 @@ server:
   healthPort: {state.health_port}
   stateDir: {json.dumps(str(home.webhook))}
   generateKubeconfig: {json.dumps(str(home.webhook_kubeconfig))}
-  membershipRefresh: 2s  # so that nobody has to wait for what is tried here; 15s where nothing is said
+  membershipRefresh: {refresh}
   stsEndpoint: {state.account_url}  # never in production: the sandbox's own STS
 {denying if cluster else ""}"""
 

@@ -1,4 +1,7 @@
-"""An HTTPS proxy (CONNECT, RFC 9110 section 9.3.6) that leads the names of STS to a port of loopback, and nothing anywhere else."""
+"""An HTTPS proxy (CONNECT, RFC 9110 section 9.3.6) that leads the names of STS to a port of loopback, and nothing anywhere else.
+
+For programs that speak to AWS's own hosts and to no others, as the reference's server does.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ class ConnectProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        """Take no more connections."""
         self._listener.close()
 
     def _accept(self) -> None:

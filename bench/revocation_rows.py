@@ -1,0 +1,173 @@
+"""Rows about how long somebody stays in who is taken out: on the real kube-apiserver, with a session that is alive all the while.
+
+Every cluster is a sandbox of its own: an account that evaluates policies, kube-apiserver, the server. The reference's server gets the
+same mappings, account and sessions. Everybody asks with kubectl once a second; what is counted begins when the command is started.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.context import Bench
+from bench.figures import Part, Row, part
+from kube_iam.core.partitions import sts_host
+from kube_iam.sandbox.connect_proxy import connect_proxy
+from kube_iam.sandbox.people import ensure_user
+from kube_iam.sandbox.processes import wait_until
+from kube_iam.sandbox.shell import environment
+from kube_iam.sandbox.state import ADMINISTRATOR, REGION, Home, State
+from kube_iam.sandbox.up import down, up
+
+BIN = Path(sys.executable).parent
+REFRESH = "15s"  # the default, which a sandbox shortens
+PEOPLE = 3
+REFERENCE_SECONDS = 150.0
+"""How long the reference is watched: longer than anybody stays in with ours."""
+
+
+@dataclass
+class Site:
+    """One cluster, with its people and the level `viewer`."""
+
+    home: Home
+    state: State
+
+    def run(self, who: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
+        """A command at that person's shell."""
+        credentials = self.state.user(who)
+        assert credentials is not None
+        own = environment(self.home, self.state, who, credentials)
+        caches = {"HOME": str(self.home.root), "KUBE_IAM_CACHE_DIR": str(self.home.root / "cache" / who)}
+        return subprocess.run(  # noqa: S603
+            [str(each) for each in command],
+            env={"PATH": f"{BIN}:/usr/bin:/bin", **own, **caches},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def works(self, *command: str | Path) -> str:
+        """What a command of the administrator prints. Raises RuntimeError where it fails."""
+        done = self.run(ADMINISTRATOR, *command)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr}")
+        return done.stdout
+
+    def gets_in(self, who: str) -> bool:
+        """Whether kubectl is let in as that person, by the session that is kept."""
+        return self.run(who, "kubectl", "--kubeconfig", self.home.root / "viewer.yaml", "get", "ns").returncode == 0
+
+    def admit(self, people: list[str]) -> None:
+        """Make them members, and have each begin a session."""
+        for who in people:
+            self.state = ensure_user(self.home, self.state, who)
+        self.works("kube-iam", "grant", *people, "viewer")
+        for who in people:
+            if not wait_until(lambda who=who: self.gets_in(who), 60):  # type: ignore[misc]
+                raise RuntimeError(f"{who} does not get in")
+
+    def seconds_until_out(self, who: str, start: float, patience: float) -> float | None:
+        """When kubectl was refused first, after `start`; None where it was not."""
+        while time.monotonic() - start < patience:
+            asked = time.monotonic()
+            if not self.gets_in(who):
+                return asked - start
+            time.sleep(max(0.0, asked + 1 - time.monotonic()))
+        return None
+
+
+def revocation(bench: Bench) -> list[Row]:
+    """From `revoke` to the first refused kubectl, with and without --now, with both of the usual caches of kube-apiserver."""
+    patience = bench.seconds(REFERENCE_SECONDS)
+    with ExitStack() as stack:
+        bench.say("revocation: starting three clusters")
+        sites = [stack.enter_context(_site(bench, f"{ttl:.0f}", ttl)) for ttl in (10.0, 120.0)]
+        reference = stack.enter_context(_site(bench, "reference", 10.0))
+        people = [f"person{number}" for number in range(bench.times(PEOPLE, 1))]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda site: site.admit([*people, *(f"{who}-now" for who in people)]), sites))
+        reference.admit(people[:1])
+        stack.enter_context(_reference_server(bench, reference))
+        if not wait_until(lambda: reference.gets_in(people[0]), 30):
+            raise RuntimeError("the reference lets nobody in")
+        bench.say(f"revocation: everybody is in; taking them out and watching for {patience:.0f} s at most")
+        with ThreadPoolExecutor() as pool:
+            theirs = pool.submit(_taken_out, reference, people[:1], [], patience)
+            found = list(pool.map(lambda site: _taken_out(site, people, ["--now", "--no-wait"], patience), sites))
+            still = theirs.result()[0]
+    against = "reference, still in at the end" if still.count(None) else "reference"
+    its = [patience if each is None else each for each in still]
+    parts: list[Part] = []
+    for ttl, (plain, now) in zip(("10 s", "2 min"), found, strict=True):
+        for label, seconds in (("revoke", plain), ("revoke --now", now)):
+            out = [each for each in seconds if each is not None]
+            if len(out) != len(seconds):
+                raise RuntimeError(f"{label}, cache {ttl}: somebody is still in after {patience:.0f} s")
+            parts.append(part(f"{label}, cache {ttl}", "s", out, its, None, against))
+    what = "from `revoke` to the first refused kubectl, for a person with a live session"
+    notes = (
+        f"membershipRefresh {REFRESH}; everybody asks once a second, so a figure is up to a second too high; kube-apiserver keeps a"
+        " granted answer for the cache's time and ten seconds more of its own",
+        f"the reference was watched for {patience:.0f} s, with kube-apiserver's cache at 10 s",
+    )
+    return [Row("revocation", what, tuple(parts), notes)]
+
+
+def _taken_out(
+    site: Site, people: list[str], options: list[str], patience: float
+) -> tuple[list[float | None], list[float | None]]:
+    """The seconds until each is out: those who are revoked only, and (where there are options) those with the options."""
+    with ThreadPoolExecutor(2 * len(people)) as pool:
+
+        def out(who: str, *more: str) -> float | None:
+            start = time.monotonic()
+            revoking = threading.Thread(target=site.works, args=("kube-iam", "revoke", who, "viewer", *more))
+            revoking.start()
+            seconds = site.seconds_until_out(who, start, patience)
+            revoking.join()
+            return seconds
+
+        plain = [pool.submit(out, who) for who in people]
+        now = [pool.submit(out, f"{who}-now", *options) for who in people] if options else []
+        return [each.result() for each in plain], [each.result() for each in now]
+
+
+@contextmanager
+def _site(bench: Bench, name: str, ttl: float) -> Iterator[Site]:
+    home = Home(bench.directory / f"revocation-{name}")
+    try:
+        site = Site(home, up(home, os.environ, lambda _: None, ttl, REFRESH))
+        if not site.state.api_url:
+            raise RuntimeError("there is no kube-apiserver: make control-plane")
+        site.works("kube-iam", "apply", "--yes")
+        (home.root / "viewer.yaml").write_text(site.works("kube-iam", "kubeconfig", "viewer"))
+        yield site
+    finally:
+        down(home)
+
+
+@contextmanager
+def _reference_server(bench: Bench, site: Site) -> Iterator[None]:
+    """The reference in the place of our server: same port, certificate, mappings, account."""
+    process = site.home.process("webhook")
+    process.stop()
+    with connect_proxy([sts_host(REGION)], site.state.account_port) as proxy:
+        variables = {
+            "HTTPS_PROXY": proxy.url,
+            "SSL_CERT_FILE": str(site.home.ca),
+            "AWS_REGION": REGION,
+            "AWS_STS_REGIONAL_ENDPOINTS": "regional",
+        }
+        command = [bench.programs.reference, "server", "-c", str(site.home.server_config), "--kubeconfig-pregenerated"]
+        process.start(command, {"HOME": str(site.home.root), **variables}, site.home.root)
+        yield

@@ -1,0 +1,118 @@
+"""One entry of the mappings: whom it means, and the name and groups that it gives.
+
+What is wrong goes to the findings. An entry that is clear about whom it means, and about nothing else, lets nobody in: left out, it
+would leave whom it matches to `mapAccounts` or to a later backend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kube_iam.config.memberships import KEYS, Asked, read_asked, refuse_asked, refuse_misspelt
+from kube_iam.config.principals import read_arn, read_sso
+from kube_iam.config.section import Section, Steps
+from kube_iam.config.yaml_file import key_path
+from kube_iam.core.mapping import GroupMapping, RoleMapping, UserMapping
+from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template, unusable_template
+from kube_iam.core.user_ids import UserIdMapping
+
+ROLE_KEYS = ("rolearn", "sso", "username", "groups", "userid", *KEYS)
+USER_KEYS = ("userarn", "username", "groups", "userid")
+GROUP_KEYS = ("username", "groups", *KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a source takes beside the plain spelling, where the reference does; the default is that of config.yaml.
+
+    `text_groups`: one text for a list of groups, split at its commas. `sessions`: the ARN of a role's session for the role's.
+    """
+
+    text_groups: bool = True
+    sessions: bool = True
+
+
+CONFIG_YAML = Reading()
+
+
+def role_entry(entry: Section, reading: Reading) -> RoleMapping | None:
+    """An entry of mapRoles; None where it means nobody."""
+    username, groups = _names(entry, reading)
+    if entry.has("rolearn") == entry.has("sso"):
+        given = "both" if entry.has("sso") else "neither"
+        entry.error(entry.steps, f"needs one of rolearn and sso, and has {given}")
+        return None
+    asked = read_asked(entry)
+    # Nobody who comes through IAM Identity Center is an IAM user.
+    misplaced = entry.has("sso") and refuse_asked(entry, "with sso")
+    if refuse_misspelt(entry) or misplaced or not asked.sound:
+        username, asked = unusable_template(""), Asked()
+    who = (
+        read_sso(entry)
+        if entry.has("sso")
+        else read_arn(entry, "rolearn", ("role", "assumed-role"), sessions=reading.sessions)
+    )
+    where = key_path(*entry.steps)
+    return RoleMapping(who, username, groups, where, asked.iam_group, asked.level, asked.temporary) if who else None
+
+
+def user_entry(entry: Section, reading: Reading) -> UserMapping | None:
+    """An entry of mapUsers; None where it means nobody."""
+    username, groups = _names(entry, reading)
+    if refuse_asked(entry, "in mapUsers"):
+        username = unusable_template("")
+    arn = read_arn(entry, "userarn", (), sessions=reading.sessions)
+    return UserMapping(arn, username, groups, key_path(*entry.steps)) if arn else None
+
+
+def group_entry(entry: Section) -> GroupMapping | None:
+    """An entry of mapGroups; None where it means nobody."""
+    before = len(entry.found.errors)
+    username, groups = _names(entry, Reading(text_groups=False), GROUP_VARIABLES)
+    broken = len(entry.found.errors) > before
+    asked = read_asked(entry, required=True, people="userId")
+    if refuse_misspelt(entry) or not asked.sound:
+        return None
+    if broken:
+        username, groups = unusable_template(""), (unusable_template(""),)
+    return GroupMapping(asked.iam_group, username, groups, asked.level, asked.temporary, key_path(*entry.steps))
+
+
+def user_id_entry(entry: Section, arn: str) -> UserIdMapping | None:
+    """An entry by its `userid`; `arn` is the key of its ARN, which is taken as it stands. None where it means nobody."""
+    username, groups = _names(entry, Reading(text_groups=False))
+    if refuse_asked(entry, "with dynamicfileUserIDStrict"):
+        username = unusable_template("")
+    user_id = entry.text("userid")
+    if not user_id:
+        entry.error(entry.at("userid"), "is required")
+        return None
+    return UserIdMapping(user_id, entry.text(arn), username, groups, key_path(*entry.steps))
+
+
+def _names(
+    entry: Section, reading: Reading, variables: tuple[str, ...] = VARIABLES
+) -> tuple[Template, tuple[Template, ...]]:
+    """The name and the groups. What cannot be one is a template that lets nobody in."""
+    if entry.value("username") in (None, ""):
+        hint = (
+            f"a name, or a template such as {{{{{'UserName' if variables is GROUP_VARIABLES else 'SessionNameRaw'}}}}}"
+        )
+        entry.error(entry.at("username"), "is required", hint, local=True)
+        username = unusable_template("")
+    else:
+        username = _template(entry, entry.at("username"), entry.name("username"), variables)
+    if not reading.text_groups and isinstance(entry.value("groups"), str) and entry.value("groups"):
+        entry.error(entry.at("groups"), "must be a list, not text", local=True)
+        username = unusable_template("")
+    return username, tuple(_template(entry, steps, word, variables) for steps, word in entry.names("groups"))
+
+
+def _template(entry: Section, steps: Steps, text: str | None, variables: tuple[str, ...]) -> Template:
+    if text is None:
+        return unusable_template("")
+    try:
+        return parse_template(text, variables)
+    except ValueError as problem:
+        entry.error(steps, str(problem), local=True)
+        return unusable_template(text)

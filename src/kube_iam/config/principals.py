@@ -1,0 +1,62 @@
+"""Whom an entry of the mappings means: an ARN, or a permission set of IAM Identity Center."""
+
+from __future__ import annotations
+
+from kube_iam.config.section import QUOTE, Section
+from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id
+from kube_iam.core.mapping import Sso
+
+_SSO_KEYS = ("permissionSetName", "accountID", "partition")
+
+
+def read_arn(entry: Section, name: str, kinds: tuple[str, ...], *, sessions: bool) -> str:
+    """The ARN as it is spelt, empty where it is none, which is reported. `kinds` are those of resources that it should be of.
+
+    `sessions`: the ARN of a role's session stands for the role's.
+    """
+    text = entry.text(name)
+    if not text:
+        if not entry.has(name) or entry.value(name) == "":
+            entry.error(entry.at(name), "is required")
+        return ""
+    try:
+        # Any letter case: the reference compares ARNs without it.
+        canonical = canonical_arn(text.lower())
+    except ValueError as problem:
+        # An ARN that is none is a typing error; one that no principal can have lets nobody in, as with the reference.
+        matchless = isinstance(problem, NoPrincipal)
+        entry.error(entry.at(name), str(problem).replace(text.lower(), text), local=matchless)
+        return ""
+    if canonical != text.lower() and not sessions:
+        entry.error(
+            entry.at(name), "names one session of a role, and matches nobody here", f"write {canonical}", local=True
+        )
+        return ""
+    if kinds and canonical.split(":")[5].partition("/")[0] not in kinds:
+        entry.warn(entry.at(name), "is not the ARN of a role", "users belong in mapUsers")
+    return text
+
+
+def read_sso(entry: Section) -> Sso | None:
+    """The permission set, None where it cannot be understood, which is reported."""
+    section = Section(entry.document, entry.value("sso"), entry.at("sso"), _SSO_KEYS, entry.found)
+    before = len(entry.found.errors)
+    name, account, partition = section.text("permissionSetName"), _account(section), section.text("partition")
+    for key, value in (("permissionSetName", name), ("accountID", account)):
+        if not value and not section.has(key):
+            section.error(section.at(key), "is required")
+    if len(entry.found.errors) > before:
+        return None
+    try:
+        return Sso(name, account, partition or "aws")
+    except ValueError as problem:
+        section.error(section.steps, str(problem))
+        return None
+
+
+def _account(section: Section) -> str:
+    written = section.document.text(*section.at("accountID"))
+    if isinstance(section.value("accountID"), int) and is_account_id(written) and not written.startswith("0"):
+        section.warn(section.at("accountID"), "is an account id without quotes", QUOTE.format(written))
+        return written
+    return section.text("accountID")

@@ -1,0 +1,202 @@
+"""Whatever befalls IAM or the way to it: nobody who is out gets in, and nobody who is in is thrown out by a call that failed.
+
+The rights and the sessions are those of the account's real evaluation. One group has members on two pages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from door_site import ACCOUNT, DoorSite, entry, group_entry, running, wait_until
+from faulty_iam import Call, error
+
+from kube_iam.core.credentials import Credentials
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("membership-faults")]
+
+ROLE, GROUP = "fault-admin", "fault-viewer"
+NOTHING: dict[str, object] = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Action": "iam:GetUser", "Resource": f"{ACCOUNT}:user/nobody"},
+}
+
+
+@dataclass(frozen=True)
+class People:
+    """A member with a session of the role, one of the group with keys, and for each way in somebody who is out."""
+
+    member: Credentials
+    viewer: Credentials
+    left: Credentials
+    stranger: Credentials
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorSite]:
+    mappings = "  mapRoles:\n" + entry(ROLE) + "  mapGroups:\n" + group_entry(GROUP)
+    with running(tmp_path_factory.mktemp("faults"), (ROLE, GROUP), mappings) as made:
+        made.iam.crowd[ROLE] = 150
+        yield made
+
+
+@pytest.fixture(scope="module")
+def people(site: DoorSite) -> People:
+    viewer = site.add("vera", GROUP)
+    found = People(site.join("alice", ROLE), viewer, site.join("lea", ROLE), site.account.user("stefan"))
+    site.leave("lea", ROLE)
+    read_anew(site)
+    as_it_was(site, found)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def healed(site: DoorSite) -> Iterator[None]:
+    yield
+    site.iam.heal()
+
+
+def as_it_was(site: DoorSite, people: People) -> None:
+    assert site.enters(people.member)
+    assert site.enters(people.viewer)
+    assert not site.enters(people.left)
+    assert not site.enters(people.stranger)
+    assert site.ready() == "ok"
+
+
+def read_anew(site: DoorSite, *groups: str) -> None:
+    """Wait until the groups have been read whole from now on."""
+    began = time.monotonic()
+
+    def age(group: str) -> float:
+        return site.metric(f'kube_iam_membership_age_seconds{{group="{group}"}}')
+
+    wait_until(lambda: all(age(group) < time.monotonic() - began for group in groups or (ROLE, GROUP)), "IAM is read")
+
+
+def in_the_middle(site: DoorSite) -> Callable[[Call], tuple[int, str]]:
+    def cut(call: Call) -> tuple[int, str]:
+        status, text = site.iam.paged(call)
+        return status, text[: len(text) // 2]
+
+    return cut
+
+
+def page_two(answer: tuple[int, str]) -> Callable[[Call], tuple[int, str] | None]:
+    return lambda call: answer if "Marker" in call else None
+
+
+def without_marker(site: DoorSite) -> Callable[[Call], tuple[int, str]]:
+    def truncated(call: Call) -> tuple[int, str]:
+        status, text = site.iam.paged(call)
+        return status, text.replace("<Marker>100</Marker>", "")
+
+    return truncated
+
+
+FAULTS: dict[str, tuple[str, Callable[[DoorSite], Callable[[Call], tuple[int, str] | None]]]] = {
+    "throttled": ("throttled", lambda _: lambda _: error("Throttling")),
+    "unreachable": ("unreachable", lambda _: lambda _: (0, "")),
+    "out of order": ("unreachable", lambda _: lambda _: error("ServiceFailure", 500)),
+    "a proxy's page instead": ("unreachable", lambda _: lambda _: (200, "<html><body>sign in</body></html>")),
+    "cut off": ("unreachable", in_the_middle),
+    "no second page": ("throttled", lambda _: page_two(error("Throttling"))),
+    "the group gone at the second page": ("unreachable", lambda _: page_two(error("NoSuchEntity", 404))),
+    "no way to the second page": ("unreachable", without_marker),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_read_that_fails_lets_nobody_in_and_throws_nobody_out(site: DoorSite, people: People, fault: str) -> None:
+    cause, made = FAULTS[fault]
+    counter = f'kube_iam_membership_failures_total{{kind="group",cause="{cause}"}}'
+    before = site.metric(counter)
+    site.iam.fault = made(site)
+    wait_until(lambda: site.metric(counter) > max(before, 0), "a read has failed")
+    as_it_was(site, people)
+    site.iam.heal()
+    read_anew(site)
+    as_it_was(site, people)
+
+
+def test_rights_that_are_taken_away_and_given_back(site: DoorSite, people: People) -> None:
+    counter = 'kube_iam_membership_failures_total{kind="group",cause="denied"}'
+    site.allow(NOTHING)
+    wait_until(lambda: site.metric(counter) > 0, "a read was denied")
+    as_it_was(site, people)
+    assert "`kube-iam policy server` prints the policy" in site.log
+    site.allow(site.policy)
+    read_anew(site)
+    as_it_was(site, people)
+
+
+def test_decisions_do_not_wait_for_an_iam_that_is_slow(site: DoorSite, people: People) -> None:
+    site.iam.gate.clear()
+    asked = len(site.iam.calls)
+    wait_until(lambda: len(site.iam.calls) > asked, "a read is under way")
+    as_it_was(site, people)
+    assert not site.iam.gate.is_set()
+    site.iam.heal()
+    read_anew(site)
+    as_it_was(site, people)
+
+
+def test_who_leaves_while_iam_cannot_be_read_is_out_with_the_first_read(site: DoorSite, people: People) -> None:
+    leaver = site.join("lars", ROLE)
+    wait_until(lambda: site.enters(leaver), "the new member enters")
+    site.iam.fault = lambda _: (0, "")
+    site.leave("lars", ROLE)
+    joiner = site.join("jo", ROLE)
+    as_it_was(site, people)
+    site.iam.heal()
+    wait_until(lambda: site.enters(joiner), "who joined in the meantime enters")
+    assert not site.enters(leaver)
+    as_it_was(site, people)
+
+
+def test_a_group_made_anew_has_its_own_members_only(site: DoorSite, people: People) -> None:
+    iam = site.account.administrator
+    viewer = site.add("gerda", GROUP)
+    wait_until(lambda: site.enters(viewer), "the new member enters")
+    iam.delete_group(GroupName=GROUP)
+    wait_until(lambda: not site.enters(viewer) and not site.enters(people.viewer), "nobody is a member of what is gone")
+    # Gone and there again between two reads, with others in it.
+    site.iam.gate.clear()
+    iam.create_group(GroupName=GROUP)
+    iam.add_user_to_group(GroupName=GROUP, UserName="vera")
+    site.iam.gate.set()
+    wait_until(lambda: site.enters(people.viewer), "the members of the new group enter")
+    assert not site.enters(viewer)
+    as_it_was(site, people)
+
+
+def test_a_namesake_does_not_share_a_role_with_the_sessions_of_the_one_before(site: DoorSite, people: People) -> None:
+    old = site.join("nora", ROLE)
+    wait_until(lambda: site.enters(old), "the new member enters")
+    keys = site.made_anew("nora", ROLE)
+    site.account.administrator.add_user_to_group(GroupName=ROLE, UserName="nora")
+    read_anew(site)
+    new = site.account.assume(keys, f"{ACCOUNT}:role/{ROLE}", "nora")
+    for session in (old, new):
+        assert site.sign_in(session)["error"].endswith(
+            "nora is another IAM user than before, whose sessions may still live"
+        )
+    as_it_was(site, people)
+
+
+def test_a_namesake_is_another_user_to_a_group_at_once(site: DoorSite, people: People) -> None:
+    old = site.add("nils", GROUP)
+    wait_until(lambda: site.enters(old), "the new member enters")
+    site.iam.gate.clear()
+    new = site.made_anew("nils", GROUP)
+    # The server still knows the old one as a member.
+    assert not site.enters(new)
+    site.iam.gate.set()
+    read_anew(site)
+    assert not site.enters(new)
+    assert not site.enters(old)
+    site.account.administrator.add_user_to_group(GroupName=GROUP, UserName="nils")
+    wait_until(lambda: site.enters(new), "the new one is let in as a member")
+    as_it_was(site, people)

@@ -1,0 +1,95 @@
+"""How a server starts, ends and goes on while IAM is away, and with more groups and members than fit into a page."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from door_site import ACCOUNT, DoorSite, entry, group_entry, running, wait_until
+
+from kube_iam.core.server_policy import server_policy
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("membership-starts")]
+
+ROLE = "start-admin"
+PLAIN = f"  mapUsers:\n  - userarn: {ACCOUNT}:user/paula\n    username: paula\n"
+MAPPINGS = "  mapRoles:\n" + entry(ROLE) + PLAIN
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorSite]:
+    with running(tmp_path_factory.mktemp("starts"), (ROLE,), MAPPINGS) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def healed(site: DoorSite) -> Iterator[None]:
+    yield
+    site.iam.heal()
+
+
+def test_a_server_that_waits_for_iam_ends_when_it_is_told_to(site: DoorSite) -> None:
+    site.iam.gate.clear()
+    asked = len(site.iam.calls)
+    wait_until(lambda: len(site.iam.calls) > asked, "a read is under way")
+    server = site.home.process("webhook")
+    server.signal(signal.SIGTERM)
+    # Sooner than the call, which nobody answers, is given up.
+    wait_until(lambda: server.pid() is None, "the server ends", 9)
+
+
+def test_a_start_without_iam_lets_in_only_who_needs_no_membership(site: DoorSite) -> None:
+    member, left = site.join("alice", ROLE), site.join("lea", ROLE)
+    site.leave("lea", ROLE)
+    plain = site.account.user("paula")
+    site.stop()
+    site.configure(MAPPINGS, "  membershipMaxAge: 4s\n")
+    site.iam.fault = lambda _: (0, "")
+    site.start()
+    assert "is not known now" in site.sign_in(member)["error"]
+    assert not site.enters(left)
+    assert site.enters(plain)
+    assert site.ready().startswith("IAM could not be read")
+    assert f"group {ROLE}" in site.ready()
+    assert f"role {ACCOUNT}:role/{ROLE}" in site.ready()
+    site.iam.heal()
+    wait_until(lambda: site.ready() == "ok", "what could not be read is read")
+    wait_until(lambda: site.enters(member), "the member enters")
+    assert not site.enters(left)
+
+
+def test_iam_away_for_too_long_closes_the_door_until_it_is_back(site: DoorSite) -> None:
+    member, plain = site.join("mia", ROLE), site.account.user("paula")
+    wait_until(lambda: site.enters(member), "the member enters")
+    site.iam.fault = lambda _: (0, "")
+    wait_until(lambda: not site.enters(member), "what was read last has become too old")
+    assert "is not known now" in site.sign_in(member)["error"]
+    assert site.enters(plain)
+    assert site.ready().startswith("IAM could not be read, or not for too long")
+    wait_until(lambda: 'let nobody in until it can" group=' in site.log, "the log says so")
+    site.iam.heal()
+    wait_until(lambda: site.enters(member), "the member enters again")
+
+
+def test_two_hundred_groups_one_of_them_with_a_thousand_members(site: DoorSite) -> None:
+    groups = [f"many-{number:03}" for number in range(200)]
+    for name in groups:
+        site.account.administrator.create_group(GroupName=name)
+    site.iam.crowd["many-007"] = 1000
+    wanda = site.add("wanda", "many-007")
+    site.add("wanda", "many-142")
+    stranger = site.account.user("stefan")
+    site.stop()
+    site.allow(server_policy([f"{ACCOUNT}:group/many-*"], []))
+    site.configure("  mapGroups:\n" + "".join(map(group_entry, groups)), "  membershipMaxAge: 30m\n")
+    text = site.home.server_config.read_text().replace("membershipRefresh: 1s", "membershipRefresh: 20m")
+    site.home.server_config.write_text(text)
+    site.iam.calls.clear()
+    site.start()
+    wait_until(lambda: site.ready() == "ok", "all groups are read")
+    assert site.sign_in(wanda)["user"]["groups"] == ["kube-iam:many-007", "kube-iam:many-142"]
+    assert not site.enters(stranger)
+    assert site.metric('kube_iam_membership_members{group="many-007"}') == 1001
+    # Each page was asked for once, and no sign-in asks for anything.
+    assert len(site.iam.calls) == 199 + 11

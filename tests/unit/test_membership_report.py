@@ -1,0 +1,151 @@
+"""What the log and the metrics say of memberships."""
+
+from __future__ import annotations
+
+import io
+
+from kube_iam.authn.door import Change, Door
+from kube_iam.authn.snapshots import GroupSnapshot
+from kube_iam.aws.iam_reader import GroupFound
+from kube_iam.core.memberships import Gate
+from kube_iam.errors import AccessDenied, CredentialsError, Throttled, Unreachable
+from kube_iam.server.log import Log
+from kube_iam.server.membership_report import MembershipReport, show_ages
+from kube_iam.server.metrics import Metrics
+
+ACCOUNT = "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
+
+
+class Site:
+    def __init__(self, *scrubbed: str) -> None:
+        self.written = io.StringIO()
+        self.metrics = Metrics()
+        self.report = MembershipReport(Log(self.written, clock=lambda: 0.0), self.metrics, scrubbed)
+
+    def group(self, joined: tuple[str, ...] = (), left: tuple[str, ...] = (), *, first: bool = False) -> None:
+        self.report.group_read("admins", GroupFound(ACCOUNT, {"alice": "AIDAALICE"}), Change(joined, left, first=first))
+
+    def gone(self, left: tuple[str, ...] = (), *, first: bool = False) -> None:
+        self.report.group_read("admins", None, Change((), left, first=first))
+
+    def said(self) -> list[str]:
+        """What was logged since the last time."""
+        lines = self.written.getvalue().splitlines()
+        self.written.seek(0)
+        self.written.truncate()
+        return lines
+
+    def sample(self, name: str) -> str:
+        return next((line.split(" ")[1] for line in self.metrics.render().splitlines() if line.startswith(name)), "")
+
+
+def test_who_came_and_who_left_is_said_but_not_who_was_there_at_the_start() -> None:
+    site = Site()
+    site.group(joined=("alice", "bob"), first=True)
+    (line,) = site.said()
+    assert "members=1" in line
+    assert "alice" not in line
+    site.group(joined=("carol",), left=("bob",))
+    (line,) = site.said()
+    assert 'msg="group members changed"' in line
+    assert "joined=[carol]" in line or 'joined="[carol]"' in line
+    assert "left=[bob]" in line or 'left="[bob]"' in line
+    site.group()
+    assert site.said() == []
+
+
+def test_of_a_crowd_only_some_are_named() -> None:
+    site = Site()
+    site.group(joined=tuple(f"user{number}" for number in range(5000)))
+    (line,) = site.said()
+    assert len(line) < 1000
+
+
+def test_a_group_that_is_not_there_is_said_once() -> None:
+    site = Site()
+    site.gone(first=True)
+    assert "IAM knows no such group" in site.said()[0]
+    site.gone()
+    assert site.said() == []
+    site.group(joined=("alice",))
+    site.said()
+    site.gone(left=("alice",))
+    assert "the group is gone" in site.said()[0]
+    assert site.sample('kube_iam_membership_members{group="admins"}') == "0"
+
+
+def test_of_failures_in_a_row_the_first_is_said_the_one_that_closes_the_door_and_the_end() -> None:
+    site = Site()
+    for kept in (True, True, False, False):
+        site.report.failed("group", "admins", Throttled("cannot read"), kept=kept)
+    first, closing = site.said()
+    assert "what was read last counts until it is too old" in first
+    assert "its entries let nobody in until it can" in closing
+    site.group()
+    assert "IAM can be read again" in site.said()[0]
+    site.group()
+    assert site.said() == []
+    assert site.sample('kube_iam_membership_failures_total{kind="group",cause="throttled"}') == "4"
+
+
+def test_each_failure_is_counted_by_its_cause_and_rights_come_with_a_remedy() -> None:
+    site = Site()
+    for error in (Throttled("t"), Unreachable("u"), AccessDenied("d"), CredentialsError("c")):
+        site.report.failed("role", ROLE, error, kept=True)
+    for cause in ("throttled", "unreachable", "denied", "other"):
+        assert site.sample(f'kube_iam_membership_failures_total{{kind="role",cause="{cause}"}}') == "1"
+    site = Site()
+    site.report.failed("group", "admins", AccessDenied("d"), kept=False)
+    assert "kube-iam policy server" in site.said()[0]
+
+
+def test_a_role_that_lets_nobody_in_is_an_error_and_a_metric_until_it_is_mended() -> None:
+    site = Site()
+    site.report.role_read(ROLE, 'statement "Loose" is open', changed=True)
+    (line,) = site.said()
+    assert "level=error" in line
+    assert "Loose" in line
+    assert site.sample(f'kube_iam_role_refused{{role="{ROLE}"}}') == "1"
+    site.report.role_read(ROLE, 'statement "Loose" is open', changed=False)
+    assert site.said() == []
+    site.report.role_read(ROLE, "", changed=True)
+    assert "level=info" in site.said()[0]
+    assert site.sample(f'kube_iam_role_refused{{role="{ROLE}"}}') == "0"
+
+
+def test_what_is_no_longer_followed_leaves_the_metrics_and_may_fail_anew() -> None:
+    site = Site()
+    site.group(first=True)
+    site.report.failed("group", "admins", Throttled("t"), kept=True)
+    site.report.role_read(ROLE, "", changed=True)
+    site.report.following((), ())
+    assert site.sample("kube_iam_membership_members{") == ""
+    assert site.sample("kube_iam_role_refused{") == ""
+    site.said()
+    site.report.failed("group", "admins", Throttled("t"), kept=True)
+    assert len(site.said()) == 1
+
+
+def test_accounts_that_must_not_be_logged_are_not() -> None:
+    site = Site(ACCOUNT)
+    site.group(joined=("alice",), left=("bob",))
+    site.report.role_read(ROLE, f"lets in {ACCOUNT}", changed=True)
+    site.report.failed("role", ROLE, AccessDenied(f"{ROLE} may not be read"), kept=False)
+    text = "\n".join(site.said())
+    assert ACCOUNT not in text
+    assert "alice" not in text
+    assert "bob" not in text
+    assert "1 people" in text
+
+
+def test_ages_are_those_of_what_was_read_and_are_left_out_where_nothing_was() -> None:
+    site, now = Site(), [100.0]
+    door = Door(300, lambda: now[0], lambda: 0.0)
+    show_ages(door, site.metrics)
+    door.follow(("viewers",), [Gate("admins", ROLE, "admin")])
+    door.group_read("admins", GroupSnapshot(100.0, ACCOUNT, {}))
+    now[0] = 107.5
+    assert site.sample('kube_iam_membership_age_seconds{group="admins"}') == "7.5"
+    assert site.sample('kube_iam_membership_age_seconds{group="viewers"}') == ""
+    assert site.sample("kube_iam_role_trust_age_seconds{") == ""
