@@ -92,7 +92,16 @@ def test_deny_says_who_is_out_until_when_and_what_was_measured(
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("a b",), ("alice", "--list"), ("alice", "--for", "0s"), ("alice", "--for", "tomorrow"), ("arn:aws:s3:::x",)],
+    [
+        (),
+        ("a b",),
+        ("alice", "--list"),
+        ("alice", "--for", "0s"),
+        ("alice", "--for", "tomorrow"),
+        ("arn:aws:s3:::x",),
+        ("alice", "--deny-list", "denied"),
+        ("alice", "--deny-list", "a/b/c"),
+    ],
 )
 def test_deny_refuses_what_can_mean_nobody(cluster: Cluster, arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):

@@ -112,7 +112,9 @@ def test_a_denial_that_is_lifted_is_recorded(trail: Written, monkeypatch: pytest
     monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now: (denial,))
     kube_iam("undeny", "alice")
     kube_iam("grant", "alice", "admin")
-    assert trail.brief == [(Deed.LIFTED, "alice", ""), (Deed.LIFTED, "alice", "admin")]
+    kube_iam("grant", "alice", "admin", "--for", "1h")
+    lifted = [(Deed.LIFTED, "alice", "admin")] * 2
+    assert trail.brief == [(Deed.LIFTED, "alice", ""), *lifted]
 
 
 def test_a_trail_that_cannot_be_written_is_a_warning_and_changes_nothing_else(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,10 +32,24 @@ class Duration(click.ParamType[int]):
             self.fail(f"{error}: write hours, minutes and seconds, such as 1h30m", param, ctx)
 
 
+class ConfigMapName(click.ParamType[str]):
+    """NAMESPACE/NAME."""
+
+    name = "config map"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same, where it has that form."""
+        text = str(value)
+        if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9.-]+", text):
+            self.fail(f"{text!r} is not NAMESPACE/NAME", param, ctx)
+        return text
+
+
 def deny_list_option(function: F) -> F:
     """`--deny-list`: which ConfigMap. Passed as `deny_list`."""
     return click.option(
         "--deny-list",
+        type=ConfigMapName(),
         metavar="NAMESPACE/NAME",
         default=DENY_LIST,
         help=f"The ConfigMap that the servers follow (server.denyList).  [default: {DENY_LIST}]",

@@ -53,14 +53,12 @@ class Trail:
         except KubeIamError as error:
             click.echo(f"warning: done, but not written as an event into the cluster: {error.message}", err=True)
 
-    def moves(
-        self, done: Iterable[Move], level: str, *, into: bool, until: str = "", reason: str = ""
-    ) -> Iterator[Move]:
+    def moves(self, done: Iterable[Move], level: str, *, into: bool, reason: str) -> Iterator[Move]:
         """The moves, each recorded where it changed something."""
         deed = Deed.GRANTED if into else Deed.REVOKED
         for move in done:
             if move.changes:
-                self.add(Record(deed, move.user, level, until, reason))
+                self.add(Record(deed, move.user, level, reason=reason))
             yield move
 
 
