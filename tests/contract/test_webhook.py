@@ -426,6 +426,16 @@ def test_a_renewed_certificate_comes_into_use_without_a_restart(make_server: Mak
     assert server.request("GET", "/healthz").body == b"ok"
 
 
+def test_a_running_server_has_not_loaded_what_only_certificates_need(make_server: Make) -> None:
+    """`cryptography` would stay in memory for good; what makes and checks the certificate has it, and has ended."""
+    server = make_server()
+    server.start()
+    assert server.process is not None
+    loaded = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "/pyreqwest/" in loaded
+    assert "/cryptography/" not in loaded
+
+
 def test_it_starts_as_kops_starts_it_with_the_pair_that_kops_issued(make_server: Make) -> None:
     server = make_server()
     state = server.directory / "state"

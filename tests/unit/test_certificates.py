@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from kube_iam.errors import ConfigError
+from kube_iam.server import certificates
 from kube_iam.server.certificates import ensure_pair, load_pair
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -106,3 +108,40 @@ def test_a_state_directory_that_cannot_be_written_is_an_error_that_names_the_uid
 def test_the_key_does_not_show(tmp_path: Path) -> None:
     ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
     assert "PRIVATE" not in repr(load_pair(tmp_path, NOW))
+
+
+def test_keys_reach_the_process_that_handles_them_through_pipes_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, interpreter = tmp_path / "seen", tmp_path / "python"
+    interpreter.write_text(f'#!/bin/sh\n(echo "$@"; env) >> {seen}\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    state = tmp_path / "state"
+    ensure_pair(state, "localhost", "127.0.0.1", NOW)
+    pair = load_pair(state, NOW)
+    key_lines = pair.key_pem.decode().splitlines()
+    assert seen.read_text().count("kube_iam.server.key_work") == 3
+    assert not [line for line in key_lines if line in seen.read_text()]
+    assert {path.name for path in state.iterdir()} == {"cert.pem", "key.pem"}
+
+
+@pytest.mark.parametrize("interpreter", ["", "/nonexistent", "/bin/false", "/bin/echo"])
+def test_where_no_such_process_can_be_had_the_server_does_without(
+    interpreter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", interpreter)
+    ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    assert load_pair(tmp_path, NOW).not_after > NOW
+    (tmp_path / "key.pem").write_text("nonsense")
+    with pytest.raises(ConfigError, match="holds no PEM private key"):
+        load_pair(tmp_path, NOW)
+
+
+def test_a_pair_that_did_not_change_is_looked_into_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
+    before = load_pair(tmp_path, NOW)
+    monkeypatch.setattr(certificates, "ask", None)
+    assert load_pair(tmp_path, NOW) == before
+    with pytest.raises(ConfigError, match="expired on 2125"):
+        load_pair(tmp_path, NOW + timedelta(days=365 * 101))

@@ -1,7 +1,7 @@
 """Windows, as far as it can be had elsewhere: our modules with everything that Windows lacks taken away. Run as a program.
 
 The standard library and third-party modules are loaded first, as they are; then what is POSIX-only goes, and our modules are loaded
-anew, so that only our own use of it shows. What this is not: other paths, other file semantics, a console.
+anew, so that only our own use of it shows. What this is not: other paths, other file semantics, other processes, a console.
 """
 
 from __future__ import annotations
@@ -93,6 +93,9 @@ def use_files(directory: Path) -> None:
     edit_text(directory / "kube" / "config", lambda text: (text or "") + "a: 1\n")
     edit_text(directory / "kube" / "config", lambda text: (text or "") + "b: 2\n")
     assert (directory / "kube" / "config").read_bytes() == b"a: 1\nb: 2\n"
+    sys.executable = (
+        ""  # here the standard library starts processes with what was taken away; certificates do without one
+    )
     now = datetime.now(UTC)
     assert ensure_pair(directory / "state", "localhost", "127.0.0.1", now)
     assert load_pair(directory / "state", now).key_pem

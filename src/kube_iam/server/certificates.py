@@ -9,24 +9,16 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from kube_iam.errors import ConfigError, Problem
+from kube_iam.server.key_process import NO_CERTIFICATE, NO_KEY, OTHER_KEY, ask
 from kube_iam.server.process import own_user
 
 CERTIFICATE_FILE = "cert.pem"
 KEY_FILE = "key.pem"
-COMMON_NAME = "aws-iam-authenticator"
-LIFETIME = timedelta(days=365 * 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +47,13 @@ def ensure_pair(state_dir: Path, hostname: str, address: str, now: datetime) -> 
             return False
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not key_path.exists():
-            write_file(key_path, _key_bytes(ec.generate_private_key(ec.SECP256R1())), 0o600)
-        key = _load_key(key_path)
+            write_file(key_path, ask({})["key"].encode(), 0o600)
         # The certificate comes last: a crash in between leaves a key, which the next start uses.
-        write_file(certificate_path, _self_signed(key, hostname, address, now), 0o644)
+        question = {"hostname": hostname, "address": address, "now": now.isoformat(), "key": _text(_read(key_path))}
+        made = ask(question)
+        if "problem" in made:
+            raise _error(made["problem"], certificate_path, key_path)
+        write_file(certificate_path, made["certificate"].encode(), 0o644)
     except OSError as error:
         hint = f"the server runs as {own_user()}; let it write there, or set stateDir"
         raise ConfigError(str(state_dir), [Problem("", f"cannot be used: {error.strerror}", hint)]) from error
@@ -69,25 +64,20 @@ def load_pair(state_dir: Path, now: datetime) -> TlsPair:
     """The pair in the state directory. Raises ConfigError: unreadable, not a pair, expired or not valid yet."""
     certificate_path, key_path = state_dir / CERTIFICATE_FILE, state_dir / KEY_FILE
     certificate_pem = _read(certificate_path)
-    key = _load_key(key_path)
-    try:
-        leaf = x509.load_pem_x509_certificates(certificate_pem)[0]
-    except ValueError as error:
-        raise ConfigError(str(certificate_path), [Problem("", "holds no PEM certificate")]) from error
-    if _public_bytes(leaf.public_key()) != _public_bytes(key.public_key()):
-        raise ConfigError(
-            str(key_path), [Problem("", f"is not the key of {certificate_path}", "issue the two together")]
-        )
-    if leaf.not_valid_after_utc <= now:
-        ended = f"expired on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    found = _looked_into(certificate_pem, _read(key_path))
+    if "problem" in found:
+        raise _error(found["problem"], certificate_path, key_path)
+    not_before, not_after = (datetime.fromisoformat(found[name]) for name in ("not_before", "not_after"))
+    if not_after <= now:
+        ended = f"expired on {not_after:%Y-%m-%d %H:%M} UTC"
         hint = (
             "issue a new one, or remove cert.pem and key.pem and restart kube-apiserver with the new webhook kubeconfig"
         )
         raise ConfigError(str(certificate_path), [Problem("", ended, hint)])
-    if leaf.not_valid_before_utc > now:
-        begins = f"is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    if not_before > now:
+        begins = f"is not valid before {not_before:%Y-%m-%d %H:%M} UTC"
         raise ConfigError(str(certificate_path), [Problem("", begins, "check this machine's clock")])
-    return TlsPair(certificate_pem, _key_bytes(key), leaf.not_valid_after_utc)
+    return TlsPair(certificate_pem, found["key"].encode(), not_after)
 
 
 def write_file(path: Path, content: bytes, mode: int) -> None:
@@ -109,62 +99,24 @@ def write_file(path: Path, content: bytes, mode: int) -> None:
         raise
 
 
-def _self_signed(key: PrivateKeyTypes, hostname: str, address: str, now: datetime) -> bytes:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME)])
-    usage = dict.fromkeys(
-        [
-            "content_commitment",
-            "data_encipherment",
-            "key_agreement",
-            "key_cert_sign",
-            "crl_sign",
-            "encipher_only",
-            "decipher_only",
-        ],
-        False,
-    )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())  # type: ignore[arg-type]
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now.astimezone(UTC) - timedelta(minutes=5))
-        .not_valid_after(now.astimezone(UTC) + LIFETIME)
-        .add_extension(x509.SubjectAlternativeName(_names(hostname, address)), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(digital_signature=True, key_encipherment=True, **usage), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())  # type: ignore[arg-type]
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM)
+@lru_cache(maxsize=1)
+def _looked_into(certificate_pem: bytes, key_pem: bytes) -> dict[str, str]:
+    # Remembered, since the server looks every few seconds for a pair that changes once in months.
+    return ask({"certificate": _text(certificate_pem), "key": _text(key_pem)})
 
 
-def _names(hostname: str, address: str) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = []
-    for text in dict.fromkeys((address, hostname)):
-        ip = _ip(text)
-        if ip is None:
-            names.append(x509.DNSName(text))
-        elif not ip.is_unspecified:
-            names.append(x509.IPAddress(ip))
-    return names
+def _error(problem: str, certificate_path: Path, key_path: Path) -> ConfigError:
+    forms = "PKCS#8, PKCS#1 and SEC1 are read, none of them encrypted"
+    where, text, hint = {
+        NO_CERTIFICATE: (certificate_path, "holds no PEM certificate", ""),
+        NO_KEY: (key_path, "holds no PEM private key that can be used", forms),
+        OTHER_KEY: (key_path, f"is not the key of {certificate_path}", "issue the two together"),
+    }[problem]
+    return ConfigError(str(where), [Problem("", text, hint)])
 
 
-def _ip(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
-
-
-def _load_key(path: Path) -> PrivateKeyTypes:
-    pem = _read(path)
-    try:
-        return serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        hint = "PKCS#8, PKCS#1 and SEC1 are read, none of them encrypted"
-        raise ConfigError(str(path), [Problem("", "holds no PEM private key that can be used", hint)]) from error
+def _text(pem: bytes) -> str:
+    return pem.decode("latin-1")
 
 
 def _read(path: Path) -> bytes:
@@ -173,15 +125,3 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         hint = f"the server runs as {own_user()}"
         raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror}", hint)]) from error
-
-
-def _key_bytes(key: PrivateKeyTypes) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _public_bytes(key: object) -> bytes:
-    return key.public_bytes(  # type: ignore[attr-defined, no-any-return]
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
