@@ -34,6 +34,10 @@ control-plane: .venv/ready  ## A real kube-apiserver and etcd, built once (3 min
 reference: .venv/ready  ## The reference, aws-iam-authenticator, built once into the same cache
 	@tools/reference.sh
 
+.PHONY: oracle
+oracle: .venv/ready  ## Another evaluator of IAM policies, to compare ours with, into the same cache (needs npm or PyPI)
+	@tools/iam-simulate.sh
+
 # The conformance run stands alone: its tally is one process's. APART=conformance leaves it to `make conformance`.
 .PHONY: test
 test: check .venv/ready  ## Everything that this machine can test

@@ -24,7 +24,7 @@ from kube_iam.sandbox.connect_proxy import connect_proxy
 from kube_iam.sandbox.people import ensure_user
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.shell import environment
-from kube_iam.sandbox.state import ADMINISTRATOR, REGION, Home, State
+from kube_iam.sandbox.state import ADMINISTRATOR, LOOPBACK, REGION, Home, State
 from kube_iam.sandbox.up import down, up
 
 BIN = Path(sys.executable).parent
@@ -40,12 +40,17 @@ class Site:
 
     home: Home
     state: State
+    proxy: str = ""
+    """Leads the names of STS to the account: the reference takes no tokens that were signed for another host."""
 
     def run(self, who: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
         """A command at that person's shell."""
         credentials = self.state.user(who)
         assert credentials is not None
         own = environment(self.home, self.state, who, credentials)
+        if self.proxy and who != ADMINISTRATOR:
+            own = {name: value for name, value in own.items() if not name.startswith("AWS_ENDPOINT_URL")}
+            own |= {"HTTPS_PROXY": self.proxy, "NO_PROXY": LOOPBACK}
         caches = {"HOME": str(self.home.root), "KUBE_IAM_CACHE_DIR": str(self.home.root / "cache" / who)}
         return subprocess.run(  # noqa: S603
             [str(each) for each in command],
@@ -96,10 +101,8 @@ def revocation(bench: Bench) -> list[Row]:
         people = [f"person{number}" for number in range(bench.times(PEOPLE, 1))]
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda site: site.admit([*people, *(f"{who}-now" for who in people)]), sites))
-        reference.admit(people[:1])
         stack.enter_context(_reference_server(bench, reference))
-        if not wait_until(lambda: reference.gets_in(people[0]), 30):
-            raise RuntimeError("the reference lets nobody in")
+        reference.admit(people[:1])
         bench.say(f"revocation: everybody is in; taking them out and watching for {patience:.0f} s at most")
         with ThreadPoolExecutor() as pool:
             theirs = pool.submit(_taken_out, reference, people[:1], [], patience)
@@ -162,6 +165,7 @@ def _reference_server(bench: Bench, site: Site) -> Iterator[None]:
     process = site.home.process("webhook")
     process.stop()
     with connect_proxy([sts_host(REGION)], site.state.account_port) as proxy:
+        site.proxy = proxy.url
         variables = {
             "HTTPS_PROXY": proxy.url,
             "SSL_CERT_FILE": str(site.home.ca),

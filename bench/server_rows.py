@@ -13,6 +13,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Sequence
+from itertools import product
 from subprocess import run
 
 from bench.context import Bench
@@ -45,23 +46,20 @@ def new(bench: Bench) -> list[Row]:
 def _closed_loop(
     bench: Bench, pair: Sequence[Server], options: Sequence[str], at_rate: Target, at_p99: Target
 ) -> tuple[tuple[Part, ...], tuple[str, ...]]:
-    """Rate and 99th percentile by protocol. Afterwards once more with an STS of HTTP/1.1, to inform."""
-    bench.sts.set(delay_ms=0, http2=True)
+    """Rate and 99th percentile by STS's protocol, which decides how the reference fares, and by the webhook's."""
     parts: list[Part] = []
     notes: list[str] = []
     seconds = ("-seconds", str(bench.seconds(2.5)))
-    for protocol, flags in _PROTOCOLS:
-        found = take_turns(bench, pair, bench.times(4), *options, *flags, *seconds, what=protocol)
+    for sts_protocol, (protocol, flags) in product(("HTTP/1.1", "HTTP/2"), _PROTOCOLS):
+        bench.sts.set(delay_ms=0, http2=sts_protocol == "HTTP/2")
+        what = f"{protocol}, STS {sts_protocol}"
+        found = take_turns(bench, pair, bench.times(3), *options, *flags, *seconds, what=what)
         mine, its = (found[each.name] for each in pair)
         parts += [
-            part(f"requests/s, {protocol}", "/s", _rates(mine), _rates(its), at_rate),
-            part(f"p99, {protocol}", "ms", _p99s(mine), _p99s(its), at_p99),
+            part(f"requests/s, {what}", "/s", _rates(mine), _rates(its), at_rate),
+            part(f"p99, {what}", "ms", _p99s(mine), _p99s(its), at_p99),
         ]
-        notes += [f"{protocol}: {each.name}: {_middle(found[each.name])}" for each in pair]
-    bench.sts.set(delay_ms=0)
-    found = take_turns(bench, pair, bench.times(2), *options, *seconds, what="HTTP/1.1, STS too")
-    mine, its = (found[each.name] for each in pair)
-    parts.append(part("requests/s, HTTP/1.1, STS too", "/s", _rates(mine), _rates(its)))
+        notes += [f"{what}: {each.name}: {_middle(found[each.name])}" for each in pair]
     alone = sts_alone(bench, "-seconds", str(bench.seconds(1.5)))
     notes.append(
         f"not the bottleneck: the loader got {alone['rate']:.0f} answers/s from the fake STS without a server in between,"

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -188,14 +189,14 @@ def _start(
     return Server(name, home, port, process)
 
 
-# Not the module's own generator: hypothesis sets that back for every example.
-_CHANCE = random.SystemRandom()
+# No port twice in a row: four are chosen before the first of them is taken. Not the module's own generator: hypothesis sets that back.
+_PORTS = cycle(random.SystemRandom().sample(range(22000, 32000), 10000))
 
 
 def _port() -> int:
     """A free port that no connection will be given meanwhile: below those that Linux hands out, and not the reference's own."""
     while True:
-        port = _CHANCE.randint(22000, 32000)
+        port = next(_PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -94,11 +94,8 @@ class Site:
         return self._sandbox.kubeconfig(level)
 
     def apply(self, mapping: str) -> None:
-        """`kube-iam apply` of the sandbox's three levels, with the mappings kept there: `configFile: {}` and so on.
-
-        These servers have no rights in IAM, so that the session is what counts.
-        """
-        text = access_file(self.home, self._sandbox.state) + "membership: session\n"
+        """`kube-iam apply` of the sandbox's three levels, with the mappings kept there: `configFile: {}` and so on."""
+        text = access_file(self.home, self._sandbox.state)
         write_private(self.home.access, text.replace("configFile: {}", mapping))
         let_server_read(self.home, self._sandbox.state, server_document(load_access(self.home.access)))
         self.administrator.works("kube-iam", "apply", "--yes")
