@@ -93,9 +93,8 @@ def use_files(directory: Path) -> None:
     edit_text(directory / "kube" / "config", lambda text: (text or "") + "a: 1\n")
     edit_text(directory / "kube" / "config", lambda text: (text or "") + "b: 2\n")
     assert (directory / "kube" / "config").read_bytes() == b"a: 1\nb: 2\n"
-    sys.executable = (
-        ""  # here the standard library starts processes with what was taken away; certificates do without one
-    )
+    # The standard library starts processes with what was taken away here; certificates can be had without one.
+    sys.executable = ""
     now = datetime.now(UTC)
     assert ensure_pair(directory / "state", "localhost", "127.0.0.1", now)
     assert load_pair(directory / "state", now).key_pem
