@@ -326,3 +326,16 @@ def test_a_role_whose_name_is_spelt_otherwise_now_is_read_by_it() -> None:
         await until(lambda: site.heard.problems[-1] == "")
 
     run(story, iam, refresh=60)
+
+
+def test_many_groups_are_not_all_read_for_one_person() -> None:
+    names = [f"group{number}" for number in range(20)]
+
+    async def story(site: Site) -> None:
+        site.membership.follow(names, [GATE])
+        await site.membership.start()
+        before = len(site.iam.calls)
+        assert not await site.membership.read_again(names)
+        assert len(site.iam.calls) == before
+
+    run(story, refresh=3600)

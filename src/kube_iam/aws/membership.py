@@ -28,8 +28,9 @@ from kube_iam.errors import AccessDenied, KubeIamError
 FIRST_WORD_SECONDS = 5.0
 """How long a start waits for IAM before the server answers, closed where it has to be."""
 _JITTER = 0.1
-_AGAIN_SECONDS, _PER_GROUP_SECONDS = 2.0, 0.5
-"""How often a group is read for somebody at the door: who is turned away must not be able to use up what IAM allows the account."""
+_AGAIN_SECONDS, _MOST_AGAIN = 2.0, 8
+"""How often a group is read for somebody at the door, and how many groups for one person: who is turned away must not be able to use
+up what IAM allows the account."""
 _PATIENCE_SECONDS = 3.0
 
 Found = TypeVar("Found")
@@ -110,13 +111,16 @@ class Membership:
     async def read_again(self, groups: Collection[str]) -> bool:
         """Read the groups now that were not read so lately; whether all that was begun went well. Waits three seconds at most."""
         now = self._clock()
-        pause = max(_AGAIN_SECONDS, _PER_GROUP_SECONDS * len(self._items))
         items = [item for name in groups if (item := self._items.get(("group", name))) is not None]
-        due = [item for item in items if not item.failures and (now - item.hurried >= pause or not item.ended.is_set())]
-        if now < self._holdup.until or not due:
+        due = [
+            item
+            for item in items
+            if not item.failures and (now - item.hurried >= _AGAIN_SECONDS or not item.ended.is_set())
+        ]
+        if now < self._holdup.until or not due or len(due) > _MOST_AGAIN:
             return False
         for item in due:
-            if now - item.hurried >= pause:
+            if now - item.hurried >= _AGAIN_SECONDS:
                 item.hurried = item.due = now
                 item.ended.clear()
         self._woken.set()

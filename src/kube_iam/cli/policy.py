@@ -9,7 +9,6 @@ import click
 
 from kube_iam.cli.access_options import file_option
 from kube_iam.cli.options import Settings, authenticator_options, pass_settings
-from kube_iam.errors import KubeIamError
 
 
 @click.command("policy")
@@ -26,8 +25,6 @@ def command(settings: Settings, name: str, file: str) -> None:  # noqa: ARG001
     from kube_iam.core.server_policy import LONGEST_MANAGED
 
     document = _of_config(Path(settings.config)) if settings.config else _of_access(file)
-    if not document["Statement"]:
-        raise KubeIamError("the server needs nothing of IAM for this file: no entry asks for a membership")
     click.echo(json.dumps(document, indent=2))
     if not document["Statement"]:
         # IAM takes no policy without a statement.
