@@ -120,7 +120,8 @@ class Authenticator:
     def _denied(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
         return self._denials.denial(identity, iam_groups) if self._denials is not None else None
 
-    async def _map(self, identity: Identity) -> Allowed | Refusal | None:
+    async def _map(self, identity: Identity, *, first: bool = True) -> Allowed | Refusal | None:
+        """What the mappings say. Whom the door would turn away the `first` time is looked up anew, and all is begun again."""
         mappers = tuple(self._mappers)
         for mapper in mappers:
             table = mapper.table
@@ -128,13 +129,17 @@ class Authenticator:
                 return Refusal(Reason.NOT_LOADED, mapper.name)
             mapped = table.find(identity)
             if mapped is None and table.groups:
-                by_group = await self._by_group(table.groups, identity)
+                by_group = self._door.entries(table.groups, identity) if self._door is not None else _NO_DOOR
                 if isinstance(by_group, Refusal):
                     return by_group
+                if by_group is None and first and await self._may_have_joined(table.groups, identity):
+                    return await self._map(identity, first=False)
                 mapped = by_group
             if mapped is not None:
                 if mapped.gate is not None:
-                    refusal = await self._at_the_door(mapped.gate, identity)
+                    refusal = self._door.admits(mapped.gate, identity) if self._door is not None else _NO_DOOR
+                    if refusal is not None and first and await self._may_have_come_in(mapped.gate, refusal):
+                        return await self._map(identity, first=False)
                     if refusal is not None:
                         return refusal
                 answer = await self._render(mapper, mapped, identity)
@@ -142,24 +147,17 @@ class Authenticator:
                 return self._denied(identity, mapped.iam_groups) or answer
         return self._denied(identity) or self._map_account(mappers, identity)
 
-    async def _at_the_door(self, gate: Gate, identity: Identity) -> Refusal | None:
-        if self._door is None:
-            return _NO_DOOR
-        refusal = self._door.admits(gate, identity)
-        if refusal is None or refusal.reason is not Reason.NOT_MEMBER or self._memberships is None:
-            return refusal
-        # Whoever was put into the group a moment ago is in.
-        again = await self._memberships.read_again((gate.iam_group,))
-        return self._door.admits(gate, identity) if again else refusal
+    async def _may_have_come_in(self, gate: Gate, refusal: Refusal) -> bool:
+        """Whether IAM was asked about the group once more."""
+        if refusal.reason is not Reason.NOT_MEMBER or self._memberships is None:
+            return False
+        return await self._memberships.read_again((gate.iam_group,))
 
-    async def _by_group(self, groups: GroupEntries, identity: Identity) -> Mapped | Refusal | None:
-        if self._door is None:
-            return _NO_DOOR
-        found = self._door.entries(groups, identity)
-        if found is None and self._memberships is not None and self._door.knows_account(identity):
-            again = await self._memberships.read_again(groups.names)
-            return self._door.entries(groups, identity) if again else None
-        return found
+    async def _may_have_joined(self, groups: GroupEntries, identity: Identity) -> bool:
+        """The same of groups that let an IAM user in."""
+        if self._memberships is None or self._door is None or not self._door.knows_account(identity):
+            return False
+        return await self._memberships.read_again(groups.names)
 
     async def _render(self, mapper: Mapper, mapped: Mapped, identity: Identity) -> Allowed | Refusal:
         # The prefixes of the same version as the table: the backend may load another one while EC2 is asked.
