@@ -173,7 +173,7 @@ MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(Heal
 
 
 def agree(ours: bool, theirs: bool, asked: AssumeRequest, policies: Any) -> bool:
-    """Whether the two say the same. About a variable without a value ours may be stricter: what IAM makes of it is not written down."""
+    """Whether the two say the same. About a variable without a value ours may be stricter: what IAM makes of it is nowhere said."""
     written, keys = json.dumps(policies), asked.keys()
     unknown = any(f"${{{name}}}" in written and name.lower() not in keys for name in VARIABLES)
     return ours is theirs or (unknown and not ours)
