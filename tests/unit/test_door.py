@@ -288,6 +288,27 @@ def test_who_is_let_in_for_a_time_is_pinned_to_the_unique_id_where_it_can_be_see
     assert house.enters("bob")
 
 
+def test_a_namesake_of_somebody_known_only_from_being_let_in_for_a_time_stays_outside() -> None:
+    house = House(until(Clocks(), 600))
+    house.read(bob=OTHER)
+    assert house.refused("bob") is Reason.NOT_MEMBER  # the one before may have a session still
+    house.clocks.pass_by(HOUR)
+    house.read(bob=OTHER)
+    assert house.enters("bob")
+
+
+def test_of_two_who_are_let_in_under_one_name_the_earlier_is_the_one_before() -> None:
+    house = House(until(Clocks(), 600, user_id=OTHER), until(Clocks(), -60))
+    house.read()
+    assert house.refused("bob") is Reason.NOT_MEMBER
+
+
+def test_who_was_let_in_for_a_time_longer_ago_than_any_session_lasts_keeps_no_namesake_out() -> None:
+    house = House(until(Clocks(), -12 * HOUR))
+    house.read(bob=OTHER)
+    assert house.enters("bob")
+
+
 def test_what_is_no_longer_followed_is_forgotten_and_not_taken_over() -> None:
     house = House()
     house.read(alice=ALICE)

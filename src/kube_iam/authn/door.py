@@ -93,7 +93,8 @@ class Door:
             self._index(name, self._groups.pop(name), None)
         self._groups = {name: self._groups.get(name) for name in wanted}
         self._roles = {gate.role: self._roles.get(gate.role) for gate in gates}
-        self._namesakes.named((item for gate in gates for item in gate.temporary), self._clock())
+        now = self._clock()
+        self._namesakes.named((item for gate in gates for item in gate.temporary), now, self._wall_now(now))
 
     def group_read(self, name: str, snapshot: GroupSnapshot) -> Change:
         """Take a whole group over, where it is still followed."""
