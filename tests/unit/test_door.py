@@ -400,6 +400,19 @@ def test_a_group_that_is_not_known_adds_nothing_and_takes_nothing_away() -> None
     assert site.given(user("alice", ALICE)) == Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group dev")
 
 
+def test_a_group_that_is_not_known_shuts_out_nobody_of_an_account_that_it_cannot_hold() -> None:
+    site = Groups(of_group("dev"), of_group("ops"))
+    stranger = user("alice", ALICE, account="999900001111")
+    assert isinstance(site.given(stranger), Refusal)  # whose groups these are is not known yet
+    site.door.group_read("ops", GroupSnapshot(site.clocks.uptime))
+    assert isinstance(site.given(stranger), Refusal)  # nor is it by a group that is not there
+    site.group("ops")
+    assert site.given(stranger) is None
+    assert isinstance(site.given(user("bob", BOB)), Refusal)
+    site.clocks.pass_by(301)
+    assert isinstance(site.given(stranger), Refusal)
+
+
 def test_somebody_let_into_a_whole_group_for_a_time_is_known_by_the_unique_id() -> None:
     wall = Clocks().wall
     site = Groups(of_group("dev"), of_group("ops", Temporary("bob", BOB, wall + 60), Temporary("", BOB, wall + 30)))

@@ -67,7 +67,8 @@ class Door:
     def entries(self, groups: GroupEntries, identity: Identity) -> Mapped | Refusal | None:
         """What the entries of whole groups give an IAM user who signed with their own keys; None gives nothing.
 
-        A group that is not known now gives nothing. Where nothing is given and some group is not known, that is a refusal.
+        A group that is not known now gives nothing. Where nothing is given and some group is not known, that is a refusal, unless
+        those that are known are of another account: all are of one.
         """
         if not user_name(identity.canonical_arn):
             return None
@@ -77,6 +78,8 @@ class Door:
         if found:
             return merged(found)
         unknown = next((name for name in groups.names if not self._fresh(self._groups.get(name), now)), "")
+        if unknown and self._elsewhere(identity, now):
+            return None
         return Refusal(Reason.MEMBERSHIP_UNKNOWN, f"IAM group {unknown}") if unknown else None
 
     def knows_account(self, identity: Identity) -> bool:
@@ -147,6 +150,12 @@ class Door:
     def _mine(self, name: str, identity: Identity, now: float) -> bool:
         snapshot = self._groups.get(name)
         return snapshot is not None and self._fresh(snapshot, now) and snapshot.account == identity.account_id
+
+    def _elsewhere(self, identity: Identity, now: float) -> bool:
+        """Whether the identity is known to be of another account than all groups: a user of it can be in none."""
+        accounts = {each.account for each in self._groups.values() if each is not None and self._fresh(each, now)}
+        accounts.discard("")
+        return bool(accounts) and identity.account_id not in accounts
 
     def _pinned(self, item: Temporary, longest: int, now: float) -> bool:
         """Whether the name is still that of the IAM user who was meant, as far as can be seen."""
