@@ -177,6 +177,23 @@ def test_an_entry_of_a_group_without_a_group_gives_nobody_anything(keys: str) ->
     assert (mappings.groups, bool(table.groups)) == ((), False)
 
 
+@pytest.mark.parametrize("keys", ["level: ''", "level: []", "iamGroupName: h", "iamgroups: [h]"])
+def test_an_entry_that_is_clear_about_its_group_and_nothing_else_lets_its_members_in_nowhere(keys: str) -> None:
+    _, table, found = parse(f"mapGroups: [{{iamGroup: g, username: x, groups: [a], temporary: [{ITEM}], {keys}}}]")
+    assert found.errors
+    assert all(problem.local for problem in found.errors)
+    assert table.groups.names == ("g",)
+    for given in (table.groups.of(["g"], "AIDABOB", 0), table.groups.of([], "AIDAJQABLZS4A3QDU576Q", 0)):
+        (mapped,) = given
+        assert isinstance(rendered(mapped, BOB, ()), Refusal)
+
+
+@pytest.mark.parametrize("name", ["a/b", "[]", "'arn:aws:iam::123456789012:group/x'"])
+def test_what_cannot_be_a_group_is_not_asked_about(name: str) -> None:
+    mappings, _, found = parse(f"mapGroups: [{{iamGroup: {name}, username: x}}]")
+    assert (len(found.errors), mappings.groups) == (1, ())
+
+
 def test_aws_auth_may_hold_groups_and_gates() -> None:
     data = {"mapRoles": f"- {{rolearn: {ARN}, username: x, iamGroup: g}}", "mapGroups": "- {iamGroup: h, username: x}"}
     read = read_config_map(data, {})

@@ -71,9 +71,10 @@ def group_entry(entry: Section) -> GroupMapping | None:
     username, groups = _names(entry, Reading(text_groups=False), GROUP_VARIABLES)
     broken = len(entry.found.errors) > before
     asked = read_asked(entry, required=True, people="userId")
-    if refuse_misspelt(entry) or not asked.sound:
+    misspelt = refuse_misspelt(entry)
+    if not asked.iam_group:
         return None
-    if broken:
+    if broken or misspelt or not asked.sound:
         username, groups = unusable_template(""), (unusable_template(""),)
     return GroupMapping(asked.iam_group, username, groups, asked.level, asked.temporary, key_path(*entry.steps))
 

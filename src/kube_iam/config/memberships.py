@@ -82,6 +82,7 @@ def _group(entry: Section, *, required: bool) -> str:
     if text is not None and not _GROUP_NAME.fullmatch(text):
         hint = "letters, digits and _+=,.@- only, 128 at most; no path and no ARN"
         entry.error(entry.at("iamGroup"), f"{text!r} is not the name of an IAM group", hint, local=True)
+        return ""
     return text or ""
 
 
