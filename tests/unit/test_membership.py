@@ -339,3 +339,36 @@ def test_many_groups_are_not_all_read_for_one_person() -> None:
         assert len(site.iam.calls) == before
 
     run(story, refresh=3600)
+
+
+def test_however_many_groups_people_are_turned_away_by_few_are_read_for_them() -> None:
+    names = [f"group{number}" for number in range(20)]
+    now = time.monotonic()
+
+    async def story(site: Site) -> None:
+        site.membership = Membership(site.iam, site.door, site.heard, 3600, lambda: now)
+        site.membership.follow(names, [GATE])
+        await site.membership.start()
+        before = len(site.iam.calls)
+        done = [await site.membership.read_again([name]) for name in names]
+        assert done == [True] * 8 + [False] * 12
+        assert len(site.iam.calls) == before + 8
+
+    run(story, FakeIam(groups={name: {} for name in names}), refresh=3600)
+
+
+def test_in_time_the_others_are_read_too() -> None:
+    names = [f"group{number}" for number in range(9)]
+    now = time.monotonic()
+
+    async def story(site: Site) -> None:
+        nonlocal now
+        site.membership = Membership(site.iam, site.door, site.heard, 3600, lambda: now)
+        site.membership.follow(names, ())
+        await site.membership.start()
+        assert await site.membership.read_again(names[:8])
+        assert not await site.membership.read_again(names[8:])
+        now += 2
+        assert await site.membership.read_again(names[8:])
+
+    run(story, FakeIam(groups={name: {} for name in names}), refresh=3600)
