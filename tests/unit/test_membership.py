@@ -157,6 +157,21 @@ def test_a_trust_policy_that_is_loosened_is_seen() -> None:
     assert run(story).heard.problems[1].startswith("statement number 1 of the trust policy")
 
 
+def test_that_a_repaired_trust_policy_still_lets_nobody_in_is_told() -> None:
+    async def story(site: Site) -> None:
+        held = site.iam.roles["Admin"]
+        site.iam.roles["Admin"] = RoleFound(ROLE, "AROAADMIN", json.dumps(LOOSE), 3600)
+        await site.membership.start()
+        site.iam.roles["Admin"] = held
+        await until(lambda: len(site.heard.problems) == 2)
+        site.iam.roles["Admin"] = RoleFound(ROLE, "AROAANEW", json.dumps(HELD), 3600)
+        await until(lambda: len(site.heard.problems) == 3)
+
+    _, repaired, anew = run(story).heard.problems
+    assert "made anew" in repaired
+    assert anew == ""
+
+
 @pytest.mark.parametrize(
     "found", [None, RoleFound("arn:aws:iam::999900001111:role/Admin", "AROA", json.dumps(HELD), 1)]
 )

@@ -8,9 +8,10 @@ though no member; that end is a moment of the wall clock, which is never taken t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kube_iam.authn.namesakes import Namesakes
+from kube_iam.authn.opened import Opened
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.core.arns import user_name
 from kube_iam.core.identity import Identity
@@ -43,6 +44,7 @@ class Door:
         self._roles: dict[str, RoleSnapshot | None] = {}
         self._groups_of: dict[str, tuple[str, ...]] = {}
         self._namesakes = Namesakes()
+        self._opened = Opened()
 
     def admits(self, gate: Gate, identity: Identity) -> Refusal | None:
         """Why a session of the gate's role stays outside; None lets it in."""
@@ -117,10 +119,15 @@ class Door:
             return False
         # A session that was begun when they could last longer lasts longer.
         longest = max(snapshot.longest, before.longest if before is not None else 0)
-        self._roles[key] = RoleSnapshot(
-            snapshot.read_at, snapshot.role_id, longest, snapshot.problem, exists=snapshot.exists
-        )
+        snapshot = replace(snapshot, longest=longest)
+        snapshot = replace(snapshot, problem=self._opened.seen(snapshot, self._clock()) or snapshot.problem)
+        self._roles[key] = snapshot
         return before is None or (before.role_id, before.problem) != (snapshot.role_id, snapshot.problem)
+
+    def problem(self, key: str) -> str:
+        """Why a role lets nobody in, as far as is known; empty where it lets in."""
+        role = self._roles.get(key)
+        return role.problem if role is not None else ""
 
     def ages(self) -> Iterator[tuple[str, str, float | None]]:
         """Kind (group, role), name or ARN, and how many seconds ago it was read, of all that is followed; None: never."""

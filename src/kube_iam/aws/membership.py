@@ -191,7 +191,7 @@ class Membership:
         found = await self._in_thread(self._reader.role, item.name)
         snapshot = _judged(found, item.key, began)
         changed = self._door.role_read(item.key, snapshot)
-        self._observer.role_read(item.key, snapshot.problem, changed=changed)
+        self._observer.role_read(item.key, self._door.problem(item.key) or snapshot.problem, changed=changed)
 
     def _failed(self, item: _Item, error: KubeIamError, began: float) -> None:
         now = self._clock()
