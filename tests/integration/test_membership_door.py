@@ -40,7 +40,7 @@ def test_who_is_taken_out_of_the_group_is_refused_though_the_session_lives(site:
     assert "left=[rita]" in site.log or 'left="[rita]"' in site.log
 
 
-def test_the_trust_policy_that_lets_names_be_chosen_closes_the_door_to_everybody(site: DoorSite) -> None:
+def test_the_trust_policy_that_lets_names_be_chosen_closes_the_door_until_the_role_is_made_anew(site: DoorSite) -> None:
     session = site.join("tess", "door-admin")
     wait_until(lambda: site.enters(session), "the new member enters")
     iam = site.account.administrator
@@ -54,7 +54,15 @@ def test_the_trust_policy_that_lets_names_be_chosen_closes_the_door_to_everybody
     forged = site.account.assume("tess", f"{ACCOUNT}:role/door-admin", "alice")
     assert not site.enters(forged)
     iam.update_assume_role_policy(RoleName="door-admin", PolicyDocument=json.dumps(before))
-    wait_until(lambda: site.enters(session), "the member enters again", 10)
+    # The session that was begun under a chosen name lives on, so the entry stays closed, for the member too.
+    wait_until(lambda: "it did until lately" in site.sign_in(session)["error"], "the repaired trust policy is seen", 10)
+    assert site.account.client("sts", forged).get_caller_identity()["Arn"].endswith("/alice")
+    assert not site.enters(forged)
+    iam.delete_role(RoleName="door-admin")
+    iam.create_role(RoleName="door-admin", AssumeRolePolicyDocument=json.dumps(before), MaxSessionDuration=3600)
+    anew = site.account.assume("tess", f"{ACCOUNT}:role/door-admin", "tess")
+    wait_until(lambda: site.enters(anew), "the member enters by the role that was made anew", 10)
+    assert not site.enters(forged)
 
 
 def test_the_server_may_read_what_its_policy_names_and_nothing_else(site: DoorSite) -> None:

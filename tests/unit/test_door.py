@@ -119,8 +119,86 @@ def test_a_trust_policy_that_leaves_names_open_closes_the_door() -> None:
     assert house.role(problem="statement number 2 …")
     refusal = house.door.admits(house.gate, session("alice"))
     assert refusal == Refusal(Reason.TRUST_OPEN, "statement number 2 …")
+
+
+def test_a_trust_policy_that_is_repaired_keeps_the_door_closed_while_a_session_of_then_may_live() -> None:
+    house = House()
+    house.role(problem="statement number 2 …")  # the first that was read of it
+    house.group("admins", alice=ALICE)
+    house.clocks.pass_by(60)
+    assert house.role()
+    refusal = house.door.admits(house.gate, session("alice"))
+    assert refusal is not None
+    assert refusal.reason is Reason.TRUST_OPEN
+    assert "made anew" in refusal.detail
+    assert house.door.problem(ROLE) == refusal.detail
+    house.clocks.pass_by(HOUR - 1)
+    house.group("admins", alice=ALICE)
+    assert not house.role()
+    assert house.refused() is Reason.TRUST_OPEN
+    house.clocks.pass_by(1)
     assert house.role()
     assert house.enters()
+    assert house.door.problem(ROLE) == ""
+
+
+def test_how_long_it_stays_closed_goes_by_the_longest_session_that_was_seen() -> None:
+    house = House()
+    house.role(problem="open", longest=12 * 3600)
+    house.role()
+    house.clocks.pass_by(12 * HOUR - 1)
+    house.read(alice=ALICE)
+    assert house.refused() is Reason.TRUST_OPEN
+    house.clocks.pass_by(1)
+    house.read(alice=ALICE)
+    assert house.enters()
+
+
+def test_what_was_allowed_just_before_it_was_seen_open_counts_too() -> None:
+    house = House()
+    house.role(longest=12 * 3600)
+    house.role(problem="open")
+    house.role()
+    house.clocks.pass_by(12 * HOUR - 1)
+    house.read(alice=ALICE)
+    assert house.refused() is Reason.TRUST_OPEN
+
+
+def test_a_role_made_anew_after_its_trust_policy_was_open_lets_in_at_once() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    house.role(problem="open")
+    house.role()
+    house.role(role_id="AROAANEW")
+    assert house.door.admits(house.gate, session("alice", role_id="AROAANEW")) is None
+    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+
+
+def test_that_it_was_open_is_known_also_after_an_absence() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    house.role(problem="open")
+    house.door.role_read(ROLE, RoleSnapshot(house.clocks.uptime, problem="another account's", exists=False))
+    house.door.follow((), [])
+    house.door.follow((), [house.gate])
+    house.read(alice=ALICE)
+    assert house.refused() is Reason.TRUST_OPEN
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5000), st.sampled_from([3600, 7200])), min_size=1, max_size=12))
+def test_nobody_enters_while_a_session_of_an_open_time_may_live(reads: list[tuple[bool, int, int]]) -> None:
+    """Whether a read finds the role open, how much time passes after it, and how long sessions may be then."""
+    house = House(max_age=1e9)
+    ends, was_open, longest_before = 0.0, False, 0
+    for opened, seconds, longest in reads:
+        house.role(problem="open" if opened else "", longest=longest)
+        house.group("admins", alice=ALICE)
+        if opened or was_open:  # a session may have been begun at any moment up to this one
+            ends = max(ends, house.clocks.uptime + max(longest, longest_before))
+        if opened or house.clocks.uptime < ends:
+            assert house.refused() is Reason.TRUST_OPEN
+        was_open, longest_before = opened, longest
+        house.clocks.pass_by(seconds)
 
 
 def test_a_role_made_anew_lets_nobody_in_until_it_was_read() -> None:
@@ -288,6 +366,27 @@ def test_who_is_let_in_for_a_time_is_pinned_to_the_unique_id_where_it_can_be_see
     assert house.enters("bob")
 
 
+def test_a_namesake_of_somebody_known_only_from_being_let_in_for_a_time_stays_outside() -> None:
+    house = House(until(Clocks(), 600))
+    house.read(bob=OTHER)
+    assert house.refused("bob") is Reason.NOT_MEMBER  # the one before may have a session still
+    house.clocks.pass_by(HOUR)
+    house.read(bob=OTHER)
+    assert house.enters("bob")
+
+
+def test_of_two_who_are_let_in_under_one_name_the_earlier_is_the_one_before() -> None:
+    house = House(until(Clocks(), 600, user_id=OTHER), until(Clocks(), -60))
+    house.read()
+    assert house.refused("bob") is Reason.NOT_MEMBER
+
+
+def test_who_was_let_in_for_a_time_longer_ago_than_any_session_lasts_keeps_no_namesake_out() -> None:
+    house = House(until(Clocks(), -12 * HOUR))
+    house.read(bob=OTHER)
+    assert house.enters("bob")
+
+
 def test_what_is_no_longer_followed_is_forgotten_and_not_taken_over() -> None:
     house = House()
     house.read(alice=ALICE)
@@ -377,6 +476,19 @@ def test_a_group_that_is_not_known_adds_nothing_and_takes_nothing_away() -> None
     assert site.given(user("bob", BOB)) is None
     site.clocks.pass_by(301)
     assert site.given(user("alice", ALICE)) == Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group dev")
+
+
+def test_a_group_that_is_not_known_shuts_out_nobody_of_an_account_that_it_cannot_hold() -> None:
+    site = Groups(of_group("dev"), of_group("ops"))
+    stranger = user("alice", ALICE, account="999900001111")
+    assert isinstance(site.given(stranger), Refusal)  # whose groups these are is not known yet
+    site.door.group_read("ops", GroupSnapshot(site.clocks.uptime))
+    assert isinstance(site.given(stranger), Refusal)  # nor is it by a group that is not there
+    site.group("ops")
+    assert site.given(stranger) is None
+    assert isinstance(site.given(user("bob", BOB)), Refusal)
+    site.clocks.pass_by(301)
+    assert isinstance(site.given(stranger), Refusal)
 
 
 def test_somebody_let_into_a_whole_group_for_a_time_is_known_by_the_unique_id() -> None:

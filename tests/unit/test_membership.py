@@ -157,6 +157,21 @@ def test_a_trust_policy_that_is_loosened_is_seen() -> None:
     assert run(story).heard.problems[1].startswith("statement number 1 of the trust policy")
 
 
+def test_that_a_repaired_trust_policy_still_lets_nobody_in_is_told() -> None:
+    async def story(site: Site) -> None:
+        held = site.iam.roles["Admin"]
+        site.iam.roles["Admin"] = RoleFound(ROLE, "AROAADMIN", json.dumps(LOOSE), 3600)
+        await site.membership.start()
+        site.iam.roles["Admin"] = held
+        await until(lambda: len(site.heard.problems) == 2)
+        site.iam.roles["Admin"] = RoleFound(ROLE, "AROAANEW", json.dumps(HELD), 3600)
+        await until(lambda: len(site.heard.problems) == 3)
+
+    _, repaired, anew = run(story).heard.problems
+    assert "made anew" in repaired
+    assert anew == ""
+
+
 @pytest.mark.parametrize(
     "found", [None, RoleFound("arn:aws:iam::999900001111:role/Admin", "AROA", json.dumps(HELD), 1)]
 )
@@ -339,3 +354,36 @@ def test_many_groups_are_not_all_read_for_one_person() -> None:
         assert len(site.iam.calls) == before
 
     run(story, refresh=3600)
+
+
+def test_however_many_groups_people_are_turned_away_by_few_are_read_for_them() -> None:
+    names = [f"group{number}" for number in range(20)]
+    now = time.monotonic()
+
+    async def story(site: Site) -> None:
+        site.membership = Membership(site.iam, site.door, site.heard, 3600, lambda: now)
+        site.membership.follow(names, [GATE])
+        await site.membership.start()
+        before = len(site.iam.calls)
+        done = [await site.membership.read_again([name]) for name in names]
+        assert done == [True] * 8 + [False] * 12
+        assert len(site.iam.calls) == before + 8
+
+    run(story, FakeIam(groups={name: {} for name in names}), refresh=3600)
+
+
+def test_in_time_the_others_are_read_too() -> None:
+    names = [f"group{number}" for number in range(9)]
+    now = time.monotonic()
+
+    async def story(site: Site) -> None:
+        nonlocal now
+        site.membership = Membership(site.iam, site.door, site.heard, 3600, lambda: now)
+        site.membership.follow(names, ())
+        await site.membership.start()
+        assert await site.membership.read_again(names[:8])
+        assert not await site.membership.read_again(names[8:])
+        now += 2
+        assert await site.membership.read_again(names[8:])
+
+    run(story, FakeIam(groups={name: {} for name in names}), refresh=3600)

@@ -67,6 +67,30 @@ def test_an_entry_without_the_keys_asks_for_nothing() -> None:
     assert (mapped.gate, mapped.levels, table.gates, bool(table.groups)) == (None, (), (), False)
 
 
+@pytest.mark.parametrize(
+    "key", ["gruops: []", "usrname: y", "group: g", "levle: x", "comment: y", "description: y", "iam: y"]
+)
+def test_a_key_that_is_nearer_to_another_or_to_none_has_no_effect(key: str) -> None:
+    _, table, found = parse(role(key))
+    assert (len(found.errors), len(found.warnings)) == (0, 1)
+    assert not isinstance(rendered(table.find(WHO), WHO, ()), Refusal)  # type: ignore[arg-type]
+
+
+def test_a_misspelt_list_of_people_beside_a_group_shuts_out_nobody_else() -> None:
+    _, table, found = parse(role(f"iamGroup: g, temporry: [{ITEM}]"))
+    assert (len(found.errors), len(found.warnings)) == (0, 1)
+    assert table.gates == (Gate("g", ARN.lower(), "Admin"),)
+
+
+def test_a_misspelt_group_of_a_permission_set_is_reported_once() -> None:
+    _, table, found = parse(role("iamGruop: g", SSO))
+    assert [problem.message for problem in found.errors] == ["has no meaning with sso"]
+    arn = f"arn:aws:iam::{ACCOUNT}:role/AWSReservedSSO_Admin_0123456789abcdef"
+    mapped = table.find(Identity(arn, arn, ACCOUNT, "AROA", "alice", "ASIA", "h"))
+    assert mapped is not None
+    assert isinstance(rendered(mapped, WHO, ()), Refusal)
+
+
 SSO = f"sso: {{permissionSetName: Admin, accountID: '{ACCOUNT}'}}"
 
 
@@ -87,6 +111,15 @@ SSO = f"sso: {{permissionSetName: Admin, accountID: '{ACCOUNT}'}}"
         "iam_group: g",
         "iam-group: g",
         "iamGroup: g, iamGroupName: g",
+        "iamGruop: g",
+        "iamgrp: g",
+        "imaGroup: g",
+        "amGroup: g",
+        "ïamGroup: g",
+        "iam_gruop: g",
+        "iamGroup: g, iamGruop: h",
+        "temporry: []",
+        "temporaries: []",
         "iamGroup: g, level: []",
         "iamGroup: g, level: ''",
         "temporary: []",
@@ -113,7 +146,9 @@ def test_a_permission_set_cannot_ask_for_a_group() -> None:
     assert isinstance(rendered(mapped, WHO, ()), Refusal)
 
 
-@pytest.mark.parametrize("keys", ["iamGroup: g", "IAMGroup: g", "iam_groups: g", f"temporary: [{ITEM}]"])
+@pytest.mark.parametrize(
+    "keys", ["iamGroup: g", "IAMGroup: g", "iam_groups: g", f"temporary: [{ITEM}]", "iamGruop: g", "tmporary: []"]
+)
 def test_a_user_s_entry_cannot_ask_for_a_group(keys: str) -> None:
     _, table, found = parse(f"mapUsers: [{{userarn: '{BOB.arn}', username: x, {keys}}}]")
     assert [problem.message for problem in found.errors] == ["has no meaning in mapUsers"]
@@ -175,6 +210,23 @@ def test_an_entry_of_a_group_without_a_group_gives_nobody_anything(keys: str) ->
     mappings, table, found = parse(f"mapGroups: [{{{keys}}}]")
     assert found.errors
     assert (mappings.groups, bool(table.groups)) == ((), False)
+
+
+@pytest.mark.parametrize("keys", ["level: ''", "level: []", "iamGroupName: h", "iamgroups: [h]"])
+def test_an_entry_that_is_clear_about_its_group_and_nothing_else_lets_its_members_in_nowhere(keys: str) -> None:
+    _, table, found = parse(f"mapGroups: [{{iamGroup: g, username: x, groups: [a], temporary: [{ITEM}], {keys}}}]")
+    assert found.errors
+    assert all(problem.local for problem in found.errors)
+    assert table.groups.names == ("g",)
+    for given in (table.groups.of(["g"], "AIDABOB", 0), table.groups.of([], "AIDAJQABLZS4A3QDU576Q", 0)):
+        (mapped,) = given
+        assert isinstance(rendered(mapped, BOB, ()), Refusal)
+
+
+@pytest.mark.parametrize("name", ["a/b", "[]", "'arn:aws:iam::123456789012:group/x'"])
+def test_what_cannot_be_a_group_is_not_asked_about(name: str) -> None:
+    mappings, _, found = parse(f"mapGroups: [{{iamGroup: {name}, username: x}}]")
+    assert (len(found.errors), mappings.groups) == (1, ())
 
 
 def test_aws_auth_may_hold_groups_and_gates() -> None:

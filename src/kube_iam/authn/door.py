@@ -8,9 +8,10 @@ though no member; that end is a moment of the wall clock, which is never taken t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kube_iam.authn.namesakes import Namesakes
+from kube_iam.authn.opened import Opened
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.core.arns import user_name
 from kube_iam.core.identity import Identity
@@ -43,6 +44,7 @@ class Door:
         self._roles: dict[str, RoleSnapshot | None] = {}
         self._groups_of: dict[str, tuple[str, ...]] = {}
         self._namesakes = Namesakes()
+        self._opened = Opened()
 
     def admits(self, gate: Gate, identity: Identity) -> Refusal | None:
         """Why a session of the gate's role stays outside; None lets it in."""
@@ -67,7 +69,8 @@ class Door:
     def entries(self, groups: GroupEntries, identity: Identity) -> Mapped | Refusal | None:
         """What the entries of whole groups give an IAM user who signed with their own keys; None gives nothing.
 
-        A group that is not known now gives nothing. Where nothing is given and some group is not known, that is a refusal.
+        A group that is not known now gives nothing. Where nothing is given and some group is not known, that is a refusal, unless
+        those that are known are of another account: all are of one.
         """
         if not user_name(identity.canonical_arn):
             return None
@@ -77,6 +80,8 @@ class Door:
         if found:
             return merged(found)
         unknown = next((name for name in groups.names if not self._fresh(self._groups.get(name), now)), "")
+        if unknown and self._elsewhere(identity, now):
+            return None
         return Refusal(Reason.MEMBERSHIP_UNKNOWN, f"IAM group {unknown}") if unknown else None
 
     def knows_account(self, identity: Identity) -> bool:
@@ -93,7 +98,8 @@ class Door:
             self._index(name, self._groups.pop(name), None)
         self._groups = {name: self._groups.get(name) for name in wanted}
         self._roles = {gate.role: self._roles.get(gate.role) for gate in gates}
-        self._namesakes.named((item for gate in gates for item in gate.temporary), self._clock())
+        now = self._clock()
+        self._namesakes.named((item for gate in gates for item in gate.temporary), now, self._wall_now(now))
 
     def group_read(self, name: str, snapshot: GroupSnapshot) -> Change:
         """Take a whole group over, where it is still followed."""
@@ -113,10 +119,15 @@ class Door:
             return False
         # A session that was begun when they could last longer lasts longer.
         longest = max(snapshot.longest, before.longest if before is not None else 0)
-        self._roles[key] = RoleSnapshot(
-            snapshot.read_at, snapshot.role_id, longest, snapshot.problem, exists=snapshot.exists
-        )
+        snapshot = replace(snapshot, longest=longest)
+        snapshot = replace(snapshot, problem=self._opened.seen(snapshot, self._clock()) or snapshot.problem)
+        self._roles[key] = snapshot
         return before is None or (before.role_id, before.problem) != (snapshot.role_id, snapshot.problem)
+
+    def problem(self, key: str) -> str:
+        """Why a role lets nobody in, as far as is known; empty where it lets in."""
+        role = self._roles.get(key)
+        return role.problem if role is not None else ""
 
     def ages(self) -> Iterator[tuple[str, str, float | None]]:
         """Kind (group, role), name or ARN, and how many seconds ago it was read, of all that is followed; None: never."""
@@ -146,6 +157,12 @@ class Door:
     def _mine(self, name: str, identity: Identity, now: float) -> bool:
         snapshot = self._groups.get(name)
         return snapshot is not None and self._fresh(snapshot, now) and snapshot.account == identity.account_id
+
+    def _elsewhere(self, identity: Identity, now: float) -> bool:
+        """Whether the identity is known to be of another account than all groups: a user of it can be in none."""
+        accounts = {each.account for each in self._groups.values() if each is not None and self._fresh(each, now)}
+        accounts.discard("")
+        return bool(accounts) and identity.account_id not in accounts
 
     def _pinned(self, item: Temporary, longest: int, now: float) -> bool:
         """Whether the name is still that of the IAM user who was meant, as far as can be seen."""

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from kube_iam.core.memberships import Temporary
 
+_LONGEST_SESSION = 12 * 3600
+"""Of any role, in seconds."""
+
 
 class Namesakes:
     """Times are seconds of a clock that only grows."""
@@ -28,10 +31,15 @@ class Namesakes:
                 if before is not None:
                     self._changed[name] = now
 
-    def named(self, items: Iterable[Temporary], now: float) -> None:
-        """These are all that are let in for a time."""
-        keys = {(item.user_name, item.user_id) for item in items}
-        self._named = {key: self._named.get(key, now) for key in keys}
+    def named(self, items: Iterable[Temporary], now: float, wall: float) -> None:
+        """These are all that are let in for a time; `wall` is Unix seconds."""
+        items = sorted(items, key=lambda item: item.until)
+        self._named = {key: self._named.get(key, now) for key in ((item.user_name, item.user_id) for item in items)}
+        for item in items:
+            # Whom an item means had the name and may have a session, though nobody ever saw them in a group. What ended longer ago
+            # than any session lasts tells nothing, and must not keep whoever has the name now outside after each restart.
+            if wall - item.until < _LONGEST_SESSION:
+                self._ids.setdefault(item.user_name, item.user_id)
 
     def changed_within(self, name: str, seconds: float, now: float) -> bool:
         """Whether the name got another unique id less than so many seconds ago."""

@@ -29,8 +29,8 @@ FIRST_WORD_SECONDS = 5.0
 """How long a start waits for IAM before the server answers, closed where it has to be."""
 _JITTER = 0.1
 _AGAIN_SECONDS, _MOST_AGAIN = 2.0, 8
-"""How often a group is read for somebody at the door, and how many groups for one person: who is turned away must not be able to use
-up what IAM allows the account."""
+"""How often a group is read for somebody at the door, and how many groups in that time, for all together: who is turned away must not
+be able to use up what IAM allows the account, whichever of many entries they come by."""
 _PATIENCE_SECONDS = 3.0
 
 Found = TypeVar("Found")
@@ -117,12 +117,13 @@ class Membership:
             for item in items
             if not item.failures and (now - item.hurried >= _AGAIN_SECONDS or not item.ended.is_set())
         ]
-        if now < self._holdup.until or not due or len(due) > _MOST_AGAIN:
+        anew = [item for item in due if now - item.hurried >= _AGAIN_SECONDS]
+        lately = sum(now - item.hurried < _AGAIN_SECONDS for item in self._items.values())
+        if now < self._holdup.until or not due or (anew and lately + len(anew) > _MOST_AGAIN):
             return False
-        for item in due:
-            if now - item.hurried >= _AGAIN_SECONDS:
-                item.hurried = item.due = now
-                item.ended.clear()
+        for item in anew:
+            item.hurried = item.due = now
+            item.ended.clear()
         self._woken.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -190,7 +191,7 @@ class Membership:
         found = await self._in_thread(self._reader.role, item.name)
         snapshot = _judged(found, item.key, began)
         changed = self._door.role_read(item.key, snapshot)
-        self._observer.role_read(item.key, snapshot.problem, changed=changed)
+        self._observer.role_read(item.key, self._door.problem(item.key) or snapshot.problem, changed=changed)
 
     def _failed(self, item: _Item, error: KubeIamError, began: float) -> None:
         now = self._clock()

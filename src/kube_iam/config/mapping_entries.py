@@ -44,8 +44,8 @@ def role_entry(entry: Section, reading: Reading) -> RoleMapping | None:
         return None
     asked = read_asked(entry)
     # Nobody who comes through IAM Identity Center is an IAM user.
-    misplaced = entry.has("sso") and refuse_asked(entry, "with sso")
-    if refuse_misspelt(entry) or misplaced or not asked.sound:
+    misplaced = refuse_asked(entry, "with sso", ROLE_KEYS) if entry.has("sso") else refuse_misspelt(entry, ROLE_KEYS)
+    if misplaced or not asked.sound:
         username, asked = unusable_template(""), Asked()
     who = (
         read_sso(entry)
@@ -59,7 +59,7 @@ def role_entry(entry: Section, reading: Reading) -> RoleMapping | None:
 def user_entry(entry: Section, reading: Reading) -> UserMapping | None:
     """An entry of mapUsers; None where it means nobody."""
     username, groups = _names(entry, reading)
-    if refuse_asked(entry, "in mapUsers"):
+    if refuse_asked(entry, "in mapUsers", USER_KEYS):
         username = unusable_template("")
     arn = read_arn(entry, "userarn", (), sessions=reading.sessions)
     return UserMapping(arn, username, groups, key_path(*entry.steps)) if arn else None
@@ -71,9 +71,10 @@ def group_entry(entry: Section) -> GroupMapping | None:
     username, groups = _names(entry, Reading(text_groups=False), GROUP_VARIABLES)
     broken = len(entry.found.errors) > before
     asked = read_asked(entry, required=True, people="userId")
-    if refuse_misspelt(entry) or not asked.sound:
+    misspelt = refuse_misspelt(entry, GROUP_KEYS)
+    if not asked.iam_group:
         return None
-    if broken:
+    if broken or misspelt or not asked.sound:
         username, groups = unusable_template(""), (unusable_template(""),)
     return GroupMapping(asked.iam_group, username, groups, asked.level, asked.temporary, key_path(*entry.steps))
 
@@ -81,7 +82,7 @@ def group_entry(entry: Section) -> GroupMapping | None:
 def user_id_entry(entry: Section, arn: str) -> UserIdMapping | None:
     """An entry by its `userid`; `arn` is the key of its ARN, which is taken as it stands. None where it means nobody."""
     username, groups = _names(entry, Reading(text_groups=False))
-    if refuse_asked(entry, "with dynamicfileUserIDStrict"):
+    if refuse_asked(entry, "with dynamicfileUserIDStrict", (*ROLE_KEYS, *USER_KEYS)):
         username = unusable_template("")
     user_id = entry.text("userid")
     if not user_id:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kube_iam.config.near import near
+from kube_iam.config.near import nearest
 from kube_iam.config.section import Section, kind_of
 from kube_iam.core.memberships import Temporary
 from kube_iam.core.utc import parse_rfc3339
@@ -46,28 +46,42 @@ def read_asked(entry: Section, *, required: bool = False, people: str = "userNam
     return Asked(group, level, _temporary(entry, people), sound)
 
 
-def refuse_asked(entry: Section, where: str) -> bool:
-    """Whether the entry asks for what it cannot ask there, which is reported. To ignore it would let in more than was meant."""
+def refuse_asked(entry: Section, where: str, known: tuple[str, ...]) -> bool:
+    """Whether the entry asks for what it cannot ask there, which is reported. To ignore it would let in more than was meant.
+
+    `known` are the keys that an entry may have there.
+    """
     refused = False
     for key in entry.keys:
-        plain = re.sub(r"[^a-z]", "", key.lower())
-        if plain.startswith("iamgroup") or plain == "temporary":
+        if _meant(key, known) in ("iamGroup", "temporary"):
             entry.error((*entry.steps, key), f"has no meaning {where}", local=True)
             refused = True
     return refused
 
 
-def refuse_misspelt(entry: Section) -> bool:
-    """Whether a key is meant to be iamGroup and is not spelled so, which is reported."""
+def refuse_misspelt(entry: Section, known: tuple[str, ...]) -> bool:
+    """Whether a key is meant to be iamGroup and is not spelled so, which is reported.
+
+    So is a misspelt `temporary`, but beside a group it would only let in more: there it keeps nobody out.
+    """
     refused = False
     for key in entry.keys:
-        lowered = key.lower()
-        if lowered != "iamgroup" and re.sub(r"[^a-z]", "", lowered).startswith("iamgroup"):
-            entry.error(
-                (*entry.steps, key), "is not a known key", near(key, KEYS) or "did you mean iamGroup?", local=True
-            )
+        meant = _meant(key, known)
+        if key.lower() == meant.lower():
+            continue
+        if meant == "iamGroup" or (meant == "temporary" and not entry.named("iamGroup")):
+            entry.error((*entry.steps, key), "is not a known key", f"did you mean {meant}?", local=True)
             refused = True
     return refused
+
+
+def _meant(key: str, known: tuple[str, ...]) -> str:
+    """Which of the known keys, or of those here, a key is or is meant to be; empty where it is near none."""
+    lowered, choices = key.lower(), (*known, *KEYS)
+    for choice in choices:  # nearly every key is one, and to look what is near takes long for thousands of entries
+        if lowered == choice.lower():
+            return choice
+    return "iamGroup" if re.sub(r"[^a-z]", "", lowered).startswith("iamgroup") else nearest(key, choices)
 
 
 def _group(entry: Section, *, required: bool) -> str:
@@ -82,6 +96,7 @@ def _group(entry: Section, *, required: bool) -> str:
     if text is not None and not _GROUP_NAME.fullmatch(text):
         hint = "letters, digits and _+=,.@- only, 128 at most; no path and no ARN"
         entry.error(entry.at("iamGroup"), f"{text!r} is not the name of an IAM group", hint, local=True)
+        return ""
     return text or ""
 
 
