@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from required import missing
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
     from kube_iam.sandbox.api_server import ApiServer
     from kube_iam.sandbox.control_plane import Binaries
+
+
+# How long an example takes says more about the machine than about us.
+settings.register_profile("patient", settings.get_profile("ci" if os.environ.get("CI") else "default"), deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
