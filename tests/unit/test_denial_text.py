@@ -76,6 +76,20 @@ def test_what_is_wrong_with_an_entry_is_said_and_it_denies_all_the_same(change: 
     assert bool(said) is bool(problem)
 
 
+@pytest.mark.parametrize("session", ["prod-admin/alice", "prod-admin/bob", "team/prod-admin/alice"])
+def test_the_arn_of_a_session_as_role_is_its_role(session: str) -> None:
+    text = json.dumps({**GOOD, "role": f"arn:aws:sts::111122223333:assumed-role/{session}"})
+    assert denies_alice(text)
+    other = json.dumps({**GOOD, "role": "arn:aws:sts::111122223333:assumed-role/prod-viewer/alice"})
+    assert not denies_alice(other)
+
+
+def test_a_user_whose_path_looks_like_a_role_is_no_role() -> None:
+    text = json.dumps({**GOOD, "role": "arn:aws:iam::111122223333:user/x:role/prod-admin"})
+    assert denies_alice(text)
+    assert "`role` is not" in read_denial("x", text).problem
+
+
 @pytest.mark.parametrize(
     "text",
     [

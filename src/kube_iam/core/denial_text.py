@@ -10,7 +10,7 @@ import json
 import re
 from typing import NamedTuple
 
-from kube_iam.core.arns import canonical_arn
+from kube_iam.core.arns import canonical_arn, parse_arn
 from kube_iam.core.denied import ANY_KIND, FOR_EVER, KINDS, Denial, fits
 from kube_iam.core.utc import parse_rfc3339, rfc3339
 
@@ -105,15 +105,17 @@ def _understood(ident: str, fields: dict[str, object]) -> Read:
 
 
 def _role(value: object) -> str | None:
-    """The role's ARN, empty for everywhere, None for something else."""
+    """The role's canonical ARN, empty for everywhere, None for something else."""
     if value is None or value == "":
         return ""
     if not isinstance(value, str):
         return None
     try:
-        return value if ":role/" in canonical_arn(value) else None
+        role = parse_arn(canonical_arn(value))
     except ValueError:
         return None
+    # Identities are compared by their canonical ARN: a session's ARN in here would be nobody's place.
+    return str(role) if role is not None and role.resource.startswith("role/") else None
 
 
 def _group(value: object) -> str | None:
