@@ -70,6 +70,7 @@ class DenyList:
         self._clock = clock
         self._steady = steady
         self._let_in = LetIn(steady())
+        self._lasts: dict[str, tuple[float, bool]] = {}
         self._table: DenialTable | None = None
         self._denials: dict[str, Denial] = {}
         self._outlived: dict[str, Denial] = {}
@@ -117,9 +118,21 @@ class DenyList:
             denial = self._denials.get(question.denial)
             answer = replace(answer, state=NOT_IN_FORCE)
             if denial is not None and denial.until > self._clock():
-                seconds, known = self._let_in.last(denial, self._steady())
+                seconds, known = self._last_let_in(denial)
                 answer = replace(answer, state=IN_FORCE, until=denial.until, seconds=seconds, known=known)
         return Refusal(Reason.PROBE, answer.text)
+
+    def _last_let_in(self, denial: Denial) -> tuple[float, bool]:
+        """How long ago whom the denial means was let in, and whether exactly; searched for once in the life of a list.
+
+        Anybody can send probes, and a search is long. Whom a denial in force means is not let in by what it closes, so a later one finds nothing that counts.
+        """
+        now = self._steady()
+        if denial.ident not in self._lasts:
+            seconds, known = self._let_in.last(denial, now)
+            self._lasts[denial.ident] = now - seconds, known
+        when, known = self._lasts[denial.ident]
+        return now - when, known
 
     async def replaced(self, objects: list[ConfigMap]) -> None:
         """Obey what is there now."""
@@ -175,5 +188,6 @@ class DenyList:
         self._outlived = {ident: denial for ident, denial in self._outlived.items() if denial.until > now}
         self._denials = {**self._outlived, **denials}
         self._table = DenialTable(self._denials.values())
+        self._lasts.clear()
         self._observer.denying([denial for denial in self._denials.values() if denial.until > now], problems)
         self.heard()
