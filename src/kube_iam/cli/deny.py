@@ -62,8 +62,7 @@ def command(
     else:
         data = {"denials": [denial_data(denial) for denial in denials], **session.closed_data(closed)}
         print_data(data, output)
-        if closed.error is not None:
-            raise session.not_known(closed.error)
+        session.complain(closed)
     return 0
 
 
