@@ -245,3 +245,25 @@ def test_a_denial_by_hand_without_an_end_is_in_force_without_one() -> None:
             assert len(setup.heard.problems) == 1
 
     asyncio.run(story())
+
+
+def test_an_entry_that_names_several_keeps_each_out_and_a_probe_speaks_for_all() -> None:
+    async def story() -> None:
+        setup = Setup()
+        setup.write(x=json.dumps([{"kind": "userName", "value": "alice", "until": "2099-01-01T00:00:00Z"}, "bob"]))
+        async with setup.following():
+            await until(lambda: setup.list.ready)
+            assert setup.out("alice")
+            assert setup.out("bob")
+            assert not setup.out("carol")
+            setup.steady += 5
+            assert setup.probe("x") == Answer(NONCE, "c0ffee", IN_FORCE, 4070908800.0, 5.0, False)
+            setup.write(x="[]")
+            await until(lambda: len(setup.heard.problems) == 1 and "names nobody" in str(setup.heard.problems[0]))
+            assert setup.out("alice")
+            assert setup.out("bob")
+            setup.fake.delete(PATH, NAME)
+            await until(lambda: "is gone" in str(setup.heard.problems[0]))
+            assert setup.out("bob")
+
+    asyncio.run(story())
