@@ -153,6 +153,9 @@ def test_where_there_is_but_one_address_it_is_said_that_it_was_asked_and_who_ans
         "In force after 0.2 s (measured): only the cluster's one address was asked, 1 server answered (c0ffee)" in out
     )
     assert "Gone (computed), if no other server is behind it: last let in" in out
+    cluster.closed.holds = 0.01
+    assert kube_iam("deny", "alice") == 0
+    assert capsys.readouterr().out.count("(computed), if no other server is behind it:") == 2
     assert kube_iam("deny", "alice", "-o", "json") == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["inForce"], data["complete"]) == (True, False)

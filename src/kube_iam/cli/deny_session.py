@@ -128,7 +128,7 @@ def say_closed(closed: Closed, closing: Closing) -> None:
     say_measured(closed, closing)
     complain(closed)
     if closing.wait and closed.holds > 0:
-        _wait(closed.holds)
+        _wait(closed)
     click.echo(
         "What is running goes on: kube-apiserver does not ask again about a watch, an exec or a port-forward that is open."
     )
@@ -206,19 +206,23 @@ def _last(closed: Closed, closing: Closing) -> str:
         f"last let in {ago} ago" if closed.known else f"not let in for {ago} at least, as long as the servers remember"
     )
     ttl = show_duration(closing.cache_ttl)
-    computed = "(computed)" if closed.complete else "(computed), if no other server is behind it"
+    computed = _computed(closed)
     if closed.holds <= 0:
         return f"Gone {computed}: {last}, longer than kube-apiserver remembers ({ttl} and 10 s)."
     return f"Gone in {closed.holds:.0f} s {computed}: {last}, and kube-apiserver remembers for {ttl} and 10 s."
 
 
-def _wait(seconds: float) -> None:
+def _computed(closed: Closed) -> str:
+    return "(computed)" if closed.complete else "(computed), if no other server is behind it"
+
+
+def _wait(closed: Closed) -> None:
     click.echo("Waiting until then; nothing depends on it (Ctrl-C).", err=True)
-    end = CLOCK.now() + seconds
+    end = CLOCK.now() + closed.holds
     while (left := end - CLOCK.now()) > 0:
         if sys.stderr.isatty():
             click.echo(f"\r{left:4.0f} s ", err=True, nl=False)
         CLOCK.sleep(min(1.0, left))
     if sys.stderr.isatty():
         click.echo("\r       \r", err=True, nl=False)
-    click.echo(f"Gone (computed) {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")
+    click.echo(f"Gone {_computed(closed)}: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")
