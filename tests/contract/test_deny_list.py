@@ -7,11 +7,14 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import pytest
+
 from backend_suite import until
 from deny_suite import END, NAME, NOW, PATH, Heard, session
 from fake_kube import FakeKube
 from kube_iam.core.denial_text import write_denial
-from kube_iam.core.denied import denial_of
+from kube_iam.core.denied import Denial, denial_of
+from kube_iam.core.let_in import LetIn
 from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, Question, read_answer
 from kube_iam.core.reasons import Reason
 from kube_iam.kube.deny_list import DenyList
@@ -197,6 +200,41 @@ def test_a_probe_says_what_is_in_force_until_when_and_who_was_let_in() -> None:
     asyncio.run(story())
 
 
+def test_a_probe_that_is_repeated_does_not_search_the_memory_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+    last = LetIn.last
+
+    def searching(self: LetIn, denial: Denial, now: float) -> tuple[float, bool]:
+        searched.append(denial.ident)
+        return last(self, denial, now)
+
+    monkeypatch.setattr(LetIn, "last", searching)
+
+    async def story() -> None:
+        setup = Setup()
+        async with setup.following():
+            await until(lambda: setup.list.ready)
+            setup.steady += 1
+            setup.list.let_in(session("alice"))
+            setup.steady += 12.5
+            setup.write("alice")
+            await until(lambda: setup.out("alice"))
+            for seconds in (12.5, 22.5, 32.5):
+                assert setup.probe(ALICE) == Answer(NONCE, "c0ffee", IN_FORCE, END, seconds, True)
+                setup.steady += 10
+            assert searched == [ALICE]
+            # Lifted, let in, and denied again: what was found the first time counts no more.
+            setup.write("bob")
+            await until(lambda: not setup.out("alice"))
+            setup.list.let_in(session("alice"))
+            setup.steady += 2
+            setup.write("alice")
+            await until(lambda: setup.out("alice"))
+            assert setup.probe(ALICE).seconds == 2
+
+    asyncio.run(story())
+
+
 def test_a_denial_by_hand_without_an_end_is_in_force_without_one() -> None:
     async def story() -> None:
         setup = Setup()
@@ -205,5 +243,27 @@ def test_a_denial_by_hand_without_an_end_is_in_force_without_one() -> None:
             await until(lambda: setup.out("alice"))
             assert setup.probe("x").until == float("inf")
             assert len(setup.heard.problems) == 1
+
+    asyncio.run(story())
+
+
+def test_an_entry_that_names_several_keeps_each_out_and_a_probe_speaks_for_all() -> None:
+    async def story() -> None:
+        setup = Setup()
+        setup.write(x=json.dumps([{"kind": "userName", "value": "alice", "until": "2099-01-01T00:00:00Z"}, "bob"]))
+        async with setup.following():
+            await until(lambda: setup.list.ready)
+            assert setup.out("alice")
+            assert setup.out("bob")
+            assert not setup.out("carol")
+            setup.steady += 5
+            assert setup.probe("x") == Answer(NONCE, "c0ffee", IN_FORCE, 4070908800.0, 5.0, False)
+            setup.write(x="[]")
+            await until(lambda: len(setup.heard.problems) == 1 and "names nobody" in str(setup.heard.problems[0]))
+            assert setup.out("alice")
+            assert setup.out("bob")
+            setup.fake.delete(PATH, NAME)
+            await until(lambda: "is gone" in str(setup.heard.problems[0]))
+            assert setup.out("bob")
 
     asyncio.run(story())

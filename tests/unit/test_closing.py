@@ -29,9 +29,9 @@ class World:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def run(self, *addresses: str, cache_ttl: float = 120.0) -> Closed:
+    def run(self, *addresses: str, cache_ttl: float = 120.0, unlisted: str = "") -> Closed:
         clock = Clock(lambda: self.now, self.sleep)
-        return await_force(self.ask, addresses, [WANTED], clock, began=self.now, cache_ttl=cache_ttl)
+        return await_force(self.ask, addresses, [WANTED], clock, began=self.now, cache_ttl=cache_ttl, unlisted=unlisted)
 
 
 def obeying(
@@ -70,7 +70,19 @@ def test_an_older_denial_that_ends_earlier_is_not_the_one_that_was_written() -> 
 def test_without_addresses_the_one_that_there_is_is_asked_more_than_once() -> None:
     world = World({"": obeying("1")})
     closed = world.run()
-    assert (closed.error, len(world.asked) > 3, closed.servers, closed.complete) == (None, True, {"1"}, True)
+    assert (closed.error, len(world.asked) > 3, closed.servers) == (None, True, {"1"})
+    assert (closed.complete, closed.one_address) == (False, True)
+
+
+def test_where_the_addresses_cannot_be_read_nobody_knows_how_many_there_are() -> None:
+    closed = World({"": obeying("1")}).run(unlisted="forbidden")
+    assert (closed.error, closed.unlisted, closed.servers) == (None, "forbidden", {"1"})
+    assert (closed.complete, closed.one_address) == (False, False)
+
+
+def test_a_single_api_server_behind_another_address_is_asked_there() -> None:
+    world = World({"a": failing(Unreachable("private")), "": obeying("1")})
+    assert world.run("a").complete
 
 
 def test_an_api_server_that_cannot_be_reached_is_named_and_sought_behind_the_one_address() -> None:
@@ -79,7 +91,7 @@ def test_an_api_server_that_cannot_be_reached_is_named_and_sought_behind_the_one
     closed = world.run("a", "b")
     assert (closed.unasked, closed.complete, closed.error) == ({"b": "no way"}, True, None)
     alone = World({"a": obeying("1"), "b": failing(Unreachable("no way")), "": obeying("1")}).run("a", "b")
-    assert (alone.complete, alone.error) == (False, None)
+    assert (alone.complete, alone.one_address, alone.error) == (False, False, None)
 
 
 def test_a_server_without_a_deny_list_is_an_error_and_not_an_answer() -> None:

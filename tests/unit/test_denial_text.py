@@ -17,13 +17,17 @@ ROLE = "arn:aws:iam::111122223333:role/prod-admin"
 ALICE = Identity(
     "arn:aws:sts::111122223333:assumed-role/prod-admin/alice", ROLE, "111122223333", "AROA1", "alice", "ASIA1", "sts"
 )
+CAROL = replace(ALICE, arn=ALICE.arn.replace("alice", "carol"), session_name="carol")
 UNTIL = 1795527396.0
 GOOD = {"kind": "userName", "value": "alice", "role": ROLE, "until": "2026-11-24T13:36:36Z", "reason": "left"}
 
 
+def denies(who: Identity, text: str, now: float = UNTIL - 1) -> bool:
+    return DenialTable(read_denial("x", text).denials).find(who, now) is not None
+
+
 def denies_alice(text: str) -> bool:
-    denial, _ = read_denial("x", text)
-    return denial is not None and DenialTable([denial]).find(ALICE, UNTIL - 1) is not None
+    return denies(ALICE, text)
 
 
 printable = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -40,11 +44,11 @@ printable = st.text(st.characters(codec="utf-8"), max_size=40)
 def test_what_is_written_is_read_back(text: str, role: str, group: str, reason: str, by: str, until: int) -> None:
     denial = denial_of(text, role=role, until=float(until), reason=reason, by=by, at=17.0)
     denial = replace(denial, iam_group=group)
-    assert read_denial(denial.ident, write_denial(denial)) == (denial, "")
+    assert read_denial(denial.ident, write_denial(denial)) == ((denial,), "")
 
 
 def test_a_good_entry_has_no_problem() -> None:
-    assert read_denial("x", json.dumps(GOOD)) == (Denial("x", "userName", "alice", ROLE, UNTIL, "left"), "")
+    assert read_denial("x", json.dumps(GOOD)) == ((Denial("x", "userName", "alice", ROLE, UNTIL, "left"),), "")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,20 @@ def test_what_is_wrong_with_an_entry_is_said_and_it_denies_all_the_same(change: 
     assert bool(said) is bool(problem)
 
 
+@pytest.mark.parametrize("session", ["prod-admin/alice", "prod-admin/bob", "team/prod-admin/alice"])
+def test_the_arn_of_a_session_as_role_is_its_role(session: str) -> None:
+    text = json.dumps({**GOOD, "role": f"arn:aws:sts::111122223333:assumed-role/{session}"})
+    assert denies_alice(text)
+    other = json.dumps({**GOOD, "role": "arn:aws:sts::111122223333:assumed-role/prod-viewer/alice"})
+    assert not denies_alice(other)
+
+
+def test_a_user_whose_path_looks_like_a_role_is_no_role() -> None:
+    text = json.dumps({**GOOD, "role": "arn:aws:iam::111122223333:user/x:role/prod-admin"})
+    assert denies_alice(text)
+    assert "`role` is not" in read_denial("x", text).problem
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -93,9 +111,48 @@ def test_text_that_is_no_json_is_searched_for_whom_it_means(text: str) -> None:
     assert read_denial("x", text).problem
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([GOOD]),
+        '["alice"]',
+        '["bob", {"kind": "userName", "value": "alice"}]',
+        '[{}, 7, "alice"]',
+        '{"value": ["alice"]}',
+        '{"kind": "userName", "value": ["bob", 7, "alice"]}',
+        '{"value": "alice", "value": "bob"}',
+        '{"value": "bob", "Value": "alice"}',
+        '{"value": "alice", "value": 7}',
+        '{"value": "alice", "kind": "userName", "kind": "arn"}',
+        f'{{"value": "alice", "role": "{ROLE}", "role": "{ROLE}x"}}',
+        '{"value": "alice", "iamGroup": "", "iamGroup": "x"}',
+        '{"value": "alice", "until": "2099-01-01T00:00:00Z", "until": "2000-01-01T00:00:00Z"}',
+        "# value: bob\nvalue: alice\n",
+        "reason: no value: bob\nvalue: alice",
+        "value: alice # until: 2000-01-01T00:00:00Z",
+        "# role: arn:aws:iam::111122223333:role/other, iamGroup: x, kind: arn\nvalue: alice",
+        "{kind: userName, value: alice, until: 2026-11-24T13:36:36Z}",
+        "value: [bob, alice]",
+        "value:\n- bob\n- 'alice'\n",
+        '{"value": ["bob", "alice"',
+    ],
+)
+def test_everybody_whom_an_entry_names_is_denied_and_what_is_odd_about_it_is_said(text: str) -> None:
+    assert denies(ALICE, text)
+    assert read_denial("x", text).problem
+    assert not denies(CAROL, text)
+
+
+def test_who_is_named_twice_is_denied_without_an_end_as_is_who_stands_in_no_json() -> None:
+    for text in (
+        '{"kind": "userName", "value": "alice", "value": "bob", "until": "2000-01-01T00:00:00Z"}',
+        "value: alice",
+    ):
+        assert {denial.until for denial in read_denial("x", text).denials} == {FOR_EVER}
+
+
 def test_what_is_left_open_counts_as_everything() -> None:
-    denial = read_denial("x", '{"value": "alice"}').denial
-    assert denial is not None
+    (denial,) = read_denial("x", '{"value": "alice"}').denials
     assert (denial.kind, denial.role, denial.until) == (ANY_KIND, "", FOR_EVER)
 
 
@@ -104,12 +161,12 @@ def test_what_is_left_open_counts_as_everything() -> None:
     ["", "{}", "[]", "null", "7", '{"value": ""}', '{"value": 3}', "{" * 100_000, '{"value": "' + "x" * 3000 + '"}'],
 )
 def test_what_names_nobody_is_a_problem_and_denies_nobody(text: str) -> None:
-    denial, problem = read_denial("x", text)
-    assert denial is None
+    denials, problem = read_denial("x", text)
+    assert denials == ()
     assert problem
 
 
 @given(st.text(max_size=200))
 def test_no_text_is_beyond_reading(text: str) -> None:
-    denial, problem = read_denial("x", text)
-    assert denial is not None or problem
+    denials, problem = read_denial("x", text)
+    assert denials or problem

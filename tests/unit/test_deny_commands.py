@@ -32,7 +32,7 @@ ROLE = "arn:aws:iam::123456789012:role/prod-admin"
 class Cluster:
     """Takes denials, and says of all of them the same."""
 
-    closed: Closed = field(default_factory=lambda: Closed(0.2, servers={"1"}, last=3.0, holds=0.0))
+    closed: Closed = field(default_factory=lambda: Closed(0.2, ["https://a"], servers={"1"}, last=3.0))
     error: KubeIamError | None = None
     denied: list[Denial] = field(default_factory=list)
 
@@ -114,6 +114,51 @@ def test_a_denial_that_nobody_obeys_is_an_error_that_says_so(cluster: Cluster) -
     for output in ("table", "json"):
         with pytest.raises(KubeIamError, match="the denial is written, but whether it is in force is not known"):
             kube_iam("deny", "alice", "-o", output)
+
+
+UNREACHED = Closed(0.2, ["https://a"], {"https://b": "no way", "https://c": "no way"}, {"1"}, last=300.0)
+UNLISTED = Closed(0.2, servers={"1"}, last=300.0, unlisted="may not list EndpointSlices")
+
+
+@pytest.mark.parametrize(("closed", "why"), [(UNREACHED, "2 of 3 API servers"), (UNLISTED, "may not list Endpoint")])
+@pytest.mark.parametrize("arguments", [("deny", "alice"), ("revoke", "alice", "admin", "--now")])
+def test_where_not_every_api_server_was_asked_nobody_is_said_to_be_out(
+    cluster: Cluster,
+    account: FakeAccount,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    closed: Closed,
+    why: str,
+) -> None:
+    applied(account, "alice")
+    cluster.closed = closed
+    for output in ("table", "json"):
+        capsys.readouterr()
+        with pytest.raises(KubeIamError, match=f"whether it is in force is not known: .*{why}"):
+            kube_iam(*arguments, "-o", output)
+        out = capsys.readouterr().out
+        assert "In force" not in out
+        assert "Gone" not in out
+    data = json.loads(out)
+    assert (data["inForce"], data["complete"]) == (False, False)
+
+
+def test_where_there_is_but_one_address_it_is_said_that_it_was_asked_and_who_answered(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.closed = Closed(0.2, servers={"c0ffee"}, last=300.0)
+    assert kube_iam("deny", "alice") == 0
+    out = capsys.readouterr().out
+    assert (
+        "In force after 0.2 s (measured): only the cluster's one address was asked, 1 server answered (c0ffee)" in out
+    )
+    assert "Gone (computed), if no other server is behind it: last let in" in out
+    cluster.closed.holds = 0.01
+    assert kube_iam("deny", "alice") == 0
+    assert capsys.readouterr().out.count("(computed), if no other server is behind it:") == 2
+    assert kube_iam("deny", "alice", "-o", "json") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["inForce"], data["complete"]) == (True, False)
 
 
 def test_revoke_now_denies_the_level_and_takes_out_of_the_group(

@@ -108,6 +108,12 @@ def test_a_sign_in_is_logged_with_who_and_what_they_get() -> None:
         assert part in text
 
 
+def test_a_probe_is_logged_for_debugging_alone_since_anybody_may_send_them() -> None:
+    decision = Denied(Refusal(Reason.PROBE, "answer"))
+    assert line(decision) == ""
+    assert "level=debug" in line(decision, level="debug")
+
+
 def test_a_refusal_is_logged_with_who_and_why() -> None:
     text = line(Denied(Refusal(Reason.NOT_MAPPED), WHO))
     assert "level=warning" in text

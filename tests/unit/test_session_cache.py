@@ -150,6 +150,28 @@ def test_files_of_sessions_long_ended_are_removed(cache: SessionCache) -> None:
     assert [path.name for path in Path(cache.directory).iterdir()] == [digest_of("other")]
 
 
+def test_only_files_that_we_wrote_are_removed(cache: SessionCache) -> None:
+    cache.store(KEY, session())
+    abandoned = f"{KEY}.4711.0123456789ab"  # by a run that was killed before it renamed it into place
+    foreign = (
+        "notes.txt",
+        "id_ed25519",
+        KEY[:-1],
+        KEY + "0",
+        f"{KEY}.",
+        f"{KEY}.bak",
+        f"{KEY}.4711.notes",
+        KEY.upper(),
+    )
+    old = NOW - 40 * 3600
+    for name in (abandoned, *foreign):
+        path = Path(cache.directory) / name
+        path.write_text("x")
+        os.utime(path, (old, old))
+    cache.store(digest_of("other"), session())
+    assert {path.name for path in Path(cache.directory).iterdir()} == {KEY, digest_of("other"), *foreign}
+
+
 def test_a_cache_that_cannot_be_written_is_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for directory in (str(tmp_path / "file"), str(tmp_path / "file" / "below"), ""):

@@ -35,7 +35,8 @@ class Wanted:
 class Closed:
     """What was found out. `measured` is the seconds from the start until every server that was asked obeyed.
 
-    `asked` are the addresses that answered, empty for the cluster's own; `unasked` those that could not be reached, with why.
+    `asked` are the addresses that answered, empty for the cluster's own; `unasked` those that could not be reached, with why;
+    `unlisted` is why it is not known which there are.
     `servers` are the names of the servers that answered. `holds` is how long from then kube-apiserver may still remember the person,
     computed from `last`, the seconds since the person was let in: at the latest where not `known`.
     """
@@ -48,11 +49,25 @@ class Closed:
     known: bool = True
     holds: float = 0.0
     error: KubeIamError | None = None
+    unlisted: str = ""
+
+    @property
+    def total(self) -> int:
+        """How many API servers are known of."""
+        return len(self.asked) + len(self.unasked)
 
     @property
     def complete(self) -> bool:
-        """Whether every API server was asked, by its address or, behind one address, as one of as many servers."""
-        return self.error is None and (not self.unasked or len(self.servers) >= len(self.asked) + len(self.unasked))
+        """Whether every API server was asked, by its address or, behind one address, as one of as many servers.
+
+        Never where it is not known how many there are: the same server may have answered each time.
+        """
+        return self.error is None and self.total > 0 and (not self.unasked or len(self.servers) >= self.total)
+
+    @property
+    def one_address(self) -> bool:
+        """Whether nothing but the cluster's own address was asked since the cluster says of no other."""
+        return self.error is None and not self.total and not self.unlisted
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +87,13 @@ def await_force(
     began: float,
     cache_ttl: float,
     patience: float = 30.0,
+    unlisted: str = "",
 ) -> Closed:
-    """Ask until the denials are in force everywhere. What keeps that from being known is in `error`; nothing is raised."""
-    found = Closed()
+    """Ask until the denials are in force everywhere. What keeps that from being known is in `error`; nothing is raised.
+
+    `unlisted` says why the addresses are not known.
+    """
+    found = Closed(unlisted=unlisted)
     deadline = began + patience
     denials = tuple(wanted)
     hold = _Hold(cache_ttl, clock)
@@ -124,7 +143,7 @@ def _ask_here(
     hold: _Hold,
 ) -> None:
     """Ask the cluster's own address: as often as it takes to have met every server, which only chance decides."""
-    total = len(found.asked) + len(found.unasked)
+    total = found.total
     for _ in range(max(ROUNDS_OF_ONE_ADDRESS, 4 * total)):
         try:
             _until_in_force(ask, _HERE, denials, clock, deadline, found, hold)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CREDENTIALS_FILE = "~/.aws/credentials"
 CONFIG_FILE = "~/.aws/config"
 MAX_BYTES = 64 * 1024
+_HEX = "0123456789abcdef"
 _MAX_CONFIGURATION_BYTES = 1024 * 1024
 # Windows has no owners and modes in this sense; a directory made with mode 0700 is the user's alone there too (since Python 3.11.10).
 _POSIX = os.name == "posix"
@@ -95,10 +96,10 @@ class PrivateFiles:
             os.close(descriptor)
 
     def write(self, name: str, data: bytes, stale: float) -> bool:
-        """Keep the content; False where that is not possible. Also removes files that were last written before `stale`."""
+        """Keep the content; False where that is not possible. Also removes our files that were last written before `stale`."""
         if not self.directory:
             return False
-        temporary = f"{self.path(name)}.{os.getpid()}.{os.urandom(6).hex()}"
+        temporary = f"{self.path(name)}.{os.getpid()}.{os.urandom(6).hex()}"  # as `_is_ours` knows them
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)  # noqa: PTH103
             if not _is_private_directory(self.directory):
@@ -123,7 +124,7 @@ class PrivateFiles:
     def _remove_older(self, stale: float) -> None:
         with os.scandir(self.directory) as entries:
             for entry in entries:
-                if _modified(entry) < stale:
+                if _is_ours(entry.name) and _modified(entry) < stale:
                     _remove(entry.path)
 
 
@@ -148,6 +149,16 @@ def _is_private_directory(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_ours(name: str) -> bool:
+    """Whether `write` makes such names: `digest_of`'s, or one aside of it. Our directory may be one that the user keeps more in."""
+    key, *aside = name.split(".")
+    if len(key) != 40 or key.strip(_HEX):
+        return False
+    if not aside:
+        return True
+    return len(aside) == 2 and aside[0].isdigit() and len(aside[1]) == 12 and not aside[1].strip(_HEX)
 
 
 def _modified(entry: os.DirEntry[str]) -> float:

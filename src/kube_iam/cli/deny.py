@@ -62,8 +62,7 @@ def command(
     else:
         data = {"denials": [denial_data(denial) for denial in denials], **session.closed_data(closed)}
         print_data(data, output)
-        if closed.error is not None:
-            raise session.not_known(closed.error)
+        session.complain(closed)
     return 0
 
 
@@ -80,7 +79,7 @@ def _list(where: Where, deny_list: str, output: str) -> int:
     for ident, (_, problem) in sorted(read.items()):
         if problem:
             click.echo(f"{ident}: {problem}", err=True)
-    denials = [denial for _, (denial, _) in sorted(read.items()) if denial is not None and denial.until > now]
+    denials = [denial for _, (found, _) in sorted(read.items()) for denial in found if denial.until > now]
     if output != "table":
         print_data([denial_data(denial) for denial in denials], output)
     elif denials:

@@ -66,7 +66,15 @@ def shut(where: Where, closing: Closing, denials: Sequence[Denial], began: float
     DenyStore(open_api(where), closing.deny_list).put(denials, time.time())
     prober = Prober(lambda server: open_api(where, server))
     wanted = [Wanted(denial.ident, denial.until) for denial in denials]
-    return await_force(prober.ask, prober.addresses(), wanted, CLOCK, began=began, cache_ttl=closing.cache_ttl)
+    addresses: tuple[str, ...] = ()
+    unlisted = ""
+    try:
+        addresses = prober.addresses()
+    except KubeIamError as error:
+        unlisted = error.message
+    return await_force(
+        prober.ask, addresses, wanted, CLOCK, began=began, cache_ttl=closing.cache_ttl, unlisted=unlisted
+    )
 
 
 def denial(text: str, *, role: str = "", until: float, reason: str, by: str, now: float) -> Denial:
@@ -117,33 +125,63 @@ def level_denials(
 
 def say_closed(closed: Closed, closing: Closing) -> None:
     """Print what was measured and what was computed, wait for the latter, and raise what keeps either from being known."""
-    if closed.error is not None:
-        raise not_known(closed.error)
-    say_in_force(closed, closing)
+    say_measured(closed, closing)
+    complain(closed)
     if closing.wait and closed.holds > 0:
-        _wait(closed.holds)
+        _wait(closed)
     click.echo(
         "What is running goes on: kube-apiserver does not ask again about a watch, an exec or a port-forward that is open."
     )
 
 
-def say_in_force(closed: Closed, closing: Closing, *, err: bool = False) -> None:
-    """Print what was measured and what was computed."""
-    click.echo(f"In force after {closed.measured:.1f} s (measured): {_asked(closed)}.", err=err)
+def say_measured(closed: Closed, closing: Closing, *, err: bool = False) -> None:
+    """Print what was measured, and what was computed where that can be trusted. Nothing where `closed.error` says it all."""
+    if closed.error is not None:
+        return
+    done = "Obeyed" if shortfall(closed) else "In force"
+    click.echo(f"{done} after {closed.measured:.1f} s (measured): {_asked(closed)}.", err=err)
     for address, why in closed.unasked.items():
         click.echo(f"Not asked: {address}: {why}", err=True)
-    click.echo(_last(closed, closing), err=err)
+    if shortfall(closed) is None:
+        click.echo(_last(closed, closing), err=err)
 
 
-def not_known(error: KubeIamError) -> KubeIamError:
-    """The error of a denial that is written and may or may not be obeyed."""
+def shortfall(closed: Closed) -> KubeIamError | None:
+    """The error of a denial that is written and may or may not be obeyed everywhere; None where it is.
+
+    A cluster that names no API server but its one address is taken at its word; what is printed says so.
+    """
+    error = closed.error
+    if error is None and not (closed.complete or closed.one_address):
+        error = _incomplete(closed)
+    if error is None:
+        return None
     return KubeIamError(f"the denial is written, but whether it is in force is not known: {error.message}", error.hint)
+
+
+def complain(closed: Closed) -> None:
+    """Raise `shortfall`, where there is one."""
+    error = shortfall(closed)
+    if error is not None:
+        raise error
+
+
+def _incomplete(closed: Closed) -> KubeIamError:
+    if closed.unlisted:
+        return KubeIamError(
+            f"which API servers there are cannot be read: {closed.unlisted}",
+            "it takes the right to list EndpointSlices in the namespace default",
+        )
+    return KubeIamError(
+        f"{len(closed.unasked)} of {closed.total} API servers could not be asked",
+        "repeat the command from where each can be reached at its own address",
+    )
 
 
 def closed_data(closed: Closed) -> dict[str, object]:
     """The same for programs."""
     return {
-        "inForce": closed.error is None,
+        "inForce": shortfall(closed) is None,
         "inForceAfterSeconds": round(closed.measured, 3),
         "apiServersAsked": closed.asked,
         "apiServersNotAsked": sorted(closed.unasked),
@@ -157,10 +195,9 @@ def closed_data(closed: Closed) -> dict[str, object]:
 
 def _asked(closed: Closed) -> str:
     servers = f"{len(closed.servers)} server{'s' if len(closed.servers) != 1 else ''} answered"
-    if not closed.asked:
-        return f"{servers} behind the cluster's address"
-    total = len(closed.asked) + len(closed.unasked)
-    return f"{servers}, {len(closed.asked)} of {total} API servers were asked at their own address"
+    if not closed.total:
+        return f"only the cluster's one address was asked, {servers} ({', '.join(sorted(closed.servers))})"
+    return f"{servers}, {len(closed.asked)} of {closed.total} API servers were asked at their own address"
 
 
 def _last(closed: Closed, closing: Closing) -> str:
@@ -169,18 +206,23 @@ def _last(closed: Closed, closing: Closing) -> str:
         f"last let in {ago} ago" if closed.known else f"not let in for {ago} at least, as long as the servers remember"
     )
     ttl = show_duration(closing.cache_ttl)
+    computed = _computed(closed)
     if closed.holds <= 0:
-        return f"Gone (computed): {last}, longer than kube-apiserver remembers ({ttl} and 10 s)."
-    return f"Gone in {closed.holds:.0f} s (computed): {last}, and kube-apiserver remembers for {ttl} and 10 s."
+        return f"Gone {computed}: {last}, longer than kube-apiserver remembers ({ttl} and 10 s)."
+    return f"Gone in {closed.holds:.0f} s {computed}: {last}, and kube-apiserver remembers for {ttl} and 10 s."
 
 
-def _wait(seconds: float) -> None:
+def _computed(closed: Closed) -> str:
+    return "(computed)" if closed.complete else "(computed), if no other server is behind it"
+
+
+def _wait(closed: Closed) -> None:
     click.echo("Waiting until then; nothing depends on it (Ctrl-C).", err=True)
-    end = CLOCK.now() + seconds
+    end = CLOCK.now() + closed.holds
     while (left := end - CLOCK.now()) > 0:
         if sys.stderr.isatty():
             click.echo(f"\r{left:4.0f} s ", err=True, nl=False)
         CLOCK.sleep(min(1.0, left))
     if sys.stderr.isatty():
         click.echo("\r       \r", err=True, nl=False)
-    click.echo(f"Gone (computed) {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")
+    click.echo(f"Gone {_computed(closed)}: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")

@@ -63,10 +63,10 @@ class ShutOut:
         closed = self._result()
         for denial in self._denials:
             click.echo(f"{denial.value}: denied until {denial.end} all the same ({denial.ident})", err=True)
-        if closed.error is not None:
-            click.echo(session.not_known(closed.error).message, err=True)
-        else:
-            session.say_in_force(closed, self._closing, err=True)
+        session.say_measured(closed, self._closing, err=True)
+        unknown = session.shortfall(closed)
+        if unknown is not None:
+            click.echo(unknown.message, err=True)
 
     def data(self) -> dict[str, object]:
         """What came of it, for programs."""
@@ -89,9 +89,7 @@ class ShutOut:
 
     def complain(self) -> None:
         """Raise what went wrong, where something did."""
-        closed = self._result()
-        if closed.error is not None:
-            raise session.not_known(closed.error)
+        session.complain(self._result())
 
     def _result(self) -> Closed:
         self._said = True

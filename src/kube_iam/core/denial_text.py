@@ -1,31 +1,42 @@
 """Denials as text: one JSON object per entry, written by us, and by hand in the worst of moments.
 
 An entry that is not as it should be is read for what it can still mean: no end counts as no end, an unknown kind as every kind, a role
-that is none as everywhere, and text that is no JSON is searched for its value. Only what names nobody denies nobody.
+that is none as everywhere. Text that is no JSON is searched for values alone, since what else it seems to say may be a comment.
+An entry that names several denies each. Only what names nobody denies nobody.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from kube_iam.core.arns import canonical_arn
+from kube_iam.core.arns import canonical_arn, parse_arn
 from kube_iam.core.denied import ANY_KIND, FOR_EVER, KINDS, Denial, fits
 from kube_iam.core.utc import parse_rfc3339, rfc3339
 
 MAX_VALUE = 2048  # no ARN is longer
 _WORD = r"[\w+=,.@:/-]+"
-_FIELD = r"""\b{}["']?\s*[:=]\s*["']?(""" + _WORD + ")"
+# A name, or several as JSON or YAML list them.
+_VALUES = re.compile(
+    r"""\bvalue["']?\s*[:=]\s*(\[[^\]]*|(?:-\s+["']?""" + _WORD + r"""["']?\s*)+|["']?""" + _WORD + ")",
+    re.ASCII | re.IGNORECASE,
+)
+_WORDS = re.compile(_WORD, re.ASCII)
 _GROUP = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 _KIND_BY_NAME = {kind.lower(): kind for kind in KINDS}
 
 
 class Read(NamedTuple):
-    """What an entry came to: the denial, None where nobody can be meant, and what is wrong with it, empty where all is well."""
+    """What an entry came to: its denials, none where nobody can be meant, and what is wrong with it, empty where all is well."""
 
-    denial: Denial | None
+    denials: tuple[Denial, ...]
     problem: str
+
+
+class _Object(list[tuple[str, object]]):
+    """The members of a JSON object in their order, with those that are there twice."""
 
 
 def write_denial(denial: Denial) -> str:
@@ -41,37 +52,73 @@ def write_denial(denial: Denial) -> str:
     return json.dumps({name: value for name, value in fields.items() if value}, ensure_ascii=False)
 
 
+def write_denials(denials: Sequence[Denial]) -> str:
+    """The text of an entry that holds them all: a list, where there is more than one."""
+    texts = [write_denial(denial) for denial in denials]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+
 def read_denial(ident: str, text: str) -> Read:
-    """The denial in an entry's text."""
+    """The denials in an entry's text."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_Object)
     except (ValueError, RecursionError):
         return _searched(ident, text)
+    if isinstance(found, list) and not isinstance(found, _Object):
+        read = [_item(ident, item) for item in found]
+        problems = ["is a list, and not one JSON object" if read else "is an empty list, and names nobody"]
+        problems += (each.problem for each in read if each.problem)
+        return Read(tuple(denial for each in read for denial in each.denials), "; ".join(problems))
+    return _item(ident, found)
+
+
+def _item(ident: str, found: object) -> Read:
+    """What an object, or a bare name in its place, came to. Of what is said twice no saying counts, but each value does."""
     if isinstance(found, str):
-        found = {"value": found}
-    if not isinstance(found, dict):
-        return Read(None, "is not a JSON object")
-    return _understood(ident, {str(name).lower(): value for name, value in found.items()})
+        return _understood(ident, {"value": found})
+    if not isinstance(found, _Object):
+        return Read((), "is not a JSON object")
+    fields: dict[str, object] = {}
+    twice: dict[str, None] = {}
+    values: list[object] = []
+    for name, value in found:
+        key = name.lower()
+        if key in fields:
+            twice[key] = None
+        fields[key] = value
+        if key == "value":
+            values += value if isinstance(value, list) and not isinstance(value, _Object) else [value]
+    if not twice and not isinstance(fields.get("value"), list):
+        return _understood(ident, fields)
+    for key in twice:
+        # What is none: counts as each kind, and as everywhere.
+        fields[key] = _Object()
+    # Who was mistaken about one thing may have been about its end.
+    read = [_understood(ident, {**fields, "value": value, "until": None}) for value in values]
+    said = [f"says `{key}` twice" for key in twice] or ["has a list as `value`"]
+    said += dict.fromkeys(each.problem for each in read if each.problem)
+    return Read(tuple(denial for each in read for denial in each.denials), "; ".join(said))
 
 
 def _searched(ident: str, text: str) -> Read:
     """Text that is no JSON: YAML, a damaged object, or a bare name."""
-    fields: dict[str, object] = {}
-    for name in ("kind", "value", "until", "role", "iamGroup"):
-        hit = re.search(_FIELD.format(name), text, re.ASCII | re.IGNORECASE)
-        if hit is not None:
-            fields[name.lower()] = hit[1]
-    if "value" not in fields and re.fullmatch(_WORD, text.strip(), re.ASCII):
-        fields["value"] = text.strip()
-    read = _understood(ident, fields)
-    return Read(read.denial, f"is not JSON{', and names nobody' if read.denial is None else ''}")
+    whole = text.strip()
+    spans = [hit[1] for hit in _VALUES.finditer(text)]
+    if not spans and _WORDS.fullmatch(whole):
+        spans = [whole]
+    # A comma may be part of a name, and may be what comes after one.
+    words = (word for span in spans for found in _WORDS.findall(span) for word in (found, found.rstrip(",")))
+    values = [word for word in dict.fromkeys(words) if word.strip("-,.:/=+@")]
+    denials = tuple(denial for value in values for denial in _understood(ident, {"value": value}).denials)
+    meant = "counts as each kind, everywhere and without an end" if denials else "names nobody"
+    return Read(denials, f"is not JSON, and {meant}")
 
 
 def _understood(ident: str, fields: dict[str, object]) -> Read:
     problems = []
     value = fields.get("value")
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_VALUE:
-        return Read(None, "has no usable `value`, and denies nobody")
+        return Read((), "has no usable `value`, and denies nobody")
     kind = _KIND_BY_NAME.get(str(fields.get("kind", "")).lower(), ANY_KIND)
     if kind == ANY_KIND:
         problems.append(f"`kind` is none of {', '.join(KINDS)}: counts as each of them")
@@ -101,19 +148,21 @@ def _understood(ident: str, fields: dict[str, object]) -> Read:
         written or 0.0,
         "" if None in (role, group) else group or "",
     )
-    return Read(denial, "; ".join(problems))
+    return Read((denial,), "; ".join(problems))
 
 
 def _role(value: object) -> str | None:
-    """The role's ARN, empty for everywhere, None for something else."""
+    """The role's canonical ARN, empty for everywhere, None for something else."""
     if value is None or value == "":
         return ""
     if not isinstance(value, str):
         return None
     try:
-        return value if ":role/" in canonical_arn(value) else None
+        role = parse_arn(canonical_arn(value))
     except ValueError:
         return None
+    # Identities are compared by their canonical ARN: a session's ARN in here would be nobody's place.
+    return str(role) if role is not None and role.resource.startswith("role/") else None
 
 
 def _group(value: object) -> str | None:

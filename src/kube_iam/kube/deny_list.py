@@ -70,9 +70,10 @@ class DenyList:
         self._clock = clock
         self._steady = steady
         self._let_in = LetIn(steady())
+        self._lasts: dict[str, tuple[float, bool]] = {}
         self._table: DenialTable | None = None
-        self._denials: dict[str, Denial] = {}
-        self._outlived: dict[str, Denial] = {}
+        self._denials: dict[str, tuple[Denial, ...]] = {}
+        self._outlived: dict[str, tuple[Denial, ...]] = {}
         self._uid = ""
         # By name alone, so that the right to read this one ConfigMap is enough.
         self._watch = Watch(
@@ -114,12 +115,27 @@ class DenyList:
             return None
         answer = Answer(question.nonce, self._server, UNKNOWN)
         if self._table is not None:
-            denial = self._denials.get(question.denial)
+            denials = self._denials.get(question.denial, ())
+            # Of an entry that names several, all have to be kept out.
+            until = min((denial.until for denial in denials), default=0.0)
             answer = replace(answer, state=NOT_IN_FORCE)
-            if denial is not None and denial.until > self._clock():
-                seconds, known = self._let_in.last(denial, self._steady())
-                answer = replace(answer, state=IN_FORCE, until=denial.until, seconds=seconds, known=known)
+            if until > self._clock():
+                seconds, known = self._last_let_in(question.denial, denials)
+                answer = replace(answer, state=IN_FORCE, until=until, seconds=seconds, known=known)
         return Refusal(Reason.PROBE, answer.text)
+
+    def _last_let_in(self, ident: str, denials: tuple[Denial, ...]) -> tuple[float, bool]:
+        """How long ago whom the denials of that name mean was let in, and whether exactly; searched for once while a list stands.
+
+        Anybody can send probes, and a search is long. Whom a denial in force means is not let in by what it closes, so a later
+        search finds nothing that counts.
+        """
+        now = self._steady()
+        if ident not in self._lasts:
+            seconds, known = min(self._let_in.last(denial, now) for denial in denials)
+            self._lasts[ident] = now - seconds, known
+        when, known = self._lasts[ident]
+        return now - when, known
 
     async def replaced(self, objects: list[ConfigMap]) -> None:
         """Obey what is there now."""
@@ -152,16 +168,16 @@ class DenyList:
         if found.metadata.uid != self._uid:
             self._outlive()
         self._uid = found.metadata.uid
-        denials: dict[str, Denial] = {}
+        denials: dict[str, tuple[Denial, ...]] = {}
         problems = []
         for ident, text in (found.data or {}).items():
-            denial, problem = read_denial(ident, text)
+            read, problem = read_denial(ident, text)
             if problem:
                 problems.append(Problem(ident, problem))
             # An entry that has become nonsense lifts nothing.
-            denial = denial or self._denials.get(ident)
-            if denial is not None:
-                denials[ident] = denial
+            meant = read or self._denials.get(ident)
+            if meant:
+                denials[ident] = meant
             self._outlived.pop(ident, None)
         problems += [Problem(ident, "is binary data, and denies nobody") for ident in found.binary or {}]
         self._obey(denials, problems)
@@ -170,10 +186,14 @@ class DenyList:
         """Keep what is in force beyond the ConfigMap that it came from."""
         self._outlived, self._uid = dict(self._denials), ""
 
-    def _obey(self, denials: dict[str, Denial], problems: list[Problem]) -> None:
+    def _obey(self, denials: dict[str, tuple[Denial, ...]], problems: list[Problem]) -> None:
         now = self._clock()
-        self._outlived = {ident: denial for ident, denial in self._outlived.items() if denial.until > now}
+        self._outlived = {
+            ident: found for ident, found in self._outlived.items() if any(denial.until > now for denial in found)
+        }
         self._denials = {**self._outlived, **denials}
-        self._table = DenialTable(self._denials.values())
-        self._observer.denying([denial for denial in self._denials.values() if denial.until > now], problems)
+        every = [denial for found in self._denials.values() for denial in found]
+        self._table = DenialTable(every)
+        self._lasts.clear()
+        self._observer.denying([denial for denial in every if denial.until > now], problems)
         self.heard()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from kube_iam.core.denial_text import read_denial, write_denial
+from kube_iam.core.denial_text import read_denial, write_denial, write_denials
 from kube_iam.core.denied import Denial
 from kube_iam.errors import Conflict, NotFound
 from kube_iam.kube.client import FIELD_MANAGER, KubeApi
@@ -42,7 +42,28 @@ class DenyStore:
 
         Raises Conflict when the edit never gets through.
         """
-        new = {denial.ident: write_denial(denial) for denial in denials}
+        self._put({denial.ident: write_denial(denial) for denial in denials}, now)
+
+    def lift(self, chosen: Callable[[Denial], bool], by: str, now: float) -> tuple[Denial, ...]:
+        """Lift the denials in force that are chosen; which they were. Raises as `put` does.
+
+        Whom else the entry of one names stays denied.
+        """
+        lifted: list[Denial] = []
+        new: dict[str, str] = {}
+        for ident, text in self.entries().items():
+            denials = read_denial(ident, text).denials
+            out = [denial for denial in denials if denial.until > now and chosen(denial)]
+            if out:
+                kept = [denial for denial in denials if denial not in out]
+                left = kept or [replace(out[0], until=LIFTED, reason="lifted", by=by, at=now)]
+                new[ident] = write_denials(left)
+                lifted += out
+        if new:
+            self._put(new, now)
+        return tuple(lifted)
+
+    def _put(self, new: dict[str, str], now: float) -> None:
         for attempt in range(ATTEMPTS):
             known, version = self._read()
             over = {ident: None for ident, text in known.items() if ident not in new and _is_over(ident, text, now)}
@@ -54,14 +75,6 @@ class DenyStore:
                     raise
                 self._sleep(random.uniform(0, min(LONGEST_PAUSE, 0.01 * 2**attempt)))  # noqa: S311
         raise Conflict(f"{self.describe()} keeps changing while it is edited", "repeat the command")
-
-    def lift(self, chosen: Callable[[Denial], bool], by: str, now: float) -> tuple[Denial, ...]:
-        """Lift the denials in force that are chosen; which they were. Raises as `put` does."""
-        read = [read_denial(ident, text).denial for ident, text in self.entries().items()]
-        lifted = tuple(denial for denial in read if denial is not None and denial.until > now and chosen(denial))
-        if lifted:
-            self.put((replace(denial, until=LIFTED, reason="lifted", by=by, at=now) for denial in lifted), now)
-        return lifted
 
     def _read(self) -> tuple[dict[str, str], str]:
         """The entries and the resourceVersion (empty: no such ConfigMap)."""
@@ -101,5 +114,5 @@ class DenyStore:
 
 def _is_over(ident: str, text: str, now: float) -> bool:
     """Whether the entry can go. One that is not as it should be is left for whoever wrote it."""
-    denial, problem = read_denial(ident, text)
-    return denial is not None and not problem and denial.until < now - CLOCK_SKEW
+    denials, problem = read_denial(ident, text)
+    return not problem and all(denial.until < now - CLOCK_SKEW for denial in denials)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from kube_iam.core.probe import Answer, Question, read_answer
-from kube_iam.errors import KubeError, KubeIamError
+from kube_iam.errors import KubeError
 from kube_iam.kube.client import KubeApi
 
 HERE = ""
@@ -26,16 +26,12 @@ class Prober:
         self._api = api
 
     def addresses(self) -> tuple[str, ...]:
-        """The URLs of the API servers; none where the cluster does not say."""
+        """The URLs of the API servers; none where the cluster names none. Raises KubeIamError where it does not say."""
         from lightkube.resources.discovery_v1 import EndpointSlice
 
         labels: dict[str, object] = {"kubernetes.io/service-name": "kubernetes"}
-        with closing(self._api(HERE)) as api:
-            try:
-                with api.call("read the addresses of the API servers") as client:
-                    slices = list(client.list(EndpointSlice, namespace="default", labels=labels))  # type: ignore[arg-type]
-            except KubeIamError:
-                return ()
+        with closing(self._api(HERE)) as api, api.call("read the addresses of the API servers") as client:
+            slices = list(client.list(EndpointSlice, namespace="default", labels=labels))  # type: ignore[arg-type]
         return tuple(dict.fromkeys(url for each in slices for url in _urls(each)))
 
     def ask(self, address: str, denial: str) -> Answer:

@@ -14,7 +14,7 @@ _REQUEST: dict[str, Value] = {"method": "POST", "path": "/authenticate"}
 
 
 def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> None:
-    """Write the line: info for a sign-in, warning for a refusal, debug for a bearer token that was never ours.
+    """Write the line: info for a sign-in, warning for a refusal, debug for a probe and a bearer token that was never ours.
 
     Of an identity in a scrubbed account neither ARN nor ids are written.
     """
@@ -33,7 +33,8 @@ def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> N
         fields |= _who(identity)
     fields |= {"reason": decision.refusal.reason.value, "error": decision.refusal.message}
     if decision.refusal.reason is Reason.PROBE:
-        log.info("probe", **fields)
+        # Nobody needs to be anybody to send one.
+        log.debug("probe", **fields)
         return
     # kube-apiserver asks every authenticator about every bearer token, service accounts' included.
     foreign = decision.refusal.reason is Reason.TOKEN_PREFIX
