@@ -349,8 +349,8 @@ def shape_row(case: Case, theirs: Outcome, ours: Outcome) -> set[str] | None:
     if ours.user is not None:
         assert theirs.user is not None
         shapes = {"A3"} if not theirs.review.get("apiVersion") and ours.review["apiVersion"] else set()
-        if ours.review["status"].get("audiences") and "audiences" not in theirs.review["status"]:
-            shapes.add("A4")
+        if "audiences" in ours.review["status"]:
+            return None
         return shapes if (theirs.status, ours.status) == (200, 200) else None
     if theirs.status == ours.status:
         return set()
@@ -365,7 +365,7 @@ def shape_row(case: Case, theirs: Outcome, ours: Outcome) -> set[str] | None:
     return {"A8"} if ours.status == 400 and _no_token_review(case, theirs) else None
 
 
-SHAPES = ("A1", "A2", "A3", "A4")
+SHAPES = ("A1", "A2", "A3")
 
 BESIDE = ("A6", "A7", "A11", "M10", "M14", "C2", "C5", "C6", "C7", "T9")
 """Rows that a test of its own shows, with both programs."""

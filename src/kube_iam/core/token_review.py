@@ -26,15 +26,15 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class ReviewRequest:
-    """What kube-apiserver asks. The token is kept out of `repr`."""
+    """The parts of kube-apiserver's question that an answer depends on. The token is kept out of `repr`."""
 
     api_version: str
     token: str = field(repr=False)
-    audiences: tuple[str, ...] = ()
 
 
 class _Spec(msgspec.Struct):
     token: str = ""
+    # Never read: declared so that a body with anything else than a list of text is no TokenReview.
     audiences: tuple[str, ...] | None = None
 
 
@@ -48,7 +48,6 @@ class _Status(msgspec.Struct, omit_defaults=True):
     # Not a default, so that it is always written.
     authenticated: bool
     user: User | None = None
-    audiences: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -63,22 +62,22 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def decode_review(body: bytes) -> ReviewRequest | None:
-    """The question in a request's body; None where it is no TokenReview of a version that we speak."""
+    """Return the question in a request's body, or None where it is no TokenReview of a known version. Raises nothing."""
     try:
         question = _DECODER.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
-    return ReviewRequest(question.api_version, question.spec.token, question.spec.audiences or ())
+    return ReviewRequest(question.api_version, question.spec.token)
 
 
 def encode_allowed(request: ReviewRequest, user: User) -> bytes:
-    """The answer that lets the user in.
+    """Return the answer that authenticates the user, without `status.audiences`.
 
-    Every requested audience is named as accepted. The contract is the intersection of `spec.audiences` with the authenticator's
-    own, and a token here is bound to the cluster by its signed cluster id, not to an audience: there is no list of our own to
-    intersect with. An answer without audiences would be read as "not audience-aware" and is right where none was asked for.
+    A token is bound to a cluster by its signed cluster id and to no audience. kube-apiserver takes an answer without audiences as
+    valid for its own (`--api-audiences`) and intersects those with `spec.audiences`. An answer that repeats `spec.audiences` would
+    make a cluster's token valid for every service that checks audiences by TokenReview.
     """
-    return _encode(request, _Status(authenticated=True, user=user, audiences=request.audiences))
+    return _encode(request, _Status(authenticated=True, user=user))
 
 
 def encode_denied(request: ReviewRequest | None, error: str) -> bytes:

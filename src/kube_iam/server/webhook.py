@@ -122,11 +122,10 @@ def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision) -> N
 
 
 def _granted(request: ReviewRequest, decision: Allowed) -> bytes:
-    # kube-apiserver asks for the same version and audiences every time, so the last answer is most often the next one too.
-    asked = (request.api_version, request.audiences)
-    last: tuple[object, bytes] | None = decision.notes.get("answer")
-    if last is None or last[0] != asked:
-        last = decision.notes["answer"] = (asked, encode_allowed(request, decision.user))
+    # kube-apiserver asks for the same version every time, so the last answer is most often the next one too.
+    last: tuple[str, bytes] | None = decision.notes.get("answer")
+    if last is None or last[0] != request.api_version:
+        last = decision.notes["answer"] = (request.api_version, encode_allowed(request, decision.user))
     return last[1]
 
 
