@@ -495,10 +495,65 @@ def test_somebody_let_into_a_whole_group_for_a_time_is_known_by_the_unique_id() 
     wall = Clocks().wall
     site = Groups(of_group("dev"), of_group("ops", Temporary("bob", BOB, wall + 60), Temporary("", BOB, wall + 30)))
     site.group("dev", bob=BOB)
+    site.group("ops")
     assert shown(site.given(user("bob", BOB)))[1] == ("dev", "ops")
-    assert isinstance(site.given(user("bob", OTHER)), Refusal)
+    assert site.given(user("bob", OTHER)) is None
     site.clocks.pass_by(60)
     assert shown(site.given(user("bob", BOB)))[1] == ("dev",)
+
+
+def temporary_grant(*, user_id: str = BOB, group_account: str | None = ACCOUNT, age: float = 0.0) -> Groups:
+    """A mapGroups entry with a temporary grant, its IAM group last read `age` seconds ago; None: never read."""
+    site = Groups(of_group("ops", Temporary("bob", user_id, Clocks().wall + 10 * HOUR)))
+    if group_account is not None:
+        site.door.group_read("ops", GroupSnapshot(site.clocks.uptime, group_account, {"alice": ALICE}))
+        site.clocks.pass_by(age)
+    return site
+
+
+def test_temporary_grant_in_map_groups_is_admitted_by_a_fresh_group() -> None:
+    assert shown(temporary_grant(age=300).given(user("bob", BOB)))[1] == ("ops",)
+    assert shown(temporary_grant().given(user("renamed", BOB)))[1] == ("ops",)
+
+
+def test_temporary_grant_in_map_groups_is_refused_while_the_group_is_unread() -> None:
+    unread = Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group ops")
+    assert temporary_grant(group_account=None).given(user("bob", BOB)) == unread
+    assert temporary_grant(age=301).given(user("bob", BOB)) == unread
+
+
+@pytest.mark.parametrize(
+    ("site", "who"),
+    [
+        pytest.param(temporary_grant(group_account=""), user("bob", BOB), id="deleted group"),
+        pytest.param(temporary_grant(), user("bob", BOB, account="999900001111"), id="user of another account"),
+        pytest.param(temporary_grant(group_account="999900001111"), user("bob", BOB), id="group of another account"),
+        pytest.param(temporary_grant(user_id=OTHER), user("bob", BOB), id="user created again"),
+        pytest.param(temporary_grant(), session("bob", role_id=BOB), id="role session"),
+    ],
+)
+def test_temporary_grant_in_map_groups_is_refused_for(site: Groups, who: Identity) -> None:
+    assert site.given(who) is None
+
+
+def test_temporary_grant_in_map_groups_depends_on_its_own_group_alone() -> None:
+    site = Groups(of_group("dev"), of_group("ops", Temporary("bob", BOB, Clocks().wall + HOUR)))
+    site.group("dev", bob=BOB)
+    assert shown(site.given(user("bob", BOB)))[1] == ("dev",)
+    site.group("ops")
+    assert shown(site.given(user("bob", BOB)))[1] == ("dev", "ops")
+    site.door.group_read("ops", GroupSnapshot(site.clocks.uptime))
+    assert shown(site.given(user("bob", BOB)))[1] == ("dev",)
+
+
+@pytest.mark.parametrize("group_account", ["", "999900001111"])
+def test_temporary_grant_behind_a_role_needs_the_group_in_the_account(group_account: str) -> None:
+    house = House(until(Clocks(), 600))
+    house.role()
+    house.door.group_read("admins", GroupSnapshot(house.clocks.uptime, group_account))
+    assert house.refused("bob") is Reason.NOT_MEMBER
+    house.read()
+    assert house.enters("bob")
 
 
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -15,7 +15,9 @@ from kube_iam.authn.door import Change, Door
 from kube_iam.aws.holdup import CALLS_AT_ONCE
 from kube_iam.aws.iam_reader import GroupFound, RoleFound
 from kube_iam.aws.membership import Membership
+from kube_iam.core.identity import Identity
 from kube_iam.core.memberships import Gate
+from kube_iam.core.reasons import Reason
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Throttled, Unreachable
 
 ACCOUNT = "111122223333"
@@ -172,17 +174,48 @@ def test_that_a_repaired_trust_policy_still_lets_nobody_in_is_told() -> None:
     assert anew == ""
 
 
+def found_role(arn: str) -> RoleFound:
+    """A role whose trust policy is good by the measure of its own account."""
+    return RoleFound(arn, "AROAADMIN", json.dumps(HELD).replace(ACCOUNT, arn.split(":")[4]), 3600)
+
+
 @pytest.mark.parametrize(
-    "found", [None, RoleFound("arn:aws:iam::999900001111:role/Admin", "AROA", json.dumps(HELD), 1)]
+    ("found", "problem"),
+    [
+        (None, "IAM knows no such role"),
+        (found_role("arn:aws:iam::999900001111:role/Admin"), "the role is of another account"),
+        (found_role("arn:aws-cn:iam::111122223333:role/Admin"), "the role is of another account"),
+        (found_role("arn:aws:iam::111122223333:role/team/Operator"), "the role is of another account"),
+    ],
 )
-def test_a_role_that_is_not_there_or_another_account_s_is_refused(found: RoleFound | None) -> None:
+def test_role_that_is_absent_or_of_another_account_admits_nobody(found: RoleFound | None, problem: str) -> None:
     iam = FakeIam(roles={"Admin": found} if found else {})
 
     async def story(site: Site) -> None:
         await site.membership.start()
 
-    (problem,) = run(story, iam).heard.problems
-    assert problem
+    site = run(story, iam)
+    (heard,) = site.heard.problems
+    assert heard.startswith(problem)
+    assert refusal_of(site, "alice") is Reason.MEMBERSHIP_UNKNOWN
+
+
+def test_role_of_the_account_admits_members_whatever_its_path() -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+
+    iam = FakeIam(roles={"Admin": found_role("arn:aws:iam::111122223333:role/team/a/Admin")})
+    site = run(story, iam)
+    assert site.heard.problems == [""]
+    assert refusal_of(site, "alice") is None
+    assert refusal_of(site, "bob") is Reason.NOT_MEMBER
+
+
+def refusal_of(site: Site, name: str) -> Reason | None:
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/{name}"
+    who = Identity(arn, ROLE, ACCOUNT, "AROAADMIN", name, "ASIA", "sts.amazonaws.com")
+    refusal = site.door.admits(GATE, who)
+    return refusal.reason if refusal is not None else None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from kube_iam.config.section import Findings, Section
 from kube_iam.config.server import load_server_config
 from kube_iam.config.yaml_file import parse_yaml
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import MappingTable, Temporary, rendered
+from kube_iam.core.mapping import Mapped, MappingTable, Temporary, rendered
 from kube_iam.core.memberships import Gate
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.errors import ConfigError
@@ -28,6 +28,11 @@ BOB = Identity(
     f"arn:aws:iam::{ACCOUNT}:user/x/bob", f"arn:aws:iam::{ACCOUNT}:user/x/bob", ACCOUNT, "AIDABOB", "", "AKIA", "h"
 )
 ITEM = '{userName: bob, userId: AIDAJQABLZS4A3QDU576Q, until: "2026-11-24T14:00:00Z", reason: on call}'
+
+
+def entries_of(table: MappingTable, member_of: list[str], user_id: str) -> list[Mapped]:
+    """The entries of whole groups for a user, all groups being known."""
+    return table.groups.of(member_of, user_id, 0, is_current=lambda _: True)
 
 
 def parse(text: str) -> tuple[Mappings, MappingTable, Findings]:
@@ -184,7 +189,7 @@ def test_a_whole_group_is_mapped_by_its_members_own_names() -> None:
     mappings, table, found = parse(text)
     assert not found.errors + found.warnings
     assert mappings.count == 1
-    (mapped,) = table.groups.of(["g"], "AIDABOB", 0)
+    (mapped,) = entries_of(table, ["g"], "AIDABOB")
     assert rendered(mapped, BOB, ()) == ("iam:bob", ("a",))
     assert mapped.levels == ("viewer",)
 
@@ -195,7 +200,7 @@ def test_a_name_that_all_of_a_group_would_share_by_mistake_lets_nobody_in(templa
     _, table, found = parse(f"mapGroups: [{entry}]")
     assert len(found.errors) == 1
     assert found.errors[0].local
-    (mapped,) = table.groups.of(["g"], "AIDABOB", 0)
+    (mapped,) = entries_of(table, ["g"], "AIDABOB")
     refusal = rendered(mapped, BOB, ())
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.TEMPLATE_VALUE
@@ -218,7 +223,7 @@ def test_an_entry_that_is_clear_about_its_group_and_nothing_else_lets_its_member
     assert found.errors
     assert all(problem.local for problem in found.errors)
     assert table.groups.names == ("g",)
-    for given in (table.groups.of(["g"], "AIDABOB", 0), table.groups.of([], "AIDAJQABLZS4A3QDU576Q", 0)):
+    for given in (entries_of(table, ["g"], "AIDABOB"), entries_of(table, [], "AIDAJQABLZS4A3QDU576Q")):
         (mapped,) = given
         assert isinstance(rendered(mapped, BOB, ()), Refusal)
 

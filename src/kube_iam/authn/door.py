@@ -59,7 +59,9 @@ class Door:
         name = identity.session_name
         if self._namesakes.changed_within(name, role.longest, now):
             return Refusal(Reason.NOT_MEMBER, f"{name} is another IAM user than before, whose sessions may still live")
-        if name in group.members and group.account == identity.account_id:
+        if group.account != identity.account_id:
+            return Refusal(Reason.NOT_MEMBER, f"IAM group {gate.iam_group} does not exist in the account of the role")
+        if name in group.members:
             return None
         for item in gate.temporary:
             if item.user_name == name and self._wall_now(now) < item.until and self._pinned(item, role.longest, now):
@@ -75,8 +77,12 @@ class Door:
         if not user_name(identity.canonical_arn):
             return None
         now = self._clock()
-        mine = [name for name in self._groups_of.get(identity.user_id, ()) if self._mine(name, identity, now)]
-        found = groups.of(mine, identity.user_id, self._wall_now(now))
+        found = groups.of(
+            self._groups_of.get(identity.user_id, ()),
+            identity.user_id,
+            self._wall_now(now),
+            is_current=lambda name: self._is_current(name, identity, now),
+        )
         if found:
             return merged(found)
         unknown = next((name for name in groups.names if not self._fresh(self._groups.get(name), now)), "")
@@ -154,7 +160,8 @@ class Door:
     def _fresh(self, snapshot: GroupSnapshot | RoleSnapshot | None, now: float) -> bool:
         return snapshot is not None and now - snapshot.read_at <= self._max_age
 
-    def _mine(self, name: str, identity: Identity, now: float) -> bool:
+    def _is_current(self, name: str, identity: Identity, now: float) -> bool:
+        """Whether the group was read lately enough, and exists in the identity's account."""
         snapshot = self._groups.get(name)
         return snapshot is not None and self._fresh(snapshot, now) and snapshot.account == identity.account_id
 
