@@ -481,6 +481,7 @@ def issue_pair(state: Path) -> None:
     (state / "cert.pem").write_bytes(leaf.public_bytes(pem))
     pkcs1 = key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
     (state / "key.pem").write_bytes(pkcs1)
+    (state / "key.pem").chmod(0o600)
 
 
 def test_the_extra_sts_endpoint_is_announced_loudly(make_server: Make) -> None:

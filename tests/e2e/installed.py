@@ -197,6 +197,7 @@ def kops_files(site: Site, directory: Path) -> tuple[Path, Path]:
     issued = site.authority.server("aws-iam-authenticator", ["localhost", LOOPBACK], key)
     shutil.copy(issued.certificate, state / "cert.pem")
     (state / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+    (state / "key.pem").chmod(0o600)
     give(state / "cert.pem", state / "key.pem")
     write_private(
         kubeconfig, AUTHN_CONFIG.format(port=site.port, ca=base64.b64encode(site.authority.pem.encode()).decode())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 import sys
 from datetime import UTC, datetime, timedelta
@@ -71,6 +73,7 @@ def test_issued_keys_of_either_form_are_read(tmp_path: Path, form: serialization
     key = rsa.generate_private_key(65537, 2048)
     pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
     (tmp_path / "key.pem").write_bytes(pem)
+    (tmp_path / "key.pem").chmod(0o600)
     ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
     assert b"BEGIN PRIVATE KEY" in load_pair(tmp_path, NOW).key_pem
 
@@ -81,6 +84,70 @@ def test_a_key_of_another_certificate_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a" / "key.pem").write_bytes((tmp_path / "b" / "key.pem").read_bytes())
     with pytest.raises(ConfigError, match="is not the key of"):
         load_pair(tmp_path / "a", NOW)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("made")
+    ensure_pair(directory, "localhost", "127.0.0.1", NOW)
+    return directory
+
+
+@pytest.fixture
+def pair_of(tmp_path: Path, made: Path) -> Path:
+    for name in ("cert.pem", "key.pem"):
+        shutil.copy(made / name, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o610, 0o660, 0o666, 0o440])
+def test_a_key_that_others_can_use_is_refused_with_the_command_that_helps(pair_of: Path, mode: int) -> None:
+    key = pair_of / "key.pem"
+    key.chmod(mode)
+    with pytest.raises(ConfigError, match=f"key.pem: can be used by others.*mode {mode:04o}.*chmod 600 {key}"):
+        load_pair(pair_of, NOW)
+    key.chmod(0o600)
+    assert load_pair(pair_of, NOW).not_after > NOW
+
+
+def test_no_certificate_is_made_for_a_key_that_others_can_read(pair_of: Path) -> None:
+    (pair_of / "cert.pem").unlink()
+    (pair_of / "key.pem").chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        ensure_pair(pair_of, "localhost", "127.0.0.1", NOW)
+    assert not (pair_of / "cert.pem").exists()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_a_key_of_its_owner_alone_is_used(pair_of: Path, mode: int) -> None:
+    (pair_of / "key.pem").chmod(mode)
+    assert load_pair(pair_of, NOW).not_after > NOW
+
+
+def secret_volume(directory: Path, mode: int) -> None:
+    """What kubelet mounts: links through `..data`."""
+    (directory / "..data").mkdir()
+    for name in ("cert.pem", "key.pem"):
+        (directory / name).rename(directory / "..data" / name)
+        (directory / name).symlink_to(Path("..data") / name)
+    (directory / "..data" / "key.pem").chmod(mode)
+
+
+def test_the_key_of_a_secret_may_be_read_by_the_pods_fs_group(pair_of: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret_volume(pair_of, 0o640)
+    owner = os.stat_result((0o100640, 0, 0, 1, 0, 2000, 0, 0, 0, 0))  # root and fsGroup
+    monkeypatch.setattr(os, "fstat", lambda _: owner)
+    monkeypatch.setattr(os, "getgroups", lambda: [10000])
+    with pytest.raises(ConfigError, match="defaultMode: 0400"):
+        load_pair(pair_of, NOW)
+    monkeypatch.setattr(os, "getgroups", lambda: [10000, 2000])
+    assert load_pair(pair_of, NOW).not_after > NOW
+
+
+def test_the_default_mode_of_a_secrets_volume_is_refused(pair_of: Path) -> None:
+    secret_volume(pair_of, 0o644)
+    with pytest.raises(ConfigError, match=r"mode 0644.*defaultMode: 0400 in the Secret's volume"):
+        load_pair(pair_of, NOW)
 
 
 def test_an_expired_certificate_and_one_of_the_future_are_errors(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 A pair that is there is used as it is, after it was checked. One that we make signs itself and lives as long as the reference's
 (100 years): kube-apiserver trusts exactly this certificate and reads it once, so an early end would only lock everybody out.
+
+Whoever can read the key can answer kube-apiserver in the server's place, so a key that others can read is refused, as ssh does it.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +39,7 @@ class TlsPair:
 def ensure_pair(state_dir: Path, hostname: str, address: str, now: datetime) -> bool:
     """Make a self-signed pair where there is none; whether one was made. A key that is there is kept and used.
 
-    Raises ConfigError when the directory cannot be written, or holds a certificate without its key.
+    Raises ConfigError when the directory cannot be written, or holds a certificate without its key, or a key that others can read.
     """
     certificate_path, key_path = state_dir / CERTIFICATE_FILE, state_dir / KEY_FILE
     try:
@@ -49,7 +52,7 @@ def ensure_pair(state_dir: Path, hostname: str, address: str, now: datetime) -> 
         if not key_path.exists():
             write_file(key_path, ask({})["key"].encode(), 0o600)
         # The certificate comes last: a crash in between leaves a key, which the next start uses.
-        question = {"hostname": hostname, "address": address, "now": now.isoformat(), "key": _text(_read(key_path))}
+        question = {"hostname": hostname, "address": address, "now": now.isoformat(), "key": _text(_read_key(key_path))}
         made = ask(question)
         if "problem" in made:
             raise _error(made["problem"], certificate_path, key_path)
@@ -61,10 +64,10 @@ def ensure_pair(state_dir: Path, hostname: str, address: str, now: datetime) -> 
 
 
 def load_pair(state_dir: Path, now: datetime) -> TlsPair:
-    """The pair in the state directory. Raises ConfigError: unreadable, not a pair, expired or not valid yet."""
+    """The pair in the state directory. Raises ConfigError: unreadable, readable by others, not a pair, expired, not valid yet."""
     certificate_path, key_path = state_dir / CERTIFICATE_FILE, state_dir / KEY_FILE
     certificate_pem = _read(certificate_path)
-    found = _looked_into(certificate_pem, _read(key_path))
+    found = _looked_into(certificate_pem, _read_key(key_path))
     if "problem" in found:
         raise _error(found["problem"], certificate_path, key_path)
     not_before, not_after = (datetime.fromisoformat(found[name]) for name in ("not_before", "not_after"))
@@ -119,9 +122,44 @@ def _text(pem: bytes) -> str:
     return pem.decode("latin-1")
 
 
+def _read_key(path: Path) -> bytes:
+    """The key's file, where nobody but its owner can use it. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if _is_private(status):
+                return file.read()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    mode = stat.S_IMODE(status.st_mode)
+    # A link is how kubelet shows a Secret's file, whose mode is the volume's and nobody can change.
+    volume = "set defaultMode: 0400 in the Secret's volume, or 0440 with securityContext.fsGroup"
+    hint = volume if path.is_symlink() else f"chmod 600 {path}"
+    problem = f"can be used by others than its owner (mode {mode:04o}), so it is not used as the server's key"
+    raise ConfigError(str(path), [Problem("", problem, f"{hint}; issue a new pair if somebody may have read it")])
+
+
+def _is_private(status: os.stat_result) -> bool:
+    """Whether a key of that owner and mode is private: 0600 or less.
+
+    One exception: kubelet gives the files of a Secret to root and to the pod's `fsGroup`, with mode 0640 or 0440. The group may read
+    where it is a supplementary one of this process and the owner is root.
+    """
+    if not hasattr(os, "getegid"):
+        return True  # on Windows a file is as private as its directory
+    mode = stat.S_IMODE(status.st_mode)
+    by_group = status.st_uid == 0 and status.st_gid != os.getegid() and status.st_gid in os.getgroups()
+    return mode & 0o077 == 0 or (by_group and mode & 0o037 == 0)
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        hint = f"the server runs as {own_user()}"
-        raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror}", hint)]) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        str(path), [Problem("", f"cannot be read: {error.strerror}", f"the server runs as {own_user()}")]
+    )
