@@ -107,8 +107,14 @@ def test_an_allow_with_not_principal_allows_nobody() -> None:
         ("sts:AssumeRol?", True),
         ("*", True),
         (["sts:TagSession", "sts:AssumeRole"], True),
+        ("*:*", True),
         ("sts:AssumeRoleWithSAML", False),
         ("sts:AssumeRol", False),
+        ("s*", False),
+        ("s*:AssumeRole", False),
+        ("sts:Assume\u0130*", False),
+        ("**", False),
+        (["sts:AssumeRole", "sts: AssumeRole"], False),
         ([], False),
         (None, False),
     ],
@@ -199,6 +205,103 @@ def test_condition_operators(condition: object, expected: bool) -> None:
     assert allowed(allow(Condition=condition), asked) is expected
 
 
+UNDECIDED = [
+    *(
+        {"NumericLessThan": {"aws:MultiFactorAuthAge": text}}
+        for text in (
+            "3_600",
+            "\u0663\u0666\u0660\u0660",
+            " 3600",
+            "3600\n",
+            "+3600",
+            "3.6e3",
+            "1e400",
+            "Infinity",
+            "nan",
+            "3600.",
+            "0xE10",
+        )
+    ),
+    {"NumericLessThan": {"aws:MultiFactorAuthAge": float("inf")}},
+    {"NumericGreaterThan": {"aws:MultiFactorAuthAge": ".5"}},
+    *(
+        {"DateLessThan": {"aws:CurrentTime": text}}
+        for text in (
+            *("2026-W23-1", "2026-06", "2026-06-01 00:00:00Z", "2026-06-01T00:00:00", "2026-06-01T00Z"),
+            *("2026-06-01T00:00:00,5Z", "2026-06-01T00:00:00+00:00:01", "2026-06-01T00:00:00z", "2026-06-31T00:00:00Z"),
+            *("\u0662026-06-01", "1_780_272_000", "9999999999999999999999999999999999999999999", "2026-06-01t00:00Z"),
+        )
+    ),
+    *(
+        {"IpAddress": {"aws:SourceIp": text}}
+        for text in (
+            *("192.0.2.0/255.255.255.0", "192.0.2.0/0.0.0.255", "192.0.2.0/024", "192.0.2.0/2\u0664", " 192.0.2.0/24"),
+            *("::ffff:192.0.2.0/120", "fe80::%eth0/64", "192.0.2.0/", "192.0.2"),
+        )
+    ),
+    {"Bool": {"aws:MultiFactorAuthPresent": " true"}},
+    {"Bool": {"aws:MultiFactorAuthPresent": 1}},
+    {"StringEqualsIgnoreCase": {"aws:PrincipalTag/street": "STRASSE"}},
+    {"StringEqualsIgnoreCase": {"aws:PrincipalTag/key": "\u212aey"}},
+    {"StringLi\u212ae": {"aws:PrincipalTag/key": "key"}},
+    {"StringEquals": {"aws:PrincipalTag/key": "key", "aws:principaltag/KEY": "key"}},
+    {"StringEquals": {"aws:PrincipalTag/key": "key"}, "stringequals": {"aws:PrincipalTag/key": "key"}},
+    {"StringEquals": {7: "key"}},
+]
+
+
+@pytest.mark.parametrize("condition", UNDECIDED, ids=ascii)
+def test_operands_that_aws_does_not_document_allow_nothing_and_deny(condition: dict[str, Any]) -> None:
+    context = {
+        "aws:MultiFactorAuthPresent": "true",
+        "aws:MultiFactorAuthAge": "300",
+        "aws:CurrentTime": "2026-01-02T03:04:05Z",
+        "aws:SourceIp": "192.0.2.7",
+        "aws:PrincipalTag/street": "stra\u00dfe",
+        "aws:PrincipalTag/key": "key",
+    }
+    asked = AssumeRequest(ALICE, ACCOUNT, ROLE, "alice", context)
+    assert not allowed(allow(Condition=condition), asked)
+    assert not evaluate_trust(trust(allow(), deny(Condition=condition)), asked).allowed
+
+
+def test_numbers_are_compared_exactly() -> None:
+    large = "9007199254740993"
+    condition = {"NumericEquals": {"aws:MultiFactorAuthAge": "9007199254740992"}}
+    assert not allowed(allow(Condition=condition), request(aws_MultiFactorAuthAge=large))
+    assert allowed(
+        allow(Condition={"NumericEquals": {"aws:MultiFactorAuthAge": "1.50"}}), request(aws_MultiFactorAuthAge="1.5")
+    )
+
+
+@pytest.mark.parametrize("name", ["\u017fhop", "\u0130", "x"])
+def test_case_folding_beyond_ascii_never_opens_a_negated_comparison(name: str) -> None:
+    asked = request(aws_PrincipalTag__team={"\u017fhop": "SHOP", "\u0130": "i\u0307", "x": "X"}[name])
+    condition = {"StringNotEqualsIgnoreCase": {"aws:PrincipalTag/team": name}}
+    assert not allowed(allow(Condition=condition), asked)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"Version": "2012-10-17", "Statement": [STATEMENT], "Statement": [STATEMENT]}',
+        '{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Effect": "Allow", "Action": "*", "Principal": "*"}]}',
+        '{"Statement": [STATEMENT], "Id": NaN}',
+        '{"Statement": [STATEMENT], "Id": -Infinity}',
+        '{"Statement": [STATEMENT], "statement": [STATEMENT]}',
+        '{"Statement": [{"Effect": "Allow", "Action": "*", "Principal": "*", "condition": {"Bool": {"a:b": true}}}]}',
+        '{"Statement": [{"Effect": "Allow", "Action": "*", "Principal": "*", "Conditions": {}}]}',
+        "[" * 100_000,
+        '{"Statement": ' + "[" * 100_000,
+        '{"Statement": [STATEMENT], "Id": ' + "9" * 5_000 + "}",
+        '\ufeff{"Statement": [STATEMENT]}',
+    ],
+    ids=range(11),
+)
+def test_a_document_that_iam_would_refuse_allows_nothing(text: str) -> None:
+    assert not evaluate_trust(text.replace("STATEMENT", json.dumps(allow())), request()).allowed
+
+
 @pytest.mark.parametrize(
     ("value", "session_name", "expected"),
     [
@@ -213,10 +316,15 @@ def test_condition_operators(condition: object, expected: bool) -> None:
         ("a${*}b", "a*b", True),
         ("a${?}b${$}", "a?b$", True),
         ("${aws:username", "alice", False),
+        ("*${aws:username", "x${aws:username", False),
+        ("${\u00a0aws:username}", "alice", False),
+        ("${aws:PrincipalTag/\u212aey}", "key", False),
     ],
 )
 def test_policy_variables(value: str, session_name: str, expected: bool) -> None:
-    asked = request(session_name=session_name, aws_PrincipalTag__team="shop", aws_userid="AIDAEXAMPLE")
+    asked = request(
+        session_name=session_name, aws_PrincipalTag__team="shop", aws_PrincipalTag__key="key", aws_userid="AIDAEXAMPLE"
+    )
     for operator in ("StringEquals", "StringLike"):
         assert allowed(allow(Condition={operator: {"sts:RoleSessionName": value}}), asked) is expected
 
@@ -298,6 +406,10 @@ def identity(resource: object, **more: Any) -> dict[str, Any]:
         ([ROLE + "s", ROLE], True),
         (ROLE.upper(), False),
         (ROLE + "s", False),
+        (f"arn:aws:iam::{ACCOUNT}:*", True),
+        ("arn:aws:iam::*", False),
+        ("arn:aws:*:role/demo-admin", False),
+        ("*:role/demo-admin", False),
         ("arn:aws:iam::*:role/${aws:username}", False),
         ([], False),
     ],

@@ -9,16 +9,24 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kube_iam.core.policy_conditions import Answer, all_of, any_of, conditions_hold
+from kube_iam.core.policy_conditions import all_of, any_of, conditions_hold
+from kube_iam.core.policy_operands import Answer
 from kube_iam.core.policy_principals import names_principal, spares_principal
-from kube_iam.core.policy_values import Context, expand, matches, wildcards
+from kube_iam.core.policy_values import ANY, Context, ascii_lower, expand, matches, wildcards
 
 ASSUME_ROLE = "sts:AssumeRole"
 _WITH_VARIABLES = "2012-10-17"
 _VERSIONS = (_WITH_VARIABLES, "2008-10-17")
+# IAM refuses a document with any other element. One that we skipped ("condition") would be a limit that does not limit.
+_DOCUMENT = frozenset({"Version", "Id", "Statement"})
+_STATEMENT = frozenset(
+    {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
+)
+_ACTION = re.compile(r"\*|\*:\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class AssumeRequest:
         }
         if ":user/" in self.principal:
             keys["aws:username"] = self.principal.rsplit("/", 1)[1]
-        keys.update({key.lower(): value for key, value in self.context.items()})
+        keys.update({ascii_lower(key): value for key, value in self.context.items()})
         keys["sts:rolesessionname"] = self.session_name
         return keys
 
@@ -94,20 +102,39 @@ def _evaluate(documents: list[object], request: AssumeRequest, *, trust: bool) -
 def _statements(document: object) -> tuple[list[dict[str, object]] | None, str]:
     if isinstance(document, str):
         try:
-            document = json.loads(document)
-        except ValueError:
+            document = json.loads(
+                document, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_as_written
+            )
+        except (ValueError, RecursionError):
             return None, ""
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not set(document) <= _DOCUMENT:
         return None, ""
     version = document.get("Version", "2008-10-17")
     statements = document.get("Statement")
     statements = [statements] if isinstance(statements, dict) else statements
-    sound = (
-        version in _VERSIONS
-        and isinstance(statements, list)
-        and all(isinstance(each, dict) and each.get("Effect") in ("Allow", "Deny") for each in statements)
-    )
+    sound = version in _VERSIONS and isinstance(statements, list) and all(_is_statement(each) for each in statements)
     return (statements, str(version)) if sound else (None, "")
+
+
+def _is_statement(value: object) -> bool:
+    return isinstance(value, dict) and set(value) <= _STATEMENT and value.get("Effect") in ("Allow", "Deny")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_number(name: str) -> object:
+    """Refuse NaN and Infinity, which Python's parser takes and JSON does not know."""
+    raise ValueError(f"{name} is no JSON")
+
+
+def _as_written(text: str) -> str:
+    """Keep a fraction's digits: as a float, 0.1 would be another number."""
+    return text
 
 
 def _applies(
@@ -138,9 +165,10 @@ def _either(statement: dict[str, object], name: str) -> tuple[list[str] | None, 
 
 def _action(statement: dict[str, object], action: str) -> Answer:
     patterns, negated = _either(statement, "Action")
-    if patterns is None:
+    if patterns is None or not all(_ACTION.fullmatch(pattern) for pattern in patterns):
         return None
-    return any(matches(wildcards(pattern.lower()), action.lower()) for pattern in patterns) is not negated
+    wanted = ascii_lower(action)
+    return any(matches(wildcards(ascii_lower(pattern)), wanted) for pattern in patterns) is not negated
 
 
 def _resource(statement: dict[str, object], role: str, keys: Context, variables: bool) -> Answer:
@@ -150,9 +178,18 @@ def _resource(statement: dict[str, object], role: str, keys: Context, variables:
     answers: list[Answer] = []
     for text in texts:
         pattern = expand(text, keys, wild=True) if variables else wildcards(text)
-        answers.append(matches(pattern, role) if pattern is not None else (None if negated else False))
+        answers.append(_matches_arn(pattern, role) if pattern is not None else (None if negated else False))
     found = any_of(answers)
     return found if not negated or found is None else not found
+
+
+def _matches_arn(pattern: str, arn: str) -> Answer:
+    """Whether a resource pattern matches. One that matches only if a wildcard reaches across a colon is undecided."""
+    if not matches(pattern, arn):
+        return False
+    parts = pattern.split(":", 5)
+    apart = len(parts) == 6 and all(matches(*pair) for pair in zip(parts, arn.split(":", 5), strict=False))
+    return True if apart or pattern.strip(ANY) == "" else None
 
 
 def _principal(statement: dict[str, object], request: AssumeRequest) -> Answer:

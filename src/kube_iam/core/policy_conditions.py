@@ -7,14 +7,13 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_con
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from decimal import Decimal
 
-from kube_iam.core.policy_values import Context, expand, matches
+from kube_iam.core.policy_operands import Answer, boolean, in_network, moment, number, same_boolean, same_letters
+from kube_iam.core.policy_values import Context, ascii_lower, expand, matches
 
-Answer = bool | None
 Compare = Callable[[str, str], Answer]
 
 
@@ -23,13 +22,21 @@ def conditions_hold(block: object, context: Context, *, variables: bool) -> Answ
     if not isinstance(block, dict):
         return None
     answers: list[Answer] = []
+    if _repeats(block):
+        return None
     for operator, keys in block.items():
-        if not isinstance(operator, str) or not isinstance(keys, dict):
+        if not isinstance(keys, dict) or _repeats(keys):
             return None
         for key, expected in keys.items():
-            actual = context.get(str(key).lower())
-            answers.append(_condition(operator.lower(), actual, _strings(expected), context, variables))
+            actual = context.get(ascii_lower(key))
+            answers.append(_condition(ascii_lower(operator), actual, _strings(expected), context, variables))
     return all_of(answers)
+
+
+def _repeats(block: dict[object, object]) -> bool:
+    """Whether a key is no text, or stands twice: operators and condition keys are compared without regard to case."""
+    names = [ascii_lower(name) for name in block if isinstance(name, str)]
+    return len(set(names)) != len(block)
 
 
 def all_of(answers: list[Answer]) -> Answer:
@@ -56,7 +63,7 @@ def _strings(expected: object) -> list[str] | None:
     for value in values:
         if isinstance(value, bool):
             texts.append("true" if value else "false")
-        elif isinstance(value, str | int | float):
+        elif isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
             texts.append(str(value))
         else:
             return None
@@ -70,7 +77,7 @@ def _condition(
         return None
     present = actual is not None and actual != ()
     if operator == "null":
-        wanted = _bool(expected[0]) if len(expected) == 1 else None
+        wanted = boolean(expected[0]) if len(expected) == 1 else None
         return None if wanted is None else present is not wanted
     if_exists = operator.endswith("ifexists")
     operator = operator.removesuffix("ifexists")
@@ -114,10 +121,6 @@ def _string(value: str, pattern: str) -> Answer:
     return matches(pattern, value)
 
 
-def _ignore_case(value: str, pattern: str) -> Answer:
-    return value.casefold() == pattern.casefold()
-
-
 def _arn(value: str, pattern: str) -> Answer:
     """ARN by ARN part: a wildcard reaches no further than the colon, except in the resource, the sixth part."""
     ours, theirs = value.split(":", 5), pattern.split(":", 5)
@@ -126,43 +129,7 @@ def _arn(value: str, pattern: str) -> Answer:
     return len(ours) == 6 and all(matches(part, own) for part, own in zip(theirs, ours, strict=True))
 
 
-def _bool(text: str) -> Answer:
-    return {"true": True, "false": False}.get(text.lower())
-
-
-def _same_bool(value: str, expected: str) -> Answer:
-    ours, theirs = _bool(value), _bool(expected)
-    return None if ours is None or theirs is None else ours is theirs
-
-
-def _ip(value: str, expected: str) -> Answer:
-    try:
-        return ipaddress.ip_address(value) in ipaddress.ip_network(expected, strict=False)
-    except ValueError:
-        return None
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _moment(text: str) -> float | None:
-    """A W3C ISO 8601 date or Unix seconds, as Unix seconds."""
-    number = _number(text)
-    if number is not None:
-        return number
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def _ordered(parse: Callable[[str], float | None], compare: Callable[[float, float], bool]) -> Compare:
+def _ordered(parse: Callable[[str], Decimal | None], compare: Callable[[Decimal, Decimal], bool]) -> Compare:
     def answer(value: str, expected: str) -> Answer:
         ours, theirs = parse(value), parse(expected)
         return None if ours is None or theirs is None else compare(ours, theirs)
@@ -170,7 +137,7 @@ def _ordered(parse: Callable[[str], float | None], compare: Callable[[float, flo
     return answer
 
 
-_ORDERS: dict[str, Callable[[float, float], bool]] = {
+_ORDERS: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "equals": lambda ours, theirs: ours == theirs,
     "lessthan": lambda ours, theirs: ours < theirs,
     "lessthanequals": lambda ours, theirs: ours <= theirs,
@@ -179,14 +146,14 @@ _ORDERS: dict[str, Callable[[float, float], bool]] = {
 }
 _OPERATORS: dict[str, Compare] = {
     "stringequals": _string,
-    "stringequalsignorecase": _ignore_case,
+    "stringequalsignorecase": same_letters,
     "stringlike": _string,
     "arnequals": _arn,
     "arnlike": _arn,
-    "bool": _same_bool,
-    "ipaddress": _ip,
-    **{f"numeric{name}": _ordered(_number, order) for name, order in _ORDERS.items()},
-    **{f"date{name}": _ordered(_moment, order) for name, order in _ORDERS.items()},
+    "bool": same_boolean,
+    "ipaddress": in_network,
+    **{f"numeric{name}": _ordered(number, order) for name, order in _ORDERS.items()},
+    **{f"date{name}": _ordered(moment, order) for name, order in _ORDERS.items()},
 }
 _NEGATED = {
     "stringnotequals": "stringequals",

@@ -16,8 +16,14 @@ ONE = "\1"
 Context = Mapping[str, str | tuple[str, ...]]
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_DEFAULT = re.compile(r"\s*([^,\s]+)\s*,\s*'([^']*)'\s*")
+_DEFAULT = re.compile(r" *([^, ]+) *, *'([^']*)' *")
 _ESCAPES = {"*": "*", "?": "?", "$": "$"}
+_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+def ascii_lower(text: str) -> str:
+    """The text with ASCII letters in lower case. `str.lower` also turns the Kelvin sign into `k`, which AWS would not know."""
+    return text.translate(_LOWER)
 
 
 def wildcards(text: str) -> str:
@@ -26,7 +32,7 @@ def wildcards(text: str) -> str:
 
 
 def expand(text: str, context: Context, *, wild: bool) -> str | None:
-    """The pattern of a policy value, its variables replaced; None where a variable has no single value and no default.
+    """The pattern of a policy value, its variables replaced; None where a variable has no single value and no default, or no end.
 
     `context` has lower-case keys. `wild` says whether `*` and `?` in the policy's own text are wildcards.
     """
@@ -37,11 +43,13 @@ def expand(text: str, context: Context, *, wild: bool) -> str | None:
     for variable in _VARIABLE.finditer(text):
         own = text[end : variable.start()]
         value = _value(variable.group(1), context)
-        if value is None:
+        if value is None or "${" in own:
             return None
         pieces += [wildcards(own) if wild else own, value]
         end = variable.end()
     own = text[end:]
+    if "${" in own:
+        return None
     return "".join([*pieces, wildcards(own) if wild else own])
 
 
@@ -49,7 +57,7 @@ def _value(inside: str, context: Context) -> str | None:
     if inside in _ESCAPES:
         return _ESCAPES[inside]
     default = _DEFAULT.fullmatch(inside)
-    found = context.get((default.group(1) if default else inside.strip()).lower())
+    found = context.get(ascii_lower(default.group(1) if default else inside.strip(" ")))
     if isinstance(found, tuple):
         found = found[0] if len(found) == 1 else None
     if found is None and default:
