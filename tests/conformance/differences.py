@@ -120,10 +120,6 @@ def _not_to_be_verified(case: Case, _: Outcome) -> bool:
     )
 
 
-def _odd_date(case: Case, _: Outcome) -> bool:
-    return re.fullmatch(r"\d{8}T\d{6}Z", case.parameter("X-Amz-Date"), re.ASCII) is None
-
-
 def _other_partition(case: Case, _: Outcome) -> bool:
     """Of the two partitions whose hosts end alike."""
     host = re.fullmatch(r"sts(?:-fips)?\.([a-z0-9-]+)\..*", case.authority)

@@ -34,6 +34,7 @@ from running_server import (
 )
 
 from kube_iam.server.certificates import ensure_pair
+from required import missing
 
 # One worker: the tests share a server.
 pytestmark = pytest.mark.xdist_group("webhook")
@@ -532,5 +533,5 @@ def test_curl_speaks_http_2_with_it(shared: RunningServer) -> None:
             check=False,
         )
     except FileNotFoundError:
-        pytest.skip("curl is not installed")
+        missing("curl", "install curl")
     assert done.stdout == "2"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from whole_sandbox import ROLE, Person, Sandbox
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import CLUSTER_ID, PROCESSES
 from listening import LOOPBACK, listening
+from required import linux_only
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
 
@@ -24,7 +24,7 @@ def whoami(person: Person, kubeconfig: Path, **variables: str) -> dict[str, Any]
     return user
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@linux_only
 def test_nothing_of_it_can_be_reached_from_elsewhere(sandbox: Sandbox) -> None:
     for name in PROCESSES:
         found = listening(sandbox.home.process(name).pid())

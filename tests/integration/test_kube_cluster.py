@@ -24,15 +24,14 @@ from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.mapping_store import make_store
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
 from kube_iam.sandbox.processes import wait_until
+from required import missing
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 
 
 @pytest.fixture(scope="module")
 def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
-    binaries = find_binaries(os.environ)
-    if binaries is None:
-        pytest.skip(f"no kube-apiserver and etcd; build them with `{BUILD_COMMAND}`")
+    binaries = find_binaries(os.environ) or missing("a kube-apiserver or etcd", BUILD_COMMAND)
     with control_plane(tmp_path_factory.mktemp("plane"), binaries) as connect:
         client = connect().client()
         client.create(Namespace(metadata=ObjectMeta(name="shop")))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +23,7 @@ from kube_iam.core.utc import basic_timestamp
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import ACCOUNT, REGION
 from listening import LOOPBACK, listening
+from required import linux_only
 
 pytestmark = pytest.mark.integration
 CLUSTER = "a.example.com"
@@ -251,7 +251,7 @@ def test_a_request_has_one_meaning(account: Account) -> None:
     assert refused(account, url_of(account, account.user("alice"), region="us-east-1"), "AccessDenied")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@linux_only
 def test_it_listens_on_one_loopback_port_only(account: Account) -> None:
     found = listening(account.home.process("account").pid())
     assert found == [("tcp", LOOPBACK, account.state.account_port)]

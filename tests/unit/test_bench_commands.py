@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from required import linux_only
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 commands: Any = import_module("bench.commands")
 
@@ -33,7 +35,7 @@ def test_a_command_that_fails_is_no_measurement() -> None:
         shell("broken", "echo no such thing >&2; exit 1").output()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@linux_only
 def test_peak_memory_is_the_commands_own() -> None:
     """A child of a large process would be taken for large: Linux counts what was there before exec."""
     ballast = bytearray(200 * 1024 * 1024)

@@ -18,6 +18,7 @@ from kube_iam.kube.client import KubeApi
 from kube_iam.kube.context import load_context
 from kube_iam.kube.exec_plugin import run_plugin
 from kube_iam.kube.kubeconfig import build_kubeconfig, default_path, dump, merge_into
+from required import missing
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
@@ -78,7 +79,7 @@ def test_a_dumped_kubeconfig_reads_back_as_what_was_built() -> None:
 def test_kubectl_reads_a_dumped_kubeconfig(tmp_path: Path) -> None:
     kubectl = Path(sys.executable).with_name("kubectl")
     if not kubectl.exists():
-        pytest.skip("kubectl is not in the virtual environment")
+        missing("kubectl", "make venv")
     (tmp_path / "config").write_text(dump(config()))
     command = [str(kubectl), "--kubeconfig", str(tmp_path / "config"), "config", "view", "--raw", "-o", "json"]
     seen = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)

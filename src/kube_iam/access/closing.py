@@ -16,8 +16,6 @@ OUTER_CACHE_SECONDS = 10.0
 """kube-apiserver's own cache of all tokens, around that of the webhook; it has no flag."""
 MARGIN_SECONDS = 1.0
 """An answer of the server's may have been under way."""
-CACHE_TTL_SECONDS = 120.0
-"""kube-apiserver's --authentication-token-webhook-cache-ttl where it is not set."""
 ROUNDS_OF_ONE_ADDRESS = 5
 _PAUSE_SECONDS = 0.1
 _HERE = ""

@@ -1,0 +1,64 @@
+"""Rules 4 and 5 of CONTRIBUTING.md, checked on the syntax tree: contents of `__init__` files; exits, prints and the environment."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+_FORBIDDEN = {
+    *("sys.exit", "os._exit", "os.abort", "exit", "quit", "SystemExit"),
+    *("print", "pprint.pprint", "pprint.pp", "sys.stdout", "sys.stderr", "click.echo", "click.secho"),
+    *("os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"),
+}
+_ENVIRONMENT = "os.environ"
+# Its standard output is a pipe to the process that started it.
+_PIPED = {Path("server/key_work.py")}
+
+
+def broken_rules(path: Path, text: str) -> list[str]:
+    """Return `path:line: complaint` for each place where a module breaks a rule. `path` is relative to the package."""
+    tree = ast.parse(text)
+    found = []
+    if path.name == "__init__.py":
+        found += [
+            (node.lineno, "an __init__ file holds a docstring and nothing else") for node in _beyond_docstring(tree)
+        ]
+    if path.parts[0] != "cli":
+        allowed = _defaults(tree) if path.parts[0] == "aws" else set()
+        for node, name in _uses(tree):
+            piped = name == "sys.stdout" and path in _PIPED
+            if name in _FORBIDDEN and not piped and not (name == _ENVIRONMENT and node in allowed):
+                found.append((node.lineno, f"{name} belongs in cli"))
+    return [f"{path}:{line}: {complaint}" for line, complaint in sorted(found)]
+
+
+def _beyond_docstring(tree: ast.Module) -> list[ast.stmt]:
+    return tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
+
+
+def _defaults(tree: ast.Module) -> set[ast.AST]:
+    """Return what stands as the default of an argument."""
+    arguments = [node for node in ast.walk(tree) if isinstance(node, ast.arguments)]
+    return {default for one in arguments for default in (*one.defaults, *one.kw_defaults) if default is not None}
+
+
+def _uses(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
+    """Yield names and attributes with the full name that the imports give them: `from os import environ as e; e` is os.environ."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                bound = alias.name if alias.asname else alias.name.partition(".")[0]
+                names[alias.asname or bound] = bound
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                names[alias.asname or alias.name] = full = f"{node.module}.{alias.name}"
+                yield node, full
+    for expression in ast.walk(tree):
+        if isinstance(expression, ast.Name):
+            yield expression, names.get(expression.id, expression.id)
+        elif isinstance(expression, ast.Attribute) and isinstance(expression.value, ast.Name):
+            module = names.get(expression.value.id)
+            if module:
+                yield expression, f"{module}.{expression.attr}"

@@ -1,0 +1,57 @@
+"""The package obeys rules 4 and 5 of CONTRIBUTING.md, and the check finds modules that do not. `make check` runs this file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from source_rules import broken_rules
+
+PACKAGE = Path(__file__).parents[2] / "src" / "kube_iam"
+
+
+def test_no_module_of_the_package_breaks_a_rule() -> None:
+    modules = sorted(PACKAGE.rglob("*.py"))
+    assert len(modules) > 100
+    assert [broken for path in modules for broken in broken_rules(path.relative_to(PACKAGE), path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import sys\nsys.exit(1)",
+        "import sys as system\nsystem.exit(1)",
+        "from sys import exit as leave\nleave(1)",
+        "raise SystemExit(1)",
+        "exit()",
+        "import os\nos._exit(1)",
+        "print('x')",
+        "show = print",
+        "import sys\nsys.stdout.write('x')",
+        "from pprint import pprint\npprint({})",
+        "import click\nclick.echo('x')",
+        "import os\nos.environ['HOME']",
+        "from os import environ\nenviron['HOME']",
+        "import os\nos.getenv('HOME')",
+        "import os.path\nos.environ",
+        "def f():\n    import os\n    return os.environ",
+    ],
+)
+@pytest.mark.parametrize("package", ["server", "core", "sandbox", "aws"])
+def test_ending_printing_and_the_environment_belong_in_cli(package: str, text: str) -> None:
+    assert broken_rules(Path(package, "module.py"), text)
+    assert not broken_rules(Path("cli", "module.py"), text)
+
+
+def test_environ_is_a_default_argument_in_aws_only() -> None:
+    text = "import os\ndef f(environ=os.environ): ...\ndef g(*, environ=os.environ): ..."
+    assert broken_rules(Path("aws", "module.py"), text) == []
+    assert len(broken_rules(Path("kube", "module.py"), text)) == 2
+
+
+@pytest.mark.parametrize("text", ["import os", '"""Words."""\nVERSION = 1', '"""Words."""\n"""More."""', "VERSION = 1"])
+def test_an_init_file_holds_a_docstring_and_nothing_else(text: str) -> None:
+    assert broken_rules(Path("core", "__init__.py"), text)
+    assert not broken_rules(Path("core", "__init__.py"), '"""Words."""\n')
+    assert not broken_rules(Path("core", "__init__.py"), "")
