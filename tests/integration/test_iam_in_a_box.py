@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from account_in_a_box import Account
 
+from kube_iam.access.documents import same_document
 from kube_iam.access.ports import Caller
 from kube_iam.aws.iam import IamDirectory
-from kube_iam.aws.iam_calls import same_document
 from kube_iam.errors import Conflict
 from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR
 

@@ -6,6 +6,7 @@ names are unique whatever the path, a group or policy in use cannot be deleted, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +24,7 @@ from kube_iam.access.ports import (
     Temporary,
     User,
 )
-from kube_iam.errors import Conflict, KubeIamError, NotFound
+from kube_iam.errors import AwsError, Conflict, KubeIamError, NotFound
 
 ACCOUNT = "123456789012"
 
@@ -245,6 +246,8 @@ class FakeDirectory:
 
     def user_policy(self, user: str, name: str) -> object | None:
         self.world.read("user_policy")
+        if not re.fullmatch(r"[A-Za-z0-9_+=,.@-]{1,64} [A-Za-z0-9_+=,.@-]{1,128}", f"{user} {name}"):
+            raise AwsError(f"read policy {name} of user {user}: ValidationError")
         return self.user_policies.get((user, name))
 
     def put_user_policy(self, user: str, name: str, document: object) -> None:

@@ -112,6 +112,49 @@ def test_every_document_is_the_same_as_itself_in_a_list(document: object) -> Non
     assert same_document([document], document)
 
 
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": ["a", "b"], "Condition": {"Bool": {"x": "true"}}},
+        {"Effect": "Deny", "Action": "s3:*", "Resource": "c"},
+    ],
+}
+CHANGED_POLICIES = {
+    "another value": {**POLICY, "Version": "2008-10-17"},
+    "a key more": {**POLICY, "Id": "x"},
+    "a key less": {"Statement": POLICY["Statement"]},
+    "a statement more": {**POLICY, "Statement": [*POLICY["Statement"], {"Effect": "Allow", "Action": "*"}]},
+    "a statement less": {**POLICY, "Statement": POLICY["Statement"][:1]},
+    "no statement": {**POLICY, "Statement": []},
+    "an item more in a list": {
+        **POLICY,
+        "Statement": [{**POLICY["Statement"][0], "Resource": ["a", "b", "*"]}, POLICY["Statement"][1]],  # type: ignore[dict-item]
+    },
+    "effects swapped": {
+        **POLICY,
+        "Statement": [{**POLICY["Statement"][0], "Effect": "Deny"}, {**POLICY["Statement"][1], "Effect": "Allow"}],  # type: ignore[dict-item]
+    },
+    "no condition": {
+        **POLICY,
+        "Statement": [{**POLICY["Statement"][0], "Condition": {}}, POLICY["Statement"][1]],  # type: ignore[dict-item]
+    },
+    "another letter case": {**POLICY, "version": "2012-10-17"},
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED_POLICIES.values(), ids=CHANGED_POLICIES.keys())
+def test_every_change_of_a_policy_is_a_difference(changed: object) -> None:
+    assert not same_document(POLICY, changed)
+    assert not same_document(changed, POLICY)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(True, 1), (True, "true"), (0, False), (None, "null"), ({}, []), ("", None)]
+)
+def test_json_types_are_told_apart(one: object, other: object) -> None:
+    assert not same_document({"Condition": one}, {"Condition": other})
+
+
 @pytest.mark.parametrize(
     "document",
     [

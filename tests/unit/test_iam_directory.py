@@ -10,8 +10,9 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from kube_iam.access.documents import same_document
 from kube_iam.aws.iam import IamDirectory
-from kube_iam.aws.iam_calls import PERMISSIONS, same_document
+from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.aws.iam_wait import Patience
 from kube_iam.errors import AwsError, Conflict, NotFound
 

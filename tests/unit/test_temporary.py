@@ -6,7 +6,7 @@ import pytest
 from fake_account import FakeAccount, Killed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from levels_for_tests import ADMIN, VIEWER, access, level, run
+from levels_for_tests import ADMIN, VIEWER, access, run
 
 from kube_iam.access.apply import end
 from kube_iam.access.changes import Kind, Verb
@@ -269,10 +269,66 @@ def test_calls_do_not_grow_with_the_people() -> None:
     assert counts[0] == counts[1]
 
 
-def test_an_entry_is_found_whatever_its_spelling() -> None:
+IMPOSSIBLE = ["", "bad name", "a/b", "..", "alice;", "alice\n", "\u00e4", "\u212alaus", "*", "x" * 65]
+
+
+@pytest.mark.parametrize("user", IMPOSSIBLE)
+@pytest.mark.parametrize("command", ["apply", "destroy"])
+def test_an_impossible_user_name_in_temporary_does_not_stop_a_run(user: str, command: str) -> None:
+    account = applied()
+    (entry,) = account.store.all_entries
+    account.store.all_entries = [replace(entry, temporary=(item(NOW - 1, user), item(NOW + 60)))]
+    file = access(VIEWER)
+    plan = plan_apply(file, account.ports, now=NOW) if command == "apply" else plan_destroy(file, account.ports)
+    run(account, plan)
+    assert [who for left in account.store.all_entries for who in left.temporary if who.user_name == user] == []
+    if command == "apply":
+        assert door(account) == NOW + 60
+        assert plan_apply(file, account.ports, now=NOW).changes == ()
+
+
+def test_an_impossible_level_in_an_entry_does_not_stop_the_clean_up() -> None:
+    account = applied()
+    (entry,) = account.store.all_entries
+    account.store.all_entries = [replace(entry, level="view er", temporary=(item(NOW - 1),))]
+    run(account, plan_apply(access(VIEWER), account.ports, now=NOW))
+    assert door(account) == 0
+
+
+ARN = "arn:aws:iam::123456789012:role/prod-viewer"
+SPELLINGS = [
+    "ARN:AWS:IAM::123456789012:ROLE/PROD-VIEWER",
+    "arn:aws:iam::123456789012:role/people/prod-viewer",
+    "arn:aws:iam::123456789012:role/People/Of/PROD-viewer",
+    "arn:aws:sts::123456789012:assumed-role/prod-viewer/alice",
+    "arn:aws:sts::123456789012:assumed-role/people/Prod-Viewer/alice",
+    f"  {ARN}\n",
+]
+
+
+@pytest.mark.parametrize("role_arn", SPELLINGS)
+def test_an_entry_is_found_whatever_the_spelling_of_its_role(role_arn: str) -> None:
     entry = desired_entry(access(VIEWER), VIEWER)
-    assert replace(entry, role_arn=entry.role_arn.upper().replace("ROLE/", "role/people/")).key != ""
-    assert desired_entry(access(level("x", role_path="/p/")), level("x", role_path="/p/")).key.endswith("role/prod-x")
+    assert replace(entry, role_arn=role_arn).key == entry.key == ARN
+    moved = replace(VIEWER, role_path="/people/")
+    assert desired_entry(access(moved), moved).key == entry.key
+
+
+@pytest.mark.parametrize(
+    "role_arn",
+    [
+        "arn:aws:iam::123456789012:role/prod-viewer2",
+        "arn:aws:iam::123456789012:role/prod-viewer/x",
+        "arn:aws:iam::123456789012:user/prod-viewer",
+        "arn:aws:iam::999999999999:role/prod-viewer",
+        "arn:aws-cn:iam::123456789012:role/prod-viewer",
+        "arn:aws:iam::123456789012:role/*",
+        "prod-viewer",
+    ],
+)
+def test_the_entry_of_another_principal_is_another_entry(role_arn: str) -> None:
+    entry = desired_entry(access(VIEWER), VIEWER)
+    assert replace(entry, role_arn=role_arn).key != entry.key
 
 
 @pytest.mark.parametrize("seconds", [0, 367 * 86400])

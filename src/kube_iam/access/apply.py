@@ -19,6 +19,7 @@ from kube_iam.access.ports import (
     PolicyState,
     RoleState,
 )
+from kube_iam.core.arns import is_iam_name
 from kube_iam.errors import KubeIamError
 
 Progress = Callable[[int, Change], None]
@@ -75,13 +76,13 @@ def apply_change(change: Change, ports: Ports) -> None:
 def end(ended: Ended, directory: Directory, store: MappingStore | None) -> None:
     """Take temporary access away, and last, with a store, what shows that it was there. Raises what the ports raise.
 
-    A policy of that name that is for another role is somebody else's, and stays.
+    A policy of that name that is for another role is somebody else's, and stays. Where IAM allows no such name there is no policy.
     """
     if ended.over is not None and store is not None:
         present = (who for entry in store.entries() if entry.key == ended.entry.key for who in entry.temporary)
         if ended.over not in present:
             return
-    if ended.policy:
+    if ended.policy and is_iam_name(ended.user, 64) and is_iam_name(ended.policy):
         roles = assumed_roles(directory.user_policy(ended.user, ended.policy))
         if [pathless(role) for role in roles] == [ended.entry.key]:
             directory.delete_user_policy(ended.user, ended.policy)

@@ -5,7 +5,9 @@ IAM hands documents back with lists and single values interchanged and keys in a
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.core.server_policy import server_policy
@@ -103,8 +105,11 @@ def end_of(document: object) -> float:
 
 
 def same_document(one: object, other: object) -> bool:
-    """Whether two documents say the same, whatever the order of keys and lists."""
-    return _plain(one) == _plain(other)
+    """Return whether two parsed policy documents mean the same: neither the order of keys and lists nor a list of one counts.
+
+    Everything else counts: every key, every value and its JSON type (`true` is neither `1` nor `"true"`).
+    """
+    return _canonical(one) == _canonical(other)
 
 
 def assumed_roles(document: object) -> tuple[str, ...]:
@@ -119,10 +124,12 @@ def assumed_roles(document: object) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return frozenset((key, _plain(item)) for key, item in value.items())
-    if isinstance(value, list):
-        items = [_plain(item) for item in value]
-        return items[0] if len(items) == 1 else frozenset(items)
-    return value
+def _canonical(value: object) -> str:
+    """Return JSON text that is equal for documents that mean the same. Python's own comparison takes `1` for `true`."""
+    if isinstance(value, Mapping):
+        pairs = sorted(f"{json.dumps(str(key))}:{_canonical(item)}" for key, item in value.items())
+        return f"{{{','.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        items = sorted({_canonical(item) for item in value})
+        return items[0] if len(items) == 1 else f"[{','.join(items)}]"
+    return json.dumps(value)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from kube_iam.core.arns import strip_role_path
+from kube_iam.core.arns import comparable_arn, strip_role_path
 from kube_iam.core.utc import parse_rfc3339
 
 Item = TypeVar("Item")
@@ -245,13 +245,22 @@ class MappingEntry:
 
     @property
     def key(self) -> str:
-        """What tells entries apart: the role's ARN without path, else the IAM group; letter case does not count."""
-        return strip_role_path(self.role_arn.strip().casefold()) or self.iam_group.strip().casefold()
+        """The role's ARN as the server compares it, else the IAM group's name in lower case: equal keys are one entry's."""
+        return role_key(self.role_arn) or self.iam_group.strip().casefold()
 
     @property
     def name(self) -> str:
         """The entry as a person would name it."""
         return self.role_arn or f"group {self.iam_group}"
+
+
+def role_key(role_arn: str) -> str:
+    """Return a role's ARN as the server compares it (`comparable_arn`); text that is no ARN only loses its letter case."""
+    text = role_arn.strip()
+    try:
+        return comparable_arn(text)
+    except ValueError:
+        return strip_role_path(text.lower())
 
 
 class MappingStore(Protocol):

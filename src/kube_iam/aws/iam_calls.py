@@ -136,11 +136,6 @@ def document_text(document: object) -> str:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
-def same_document(one: object, other: object) -> bool:
-    """Whether two policy documents say the same: order does not count in their lists, and a list of one equals its item."""
-    return _normal(one) == _normal(other)
-
-
 def tags_of(answer: Any) -> dict[str, str]:
     """IAM's list of tags as a mapping."""
     return {tag["Key"]: tag["Value"] for tag in answer or ()}
@@ -149,12 +144,3 @@ def tags_of(answer: Any) -> dict[str, str]:
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     """A mapping of tags as IAM takes it, in a fixed order."""
     return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
-
-
-def _normal(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(key): _normal(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        items = [_normal(item) for item in value]
-        return items[0] if len(items) == 1 else sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
-    return value

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from kube_iam.access.documents import same_document
 from kube_iam.access.ports import PolicyState
 from kube_iam.aws.iam_calls import (
     ALREADY_EXISTS,
     code_of,
     document_of,
     document_text,
-    same_document,
     tag_list,
     tags_of,
 )

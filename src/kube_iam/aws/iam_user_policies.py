@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kube_iam.aws.iam_calls import document_of, document_text, same_document
+from kube_iam.access.documents import same_document
+from kube_iam.aws.iam_calls import document_of, document_text
 from kube_iam.aws.iam_part import IamPart
 
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 from kube_iam.config.near import nearest
 from kube_iam.config.section import Section, kind_of
+from kube_iam.core.arns import is_iam_name
 from kube_iam.core.memberships import Temporary
 from kube_iam.core.utc import parse_rfc3339
 
 KEYS = ("iamGroup", "level", "temporary")
 _ITEM_KEYS = ("userName", "userId", "until", "reason")
-_GROUP_NAME = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
-_USER_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 _USER_ID = re.compile(r"AIDA[A-Z0-9]{8,124}", re.ASCII)
 
 
@@ -93,7 +92,7 @@ def _group(entry: Section, *, required: bool) -> str:
         entry.error(entry.at("iamGroup"), "is empty", "the name of an IAM group, without path", local=True)
         return ""
     text = entry.name("iamGroup")
-    if text is not None and not _GROUP_NAME.fullmatch(text):
+    if text is not None and not is_iam_name(text):
         hint = "letters, digits and _+=,.@- only, 128 at most; no path and no ARN"
         entry.error(entry.at("iamGroup"), f"{text!r} is not the name of an IAM group", hint, local=True)
         return ""
@@ -122,7 +121,7 @@ def _temporary(entry: Section, people: str) -> tuple[Temporary, ...]:
 def _item(item: Section, people: str) -> Temporary | None:
     before = len(item.found.errors)
     name, user_id, until = (item.name(key) or "" if item.has(key) else "" for key in ("userName", "userId", "until"))
-    if (name or people == "userName") and not _USER_NAME.fullmatch(name):
+    if (name or people == "userName") and not is_iam_name(name, 64):
         item.error(item.at("userName"), "must be the name of an IAM user", local=True)
     if not _USER_ID.fullmatch(user_id):
         hint = "its UserId in `aws iam get-user`"

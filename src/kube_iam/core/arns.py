@@ -13,6 +13,7 @@ from kube_iam.core.partitions import PARTITIONS
 _ACCOUNT_ID = re.compile(r"[0-9]{12}", re.ASCII)
 # Paths are any printable ASCII; names and session names are [\w+=,.@-]. No space, so that an ARN stays one word in logs.
 _RESOURCE = re.compile(r"[\x21-\x7e]+")
+_NAME = re.compile(r"[\w+=,.@-]+", re.ASCII)
 _PRINCIPALS = (("iam", "role"), ("iam", "user"), ("iam", "root"), ("sts", "assumed-role"), ("sts", "federated-user"))
 
 
@@ -37,6 +38,11 @@ class Arn:
 def is_account_id(text: str) -> bool:
     """Whether the text is an AWS account id: 12 digits."""
     return _ACCOUNT_ID.fullmatch(text) is not None
+
+
+def is_iam_name(text: str, longest: int = 128) -> bool:
+    """Return whether IAM takes the text as a name: `[A-Za-z0-9_+=,.@-]`, 64 characters for users and roles, else 128."""
+    return len(text) <= longest and _NAME.fullmatch(text) is not None
 
 
 def parse_arn(text: str) -> Arn | None:
@@ -74,6 +80,14 @@ def canonical_arn(text: str) -> str:
 def user_name(canonical: str) -> str:
     """The name of the IAM user with that canonical ARN; empty where it is no user's."""
     return canonical.rpartition("/")[2] if canonical.split(":", 5)[-1].startswith("user/") else ""
+
+
+def comparable_arn(text: str) -> str:
+    """Return what the server compares principals by: the canonical ARN in lower case, without the path of a role.
+
+    The ARN of a role's session becomes the role's. Raises ValueError and NoPrincipal as `canonical_arn` does.
+    """
+    return strip_role_path(canonical_arn(text.lower()))
 
 
 def strip_role_path(arn: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from kube_iam.core.arns import canonical_arn, is_account_id, strip_role_path
+from kube_iam.core.arns import canonical_arn, comparable_arn, is_account_id, strip_role_path
 from kube_iam.core.identity import Identity
 from kube_iam.core.memberships import Gate, GroupEntries, GroupMapping, Temporary
 from kube_iam.core.reasons import Reason, Refusal
@@ -195,7 +195,7 @@ def merged(entries: Sequence[Mapped]) -> Mapped:
 @lru_cache(maxsize=1024)
 def _keys(canonical_arn: str) -> tuple[str, tuple[str, str, str] | None]:
     """What to look up for a principal: ARN and permission set. Remembered, since few principals ask again and again."""
-    arn = strip_role_path(canonical_arn).lower()
+    arn = comparable_arn(canonical_arn)
     return arn, parse_sso_role(arn)
 
 
@@ -242,7 +242,7 @@ def _mapped(entry: RoleMapping | UserMapping) -> Mapped:
 def _role(who: str | Sso) -> tuple[str, str]:
     """A role's ARN as it is compared, and its name as it is spelled; empty for what is no role, which lets nobody in."""
     try:
-        key = strip_role_path(canonical_arn(who.lower())) if isinstance(who, str) else ""
+        key = comparable_arn(who) if isinstance(who, str) else ""
     except ValueError:
         key = ""  # which the index reports
     name = key.rpartition("/")[2]

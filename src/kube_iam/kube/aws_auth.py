@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kube_iam.access.ports import role_key
 from kube_iam.config.mappings import MAPPING_KEYS, parse_mappings
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.yaml_file import parse_yaml
@@ -12,7 +13,6 @@ from kube_iam.core.arns import strip_role_path
 from kube_iam.errors import Conflict, UsageError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
-from kube_iam.kube.mapping_list import role_key
 from kube_iam.kube.mapping_store import AWS_AUTH
 from kube_iam.kube.yaml_edit import ListEdit
 from kube_iam.kube.yaml_text import Value, block

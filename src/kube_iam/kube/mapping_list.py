@@ -93,11 +93,6 @@ class MappingList:
         )
 
 
-def role_key(role_arn: str) -> str:
-    """What role ARNs are compared by: no path, no letter case."""
-    return strip_role_path(role_arn.strip().casefold())
-
-
 def _value(entry: MappingEntry) -> dict[str, Value]:
     """The entry as it is written: by role or by group, and nothing that is empty."""
     who: dict[str, Value] = {"rolearn": entry.role_arn} if entry.role_arn else {"iamGroup": entry.iam_group}
