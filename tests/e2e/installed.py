@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from whole_sandbox import Person, Sandbox
 
-from kube_iam.access.documents import server_document
+from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
 from kube_iam.core.partitions import sts_host
 from kube_iam.mappings import crd_feedback

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from whole_sandbox import Person, Sandbox
 
-from kube_iam.access.documents import server_document
+from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
 from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.processes import wait_until

@@ -18,7 +18,7 @@ import pytest
 from botocore.session import Session
 from whole_sandbox import BIN, Person, Sandbox
 
-from kube_iam.access.documents import server_document
+from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
 from kube_iam.sandbox.account_mfa import code_now
 from kube_iam.sandbox.people import let_server_read

@@ -157,3 +157,23 @@ def test_a_shell_in_the_sandbox_can_plan_and_a_user_can_ask_for_a_review(home: H
     assert sandbox(home, "env", "--user", "not a user").returncode == 1
     assert "no token" in sandbox(home, "review").stderr
     assert "no ExecCredential" in sandbox(home, "review", stdin='{"status": {}}').stderr
+
+
+@pytest.mark.parametrize("method", ["role", "group"])
+def test_level_added_later_admits_its_members_without_new_server_rights(home: Home, method: str) -> None:
+    sandbox(home, "up")
+    with home.access.open("a") as file:
+        file.write(f"  - {{name: audit, method: {method}}}\n")
+    sandbox(home, "env", "--user", "carol")
+    added = in_shell(home, "kube-iam apply --yes && kube-iam grant carol audit")
+    assert added.returncode == 0, added.stderr
+    role = " -r arn:aws:iam::111122223333:role/sandbox-audit" if method == "role" else ""
+    review = f"kube-iam token -i {CLUSTER_ID}{role} | kube-iam sandbox review --dir {home.root}"
+    seen: list[str] = []
+
+    def is_admitted() -> bool:
+        seen.append(in_shell(home, review, "--user", "carol").stdout)
+        return json.loads(seen[-1])["status"].get("authenticated", False) is True
+
+    assert wait_until(is_admitted, 30), seen[-1]
+    assert json.loads(seen[-1])["status"]["user"]["groups"] == ["kube-iam:audit"]

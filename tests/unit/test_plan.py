@@ -378,3 +378,26 @@ def test_whatever_is_deleted_by_hand_comes_back(missing: str) -> None:
             account.store.remove(MappingEntry(ADMIN_ARN, "", ()))
     run(account, plan_apply(access(ADMIN), account.ports))
     assert account.state() == whole
+
+
+def policy_warnings(plan: Plan) -> list[str]:
+    return [warning for warning in plan.warnings if "kube-iam policy server" in warning]
+
+
+def test_plan_names_roles_that_an_older_server_policy_does_not_cover() -> None:
+    audit = level("audit", Bind("view"), role_name="auditors", role_path="/team/")
+    (warning,) = policy_warnings(plan_apply(access(ADMIN, audit), FakeAccount().ports))
+    assert "iam:GetRole on arn:aws:iam::123456789012:role/team/auditors (level audit)" in warning
+
+
+def test_plan_names_no_role_that_the_server_policy_covers_or_does_not_need() -> None:
+    audit = level("audit", Bind("view"), role_name="auditors")
+    ops = level("ops", Bind("view"), role_name="ops", method=Method.GROUP)
+    assert policy_warnings(plan_apply(access(ADMIN, VIEWER, ops), FakeAccount().ports)) == []
+    assert policy_warnings(plan_apply(access(audit, door=False), FakeAccount().ports)) == []
+    assert policy_warnings(plan_apply(access(audit), applied(audit).ports)) == []
+
+
+def test_plan_names_a_role_that_is_renamed_out_of_the_server_policy() -> None:
+    renamed = level("admin", Bind("cluster-admin"), role_name="root-of-prod")
+    assert len(policy_warnings(plan_apply(access(renamed), applied(ADMIN).ports))) == 1

@@ -47,21 +47,59 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, tu
     return {each["Sid"]: (each["Action"], each["Resource"]) for each in document["Statement"]}
 
 
-def test_of_an_access_file_it_names_each_group_and_role_where_they_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def printed_for(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> tuple[list[str], list[str]]:
+    """The groups and the roles that the policy for an access file covers."""
     file = tmp_path / "access.yaml"
-    file.write_text(ACCESS)
+    file.write_text(text)
     found = printed(capsys, "-f", str(file))
-    assert set(found) == {"WhoIsInTheGroups", "HowTheRolesLetPeopleIn"}
-    action, groups = found["WhoIsInTheGroups"]
-    assert action == "iam:GetGroup"
-    assert all(arn.startswith("arn:aws:iam::123456789012:group/") and "*" not in arn for arn in groups)
-    assert len(groups) == 2
-    action, roles = found["HowTheRolesLetPeopleIn"]
-    assert action == "iam:GetRole"
-    assert "arn:aws:iam::123456789012:role/prod-admin" in roles
-    assert len(roles) == 2
+    assert {sid: action for sid, (action, _) in found.items()} == {
+        "WhoIsInTheGroups": "iam:GetGroup",
+        "HowTheRolesLetPeopleIn": "iam:GetRole",
+    }
+    return found["WhoIsInTheGroups"][1], found["HowTheRolesLetPeopleIn"][1]
+
+
+GROUPS, ROLES = "arn:aws:iam::123456789012:group", "arn:aws:iam::123456789012:role"
+
+
+def test_policy_covers_levels_that_are_added_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = printed_for(tmp_path, capsys, ACCESS)
+    assert before == ([f"{GROUPS}/kube-iam/prod/*"], [f"{ROLES}/prod-*"])
+    added = [
+        "  - {name: audit, bind: [{clusterRole: view}]}",
+        "  - {name: ops, method: group, bind: [{clusterRole: edit}]}",
+    ]
+    assert printed_for(tmp_path, capsys, ACCESS + "\n".join(added) + "\n") == before
+
+
+@pytest.mark.parametrize("role", ["auditors", "PROD-audit", "prod", "prodaudit"])
+def test_policy_names_each_role_that_the_prefix_does_not_cover(
+    role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    groups, roles = printed_for(tmp_path, capsys, ACCESS.replace("role: prod-admin", f"role: {role}"))
+    assert groups == [f"{GROUPS}/kube-iam/prod/*"]
+    assert sorted(roles) == sorted([f"{ROLES}/prod-*", f"{ROLES}/{role}"])
+
+
+def test_policy_follows_the_paths_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = "iam: {pathPrefix: /teams/a/, rolePath: /people/}\nlevels:"
+    found = printed_for(tmp_path, capsys, ACCESS.replace("levels:", paths))
+    assert found == ([f"{GROUPS}/teams/a/kube-iam/prod/*"], [f"{ROLES}/people/prod-*"])
+
+
+def test_wildcards_and_variables_in_a_path_are_literal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = 'iam: {pathPrefix: "/*/", rolePath: "/${aws:username}/?/"}\nlevels:'
+    found = printed_for(tmp_path, capsys, ACCESS.replace("levels:", paths))
+    assert found == ([f"{GROUPS}/${{*}}/kube-iam/prod/*"], [f"{ROLES}/${{$}}{{aws:username}}/${{?}}/prod-*"])
+
+
+def test_policy_is_printed_before_a_level_needs_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "access.yaml"
+    file.write_text(ACCESS + "membership: session\n")
+    assert run_command("kube-iam", ["policy", "server", "-f", str(file)], {}) == 0
+    captured = capsys.readouterr()
+    assert f"{GROUPS}/kube-iam/prod/*" in captured.out
+    assert "no level of" in captured.err
 
 
 def test_of_a_config_it_names_what_its_entries_ask_for_below_any_path(

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.core.server_policy import server_policy
 from kube_iam.core.utc import parse_rfc3339
 
 VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
@@ -69,13 +68,6 @@ def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
 def group_arn(access: ClusterAccess, level: Level) -> str:
     """The ARN of the level's group."""
     return f"arn:{access.partition}:iam::{access.account}:group{level.path}{level.group_name}"
-
-
-def server_document(access: ClusterAccess) -> dict[str, object]:
-    """What the server has to read of IAM for this file: its groups' members and its roles' trust policies. May allow nothing."""
-    roles = [level for level in access.levels if level.method is Method.ROLE and access.door]
-    groups = [level for level in access.levels if level.method is Method.GROUP or access.door]
-    return server_policy([group_arn(access, level) for level in groups], [role_arn(access, level) for level in roles])
 
 
 def user_policy_name(cluster_name: str, level_name: str) -> str:

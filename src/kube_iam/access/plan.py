@@ -15,6 +15,7 @@ from kube_iam.access.observed import Observed, Ports
 from kube_iam.access.observing import observe
 from kube_iam.access.ports import Directory
 from kube_iam.access.removing import closing, removing, replacing
+from kube_iam.access.server_policy import uncovered_roles
 from kube_iam.errors import CredentialsError, NotOwned
 
 MASTERS = "system:masters"
@@ -59,7 +60,11 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
         account=access.account,
         target=ports.store.describe(),
         changes=tuple(changes),
-        warnings=(*cautions(access), *_findings(observed, desired, tuple(changes))),
+        warnings=(
+            *cautions(access),
+            *_findings(observed, desired, tuple(changes)),
+            *uncovered_roles(access, changes),
+        ),
         guards=(*lockout(tuple(changes), observed), *too_much(observed, wanted), *guarded(observed, desired)),
     )
 

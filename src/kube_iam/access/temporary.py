@@ -17,6 +17,7 @@ from kube_iam.access.desired import desired_entry
 from kube_iam.access.documents import assumed_roles, end_of, role_arn, temporary_document, user_policy_name
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.ports import Directory, MappingEntry, MappingStore, Temporary
+from kube_iam.access.server_policy import asks_membership
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import NotOwned, UsageError
 
@@ -25,7 +26,7 @@ LONGEST = 366 * 86400  # seconds
 
 def has_temporary(access: ClusterAccess, level: Level) -> bool:
     """Whether people can be let into the level for a time: only where the server asks, at the door, who may come in."""
-    return access.door or level.method is Method.GROUP
+    return asks_membership(access, level)
 
 
 class TemporaryAccess:

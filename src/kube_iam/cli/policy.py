@@ -19,16 +19,21 @@ from kube_iam.cli.options import Settings, authenticator_options, pass_settings
 def command(settings: Settings, name: str, file: str) -> None:  # noqa: ARG001
     """Print an IAM policy, as JSON.
 
-    server: what the server has to be allowed to enforce memberships: iam:GetGroup on the groups and iam:GetRole on the roles of the
-    access file, or with -c of the entries in the server's own config.yaml. Attach it to the role or user that the server runs as.
+    server: what the server has to be allowed to enforce memberships: iam:GetGroup and iam:GetRole. For an access file it covers
+    levels that are added later: groups by the cluster's IAM path, roles by the prefix of their names. With -c it covers the
+    entries that the server's own config.yaml has now. Attach it to the role or user that the server runs as.
     """
     from kube_iam.core.server_policy import LONGEST_MANAGED
 
-    document = _of_config(Path(settings.config)) if settings.config else _of_access(file)
+    document, needed = _of_config(Path(settings.config)) if settings.config else _of_access(file)
     click.echo(json.dumps(document, indent=2))
     if not document["Statement"]:
         # IAM takes no policy without a statement.
         click.echo("kube-iam: note: these mappings ask for no membership: the server needs no rights", err=True)
+    elif not needed:
+        click.echo(
+            f"kube-iam: note: no level of {file} asks for membership now: the server does not need this yet", err=True
+        )
     length = len(json.dumps(document, separators=(",", ":")))
     if length > LONGEST_MANAGED:
         click.echo(
@@ -38,14 +43,16 @@ def command(settings: Settings, name: str, file: str) -> None:  # noqa: ARG001
         )
 
 
-def _of_access(file: str) -> dict[str, object]:
-    from kube_iam.access.documents import server_document
+def _of_access(file: str) -> tuple[dict[str, object], bool]:
+    """Return the policy, and whether any level needs it now."""
+    from kube_iam.access.server_policy import asks_membership, server_document
     from kube_iam.cli import access_session
 
-    return server_document(access_session.open_access(file))
+    access = access_session.open_access(file)
+    return server_document(access), any(asks_membership(access, level) for level in access.levels)
 
 
-def _of_config(path: Path) -> dict[str, object]:
+def _of_config(path: Path) -> tuple[dict[str, object], bool]:
     from kube_iam.config.mounted import load_mounted_mappings
     from kube_iam.config.server import load_server_config
     from kube_iam.core.server_policy import server_policy, wherever
@@ -56,7 +63,7 @@ def _of_config(path: Path) -> dict[str, object]:
     accounts = {gate.role.split(":")[4] for gate in table.gates}
     account = accounts.pop() if len(accounts) == 1 else ""
     groups = dict.fromkeys([*(gate.iam_group for gate in table.gates), *table.groups.names])
-    return server_policy(
+    document = server_policy(
         [arn for name in groups for arn in wherever("group", name, config.partition, account)],
         [
             arn
@@ -66,3 +73,4 @@ def _of_config(path: Path) -> dict[str, object]:
         nodes=table.needs_ec2,
         node_role=config.ec2.role_arn,
     )
+    return document, bool(document["Statement"])

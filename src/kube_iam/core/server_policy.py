@@ -32,5 +32,13 @@ def wherever(kind: str, name: str, partition: str, account: str) -> tuple[str, s
     return f"{stem}/{name}", f"{stem}/*/{name}"
 
 
+def literal(text: str) -> str:
+    """Return the text as a policy names exactly it: IAM paths may hold the characters of wildcards and variables.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
+    """
+    return "".join(f"${{{character}}}" if character in "*?$" else character for character in text)
+
+
 def _allow(sid: str, action: str, resources: list[str]) -> dict[str, object]:
     return {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resources}

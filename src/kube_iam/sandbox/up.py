@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from kube_iam.access.documents import server_document
+from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
 from kube_iam.core.partitions import sts_host
 from kube_iam.errors import SandboxError

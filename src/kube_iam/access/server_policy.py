@@ -1,0 +1,50 @@
+"""The IAM policy of the server for one access file. It covers levels that are added later, so that it is attached once.
+
+Groups are covered by the IAM path of the cluster, roles by the prefix of their default names. A role with a name of its own is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from kube_iam.access.changes import Change, Kind, Verb
+from kube_iam.access.documents import role_arn
+from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.core.server_policy import literal, server_policy
+
+
+def server_document(access: ClusterAccess) -> dict[str, object]:
+    """Return the policy: read the members of all groups and the trust policies of all roles that levels of this file can have."""
+    home = f"arn:{access.partition}:iam::{access.account}"
+    groups = [f"{home}:group{literal(access.path)}*"]
+    prefixes = {f"{home}:role{literal(level.role_path)}{_prefix(access)}*" for level in access.levels}
+    return server_policy(groups, [*prefixes, *(literal(role_arn(access, level)) for level in _named_roles(access))])
+
+
+def asks_membership(access: ClusterAccess, level: Level) -> bool:
+    """Return whether the server reads IAM for the sign-ins of this level."""
+    return access.door or level.method is Method.GROUP
+
+
+def uncovered_roles(access: ClusterAccess, changes: Iterable[Change]) -> Iterator[str]:
+    """Yield a warning for each role that the changes map and that a policy printed before does not cover."""
+    mapped = {change.level for change in changes if change.kind is Kind.MAPPING and change.verb is not Verb.DELETE}
+    for level in _named_roles(access):
+        if level.name in mapped:
+            yield (
+                f"the server has to be allowed iam:GetRole on {role_arn(access, level)} (level {level.name}): the name does not"
+                f" begin with {_prefix(access)}, so that an older policy does not cover it; print the policy with"
+                " `kube-iam policy server`, and attach it before anybody signs in"
+            )
+
+
+def _prefix(access: ClusterAccess) -> str:
+    return f"{access.name}-"
+
+
+def _named_roles(access: ClusterAccess) -> Iterator[Level]:
+    """Yield the levels whose role the server reads and whose name the prefix does not cover. ARNs in policies count letter case."""
+    for level in access.levels:
+        reads_role = level.method is Method.ROLE and access.door
+        if reads_role and not level.role_name.startswith(_prefix(access)):
+            yield level
