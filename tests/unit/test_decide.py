@@ -197,6 +197,28 @@ def test_ec2_is_asked_only_where_the_mapping_that_was_found_needs_it() -> None:
     assert nodes.asked == []
 
 
+@pytest.mark.parametrize(
+    "mapping", [table("system:node:{{EC2PrivateDNSName}}"), table("node", ("{{EC2PrivateDNSName}}",))]
+)
+def test_a_nodes_name_is_looked_up_for_every_decision(mapping: MappingTable) -> None:
+    nodes = Nodes("ip-10-0-0-1.ec2.internal")
+    authenticator = Authenticator(KnownTokens(ALICE), [Backend(mapping)], node_names=nodes)
+
+    async def story() -> list[Decision]:
+        decisions = [await authenticator.authenticate("k8s-aws-v1.x")]
+        nodes.answer = "ip-10-9-9-9.ec2.internal"
+        decisions.append(await authenticator.authenticate("k8s-aws-v1.x"))
+        nodes.answer = Refusal(Reason.INSTANCE_UNKNOWN)
+        return [*decisions, await authenticator.authenticate("k8s-aws-v1.x")]
+
+    first, renamed, gone = asyncio.run(story())
+    assert isinstance(first, Allowed)
+    assert isinstance(renamed, Allowed)
+    assert "ip-10-0-0-1.ec2.internal" in str(first.user)
+    assert "ip-10-9-9-9.ec2.internal" in str(renamed.user)
+    assert gone == Denied(Refusal(Reason.INSTANCE_UNKNOWN), ALICE)
+
+
 @pytest.mark.parametrize("of_ec2", [Reason.NOT_AN_INSTANCE, Reason.INSTANCE_UNKNOWN, Reason.EC2_REFUSED])
 def test_an_instance_without_a_name_denies_and_nothing_later_answers(of_ec2: Reason) -> None:
     later = Backend(table("x", accounts=(ACCOUNT,)))

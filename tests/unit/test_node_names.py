@@ -267,6 +267,39 @@ def test_a_name_is_looked_up_anew_after_an_hour_and_serves_longer_while_ec2_cann
     assert len(stage.account.described) == 5
 
 
+@pytest.mark.parametrize("error", [Unreachable("no route"), Throttled("slow down")])
+def test_no_name_serves_longer_than_a_day_without_an_answer_of_ec2(error: Exception) -> None:
+    stage = Stage()
+
+    async def story(names: Ec2NodeNames) -> None:
+        assert await names.private_dns_name(node()) == NAME
+        stage.account.error = error
+        # Failed lookups in between prolong nothing.
+        for _ in range(24):
+            stage.clock.now += 3599
+            assert await names.private_dns_name(node()) == NAME
+        stage.clock.now += 23
+        assert await names.private_dns_name(node()) == NAME
+        stage.clock.now += 1
+        assert isinstance(await names.private_dns_name(node()), Refusal)
+
+    stage.play(story)
+
+
+def test_a_name_that_ec2_changed_is_taken_over_within_an_hour() -> None:
+    stage = Stage()
+
+    async def story(names: Ec2NodeNames) -> None:
+        assert await names.private_dns_name(node()) == NAME
+        stage.account.instances[FIRST] = Instance("ip-10-9-9-9.ec2.internal", ACCOUNT)
+        stage.clock.now += 3599
+        assert await names.private_dns_name(node()) == NAME
+        stage.clock.now += 1
+        assert await names.private_dns_name(node()) == "ip-10-9-9-9.ec2.internal"
+
+    stage.play(story)
+
+
 def test_who_waits_too_long_is_told_so_and_the_answer_still_counts() -> None:
     stage = Stage(timeout=0.05)
     stage.account.gate.clear()

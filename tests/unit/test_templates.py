@@ -1,3 +1,6 @@
+import re
+from itertools import combinations, pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,21 +102,34 @@ def test_a_value_that_no_session_can_have_is_refused(session_name: str) -> None:
 
 
 literals = st.text(st.sampled_from("system:abc -@/"), max_size=12)
-values = st.text(st.sampled_from("system:abcd{}@.=,+-_"), max_size=12)
 templates = st.lists(st.one_of(literals, st.sampled_from([f"{{{{{name}}}}}" for name in VARIABLES])), max_size=5)
 
 
-@given(templates, values, values)
-def test_no_value_ever_chooses_a_name_in_system(pieces: list[str], session_name: str, dns_name: str) -> None:
-    try:
-        template = parse_template("".join(pieces))
-    except ValueError:
-        return
-    name = template.render(identity(session_name), dns_name)
-    if isinstance(name, str) and name.startswith("system:") and "{{" in template.text:
-        literal = template.text.partition("{{")[0]
-        assert literal.startswith("system:")
-        assert name.split(":")[1] == literal.split(":")[1]
+SYSTEM_NAMES = ("system:masters", "system:node:ip-10-0-0-1", "system::masters-x", "system:a:b:c")
+CUTS = [(name, *cut) for name in SYSTEM_NAMES for cut in combinations(range(len(name) + 1), 4)]
+A_VALUE = re.compile(r"[\w+=,.@-]+", re.ASCII)
+
+
+@pytest.mark.parametrize("variable", ["SessionName", "SessionNameRaw"])
+def test_no_value_ever_chooses_a_name_in_system(variable: str) -> None:
+    """Two values take the place of any two pieces of such a name: it comes out only behind a whole second part that is written."""
+    rendered = 0
+    for name, *cuts in CUTS:
+        before, session_name, between, dns_name, after = pieces(name, cuts)
+        text = f"{before}{{{{{variable}}}}}{between}{{{{EC2PrivateDNSName}}}}{after}"
+        written = re.match(r"system:[^:]+:", before) is not None
+        possible = all(A_VALUE.fullmatch(value) for value in (session_name, dns_name))
+        try:
+            found = parse_template(text).render(identity(session_name), dns_name)
+        except ValueError:
+            found = Refusal(Reason.RESERVED_NAME)
+        assert (found == name) is (written and possible), text
+        rendered += found == name
+    assert rendered > 100
+
+
+def pieces(text: str, cuts: list[int]) -> list[str]:
+    return [text[start:end] for start, end in pairwise((0, *cuts, len(text)))]
 
 
 @given(templates)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kube_iam.core.policy import AssumeRequest, evaluate_trust
@@ -142,7 +143,15 @@ def test_who_may_be_let_in_is_told_by_the_role_s_arn() -> None:
     assert open_trust(trust(allow()), "no arn") != ""
 
 
-NAMES = st.sampled_from(["alice", "bob", "ci", "", "${aws:username}", "*"])
+ALL_NAMES = ["alice", "bob", "ci", "", "${aws:username}", "*"]
+NAMES = st.sampled_from(ALL_NAMES)
+LOOSE_CONDITIONS = [
+    {"StringLike": {"sts:RoleSessionName": "*"}},
+    {"StringLike": {"sts:RoleSessionName": "${aws:username}"}},
+    {"StringEquals": {"sts:RoleSessionName": "alice"}},
+    {"StringEquals": {"sts:RoleSessionName": ["${aws:username}", "alice"]}},
+    {"StringEqualsIfExists": {"sts:RoleSessionName": "${aws:username}"}},
+]
 OPERATORS = st.sampled_from(
     [
         "StringEquals",
@@ -159,16 +168,16 @@ VALUES = st.sampled_from(["${aws:username}", "alice", "*", "true", "${aws:userna
 CONDITIONS = st.dictionaries(
     OPERATORS, st.dictionaries(KEYS, VALUES | st.lists(VALUES, min_size=1, max_size=2), max_size=2), max_size=2
 )
-PRINCIPALS = st.sampled_from(
-    [
-        "*",
-        {"AWS": "*"},
-        {"AWS": ROOT},
-        {"AWS": ACCOUNT},
-        {"AWS": [ROOT, "999900001111"]},
-        {"AWS": f"arn:aws:iam::{ACCOUNT}:role/ci"},
-    ]
-)
+ALL_PRINCIPALS: list[object] = [
+    "*",
+    {"AWS": "*"},
+    {"AWS": ROOT},
+    {"AWS": ACCOUNT},
+    {"AWS": [ROOT, "999900001111"]},
+    {"AWS": f"arn:aws:iam::{ACCOUNT}:role/ci"},
+    {"AWS": f"arn:aws:iam::{ACCOUNT}:user/alice"},
+]
+PRINCIPALS = st.sampled_from(ALL_PRINCIPALS)
 STATEMENTS = st.fixed_dictionaries(
     {
         "Effect": st.sampled_from(["Allow", "Allow", "Deny"]),
@@ -179,28 +188,56 @@ STATEMENTS = st.fixed_dictionaries(
     },
     optional={"Condition": CONDITIONS | st.just(OWN_NAME)},
 )
-CALLERS = st.sampled_from(
-    [
-        f"arn:aws:iam::{ACCOUNT}:user/alice",
-        f"arn:aws:iam::{ACCOUNT}:user/staff/bob",
-        f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/alice",
-        f"arn:aws:sts::{ACCOUNT}:federated-user/alice",
-        "arn:aws:iam::999900001111:user/alice",
-        "arn:aws:sts::999900001111:assumed-role/x/alice",
-    ]
+ALL_CALLERS = [
+    f"arn:aws:iam::{ACCOUNT}:user/alice",
+    f"arn:aws:iam::{ACCOUNT}:user/staff/bob",
+    f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/alice",
+    f"arn:aws:sts::{ACCOUNT}:federated-user/alice",
+    "arn:aws:iam::999900001111:user/alice",
+    "arn:aws:sts::999900001111:assumed-role/x/alice",
+]
+CALLERS = st.sampled_from(ALL_CALLERS)
+CLOSED = st.fixed_dictionaries(
+    {
+        "Effect": st.just("Allow"),
+        "Principal": st.sampled_from([{"AWS": ROOT}, {"AWS": ACCOUNT}, {"AWS": [ROOT, f"{ROOT[:-4]}user/alice"]}]),
+        "Action": st.sampled_from(["sts:AssumeRole", "sts:*", ["sts:AssumeRole", "sts:TagSession"]]),
+        "Condition": st.builds(lambda more: {**more, **OWN_NAME}, CONDITIONS),
+    }
 )
 
 
-@given(st.lists(STATEMENTS, max_size=3), CALLERS, NAMES)
-def test_where_nobody_may_choose_the_evaluator_lets_users_of_the_account_in_by_their_own_name_only(
+@given(st.lists(CLOSED | STATEMENTS, min_size=1, max_size=3), CALLERS, NAMES)
+def test_closed_policies_with_more_statements_admit_own_names_only(
     statements: list[dict[str, Any]], caller: str, name: str
 ) -> None:
-    if open_trust(trust(*statements), ROLE):
-        return
-    asked = AssumeRequest(caller, caller.split(":")[4], ROLE, name, {"aws:PrincipalTag/team": "alice"})
-    if evaluate_trust(trust(*statements), asked).allowed:
+    assume(open_trust(trust(*statements), ROLE) == "")
+    if is_evaluated_as_allowed(statements, caller, name):
         assert caller.startswith(f"arn:aws:iam::{ACCOUNT}:user/")
         assert caller.rpartition("/")[2] == name
+
+
+def test_every_closed_policy_admits_callers_by_their_own_name_only() -> None:
+    """The same over all single statements, counted: neither side of the comparison may be empty."""
+    conditions = [None, {}, OWN_NAME, {**OWN_NAME, "StringLike": {"aws:username": "*"}}, *LOOSE_CONDITIONS]
+    closed = admitted = 0
+    for principal, condition in product(ALL_PRINCIPALS, conditions):
+        statements = [allow(condition, principal)]
+        if open_trust(trust(*statements), ROLE):
+            continue
+        closed += 1
+        for caller, name in product(ALL_CALLERS, ALL_NAMES):
+            if is_evaluated_as_allowed(statements, caller, name):
+                admitted += 1
+                assert (caller.split(":")[4], caller.split("/")[-1]) == (ACCOUNT, name)
+                assert ":user/" in caller
+    assert closed >= 6
+    assert admitted >= 8
+
+
+def is_evaluated_as_allowed(statements: list[dict[str, Any]], caller: str, name: str) -> bool:
+    asked = AssumeRequest(caller, caller.split(":")[4], ROLE, name, {"aws:PrincipalTag/team": "alice"})
+    return evaluate_trust(trust(*statements), asked).allowed
 
 
 @given(st.lists(STATEMENTS, max_size=3))

@@ -3,8 +3,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from kube_iam.aws.sts import StsAnswer
 from kube_iam.core.bounded_cache import BoundedCache
+from kube_iam.core.checks import CLOCK_SKEW, LIFETIME
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.identity import Identity
 from kube_iam.core.mint import mint
@@ -41,11 +44,27 @@ class ScriptedSts:
 
 
 class Clock:
+    """Both clocks of a machine: setting `now` lets time pass, `step` sets the wall clock."""
+
     def __init__(self) -> None:
-        self.now = NOW
+        self._now = self.wall = NOW
+        self.steady = 5.0
+
+    @property
+    def now(self) -> float:
+        return self._now
+
+    @now.setter
+    def now(self, value: float) -> None:
+        self.wall += value - self._now
+        self.steady += value - self._now
+        self._now = value
+
+    def step(self, seconds: float) -> None:
+        self.wall += seconds
 
     def __call__(self) -> float:
-        return self.now
+        return self.wall
 
 
 def token(signed: float = NOW) -> str:
@@ -55,7 +74,7 @@ def token(signed: float = NOW) -> str:
 
 def make(answer: StsAnswer | Refusal | Exception) -> tuple[StsVerifier, ScriptedSts, Clock]:
     sts, clock = ScriptedSts(answer), Clock()
-    return StsVerifier(sts, StsHosts("aws", ["us-east-1"]), "c", Metrics(), clock), sts, clock
+    return StsVerifier(sts, StsHosts("aws", ["us-east-1"]), "c", Metrics(), clock, lambda: clock.steady), sts, clock
 
 
 def calls_after(answer: StsAnswer | Refusal | Exception, signed: float, *later: float) -> list[int]:
@@ -96,6 +115,48 @@ def test_a_known_token_is_refused_when_its_fifteen_minutes_are_over() -> None:
         assert isinstance(verdict, Refusal)
         assert verdict.reason is Reason.TOKEN_EXPIRED
         assert sts.calls == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("step", [-3600, -30, -2, 2, 30, 3600, 86400 * 365])
+@pytest.mark.parametrize("age", [0, 300, 870])
+def test_a_stepped_wall_clock_does_not_prolong_a_verified_token(step: float, age: float) -> None:
+    async def story() -> None:
+        verifier, sts, clock = make(YES)
+        signed = token(NOW - age)
+        assert isinstance(await verifier.verify(signed), Identity)
+        clock.step(step)
+        clock.now += 61
+        verdict = await verifier.verify(signed)
+        # Asked about again, or refused by the checks: never answered out of the cache.
+        refused = not -CLOCK_SKEW <= clock.wall - (NOW - age) <= LIFETIME
+        assert isinstance(verdict, Refusal) is refused
+        assert sts.calls == (1 if refused else 2)
+
+    asyncio.run(story())
+
+
+def test_a_clock_set_back_does_not_prolong_a_refused_token() -> None:
+    async def story() -> None:
+        verifier, sts, clock = make(NO)
+        await verifier.verify(token())
+        clock.step(-200)
+        clock.now += 10
+        await verifier.verify(token())
+        assert sts.calls == 2
+
+    asyncio.run(story())
+
+
+def test_a_clock_set_forward_ends_a_verified_token_with_its_fifteen_minutes() -> None:
+    async def story() -> None:
+        verifier, _, clock = make(YES)
+        assert isinstance(await verifier.verify(token()), Identity)
+        clock.step(LIFETIME + 1)
+        verdict = await verifier.verify(token())
+        assert isinstance(verdict, Refusal)
+        assert verdict.reason is Reason.TOKEN_EXPIRED
 
     asyncio.run(story())
 

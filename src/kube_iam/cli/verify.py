@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -56,7 +55,7 @@ async def _verify(config: ServerConfig, token: str, region: str) -> Identity | R
     sts = sts_client()
     try:
         hosts = sts_hosts(config, None, region)
-        return await StsVerifier(sts, hosts, config.cluster_id, Metrics(), time.time).verify(token)
+        return await StsVerifier(sts, hosts, config.cluster_id, Metrics()).verify(token)
     finally:
         await sts.close()
 

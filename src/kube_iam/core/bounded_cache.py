@@ -11,7 +11,10 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """At most `capacity` values, each until its own end; the one that was used longest ago gives way. Times are in seconds."""
+    """At most `capacity` values, each until its own end; the least recently used one is dropped first.
+
+    Times are in seconds of a clock that never goes back: by the wall clock, a value would live on when that is set back.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity

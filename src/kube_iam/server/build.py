@@ -119,7 +119,8 @@ def sts_hosts(config: ServerConfig, log: Log | None, region: str) -> StsHosts:
 def node_names(config: ServerConfig, region: str, report: Ec2Report) -> Ec2NodeNames:
     """Who is asked for {{EC2PrivateDNSName}}: EC2 of the server's own region, loaded when the first mapping needs it."""
     instances = Ec2Instances(region, config.ec2.role_arn, config.ec2.source_arn)
-    return Ec2NodeNames(instances, report, RateLimit(config.ec2.qps, config.ec2.burst))
+    # Names end by a clock that goes on during a suspend: a resumed server must not take yesterday's names for fresh ones.
+    return Ec2NodeNames(instances, report, RateLimit(config.ec2.qps, config.ec2.burst), clock=uptime)
 
 
 async def _own_region(environ: Mapping[str, str], log: Log) -> str:

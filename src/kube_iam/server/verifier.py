@@ -1,7 +1,8 @@
-"""Who signed a token: the checks of the contract, then STS, asked once for all who bring the same token at the same time.
+"""Verification of tokens: the checks of the contract, then one call to STS for all concurrent requests with the same token.
 
 A verdict is remembered briefly, so that kube-apiserver's retries and its replicas do not all become calls to STS. How long a
-verified token stays known adds to how long a revoked key still signs in; that is why it is a minute and no longer.
+verified token stays known adds to how long a revoked key still signs in; that is why it is a minute and no longer. That minute is
+measured by a clock that never goes back (`ElapsedTime`); the token's own age is measured by the wall clock, as STS does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from kube_iam.core.checks import LIFETIME, CheckedToken, check_token
 from kube_iam.core.identity import Identity, judge_sts_answer
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import GLOBAL_HOST, StsHosts
+from kube_iam.server.clock import ElapsedTime, uptime
 from kube_iam.server.metrics import Metrics
 
 VERIFIED_SECONDS = 60.0
@@ -38,13 +40,21 @@ class StsVerifier:
     """The verifier of one cluster id. For one event loop."""
 
     def __init__(
-        self, sts: Sts, hosts: StsHosts, cluster_id: str, metrics: Metrics, clock: Callable[[], float] = time.time
+        self,
+        sts: Sts,
+        hosts: StsHosts,
+        cluster_id: str,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = uptime,
     ) -> None:
+        """`clock` gives Unix seconds for the age of tokens; `steady` gives seconds that only grow."""
         self._sts = sts
         self._hosts = hosts
         self._cluster_id = cluster_id
         self._metrics = metrics
         self._clock = clock
+        self._elapsed = ElapsedTime(clock, steady)
         # Two caches: a flood of refused tokens must not push out the verified ones.
         self._verified: BoundedCache[bytes, Identity] = BoundedCache(CAPACITY)
         self._identities: BoundedCache[Identity, Identity] = BoundedCache(CAPACITY)
@@ -53,15 +63,15 @@ class StsVerifier:
         self._asking: dict[bytes, tuple[asyncio.Task[None], list[_Waiting]]] = {}
 
     async def verify(self, token: str) -> Identity | Refusal:
-        """The identity that signed the token, or why there is none."""
-        now = self._clock()
+        """Return the identity that signed the token, or why there is none. Raises nothing."""
+        now = self._elapsed()
         key = sha256(token.encode()).digest()
         # A verdict is only remembered of a token that passed the checks, and never past its fifteen minutes.
         known = self._verified.get(key, now) or self._refused.get(key, now)
         if known is not None:
             self._metrics.lookups.add("cache")
             return known
-        checked = check_token(token, hosts=self._hosts, now=now)
+        checked = check_token(token, hosts=self._hosts, now=self._clock())
         if isinstance(checked, Refusal):
             return checked
         loop = asyncio.get_running_loop()
@@ -91,14 +101,15 @@ class StsVerifier:
 
     async def _ask(self, key: bytes, checked: CheckedToken) -> Identity | Refusal:
         verdict = await self._ask_sts(checked)
-        now = self._clock()
+        now = self._elapsed()
+        left = checked.signed_at + LIFETIME - self._clock()
         if isinstance(verdict, Identity):
             # Tokens of one session come to equal identities, of which one is kept.
             verdict = self._identities.get(verdict, now) or verdict
             self._identities.put(verdict, verdict, now + VERIFIED_SECONDS)
-            self._verified.put(key, verdict, min(now + VERIFIED_SECONDS, checked.signed_at + LIFETIME))
+            self._verified.put(key, verdict, now + min(VERIFIED_SECONDS, left))
         elif verdict.reason in _FINAL:
-            self._refused.put(key, verdict, min(now + REFUSED_SECONDS, checked.signed_at + LIFETIME))
+            self._refused.put(key, verdict, now + min(REFUSED_SECONDS, left))
         return verdict
 
     async def _ask_sts(self, checked: CheckedToken) -> Identity | Refusal:
