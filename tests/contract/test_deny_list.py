@@ -125,6 +125,33 @@ def test_what_is_denied_outlives_the_config_map_and_the_one_after_it() -> None:
     asyncio.run(story())
 
 
+def test_a_config_map_deleted_and_created_anew_unseen_lifts_nothing() -> None:
+    async def story() -> None:
+        setup = Setup()
+        setup.write("alice", "carol")
+        async with setup.following():
+            await until(lambda: setup.out("alice"))
+            setup.fake.stop()
+            setup.fake.delete(PATH, NAME)
+            carol = denial_of("carol", until=0.0)
+            setup.write("bob", **{carol.ident: write_denial(carol)})
+            setup.fake.restart()
+            await until(lambda: setup.out("bob"))
+            assert setup.out("alice")
+            # What the new list says of an entry of the same name counts.
+            assert not setup.out("carol")
+            # The same ConfigMap edited while nobody listened: what was taken out of it is lifted.
+            setup.write("alice", "bob", "dave")
+            await until(lambda: setup.out("dave"))
+            setup.fake.stop()
+            setup.write("bob", "dave")
+            setup.fake.restart()
+            await until(lambda: not setup.out("alice"))
+            assert setup.out("bob")
+
+    asyncio.run(story())
+
+
 def test_a_denial_written_while_nobody_listened_is_heard_after_a_restart_of_the_api_server() -> None:
     async def story() -> None:
         setup = Setup()

@@ -88,4 +88,4 @@ def test_ten_who_deny_at_once_lose_nothing_and_what_is_over_goes(cluster: Cluste
 
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(deny, names))
-    assert set(cluster.store.entries()) == {"odd", *(denial_of(name, until=END).ident for name in names)}
+    assert set(cluster.store.read().data) == {"odd", *(denial_of(name, until=END).ident for name in names)}

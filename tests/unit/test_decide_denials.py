@@ -84,6 +84,15 @@ def test_a_denial_that_comes_while_ec2_is_asked_counts() -> None:
     assert denials.remembered == []
 
 
+def test_a_denial_that_comes_while_mappings_are_searched_counts_before_map_accounts() -> None:
+    by_account = Backend(MappingTable.build((), (), [ACCOUNT])[0])
+    allowed = List([None])
+    assert isinstance(decide(allowed, by_account), Allowed)
+    denials = List([None, DENIED])
+    assert decide(denials, by_account) == Denied(DENIED, ALICE)
+    assert denials.remembered == []
+
+
 def test_the_list_is_told_which_iam_groups_would_let_somebody_in() -> None:
     user = Identity(
         f"arn:aws:iam::{ACCOUNT}:user/bob", f"arn:aws:iam::{ACCOUNT}:user/bob", ACCOUNT, "AIDABOB", "", "", ""

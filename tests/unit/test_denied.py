@@ -122,6 +122,38 @@ def test_a_denial_ends_when_it_says_and_the_longer_of_two_counts() -> None:
     assert table.find(session(), LATER + 1) is None
 
 
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"arn:aws:iam::{ACCOUNT}:user/alice",
+        ADMIN,
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/prod-admin/alice",
+        "AROAADMIN0000000000",
+        "AROAADMIN0000000000:alice",
+        "ASIA0000000000000001",
+    ],
+)
+def test_of_overlapping_denials_the_longer_one_stays_in_force(other: str, flip: bool) -> None:
+    identity = dataclasses.replace(session(), user_id="AROAADMIN0000000000")
+    short, long = (other, "alice") if flip else ("alice", other)
+    denials = [denial_of(short, until=LATER), denial_of(long, until=LATER + 1)]
+    for table in (DenialTable(denials), DenialTable(reversed(denials))):
+        for now in (NOW, LATER):
+            found = table.find(identity, now)
+            assert found is not None
+            assert found.value == long
+        assert table.find(identity, LATER + 1) is None
+
+
+def test_a_longer_denial_of_one_role_leaves_a_shorter_one_everywhere_in_force() -> None:
+    denials = [denial_of("alice", until=LATER), denial_of("alice", role=ADMIN, until=LATER + 1)]
+    table = DenialTable(denials)
+    assert table.find(session(), LATER) is denials[1]
+    assert table.find(session(role="prod-viewer"), NOW) is denials[0]
+    assert table.find(session(role="prod-viewer"), LATER) is None
+
+
 def test_the_name_of_a_denial_is_that_of_whoever_is_meant() -> None:
     assert ident_of("userName", "alice", ADMIN) == ident_of("userName", "Alice", ADMIN.replace("role/", "role/p/"))
     assert ident_of("userName", "alice", ADMIN) != ident_of("userName", "alice")

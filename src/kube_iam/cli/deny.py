@@ -74,7 +74,7 @@ def _list(where: Where, deny_list: str, output: str) -> int:
     from kube_iam.report.denials_text import denial_data, denials_table
 
     now = time.time()
-    entries = DenyStore(session.open_api(where), deny_list).entries()
+    entries = DenyStore(session.open_api(where), deny_list).read().data
     read = {ident: read_denial(ident, text) for ident, text in entries.items()}
     for ident, (_, problem) in sorted(read.items()):
         if problem:

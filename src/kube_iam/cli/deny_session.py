@@ -170,7 +170,7 @@ def _incomplete(closed: Closed) -> KubeIamError:
     if closed.unlisted:
         return KubeIamError(
             f"which API servers there are cannot be read: {closed.unlisted}",
-            "it takes the right to list EndpointSlices in the namespace default",
+            "it takes the right to get the EndpointSlice kubernetes in the namespace default",
         )
     return KubeIamError(
         f"{len(closed.unasked)} of {closed.total} API servers could not be asked",

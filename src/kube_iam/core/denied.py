@@ -123,6 +123,13 @@ def ident_of(kind: str, value: str, role: str = "", iam_group: str = "") -> str:
     return f"{spoken or 'denial'}-{hashlib.sha256(meant.encode()).hexdigest()[:10]}"
 
 
+def same_target(one: Denial, other: Denial) -> bool:
+    """Whether both deny the same sign-ins, whenever they end."""
+    return ident_of(one.kind, one.value, one.role, one.iam_group) == ident_of(
+        other.kind, other.value, other.role, other.iam_group
+    )
+
+
 def _keys_of(denial: Denial) -> Iterator[Key]:
     """What an identity may show for the denial to be about it."""
     for kind in KINDS if denial.kind == ANY_KIND else (denial.kind,):

@@ -1,10 +1,12 @@
-"""The text in one key of a ConfigMap, edited without losing what someone else wrote in between."""
+"""ConfigMaps edited under optimistic concurrency: a pure function of what was read, computed anew after every lost race."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from kube_iam.access.levels import MappingTarget
 from kube_iam.errors import ConfigError, Conflict, NotFound, Problem
@@ -14,81 +16,131 @@ from kube_iam.kube.labels import MANAGED_BY, OWNER
 ATTEMPTS = 40
 LONGEST_PAUSE = 2.0  # seconds
 
+Result = TypeVar("Result")
 
-class ConfigMapText:
-    """One key of one ConfigMap. Every write names the resourceVersion it was made from, so none is lost."""
 
-    def __init__(self, api: KubeApi, target: MappingTarget, sleep: Callable[[float], None] = time.sleep) -> None:
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """One read of a ConfigMap. `binary` are the keys of binaryData; `version` is empty where there is no such ConfigMap."""
+
+    data: Mapping[str, str] = field(default_factory=dict)
+    binary: frozenset[str] = frozenset()
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit(Generic[Result]):
+    """The keys to write (None deletes a key, no keys leave the ConfigMap alone), and what the caller is told once they are written."""
+
+    data: Mapping[str, str | None]
+    result: Result
+
+
+class ConfigMapEditor:
+    """One ConfigMap. Every write names the resourceVersion that it was computed from, so that no other write is lost."""
+
+    def __init__(self, api: KubeApi, namespace: str, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._api = api
-        self._target = target
+        self._namespace = namespace
+        self._name = name
         self._sleep = sleep
 
     def describe(self) -> str:
-        """The ConfigMap, as a person would name it."""
-        return self._target.describe()
+        """The ConfigMap as messages name it."""
+        return f"ConfigMap {self._namespace}/{self._name}"
 
-    def read(self) -> str | None:
-        """The key's text, None where there is no ConfigMap or no such key in it."""
-        return self._read()[0]
-
-    def edit(self, change: Callable[[str | None], str | None], *, create: bool = True) -> None:
-        """Read, change, write; from the start again when someone else wrote first. An answer of None: leave it.
-
-        A missing ConfigMap is created, or, without `create`, raises NotFound. Raises Conflict when the edit never gets through.
-        """
-        for attempt in range(ATTEMPTS):
-            text, version = self._read()
-            if not (version or create):
-                raise NotFound(f"there is no {self.describe()} in this cluster", "is this the right --context?")
-            new = change(text)
-            if new is None or new == text:
-                return None
-            try:
-                return self._write(new, version)
-            except (Conflict, NotFound) as error:
-                # Someone wrote, created or deleted it since it was read; but a create that finds nothing lacks its namespace.
-                if isinstance(error, NotFound) and not version:
-                    raise
-                self._sleep(random.uniform(0, min(LONGEST_PAUSE, 0.01 * 2**attempt)))  # noqa: S311
-        raise Conflict(
-            f"{self.describe()} keeps changing while it is edited", "find out what else writes it, then repeat"
-        )
-
-    def _read(self) -> tuple[str | None, str]:
-        """The key's text (None: no such key) and the resourceVersion (empty: no such ConfigMap)."""
+    def read(self) -> Contents:
+        """What is there now. Raises KubeIamError where it cannot be read; a missing ConfigMap is empty contents."""
         from lightkube.resources.core_v1 import ConfigMap
 
-        target = self._target
         try:
             with self._api.call(f"read {self.describe()}") as client:
-                found = client.get(ConfigMap, target.name, namespace=target.namespace)
+                found = client.get(ConfigMap, self._name, namespace=self._namespace)
         except NotFound:
-            return None, ""
-        if target.key in (found.binaryData or {}):
-            raise ConfigError(self.describe(), [Problem(target.key, "is binary data, not text")])
-        metadata = found.metadata
-        version = (metadata.resourceVersion if metadata else None) or ""
-        return (found.data or {}).get(target.key), version
+            return Contents()
+        version = (found.metadata.resourceVersion if found.metadata else None) or ""
+        return Contents(dict(found.data or {}), frozenset(found.binaryData or ()), version)
 
-    def _write(self, text: str, version: str) -> None:
+    def edit(self, change: Callable[[Contents], Edit[Result]]) -> Result:
+        """Read, compute the change, write it; from the start again when something else wrote in between.
+
+        Returns the result of the change that was written. A missing ConfigMap is created. Raises what `change` raises, and Conflict
+        when another write came first each of the 40 times: then nothing was written.
+        """
+        for attempt in range(ATTEMPTS):
+            contents = self.read()
+            edit = change(contents)
+            if not edit.data:
+                return edit.result
+            try:
+                self._write(edit.data, contents.version)
+            except (Conflict, NotFound) as error:
+                # Something wrote, created or deleted it since it was read; but a create that finds nothing lacks its namespace.
+                if isinstance(error, NotFound) and not contents.version:
+                    raise
+                self._sleep(random.uniform(0, min(LONGEST_PAUSE, 0.01 * 2**attempt)))  # noqa: S311
+            else:
+                return edit.result
+        raise Conflict(
+            f"{self.describe()} was not changed: something else wrote to it first, {ATTEMPTS} times in a row",
+            "find out what else writes to it, then repeat the command",
+        )
+
+    def _write(self, data: Mapping[str, str | None], version: str) -> None:
         from lightkube.models.meta_v1 import ObjectMeta
         from lightkube.resources.core_v1 import ConfigMap
         from lightkube.types import PatchType
 
-        target, data = self._target, {self._target.key: text}
         if not version:
-            metadata = ObjectMeta(name=target.name, namespace=target.namespace, labels={MANAGED_BY: OWNER})
+            metadata = ObjectMeta(name=self._name, namespace=self._namespace, labels={MANAGED_BY: OWNER})
+            texts = {key: text for key, text in data.items() if text is not None}
             with self._api.call(f"create {self.describe()}") as client:
-                client.create(ConfigMap(metadata=metadata, data=data), field_manager=FIELD_MANAGER)
+                client.create(ConfigMap(metadata=metadata, data=texts), field_manager=FIELD_MANAGER)
             return
         # A merge patch leaves the other keys alone; its resourceVersion makes a stale one fail with 409.
-        patch = {"metadata": {"resourceVersion": version}, "data": data}
+        patch = {"metadata": {"resourceVersion": version}, "data": dict(data)}
         with self._api.call(f"change {self.describe()}") as client:
             client.patch(
                 ConfigMap,
-                target.name,
+                self._name,
                 patch,
-                namespace=target.namespace,
+                namespace=self._namespace,
                 patch_type=PatchType.MERGE,
                 field_manager=FIELD_MANAGER,
             )
+
+
+class ConfigMapText:
+    """The text in one key of a ConfigMap."""
+
+    def __init__(self, api: KubeApi, target: MappingTarget, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._editor = ConfigMapEditor(api, target.namespace, target.name, sleep)
+        self._target = target
+
+    def describe(self) -> str:
+        """The ConfigMap as messages name it."""
+        return self._target.describe()
+
+    def read(self) -> str | None:
+        """The key's text, None where there is no ConfigMap or no such key in it. Raises ConfigError where the key is binary."""
+        return self._text(self._editor.read())
+
+    def edit(self, change: Callable[[str | None], str | None], *, create: bool = True) -> None:
+        """Edit the text as `ConfigMapEditor.edit` does, which raises too. A change that returns None leaves it alone.
+
+        A missing ConfigMap is created, or, without `create`, raises NotFound.
+        """
+
+        def changed(contents: Contents) -> Edit[None]:
+            if not (contents.version or create):
+                raise NotFound(f"there is no {self.describe()} in this cluster", "is this the right --context?")
+            text = self._text(contents)
+            new = change(text)
+            return Edit({} if new is None or new == text else {self._target.key: new}, None)
+
+        self._editor.edit(changed)
+
+    def _text(self, contents: Contents) -> str | None:
+        if self._target.key in contents.binary:
+            raise ConfigError(self.describe(), [Problem(self._target.key, "is binary data, not text")])
+        return contents.data.get(self._target.key)

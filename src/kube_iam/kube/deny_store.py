@@ -1,22 +1,18 @@
-"""The deny list as an administrator writes it: entries of one ConfigMap, edited without losing what someone else wrote in between."""
+"""The deny list as an administrator writes it: entries of one ConfigMap, each change computed from the list that it changes."""
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from kube_iam.core.denial_text import read_denial, write_denial, write_denials
-from kube_iam.core.denied import Denial
-from kube_iam.errors import Conflict, NotFound
-from kube_iam.kube.client import FIELD_MANAGER, KubeApi
-from kube_iam.kube.labels import MANAGED_BY, OWNER
+from kube_iam.core.denied import Denial, same_target
+from kube_iam.kube.client import KubeApi
+from kube_iam.kube.config_map import ConfigMapEditor, Contents, Edit
 
-ATTEMPTS = 40
-LONGEST_PAUSE = 2.0  # seconds
 CLOCK_SKEW = 3600.0
-"""How long after its end an entry is left alone: a server's clock may be behind ours."""
+"""Seconds after its end for which an entry is left alone: a server's clock may be behind ours."""
 LIFTED = 0.0
 """The end of a denial that was lifted. It says so as an entry, since a server keeps what it once knew of a deleted ConfigMap."""
 
@@ -25,94 +21,80 @@ class DenyStore:
     """The deny list NAMESPACE/NAME of one cluster."""
 
     def __init__(self, api: KubeApi, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._api = api
-        self._namespace, _, self._name = name.partition("/")
-        self._sleep = sleep
+        namespace, _, name = name.partition("/")
+        self._config_map = ConfigMapEditor(api, namespace, name, sleep)
 
     def describe(self) -> str:
-        """The ConfigMap, as a person would name it."""
-        return f"ConfigMap {self._namespace}/{self._name}"
+        """The ConfigMap as messages name it."""
+        return self._config_map.describe()
 
-    def entries(self) -> dict[str, str]:
-        """The text of every entry by its name; none where there is no such ConfigMap."""
-        return self._read()[0]
+    def read(self) -> Contents:
+        """The entries as text, and the keys of those that are binary; nothing where there is no such ConfigMap."""
+        return self._config_map.read()
 
     def put(self, denials: Iterable[Denial], now: float) -> None:
-        """Write the denials, each over one of the same name, and clear away what has long ended. A missing ConfigMap is made.
+        """Write the denials and remove what ended more than an hour ago. A missing ConfigMap is created.
 
-        Raises Conflict when the edit never gets through.
+        A denial replaces those in its entry that deny the same; others of that entry stay in force. Raises KubeIamError where the
+        list cannot be written, Conflict when other writes came first each time.
         """
-        self._put({denial.ident: write_denial(denial) for denial in denials}, now)
+        new = tuple(denials)
+        self._config_map.edit(lambda contents: Edit(_put(contents.data, new, now), None))
 
-    def lift(self, chosen: Callable[[Denial], bool], by: str, now: float) -> tuple[Denial, ...]:
-        """Lift the denials in force that are chosen; which they were. Raises as `put` does.
+    def lift(
+        self, chosen: Callable[[Denial], bool], by: str, now: float, otherwise: Iterable[Denial] = ()
+    ) -> tuple[Denial, ...]:
+        """Lift the denials in force that are chosen and return them. Raises as `put` does.
 
-        Whom else the entry of one names stays denied.
+        Other denials of the same entry stay in force. Where none is chosen, `otherwise` is written.
         """
-        lifted: list[Denial] = []
-        new: dict[str, str] = {}
-        for ident, text in self.entries().items():
-            denials = read_denial(ident, text).denials
-            out = [denial for denial in denials if denial.until > now and chosen(denial)]
-            if out:
-                kept = [denial for denial in denials if denial not in out]
-                left = kept or [replace(out[0], until=LIFTED, reason="lifted", by=by, at=now)]
-                new[ident] = write_denials(left)
-                lifted += out
-        if new:
-            self._put(new, now)
-        return tuple(lifted)
+        instead = tuple(otherwise)
+        return self._config_map.edit(lambda contents: _lifted(contents.data, chosen, instead, by, now))
 
-    def _put(self, new: dict[str, str], now: float) -> None:
-        for attempt in range(ATTEMPTS):
-            known, version = self._read()
-            over = {ident: None for ident, text in known.items() if ident not in new and _is_over(ident, text, now)}
-            try:
-                return self._write({**over, **new}, version)
-            except (Conflict, NotFound) as error:
-                # Someone wrote, created or deleted it since it was read; but a create that finds nothing lacks its namespace.
-                if isinstance(error, NotFound) and not version:
-                    raise
-                self._sleep(random.uniform(0, min(LONGEST_PAUSE, 0.01 * 2**attempt)))  # noqa: S311
-        raise Conflict(f"{self.describe()} keeps changing while it is edited", "repeat the command")
 
-    def _read(self) -> tuple[dict[str, str], str]:
-        """The entries and the resourceVersion (empty: no such ConfigMap)."""
-        from lightkube.resources.core_v1 import ConfigMap
+def _put(known: Mapping[str, str], denials: Iterable[Denial], now: float) -> dict[str, str | None]:
+    """The keys to write so that the denials are in the list."""
+    data: dict[str, str | None] = {}
+    for denial in denials:
+        text = known.get(denial.ident)
+        others = read_denial(denial.ident, text).denials if text is not None else ()
+        data[denial.ident] = write_denial(denial)
+        for other in others:
+            # Under a key of its own: a probe of this entry is about this denial alone.
+            if other.until > now and not same_target(other, denial):
+                key = _free_key(f"{denial.ident}-", known.keys() | data.keys())
+                data[key] = write_denial(other)
+    return {**_ended(known, data, now), **data}
 
-        try:
-            with self._api.call(f"read {self.describe()}") as client:
-                found = client.get(ConfigMap, self._name, namespace=self._namespace)
-        except NotFound:
-            return {}, ""
-        version = (found.metadata.resourceVersion if found.metadata else None) or ""
-        return dict(found.data or {}), version
 
-    def _write(self, data: dict[str, str | None], version: str) -> None:
-        from lightkube.models.meta_v1 import ObjectMeta
-        from lightkube.resources.core_v1 import ConfigMap
-        from lightkube.types import PatchType
+def _lifted(
+    known: Mapping[str, str], chosen: Callable[[Denial], bool], otherwise: tuple[Denial, ...], by: str, now: float
+) -> Edit[tuple[Denial, ...]]:
+    """The keys to write so that what is chosen is lifted, and what that is."""
+    lifted: list[Denial] = []
+    data: dict[str, str | None] = {}
+    for ident, text in known.items():
+        denials = read_denial(ident, text).denials
+        out = [denial for denial in denials if denial.until > now and chosen(denial)]
+        if out:
+            kept = [denial for denial in denials if denial not in out]
+            data[ident] = write_denials(kept or [replace(out[0], until=LIFTED, reason="lifted", by=by, at=now)])
+            lifted += out
+    if not lifted:
+        return Edit(_put(known, otherwise, now) if otherwise else {}, ())
+    return Edit({**_ended(known, data, now), **data}, tuple(lifted))
 
-        if not version:
-            metadata = ObjectMeta(name=self._name, namespace=self._namespace, labels={MANAGED_BY: OWNER})
-            texts = {ident: text for ident, text in data.items() if text is not None}
-            with self._api.call(f"create {self.describe()}") as client:
-                client.create(ConfigMap(metadata=metadata, data=texts), field_manager=FIELD_MANAGER)
-            return
-        # A merge patch leaves the other keys alone; its resourceVersion makes a stale one fail with 409.
-        patch = {"metadata": {"resourceVersion": version}, "data": data}
-        with self._api.call(f"change {self.describe()}") as client:
-            client.patch(
-                ConfigMap,
-                self._name,
-                patch,
-                namespace=self._namespace,
-                patch_type=PatchType.MERGE,
-                field_manager=FIELD_MANAGER,
-            )
+
+def _ended(known: Mapping[str, str], written: Mapping[str, object], now: float) -> dict[str, str | None]:
+    """The entries to delete: long over and not written now. One that is not as it should be is left for its author."""
+    return {ident: None for ident, text in known.items() if ident not in written and _is_over(ident, text, now)}
 
 
 def _is_over(ident: str, text: str, now: float) -> bool:
-    """Whether the entry can go. One that is not as it should be is left for whoever wrote it."""
     denials, problem = read_denial(ident, text)
     return not problem and all(denial.until < now - CLOCK_SKEW for denial in denials)
+
+
+def _free_key(stem: str, taken: Iterable[str]) -> str:
+    used = frozenset(taken)
+    return next(key for key in (f"{stem}{number}" for number in range(2, len(used) + 3)) if key not in used)

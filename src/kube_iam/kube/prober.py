@@ -7,13 +7,15 @@ that they give.
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from kube_iam.core.probe import Answer, Question, read_answer
-from kube_iam.errors import KubeError
+from kube_iam.errors import KubeError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
+from kube_iam.kube.context import Context
 
 HERE = ""
 """Stands for the kubeconfig's own address among those of API servers."""
@@ -26,21 +28,32 @@ class Prober:
         self._api = api
 
     def addresses(self) -> tuple[str, ...]:
-        """The URLs of the API servers; none where the cluster names none. Raises KubeIamError where it does not say."""
+        """Return the URLs of the API servers; none where the cluster names none. Raises KubeIamError where it does not say."""
         from lightkube.resources.discovery_v1 import EndpointSlice
 
-        labels: dict[str, object] = {"kubernetes.io/service-name": "kubernetes"}
-        with closing(self._api(HERE)) as api, api.call("read the addresses of the API servers") as client:
-            slices = list(client.list(EndpointSlice, namespace="default", labels=labels))  # type: ignore[arg-type]
-        return tuple(dict.fromkeys(url for each in slices for url in _urls(each)))
+        # By name, not by label: kube-apiserver writes this one and restores it within seconds, while a label can be on the
+        # EndpointSlice of anybody who may create one, and the administrator's credentials go to these addresses.
+        try:
+            with closing(self._api(HERE)) as api, api.call("read the addresses of the API servers") as client:
+                found = client.get(EndpointSlice, "kubernetes", namespace="default")
+        except NotFound:
+            return ()
+        return tuple(dict.fromkeys(_urls(found)))
 
     def ask(self, address: str, denial: str) -> Answer:
-        """What the server behind that API server says of the denial, asked on a new connection. Raises KubeError: nothing."""
+        """Return the answer of the server behind that API server about the denial, asked on a new connection.
+
+        Raises KubeError where no server with a deny list answers, and Unreachable where the API server cannot be reached or could not
+        prove to be one of this cluster; then it is sent no credentials.
+        """
         from lightkube.models.authentication_v1 import TokenReviewSpec
         from lightkube.resources.authentication_v1 import TokenReview
 
         question = Question(secrets.token_hex(8), denial)
         with closing(self._api(address)) as api:
+            unverified = _unverified(api.context) if address != HERE else ""
+            if unverified:
+                raise Unreachable(f"no credentials are sent to {address}, since {unverified}")
             with api.call("ask for the denial (TokenReview)") as client:
                 review = client.create(TokenReview(spec=TokenReviewSpec(token=question.token)))
             error = (review.status.error if review.status else None) or ""
@@ -53,9 +66,23 @@ class Prober:
         return answer
 
 
+def _unverified(context: Context) -> str:
+    """Why a server at an address that the cluster named could not be told from another one; empty where it can."""
+    if str(context.cluster.get("insecure-skip-tls-verify") or "false").casefold() == "true":
+        return f"context {context.name!r} says insecure-skip-tls-verify"
+    # Public authorities sign certificates for any address that somebody holds.
+    if not (context.cluster.get("certificate-authority-data") or context.cluster.get("certificate-authority")):
+        return f"context {context.name!r} names no certificate authority of the cluster"
+    return ""
+
+
 def _urls(found: object) -> Iterator[str]:
     ports = getattr(found, "ports", None) or ()
     port = next((each.port for each in ports if each.name in ("https", None, "") and each.port), 443)
     for endpoint in getattr(found, "endpoints", None) or ():
-        for address in endpoint.addresses or ():
-            yield f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
+        for text in endpoint.addresses or ():
+            try:
+                address = ipaddress.ip_address(text)
+            except ValueError:  # an EndpointSlice may hold DNS names; kube-apiserver writes none
+                continue
+            yield f"https://[{address}]:{port}" if address.version == 6 else f"https://{address}:{port}"

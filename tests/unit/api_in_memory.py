@@ -1,0 +1,129 @@
+"""A Kubernetes API in memory behind the real client: ConfigMaps with optimistic concurrency, EndpointSlices and TokenReviews."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from lightkube import Client
+from lightkube.config.kubeconfig import SingleConfig
+from lightkube.config.models import Cluster, User
+from lightkube.config.models import Context as Named
+
+from kube_iam.kube.client import KubeApi
+from kube_iam.kube.context import Context
+
+Thing = dict[str, Any]
+AUTHORITY = {"certificate-authority-data": "eA=="}
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+
+
+class ApiInMemory:
+    """The objects by path. `before_write` runs before each write of a ConfigMap, as another administrator who is faster would."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Thing] = {}
+        self.writes: list[tuple[str, str]] = []
+        self.before_write: Callable[[], None] = lambda: None
+        self.status: dict[tuple[str, str], int] = {}
+        """The HTTP status with which a request of that method and path is refused."""
+        self.answer: Callable[[str, str], str] = lambda host, token: ""
+        """`status.error` of a TokenReview, by the host that was asked and the token."""
+        self.asked: list[tuple[str, str]] = []
+        """Host and Authorization header of each request."""
+        self._versions = itertools.count(1)
+
+    def api(self, server: str = "", cluster: Thing | None = None) -> KubeApi:
+        """A client of it, as `deny_session.open_api` makes one."""
+        fields = {"server": server or "https://api.example.com", **(AUTHORITY if cluster is None else cluster)}
+        return _Api(self, Context("prod", fields, {"token": "t0ken"}))
+
+    def put_config_map(self, path: str, data: dict[str, str], **more: Any) -> None:
+        """Create or replace a ConfigMap as somebody else would."""
+        namespace, name = path.split("/")
+        metadata = {"namespace": namespace, "name": name, "resourceVersion": str(next(self._versions))}
+        self.objects[_path(path)] = {"metadata": metadata, "data": dict(data), **more}
+
+    def delete_config_map(self, path: str) -> None:
+        """Delete a ConfigMap as somebody else would."""
+        del self.objects[_path(path)]
+
+    def data(self, path: str) -> dict[str, str]:
+        """What is in a ConfigMap."""
+        return dict(self.objects[_path(path)].get("data") or {})
+
+    def handle(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer a request."""
+        url = urlsplit(str(request.url))
+        self.asked.append((url.netloc, request.headers.get("Authorization", "")))
+        if (request.method, url.path) in self.status:
+            return _status(self.status[request.method, url.path])
+        body = json.loads(request.content) if request.content else {}
+        if url.path == REVIEWS:
+            error = self.answer(url.netloc, body["spec"]["token"])
+            return httpx2.Response(201, json={**body, "status": {"authenticated": False, "error": error}})
+        if request.method == "GET":
+            if url.path in self.objects:
+                return httpx2.Response(200, json=self.objects[url.path])
+            below = [thing for path, thing in self.objects.items() if path.startswith(f"{url.path}/")]
+            return httpx2.Response(200, json={"items": below, "metadata": {}}) if below else _status(404)
+        self.writes.append((request.method, url.path))
+        self.before_write()
+        return self._post(url.path, body) if request.method == "POST" else self._merge(url.path, body)
+
+    def _post(self, collection: str, body: Thing) -> httpx2.Response:
+        path = f"{collection}/{body['metadata'].get('name')}"
+        if path in self.objects:
+            return _status(409)
+        body["metadata"]["resourceVersion"] = str(next(self._versions))
+        self.objects[path] = body
+        return httpx2.Response(201, json=body)
+
+    def _merge(self, path: str, patch: Thing) -> httpx2.Response:
+        present = self.objects.get(path)
+        if present is None:
+            return _status(404)
+        if patch["metadata"]["resourceVersion"] != present["metadata"]["resourceVersion"]:
+            return _status(409)
+        data = {**(present.get("data") or {}), **patch["data"]}
+        present["data"] = {key: text for key, text in data.items() if text is not None}
+        present["metadata"]["resourceVersion"] = str(next(self._versions))
+        return httpx2.Response(200, json=present)
+
+
+class _Api(KubeApi):
+    """The real client on top of `ApiInMemory`, without a kubeconfig."""
+
+    def __init__(self, memory: ApiInMemory, context: Context) -> None:
+        super().__init__(environ={})
+        self._context = context
+        self._memory = memory
+
+    def _connect(self) -> Client:
+        config = SingleConfig(
+            context_name="prod",
+            context=Named(cluster="prod", user="admin"),
+            cluster=Cluster(server=self.server),
+            user=User(token="t0ken"),
+        )
+        return Client(config=config, transport=httpx2.MockTransport(self._memory.handle))
+
+
+def endpoint_slice(*addresses: str, port: int = 6443) -> Thing:
+    """An EndpointSlice as kube-apiserver writes its own."""
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    return {"addressType": "IPv4", "endpoints": [{"addresses": [each]} for each in addresses], "ports": ports}
+
+
+def _path(name: str) -> str:
+    namespace, _, name = name.partition("/")
+    return f"/api/v1/namespaces/{namespace}/configmaps/{name}"
+
+
+def _status(code: int) -> httpx2.Response:
+    return httpx2.Response(code, json={"kind": "Status", "code": code, "message": f"status {code}"})
