@@ -12,15 +12,16 @@ import pytest
 from control_plane import Connect, control_plane
 from lightkube import Client
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.models.rbac_v1 import RoleRef
+from lightkube.models.rbac_v1 import PolicyRule, RoleRef
 from lightkube.models.rbac_v1 import Subject as RbacSubject
 from lightkube.resources.core_v1 import ConfigMap, Namespace
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.ports import BindingState, MappingEntry, Temporary
-from kube_iam.errors import ConfigError, Conflict, KubeError, NotFound, NotOwned
+from kube_iam.errors import ConfigError, Conflict, KubeError, KubeIamError, NotFound, NotOwned
 from kube_iam.kube.cluster import KubeCluster
+from kube_iam.kube.dry_run import DryRunApi
 from kube_iam.kube.mapping_store import make_store
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
 from kube_iam.sandbox.processes import wait_until
@@ -104,6 +105,84 @@ def test_a_role_ref_that_differs_replaces_the_binding(cluster: KubeCluster) -> N
     found = cluster.binding("shop", "ref")
     assert found is not None
     assert found.role_name == "edit"
+
+
+RIGHTS = PolicyRule(
+    apiGroups=["rbac.authorization.k8s.io"],
+    resources=["rolebindings"],
+    verbs=["get", "list", "create", "patch", "delete"],
+)
+
+
+@pytest.fixture(scope="module")
+def deputy(connect: Connect) -> Connect:
+    """Connections of a user who may write RoleBindings and holds nothing else that a binding could grant."""
+    client = connect().client()
+    client.create(ClusterRole(metadata=ObjectMeta(name="deputy"), rules=[RIGHTS]))
+    client.create(ClusterRole(metadata=ObjectMeta(name="nothing"), rules=[]))
+    rbac = "rbac.authorization.k8s.io"
+    client.create(
+        ClusterRoleBinding(
+            metadata=ObjectMeta(name="deputy"),
+            roleRef=RoleRef(apiGroup=rbac, kind="ClusterRole", name="deputy"),
+            subjects=[RbacSubject(kind="User", name="deputy", apiGroup=rbac)],
+        )
+    )
+
+    def as_deputy() -> Any:
+        api = connect()
+        api.client()._client._client.headers.update({"Impersonate-User": "deputy"})
+        return api
+
+    # The API server's authorizer hears of new rules a moment later.
+    assert wait_until(lambda: may_read(as_deputy()), 20)
+    return as_deputy
+
+
+def test_a_refused_role_ref_leaves_the_binding_that_is_there(
+    cluster: KubeCluster, deputy: Connect, client: Client
+) -> None:
+    cluster.apply_binding(binding("kept", "shop", "view"))
+    with pytest.raises(KubeError, match="attempting to grant RBAC permissions"):
+        KubeCluster(deputy()).apply_binding(binding("kept", "shop", "edit"))
+    assert cluster.binding("shop", "kept") == binding("kept", "shop", "view")
+    KubeCluster(deputy()).apply_binding(binding("kept", "shop", "nothing"))
+    names = {found.metadata.name for found in client.list(RoleBinding, namespace="shop") if found.metadata}
+    assert cluster.binding("shop", "kept") == binding("kept", "shop", "nothing")
+    assert "kept:replacement" not in names
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        (binding("new", "nowhere"), "nowhere"),
+        (binding("new", "shop", "edit"), "attempting to grant RBAC permissions"),
+        (binding("present", "shop", "edit"), "attempting to grant RBAC permissions"),
+        (binding("new", "", "view"), "patch clusterrolebindings|get clusterrolebindings"),
+        (binding("new", "shop", "no-such-role"), "no-such-role"),
+    ],
+    ids=["missing namespace", "escalation", "escalation by another role ref", "no right to write", "missing role"],
+)
+def test_a_dry_run_refuses_what_the_write_would_be_refused(
+    cluster: KubeCluster, deputy: Connect, wanted: BindingState, why: str
+) -> None:
+    cluster.apply_binding(binding("present", "shop", "view"))
+    with pytest.raises(KubeIamError, match=why):
+        KubeCluster(DryRunApi(deputy())).apply_binding(wanted)
+    with pytest.raises(KubeIamError, match=why):
+        KubeCluster(deputy()).apply_binding(wanted)
+    assert cluster.binding("shop", "present") == binding("present", "shop", "view")
+
+
+def test_a_dry_run_changes_nothing(cluster: KubeCluster, connect: Connect, client: Client) -> None:
+    cluster.apply_binding(binding("dry", "shop", "view"))
+    dry = KubeCluster(DryRunApi(connect()))
+    before = {found.metadata.name: found for found in client.list(RoleBinding, namespace="shop") if found.metadata}
+    for wanted in (binding("dry", "shop", "edit"), binding("dry", "shop", "view", "more"), binding("dry-new")):
+        dry.apply_binding(wanted)
+    dry.delete_binding("shop", "dry")
+    after = {found.metadata.name: found for found in client.list(RoleBinding, namespace="shop") if found.metadata}
+    assert before == after
 
 
 def test_what_someone_changed_in_a_binding_of_ours_is_put_right(cluster: KubeCluster, client: Client) -> None:

@@ -134,24 +134,24 @@ def test_a_level_by_group_has_everything_but_a_role() -> None:
     assert account.state() == FakeAccount((NODES,)).state()
 
 
-def test_a_level_changes_its_method_and_nobody_is_in_by_both() -> None:
+def test_a_level_that_changes_its_method_admits_by_the_new_one_first() -> None:
     account = applied(VIEWER)
     account.directory.add_member("prod-viewer", "bob")
     looker = replace(VIEWER, method=Method.GROUP)
     plan = plan_apply(access(looker), account.ports)
     assert steps(plan) == [
+        "create mapping group prod-viewer",
         "delete mapping arn:aws:iam::123456789012:role/prod-viewer",
         "delete role prod-viewer",
         "update policy prod-viewer",
-        "create mapping group prod-viewer",
     ]
     run(account, plan)
     back = plan_apply(access(VIEWER), account.ports)
     assert steps(back) == [
-        "delete mapping group prod-viewer",
         "update policy prod-viewer",
         "create role prod-viewer",
         "create mapping arn:aws:iam::123456789012:role/prod-viewer",
+        "delete mapping group prod-viewer",
     ]
     run(account, back)
     assert account.state() == _with_member(applied(VIEWER), "prod-viewer", "bob").state()

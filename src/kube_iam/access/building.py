@@ -1,11 +1,12 @@
 """The changes that make one level what it should be: policy, role, group, attachment, bindings, and last the mapping entry.
 
-The entry is what opens the door, so it comes when everything behind it stands.
+The mapping entry admits the level's people, so it comes after all that it relies on. A change that replaces something in place is
+two changes here: one that adds, and one that takes away, which the plan makes after all additions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kube_iam.access.changes import (
     Attachment,
@@ -19,23 +20,28 @@ from kube_iam.access.changes import (
     differing,
 )
 from kube_iam.access.desired import LEVEL_TAG, DesiredLevel, DesiredRole
-from kube_iam.access.documents import same_document
+from kube_iam.access.documents import assumed_roles, same_document
 from kube_iam.access.facts import binding_fields, binding_name, entry_fields, tag_fields
 from kube_iam.access.foreign import Foreign, foreign_binding, whose
-from kube_iam.access.observed import Observed
-from kube_iam.access.ports import GroupState, PolicyState, RoleState
+from kube_iam.access.observed import Observed, role_key
+from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
 
 
 @dataclass(slots=True)
 class LevelBuilder:
-    """Collects one level's changes, and what stands in their way."""
+    """Collects one level's changes, and what stands in their way.
+
+    `changes` add, and switch the level over. `narrowed_bindings` and `narrowed_policy` take away what `changes` left in place.
+    """
 
     level: DesiredLevel
     observed: Observed
     adopt: bool
     staying: frozenset[str]  # the groups of all levels, in lower case
-    recreated: frozenset[str]  # roles that the plan deletes first, in lower case
+    replaced: frozenset[str]  # roles that the plan deletes, whose level stays, in lower case
     changes: list[Change] = field(default_factory=list)
+    narrowed_bindings: list[Change] = field(default_factory=list)
+    narrowed_policy: list[Change] = field(default_factory=list)
     foreign: list[Foreign] = field(default_factory=list)
 
     def build(self) -> None:
@@ -47,8 +53,16 @@ class LevelBuilder:
         self._bindings()
         self._entry()
 
+    @property
+    def role_is_moved(self) -> bool:
+        """Whether the level's role is deleted and created anew, since its path changes."""
+        return bool(self.level.role_key) and self.level.role_key in self.replaced
+
     def _add(self, verb: Verb, kind: Kind, name: str, fields: tuple[Field, ...], item: Item) -> None:
-        self.changes.append(Change(verb, kind, name, self.level.name, fields, item))
+        self.changes.append(self._change(verb, kind, name, fields, item))
+
+    def _change(self, verb: Verb, kind: Kind, name: str, fields: tuple[Field, ...], item: Item) -> Change:
+        return Change(verb, kind, name, self.level.name, fields, item)
 
     def _may_take(self, found: Foreign) -> bool:
         """Whether something that is not ours may be taken over; if not it is noted as standing in the way."""
@@ -72,18 +86,35 @@ class LevelBuilder:
                 return
             self._add(Verb.ADOPT, Kind.POLICY, want.name, tag_fields(have, want.tags), want)
             have = PolicyState(have.arn, have.name, have.path, have.document, {**have.tags, **want.tags})
-        fields = tag_fields(have, want.tags)
-        if not same_document(have.document, want.document):
-            fields += differing([("document", have.document, want.document)])
+        fields, now = tag_fields(have, want.tags), self._document_for_now(have.document)
+        if not same_document(have.document, now):
+            fields += differing([("document", have.document, now)])
         if fields:
-            self._add(Verb.UPDATE, Kind.POLICY, want.name, fields, want)
+            self._add(Verb.UPDATE, Kind.POLICY, want.name, fields, replace(want, document=now))
+        if not same_document(now, want.document):
+            fields = differing([("document", now, want.document)])
+            self.narrowed_policy.append(self._change(Verb.UPDATE, Kind.POLICY, want.name, fields, want))
+
+    def _document_for_now(self, have: object) -> dict[str, object]:
+        """Return the policy's document until the level's former role is deleted: it names the former role beside the new one."""
+        want = self.level.policy.document
+        former = [arn for arn in assumed_roles(have) if self._is_former(arn)]
+        if not former or not isinstance(have, dict):
+            return want
+        if self.level.role is None:
+            return have
+        return {**want, "Statement": [{**_only_statement(want), "Resource": [self.level.role.arn, *sorted(former)]}]}
+
+    def _is_former(self, role_arn: str) -> bool:
+        key = role_key(role_arn)
+        return key in self.replaced and key != self.level.role_key
 
     def _role(self) -> None:
         want = self.level.role
         if want is None:
             return
         have = self.observed.roles.get(self.level.role_key)
-        if have is None or self.level.role_key in self.recreated:
+        if have is None or self.role_is_moved:
             fields = appearing(
                 (
                     ("path", want.path),
@@ -165,21 +196,36 @@ class LevelBuilder:
     def _bindings(self) -> None:
         for want in self.level.bindings:
             have, name = self.observed.bindings.get(want.ident), binding_name(want)
-            before = binding_fields(have) if have else {}
             if have is None:
                 self._add(Verb.CREATE, Kind.BINDING, name, appearing(binding_fields(want).items()), want)
                 continue
+            before = binding_fields(have)
             fields = differing((key, before[key], value) for key, value in binding_fields(want).items())
             if self.observed.owns_binding(have):
-                if fields:
-                    self._add(Verb.UPDATE, Kind.BINDING, name, fields, want)
+                self._update_binding(have, want)
             elif self._may_take(foreign_binding(name, fields)):
                 self._add(Verb.ADOPT, Kind.BINDING, name, fields, want)
+
+    def _update_binding(self, have: BindingState, want: BindingState) -> None:
+        """Add groups now, and take groups away later.
+
+        Until the mapping entry has changed, the level's people hold the entry's present groups. So these keep what they have.
+        """
+        present = next((entry.groups for entry in self.observed.entries if entry.key == self.level.entry.key), ())
+        kept = [group for group in have.groups if group in present and group not in want.groups]
+        now = replace(want, groups=(*want.groups, *kept))
+        gains = set(now.groups) - set(have.groups) or _without_groups(now) != _without_groups(have)
+        steps = ((have, now, self.changes), (now, want, self.narrowed_bindings))
+        for before, after, changes in steps if gains else ((have, want, self.narrowed_bindings),):
+            old = binding_fields(before)
+            fields = differing((key, old[key], value) for key, value in binding_fields(after).items())
+            if fields:
+                changes.append(self._change(Verb.UPDATE, Kind.BINDING, binding_name(want), fields, after))
 
     def _entry(self) -> None:
         want = self.level.entry
         have = next((entry for entry in self.observed.entries if entry.key == want.key), None)
-        if have is None or self.level.role_key in self.recreated:
+        if have is None or self.role_is_moved:
             self._add(Verb.CREATE, Kind.MAPPING, want.name, appearing(entry_fields(want).items()), want)
             return
         before = entry_fields(have)
@@ -202,3 +248,15 @@ class LevelBuilder:
         group = self.observed.groups.get(self.level.group.name.casefold())
         policies = {policy.arn for policy in self.observed.owned_policies()}
         return self.level.policy.arn in policies or (group is not None and self.observed.owns_group(group))
+
+
+def _only_statement(document: dict[str, object]) -> dict[str, object]:
+    """The statement of a policy that `policy_document` made."""
+    statements = document["Statement"]
+    assert isinstance(statements, list)
+    assert isinstance(statements[0], dict)
+    return statements[0]
+
+
+def _without_groups(binding: BindingState) -> BindingState:
+    return replace(binding, groups=())

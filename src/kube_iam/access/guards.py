@@ -1,31 +1,119 @@
-"""What a plan may do only with --force: lock out the administrator who runs it, or take away many levels at once."""
+"""Guards: a plan that takes access from its caller, or removes many levels at once, needs --force."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from kube_iam.access.changes import Change, Kind, Membership, Verb
+from kube_iam.access.changes import Change, Ended, Field, Kind, Membership, Verb
+from kube_iam.access.documents import same_document
+from kube_iam.access.facts import binding_name
 from kube_iam.access.observed import Observed, pathless
-from kube_iam.access.ports import MappingEntry, Subject
+from kube_iam.access.ports import BindingState, MappingEntry, Subject
 
+MASTERS = "system:masters"
 _VALUE = r"[^:/\s]+"  # what a template's value can be
 _PLACE = re.compile(r"\{\{(?:SessionNameRaw|UserName)\}\}")
 
 
 def lockout(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
-    """A sentence for each mapping entry that these calls are signed in with and that would go, or lose a user name or groups."""
-    used = {entry.key for entry in observed.entries if signed_in_with(entry, observed)}
+    """Return a sentence for everything that the caller is signed in with, or may do, and that the plan takes away.
+
+    That is a mapping entry, its user name, groups or IAM group; a role of that entry or of the AWS credentials, and its trust
+    policy; temporary access by that entry; and what RBAC bindings of ours grant to the caller's groups.
+    """
+    used = _used_entries(observed)
+    deleted = set()
     for change in changes:
         if isinstance(change.item, MappingEntry) and change.item.key in used:
             lost = _lost(change, change.item, _members(change.item, changes, observed), observed.subject)
             if lost:
+                deleted.add(change.item.key)
                 yield f"you are signed in through {change.name}, and this plan {lost}"
-        elif change.kind is Kind.ROLE and change.verb is Verb.DELETE:
-            role = observed.roles.get(change.name.casefold())
-            gone = any(isinstance(other.item, MappingEntry) and other.item.key in used for other in changes)
-            if role and pathless(role.arn) in used and not gone:
-                yield f"you are signed in through the role {change.name}, and this plan deletes it"
+    for change in changes:
+        if isinstance(change.item, Ended) and _is_own_temporary(change.item, observed) and change.item.over is None:
+            yield f"you are signed in by temporary access through {change.item.entry.name}, and this plan ends it"
+    yield from _lost_roles(changes, observed, used, deleted)
+    yield from _lost_grants(changes, observed)
+
+
+def is_own(change: Change, observed: Observed) -> bool:
+    """Whether the change is about a mapping entry, temporary access or binding that the caller is signed in with."""
+    item = change.item
+    if isinstance(item, MappingEntry):
+        return item.key in _used_entries(observed)
+    if isinstance(item, Ended):
+        return _is_own_temporary(item, observed)
+    if isinstance(item, BindingState):
+        before = observed.bindings.get(item.ident, item)
+        return bool({*item.groups, *before.groups} & _rbac_subjects(observed.subject))
+    return False
+
+
+def _used_entries(observed: Observed) -> set[str]:
+    return {entry.key for entry in observed.entries if signed_in_with(entry, observed)}
+
+
+def _is_own_temporary(ended: Ended, observed: Observed) -> bool:
+    return ended.entry.key in _used_entries(observed) and _is_one_of(observed.subject, {ended.user}, ended.entry)
+
+
+def _lost_roles(changes: tuple[Change, ...], observed: Observed, used: set[str], said: set[str]) -> Iterator[str]:
+    """Roles that are deleted, or whose trust policy changes, though the caller's Kubernetes or AWS session is one of theirs."""
+    own = {pathless(observed.caller_arn), *used}
+    if observed.subject is not None and observed.subject.canonical_arn:
+        own.add(pathless(observed.subject.canonical_arn))
+    for change in changes:
+        role = observed.roles.get(change.name.casefold()) if change.kind is Kind.ROLE else None
+        if role is None or pathless(role.arn) not in own:
+            continue
+        if change.verb is Verb.DELETE and pathless(role.arn) not in said:
+            yield f"you are signed in through the role {change.name}, and this plan deletes it"
+        if change.verb is Verb.UPDATE and any(part.name == "trust" and _differs(part) for part in change.fields):
+            yield f"you are signed in through the role {change.name}, and this plan changes who may assume it"
+
+
+def _differs(trust: Field) -> bool:
+    """Whether a trust policy changes in more than the names of its statements."""
+    return not same_document(_unnamed(trust.before), _unnamed(trust.after))
+
+
+def _unnamed(document: object) -> object:
+    if isinstance(document, dict):
+        return {key: _unnamed(value) for key, value in document.items() if key not in ("Sid", "Id")}
+    return [_unnamed(item) for item in document] if isinstance(document, list) else document
+
+
+def _lost_grants(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
+    """What bindings of ours grant to the caller before the plan, and none of them grants after it."""
+    mine = _rbac_subjects(observed.subject)
+    if MASTERS in mine:  # RBAC cannot take anything from this group
+        return
+    after = dict(observed.bindings)
+    for change in changes:
+        if isinstance(change.item, BindingState):
+            after[change.item.ident] = change.item
+            if change.verb is Verb.DELETE:
+                del after[change.item.ident]
+    kept = {grant for binding in after.values() for grant in _grants(binding, mine)}
+    said: set[tuple[str, str, str]] = set()
+    for binding in observed.bindings.values():
+        for namespace, kind, role in _grants(binding, mine):
+            anywhere = ("", kind, role)
+            if not {(namespace, kind, role), anywhere} & (kept | said):
+                said.add((namespace, kind, role))
+                place = f"in namespace {namespace}" if namespace else "in the whole cluster"
+                yield f"you have {kind} {role} {place} by binding {binding_name(binding)}, and this plan takes it away"
+
+
+def _grants(binding: BindingState, mine: set[str]) -> Iterator[tuple[str, str, str]]:
+    if set(binding.groups) & mine:
+        yield binding.namespace, binding.role_kind, binding.role_name
+
+
+def _rbac_subjects(subject: Subject | None) -> set[str]:
+    """The caller's groups and user, as `BindingState.groups` writes them."""
+    return set() if subject is None else {*subject.groups, f"User:{subject.username}"}
 
 
 def signed_in_with(entry: MappingEntry, observed: Observed) -> bool:

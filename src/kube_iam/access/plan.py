@@ -8,17 +8,16 @@ from kube_iam.access.building import LevelBuilder
 from kube_iam.access.changes import Change, Kind, Plan, Verb
 from kube_iam.access.desired import DesiredLevel, desired_state
 from kube_iam.access.foreign import Foreign
-from kube_iam.access.guards import lockout, too_much
+from kube_iam.access.guards import MASTERS, is_own, lockout, too_much
 from kube_iam.access.handover import guarded, refused
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.observed import Observed, Ports
 from kube_iam.access.observing import observe
+from kube_iam.access.ordering import arrange
 from kube_iam.access.ports import Directory
 from kube_iam.access.removing import closing, removing, replacing
 from kube_iam.access.server_policy import uncovered_roles
 from kube_iam.errors import CredentialsError, NotOwned
-
-MASTERS = "system:masters"
 
 
 def check_caller(access: ClusterAccess, directory: Directory) -> None:
@@ -42,30 +41,29 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     desired = desired_state(access)
     observed = observe(access, desired, ports)
     replaced = tuple(replacing(observed, desired))
-    recreated = frozenset(change.name.casefold() for change in replaced)
+    names = frozenset(change.name.casefold() for change in replaced)
     staying = frozenset(level.group.name.casefold() for level in desired)
-    changes = [*closing(observed, desired, now), *replaced]
+    builders = tuple(LevelBuilder(level, observed, adopt, staying, names) for level in desired)
     foreign: list[Foreign] = [*refused(observed, desired)]
-    for level in desired:
-        builder = LevelBuilder(level, observed, adopt, staying, recreated)
+    for builder in builders:
         builder.build()
-        changes += builder.changes
         foreign += builder.foreign
     if foreign:
         raise _not_owned(foreign)
-    changes += removing(observed, desired)
+    taken = (*closing(observed, desired, now), *replaced)
+    changes = arrange(taken, builders, removing(observed, desired), lambda change: is_own(change, observed))
     wanted = frozenset(level.name for level in desired)
     return Plan(
         cluster=access.cluster_id,
         account=access.account,
         target=ports.store.describe(),
-        changes=tuple(changes),
+        changes=changes,
         warnings=(
             *cautions(access),
-            *_findings(observed, desired, tuple(changes)),
+            *_findings(observed, desired, changes),
             *uncovered_roles(access, changes),
         ),
-        guards=(*lockout(tuple(changes), observed), *too_much(observed, wanted), *guarded(observed, desired)),
+        guards=(*lockout(changes, observed), *too_much(observed, wanted), *guarded(observed, desired)),
     )
 
 
@@ -73,7 +71,8 @@ def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     """What `destroy` would do: everything that is ours goes, leftovers of earlier files included."""
     check_caller(access, ports.directory)
     observed = observe(access, (), ports)
-    changes = (*closing(observed, (), 0.0), *removing(observed, ()))
+    taken = closing(observed, (), 0.0)
+    changes = arrange(taken, (), removing(observed, ()), lambda change: is_own(change, observed))
     return Plan(
         cluster=access.cluster_id,
         account=access.account,

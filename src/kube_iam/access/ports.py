@@ -208,7 +208,7 @@ class Cluster(Protocol):
         """Whether the ClusterRole or Role that a binding names is there."""
 
     def apply_binding(self, binding: BindingState) -> None:
-        """Server-side apply with field manager `kube-iam`; a binding whose roleRef differs is deleted first (it is immutable)."""
+        """Server-side apply with field manager `kube-iam`; a binding whose roleRef differs is replaced (it is immutable)."""
 
     def delete_binding(self, namespace: str, name: str) -> None:
         """Delete the binding."""

@@ -27,6 +27,8 @@ EXPIRY_MARGIN = 30  # seconds before their end at which exec credentials are ask
 class KubeApi:
     """The API of one cluster. `kubeconfig`, `context` and `server` are as kubectl's flags of those names; empty: kubectl's default."""
 
+    dry_run = False  # whether writes are checked and not kept (`kube_iam.kube.dry_run`)
+
     def __init__(
         self,
         *,

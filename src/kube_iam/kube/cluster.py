@@ -6,6 +6,7 @@ another field manager wrote something different.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kube_iam.access.ports import BindingState, Cluster, Subject
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
 
 RBAC = "rbac.authorization.k8s.io"
+_REPLACEMENT = ":replacement"
 
 
 class KubeCluster(Cluster):
@@ -67,22 +69,38 @@ class KubeCluster(Cluster):
         return True
 
     def apply_binding(self, binding: BindingState) -> None:
-        """Server-side apply. One of ours whose roleRef differs is deleted first, since roleRef is immutable.
+        """Server-side apply. One of ours whose roleRef differs is replaced, since roleRef is immutable.
 
         Raises NotOwned when that one is not ours, Conflict when another manager set other subjects or labels on one not ours.
         """
         present = self._get(binding.namespace, binding.name)
         ours = present is not None and _is_ours(present)
-        if present is not None and _role(present) != (binding.role_kind, binding.role_name):
-            if not ours:
-                kind, name = _role(present)
-                raise NotOwned(
-                    f"{_named(binding.namespace, binding.name)} exists, is not kube-iam's, and binds {kind} {name}",
-                    "delete it by hand or choose another name for the level",
-                )
-            self._delete(binding.namespace, binding.name)
+        if present is None or _role(present) == (binding.role_kind, binding.role_name):
+            self._apply(binding, force=ours)
+        elif ours:
+            self._replace(binding)
+        else:
+            kind, name = _role(present)
+            raise NotOwned(
+                f"{_named(binding.namespace, binding.name)} exists, is not kube-iam's, and binds {kind} {name}",
+                "delete it by hand or choose another name for the level",
+            )
+
+    def _replace(self, binding: BindingState) -> None:
+        """Replace a binding of ours by one with another roleRef. Another name holds the new grant while this one is free.
+
+        So an API server that refuses the new grant has not lost the old one. A later plan deletes what a stopped run leaves.
+        """
+        other = replace(binding, name=binding.name + _REPLACEMENT)
+        self._apply(other, force=True)
+        self._delete(binding.namespace, binding.name)
+        if not self._api.dry_run:  # in a dry run the old binding is still there, and its roleRef stays immutable
+            self._apply(binding, force=True)
+        self._delete(other.namespace, other.name)
+
+    def _apply(self, binding: BindingState, *, force: bool) -> None:
         with self._api.call(f"apply {_named(binding.namespace, binding.name)}") as client:
-            client.apply(_manifest(binding), field_manager=FIELD_MANAGER, force=ours)
+            client.apply(_manifest(binding), field_manager=FIELD_MANAGER, force=force)
 
     def delete_binding(self, namespace: str, name: str) -> None:
         """Delete the binding. Raises NotOwned when it does not carry our label."""

@@ -1,0 +1,50 @@
+"""Dry runs at the Kubernetes API: a write is authorized, admitted and checked like any other, and not kept (`dryRun=All`).
+
+RBAC's check of escalation is part of it, as are missing namespaces and the refusals of admission webhooks and policies.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from kube_iam.kube.client import KubeApi
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+    from kube_iam.kube.context import Context
+
+_WRITES = frozenset({"apply", "create", "delete", "patch", "replace"})
+
+
+class DryRunApi(KubeApi):
+    """The same API with the same credentials and connection; all its writes are dry runs."""
+
+    dry_run = True
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+
+    @property
+    def context(self) -> Context:
+        """The context in use. Raises what `KubeApi.context` raises."""
+        return self._api.context
+
+    def client(self) -> Client:
+        """Return the client whose writes are dry runs. Raises what `KubeApi.client` raises."""
+        return cast("Client", _DryRunClient(self._api.client()))
+
+    def close(self) -> None:
+        """Leave the connections to the API that this one is made of."""
+
+
+class _DryRunClient:
+    """A lightkube client that adds `dry_run=True` to every write; everything else is passed on."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        return partial(found, dry_run=True) if name in _WRITES else found
