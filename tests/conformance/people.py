@@ -80,6 +80,8 @@ ANSWERS: dict[str, tuple[Scripted, str]] = {
     "another account's": (_json(account=OTHER), "A10"),
     "a field twice": (Scripted(200, _json().body.replace('"Account"', '"Account": "1", "Account"')), "A10"),
     "an empty session name": (_json(user_id="AROAADMIN:"), "A10"),
+    "another's session name in the id": (_json(user_id="AROAADMIN:y"), "A10"),
+    "a user with a session in the id": (_json(arn=f"arn:aws:iam::{ACCOUNT}:user/bob", user_id="AIDABOB:x"), "A10"),
     "another content type": (Scripted(200, _json().body, "text/html"), "A10"),
 }
 """Answers of STS, and the row where the two servers take them differently."""

@@ -58,6 +58,12 @@ def expires(value: str) -> Callable[[], str]:
     return GOOD.but(expires=value).token
 
 
+def not_canonical() -> str:
+    """The same bytes in another token: the last character has bits that decoders ignore."""
+    token = next(found for zeros in range(3) if len(found := GOOD.but(expires="0" * zeros + "60").token()[11:]) % 4)
+    return PREFIX + token[:-1] + chr(ord(token[-1]) + 1)
+
+
 BY_HAND: dict[str, tuple[Callable[[], str], str]] = {
     "1: over 4096 bytes": (Signed(LONG).token, "T1"),
     "1: over 16 KiB": (lambda: GOOD.token() + "A" * 17000, ""),
@@ -67,6 +73,7 @@ BY_HAND: dict[str, tuple[Callable[[], str], str]] = {
     "2: nothing else": (lambda: PREFIX, ""),
     "3: padded": (lambda: token_of(GOOD.url() + "x" * (-len(GOOD.url()) % 3 + 1)) + "=", ""),
     "3: the other alphabet": (lambda: GOOD.token() + "+/", ""),
+    "3: unused bits": (not_canonical, "T16"),
     "3: a line end": (lambda: GOOD.token() + "\n", "T14"),
     "3: a space before": (lambda: " " + GOOD.token(), ""),
     "4: not a URL": (lambda: token_of("nonsense"), ""),

@@ -104,6 +104,28 @@ def test_a_token_that_is_no_token_is_refused(number: int, token: str, reason: Re
     assert check(token) == Refusal(reason)
 
 
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+@pytest.mark.parametrize("more", ["", "x", "xx"])
+def test_of_the_tokens_that_decode_to_one_url_only_the_canonical_one_passes(more: str) -> None:
+    url = with_value("X-Amz-Security-Token", "token" + more)
+    good = token_of(url)
+    padding = "=" * (-len(good[11:]) % 4)
+    same = [
+        good[:-1] + last for last in ALPHABET if base64.urlsafe_b64decode(good[11:-1] + last + padding) == url.encode()
+    ]
+    assert len(same) == {"": 1, "=": 4, "==": 16}[padding]
+    assert [token for token in same if not isinstance(check(token), Refusal)] == [good]
+    assert {check(token) for token in same if token != good} <= {Refusal(Reason.TOKEN_ENCODING)}
+
+
+def test_every_length_of_url_has_a_canonical_token_that_passes() -> None:
+    for length in range(1, 40):
+        url = with_value("X-Amz-Security-Token", "a" * length)
+        assert not isinstance(check(token_of(url)), Refusal)
+
+
 def test_a_token_of_sixteen_kib_is_not_too_long() -> None:
     # Sessions with many tags have long tokens: the reference's 4096 locks them out.
     url = with_value("X-Amz-Security-Token", "a" * 11_500)

@@ -77,7 +77,78 @@ def test_only_an_assumed_roles_user_id_splits(arn: str, given_id: str, user_id: 
         assert identity.arn == arn
 
 
+USER = f"arn:aws:iam::{ACCOUNT}:user/people/alice"
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+FEDERATED = f"arn:aws:sts::{ACCOUNT}:federated-user/bob"
+
+
+@pytest.mark.parametrize(
+    ("arn", "user_id"),
+    [
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/bob", "AROAEXAMPLE:carol"),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/bob", "AROAEXAMPLE:Bob"),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/bob", "AROAEXAMPLE:bob:bob"),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/bob", "AROAEXAMPLE"),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/bob", "AROAEXAMPLE:"),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/bob", "AIDAEXAMPLE:bob"),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/bob", f"{ACCOUNT}:bob"),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/path/Admin/bob", "AROAEXAMPLE:Admin"),
+        (USER, "AIDAEXAMPLE:alice"),
+        (USER, "AIDAEXAMPLE:"),
+        (USER, ":AIDAEXAMPLE"),
+        (USER, "AROAEXAMPLE"),
+        (USER, "AROAEXAMPLE:alice"),
+        (USER, ACCOUNT),
+        (USER, f"{ACCOUNT}:alice"),
+        (USER, "AIDA.EXAMPLE"),
+        (ROOT, "AIDAEXAMPLE"),
+        (ROOT, "444455556666"),
+        (ROOT, f"{ACCOUNT}:root"),
+        (FEDERATED, f"{ACCOUNT}:carol"),
+        (FEDERATED, "444455556666:bob"),
+        (FEDERATED, ACCOUNT),
+        (FEDERATED, "AROAEXAMPLE:bob"),
+        (FEDERATED, f"{ACCOUNT}:bob:bob"),
+    ],
+)
+def test_an_answer_whose_arn_and_user_id_disagree_is_refused(arn: str, user_id: str) -> None:
+    for answer, content_type in (
+        (json_answer(arn, user_id), "application/json"),
+        (xml_answer(arn, user_id), "text/xml"),
+    ):
+        refusal = parse(answer, content_type)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Reason.STS_NONSENSE
+        assert user_id not in refusal.message
+
+
 RESULT = {"Account": ACCOUNT, "Arn": ROLE_ARN, "UserId": ROLE_ID}
+TWO_RESULTS = [
+    f"<GetCallerIdentityResult><Arn>{ROLE_ARN}</Arn></GetCallerIdentityResult>"
+    f"<GetCallerIdentityResult><UserId>{ROLE_ID}</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult>",
+    f"<GetCallerIdentityResult><Arn>{ROLE_ARN}</Arn><UserId>{ROLE_ID}</UserId><Account>{ACCOUNT}</Account>"
+    "</GetCallerIdentityResult><GetCallerIdentityResult/>",
+    f"<GetCallerIdentityResult/><GetCallerIdentityResult><Arn>{ROLE_ARN}</Arn><UserId>{ROLE_ID}</UserId>"
+    f"<Account>{ACCOUNT}</Account></GetCallerIdentityResult>",
+]
+
+
+@pytest.mark.parametrize("results", TWO_RESULTS)
+def test_an_answer_with_two_results_is_refused_whatever_they_hold(results: str) -> None:
+    refusal = parse(f'<GetCallerIdentityResponse xmlns="{NAMESPACE}">{results}</GetCallerIdentityResponse>', "text/xml")
+    assert refusal == Refusal(Reason.STS_NONSENSE, "the answer has two results")
+
+
+@pytest.mark.parametrize("name", ["GetCallerIdentityResponse", "GetCallerIdentityResult", "Account", "Arn", "UserId"])
+def test_a_json_answer_with_a_part_twice_is_refused(name: str) -> None:
+    body = json_answer()
+    start = body.index(f'"{name}"')
+    value = json.JSONDecoder().raw_decode(body[start + len(name) + 4 :])[0]
+    twice = body[:start] + f'"{name}": {json.dumps(value)}, ' + body[start:]
+    assert json.loads(twice) == json.loads(body)
+    assert parse(twice) == Refusal(Reason.STS_NONSENSE, "a field repeats in the answer")
+
+
 NONSENSE_JSON = [
     "",
     "null",
@@ -165,7 +236,9 @@ def test_xml_that_is_no_answer_to_get_caller_identity_is_nonsense(body: str) -> 
 
 
 def test_a_declared_encoding_does_not_change_how_bytes_are_read() -> None:
-    body = ('<?xml version="1.0" encoding="UTF-7"?>' + xml_answer(arn=ROLE_ARN + "+AGE-")).encode()
+    body = (
+        '<?xml version="1.0" encoding="UTF-7"?>' + xml_answer(arn=ROLE_ARN + "+AGE-", user_id=ROLE_ID + "+AGE-")
+    ).encode()
     identity = parse(body, "text/xml")
     assert isinstance(identity, Identity)
     assert identity.arn.endswith("+AGE-")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 
 from kube_iam.authn.door import Change, Door
-from kube_iam.authn.snapshots import GroupSnapshot
+from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.aws.iam_reader import GroupFound
 from kube_iam.core.memberships import Gate
 from kube_iam.errors import AccessDenied, CredentialsError, Throttled, Unreachable
 from kube_iam.server.log import Log
 from kube_iam.server.membership_report import MembershipReport, show_ages
 from kube_iam.server.metrics import Metrics
+from kube_iam.server.scrubbing import Scrubber
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
@@ -139,10 +140,31 @@ def test_accounts_that_must_not_be_logged_are_not() -> None:
     assert "1 people" in text
 
 
+def test_metrics_show_no_scrubbed_account() -> None:
+    site, other = Site(ACCOUNT, "444455556666"), ROLE.replace(ACCOUNT, "444455556666")
+    door = Door(300, lambda: 100.0, lambda: 0.0)
+    show_ages(door, site.metrics, Scrubber((ACCOUNT, "444455556666")))
+    door.follow((), [Gate("admins", role, "admin") for role in (ROLE, other)])
+    for role, read_at in ((ROLE, 90.0), (other, 70.0)):
+        door.role_read(role, RoleSnapshot(read_at, "AROA", 3600))
+        site.report.role_read(role, "is open", changed=True)
+    hidden = f'{{role="{ROLE.replace(ACCOUNT, "…")}"}}'
+    text = site.metrics.render()
+    assert ACCOUNT not in text
+    assert "444455556666" not in text
+    assert text.count(hidden) == 2  # of equal names one, since a sample must not repeat
+    assert site.sample(f"kube_iam_role_trust_age_seconds{hidden}") == "30"
+    assert site.sample(f"kube_iam_role_refused{hidden}") == "1"
+    site.report.following({"admins"}, {ROLE})
+    assert site.sample(f"kube_iam_role_refused{hidden}") == "1"
+    site.report.following({"admins"}, set())
+    assert site.sample("kube_iam_role_refused{") == ""
+
+
 def test_ages_are_those_of_what_was_read_and_are_left_out_where_nothing_was() -> None:
     site, now = Site(), [100.0]
     door = Door(300, lambda: now[0], lambda: 0.0)
-    show_ages(door, site.metrics)
+    show_ages(door, site.metrics, str)
     door.follow(("viewers",), [Gate("admins", ROLE, "admin")])
     door.group_read("admins", GroupSnapshot(100.0, ACCOUNT, {}))
     now[0] = 107.5

@@ -14,6 +14,7 @@ from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import User
 from kube_iam.server.decision_log import log_decision
 from kube_iam.server.log import Batched, Log
+from kube_iam.server.scrubbing import Scrubber
 
 WHO = Identity(
     "arn:aws:sts::123456789012:assumed-role/Admin/alice",
@@ -143,6 +144,20 @@ def test_a_scrubbed_account_leaves_nothing_of_the_identity(style: str) -> None:
         assert text
         for part in ("arn:", "123456789012", "AROA1", "ASIA1", "alice"):
             assert part not in text
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_no_field_of_any_line_shows_a_scrubbed_account(style: str) -> None:
+    stream = io.StringIO()
+    log = Log(stream, style=style)
+    log.scrub = Scrubber(("999999999999",))
+    log.error("mapping", problem="'arn:aws:iam::999999999999:role/x' is mapped before", backend="MountedFile")
+    log.warning("denied", role="arn:aws:iam::999999999999:role/x", entries=3)
+    log.info("group members", joined=("999999999999", "alice"))
+    log.form("info", "access granted", {"mapping": "999999999999"}, ("client",))(client="999999999999")
+    assert "999999999999" not in stream.getvalue()
+    assert "role/x" in stream.getvalue()
+    assert stream.getvalue().count("\n") == 4
 
 
 def test_lines_of_one_turn_are_written_together_and_none_is_lost() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from kube_iam.core.arns import comparable_arn, strip_role_path
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.utc import parse_rfc3339
 
 Item = TypeVar("Item")
@@ -260,7 +261,7 @@ def role_key(role_arn: str) -> str:
     try:
         return comparable_arn(text)
     except ValueError:
-        return strip_role_path(text.lower())
+        return strip_role_path(ascii_lower(text))
 
 
 class MappingStore(Protocol):

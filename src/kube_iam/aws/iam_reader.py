@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from kube_iam.aws.client import aws_errors, make_client
 from kube_iam.core.arns import parse_arn
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import CredentialsError, KubeIamError, NotFound, Unreachable
 
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 3, 10, 2
@@ -132,7 +133,7 @@ def _group_of(page: Mapping[str, Any], name: str, doing: str) -> tuple[str, str]
     """The account of the group that a page is of, and the group's unique id."""
     group = page.get("Group", {})
     arn = parse_arn(str(group.get("Arn", "")))
-    same = str(group.get("GroupName", "")).lower() == name.lower()
+    same = ascii_lower(str(group.get("GroupName", ""))) == ascii_lower(name)
     if not same or arn is None or arn.service != "iam" or not group.get("GroupId"):
         raise _cut_off(doing)
     return arn.account, str(group["GroupId"])

@@ -21,6 +21,7 @@ from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.aws.holdup import CALLS_AT_ONCE, FIRST_PAUSE, Holdup
 from kube_iam.aws.iam_reader import GroupFound, RoleFound
 from kube_iam.core.arns import strip_role_path
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.memberships import Gate
 from kube_iam.core.trust import open_trust
 from kube_iam.errors import AccessDenied, KubeIamError
@@ -220,7 +221,7 @@ def _due(item: _Item) -> float:
 def _judged(found: RoleFound | None, role: str, began: float) -> RoleSnapshot:
     if found is None:
         return RoleSnapshot(began, problem="IAM knows no such role", exists=False)
-    if strip_role_path(found.arn).lower() != role:
+    if ascii_lower(strip_role_path(found.arn)) != role:
         problem = "the role is of another account than this server's own AWS credentials"
         return RoleSnapshot(began, problem=problem, exists=False)
     return RoleSnapshot(began, found.role_id, found.longest, open_trust(found.trust, found.arn))

@@ -130,6 +130,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
     from kube_iam.server.build import serve
     from kube_iam.server.log import Batched
+    from kube_iam.server.scrubbing import Scrubber
 
     # Mappings are many small objects that live long and have no cycles: the default would walk over all of them again and again
     # while they are read, a third of the time of a start.
@@ -142,6 +143,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
         for problem in error.problems:
             log.error("configuration", file=error.path, problem=str(problem))
         raise
+    log.scrub = Scrubber(config.scrubbed_accounts)
     for warning in warnings:
         log.warning("configuration", file=str(path), problem=str(warning))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -14,6 +14,7 @@ from kube_iam.config.mapping_entries import Reading
 from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_groups, parse_mappings, parse_user_ids
 from kube_iam.config.section import Findings, Section, kind_of
 from kube_iam.config.yaml_file import MAX_BYTES, YamlFile
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping import MappingTable
 from kube_iam.core.user_ids import UserIdTable
 from kube_iam.errors import ConfigError, Problem
@@ -116,7 +117,7 @@ def _refuse_entries_without_key(section: Section, path: Path, *, user_ids: bool)
             problems.append(Problem(name, f"must be a list of entries, not {kind_of(value)}"))
             continue
         for index, item in enumerate(value or ()):
-            keys = {key.lower() for key, content in item.items() if content} if isinstance(item, dict) else set()
+            keys = {ascii_lower(key) for key, content in item.items() if content} if isinstance(item, dict) else set()
             if wanted not in keys:
                 problems.append(Problem(f"{name}[{index}]", f"has no {wanted}"))
     if problems:

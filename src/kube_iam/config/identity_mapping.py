@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kube_iam.core.arns import canonical_arn, strip_role_path
+from kube_iam.core.arns import canonical_arn, comparable_arn
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping import MappingTable, UserMapping
 from kube_iam.core.templates import parse_template, unusable_template
 from kube_iam.errors import Problem
@@ -62,7 +63,7 @@ def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
             refused[spec.name] = Refused("Invalid", str(problem))
             entry = UserMapping(spec.arn, unusable_template(spec.username), (), spec.name)
         else:
-            canonical[spec.name] = canonical_arn(spec.arn.lower())
+            canonical[spec.name] = canonical_arn(ascii_lower(spec.arn))
         key = _key(spec)
         if not key:
             continue
@@ -81,7 +82,7 @@ def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
 def _key(spec: MappingSpec) -> str:
     """What the object is found by; empty where its ARN is none."""
     try:
-        return strip_role_path(canonical_arn(spec.arn.lower()))
+        return comparable_arn(spec.arn)
     except ValueError:
         return ""
 
@@ -93,9 +94,9 @@ def _entry(spec: MappingSpec) -> UserMapping:
     if not spec.username:
         raise ValueError("spec.username is empty")
     try:
-        canonical_arn(spec.arn.lower())
+        canonical_arn(ascii_lower(spec.arn))
     except ValueError as problem:
-        raise ValueError(f"spec.arn: {str(problem).replace(spec.arn.lower(), spec.arn)}") from problem
+        raise ValueError(f"spec.arn: {str(problem).replace(ascii_lower(spec.arn), spec.arn)}") from problem
     try:
         username = parse_template(spec.username)
         groups = tuple(parse_template(group) for group in spec.groups)

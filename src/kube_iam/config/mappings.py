@@ -24,6 +24,7 @@ from kube_iam.config.mapping_entries import (
 )
 from kube_iam.config.section import Section, account_ids, kind_of
 from kube_iam.config.yaml_file import key_path
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping import GroupMapping, MappingTable, RoleMapping, UserMapping
 from kube_iam.core.templates import unusable_template
 from kube_iam.core.user_ids import UserIdMapping
@@ -79,7 +80,7 @@ def warn_of_user_ids(section: Section) -> None:
         value = section.value(name)
         for index, item in enumerate(value if isinstance(value, list) else ()):
             for key in item if isinstance(item, dict) else ():
-                if key.lower() == "userid":
+                if ascii_lower(key) == "userid":
                     section.warn((*section.at(name), index, key), "counts only in the backend DynamicFile")
 
 

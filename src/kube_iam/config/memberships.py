@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from kube_iam.config.near import nearest
 from kube_iam.config.section import Section, kind_of
 from kube_iam.core.arns import is_iam_name
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.memberships import Temporary
 from kube_iam.core.utc import parse_rfc3339
 
@@ -66,7 +67,7 @@ def refuse_misspelt(entry: Section, known: tuple[str, ...]) -> bool:
     refused = False
     for key in entry.keys:
         meant = _meant(key, known)
-        if key.lower() == meant.lower():
+        if ascii_lower(key) == ascii_lower(meant):
             continue
         if meant == "iamGroup" or (meant == "temporary" and not entry.named("iamGroup")):
             entry.error((*entry.steps, key), "is not a known key", f"did you mean {meant}?", local=True)
@@ -76,9 +77,9 @@ def refuse_misspelt(entry: Section, known: tuple[str, ...]) -> bool:
 
 def _meant(key: str, known: tuple[str, ...]) -> str:
     """Which of the known keys, or of those here, a key is or is meant to be; empty where it is near none."""
-    lowered, choices = key.lower(), (*known, *KEYS)
+    lowered, choices = ascii_lower(key), (*known, *KEYS)
     for choice in choices:  # nearly every key is one, and to look what is near takes long for thousands of entries
-        if lowered == choice.lower():
+        if lowered == ascii_lower(choice):
             return choice
     return "iamGroup" if re.sub(r"[^a-z]", "", lowered).startswith("iamgroup") else nearest(key, choices)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kube_iam.config.section import QUOTE, Section
 from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping import Sso
 
 _SSO_KEYS = ("permissionSetName", "accountID", "partition")
@@ -21,13 +22,13 @@ def read_arn(entry: Section, name: str, kinds: tuple[str, ...], *, sessions: boo
         return ""
     try:
         # Any letter case: the reference compares ARNs without it.
-        canonical = canonical_arn(text.lower())
+        canonical = canonical_arn(ascii_lower(text))
     except ValueError as problem:
         # An ARN that is none is a typing error; one that no principal can have lets nobody in, as with the reference.
         matchless = isinstance(problem, NoPrincipal)
-        entry.error(entry.at(name), str(problem).replace(text.lower(), text), local=matchless)
+        entry.error(entry.at(name), str(problem).replace(ascii_lower(text), text), local=matchless)
         return ""
-    if canonical != text.lower() and not sessions:
+    if canonical != ascii_lower(text) and not sessions:
         entry.error(
             entry.at(name), "names one session of a role, and matches nobody here", f"write {canonical}", local=True
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from kube_iam.config.near import near
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.arns import is_account_id
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import Problem
 
 QUOTE = "YAML reads it as a number; quote it: '{}'"
@@ -59,9 +60,9 @@ class Section:
             self.error(steps, f"must be a mapping of keys, not {kind_of(value)}")
             return
         self.keys = tuple(value or ())
-        spelled = {name.lower(): name for name in known}
+        spelled = {ascii_lower(name): name for name in known}
         for key, content in (value or {}).items():
-            lowered = key.lower()
+            lowered = ascii_lower(key)
             if lowered not in spelled:
                 self.warn((*steps, key), "is not a known key and has no effect", near(key, known))
             elif lowered in self._values:
@@ -76,15 +77,15 @@ class Section:
 
     def named(self, name: str) -> bool:
         """Whether the key is there, whatever its value."""
-        return name.lower() in self._values
+        return ascii_lower(name) in self._values
 
     def value(self, name: str) -> object:
         """The value, None where there is none."""
-        return self._values.get(name.lower(), (name, None))[1]
+        return self._values.get(ascii_lower(name), (name, None))[1]
 
     def at(self, name: str) -> Steps:
         """The path to the value, the key as it is spelled in the file."""
-        return (*self.steps, self._values.get(name.lower(), (name, None))[0])
+        return (*self.steps, self._values.get(ascii_lower(name), (name, None))[0])
 
     def text(self, name: str) -> str:
         """The value where it is a string, else an empty one; anything else than a string is an error."""

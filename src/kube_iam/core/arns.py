@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.partitions import PARTITIONS
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}", re.ASCII)
@@ -87,7 +88,7 @@ def comparable_arn(text: str) -> str:
 
     The ARN of a role's session becomes the role's. Raises ValueError and NoPrincipal as `canonical_arn` does.
     """
-    return strip_role_path(canonical_arn(text.lower()))
+    return strip_role_path(canonical_arn(ascii_lower(text)))
 
 
 def strip_role_path(arn: str) -> str:

@@ -70,14 +70,20 @@ def _check_prefix(parse: _Parse) -> Refusal | None:
 
 # The padding and the two characters in which base64 differs from base64url become ones that neither has.
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
+# What the last character may be, by the length modulo 4: its unused bits are zero (RFC 4648, section 3.5). With others, one URL would
+# be in several tokens, each remembered as another one.
+_LAST = {0: None, 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
 
 
 def _check_encoding(parse: _Parse) -> Refusal | None:
-    """3. The rest is unpadded base64url."""
+    """3. The rest is unpadded base64url, in the one form that an encoder makes of its bytes."""
     try:
         text = parse.token[len(PREFIX) :].encode("ascii")
         # A length of 4n+1 decodes to no whole number of bytes.
         if not text or len(text) % 4 == 1:
+            return Refusal(Reason.TOKEN_ENCODING)
+        last = _LAST[len(text) % 4]
+        if last is not None and text[-1] not in last:
             return Refusal(Reason.TOKEN_ENCODING)
         padded = text.translate(_TO_BASE64) + b"=" * (-len(text) % 4)
         parse.url = binascii.a2b_base64(padded, strict_mode=True)

@@ -1,4 +1,4 @@
-"""Who STS says signed the token: the answer to GetCallerIdentity, taken apart strictly.
+"""The identity in an answer of STS to GetCallerIdentity, read strictly.
 
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html. STS answers JSON to `accept: application/json`;
 some gateways and emulators answer XML all the same. Only an answer to GetCallerIdentity is one: an answer to another action that
@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NoReturn
 
-from kube_iam.core.arns import canonical_arn, is_account_id, parse_arn
+from kube_iam.core.arns import Arn, canonical_arn, is_account_id, parse_arn
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_answer import CallerIdentity, NotAnAnswer, error_code, read_answer
 
 _USER_ID = re.compile(r"[\w+=,.@:-]{1,256}", re.ASCII)
+_UNIQUE_ID = re.compile(r"[A-Za-z]\w{0,127}", re.ASCII)
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
+_PREFIXES = ("AROA", "AIDA", "AGPA", "ANPA", "ANVA", "AIPA", "ASCA", "ASIA", "AKIA", "APKA", "ABIA", "ACCA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,37 @@ def _identity(caller: CallerIdentity, access_key_id: str, sts_host: str) -> Iden
         raise ValueError("the ARN is not of the account that the answer names")
     if not _USER_ID.fullmatch(caller.user_id):
         raise ValueError("the user id is malformed")
-    user_id, session_name = caller.user_id, ""
-    if arn.service == "sts" and arn.resource.startswith("assumed-role/"):
-        user_id, session_name = _split_user_id(caller.user_id)
+    user_id, session_name = _split_user_id(arn, caller.user_id)
     return Identity(caller.arn, canonical, caller.account, user_id, session_name, access_key_id, sts_host)
 
 
-def _split_user_id(text: str) -> tuple[str, str]:
-    """`AROA…:session`. A federated user's `account:name` stays whole: its account id alone would look like the account root's."""
-    parts = text.split(":")
-    if len(parts) != 2 or not all(parts):
-        raise ValueError("an assumed role's user id is not <unique id>:<session name>")
-    return parts[0], parts[1]
+def _split_user_id(arn: Arn, text: str) -> tuple[str, str]:
+    """Return the user id and the session name (empty where there is none). Raises ValueError where the user id is not the ARN's.
+
+    `AROA…:session` of a role session is split. A federated user's `account:name` stays whole: its account id alone would look like the
+    account root's. https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+    """
+    kind, _, name = arn.resource.partition("/")
+    name = name.rpartition("/")[2]
+    unique_id, colon, session = text.partition(":")
+    if kind == "assumed-role":
+        agrees = session == name and _is_unique_id(unique_id, "AROA")
+        return (unique_id, session) if agrees else _disagree("<unique id>:<session name>")
+    if kind == "federated-user":
+        return (text, "") if text == f"{arn.account}:{name}" else _disagree("<account>:<name>")
+    if kind == "root":
+        return (text, "") if text == arn.account else _disagree("the account id")
+    agrees = not colon and _is_unique_id(unique_id, "AIDA" if kind == "user" else "AROA")
+    return (text, "") if agrees else _disagree("the unique id of that principal")
+
+
+def _disagree(expected: str) -> NoReturn:
+    raise ValueError(f"the user id is not that of the ARN: expected {expected}")
+
+
+def _is_unique_id(text: str, prefix: str) -> bool:
+    """Return whether the text can be the unique id of a principal with that prefix. Emulators make up ids without any prefix."""
+    return _UNIQUE_ID.fullmatch(text) is not None and (text[:4] == prefix or text[:4] not in _PREFIXES)
 
 
 # STS's own messages can quote the canonical request, so only codes that are known are explained, in our words.

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from kube_iam.core.arns import canonical_arn, comparable_arn, is_account_id, strip_role_path
 from kube_iam.core.identity import Identity
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.memberships import Gate, GroupEntries, GroupMapping, Temporary
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sso import Sso, parse_sso_role
@@ -150,7 +151,7 @@ class MappingTable:
 
     def _add_arn(self, position: int, text: str, mapped: Mapped) -> list[tuple[str, str]]:
         # Lower case first: the reference takes `ARN:AWS:IAM::…` for users.
-        lowered = text.lower()
+        lowered = ascii_lower(text)
         try:
             canonical = canonical_arn(lowered)
         except ValueError as problem:
@@ -246,7 +247,7 @@ def _role(who: str | Sso) -> tuple[str, str]:
     except ValueError:
         key = ""  # which the index reports
     name = key.rpartition("/")[2]
-    return key, next((part for part in str(who).split("/") if part.lower() == name), "")
+    return key, next((part for part in str(who).split("/") if ascii_lower(part) == name), "")
 
 
 def _of_group(entry: GroupMapping) -> Mapped:

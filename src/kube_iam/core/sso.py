@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from kube_iam.core.arns import is_account_id
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.partitions import PARTITIONS
 
 # The digits are anchored: the reference takes any suffix, so that `Admin` also let in the permission set `Admin_ReadOnly`.
@@ -42,7 +43,7 @@ class Sso:
     @property
     def key(self) -> tuple[str, str, str]:
         """Partition, account id and lower-case name: what `parse_sso_role` finds in a role's ARN."""
-        return (self.partition, self.account_id, self.permission_set_name.lower())
+        return (self.partition, self.account_id, ascii_lower(self.permission_set_name))
 
     def pattern(self) -> re.Pattern[str] | None:
         """What lower-case names must match, where the name has wildcards; None where it has none."""

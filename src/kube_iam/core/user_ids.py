@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kube_iam.core.arns import canonical_arn, strip_role_path
+from kube_iam.core.arns import comparable_arn
 from kube_iam.core.identity import Identity
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping import Mapped, MappingTable
 from kube_iam.core.templates import Template
 from kube_iam.errors import Problem
@@ -43,9 +44,9 @@ class UserIdTable(MappingTable):
         problems: list[Problem] = []
         for entry in entries:
             try:
-                arn = strip_role_path(canonical_arn(entry.arn.lower())) if entry.arn else ""
+                arn = comparable_arn(entry.arn) if entry.arn else ""
             except ValueError as problem:
-                problems.append(Problem(entry.where, str(problem).replace(entry.arn.lower(), entry.arn)))
+                problems.append(Problem(entry.where, str(problem).replace(ascii_lower(entry.arn), entry.arn)))
                 continue
             mapped = Mapped(entry.username, entry.groups, entry.where)
             first = table._by_user_id.setdefault(entry.user_id, (arn, mapped))[1]
@@ -58,4 +59,4 @@ class UserIdTable(MappingTable):
     def find(self, identity: Identity) -> Mapped | None:
         """The entry of the identity's unique id, where its ARN, if it has one, is the identity's too."""
         arn, mapped = self._by_user_id.get(identity.user_id, ("", None))
-        return mapped if arn in ("", strip_role_path(identity.canonical_arn).lower()) else None
+        return mapped if arn in ("", comparable_arn(identity.canonical_arn)) else None

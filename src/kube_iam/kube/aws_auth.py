@@ -10,6 +10,7 @@ from kube_iam.config.mappings import MAPPING_KEYS, parse_mappings
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.yaml_file import parse_yaml
 from kube_iam.core.arns import strip_role_path
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import Conflict, UsageError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
@@ -45,11 +46,11 @@ def new_role(arn: str, username: str, groups: Sequence[str]) -> NewEntry:
 
 def new_sso_role(settings: Mapping[str, str], username: str, groups: Sequence[str]) -> NewEntry:
     """An entry for the role of a permission set: permissionSetName, accountID and, unless it is `aws`, partition."""
-    names = {name.lower(): name for name in ("permissionSetName", "accountID", "partition")}
-    unknown = [key for key in settings if key.lower() not in names]
+    names = {ascii_lower(name): name for name in ("permissionSetName", "accountID", "partition")}
+    unknown = [key for key in settings if ascii_lower(key) not in names]
     if unknown:
         raise UsageError(f"--sso knows no {unknown[0]!r}", "it takes permissionSetName, accountID and partition")
-    sso = {names[key.lower()]: value for key, value in settings.items()}
+    sso = {names[ascii_lower(key)]: value for key, value in settings.items()}
     ordered = {name: sso[name] for name in names.values() if name in sso}
     return _checked(MAP_ROLES, {"sso": ordered, "username": username, "groups": list(groups)})
 
@@ -98,7 +99,7 @@ def _identity(item: Node) -> str:
     sso = item.get("sso")
     if arn or sso is None:
         return role_key(arn)
-    name, account = _text(sso.get("permissionSetName")).lower(), _text(sso.get("accountID"))
+    name, account = ascii_lower(_text(sso.get("permissionSetName"))), _text(sso.get("accountID"))
     return f"permission set {name} of account {account} in {_text(sso.get('partition')) or 'aws'}"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.kube.yaml_text import Value, block, flow
 from kube_iam.kube.yaml_tree import Node, Shape, dash_of, line_end, line_start, next_line, parse_tree
@@ -254,7 +255,7 @@ def _rest(node: Node | None, path: Path) -> Shape:
         return ()
     kept: list[object] = []
     for key, value in node.pairs:
-        if key.kind == "scalar" and key.value.casefold() == path[0].casefold():
+        if key.kind == "scalar" and ascii_lower(key.value) == ascii_lower(path[0]):
             inner = _rest(value, path[1:])
             if inner:
                 kept.append((key.shape(), inner))

@@ -23,6 +23,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import ConfigError, Problem
 
 DASH = re.compile(r"^\ufeff?[ ]*-(?=[ \t\r\n]|$)", re.MULTILINE)
@@ -68,8 +69,8 @@ class Node:
 
     def own_pairs(self, name: str) -> list[tuple[Node, Node]]:
         """The pairs of a mapping whose key is `name` in any letter case."""
-        wanted = name.casefold()
-        return [(key, value) for key, value in self.pairs if key.kind == "scalar" and key.value.casefold() == wanted]
+        wanted = ascii_lower(name)
+        return [(key, value) for key, value in self.pairs if key.kind == "scalar" and ascii_lower(key.value) == wanted]
 
     def get(self, name: str, hops: int = 0) -> Node | None:
         """The value under `name` in any letter case, aliases and merge keys (`<<`) followed; the mapping's own pair goes first."""

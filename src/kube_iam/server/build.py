@@ -33,6 +33,7 @@ from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.memberships import follow_memberships
 from kube_iam.server.metrics import Metrics
 from kube_iam.server.process import stop_signal
+from kube_iam.server.scrubbing import Scrubber
 from kube_iam.server.settings_watch import SettingsWatch
 from kube_iam.server.verifier import StsVerifier
 from kube_iam.server.webhook import Webhook
@@ -59,7 +60,7 @@ async def serve(
     denials = Denying(config, DenyReport(log, metrics), environ)
     finding_region = asyncio.create_task(_own_region(environ, log))
     health = Listener(
-        Health(lambda: _why_not_ready(backends, door, denials, stopping)).handle,
+        Health(lambda: _why_not_ready(backends, door, denials, stopping), Scrubber(config.scrubbed_accounts)).handle,
         config.health_address,
         config.health_port,
     )

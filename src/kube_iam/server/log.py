@@ -71,6 +71,8 @@ class Log:
         self._show, self._line = (_json, _json_line) if style == "json" else (_text, _text_line)
         self._clock = clock
         self._second, self._shown = -1, ""
+        self.scrub: Callable[[str], str] | None = None
+        """Applied to every text of a field, once it is known what must not be logged."""
 
     def error(self, message: str, **fields: Value) -> None:
         """Something is wrong that an operator must see."""
@@ -91,23 +93,29 @@ class Log:
     def write(self, level: str, message: str, fields: dict[str, Value]) -> None:
         """Write one line of that level."""
         if _RANKS[level] <= self._limit:
-            shown = {name: self._show(value) for name, value in fields.items()}
+            shown = {name: self._scrubbed(value) for name, value in fields.items()}
             self._stream.write(self._line(self._time(), level, message, shown) + "\n")
 
     def form(self, level: str, message: str, fields: dict[str, Value], later: tuple[str, ...]) -> Form:
         """A line of that level for many times, whose fields named by `later` are other ones every time."""
         if _RANKS[level] > self._limit:
             return _unwritten
-        shown = {name: self._show(value).replace("%", "%%") for name, value in fields.items()}
+        shown = {name: self._scrubbed(value).replace("%", "%%") for name, value in fields.items()}
         shown |= {name: f"%({name})s" for name in later}
         line = self._line("%(time)s", level, message, shown) + "\n"
 
         def write(**values: Value) -> None:
-            filled = {name: self._show(value) for name, value in values.items()}
+            filled = {name: self._scrubbed(value) for name, value in values.items()}
             filled["time"] = self._time()
             self._stream.write(line % filled)
 
         return write
+
+    def _scrubbed(self, value: Value) -> str:
+        """The value as it is shown in a line."""
+        if self.scrub is not None and isinstance(value, str | tuple):
+            value = self.scrub(value) if isinstance(value, str) else tuple(map(self.scrub, value))
+        return self._show(value)
 
     def _time(self) -> str:
         """Now as text, made once a second: this runs for every sign-in."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from kube_iam.authn.door import Change, Door
 from kube_iam.aws.iam_reader import GroupFound
 from kube_iam.errors import AccessDenied, KubeIamError, Throttled, Unreachable
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
+from kube_iam.server.scrubbing import Scrubber
 
 _NAMED = 20
 _RIGHTS_HINT = "`kube-iam policy server` prints the policy that this server needs"
@@ -20,13 +21,13 @@ class MembershipReport:
     def __init__(self, log: Log, metrics: Metrics, scrubbed_accounts: Collection[str] = ()) -> None:
         self._log = log
         self._metrics = metrics
-        self._scrubbed = frozenset(scrubbed_accounts)
+        self._clean = Scrubber(scrubbed_accounts)
         self._failing: dict[tuple[str, str], bool] = {}
 
     def following(self, groups: Collection[str], roles: Collection[str]) -> None:
         """Forget what is no longer read."""
         self._metrics.membership_members.only(groups)
-        self._metrics.role_open.only(roles)
+        self._metrics.role_open.only([self._clean(role) for role in roles])
         wanted = {*(("group", name) for name in groups), *(("role", name) for name in roles)}
         self._failing = {key: kept for key, kept in self._failing.items() if key in wanted}
 
@@ -41,7 +42,7 @@ class MembershipReport:
         elif found is not None and change.first:
             self._log.info("group members", group=name, members=len(found.members))
         elif found is not None and (change.joined or change.left):
-            names = found.account not in self._scrubbed
+            names = found.account not in self._clean.accounts
             joined = change.joined[:_NAMED] if names else (f"{len(change.joined)} people",)
             left = change.left[:_NAMED] if names else (f"{len(change.left)} people",)
             self._log.info("group members changed", group=name, members=len(found.members), joined=joined, left=left)
@@ -49,7 +50,7 @@ class MembershipReport:
     def role_read(self, role: str, problem: str, *, changed: bool) -> None:
         """Log a role whose entries let nobody in, and one that is well again."""
         self._well_again("role", role)
-        self._metrics.role_open.set(int(bool(problem)), role)
+        self._metrics.role_open.set(int(bool(problem)), self._clean(role))
         if changed and problem:
             self._log.error("the role's entry lets nobody in", role=self._clean(role), problem=self._clean(problem))
         elif changed:
@@ -71,18 +72,19 @@ class MembershipReport:
         if self._failing.pop((kind, name), None) is not None:
             self._log.info("IAM can be read again", **{kind: self._clean(name)})
 
-    def _clean(self, text: str) -> str:
-        """The text without the ids of accounts that must not be logged."""
-        for account in self._scrubbed:
-            text = text.replace(account, "…")
-        return text
 
+def show_ages(door: Door, metrics: Metrics, scrub: Callable[[str], str]) -> None:
+    """Have the metrics show the age of each group and role that was read of IAM; one that was never read is left out.
 
-def show_ages(door: Door, metrics: Metrics) -> None:
-    """Have the metrics say how old what was read of IAM is. What was never read is left out."""
+    Where scrubbed names of roles are equal, the oldest counts.
+    """
 
     def ages(kind: str) -> Iterator[tuple[tuple[str, ...], float]]:
-        return (((name,), age) for each, name, age in door.ages() if each == kind and age is not None)
+        found: dict[str, float] = {}
+        for each, name, age in door.ages():
+            if each == kind and age is not None:
+                found[scrub(name)] = max(age, found.get(scrub(name), 0.0))
+        return (((name,), age) for name, age in found.items())
 
     metrics.membership_age.source = lambda: ages("group")
     metrics.trust_age.source = lambda: ages("role")

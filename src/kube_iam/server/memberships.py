@@ -12,6 +12,7 @@ from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.membership_report import MembershipReport, show_ages
 from kube_iam.server.metrics import Metrics
+from kube_iam.server.scrubbing import Scrubber
 
 
 def follow_memberships(
@@ -19,7 +20,7 @@ def follow_memberships(
 ) -> Membership:
     """Who keeps the door informed about the groups and roles that the mappings in force name."""
     report = MembershipReport(log, metrics, config.scrubbed_accounts)
-    show_ages(door, metrics)
+    show_ages(door, metrics, Scrubber(config.scrubbed_accounts))
     membership = Membership(IamReader(region), door, report, config.membership.refresh, uptime)
 
     def follow() -> None:

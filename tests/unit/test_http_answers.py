@@ -1,0 +1,93 @@
+"""Answers of the webhook and of the health port that need no running server."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from kube_iam.authn.decide import Authenticator
+from kube_iam.server.health import Health
+from kube_iam.server.log import Log
+from kube_iam.server.metrics import Metrics
+from kube_iam.server.scrubbing import Scrubber
+from kube_iam.server.webhook import Scope, Webhook
+
+ACCOUNT = "999999999999"
+SECRET = "https://sts.amazonaws.com/?X-Amz-Signature=canary"
+
+
+class Exchange:
+    """Takes one response."""
+
+    def __init__(self, body: bytes = b"") -> None:
+        self.body = body
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+
+    async def __call__(self) -> bytes:
+        return self.body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.body
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes, /) -> None:
+        self.answers.append((status, dict(headers), body))
+
+    def response_str(self, status: int, headers: list[tuple[str, str]], body: str, /) -> None:
+        self.response_bytes(status, headers, body.encode())
+
+
+def request(path: str, method: str = "GET") -> Scope:
+    return cast("Scope", SimpleNamespace(method=method, path=path, client="127.0.0.1:1", headers={}))
+
+
+class Broken:
+    """An authenticator with a fault."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def authenticate(self, token: str) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [RuntimeError(SECRET), KeyError(SECRET), ValueError(SECRET), RecursionError(SECRET)])
+@pytest.mark.parametrize("version", ["authentication.k8s.io/v1", "authentication.k8s.io/v1beta1"])
+def test_a_fault_of_the_server_denies_with_500_and_repeats_nothing(error: Exception, version: str) -> None:
+    review: dict[str, Any] = {"apiVersion": version, "kind": "TokenReview", "spec": {"token": f"k8s-aws-v1.{SECRET}"}}
+    exchange, log, metrics = Exchange(json.dumps(review).encode()), io.StringIO(), Metrics()
+    webhook = Webhook(cast("Authenticator", Broken(error)), metrics, Log(log))
+    asyncio.run(webhook.handle(request("/authenticate", "POST"), exchange))
+    ((status, headers, body),) = exchange.answers
+    assert status == 500
+    assert headers == {"content-type": "application/json"}
+    assert json.loads(body) == {
+        "apiVersion": version,
+        "kind": "TokenReview",
+        "status": {"authenticated": False, "error": "internal error"},
+    }
+    (line,) = log.getvalue().splitlines()
+    assert "level=error" in line
+    assert type(error).__name__ in line
+    assert "canary" not in line + metrics.render()
+
+
+def test_readyz_shows_no_scrubbed_account() -> None:
+    reason = f"IAM could not be read, or not for too long: role arn:aws:iam::{ACCOUNT}:role/admin"
+    for accounts, shown in (((), reason), ((ACCOUNT,), reason.replace(ACCOUNT, "…"))):
+        exchange = Exchange()
+        asyncio.run(Health(lambda: reason, Scrubber(accounts)).handle(request("/readyz"), exchange))
+        assert exchange.answers[0][0] == 503
+        assert exchange.answers[0][2].decode() == shown
+
+
+@pytest.mark.parametrize(("reason", "path"), [("", "/readyz"), ("not ready", "/healthz"), ("not ready", "/other")])
+def test_the_health_port_answers_ok_where_nothing_is_wrong_or_asked(reason: str, path: str) -> None:
+    exchange = Exchange()
+    asyncio.run(Health(lambda: reason, Scrubber()).handle(request(path), exchange))
+    assert exchange.answers == [(200, {"content-type": "text/plain; charset=utf-8"}, b"ok")]
