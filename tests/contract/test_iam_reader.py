@@ -154,6 +154,7 @@ def test_a_role_is_read_with_its_trust_policy_as_iam_holds_it(iam: Iam) -> None:
     assert found is not None
     assert (found.arn, found.role_id, found.longest) == ("arn:aws:iam::111122223333:role/Admin", "AROAADMIN", 7200)
     assert found.trust == TRUST
+    assert found.created == 1767225600.0  # CreateDate
 
 
 @pytest.mark.parametrize("missing", ["Arn", "RoleId", "AssumeRolePolicyDocument"])

@@ -55,14 +55,17 @@ def test_the_trust_policy_that_lets_names_be_chosen_closes_the_door_until_the_ro
     assert not site.enters(forged)
     iam.update_assume_role_policy(RoleName="door-admin", PolicyDocument=json.dumps(before))
     # The session that was begun under a chosen name lives on, so the entry stays closed, for the member too.
-    wait_until(lambda: "it did until lately" in site.sign_in(session)["error"], "the repaired trust policy is seen", 10)
+    wait_until(lambda: "until lately" in site.sign_in(session)["error"], "the repaired trust policy is seen", 10)
+    assert "; to end that at once delete the role and run kube-iam apply" in site.sign_in(session)["error"]
     assert site.account.client("sts", forged).get_caller_identity()["Arn"].endswith("/alice")
     assert not site.enters(forged)
     iam.delete_role(RoleName="door-admin")
     iam.create_role(RoleName="door-admin", AssumeRolePolicyDocument=json.dumps(before), MaxSessionDuration=3600)
     anew = site.account.assume("tess", f"{ACCOUNT}:role/door-admin", "tess")
-    wait_until(lambda: site.enters(anew), "the member enters by the role that was made anew", 10)
-    assert not site.enters(forged)
+    assert site.enters(anew)  # the first time: the role is read again before its session is refused
+    for former in (forged, session):
+        assert "kube-iam logout LEVEL" in site.sign_in(former)["error"]
+    assert site.enters(anew)
 
 
 def test_the_server_may_read_what_its_policy_names_and_nothing_else(site: DoorSite) -> None:

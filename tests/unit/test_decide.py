@@ -383,8 +383,8 @@ class Moved:
     members: dict[str, str]
     asked: list[tuple[str, ...]] = field(default_factory=list)
 
-    async def read_again(self, groups: Collection[str]) -> bool:
-        self.asked.append(tuple(groups))
+    async def read_again(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+        self.asked.append((*groups, *roles))
         for name in groups:
             self.door.group_read(name, GroupSnapshot(0.0, ACCOUNT, self.members))
         return True
@@ -406,3 +406,49 @@ def test_nobody_is_turned_away_by_a_group_that_was_read_before_they_came_in(back
     assert iam.asked == ([("admins",)] if comes_by_it else [])
     assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed) is comes_by_it
     assert len(iam.asked) <= 1
+
+
+@dataclass
+class RoleCreatedAgain:
+    """IAM, which shows a role with another id than the server has read so far. `answers`: it can be asked now."""
+
+    door: Door
+    clock: list[float]
+    answers: bool = True
+    asked: int = 0
+
+    async def read_again(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+        self.asked += 1
+        if not self.answers:
+            return False
+        self.clock[0] += 1
+        for role in roles:
+            self.door.role_read(role, RoleSnapshot(self.clock[0], "AROACURRENT", created=self.clock[0]))
+        return True
+
+
+@pytest.mark.parametrize(
+    ("session_of", "answers", "outcomes"),
+    [
+        ("AROACURRENT", True, [None, None]),
+        ("AROACURRENT", False, [Reason.ROLE_RECREATED] * 2),
+        ("AROAFORMER", True, [Reason.SESSION_PREDATES_ROLE] * 2),
+        ("AROAFORMER", False, [Reason.ROLE_RECREATED] * 2),
+    ],
+)
+def test_role_is_read_once_more_before_a_session_of_another_role_id_is_refused(
+    session_of: str, answers: bool, outcomes: list[Reason | None]
+) -> None:
+    backend, clock = gated(), [0.0]
+    assert backend.table is not None
+    door = Door(300, lambda: clock[0], lambda: clock[0])
+    door.follow((), backend.table.gates)
+    door.group_read("admins", GroupSnapshot(0.0, ACCOUNT, {"alice": "AIDAALICE"}))
+    for gate in backend.table.gates:
+        door.role_read(gate.role, RoleSnapshot(0.0, "AROAREADBEFORE"))
+    iam = RoleCreatedAgain(door, clock, answers)
+    who = replace(ALICE, user_id=session_of)
+    authenticator = Authenticator(KnownTokens(who), [backend], door=door, memberships=iam)
+    decisions = [asyncio.run(authenticator.authenticate("k8s-aws-v1.x")) for _ in outcomes]
+    assert [None if isinstance(each, Allowed) else reason(each) for each in decisions] == outcomes
+    assert iam.asked == (1 if answers else 2)

@@ -129,13 +129,13 @@ def test_a_trust_policy_that_is_repaired_keeps_the_door_closed_while_a_session_o
     assert house.role()
     refusal = house.door.admits(house.gate, session("alice"))
     assert refusal is not None
-    assert refusal.reason is Reason.TRUST_OPEN
-    assert "made anew" in refusal.detail
-    assert house.door.problem(ROLE) == refusal.detail
+    assert refusal.reason is Reason.ROLE_SUSPENDED
+    assert refusal.detail == "until 2027-01-15T09:01:00Z; to end that at once delete the role and run kube-iam apply"
+    assert house.door.problem(ROLE) == refusal.message
     house.clocks.pass_by(HOUR - 1)
     house.group("admins", alice=ALICE)
     assert not house.role()
-    assert house.refused() is Reason.TRUST_OPEN
+    assert house.refused() is Reason.ROLE_SUSPENDED
     house.clocks.pass_by(1)
     assert house.role()
     assert house.enters()
@@ -148,7 +148,7 @@ def test_how_long_it_stays_closed_goes_by_the_longest_session_that_was_seen() ->
     house.role()
     house.clocks.pass_by(12 * HOUR - 1)
     house.read(alice=ALICE)
-    assert house.refused() is Reason.TRUST_OPEN
+    assert house.refused() is Reason.ROLE_SUSPENDED
     house.clocks.pass_by(1)
     house.read(alice=ALICE)
     assert house.enters()
@@ -161,7 +161,7 @@ def test_what_was_allowed_just_before_it_was_seen_open_counts_too() -> None:
     house.role()
     house.clocks.pass_by(12 * HOUR - 1)
     house.read(alice=ALICE)
-    assert house.refused() is Reason.TRUST_OPEN
+    assert house.refused() is Reason.ROLE_SUSPENDED
 
 
 def test_a_role_made_anew_after_its_trust_policy_was_open_lets_in_at_once() -> None:
@@ -171,7 +171,7 @@ def test_a_role_made_anew_after_its_trust_policy_was_open_lets_in_at_once() -> N
     house.role()
     house.role(role_id="AROAANEW")
     assert house.door.admits(house.gate, session("alice", role_id="AROAANEW")) is None
-    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert house.refused() is Reason.SESSION_PREDATES_ROLE
 
 
 def test_that_it_was_open_is_known_also_after_an_absence() -> None:
@@ -182,7 +182,7 @@ def test_that_it_was_open_is_known_also_after_an_absence() -> None:
     house.door.follow((), [])
     house.door.follow((), [house.gate])
     house.read(alice=ALICE)
-    assert house.refused() is Reason.TRUST_OPEN
+    assert house.refused() is Reason.ROLE_SUSPENDED
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5000), st.sampled_from([3600, 7200])), min_size=1, max_size=12))
@@ -196,21 +196,82 @@ def test_nobody_enters_while_a_session_of_an_open_time_may_live(reads: list[tupl
         if opened or was_open:  # a session may have been begun at any moment up to this one
             ends = max(ends, house.clocks.uptime + max(longest, longest_before))
         if opened or house.clocks.uptime < ends:
-            assert house.refused() is Reason.TRUST_OPEN
+            assert house.refused() is (Reason.TRUST_OPEN if opened else Reason.ROLE_SUSPENDED)
         was_open, longest_before = opened, longest
         house.clocks.pass_by(seconds)
 
 
-def test_a_role_made_anew_lets_nobody_in_until_it_was_read() -> None:
+def role_refusal(house: House, role_id: str) -> Refusal | None:
+    return house.door.admits(house.gate, session("alice", role_id=role_id))
+
+
+def created_again(house: House, seconds_ago: float = 0.0) -> bool:
+    """The role is read, and was created again so long ago by its CreateDate."""
+    snapshot = RoleSnapshot(house.clocks.uptime, "AROAANEW", 3600, created=house.clocks.wall - seconds_ago)
+    return house.door.role_read(ROLE, snapshot)
+
+
+def test_session_of_a_role_created_again_waits_for_the_next_read() -> None:
     house = House()
     house.read(alice=ALICE)
-    anew = session("alice", role_id="AROAANEW")
-    refusal = house.door.admits(house.gate, anew)
+    assert role_refusal(house, "AROAANEW") == Refusal(Reason.ROLE_RECREATED)
+    house.clocks.pass_by(1)
+    assert created_again(house)
+    assert role_refusal(house, "AROAANEW") is None
+
+
+def test_session_older_than_the_role_is_told_so_with_the_remedy() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    assert created_again(house)
+    refusal = role_refusal(house, "AROAADMIN")
+    assert refusal == Refusal(Reason.SESSION_PREDATES_ROLE, "the role was created at 2027-01-15T08:00:00Z")
+    assert "kube-iam logout LEVEL" in refusal.message
+
+
+def test_session_older_than_the_role_is_told_so_by_a_server_that_started_later() -> None:
+    house = House()
+    house.group("admins", alice=ALICE)
+    created_again(house, seconds_ago=60)
+    assert role_refusal(house, "AROAADMIN") == Refusal(Reason.ROLE_RECREATED)  # not read since this session was seen
+    house.clocks.pass_by(1)
+    created_again(house, seconds_ago=61)
+    refusal = role_refusal(house, "AROAADMIN")
     assert refusal is not None
-    assert refusal.reason is Reason.MEMBERSHIP_UNKNOWN
-    assert house.role(role_id="AROAANEW")
-    assert house.door.admits(house.gate, anew) is None
-    assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert refusal.reason is Reason.SESSION_PREDATES_ROLE
+    assert role_refusal(house, "AROAANEW") is None
+
+
+def test_session_is_not_called_old_where_no_older_one_can_be_alive() -> None:
+    house = House()
+    house.group("admins", alice=ALICE)
+    created_again(house, seconds_ago=12 * HOUR)
+    role_refusal(house, "AROALATER")
+    house.clocks.pass_by(1)
+    created_again(house, seconds_ago=12 * HOUR + 1)  # IAM still shows the role that was deleted
+    assert role_refusal(house, "AROALATER") == Refusal(Reason.ROLE_RECREATED)
+
+
+def test_role_that_was_absent_in_between_was_created_again() -> None:
+    house = House()
+    house.read(alice=ALICE)
+    house.door.role_read(ROLE, RoleSnapshot(house.clocks.uptime, problem="IAM knows no such role", exists=False))
+    created_again(house)
+    refusal = role_refusal(house, "AROAADMIN")
+    assert refusal is not None
+    assert refusal.reason is Reason.SESSION_PREDATES_ROLE
+
+
+def test_suspension_by_a_repaired_trust_policy_ends_at_the_time_that_it_names() -> None:
+    house = House(max_age=2 * HOUR)
+    house.read(alice=ALICE)
+    house.role(problem="open")
+    house.role()
+    house.clocks.pass_by(HOUR - 1)
+    assert house.refused() is Reason.ROLE_SUSPENDED
+    house.clocks.pass_by(1)
+    assert house.enters()  # without another read of IAM
+    assert house.door.problem(ROLE) == ""
 
 
 def test_a_role_that_is_not_there_lets_nobody_in() -> None:

@@ -170,7 +170,7 @@ def test_that_a_repaired_trust_policy_still_lets_nobody_in_is_told() -> None:
         await until(lambda: len(site.heard.problems) == 3)
 
     _, repaired, anew = run(story).heard.problems
-    assert "made anew" in repaired
+    assert "delete the role and run kube-iam apply" in repaired
     assert anew == ""
 
 
@@ -216,6 +216,18 @@ def refusal_of(site: Site, name: str) -> Reason | None:
     who = Identity(arn, ROLE, ACCOUNT, "AROAADMIN", name, "ASIA", "sts.amazonaws.com")
     refusal = site.door.admits(GATE, who)
     return refusal.reason if refusal is not None else None
+
+
+def test_role_created_again_is_read_when_it_is_asked_for() -> None:
+    async def story(site: Site) -> None:
+        await site.membership.start()
+        site.iam.roles["Admin"] = RoleFound(ROLE, "AROANEW", json.dumps(HELD), 3600, time.time())
+        assert await site.membership.read_again((), (GATE.role,))
+        assert not await site.membership.read_again((), (GATE.role,))  # not twice within two seconds
+
+    site = run(story, refresh=60)
+    assert site.iam.calls.count("Admin") == 2
+    assert refusal_of(site, "alice") is Reason.SESSION_PREDATES_ROLE
 
 
 @pytest.mark.parametrize(

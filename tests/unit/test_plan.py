@@ -401,3 +401,47 @@ def test_plan_names_no_role_that_the_server_policy_covers_or_does_not_need() -> 
 def test_plan_names_a_role_that_is_renamed_out_of_the_server_policy() -> None:
     renamed = level("admin", Bind("cluster-admin"), role_name="root-of-prod")
     assert len(policy_warnings(plan_apply(access(renamed), applied(ADMIN).ports))) == 1
+
+
+OPEN_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"},
+}
+
+
+def changed_role(account: FakeAccount, **fields: object) -> FakeAccount:
+    roles = account.directory.role_states
+    roles["prod-admin"] = replace(roles["prod-admin"], **fields)  # type: ignore[arg-type]
+    return account
+
+
+def test_plan_that_repairs_a_trust_policy_says_for_how_long_the_level_is_suspended() -> None:
+    account = changed_role(applied(ADMIN), trust=OPEN_TRUST, max_session_seconds=7200)
+    (warning,) = plan_apply(access(ADMIN), account.ports).warnings
+    assert warning.startswith("level admin: the trust policy of role prod-admin lets callers choose their session name")
+    assert "for 120 minutes" in warning
+    assert "`aws iam delete-role --role-name prod-admin`, then `kube-iam apply`" in warning
+    assert "`kube-iam logout admin`" in warning
+
+
+def test_plan_announces_no_suspension_where_the_server_does_not_make_one() -> None:
+    unasked = plan_apply(access(ADMIN, door=False), FakeAccount().ports)
+    assert unasked.warnings == ()
+    account = changed_role(applied(ADMIN), max_session_seconds=7200)
+    assert plan_apply(access(ADMIN), account.ports).warnings == ()
+    tighter = plan_apply(access(replace(ADMIN, mfa=True)), applied(ADMIN).ports)
+    assert tighter.count(Verb.UPDATE) == 1
+    assert tighter.warnings == ()
+
+
+def test_plan_that_creates_a_deleted_role_again_says_who_has_to_log_out() -> None:
+    account = applied(ADMIN)
+    del account.directory.role_states["prod-admin"]
+    (warning,) = plan_apply(access(ADMIN), account.ports).warnings
+    assert "role prod-admin is created again" in warning
+    assert "`kube-iam logout admin`" in warning
+
+
+def test_plan_that_moves_a_role_to_another_path_says_who_has_to_log_out() -> None:
+    (warning,) = plan_apply(access(replace(ADMIN, role_path="/people/")), applied(ADMIN).ports).warnings
+    assert "role prod-admin is created again" in warning

@@ -17,6 +17,7 @@ from kube_iam.access.ordering import arrange
 from kube_iam.access.ports import Directory
 from kube_iam.access.removing import closing, removing, replacing
 from kube_iam.access.server_policy import uncovered_roles
+from kube_iam.access.suspension import suspensions
 from kube_iam.errors import CredentialsError, NotOwned
 
 
@@ -62,6 +63,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *cautions(access),
             *_findings(observed, desired, changes),
             *uncovered_roles(access, changes),
+            *suspensions(observed, desired, changes),
         ),
         guards=(*lockout(changes, observed), *too_much(observed, wanted), *guarded(observed, desired)),
     )

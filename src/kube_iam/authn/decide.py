@@ -63,7 +63,13 @@ _TEMPORARY = (*_THROTTLED, Reason.STS_UNREACHABLE, Reason.EC2_UNREACHABLE)
 _MOST_REMEMBERED = 8192
 
 _NO_DOOR = Refusal(Reason.MEMBERSHIP_UNKNOWN)
-_NAMING_SOMEBODY = (Reason.NOT_MEMBER, Reason.MEMBERSHIP_UNKNOWN, Reason.TRUST_OPEN, Reason.DENIED)
+_NAMING_SOMEBODY = (
+    Reason.NOT_MEMBER,
+    Reason.MEMBERSHIP_UNKNOWN,
+    Reason.TRUST_OPEN,
+    Reason.ROLE_SUSPENDED,
+    Reason.DENIED,
+)
 
 
 class Authenticator:
@@ -148,10 +154,12 @@ class Authenticator:
         return self._denied(identity) or self._map_account(mappers, identity)
 
     async def _may_have_come_in(self, gate: Gate, refusal: Refusal) -> bool:
-        """Whether IAM was asked about the group once more."""
-        if refusal.reason is not Reason.NOT_MEMBER or self._memberships is None:
+        """Whether IAM was asked once more about what the refusal rests on: the group, or the role that may have been created again."""
+        if self._memberships is None:
             return False
-        return await self._memberships.read_again((gate.iam_group,))
+        if refusal.reason is Reason.ROLE_RECREATED:
+            return await self._memberships.read_again((gate.iam_group,), (gate.role,))
+        return refusal.reason is Reason.NOT_MEMBER and await self._memberships.read_again((gate.iam_group,))
 
     async def _may_have_joined(self, groups: GroupEntries, identity: Identity) -> bool:
         """The same of groups that let an IAM user in."""

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 from kube_iam.authn.namesakes import Namesakes
 from kube_iam.authn.opened import Opened
+from kube_iam.authn.role_history import RoleHistory
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.core.arns import user_name
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import Mapped, merged
 from kube_iam.core.memberships import Gate, GroupEntries, Temporary
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.utc import rfc3339
 
 Clock = Callable[[], float]
 
@@ -45,6 +47,7 @@ class Door:
         self._groups_of: dict[str, tuple[str, ...]] = {}
         self._namesakes = Namesakes()
         self._opened = Opened()
+        self._role_history = RoleHistory()
 
     def admits(self, gate: Gate, identity: Identity) -> Refusal | None:
         """Why a session of the gate's role stays outside; None lets it in."""
@@ -55,7 +58,9 @@ class Door:
         if role.problem:
             return Refusal(Reason.TRUST_OPEN if role.exists else Reason.MEMBERSHIP_UNKNOWN, role.problem)
         if identity.user_id != role.role_id:
-            return Refusal(Reason.MEMBERSHIP_UNKNOWN, "the role was made anew and has not been looked at since")
+            return self._role_history.refusal(gate.role, role, identity.user_id, now, self._wall_now(now))
+        if now < role.suspended_until:
+            return Refusal(Reason.ROLE_SUSPENDED, self._suspension(role, now))
         name = identity.session_name
         if self._namesakes.changed_within(name, role.longest, now):
             return Refusal(Reason.NOT_MEMBER, f"{name} is another IAM user than before, whose sessions may still live")
@@ -104,6 +109,7 @@ class Door:
             self._index(name, self._groups.pop(name), None)
         self._groups = {name: self._groups.get(name) for name in wanted}
         self._roles = {gate.role: self._roles.get(gate.role) for gate in gates}
+        self._role_history.keep(self._roles)
         now = self._clock()
         self._namesakes.named((item for gate in gates for item in gate.temporary), now, self._wall_now(now))
 
@@ -125,14 +131,18 @@ class Door:
             return False
         # A session that was begun when they could last longer lasts longer.
         longest = max(snapshot.longest, before.longest if before is not None else 0)
+        now = self._clock()
         snapshot = replace(snapshot, longest=longest)
-        snapshot = replace(snapshot, problem=self._opened.seen(snapshot, self._clock()) or snapshot.problem)
+        snapshot = replace(snapshot, suspended_until=self._opened.seen(snapshot, now))
         self._roles[key] = snapshot
-        return before is None or (before.role_id, before.problem) != (snapshot.role_id, snapshot.problem)
+        self._role_history.read(key, snapshot, now)
+        return before is None or _state(before) != _state(snapshot)
 
     def problem(self, key: str) -> str:
         """Why a role lets nobody in, as far as is known; empty where it lets in."""
-        role = self._roles.get(key)
+        role, now = self._roles.get(key), self._clock()
+        if role is not None and now < role.suspended_until:
+            return f"{Reason.ROLE_SUSPENDED.sentence}: {self._suspension(role, now)}"
         return role.problem if role is not None else ""
 
     def ages(self) -> Iterator[tuple[str, str, float | None]]:
@@ -150,6 +160,11 @@ class Door:
     def waiting(self) -> list[str]:
         """What lets nobody in now since it has not been read, or not for too long."""
         return [f"{kind} {name}" for kind, name, age in self.ages() if age is None or age > self._max_age]
+
+    def _suspension(self, role: RoleSnapshot, now: float) -> str:
+        """Return until when the role admits nobody, and how to end that."""
+        until = rfc3339(self._wall_now(now) + role.suspended_until - now)
+        return f"until {until}; to end that at once delete the role and run kube-iam apply"
 
     def _not_known(self, gate: Gate) -> str:
         now = self._clock()
@@ -198,6 +213,11 @@ class Door:
         joined = sorted(name for name, user_id in new.items() if old.get(name) != user_id)
         left = sorted(name for name, user_id in old.items() if new.get(name) != user_id)
         return Change(tuple(joined), tuple(left), first=before is None)
+
+
+def _state(role: RoleSnapshot) -> tuple[str, str, float]:
+    """What is told when it changes."""
+    return role.role_id, role.problem, role.suspended_until
 
 
 def _older(one: GroupSnapshot | RoleSnapshot, other: GroupSnapshot | RoleSnapshot | None) -> bool:

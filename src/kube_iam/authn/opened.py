@@ -16,21 +16,16 @@ class Opened:
         self._open: dict[str, int] = {}
         self._until: dict[str, float] = {}
 
-    def seen(self, role: RoleSnapshot, now: float) -> str:
-        """Take over what a read that has just ended says; why the role lets nobody in though it is repaired, if so."""
+    def seen(self, role: RoleSnapshot, now: float) -> float:
+        """Take over what a read that has just ended says; until when the role admits nobody though it is repaired, 0 where it does."""
         if not role.role_id:
-            return ""
+            return 0.0
         if role.problem:
             self._open[role.role_id] = max(role.longest, self._open.get(role.role_id, 0))
-            return ""
+            return 0.0
         if role.role_id in self._open:
             # When it was repaired is not known, but not after this moment. What was seen before stays: it may be open for longer.
             longest = max(role.longest, self._open.pop(role.role_id))
             self._until[role.role_id] = max(now + longest, self._until.get(role.role_id, now))
         self._until = {role_id: until for role_id, until in self._until.items() if now < until}
-        if role.role_id not in self._until:
-            return ""
-        return (
-            "it did until lately, and a session that was begun then may live, for as long as the role allows; until that is over, or"
-            " the role is deleted and made anew, nobody enters"
-        )
+        return self._until.get(role.role_id, 0.0)

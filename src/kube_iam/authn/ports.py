@@ -43,8 +43,8 @@ class NodeNames(Protocol):
 class Memberships(Protocol):
     """Reads who is in the IAM groups that a door goes by."""
 
-    async def read_again(self, groups: Collection[str]) -> bool:
-        """Read the groups before their time, since somebody may have come in just now; whether the door knows more than before.
+    async def read_again(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+        """Read groups (names) and roles (ARNs as mappings compare them) before their time; whether all were read.
 
         Does it for one caller as for a thousand, and not again and again. Never raises.
         """

@@ -23,7 +23,8 @@ class RoleSnapshot:
     """A role. `problem` is why it lets nobody in through an entry with a group: its trust policy leaves the session name open, or
     (`exists` false) there is no such role in the account that the server sees.
 
-    `role_id` is its unique id (AROA…), `longest` how many seconds a session of it can last.
+    `role_id` is its unique id (AROA…), `created` its CreateDate in Unix seconds, `longest` how many seconds a session can last.
+    `suspended_until`, by the clock of `read_at`, is when the last session under a chosen name has ended; 0 where there is none.
     """
 
     read_at: float
@@ -31,3 +32,5 @@ class RoleSnapshot:
     longest: int = 43200
     problem: str = ""
     exists: bool = True
+    created: float = 0.0
+    suspended_until: float = 0.0

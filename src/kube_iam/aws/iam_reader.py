@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -31,12 +32,16 @@ class GroupFound:
 
 @dataclass(frozen=True, slots=True)
 class RoleFound:
-    """A role: ARN, unique id, trust policy as the text that IAM holds, and how many seconds its sessions can last."""
+    """A role: ARN, unique id, trust policy as the text that IAM holds, how many seconds its sessions can last, and its CreateDate.
+
+    `created` is in Unix seconds, 0 where IAM does not say.
+    """
 
     arn: str
     role_id: str
     trust: str
     longest: int
+    created: float = 0.0
 
 
 class IamReader:
@@ -87,8 +92,14 @@ class IamReader:
         texts = (arn, role_id, trust)
         if not all(isinstance(text, str) and text for text in texts) or parse_arn(str(arn)) is None:
             raise _cut_off(doing)
-        # IAM leaves the duration out where it never was set.
-        return RoleFound(str(arn), str(role_id), unquote(str(trust)), longest if isinstance(longest, int) else 3600)
+        created = role.get("CreateDate")
+        return RoleFound(
+            str(arn),
+            str(role_id),
+            unquote(str(trust)),
+            longest if isinstance(longest, int) else 3600,  # IAM leaves it out where it never was set
+            created.timestamp() if isinstance(created, datetime) else 0.0,
+        )
 
     def _call(self, operation: str, doing: str, **arguments: Any) -> dict[str, Any] | None:
         client = self._ready()

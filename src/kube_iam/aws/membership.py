@@ -30,8 +30,8 @@ FIRST_WORD_SECONDS = 5.0
 """How long a start waits for IAM before the server answers, closed where it has to be."""
 _JITTER = 0.1
 _AGAIN_SECONDS, _MOST_AGAIN = 2.0, 8
-"""How often a group is read for somebody at the door, and how many groups in that time, for all together: who is turned away must not
-be able to use up what IAM allows the account, whichever of many entries they come by."""
+"""How often a group or role is read for somebody at the door, and how many in that time, for all together: who is turned away must
+not be able to use up what IAM allows the account, whichever of many entries they come by."""
 _PATIENCE_SECONDS = 3.0
 
 Found = TypeVar("Found")
@@ -109,10 +109,11 @@ class Membership:
                 while not all(item.known or item.failures for item in self._items.values()):
                     await asyncio.sleep(0.02)
 
-    async def read_again(self, groups: Collection[str]) -> bool:
-        """Read the groups now that were not read so lately; whether all that was begun went well. Waits three seconds at most."""
+    async def read_again(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+        """Read now what was not read so lately; whether all that was begun went well. Waits three seconds at most."""
         now = self._clock()
-        items = [item for name in groups if (item := self._items.get(("group", name))) is not None]
+        places = [*(("group", name) for name in groups), *(("role", role) for role in roles)]
+        items = [item for place in places if (item := self._items.get(place)) is not None]
         due = [
             item
             for item in items
@@ -224,4 +225,5 @@ def _judged(found: RoleFound | None, role: str, began: float) -> RoleSnapshot:
     if ascii_lower(strip_role_path(found.arn)) != role:
         problem = "the role is of another account than this server's own AWS credentials"
         return RoleSnapshot(began, problem=problem, exists=False)
-    return RoleSnapshot(began, found.role_id, found.longest, open_trust(found.trust, found.arn))
+    problem = open_trust(found.trust, found.arn)
+    return RoleSnapshot(began, found.role_id, found.longest, problem, created=found.created)

@@ -42,6 +42,9 @@ class Reason(Enum):
     NOT_MEMBER = "not_member"
     MEMBERSHIP_UNKNOWN = "membership_unknown"
     TRUST_OPEN = "trust_open"
+    ROLE_SUSPENDED = "role_suspended"
+    ROLE_RECREATED = "role_recreated"
+    SESSION_PREDATES_ROLE = "session_predates_role"
     NOT_AN_INSTANCE = "not_an_instance"
     INSTANCE_UNKNOWN = "instance_unknown"
     EC2_REFUSED = "ec2_refused"
@@ -88,6 +91,9 @@ _METRICS = {
     Reason.NOT_MEMBER: "uknown_user",
     Reason.MEMBERSHIP_UNKNOWN: "uknown_user",
     Reason.TRUST_OPEN: "uknown_user",
+    Reason.ROLE_SUSPENDED: "uknown_user",
+    Reason.ROLE_RECREATED: "uknown_user",
+    Reason.SESSION_PREDATES_ROLE: "uknown_user",
     Reason.NOT_AN_INSTANCE: "uknown_user",
     Reason.INSTANCE_UNKNOWN: "uknown_user",
     Reason.EC2_REFUSED: "uknown_user",
@@ -137,6 +143,13 @@ _SENTENCES = {
     Reason.NOT_MEMBER: "the mapping is for members of an IAM group, and this is not one now",
     Reason.MEMBERSHIP_UNKNOWN: "the mapping is for members of an IAM group, and who is one is not known now; see the server's log",
     Reason.TRUST_OPEN: "the role's trust policy lets callers choose their session name, so that it says nothing about who they are",
+    Reason.ROLE_SUSPENDED: (
+        "the role's trust policy let callers choose their session name until lately, and a session that was begun then may be valid"
+    ),
+    Reason.ROLE_RECREATED: "the role was created again, and this server has not read it since; try again",
+    Reason.SESSION_PREDATES_ROLE: (
+        "the session is older than the role, which was created again; run `kube-iam logout LEVEL`, then sign in again"
+    ),
     Reason.NOT_AN_INSTANCE: "the mapping is for EC2 instances, and the session that signed is not named after one",
     Reason.INSTANCE_UNKNOWN: "the mapping is for EC2 instances, and EC2 gives no private DNS name for this one",
     Reason.EC2_REFUSED: "EC2 does not let this server look instances up; see the server's log",

@@ -1,0 +1,57 @@
+"""Role ids (AROA…) that were a role's before it was created again, so that a session of the former role gets its true reason. Pure.
+
+STS says which role id signed and not when the session began. A read of the role that began after the session was first seen, and
+shows another id, proves that the session is of a former role: unless IAM still shows the former role itself, which its age tells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from kube_iam.authn.snapshots import RoleSnapshot
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.utc import rfc3339
+
+LONGEST_SESSION = 12 * 3600
+"""Of any role, in seconds (MaxSessionDuration)."""
+
+
+class RoleHistory:
+    """For the roles that are followed, by their keys. Times are seconds of a clock that only grows."""
+
+    def __init__(self) -> None:
+        self._current: dict[str, RoleSnapshot] = {}
+        self._seen: dict[tuple[str, str], float] = {}
+        self._former_until: dict[str, float] = {}
+
+    def keep(self, keys: Collection[str]) -> None:
+        """Forget every other role."""
+        self._current = {key: role for key, role in self._current.items() if key in keys}
+        self._seen = {place: when for place, when in self._seen.items() if place[0] in keys}
+        self._former_until = {key: until for key, until in self._former_until.items() if key in keys}
+
+    def read(self, key: str, role: RoleSnapshot, now: float) -> None:
+        """Take over what was read. A role that is absent for a while and comes back with another id was created again too."""
+        if not role.role_id:
+            return
+        former = self._current.get(key)
+        self._current[key] = role
+        if former is not None and former.role_id != role.role_id:
+            self._seen[key, former.role_id] = -math.inf
+            self._former_until[key] = now + former.longest
+
+    def former_sessions_until(self, key: str, now: float) -> float:
+        """Return until when sessions of the former role may live; 0 where none can."""
+        until = self._former_until.get(key, 0.0)
+        return until if now < until else 0.0
+
+    def refusal(self, key: str, role: RoleSnapshot, role_id: str, now: float, wall: float) -> Refusal:
+        """Return why a session with this role id is refused, which is not the id that was read. `wall` is Unix seconds."""
+        first_seen = self._seen.setdefault((key, role_id), now)
+        # No session of the role before it can live still: IAM shows the former role, and the session is the new one's.
+        too_old = 0 < role.created <= wall - LONGEST_SESSION
+        if too_old or role.read_at <= first_seen:
+            return Refusal(Reason.ROLE_RECREATED)
+        since = f"the role was created at {rfc3339(role.created)}" if role.created else ""
+        return Refusal(Reason.SESSION_PREDATES_ROLE, since)
