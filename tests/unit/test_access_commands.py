@@ -22,6 +22,7 @@ from kube_iam.errors import (
     KubeError,
     KubeIamError,
     NotFound,
+    NotOwned,
     UsageError,
 )
 
@@ -399,6 +400,23 @@ def test_kubeconfig_merges_and_keeps_what_is_there(
     merged = YAML(typ="safe", pure=True).load(text)
     assert [user["name"] for user in merged["users"]] == ["other", "prod-admin"]
     assert merged["current-context"] == "prod-admin"
+
+
+def test_kubeconfig_of_a_name_that_is_taken_merges_under_another(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text("clusters:\n- name: prod\n  cluster: {server: https://other.example.com}\n")
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    with pytest.raises(NotOwned, match=r"cluster 'prod' is another one.*--cluster-name NAME"):
+        kube_iam("kubeconfig", "admin", "--merge")
+    assert kube_iam("kubeconfig", "admin", "--merge", "--cluster-name", "prod-eu") == 0
+    assert capsys.readouterr().err == f"{path}: the current context is prod-eu-admin.\n"
+    merged = YAML(typ="safe", pure=True).load(path.read_text())
+    assert [cluster["name"] for cluster in merged["clusters"]] == ["prod", "prod-eu"]
+    assert merged["contexts"] == [{"name": "prod-eu-admin", "context": {"cluster": "prod-eu", "user": "prod-eu-admin"}}]
+    assert kube_iam("kubeconfig", "admin", "--merge", "--cluster-name", "prod-eu") == 0
+    assert capsys.readouterr().err == "nothing to change: the current context is prod-eu-admin.\n"
 
 
 def test_kubeconfig_needs_an_endpoint_and_a_level(account: FakeAccount, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from ruamel.yaml import YAML
 
 from kube_iam.errors import ConfigError, KubeError
 from kube_iam.kube.client import KubeApi
-from kube_iam.kube.context import load_context
+from kube_iam.kube.context import kubeconfig_files, load_context, writable_file
 from kube_iam.kube.exec_plugin import run_plugin
-from kube_iam.kube.kubeconfig import build_kubeconfig, default_path, dump, merge_into
+from kube_iam.kube.kubeconfig import build_kubeconfig, dump
+from kube_iam.kube.kubeconfig_merge import merge_into
 from required import missing
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -90,7 +91,7 @@ def test_kubectl_reads_a_dumped_kubeconfig(tmp_path: Path) -> None:
 
 def test_a_merge_into_nothing_makes_a_private_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "config"
-    merge_into(path, config())
+    merge_into([path], config())
     assert load(path.read_text()) == config()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -99,7 +100,7 @@ def test_a_merge_keeps_every_line_of_others(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(KUBECTL)
     path.chmod(0o640)
-    merge_into(path, config())
+    merge_into([path], config())
     text = path.read_text()
     rest = iter(text.splitlines())
     assert all(
@@ -110,17 +111,17 @@ def test_a_merge_keeps_every_line_of_others(tmp_path: Path) -> None:
     assert read["users"][0]["user"]["token"] == "0123"
     assert read["current-context"] == "shop-viewer"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    merge_into(path, config())
+    merge_into([path], config())
     assert path.read_text() == text
 
 
 def test_a_merge_replaces_entries_of_the_same_names(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(KUBECTL)
-    merge_into(path, config())
-    merge_into(path, config(endpoint="https://moved.example.com", ca_pem=""))
+    merge_into([path], config())
+    merge_into([path], config(endpoint="https://moved.example.com", ca_pem=""))
     read = load(path.read_text())
-    assert read["clusters"][1] == {"name": "shop", "cluster": {"server": "https://moved.example.com"}}
+    assert read["clusters"][1]["cluster"]["server"] == "https://moved.example.com"
     assert len(read["users"]) == len(read["contexts"]) == 2
 
 
@@ -137,7 +138,7 @@ def test_a_merge_replaces_entries_of_the_same_names(tmp_path: Path) -> None:
 def test_a_merge_fits_into_every_empty_shape(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
-    merge_into(path, config())
+    merge_into([path], config())
     read = load(path.read_text())
     assert read["clusters"] == config()["clusters"]
     assert read["users"][-1] == config()["users"][0]
@@ -151,22 +152,23 @@ def test_a_broken_file_is_refused_and_left_as_it_is(tmp_path: Path, text: str) -
     path = tmp_path / "config"
     path.write_text(text)
     with pytest.raises(ConfigError, match="config"):
-        merge_into(path, config())
+        merge_into([path], config())
     assert path.read_text() == text
 
 
 def test_the_default_is_the_first_existing_of_kubeconfig_else_the_home_directory_s(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     second.write_text("")
-    assert default_path({"KUBECONFIG": f"{first}:{second}"}) == second
-    assert default_path({"KUBECONFIG": f"{first}"}) == first
-    assert default_path({"HOME": "/home/alice"}) == Path("/home/alice/.kube/config")
+    assert writable_file(kubeconfig_files({"KUBECONFIG": f"{first}:{second}:{tmp_path / 'third'}"})) == second
+    assert writable_file(kubeconfig_files({"KUBECONFIG": f"{first}:{tmp_path / 'last'}"})) == tmp_path / "last"
+    assert kubeconfig_files({"KUBECONFIG": f":{first}::{first}:{second}"}) == [first, second]
+    assert kubeconfig_files({"HOME": "/home/alice"}) == [Path("/home/alice/.kube/config")]
 
 
 def test_contexts_of_several_files_are_merged_and_the_first_one_counts(tmp_path: Path) -> None:
     first, second = tmp_path / "a" / "first", tmp_path / "second"
     first.parent.mkdir()
-    merge_into(first, config(ca_pem=""))
+    merge_into([first], config(ca_pem=""))
     second.write_text(KUBECTL.replace("name: other", "name: shop", 1).replace("Zm9v", "YmFy"))
     environ = {"KUBECONFIG": f"{tmp_path / 'missing'}:{first}:{second}"}
     assert load_context("", "", environ).server == "https://shop.example.com"
@@ -206,7 +208,7 @@ def plugin(tmp_path: Path, script: str, **changes: str) -> Any:
     (tmp_path / "plugin").write_text(f"#!{sys.executable}\n{script}\n")
     (tmp_path / "plugin").chmod(0o755)
     built = config(command="./plugin", args=["a"], **changes)
-    merge_into(tmp_path / "config", built)
+    merge_into([tmp_path / "config"], built)
     return load_context(str(tmp_path / "config"), "", {})
 
 

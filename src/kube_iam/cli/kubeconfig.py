@@ -29,6 +29,7 @@ API_VERSIONS = {
 @click.option(
     "--merge", is_flag=True, help="Put it into your kubeconfig (KUBECONFIG, or ~/.kube/config) and make it current."
 )
+@click.option("--cluster-name", metavar="NAME", default="", help="Name of the cluster entry.  [default: the cluster's]")
 @click.option("--user-name", metavar="NAME", default="", help="Name of the user entry.  [default: <cluster>-<level>]")
 @click.option("--context-name", metavar="NAME", default="", help="Name of the context.  [default: <cluster>-<level>]")
 @click.option(
@@ -39,23 +40,30 @@ API_VERSIONS = {
 )
 @click.option("--profile", metavar="NAME", default="", help="AWS profile that the person signs in with.")
 def command(
-    level: str, file: str, merge: bool, user_name: str, context_name: str, exec_command: str, profile: str
-) -> int:
-    """Print the kubeconfig of a level: public data only, safe to hand out."""
+    level: str, file: str, merge: bool, cluster_name: str, user_name: str, context_name: str, exec_command: str,
+    profile: str,
+) -> int:  # fmt: skip
+    """Print the kubeconfig of a level: public data only, safe to hand out.
+
+    --merge changes only entries of this cluster, and stops where an entry of that name is another cluster's.
+    """
     from kube_iam.access.documents import role_arn
     from kube_iam.access.levels import Method
     from kube_iam.access.members import find_level
     from kube_iam.config.near import near
-    from kube_iam.kube.kubeconfig import build_kubeconfig, default_path, dump, merge_into
+    from kube_iam.kube.context import kubeconfig_files
+    from kube_iam.kube.kubeconfig import build_kubeconfig, dump
+    from kube_iam.kube.kubeconfig_merge import merge_into
 
     access = access_session.open_access(file)
     found = find_level(access, level, near)
     if not access.endpoint:
         raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")
-    name = f"{access.name}-{found.name}"
+    cluster = cluster_name or access.name
+    name = f"{cluster}-{found.name}"
     role = ["-r", role_arn(access, found)] if found.method is Method.ROLE else []
     config = build_kubeconfig(
-        cluster_name=access.name,
+        cluster_name=cluster,
         endpoint=access.endpoint,
         ca_pem=access.certificate_authority,
         user_name=user_name or name,
@@ -70,7 +78,8 @@ def command(
     if not merge:
         click.echo(dump(config), nl=False)
         return 0
-    path = default_path(os.environ)
-    merge_into(path, config)
-    click.echo(f"{path}: context {context_name or name} is in it, and is the current one.", err=True)
+    files = kubeconfig_files(os.environ)
+    changed = merge_into(files, config)
+    shown = ", ".join(map(str, changed)) or "nothing to change"
+    click.echo(f"{shown}: the current context is {context_name or name}.", err=True)
     return 0

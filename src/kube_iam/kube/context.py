@@ -6,7 +6,7 @@ https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeco
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,13 +38,16 @@ class Context:
         return str(self.cluster.get("server") or "")
 
 
-def default_path(environ: Mapping[str, str]) -> Path:
-    """The kubeconfig that kubectl would write to: the first of KUBECONFIG that exists, else its last, else ~/.kube/config."""
+def kubeconfig_files(environ: Mapping[str, str]) -> list[Path]:
+    """Return the files that kubectl reads: those of KUBECONFIG, each once, else ~/.kube/config. They need not exist."""
     named = [Path(part).expanduser() for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    if named:
-        return next((path for path in named if path.exists()), named[-1])
     home = environ.get("HOME") or environ.get("USERPROFILE")
-    return (Path(home) if home else Path.home()) / ".kube" / "config"
+    return list(dict.fromkeys(named)) or [(Path(home) if home else Path.home()) / ".kube" / "config"]
+
+
+def writable_file(files: Sequence[Path]) -> Path:
+    """Return the file that kubectl writes new entries to: the first one that exists, else the last."""
+    return next((path for path in files if path.exists()), files[-1])
 
 
 def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Path = SERVICE_ACCOUNT) -> Context:
@@ -54,16 +57,14 @@ def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Pa
         if not path.is_file():
             raise KubeError(f"there is no kubeconfig at {path}")
         return _select([path], name)
-    named = environ.get("KUBECONFIG", "")
-    paths = [Path(part).expanduser() for part in named.split(os.pathsep) if part] if named else [default_path(environ)]
-    paths = [path for path in paths if path.is_file()]
+    named = kubeconfig_files(environ)
+    paths = [path for path in named if path.is_file()]
     if paths:
         return _select(paths, name)
     if not name and "KUBERNETES_SERVICE_HOST" in environ and (pod / "token").is_file():
         return in_cluster(environ, pod)
-    raise KubeError(
-        "no kubeconfig found", f"give --kubeconfig, or set KUBECONFIG (looked at {named or default_path(environ)})"
-    )
+    looked_at = os.pathsep.join(map(str, named))
+    raise KubeError("no kubeconfig found", f"give --kubeconfig, or set KUBECONFIG (looked at {looked_at})")
 
 
 def _select(paths: list[Path], name: str) -> Context:

@@ -8,7 +8,6 @@ everything else must say what it said. Where that fails (aliases, exotic layouts
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import ConfigError, Problem
@@ -48,7 +47,7 @@ class ListEdit:
         else:
             start = self._dash(index)
             indent = self._indent(start)
-            lines = self._newline().join(indent + line for line in block([value]))
+            lines = newline_of(self.text).join(indent + line for line in block([value]))
             new = self.text[:start] + lines + self.text[self._content_end(items[index]) :]
         wanted = [None if at == index else item.shape() for at, item in enumerate(items)]
         return self._proved(new, wanted, value)
@@ -98,22 +97,24 @@ class ListEdit:
             assert holder is not None
             owner, holder = holder.own_pairs(name)[0]
         if holder is None:
-            return self._insert_lines(len(self.text), block(nested, self.note), "")
+            return insert_lines(self.text, len(self.text), block(nested, self.note), "")
         if holder.is_null:
             if holder.end > holder.start or owner is None or self._inside_flow():
                 gap = "" if holder.end > holder.start or self.text[holder.end - 1].isspace() else " "
                 return self.text[: holder.start] + gap + flow(nested) + self.text[holder.end :]
             indent = " " * (owner.start - line_start(self.text, owner.start) + (2 if missing else 0))
-            return self._insert_lines(holder.end, block(nested, self.note), indent)
+            return insert_lines(self.text, holder.end, block(nested, self.note), indent)
         assert isinstance(nested, Mapping)
         if holder.flow:
             return self._insert_pair(holder, flow(nested)[1:-1])
         first = holder.pairs[0][0].start
-        return self._insert_lines(holder.end, block(nested, self.note), " " * (first - line_start(self.text, first)))
+        return insert_lines(
+            self.text, holder.end, block(nested, self.note), " " * (first - line_start(self.text, first))
+        )
 
     def _append_to(self, node: Node, value: Value) -> str:
         if not node.flow:
-            return self._insert_lines(node.end, block([value]), self._indent(self._dash(0)))
+            return insert_lines(self.text, node.end, block([value]), self._indent(self._dash(0)))
         if node.items:
             at = node.items[-1].end
             return self.text[:at] + ", " + flow(value) + self.text[at:]
@@ -123,15 +124,6 @@ class ListEdit:
     def _insert_pair(self, holder: Node, pair: str) -> str:
         at = holder.pairs[-1][1].end if holder.pairs else self.text.index("{", holder.start) + 1
         return self.text[:at] + (", " if holder.pairs else "") + pair + self.text[at:]
-
-    def _insert_lines(self, end: int, lines: list[str], indent: str) -> str:
-        """Puts lines after the line on which content ends; a text without a final newline stays one without."""
-        newline = self._newline()
-        added = newline.join(indent + line for line in lines)
-        at = next_line(self.text, end)
-        if at == len(self.text) and self.text and not self.text.endswith("\n"):
-            return self.text + newline + added
-        return self.text[:at] + added + newline + self.text[at:]
 
     def _cut_lines(self, start: int, end: int) -> str:
         stop = next_line(self.text, end)
@@ -205,11 +197,7 @@ class ListEdit:
     def _content_end(self, item: Node) -> int:
         """Where the item's last line ends, its newline excluded."""
         stop = next_line(self.text, item.end)
-        return stop - len(self._newline()) if self.text[:stop].endswith(self._newline()) else stop
-
-    def _newline(self) -> str:
-        end = self.text.find("\n")
-        return "\r\n" if end > 0 and self.text[end - 1] == "\r" else "\n"
+        return stop - len(newline_of(self.text)) if self.text[:stop].endswith(newline_of(self.text)) else stop
 
     def _inside_flow(self) -> bool:
         node = self.root
@@ -227,26 +215,20 @@ class ListEdit:
         return self._problem(f"{shown} cannot be edited safely; nothing was written", hint="edit it by hand once")
 
 
-def set_key(text: str, key: str, value: str, source: str) -> str:
-    """The text in which the document's top-level `key` is `value`. Raises ConfigError where that cannot be done safely."""
-    root = parse_tree(text, source)
-    pairs = [pair for pair in root.pairs if pair[0].value == key] if root is not None else []
-    if root is None or root.kind != "mapping" or len(pairs) > 1 or (root.flow and not pairs):
-        raise ConfigError(source, [Problem(key, "cannot be set: the document is no mapping that holds it once")])
-    scalar = flow(value) if root.flow else block(value)[0]
-    if not pairs:
-        newline = "\r\n" if "\r\n" in text else "\n"
-        at = next_line(text, root.end)
-        gap = newline if at == len(text) and not text.endswith("\n") else ""
-        new = text[:at] + gap + f"{key}: {scalar}" + newline + text[at:]
-    else:
-        old = pairs[0][1]
-        new = text[: old.start] + (" " if old.start == old.end else "") + scalar + text[old.end :]
-    after = parse_tree(new, source)
-    expected = {**cast("dict[str, object]", root.data()), key: value}
-    if after is None or after.data() != expected:
-        raise ConfigError(source, [Problem(key, "cannot be set safely; nothing was written", "edit it by hand once")])
-    return new
+def insert_lines(text: str, end: int, lines: list[str], indent: str) -> str:
+    """Return the text with lines put after the line on which content ends; one without a final newline stays one without."""
+    newline = newline_of(text)
+    added = newline.join(indent + line for line in lines)
+    at = next_line(text, end)
+    if at == len(text) and text and not text.endswith("\n"):
+        return text + newline + added
+    return text[:at] + added + newline + text[at:]
+
+
+def newline_of(text: str) -> str:
+    """Return the line ending of the text's first line."""
+    end = text.find("\n")
+    return "\r\n" if end > 0 and text[end - 1] == "\r" else "\n"
 
 
 def _rest(node: Node | None, path: Path) -> Shape:

@@ -1,0 +1,72 @@
+"""The fields that a merge sets in a kubeconfig entry of ours: those that `kube-iam kubeconfig` owns, and only where they differ.
+
+`namespace`, `proxy-url`, `tls-server-name`, variables, hints, extensions, arguments of people's own and keys that we do not know stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kube_iam.kube.kubeconfig_check import Wanted
+from kube_iam.kube.kubeconfig_owner import Entry, certificates, same_server, scalar, sign_in
+from kube_iam.kube.yaml_fields import Path, lookup
+from kube_iam.kube.yaml_text import Value
+from kube_iam.kube.yaml_tree import Node
+
+Edit = tuple[Path, Value]
+_API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+
+
+def edits(old: Entry, new: Mapping[str, Any], wanted: Wanted) -> Iterator[Edit]:
+    """Give the edits of one entry, each with its path below the entry's `cluster`, `user` or `context`."""
+    if old.section == "clusters":
+        yield from _cluster(old, new, wanted)
+    elif old.section == "contexts":
+        for key, value in new.items():
+            if old.text(key) != value if key in ("cluster", "user") else old.get(key) is None:
+                yield (key,), value
+    else:
+        yield from ((("exec", *path), value) for path, value in _plugin(old, new["exec"], wanted))
+
+
+def _cluster(old: Entry, new: Mapping[str, Any], wanted: Wanted) -> Iterator[Edit]:
+    if not same_server(old.text("server"), wanted.server):
+        yield ("server",), wanted.server
+    if wanted.authority is not None and certificates(old) != wanted.authority:
+        yield ("certificate-authority-data",), new["certificate-authority-data"]
+
+
+def _plugin(old: Entry, new: Mapping[str, Any], wanted: Wanted) -> Iterator[Edit]:
+    now = sign_in(old)
+    assert now is not None
+    other_program = now.program != wanted.sign_in.program
+    if other_program:
+        yield ("command",), new["command"]
+    if other_program or old.text("exec", "apiVersion") not in _API_VERSIONS:
+        yield ("apiVersion",), new["apiVersion"]
+    if now.own != wanted.sign_in.own:
+        yield ("args",), [*new["args"], *now.rest]
+    # The hint tells how to install the program: with another program, another hint.
+    for key in ("interactiveMode", "installHint"):
+        if old.get("exec", key) is None or (other_program and key == "installHint"):
+            yield (key,), new[key]
+    yield from _variables(old.get("exec", "env"), new.get("env", []))
+
+
+def _variables(env: Node | None, wanted: list[dict[str, str]]) -> Iterator[Edit]:
+    """Set the variables that were asked for; those of people's own stay."""
+    if env is None or env.kind != "sequence":
+        if wanted:
+            yield ("env",), wanted
+        return
+    names = [scalar(lookup(item.resolved(), "name")) for item in env.items]
+    added = len(names)
+    for variable in wanted:
+        if variable["name"] not in names:
+            yield ("env", added), variable
+            added += 1
+            continue
+        at = names.index(variable["name"])
+        if scalar(lookup(env.items[at].resolved(), "value")) != variable["value"]:
+            yield ("env", at, "value"), variable["value"]

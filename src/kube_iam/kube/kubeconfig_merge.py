@@ -1,0 +1,118 @@
+"""Merge a level's kubeconfig into the files that kubectl reads, without taking over entries of other clusters.
+
+kubectl's rules say which file is written: an entry stays in the file where it is found; a new one, and the current context, go into
+the first file of KUBECONFIG that exists, else its last.
+https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kube_iam.errors import ConfigError, Conflict, NotOwned, Problem
+from kube_iam.kube.context import writable_file
+from kube_iam.kube.files import ATTEMPTS, edit_text, read_text
+from kube_iam.kube.kubeconfig_check import REMEDY, Wanted, problems
+from kube_iam.kube.kubeconfig_fields import edits
+from kube_iam.kube.kubeconfig_owner import Entry, scalar
+from kube_iam.kube.yaml_edit import ListEdit
+from kube_iam.kube.yaml_fields import lookup, set_value
+from kube_iam.kube.yaml_text import Value
+from kube_iam.kube.yaml_tree import parse_tree
+
+NEW_FILE_MODE = 0o600
+SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
+_FIRST_TEXT = "apiVersion: v1\nkind: Config\n"
+_API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+
+Texts = dict[Path, str]
+
+
+class _ChangedError(Exception):
+    """A file is not any more what the merge was made of."""
+
+
+def merge_into(files: Sequence[Path], config: Mapping[str, Value]) -> list[Path]:
+    """Put the entries of `config` into the kubeconfig files and make its context the current one; returns the files written.
+
+    Entries that are this cluster's own (`kubeconfig_owner`) get the fields that we own and keep all others. Everything else stays
+    byte for byte, and a second merge changes nothing. New files get mode 0600. Raises NotOwned, before anything is written, where
+    an entry of that name is somebody else's; ConfigError for a file that is no kubeconfig; Conflict where the files keep changing.
+    """
+    for _ in range(ATTEMPTS):
+        found = {path: read_text(path) for path in files}
+        before = {path: text for path, text in found.items() if text is not None}
+        after = merged(before, writable_file(files), config)
+        try:
+            for path, text in after.items():
+                _write(path, found[path], text)
+        except _ChangedError:
+            continue
+        return list(after)
+    raise Conflict(
+        f"{files[0]} keeps changing while it is edited", "find out what else writes it, and repeat the command"
+    )
+
+
+def _write(path: Path, before: str | None, after: str) -> None:
+    def edit(text: str | None) -> str:
+        if text != before:
+            raise _ChangedError
+        return after
+
+    edit_text(path, edit, NEW_FILE_MODE)
+
+
+def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value]) -> Texts:
+    """Return the new texts of the files that change. `default` is where new entries go. Raises NotOwned and ConfigError."""
+    after = {path: text if text.strip() else _FIRST_TEXT for path, text in {default: "", **texts}.items()}
+    order = [*texts, *([] if default in texts else [default])]
+    entries = read_entries({path: after[path] for path in order})
+    wanted = Wanted.of(config)
+    found = list(problems(entries, wanted))
+    if found:
+        raise NotOwned("\n".join(found), REMEDY)
+    for section, inner in SECTIONS.items():
+        made: Any = config[section]
+        name = made[0]["name"]
+        old = entries.get((section, name))
+        if old is None:
+            after[default] = ListEdit(after[default], (section,), str(default)).append(made[0])
+        else:
+            for step, value in edits(old, made[0][inner], wanted):
+                place = (section, old.index, inner, *step)
+                after[old.file] = set_value(after[old.file], place, value, str(old.file))
+    context = str(config["current-context"])
+    if _current({path: after[path] for path in order}) != context:
+        after[default] = set_value(after[default], ("current-context",), context, str(default))
+    return {path: text for path, text in after.items() if text != texts.get(path)}
+
+
+def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
+    """Read all entries, the first of each name. Raises ConfigError for entries without a name, and a name twice in one file."""
+    entries: dict[tuple[str, str], Entry] = {}
+    for path, text in texts.items():
+        for section, inner in SECTIONS.items():
+            seen: set[str] = set()
+            for index, item in enumerate(ListEdit(text, (section,), str(path)).items()):
+                try:
+                    name, fields = scalar(lookup(item.resolved(), "name")), lookup(item.resolved(), inner)
+                except ValueError as error:
+                    raise ConfigError(
+                        str(path), [Problem(f"{section}[{index}]", str(error), line=item.line)]
+                    ) from error
+                if not name:
+                    raise ConfigError(str(path), [Problem(f"{section}[{index}]", "has no name", line=item.line)])
+                if name in seen:
+                    raise ConfigError(str(path), [Problem(section, f"holds {name!r} twice", "remove one of the two")])
+                seen.add(name)
+                entries.setdefault((section, name), Entry(section, name, path, index, fields))
+    return entries
+
+
+def _current(texts: Mapping[Path, str]) -> str:
+    """The current context: the first one that a file names."""
+    trees = (parse_tree(text, str(path)) for path, text in texts.items())
+    return next(filter(None, (scalar(lookup(tree, "current-context")) for tree in trees)), "")

@@ -1,0 +1,150 @@
+"""Whose the entries of a kubeconfig are: this cluster's, written by `kube-iam kubeconfig`, or somebody else's.
+
+An entry is recognized by what it does, and not by a marker: a marker in `extensions` would stay true to its words after `server` was
+changed, would be missing from files that were handed out before, and is dropped by some tools. What decides is where tokens go:
+
+- a cluster is ours where its `server` and its certificate authority are this cluster's, or where every context that uses it signs in
+  with our exec plugin for this cluster id, so that a change of address or authority concerns nobody else;
+- a user is ours where it runs our exec plugin (`token -i ID`) for this cluster id;
+- a context is ours where its user and its cluster are.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kube_iam.errors import ConfigError, Problem
+from kube_iam.kube.yaml_fields import lookup
+from kube_iam.kube.yaml_tree import Node
+
+PROGRAMS = ("kube-iam", "aws-iam-authenticator", "kubectl-iam")
+_OPTIONS = {"-i": "id", "--cluster-id": "id", "-r": "role", "--role": "role", "--region": "region"}
+_PORTS = {"https": 443, "http": 80}
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One named entry where it counts: `file` and `index` say where it stands, `fields` is its `cluster`, `user` or `context`."""
+
+    section: str
+    name: str
+    file: Path
+    index: int
+    fields: Node | None = field(repr=False)
+
+    def get(self, *path: str) -> Node | None:
+        """Return the value at that path, or None. Raises ConfigError where a key on the way stands twice."""
+        node = self.fields
+        for key in path:
+            try:
+                node = lookup(node, key)
+            except ValueError as error:
+                raise ConfigError(str(self.file), [Problem(f"{self.section}[{self.index}]", str(error))]) from error
+        return node
+
+    def text(self, *path: str) -> str:
+        """Return the scalar at that path as text, empty where there is none. Raises ConfigError."""
+        return scalar(self.get(*path))
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """How an exec plugin of ours signs in: `own` has the cluster id, role and region, `rest` the other arguments."""
+
+    program: str
+    own: Mapping[str, str]
+    rest: tuple[str, ...]
+
+
+Entries = Mapping[tuple[str, str], Entry]
+"""Entries by section and name; of each name the first one that kubectl would find."""
+
+
+def scalar(node: Node | None) -> str:
+    """Return a scalar's text, empty for null and for anything else."""
+    return node.value if node is not None and node.kind == "scalar" and not node.is_null else ""
+
+
+def sign_in(user: Entry) -> SignIn | None:
+    """Return how this user signs in, where it runs our exec plugin, else None."""
+    arguments = user.get("exec", "args")
+    program = user.text("exec", "command").replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
+    if program not in PROGRAMS or arguments is None or arguments.kind != "sequence":
+        return None
+    return parse_arguments(program, [scalar(item.resolved()) for item in arguments.items])
+
+
+def parse_arguments(program: str, arguments: Sequence[str]) -> SignIn | None:
+    """Sort the arguments of `token` into ours and others'. None for another command, and where one of ours stands twice."""
+    if not arguments or arguments[0] != "token":
+        return None
+    own: dict[str, str] = {}
+    rest: list[str] = []
+    left = iter(arguments[1:])
+    for argument in left:
+        name, equals, value = argument.partition("=")
+        key = _OPTIONS.get(name)
+        if key is None:
+            rest.append(argument)
+        elif key in own:
+            return None
+        else:
+            own[key] = value if equals else next(left, "")
+    return SignIn(program, own, tuple(rest))
+
+
+def same_server(one: str, other: str) -> bool:
+    """Return whether two URLs lead to the same address, whatever the host's letter case, a default port, a final slash."""
+    return _address(one) == _address(other)
+
+
+def shown_server(url: str) -> str:
+    """Return the URL without user name, password, path and query: those may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "an address that is no URL"
+    return f"{parts.scheme}://{host}{port}" if host else "no address"
+
+
+def certificates(cluster: Entry) -> frozenset[str] | None:
+    """Return the certificate authority of a cluster entry (`certificates_of`), None where it names none.
+
+    One that cannot be read equals no other.
+    """
+    data, path = cluster.text("certificate-authority-data"), cluster.text("certificate-authority")
+    if data:
+        return certificates_of(data)
+    try:
+        return _pem_bodies((cluster.file.parent / path).read_bytes()) if path else None
+    except OSError:
+        return frozenset()
+
+
+def certificates_of(data: str) -> frozenset[str]:
+    """Return the certificates of a base64 text of PEM, each as base64 without white space: however the PEM is wrapped."""
+    try:
+        return _pem_bodies(b64decode(data))
+    except ValueError:
+        return frozenset()
+
+
+def _pem_bodies(pem: bytes) -> frozenset[str]:
+    return frozenset("".join(body.split()) for body in _CERTIFICATE.findall(pem.decode("latin-1")))
+
+
+def _address(url: str) -> tuple[object, ...]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme.lower())
+    except ValueError:
+        return (url,)
+    login = parts.netloc.rpartition("@")[0]
+    return (parts.scheme.lower(), login, parts.hostname, port, parts.path.rstrip("/"), parts.query)

@@ -1,0 +1,125 @@
+"""Set one value of a YAML text by replacing exactly its bytes: comments, order, quotes and all other values stay as they are.
+
+A value is named by its path of keys and list indexes (`("users", 0, "user", "exec", "command")`), letter case included. Every edit
+is proved before it is given back: the new text is parsed, holds the value, and says the same as before everywhere else.
+"""
+
+from __future__ import annotations
+
+from kube_iam.errors import ConfigError, Problem
+from kube_iam.kube.yaml_edit import insert_lines, newline_of
+from kube_iam.kube.yaml_text import Value, block, flow
+from kube_iam.kube.yaml_tree import Node, Shape, dash_of, line_start, parse_tree
+
+Step = str | int
+Path = tuple[Step, ...]
+
+_MAX_HOPS = 20  # of aliases and merge keys followed to find one value
+
+
+def lookup(node: Node | None, key: str, hops: int = 0) -> Node | None:
+    """Return the value under exactly this key, aliases and merge keys (`<<`) followed, or None. Raises ValueError for a key twice."""
+    if node is None or node.kind != "mapping":
+        return None
+    own = [value for name, value in node.pairs if name.kind == "scalar" and name.value == key]
+    if len(own) > 1:
+        raise ValueError(f"{key} stands there twice")
+    if own:
+        return own[0].resolved()
+    for name, value in node.pairs if hops < _MAX_HOPS else ():
+        if name.plain and name.value == "<<":
+            merged = value.resolved()
+            for source in merged.items if merged.kind == "sequence" else [merged]:
+                found = lookup(source.resolved(), key, hops + 1)
+                if found is not None:
+                    return found
+    return None
+
+
+def set_value(text: str, path: Path, value: Value, source: str) -> str:
+    """Return the text in which the value at `path` is `value`; a last step that is missing is added at the end.
+
+    Raises ConfigError, naming `source` and the path, where that cannot be done safely.
+    """
+    root = parse_tree(text, source)
+    try:
+        holder = _at(root, path[:-1])
+        old = _child(holder, path[-1])
+        new = _replaced(text, old, value, holder.flow) if old is not None else _added(text, holder, path[-1], value)
+        after = parse_tree(new, source)
+        same = _child(_at(after, path[:-1]), path[-1])
+        if same is not None and same.data() == value and _masked(root, path) == _masked(after, path):
+            return new
+    except (ValueError, ConfigError) as error:
+        raise _unsafe(source, path) from error
+    raise _unsafe(source, path)
+
+
+def _at(root: Node | None, path: Path) -> Node:
+    node = root
+    for step in path:
+        node = _child(node, step) if node is not None else None
+    if node is None:
+        raise ValueError("nothing stands there")
+    return node
+
+
+def _child(node: Node, step: Step) -> Node | None:
+    """The node's own value at that step, None where it has none. Raises ValueError for an alias and for a key twice."""
+    if isinstance(step, int):
+        if node.kind != "sequence":
+            raise ValueError("not a list")
+        return node.items[step] if step < len(node.items) else None
+    if node.kind != "mapping":
+        raise ValueError("not a mapping")
+    own = [value for name, value in node.pairs if name.kind == "scalar" and name.value == step]
+    if len(own) > 1:
+        raise ValueError("stands there twice")
+    return own[0] if own else None
+
+
+def _replaced(text: str, old: Node, value: Value, in_flow: bool) -> str:
+    if old.kind == "sequence" and not old.flow:
+        margin = newline_of(text) + " " * (old.start - line_start(text, old.start))
+        new = margin.join(block(value))
+    else:
+        new = block(value)[0] if isinstance(value, str) and not in_flow else flow(value)
+    gap = " " if old.start == old.end and not text[old.start - 1].isspace() else ""
+    return text[: old.start] + gap + new + text[old.end :]
+
+
+def _added(text: str, holder: Node, step: Step, value: Value) -> str:
+    new: Value = {step: value} if isinstance(step, str) else [value]
+    members = [pair[1] for pair in holder.pairs] or holder.items
+    if holder.flow:
+        at = members[-1].end if members else holder.start + 1
+        return text[:at] + (", " if members else "") + flow(new)[1:-1] + text[at:]
+    if isinstance(step, int):
+        line = text[dash_of(text, holder, 0, holder.items[0].start) :]
+        indent = len(line) - len(line.lstrip(" "))
+    else:
+        first = holder.pairs[0][0].start
+        indent = first - line_start(text, first)
+    return insert_lines(text, holder.end, block(new), " " * indent)
+
+
+def _masked(node: Node | None, path: Path) -> Shape:
+    """What the document says apart from the value at `path`."""
+    if node is None or node.kind not in ("mapping", "sequence"):
+        return (None if node is None else node.shape(),)
+    steps: list[tuple[object, Node]] = [
+        *enumerate(node.items),
+        *((key.value if key.kind == "scalar" else key.shape(), value) for key, value in node.pairs),
+    ]
+    inside = [
+        (step, _masked(value, path[1:]) if step == path[0] else value.shape())
+        for step, value in steps
+        if len(path) > 1 or step != path[0]
+    ]
+    keys = tuple(key.shape() for key, _ in node.pairs if len(path) > 1 or key.value != path[0])
+    return (node.kind, node.tag, node.anchor, keys, tuple(inside))
+
+
+def _unsafe(source: str, path: Path) -> ConfigError:
+    shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    return ConfigError(source, [Problem(shown, "cannot be set safely; nothing was written", "edit it by hand once")])
