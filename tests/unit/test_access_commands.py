@@ -11,7 +11,7 @@ from levels_for_tests import access
 from ruamel.yaml import YAML
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import Subject, Temporary
+from kube_iam.access.ports import MappingEntry, RoleState, Subject, Temporary
 from kube_iam.cli import access_session
 from kube_iam.cli.root import run_command
 from kube_iam.errors import (
@@ -165,6 +165,40 @@ def test_destroy_asks_for_the_name_and_undoes(
     assert account.state() == FakeAccount().state()
     assert kube_iam("destroy") == 0
     assert capsys.readouterr().out.endswith("Nothing of prod.example.com is left.\n")
+
+
+def test_destroy_lists_what_it_leaves_and_claims_nothing_else(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = "arn:aws:iam::123456789012:role/prod-viewer"
+    account.directory.role_states["prod-viewer"] = RoleState(arn, "prod-viewer", "/", {})
+    account.store.all_entries = [MappingEntry(arn, "root\x1b[2J", ("system:masters",))]
+    assert kube_iam("destroy", "--yes") == 1
+    out = capsys.readouterr().out
+    assert "Nothing of prod.example.com is left" not in out
+    assert (
+        f"left alone: mapping {arn} (user name root?[2J, groups system:masters) is not marked as this cluster's\n"
+        in out
+    )
+
+
+def test_a_copied_file_grants_and_revokes_nothing_in_the_other_cluster(account: FakeAccount, tmp_path: Path) -> None:
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "bob", "viewer")
+    before = account.state()
+    (tmp_path / "access.yaml").write_text(FILE.replace("id: prod.example.com", "id: copy.example.com"))
+    for command in (
+        ("grant", "alice", "viewer"),
+        ("grant", "alice", "viewer", "--for", "1h"),
+        ("revoke", "bob", "viewer"),
+    ):
+        with pytest.raises(NotOwned, match=r"belongs to cluster prod\.example\.com"):
+            kube_iam(*command)
+    for looking in (("who",), ("plan", "--adopt"), ("apply", "--yes", "--adopt", "--force")):
+        with pytest.raises(NotOwned, match=r"belongs to cluster prod\.example\.com"):
+            kube_iam(*looking)
+    assert kube_iam("destroy", "--yes", "--force") == 1
+    assert account.state() == before
 
 
 def test_destroy_dry_run_only_shows(account: FakeAccount) -> None:

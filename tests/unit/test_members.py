@@ -19,7 +19,7 @@ def account() -> FakeAccount:
 
 
 def change(account: FakeAccount, *users: str, into: bool) -> list[Move]:
-    planned = moves(account.directory, ADMIN, users, near, into=into)
+    planned = moves(access(), account.directory, ADMIN, users, near, into=into)
     return list(carry_out(account.directory, ADMIN, planned, into=into))
 
 
@@ -70,13 +70,13 @@ def test_a_group_of_that_name_that_is_not_ours_is_not_touched() -> None:
     with pytest.raises(NotOwned):
         change(account, "alice", into=True)
     with pytest.raises(NotOwned):
-        who(account.directory, [ADMIN])
+        who(access(), account.directory, [ADMIN])
 
 
 def test_who_lists_levels_and_the_other_way_round(account: FakeAccount) -> None:
     change(account, "carol", "alice", into=True)
     account.directory.add_member("prod-viewer", "carol")
-    found = who(account.directory, access().levels)
+    found = who(access(), account.directory, access().levels)
     assert [(level.level, level.users) for level in found] == [
         ("admin", ("alice", "carol")),
         ("editor", ()),
@@ -86,7 +86,7 @@ def test_who_lists_levels_and_the_other_way_round(account: FakeAccount) -> None:
 
 
 def test_who_says_which_levels_are_not_applied() -> None:
-    (level,) = who(FakeAccount().directory, [VIEWER])
+    (level,) = who(access(), FakeAccount().directory, [VIEWER])
     assert level.users is None
 
 

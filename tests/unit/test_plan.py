@@ -285,7 +285,7 @@ def test_what_another_cluster_owns_is_named_as_its() -> None:
     with pytest.raises(NotOwned) as caught:
         plan_apply(access(ADMIN), account.ports)
     assert "role prod-admin belongs to cluster other.example.com" in caught.value.message
-    assert "group prod-admin carries a policy of another cluster" in caught.value.message
+    assert "group prod-admin belongs to cluster other.example.com" in caught.value.message
     assert plan_destroy(access(ADMIN), account.ports).changes == ()
 
 

@@ -161,7 +161,7 @@ def test_revoking_and_granting_for_good_both_take_away_what_was_for_a_time() -> 
         account = applied()
         temporary(account).let_in(item(NOW + 7200), NOW)
         found = temporary(account)
-        planned = moves(account.directory, VIEWER, ["alice"], near, into=into, temporary=found)
+        planned = moves(access(VIEWER), account.directory, VIEWER, ["alice"], near, into=into, temporary=found)
         assert [
             move.changes for move in carry_out(account.directory, VIEWER, planned, into=into, temporary=found, now=NOW)
         ] == [True]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kube_iam.access.changes import Attachment, Change, Ended, Membership, Plan, Verb
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
 from kube_iam.access.documents import assumed_roles
-from kube_iam.access.observed import Ports, pathless
+from kube_iam.access.observed import Ports
 from kube_iam.access.ports import (
     BindingState,
     Cluster,
@@ -18,6 +18,7 @@ from kube_iam.access.ports import (
     MappingStore,
     PolicyState,
     RoleState,
+    pathless,
 )
 from kube_iam.core.arns import is_iam_name
 from kube_iam.errors import KubeIamError

@@ -19,12 +19,13 @@ from kube_iam.access.changes import (
     appearing,
     differing,
 )
-from kube_iam.access.desired import LEVEL_TAG, DesiredLevel, DesiredRole
+from kube_iam.access.desired import DesiredLevel, DesiredRole
 from kube_iam.access.documents import assumed_roles, same_document
 from kube_iam.access.facts import binding_fields, binding_name, entry_fields, tag_fields
-from kube_iam.access.foreign import Foreign, foreign_binding, whose
-from kube_iam.access.observed import Observed, role_key
-from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
+from kube_iam.access.foreign import Foreign, foreign_binding, taken
+from kube_iam.access.handover import moved_members
+from kube_iam.access.observed import Observed
+from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState, role_key
 
 
 @dataclass(slots=True)
@@ -82,7 +83,8 @@ class LevelBuilder:
             self._add(Verb.CREATE, Kind.POLICY, want.name, fields, want)
             return
         if not self.observed.owns_tags(have):
-            if not self._may_take(Foreign(Kind.POLICY, want.name, whose(have), "take it over with --adopt")):
+            owner = self.observed.owners.policy(have.arn)
+            if not self._may_take(taken(Kind.POLICY, want.name, owner, self.level.name)):
                 return
             self._add(Verb.ADOPT, Kind.POLICY, want.name, tag_fields(have, want.tags), want)
             have = PolicyState(have.arn, have.name, have.path, have.document, {**have.tags, **want.tags})
@@ -127,14 +129,15 @@ class LevelBuilder:
             self._add(Verb.CREATE, Kind.ROLE, want.name, fields, want)
             return
         if not self.observed.owns_tags(have):
-            if have.path != want.path:
+            owner = self.observed.owners.role(have.name)
+            if have.path != want.path and not owner.is_other:
                 why, remedy = (
                     f"exists at path {have.path}",
                     f"set iam.rolePath to {have.path}, or another name for the role",
                 )
                 self.foreign.append(Foreign(Kind.ROLE, want.name, why, remedy, adoptable=False))
                 return
-            if not self._may_take(Foreign(Kind.ROLE, want.name, whose(have), "take it over with --adopt")):
+            if not self._may_take(taken(Kind.ROLE, want.name, owner, self.level.name)):
                 return
             self._add(Verb.ADOPT, Kind.ROLE, want.name, tag_fields(have, want.tags), want)
         self._update_role(have, want)
@@ -168,30 +171,19 @@ class LevelBuilder:
     def _adopt_group(self, have: GroupState) -> None:
         """Take over a group: it moves to our path, and everyone who is in it gets the level, so the plan names them."""
         want = self.level.group
-        same_place = have.path == want.path
-        why = "carries a policy of another cluster" if same_place else f"exists at path {have.path}"
-        remedy = "give this cluster another name" if same_place else "take it over with --adopt"
-        if not self._may_take(Foreign(Kind.GROUP, want.name, why, remedy, adoptable=not same_place)):
+        owner = self.observed.owners.group(have.name)
+        if not self._may_take(taken(Kind.GROUP, want.name, owner, self.level.name, f"exists at path {have.path}")):
             return
         members = [user.name for user in self.observed.members.get(want.name.casefold(), ())]
         fields = (*differing([("path", have.path, want.path)]), *appearing([("members who get the level", members)]))
         self._add(Verb.ADOPT, Kind.GROUP, have.name, fields, want)
 
     def _members(self) -> None:
-        """A level whose group gets another name keeps its people: they enter the new group before they leave the old one."""
-        want = self.level.group
-        levels = {policy.arn: policy.tags.get(LEVEL_TAG) for policy in self.observed.owned_policies()}
-        present = {user.name for user in self.observed.members.get(want.name.casefold(), ())}
-        for group in self.observed.owned_groups():
-            was_ours = self.level.name in {levels.get(arn) for arn in group.attached}
-            if group.name.casefold() == want.name.casefold() or not was_ours or group.name.casefold() in self.staying:
-                continue
-            for user in self.observed.members.get(group.name.casefold(), ()):
-                if user.name not in present:
-                    present.add(user.name)
-                    fields = appearing([("from group", group.name)])
-                    item = Membership(want.name, user.name)
-                    self._add(Verb.CREATE, Kind.MEMBER, f"{user.name} in {want.name}", fields, item)
+        """Add the members of the level's former groups to its group, before they leave the former ones."""
+        for move in moved_members(self.observed, self.level, self.staying):
+            item = Membership(self.level.group.name, move.user)
+            fields = appearing([("from group", move.group)])
+            self._add(Verb.CREATE, Kind.MEMBER, f"{move.user} in {self.level.group.name}", fields, item)
 
     def _bindings(self) -> None:
         for want in self.level.bindings:
@@ -203,8 +195,12 @@ class LevelBuilder:
             fields = differing((key, before[key], value) for key, value in binding_fields(want).items())
             if self.observed.owns_binding(have):
                 self._update_binding(have, want)
-            elif self._may_take(foreign_binding(name, fields)):
+            elif self._may_take(foreign_binding(name, fields, self._other_cluster(have))):
                 self._add(Verb.ADOPT, Kind.BINDING, name, fields, want)
+
+    def _other_cluster(self, have: BindingState) -> str:
+        """The name of the cluster that our labels on a binding say, where that is another one."""
+        return have.cluster if have.level and have.cluster != self.observed.cluster_name else ""
 
     def _update_binding(self, have: BindingState, want: BindingState) -> None:
         """Add groups now, and take groups away later.
@@ -235,7 +231,7 @@ class LevelBuilder:
                 self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
             return
         why = "is mapped already, by hand or by another tool"
-        if self._may_take(Foreign(Kind.MAPPING, want.name, why, "take it over with --adopt")):
+        if self._may_take(taken(Kind.MAPPING, want.name, self.observed.owners.entry(want.key), self.level.name, why)):
             self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
 
     def _entry_is_ours(self) -> bool:

@@ -115,7 +115,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would change, in order. `guards` are the reasons for which it needs --force."""
+    """What would change, in order. `guards` are the reasons for which it needs --force.
+
+    `left_alone` are the things that a `destroy` found and leaves, since they are not this cluster's or may not be.
+    """
 
     cluster: str
     account: str
@@ -123,6 +126,7 @@ class Plan:
     changes: tuple[Change, ...]
     warnings: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
+    left_alone: tuple[str, ...] = ()
 
     def count(self, verb: Verb) -> int:
         """How many changes have this verb."""

@@ -35,8 +35,17 @@ def trust_document(access: ClusterAccess, level: Level) -> dict[str, object]:
 
     For a caller that is no IAM user `${aws:username}` has no value, so that the condition never holds.
     """
+    return _level_trust(access, mfa=level.mfa)
+
+
+def is_level_trust(access: ClusterAccess, document: object) -> bool:
+    """Return whether a trust policy is that of a level, with MFA or without."""
+    return any(same_document(document, _level_trust(access, mfa=mfa)) for mfa in (False, True))
+
+
+def _level_trust(access: ClusterAccess, *, mfa: bool) -> dict[str, object]:
     condition: dict[str, object] = {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}
-    if level.mfa:
+    if mfa:
         condition["Bool"] = {"aws:MultiFactorAuthPresent": "true"}
     statement = {
         "Sid": "UsersUnderTheirOwnName",

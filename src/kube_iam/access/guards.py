@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from kube_iam.access.changes import Change, Ended, Field, Kind, Membership, Verb
 from kube_iam.access.documents import same_document
 from kube_iam.access.facts import binding_name
-from kube_iam.access.observed import Observed, pathless
-from kube_iam.access.ports import BindingState, MappingEntry, Subject
+from kube_iam.access.observed import Observed
+from kube_iam.access.ports import BindingState, MappingEntry, Subject, pathless
 
 MASTERS = "system:masters"
 _VALUE = r"[^:/\s]+"  # what a template's value can be

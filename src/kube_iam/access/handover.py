@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kube_iam.access.changes import Kind
-from kube_iam.access.desired import LEVEL_TAG, DesiredLevel
+from kube_iam.access.changes import Change, Kind, Verb
+from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.documents import assumed_roles
 from kube_iam.access.foreign import Foreign
-from kube_iam.access.observed import Observed, pathless
+from kube_iam.access.observed import Observed
+from kube_iam.access.ports import GroupState, MappingEntry, RoleState, pathless, role_key
 
 Desired = tuple[DesiredLevel, ...]
 
@@ -39,8 +40,98 @@ def refused(observed: Observed, desired: Desired) -> Iterator[Foreign]:
             yield Foreign(handed.kind, handed.name, why, remedy, adoptable=False)
 
 
-def guarded(observed: Observed, desired: Desired) -> Iterator[str]:
-    """A sentence for everything that would go from a level that is leaving to one that has people of its own."""
+@dataclass(frozen=True, slots=True)
+class MovedMember:
+    """A member of a former group of a level, who would get into its present one. `is_admitted`: the mapping admits that user now."""
+
+    user: str
+    group: str
+    is_admitted: bool
+
+
+def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[str]) -> Iterator[MovedMember]:
+    """Return who is in a group with the level's policy that no level has any more, and not in the level's group.
+
+    `staying` are the groups of all levels, in lower case.
+    """
+    ours = {policy.arn for policy in observed.owned_policies() if observed.level_of(policy) == level.name}
+    present = {user.name for user in observed.members.get(level.group.name.casefold(), ())}
+    for group in observed.owned_groups():
+        key = group.name.casefold()
+        if key in staying or not ours & set(group.attached):
+            continue
+        for user in observed.members.get(key, ()):
+            if user.name not in present:
+                present.add(user.name)
+                yield MovedMember(user.name, group.name, _admits(observed, level, key))
+
+
+def _admits(observed: Observed, level: DesiredLevel, group: str) -> bool:
+    """Whether the mapping gives members of the group the level now: an entry asks for that group, or for none.
+
+    The group's path and policy do not say so: whoever may create groups could have made it.
+    """
+    entries = (
+        entry
+        for entry in observed.entries
+        if entry.key == level.entry.key
+        or (observed.owners.entry(entry.key).is_ours and observed.owners.entry(entry.key).level == level.name)
+    )
+    return any(entry.iam_group.casefold() == group if entry.iam_group else entry.role_arn for entry in entries)
+
+
+def guarded(observed: Observed, desired: Desired, changes: tuple[Change, ...]) -> Iterator[str]:
+    """A sentence for everything that needs --force because of whose it is, or was."""
+    yield from _guarded_reassignments(observed, desired)
+    yield from _guarded_members(observed, desired)
+    yield from _guarded_entries(observed, changes)
+    yield from guarded_deletions(observed, changes)
+
+
+def _guarded_members(observed: Observed, desired: Desired) -> Iterator[str]:
+    """People who would get a level that the mapping does not give them now."""
+    staying = frozenset(level.group.name.casefold() for level in desired)
+    for level in desired:
+        added: dict[str, list[str]] = {}
+        for move in moved_members(observed, level, staying):
+            if not move.is_admitted:
+                added.setdefault(move.group, []).append(move.user)
+        for group, users in added.items():
+            yield (
+                f"{', '.join(users)} would be added to level {level.name}, as members of group {group}, which has the level's "
+                "policy and which the mapping does not name"
+            )
+
+
+def _guarded_entries(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
+    """Entries of this cluster's roles that no policy under the cluster's path names."""
+    for change in changes:
+        entry = change.item
+        if change.verb is not Verb.DELETE or not isinstance(entry, MappingEntry) or not entry.role_arn:
+            continue
+        if observed.owners.role(role_key(entry.role_arn)).is_marked and not observed.owners.is_registered(entry.key):
+            yield (
+                f"mapping {change.name} is of a level of this cluster that has no policy under {observed.path}: "
+                "it would be deleted. Restore cluster.name and iam.pathPrefix if they were changed"
+            )
+
+
+def guarded_deletions(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
+    """A sentence for every role and group that would be deleted though it may never have been a level's."""
+    for change in changes:
+        item = change.item if change.verb is Verb.DELETE else None
+        if isinstance(item, RoleState) and not observed.owners.is_level_role(item):
+            yield (
+                f"role {item.name} carries this cluster's tag, but neither its trust policy nor its description is that of a level: "
+                "it would be deleted"
+            )
+        in_use = isinstance(item, GroupState) and (item.attached or observed.members.get(item.name.casefold()))
+        if isinstance(item, GroupState) and in_use and not observed.group_level(item):
+            yield f"group {item.name} at {item.path} has no policy of a level: it would be deleted, with its memberships"
+
+
+def _guarded_reassignments(observed: Observed, desired: Desired) -> Iterator[str]:
+    """Things that would go from a level that is leaving to one that has people of its own."""
     names = {level.name for level in desired}
     peopled = _levels_with_groups(observed)
     for handed in _all_handed(observed, desired):
@@ -60,7 +151,7 @@ def _all_handed(observed: Observed, desired: Desired) -> Iterator[_Handed]:
 
 def _handed_policy(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]:
     for policy in observed.owned_policies():
-        before = policy.tags.get(LEVEL_TAG, "")
+        before = observed.level_of(policy)
         if policy.arn == level.policy.arn and before not in ("", level.name):
             yield _Handed(Kind.POLICY, policy.name, before, level.name)
 
@@ -69,12 +160,12 @@ def _handed_role(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]:
     role = observed.roles.get(level.role_key)
     if role is None or not observed.owns_tags(role):
         return
-    before = role.tags.get(LEVEL_TAG, "")
+    before = observed.level_of(role)
     # A renaming that was stopped half way: the level's policy has its new name already.
     under_way = any(
         pathless(role.arn) == pathless(arn)
         for policy in observed.owned_policies()
-        if policy.tags.get(LEVEL_TAG) == level.name
+        if observed.level_of(policy) == level.name
         for arn in assumed_roles(policy.document)
     )
     if before not in ("", level.name) and not under_way:
@@ -91,7 +182,7 @@ def _handed_group(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]:
 
 
 def _levels_of(observed: Observed, attached: tuple[str, ...]) -> set[str]:
-    return {policy.tags.get(LEVEL_TAG, "") for policy in observed.owned_policies() if policy.arn in attached} - {""}
+    return {observed.level_of(policy) for policy in observed.owned_policies() if policy.arn in attached} - {""}
 
 
 def _levels_with_groups(observed: Observed) -> set[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kube_iam.access.levels import ClusterAccess, Level
-from kube_iam.access.ports import Directory, Temporary
+from kube_iam.access.documents import policy_arn
+from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.ownership import OwnershipIndex
+from kube_iam.access.ports import Directory, GroupState, Temporary
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.errors import NotFound, NotOwned, UsageError
 
@@ -48,6 +50,7 @@ def find_level(access: ClusterAccess, name: str, near: Near, users: Iterable[str
 
 
 def moves(
+    access: ClusterAccess,
     directory: Directory,
     level: Level,
     users: Iterable[str],
@@ -58,11 +61,11 @@ def moves(
 ) -> tuple[Move, ...]:
     """What granting (`into`) or revoking the level would come to. Changes nothing. Who is in for a time is not in for good.
 
-    Raises NotFound for users that do not exist (all of them, with near matches) and for a level that was not applied, NotOwned
-    for a group of that name that is not ours.
+    Raises NotFound for users that do not exist (all of them, with near matches) and for a level that was not applied. Raises NotOwned
+    for a level whose things are another cluster's, and when granting for one whose group does not give this level alone.
     """
     wanted = tuple(dict.fromkeys(users))
-    present = {name.casefold() for name in _members(directory, level)}
+    present = {name.casefold() for name in _members(access, directory, level, granting=into)}
     found = dict(zip(wanted, directory.each(directory.user, wanted), strict=True))
     missing = [name for name, user in found.items() if user is None]
     if missing:
@@ -99,13 +102,19 @@ def carry_out(
 
 
 def who(
-    directory: Directory, levels: Iterable[Level], let_in: Mapping[str, tuple[Temporary, ...]] | None = None
+    access: ClusterAccess,
+    directory: Directory,
+    levels: Iterable[Level],
+    let_in: Mapping[str, tuple[Temporary, ...]] | None = None,
 ) -> tuple[LevelMembers, ...]:
-    """The members of the levels, in the order given, and of those whom levels `let_in` (by level name) who is no member."""
+    """Return the members of the levels, in the order given, and those of `let_in` (by level name) who are no members.
+
+    Raises NotOwned for a level whose group is not this cluster's.
+    """
 
     def read(level: Level) -> LevelMembers:
         try:
-            users: tuple[str, ...] | None = tuple(sorted(_members(directory, level), key=str.casefold))
+            users: tuple[str, ...] | None = tuple(sorted(_members(access, directory, level), key=str.casefold))
         except NotFound:
             users = None
         members = {user.casefold() for user in users or ()}
@@ -125,18 +134,58 @@ def by_user(levels: Iterable[LevelMembers]) -> dict[str, list[str]]:
     return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
 
 
-def _members(directory: Directory, level: Level) -> list[str]:
+def _members(access: ClusterAccess, directory: Directory, level: Level, *, granting: bool = False) -> list[str]:
     group = directory.group(level.group_name)
     if group is None:
         raise NotFound(
             f"level {level.name} does not exist in IAM yet: there is no group {level.group_name}", "run apply"
         )
-    if group.path != level.path:
-        raise NotOwned(
-            f"group {group.name} is at path {group.path}, not {level.path}: it is not kube-iam's",
-            "nothing was changed; `kube-iam plan` says what is in the way",
-        )
+    _check_owner(access, directory, level, group, granting=granting)
     return [user.name for user in directory.members(group.name)]
+
+
+def _check_owner(
+    access: ClusterAccess, directory: Directory, level: Level, group: GroupState, *, granting: bool
+) -> None:
+    """Raise NotOwned unless the level's things are this cluster's, and, when granting, members get this level and no other."""
+    want = policy_arn(access, level)
+    arns = {want, *(arn for arn in group.attached if f":policy{access.path}" in arn)}
+    policies = [policy for policy in directory.each(directory.policy, sorted(arns)) if policy is not None]
+    role = directory.role(level.role_name) if granting and level.method is Method.ROLE else None
+    roles = {role.name.casefold(): role} if role is not None else {}
+    owners = OwnershipIndex(access, policies, roles, {group.name.casefold(): group})
+    for kind, name, owner in (
+        ("group", group.name, owners.group(group.name)),
+        ("policy", level.policy_name, owners.policy(want)),
+        ("role", level.role_name, owners.role(level.role_name)),
+    ):
+        if owner.is_other:
+            raise NotOwned(
+                f"{kind} {name} belongs to cluster {owner.cluster}, and {access.source} is about cluster {access.cluster_id}",
+                "nothing was changed; correct cluster.id and cluster.name in the file; `kube-iam plan` lists all that is in the way",
+            )
+    if not owners.group(group.name).is_ours:
+        raise NotOwned(
+            f"group {group.name} is at path {group.path}, not {level.path}: it is not this cluster's",
+            "nothing was changed; `kube-iam plan` lists all that is in the way",
+        )
+    if granting:
+        _check_gives_one_level(level, group, want, owners)
+
+
+def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: OwnershipIndex) -> None:
+    if want not in group.attached or not owners.policy(want).is_marked:
+        what = "does not have" if want not in group.attached else "has, without this cluster's tag,"
+        raise NotOwned(
+            f"group {group.name} {what} policy {level.policy_name} of level {level.name}",
+            "nothing was changed; run apply, then grant again",
+        )
+    more = sorted({owners.policy(arn).level for arn in group.attached if arn != want and owners.policy(arn).is_ours})
+    if more:
+        raise NotOwned(
+            f"group {group.name} of level {level.name} also has the policy of level {', '.join(more)}",
+            "nothing was changed; run apply, which detaches it, then grant again",
+        )
 
 
 def _no_such_users(directory: Directory, missing: list[str], near: Near) -> NotFound:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.documents import assumed_roles
 from kube_iam.access.levels import ClusterAccess
-from kube_iam.access.observed import Observed, Ports, role_key
+from kube_iam.access.observed import Observed, Ports
+from kube_iam.access.ownership import OwnershipIndex
 from kube_iam.access.ports import (
     BindingState,
     Cluster,
@@ -17,6 +18,8 @@ from kube_iam.access.ports import (
     PolicyState,
     RoleState,
     User,
+    pathless,
+    role_key,
 )
 
 
@@ -29,6 +32,7 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
     groups |= _groups_elsewhere(directory, desired, groups)
     bindings, missing = _bindings(access, desired, cluster) if cluster else ({}, ())
     entries = ports.store.entries()
+    roles = _roles(access, directory, desired, policies, entries)
     return Observed(
         cluster_id=access.cluster_id,
         cluster_name=access.name,
@@ -37,12 +41,13 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
         subject=cluster.whoami() if cluster else None,
         policies=policies,
         elsewhere=_policies_elsewhere(access, directory, desired, policies),
-        roles=_roles(access, directory, desired, policies),
+        roles=roles,
         groups=groups,
         members=_members(directory, desired, groups, entries),
         bindings=bindings,
         missing_rbac=missing,
         entries=entries,
+        owners=OwnershipIndex(access, policies, roles, groups, entries),
     )
 
 
@@ -58,17 +63,24 @@ def _policies_elsewhere(
 
 
 def _roles(
-    access: ClusterAccess, directory: Directory, desired: tuple[DesiredLevel, ...], policies: tuple[PolicyState, ...]
+    access: ClusterAccess,
+    directory: Directory,
+    desired: tuple[DesiredLevel, ...],
+    policies: tuple[PolicyState, ...],
+    entries: tuple[MappingEntry, ...],
 ) -> dict[str, RoleState]:
-    """The roles that the file's levels have, and those that the registry's policies name in this account."""
+    """The roles that the file's levels have, and those of this account that the registry's policies, or entries with a level, name."""
     home = f"arn:{access.partition}:iam::{access.account}:role/"
     names = {level.role_name.casefold(): level.role_name for level in access.levels}
     names |= {level.role_key: level.role.name for level in desired if level.role}
-    for policy in policies:
-        # By default the role is named like its policy: the way to it when somebody broke the policy's document.
-        for arn in assumed_roles(policy.document) or (home + policy.name,):
-            if arn.startswith(home):
-                names.setdefault(role_key(arn), arn.rsplit("/", 1)[-1])
+    # By default the role is named like its policy: the way to it when somebody broke the policy's document.
+    arns = [arn for policy in policies for arn in assumed_roles(policy.document) or (home + policy.name,)]
+    arns += [entry.role_arn for entry in entries if entry.role_arn and entry.level]
+    for arn in arns:
+        if pathless(arn).startswith(home):
+            name = role_key(arn)
+            spelled = (part for part in arn.split("/") if part.casefold() == name)
+            names.setdefault(name, next(spelled, name))
     found = directory.each(directory.role, names.values())
     return {key: role for key, role in zip(names, found, strict=True) if role is not None}
 

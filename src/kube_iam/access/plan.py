@@ -9,7 +9,8 @@ from kube_iam.access.changes import Change, Kind, Plan, Verb
 from kube_iam.access.desired import DesiredLevel, desired_state
 from kube_iam.access.foreign import Foreign
 from kube_iam.access.guards import MASTERS, is_own, lockout, too_much
-from kube_iam.access.handover import guarded, refused
+from kube_iam.access.handover import guarded, guarded_deletions, refused
+from kube_iam.access.left_alone import left_alone
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.observed import Observed, Ports
 from kube_iam.access.observing import observe
@@ -65,7 +66,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *uncovered_roles(access, changes),
             *suspensions(observed, desired, changes),
         ),
-        guards=(*lockout(changes, observed), *too_much(observed, wanted), *guarded(observed, desired)),
+        guards=(*lockout(changes, observed), *too_much(observed, wanted), *guarded(observed, desired, changes)),
     )
 
 
@@ -81,7 +82,8 @@ def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
         target=ports.store.describe(),
         changes=changes,
         warnings=tuple(_findings(observed, (), changes)),
-        guards=tuple(lockout(changes, observed)),
+        guards=(*lockout(changes, observed), *guarded_deletions(observed, changes)),
+        left_alone=tuple(left_alone(observed)),
     )
 
 

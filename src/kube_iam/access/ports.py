@@ -247,7 +247,7 @@ class MappingEntry:
     @property
     def key(self) -> str:
         """The role's ARN as the server compares it, else the IAM group's name in lower case: equal keys are one entry's."""
-        return role_key(self.role_arn) or self.iam_group.strip().casefold()
+        return pathless(self.role_arn) or self.iam_group.strip().casefold()
 
     @property
     def name(self) -> str:
@@ -255,13 +255,18 @@ class MappingEntry:
         return self.role_arn or f"group {self.iam_group}"
 
 
-def role_key(role_arn: str) -> str:
+def pathless(role_arn: str) -> str:
     """Return a role's ARN as the server compares it (`comparable_arn`); text that is no ARN only loses its letter case."""
     text = role_arn.strip()
     try:
         return comparable_arn(text)
     except ValueError:
         return strip_role_path(ascii_lower(text))
+
+
+def role_key(role_arn: str) -> str:
+    """Return a role's name in lower case, from any spelling of its ARN: IAM tells names apart by more than letter case."""
+    return pathless(role_arn).rsplit("/", 1)[-1]
 
 
 class MappingStore(Protocol):

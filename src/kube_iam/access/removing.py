@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kube_iam.access.changes import Attachment, Change, Ended, Field, Kind, Membership, Verb
-from kube_iam.access.desired import LEVEL_TAG, DesiredLevel
+from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.documents import assumed_roles, user_policy_name
 from kube_iam.access.facts import binding_fields, binding_name, entry_fields
-from kube_iam.access.observed import Observed, pathless
-from kube_iam.access.ports import GroupState, RoleState
+from kube_iam.access.observed import Observed
+from kube_iam.access.ports import GroupState, RoleState, pathless
 
 Desired = tuple[DesiredLevel, ...]
 
@@ -69,7 +69,7 @@ def replacing(observed: Observed, desired: Desired) -> Iterator[Change]:
     for role in observed.owned_roles():
         key = role.name.casefold()
         if paths.get(key, role.path) != role.path or (key not in paths and pathless(role.arn) in renamed):
-            yield _role_gone(role)
+            yield _role_gone(observed, role)
 
 
 def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
@@ -86,13 +86,13 @@ def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
         if group.name.casefold() not in groups:
             changes += [change for change in _group_gone(observed, group) if _place(change) not in early]
     changes += [
-        _role_gone(role)
+        _role_gone(observed, role)
         for role in observed.owned_roles()
         if role.name.casefold() not in roles and role.name not in already
     ]
     for policy in observed.owned_policies():
         if policy.arn not in policies:
-            level = policy.tags.get(LEVEL_TAG, "")
+            level = observed.level_of(policy)
             changes.append(Change(Verb.DELETE, Kind.POLICY, policy.name, level, (), policy))
     yield from sorted(changes, key=lambda change: change.level)  # stable: within a level the order above stays
 
@@ -103,7 +103,7 @@ def _strays(observed: Observed, desired: Desired) -> Iterator[tuple[GroupState, 
     wanted = {(level.group.name.casefold(), level.policy.arn) for level in desired}
     staying = {level.group.name.casefold(): level.name for level in desired}
     after = {level.policy.arn: level.name for level in desired}
-    before = {policy.arn: policy.tags.get(LEVEL_TAG, "") for policy in observed.owned_policies()}
+    before = {policy.arn: observed.level_of(policy) for policy in observed.owned_policies()}
     for group in observed.owned_groups():
         key = group.name.casefold()
         for arn in group.attached:
@@ -138,10 +138,8 @@ def _detached(group: GroupState, policy_arn: str, level: str) -> Change:
     return Change(Verb.DELETE, Kind.ATTACHMENT, name, level, fields, Attachment(group.name, policy_arn))
 
 
-def _role_gone(role: RoleState) -> Change:
-    return Change(
-        Verb.DELETE, Kind.ROLE, role.name, role.tags.get(LEVEL_TAG, ""), _vanishing({"path": role.path}), role
-    )
+def _role_gone(observed: Observed, role: RoleState) -> Change:
+    return Change(Verb.DELETE, Kind.ROLE, role.name, observed.level_of(role), _vanishing({"path": role.path}), role)
 
 
 def _vanishing(fields: dict[str, object]) -> tuple[Field, ...]:

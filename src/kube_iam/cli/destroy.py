@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kube_iam.access.changes import Plan
 from kube_iam.cli import access_session
 from kube_iam.cli.access_options import (
     aws_options,
@@ -15,6 +16,7 @@ from kube_iam.cli.access_options import (
 )
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.options import global_options
+from kube_iam.report.plan_text import visible
 
 
 @click.command("destroy")
@@ -38,8 +40,7 @@ def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> i
     ports = access_session.open_ports(access, Where(**where), display.waiting)
     plan = plan_destroy(access, ports)
     if not plan.changes:
-        click.echo(f"Nothing of {access.cluster_id} is left.")
-        return 0
+        return _report(plan)
     print_plan(plan)
     if dry_run:
         return 0
@@ -55,3 +56,14 @@ def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> i
     with trail_of(access, Where(**where)) as trail:
         carry_out(plan, ports, display, lambda done: trail.add(Record(Deed.DESTROYED, access.name, detail=done)))
     return 0
+
+
+def _report(plan: Plan) -> int:
+    """Say that nothing is left, or what was left alone; return the exit code."""
+    if not plan.left_alone:
+        click.echo(f"Nothing of {plan.cluster} is left.")
+        return 0
+    click.echo(f"Nothing is left that is marked as {plan.cluster}'s.")
+    for found in plan.left_alone:
+        click.echo(visible(f"left alone: {found}"))
+    return 1

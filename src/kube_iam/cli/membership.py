@@ -65,7 +65,7 @@ def _change(
     directory = access_session.open_directory(access, where, Display().waiting)
     check_caller(access, directory)
     found = find_temporary(access, level, directory, where)
-    planned = moves(directory, level, users, near, into=into, temporary=found.temporary)
+    planned = moves(access, directory, level, users, near, into=into, temporary=found.temporary)
     done: Iterable[Move] = planned
     now = time.time()
     if not dry_run:

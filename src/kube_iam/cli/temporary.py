@@ -112,7 +112,7 @@ def grant_for(
     check_caller(access, directory)
     found = open_temporary(access, level, directory, where)
     assert found.temporary is not None
-    planned = moves(directory, level, users, near, into=True)
+    planned = moves(access, directory, level, users, near, into=True)
     now = time.time()
     item = Temporary("", "", rfc3339(now + lasting.seconds), lasting.reason)
     with trail_of(access, where) as trail:

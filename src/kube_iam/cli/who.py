@@ -42,7 +42,7 @@ def command(level: str | None, file: str, by_user: bool, output: str, **where: s
     directory = access_session.open_directory(access, Where(**where), Display().waiting)
     check_caller(access, directory)
     now = time.time()
-    found = members.who(directory, levels, _let_in(access, levels, Where(**where), now))
+    found = members.who(access, directory, levels, _let_in(access, levels, Where(**where), now))
     if output == "table":
         click.echo(users_table(found, now) if by_user else levels_table(found, now), nl=False)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kube_iam.access.ports import role_key
+from kube_iam.access.ports import pathless
 from kube_iam.config.mappings import MAPPING_KEYS, parse_mappings
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.yaml_file import parse_yaml
@@ -98,7 +98,7 @@ def _identity(item: Node) -> str:
     arn = _text(item.get("rolearn")) or _text(item.get("userarn"))
     sso = item.get("sso")
     if arn or sso is None:
-        return role_key(arn)
+        return pathless(arn)
     name, account = ascii_lower(_text(sso.get("permissionSetName"))), _text(sso.get("accountID"))
     return f"permission set {name} of account {account} in {_text(sso.get('partition')) or 'aws'}"
 

@@ -1,0 +1,32 @@
+"""What a `destroy` leaves: things with this cluster's names, at its path or in its mapping that are not known to be this cluster's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kube_iam.access.observed import Observed
+from kube_iam.access.ownership import Owner
+
+
+def left_alone(observed: Observed) -> Iterator[str]:
+    """Return a sentence for everything through which somebody could sign in, or that would admit somebody again.
+
+    That is each policy and group under the cluster's path, and each entry of the mapping for a role or group that the file or a policy
+    under the path names, unless it is this cluster's and thus deleted.
+    """
+    owners = observed.owners
+    for policy in observed.policies:
+        if not owners.policy(policy.arn).is_ours:
+            yield f"policy {policy.name} at {policy.path} {_whose(owners.policy(policy.arn))}"
+    for group in observed.groups.values():
+        if group.path == observed.path and not owners.group(group.name).is_ours:
+            yield f"group {group.name} at {group.path} {_whose(owners.group(group.name))}"
+    for entry in observed.entries:
+        owner = owners.entry(entry.key)
+        if not owner.is_ours and owners.is_related(entry):
+            gives = f"user name {entry.username}, groups {', '.join(entry.groups) or 'none'}"
+            yield f"mapping {entry.name} ({gives}) {_whose(owner)}"
+
+
+def _whose(owner: Owner) -> str:
+    return f"belongs to cluster {owner.cluster}" if owner.is_other else "is not marked as this cluster's"

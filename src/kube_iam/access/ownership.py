@@ -1,0 +1,244 @@
+"""Ownership of roles, groups, policies and mapping entries, computed once from everything that was observed.
+
+`plan`, `apply`, `destroy`, `grant`, `revoke` and `who` ask this index and nothing else. The rules, in this order:
+
+1. The cluster tag of another cluster makes a thing that cluster's. So does another cluster's path, and for a group a policy of another
+   cluster. Such things are never changed and never adopted.
+2. This cluster's tag makes a policy or role this cluster's, and this cluster's path makes a group this cluster's.
+3. A thing without cluster tag is this cluster's if two marks agree on a level, and one of them is the thing's own. That a policy names
+   a role is no mark of the role's own: whoever may create policies can make it.
+4. Everything else is unknown, and is left alone.
+
+An entry of the mapping belongs to the owner of its role or group. ARNs are compared as the server compares them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG
+from kube_iam.access.documents import assumed_roles, is_level_trust, policy_arn, policy_document, same_document
+from kube_iam.access.levels import ClusterAccess, Method
+from kube_iam.access.ports import GroupState, MappingEntry, PolicyState, RoleState, pathless, role_key
+
+_CLUSTER_PATH = re.compile(r"/kube-iam/([^/]+)/$")
+_DESCRIPTION = re.compile(r"Level \S+ of the Kubernetes cluster (\S+)")
+
+
+class Standing(Enum):
+    """How sure it is whose a thing is."""
+
+    MARKED = "marked as this cluster's"
+    UNMARKED = "this cluster's by two marks, without the tag that says so"
+    OTHER = "another cluster's"
+    UNKNOWN = "not known to be kube-iam's"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose one thing is. `level` is set for this cluster's things, as far as it is known; `cluster` names another cluster."""
+
+    standing: Standing
+    level: str = ""
+    cluster: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the thing is this cluster's, with or without its tag."""
+        return self.standing in (Standing.MARKED, Standing.UNMARKED)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the thing carries this cluster's mark."""
+        return self.standing is Standing.MARKED
+
+    @property
+    def is_other(self) -> bool:
+        """Whether the thing is another cluster's."""
+        return self.standing is Standing.OTHER
+
+
+UNKNOWN = Owner(Standing.UNKNOWN)
+
+
+class OwnershipIndex:
+    """The owner of each observed thing. Keys are a policy's ARN, a role's or group's name in lower case, and an entry's key."""
+
+    def __init__(
+        self,
+        access: ClusterAccess,
+        policies: Iterable[PolicyState],
+        roles: Mapping[str, RoleState],
+        groups: Mapping[str, GroupState],
+        entries: Iterable[MappingEntry] = (),
+    ) -> None:
+        self._access = access
+        self._home = f"arn:{access.partition}:iam::{access.account}:role/".lower()
+        policies, entries = tuple(policies), tuple(entries)
+        self._role_tags = {key: role.tags for key, role in roles.items()}
+        self.policies = {policy.arn: self._policy(policy) for policy in policies}
+        # Two clusters with one cluster.name share the path: there a name proves nothing.
+        self._shared_with = next((owner.cluster for owner in self.policies.values() if owner.is_other), "")
+        self._named = self._named_roles(policies)
+        self.roles = {key: self._role(role) for key, role in roles.items()}
+        self.groups = {key: self._group(group, entries) for key, group in groups.items()}
+        self.entries: dict[str, Owner] = {}
+        for entry in entries:
+            if not self.entries.get(entry.key, UNKNOWN).is_ours:
+                self.entries[entry.key] = self._entry(entry)
+
+    def policy(self, arn: str) -> Owner:
+        """Return the owner of a policy under the cluster's path."""
+        return self.policies.get(arn, UNKNOWN)
+
+    def role(self, name: str) -> Owner:
+        """Return the owner of a role."""
+        return self.roles.get(name.casefold(), UNKNOWN)
+
+    def group(self, name: str) -> Owner:
+        """Return the owner of a group."""
+        return self.groups.get(name.casefold(), UNKNOWN)
+
+    def entry(self, key: str) -> Owner:
+        """Return the owner of the mapping entries with that key."""
+        return self.entries.get(key, UNKNOWN)
+
+    def owns_binding(self, level: str, cluster_name: str) -> bool:
+        """Return whether the labels of a binding name this cluster; where a cluster of the same name exists, and one of our levels."""
+        if not level or cluster_name != self._access.name:
+            return False
+        return not self._shared_with or level in {owner.level for owner in self.policies.values() if owner.is_ours}
+
+    def is_related(self, entry: MappingEntry) -> bool:
+        """Return whether an entry is for a role or group that a level of the file, or a policy of this cluster, names."""
+        if not entry.role_arn:
+            return any(entry.key == level.group_name.casefold() for level in self._access.levels)
+        in_file = any(role_key(entry.key) == level.role_name.casefold() for level in self._access.levels)
+        return self._is_home(entry.key) and (in_file or self.is_registered(entry.key))
+
+    def is_registered(self, entry_key: str) -> bool:
+        """Return whether a policy of this cluster names the role with that comparable ARN."""
+        return self._is_home(entry_key) and role_key(entry_key) in self._named
+
+    def is_level_role(self, role: RoleState) -> bool:
+        """Return whether a role is one that the file names for a level, or looks as `apply` makes roles."""
+        made = is_level_trust(self._access, role.trust) or _DESCRIPTION.fullmatch(role.description)
+        return bool(made or self._level_with_role(role.name.casefold()))
+
+    def _policy(self, policy: PolicyState) -> Owner:
+        cluster = policy.tags.get(CLUSTER_TAG, "")
+        in_file = (each.name for each in self._access.levels if policy_arn(self._access, each) == policy.arn)
+        level = policy.tags.get(LEVEL_TAG, "") or next(in_file, "")
+        if cluster:
+            return self._by_tag(cluster, level)
+        if level and policy.path == self._access.path and self._grants_level(policy, level):
+            return Owner(Standing.UNMARKED, level)
+        return UNKNOWN
+
+    def _grants_level(self, policy: PolicyState, name: str) -> bool:
+        """Whether the document of a policy without a cluster tag is the one that the level has, or names a role of this cluster."""
+        level = self._access.level(name)
+        if level is not None and same_document(policy.document, policy_document(self._access, level)):
+            return True
+        roles = assumed_roles(policy.document)
+        tags = [self._role_tags.get(role_key(role), {}) for role in roles if self._is_home(pathless(role))]
+        return len(roles) == 1 and any(each.get(CLUSTER_TAG) == self._access.cluster_id for each in tags)
+
+    def _named_roles(self, policies: tuple[PolicyState, ...]) -> dict[str, set[str]]:
+        """The roles of this account that our policies name, by name in lower case, with the levels of those policies."""
+        found: dict[str, set[str]] = {}
+        for policy in policies:
+            owner = self.policies[policy.arn]
+            for arn in assumed_roles(policy.document) if owner.is_ours else ():
+                if self._is_home(pathless(arn)):
+                    found.setdefault(role_key(arn), set()).add(owner.level)
+        return found
+
+    def _role(self, role: RoleState) -> Owner:
+        cluster, tagged = role.tags.get(CLUSTER_TAG, ""), role.tags.get(LEVEL_TAG, "")
+        key = role.name.casefold()
+        in_file = self._level_with_role(key)
+        named = self._named.get(key, set())
+        if cluster:
+            return self._by_tag(cluster, tagged or min(named, default="") or in_file)
+        for level in sorted({tagged, in_file, *named} - {""}):
+            own = (level == tagged) + (level == in_file) + self._is_made_here(role)
+            if own and own + (level in named) >= 2:
+                return Owner(Standing.UNMARKED, level)
+        return UNKNOWN
+
+    def _is_made_here(self, role: RoleState) -> bool:
+        """Whether a role looks as `apply` makes roles for this cluster: by its description, else by its trust policy."""
+        described = _DESCRIPTION.fullmatch(role.description)
+        return described[1] == self._access.name if described else is_level_trust(self._access, role.trust)
+
+    def _group(self, group: GroupState, entries: tuple[MappingEntry, ...]) -> Owner:
+        if group.path != self._access.path:
+            place = _CLUSTER_PATH.search(group.path)
+            return Owner(Standing.OTHER, cluster=place[1]) if place else UNKNOWN
+        key = group.name.casefold()
+        owners = [self.policy(arn) for arn in group.attached]
+        other = next((owner for owner in owners if owner.is_other), None)
+        if other is not None:
+            return other
+        in_file = self._level_with_group(key)
+        levels = [owner.level for owner in owners if owner.is_ours]
+        if levels:
+            return Owner(Standing.MARKED, in_file if in_file in levels else levels[0])
+        if self._shared_with:
+            return Owner(Standing.OTHER, cluster=self._shared_with)
+        mapped = next((entry.level for entry in entries if entry.iam_group.casefold() == key and entry.level), "")
+        return Owner(Standing.MARKED, in_file or mapped)
+
+    def _entry(self, entry: MappingEntry) -> Owner:
+        if not entry.role_arn:
+            return self._group_entry(entry)
+        if not self._is_home(entry.key):
+            return UNKNOWN
+        key = role_key(entry.key)
+        role = self.role(key)
+        if role.is_ours or role.is_other:
+            return role
+        in_file = self._level_with_role(key)
+        named = self._named.get(key, set())
+        for level in sorted({entry.level, in_file, *named} - {""}):
+            own = (level == entry.level) + (level == in_file) + self.group(entry.iam_group).is_ours
+            if own and own + (level in named) >= 2:
+                return Owner(Standing.UNMARKED, level)
+        return UNKNOWN
+
+    def _group_entry(self, entry: MappingEntry) -> Owner:
+        owner = self.groups.get(entry.key)
+        if owner is not None:
+            return owner
+        in_file = self._level_with_group(entry.key)
+        policies = {
+            (arn.rsplit("/", 1)[-1].casefold(), each.level) for arn, each in self.policies.items() if each.is_ours
+        }
+        # By default the group is named like its level's policy.
+        if entry.level and (entry.level == in_file or (entry.key, entry.level) in policies):
+            return Owner(Standing.UNMARKED, entry.level)
+        return UNKNOWN
+
+    def _by_tag(self, cluster: str, level: str) -> Owner:
+        if cluster == self._access.cluster_id:
+            return Owner(Standing.MARKED, level)
+        return Owner(Standing.OTHER, cluster=cluster)
+
+    def _level_with_role(self, key: str) -> str:
+        """The level of the file whose role has that name; empty where the names may be another cluster's just as well."""
+        levels = () if self._shared_with else self._access.levels
+        found = (each.name for each in levels if each.method is Method.ROLE and each.role_name.casefold() == key)
+        return next(found, "")
+
+    def _level_with_group(self, key: str) -> str:
+        """The same for groups."""
+        levels = () if self._shared_with else self._access.levels
+        return next((each.name for each in levels if each.group_name.casefold() == key), "")
+
+    def _is_home(self, key: str) -> bool:
+        """Whether a comparable ARN is that of a role in the cluster's account."""
+        return key.startswith(self._home)

@@ -1,0 +1,310 @@
+"""Whose a role, group, policy or mapping entry is: one answer for plan, apply, destroy, grant, revoke and who."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fake_account import ACCOUNT, FakeAccount
+from levels_for_tests import ADMIN, EDITOR, NODES, VIEWER, access, run
+
+from kube_iam.access.changes import Kind, Plan, Verb
+from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.members import carry_out, moves, who
+from kube_iam.access.plan import plan_apply, plan_destroy
+from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState
+from kube_iam.config.near import near
+from kube_iam.errors import NotOwned
+
+CLUSTER, LEVEL = "kube-iam.dev/cluster", "kube-iam.dev/level"
+OURS = {CLUSTER: "prod.example.com", LEVEL: "viewer"}
+THEIRS = {CLUSTER: "other.example.com", LEVEL: "viewer"}
+PATH = "/kube-iam/prod/"
+VIEWER_ARN = f"arn:aws:iam::{ACCOUNT}:role/prod-viewer"
+VIEWER_POLICY = f"arn:aws:iam::{ACCOUNT}:policy{PATH}prod-viewer"
+OPEN_TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+
+
+def applied(*levels: Level, **more: Any) -> FakeAccount:
+    account = FakeAccount((NODES,))
+    run(account, plan_apply(access(*levels, **more), account.ports))
+    return account
+
+
+def change_role(account: FakeAccount, name: str = "prod-viewer", **fields: Any) -> None:
+    account.directory.role_states[name] = replace(account.directory.role_states[name], **fields)
+
+
+def change_policy(account: FakeAccount, arn: str = VIEWER_POLICY, **fields: Any) -> None:
+    account.directory.policy_states[arn] = replace(account.directory.policy_states[arn], **fields)
+
+
+def assumes(*arns: str) -> dict[str, object]:
+    return {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": list(arns)}]}
+
+
+def add_policy(account: FakeAccount, name: str, document: object, tags: Mapping[str, str]) -> str:
+    arn = f"arn:aws:iam::{ACCOUNT}:policy{PATH}{name}"
+    account.directory.policy_states[arn] = PolicyState(arn, name, PATH, document, tags)
+    return arn
+
+
+def add_group(account: FakeAccount, name: str, *attached: str, members: tuple[str, ...] = (), path: str = PATH) -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:group{path}{name}"
+    account.directory.group_states[name] = GroupState(arn, name, path, attached)
+    account.directory.group_members[name] = set(members)
+
+
+def deleted(plan: Plan, kind: Kind) -> list[str]:
+    return [change.name for change in plan.changes if (change.verb, change.kind) == (Verb.DELETE, kind)]
+
+
+ROLE_WITHOUT_TAG: dict[str, dict[str, Any]] = {
+    "no tag": {"tags": {}},
+    "tags of others only": {"tags": {"team": "x"}},
+    "the level's tag only": {"tags": {LEVEL: "viewer"}},
+    "the level's tag only, and another trust policy": {"tags": {LEVEL: "viewer"}, "trust": OPEN_TRUST},
+    "no tag, and another description": {"tags": {}, "description": "somebody wrote this"},
+    "no tag, and another trust policy": {"tags": {}, "trust": OPEN_TRUST},
+    "the cluster's tag only": {"tags": {CLUSTER: "prod.example.com"}},
+    "the cluster's tag only, and another trust policy": {"tags": {CLUSTER: "prod.example.com"}, "trust": OPEN_TRUST},
+}
+
+
+@pytest.mark.parametrize("changed", ROLE_WITHOUT_TAG.values(), ids=ROLE_WITHOUT_TAG.keys())
+@pytest.mark.parametrize("command", ["destroy", "apply without the level"])
+def test_a_role_without_its_tags_goes_with_its_entry(changed: dict[str, Any], command: str) -> None:
+    account = applied(ADMIN, EDITOR, VIEWER)
+    change_role(account, **changed)
+    if command == "destroy":
+        plan = plan_destroy(access(ADMIN, EDITOR, VIEWER), account.ports)
+    else:
+        plan = plan_apply(access(ADMIN, EDITOR), account.ports)
+    assert plan.guards == ()
+    run(account, plan)
+    assert "prod-viewer" not in account.directory.role_states
+    assert VIEWER_ARN not in [entry.key for entry in account.store.all_entries]
+
+
+def test_an_entry_goes_even_where_its_role_can_no_longer_be_told_to_be_ours() -> None:
+    custom = replace(VIEWER, role_name="lookers")
+    account = applied(ADMIN, EDITOR, custom)
+    change_role(account, "lookers", tags={}, trust=OPEN_TRUST, description="")
+    plan = plan_apply(access(ADMIN, EDITOR), account.ports)
+    assert plan.guards == ()
+    assert deleted(plan, Kind.MAPPING) == [f"arn:aws:iam::{ACCOUNT}:role/lookers"]
+    assert deleted(plan, Kind.ROLE) == []
+
+
+def test_a_policy_without_its_tags_goes_too() -> None:
+    account = applied(VIEWER)
+    change_policy(account, tags={})
+    run(account, plan_destroy(access(VIEWER), account.ports))
+    assert account.state() == FakeAccount((NODES,)).state()
+
+
+def test_an_entry_goes_whose_role_policy_and_group_were_deleted_by_hand() -> None:
+    for wanted in (VIEWER, replace(VIEWER, method=Method.GROUP)):
+        account = applied(wanted)
+        directory = account.directory
+        for state in (directory.role_states, directory.policy_states, directory.group_states, directory.group_members):
+            state.clear()
+        run(account, plan_destroy(access(wanted), account.ports))
+        assert account.store.all_entries == [NODES]
+
+
+@pytest.mark.parametrize("tags", [OURS, {CLUSTER: "prod.example.com", LEVEL: "ghost"}, {CLUSTER: "prod.example.com"}])
+@pytest.mark.parametrize("command", ["apply", "destroy"])
+def test_a_planted_policy_deletes_nothing_of_others(tags: Mapping[str, str], command: str) -> None:
+    account = applied(VIEWER)
+    elsewhere = "arn:aws:iam::999999999999:role/prod-ghost"
+    china = f"arn:aws-cn:iam::{ACCOUNT}:role/prod-ghost"
+    ours = f"arn:aws:iam::{ACCOUNT}:role/prod-ghost"
+    missing = f"arn:aws:iam::{ACCOUNT}:role/gone"
+    theirs = [MappingEntry(arn, "ci", ("system:masters",)) for arn in (elsewhere, china, ours, missing)]
+    theirs.append(MappingEntry(elsewhere + "2", "ci", ("x",), "ghosts", "ghost"))
+    account.store.all_entries += theirs
+    account.directory.role_states["prod-ghost"] = RoleState(ours, "prod-ghost", "/", OPEN_TRUST, {"team": "x"})
+    add_policy(account, "evil", assumes(elsewhere, china, ours, missing, elsewhere + "2", NODES.role_arn), tags)
+    file = access(VIEWER)
+    plan = plan_apply(file, account.ports) if command == "apply" else plan_destroy(file, account.ports)
+    run(account, plan)
+    assert [entry for entry in account.store.all_entries if entry in theirs] == theirs
+    assert NODES in account.store.all_entries
+    assert "prod-ghost" in account.directory.role_states
+
+
+def test_a_role_with_our_tag_that_is_no_levels_is_deleted_with_force_only() -> None:
+    account = applied(VIEWER)
+    arn = f"arn:aws:iam::{ACCOUNT}:role/server"
+    tags = {CLUSTER: "prod.example.com", LEVEL: "ghost"}
+    account.directory.role_states["server"] = RoleState(arn, "server", "/", OPEN_TRUST, tags)
+    add_policy(account, "evil", assumes(arn), tags)
+    for plan in (plan_apply(access(VIEWER), account.ports), plan_destroy(access(VIEWER), account.ports)):
+        assert "role server carries this cluster's tag, but" in "".join(plan.guards)
+
+
+def test_a_planted_group_adds_its_members_with_force_only() -> None:
+    account = applied(VIEWER)
+    add_group(account, "planted", VIEWER_POLICY, members=("bob", "carol"))
+    (guard,) = plan_apply(access(VIEWER), account.ports).guards
+    assert guard.startswith("bob, carol would be added to level viewer, as members of group planted")
+
+
+@pytest.mark.parametrize("more", [{}, {"door": False}])
+@pytest.mark.parametrize("method", Method)
+def test_people_of_a_renamed_group_move_without_force(more: dict[str, Any], method: Method) -> None:
+    before = replace(VIEWER, method=method)
+    account = applied(before, **more)
+    account.directory.add_member("prod-viewer", "bob")
+    plan = plan_apply(access(replace(before, group_name="lookers"), **more), account.ports)
+    assert plan.guards == ()
+    run(account, plan)
+    assert account.directory.group_members == {"lookers": {"bob"}}
+
+
+@pytest.mark.parametrize(("members", "attached"), [(("bob",), ()), ((), ("arn:aws:iam::aws:policy/ReadOnlyAccess",))])
+def test_a_group_at_our_path_that_was_no_levels_goes_with_force_only(
+    members: tuple[str, ...], attached: tuple[str, ...]
+) -> None:
+    account = applied(VIEWER)
+    add_group(account, "theirs", *attached, members=members)
+    for plan in (plan_apply(access(VIEWER), account.ports), plan_destroy(access(VIEWER), account.ports)):
+        assert plan.guards == (
+            "group theirs at /kube-iam/prod/ has no policy of a level: it would be deleted, with its memberships",
+        )
+
+
+def test_an_empty_group_at_our_path_is_what_a_stopped_run_left() -> None:
+    account = applied(VIEWER)
+    add_group(account, "begun")
+    plan = plan_apply(access(VIEWER), account.ports)
+    assert (deleted(plan, Kind.GROUP), plan.guards) == (["begun"], ())
+
+
+SAME_NAME = {"sand/box": "sand:box", "prod.example.com": "other.example.com", "PROD": "prod"}
+
+
+@pytest.mark.parametrize(("first", "second"), SAME_NAME.items())
+@pytest.mark.parametrize("into", [True, False])
+def test_a_file_of_another_cluster_of_the_same_name_changes_nothing(first: str, second: str, into: bool) -> None:
+    account = applied(VIEWER, cluster_id=first)
+    account.directory.add_member("prod-viewer", "bob")
+    before = account.state()
+    file = access(VIEWER, cluster_id=second)
+    users = ["alice"] if into else ["bob"]
+    with pytest.raises(NotOwned, match=f"group prod-viewer belongs to cluster {first}"):
+        moves(file, account.directory, VIEWER, users, near, into=into)
+    with pytest.raises(NotOwned, match=f"belongs to cluster {first}"):
+        who(file, account.directory, [VIEWER])
+    for adopt in (False, True):
+        with pytest.raises(NotOwned, match=f"belongs to cluster {first}"):
+            plan_apply(file, account.ports, adopt=adopt)
+    plan = plan_destroy(file, account.ports)
+    assert plan.changes == ()
+    assert any(f"belongs to cluster {first}" in line for line in plan.left_alone)
+    assert account.state() == before
+
+
+def test_a_group_that_has_lost_its_policy_can_be_revoked_and_not_granted() -> None:
+    account = applied(VIEWER)
+    account.directory.add_member("prod-viewer", "bob")
+    account.directory.detach("prod-viewer", VIEWER_POLICY)
+    file = access(VIEWER)
+    with pytest.raises(NotOwned, match="does not have policy prod-viewer of level viewer"):
+        moves(file, account.directory, VIEWER, ["alice"], near, into=True)
+    planned = moves(file, account.directory, VIEWER, ["bob"], near, into=False)
+    assert [move.user for move in carry_out(account.directory, VIEWER, planned, into=False)] == ["bob"]
+    assert account.directory.group_members["prod-viewer"] == set()
+
+
+def test_granting_a_level_gives_no_other_level_on_the_way() -> None:
+    account = applied(ADMIN, VIEWER)
+    account.directory.attach("prod-viewer", f"arn:aws:iam::{ACCOUNT}:policy{PATH}prod-admin")
+    with pytest.raises(NotOwned, match="also has the policy of level admin"):
+        moves(access(ADMIN, VIEWER), account.directory, VIEWER, ["alice"], near, into=True)
+    account.directory.attach("prod-admin", "arn:aws:iam::aws:policy/ReadOnlyAccess")
+    assert moves(access(ADMIN, VIEWER), account.directory, ADMIN, ["alice"], near, into=True)
+
+
+def test_granting_stops_at_the_role_of_another_cluster() -> None:
+    account = applied(VIEWER)
+    change_role(account, tags=THEIRS)
+    with pytest.raises(NotOwned, match=r"role prod-viewer belongs to cluster other\.example\.com"):
+        moves(access(VIEWER), account.directory, VIEWER, ["alice"], near, into=True)
+
+
+OTHERS: dict[str, tuple[str, Callable[[FakeAccount], None]]] = {
+    "role": ("iam.role", lambda account: change_role(account, tags=THEIRS)),
+    "policy": ("cluster.id", lambda account: change_policy(account, tags=THEIRS)),
+    "group": ("iam.group", lambda account: add_group(account, "prod-viewer", path="/kube-iam/other/")),
+    "binding": ("another name", lambda account: label_bindings(account, "other")),
+}
+
+
+def label_bindings(account: FakeAccount, cluster: str) -> None:
+    states: dict[tuple[str, str], BindingState] = account.cluster.binding_states
+    for ident, binding in states.items():
+        states[ident] = replace(binding, cluster=cluster)
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_nothing_of_another_cluster_is_adopted(what: str) -> None:
+    account = applied(VIEWER)
+    remedy, change = OTHERS[what]
+    change(account)
+    before = account.state()
+    with pytest.raises(NotOwned) as caught:
+        plan_apply(access(VIEWER), account.ports, adopt=True)
+    assert f"{what} " in caught.value.message
+    assert "belongs to cluster other" in caught.value.message
+    assert remedy in caught.value.message
+    assert "--adopt" not in caught.value.message
+    assert account.state() == before
+
+
+def test_a_role_of_another_cluster_and_its_entry_are_left_by_destroy_which_says_so() -> None:
+    account = applied(VIEWER)
+    change_role(account, tags=THEIRS)
+    plan = plan_destroy(access(VIEWER), account.ports)
+    assert deleted(plan, Kind.ROLE) == deleted(plan, Kind.MAPPING) == []
+    assert any(f"mapping {VIEWER_ARN}" in line and "cluster other.example.com" in line for line in plan.left_alone)
+
+
+def stage(level: Level, **changed: Any) -> ClusterAccess:
+    """The file of `level` with another cluster.name or path, and the names that follow from that."""
+    file = replace(access(level), **changed)
+    names: dict[str, Any] = dict.fromkeys(("role_name", "policy_name", "group_name"), "stage-viewer")
+    return replace(file, levels=(replace(level, path=file.path, **names),))
+
+
+@pytest.mark.parametrize("changed", [{"name": "stage"}, {"path_prefix": "/teams/"}])
+def test_a_level_at_a_former_path_is_not_forgotten(changed: dict[str, Any]) -> None:
+    unbound = replace(VIEWER, bind=())
+    account = applied(unbound)
+    file = stage(unbound, **changed)
+    (guard,) = plan_apply(file, account.ports).guards
+    assert f"mapping {VIEWER_ARN} is of a level of this cluster that has no policy under {file.path}" in guard
+    run(account, plan_destroy(file, account.ports))
+    assert account.store.all_entries == [NODES]
+    assert "prod-viewer" not in account.directory.role_states
+
+
+def test_bindings_under_a_former_cluster_name_are_not_adopted() -> None:
+    account = applied(VIEWER)
+    with pytest.raises(NotOwned, match=r"belongs to cluster prod by its labels: restore cluster\.name"):
+        plan_apply(stage(VIEWER, name="stage"), account.ports, adopt=True)
+
+
+def test_destroy_claims_nothing_while_an_entry_of_a_level_is_left() -> None:
+    account = FakeAccount((MappingEntry(VIEWER_ARN, "root", ("system:masters",)),))
+    account.directory.role_states["prod-viewer"] = RoleState(VIEWER_ARN, "prod-viewer", "/", OPEN_TRUST)
+    add_policy(account, "mystery", {}, {})
+    plan = plan_destroy(access(VIEWER), account.ports)
+    assert plan.changes == ()
+    assert plan.left_alone == (
+        "policy mystery at /kube-iam/prod/ is not marked as this cluster's",
+        f"mapping {VIEWER_ARN} (user name root, groups system:masters) is not marked as this cluster's",
+    )
