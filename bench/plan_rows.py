@@ -56,6 +56,7 @@ def plan(bench: Bench) -> list[Row]:
     """Calls of `plan` and `who --by-user` by users and by levels."""
     directory = bench.directory / "iam"
     directory.mkdir()
+    (directory / "config.yaml").write_text("clusterID: bench.example.com\n")
     iam = Iam(directory)
     try:
         counted: dict[tuple[int, int], dict[str, Any]] = {}

@@ -103,5 +103,9 @@ class Guarded(KubeIamError):
     """A safety guard stopped the plan; `--force` goes on all the same."""
 
 
+class WouldFail(KubeIamError):
+    """Changes of a plan would be refused, so that the plan would stop half way: nothing was changed."""
+
+
 class SandboxError(KubeIamError):
     """The sandbox cannot start, stop or be found."""

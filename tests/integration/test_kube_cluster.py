@@ -242,7 +242,7 @@ def test_roles_are_found_by_kind_and_namespace(cluster: KubeCluster, client: Cli
 
 
 def test_a_binding_into_a_namespace_that_is_missing_says_so(cluster: KubeCluster) -> None:
-    with pytest.raises(NotFound, match="nowhere"):
+    with pytest.raises(NotFound, match="there is no namespace nowhere: create the namespace"):
         cluster.apply_binding(binding("x", "nowhere"))
 
 

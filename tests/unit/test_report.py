@@ -67,7 +67,7 @@ def test_a_change_shows_what_was_and_what_will_be() -> None:
     assert "    longest session in seconds: 3600 -> 7200\n" in text
     assert "~ mapping arn:aws:iam::123456789012:role/prod-admin (admin)\n    groups: kube-iam:admin -> a\n" in text
     assert "- policy prod-viewer (viewer)\n" in text
-    assert counts(plan) == "Plan: 0 to create, 3 to update, 6 to delete."
+    assert counts(plan) == "Plan: 0 to create, 4 to update, 6 to delete."  # the binding first names both groups
 
 
 def test_nothing_to_change_says_so() -> None:

@@ -115,7 +115,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would change, in order. `guards` are the reasons for which it needs --force.
+    """What would change, in order. `guards` are the reasons for which it needs --force, `failures` what would be refused.
 
     `left_alone` are the things that a `destroy` found and leaves, since they are not this cluster's or may not be.
     """
@@ -127,6 +127,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
 
     def count(self, verb: Verb) -> int:
         """How many changes have this verb."""
@@ -142,6 +143,7 @@ class Plan:
             "changes": [change.as_data() for change in self.changes],
             "warnings": list(self.warnings),
             "needsForce": list(self.guards),
+            "wouldFail": list(self.failures),
         }
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return {**data, "digest": hashlib.sha256(text.encode()).hexdigest()}

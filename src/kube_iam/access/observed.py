@@ -18,6 +18,7 @@ from kube_iam.access.ports import (
     MappingEntry,
     MappingStore,
     PolicyState,
+    Preflight,
     RoleState,
     Subject,
     User,
@@ -26,11 +27,15 @@ from kube_iam.access.ports import (
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The three worlds that access lives in. `cluster` is None where a level binds nothing and the mapping is a local file."""
+    """The three worlds that access lives in. `cluster` is None where a level binds nothing and the mapping is a local file.
+
+    `preflight` is None where a plan is not checked in advance.
+    """
 
     directory: Directory
     cluster: Cluster | None
     store: MappingStore
+    preflight: Preflight | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from kube_iam.access.observed import Observed, Ports
 from kube_iam.access.observing import observe
 from kube_iam.access.ordering import arrange
 from kube_iam.access.ports import Directory
+from kube_iam.access.preflight import find_refusals, misplaced_mapping
 from kube_iam.access.removing import closing, removing, replacing
 from kube_iam.access.server_policy import uncovered_roles
 from kube_iam.access.suspension import suspensions
@@ -55,6 +56,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     taken = (*closing(observed, desired, now), *replaced)
     changes = arrange(taken, builders, removing(observed, desired), lambda change: is_own(change, observed))
     wanted = frozenset(level.name for level in desired)
+    refusals = find_refusals(changes, ports)
     return Plan(
         cluster=access.cluster_id,
         account=access.account,
@@ -65,8 +67,15 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *_findings(observed, desired, changes),
             *uncovered_roles(access, changes),
             *suspensions(observed, desired, changes),
+            *map(_unchecked, refusals.unchecked),
         ),
-        guards=(*lockout(changes, observed), *too_much(observed, wanted), *guarded(observed, desired, changes)),
+        guards=(
+            *lockout(changes, observed),
+            *too_much(observed, wanted),
+            *guarded(observed, desired, changes),
+            *misplaced_mapping(access, changes, ports),
+        ),
+        failures=refusals.failures,
     )
 
 
@@ -76,15 +85,21 @@ def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     observed = observe(access, (), ports)
     taken = closing(observed, (), 0.0)
     changes = arrange(taken, (), removing(observed, ()), lambda change: is_own(change, observed))
+    refusals = find_refusals(changes, ports)
     return Plan(
         cluster=access.cluster_id,
         account=access.account,
         target=ports.store.describe(),
         changes=changes,
-        warnings=tuple(_findings(observed, (), changes)),
+        warnings=(*_findings(observed, (), changes), *map(_unchecked, refusals.unchecked)),
         guards=(*lockout(changes, observed), *guarded_deletions(observed, changes)),
         left_alone=tuple(left_alone(observed)),
+        failures=refusals.failures,
     )
+
+
+def _unchecked(said: str) -> str:
+    return f"not checked in advance, since an admission webhook takes no dry runs: {said}"
 
 
 def _not_owned(foreign: list[Foreign]) -> NotOwned:

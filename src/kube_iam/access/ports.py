@@ -295,3 +295,23 @@ class MappingStore(Protocol):
 
     def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:
         """Take what it says of that user out of `temporary` of the entry with that key; with `only`, nothing that says else."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappingSource:
+    """State of the text that holds the mappings. `missing` says what is not there, empty where the text is.
+
+    `cluster_id` is the `clusterID` that it names, empty where it names none.
+    """
+
+    cluster_id: str = ""
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Checks that change nothing: the writes of `cluster` and `store` are dry runs. `store` is None where a file has no such thing."""
+
+    cluster: Cluster | None
+    store: MappingStore | None
+    source: Callable[[], MappingSource]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import click
 
 from kube_iam.access.apply import Applied, apply_plan
 from kube_iam.access.changes import Plan, Verb
 from kube_iam.access.observed import Ports
+from kube_iam.access.preflight import find_refusals
 from kube_iam.cli.access_progress import Display
-from kube_iam.errors import Guarded, KubeIamError
+from kube_iam.errors import AccessDenied, Conflict, Guarded, KubeIamError, Throttled, Unreachable, WouldFail
+from kube_iam.kube.errors import status_of
 from kube_iam.report.data import as_json, as_yaml
 from kube_iam.report.plan_text import headline, plan_text
 
@@ -35,6 +38,18 @@ def refuse_guarded(plan: Plan, *, force: bool) -> None:
     """Raise Guarded when the plan needs --force and has it not."""
     if plan.guards and not force:
         raise Guarded("; ".join(plan.guards), "nothing was changed; if that is what you mean, add --force")
+
+
+def refuse_failing(plan: Plan) -> None:
+    """Raise WouldFail when changes of the plan would be refused. --force does not help: they would fail all the same."""
+    if plan.failures:
+        lines = "".join(f"\n  - {failure}" for failure in plan.failures)
+        raise WouldFail(f"these changes would fail:{lines}", "nothing was changed; put them right first")
+
+
+def check_again(plan: Plan, ports: Ports) -> None:
+    """Raise WouldFail when changes of the plan would be refused by now: a question can stay unanswered for long."""
+    refuse_failing(replace(plan, failures=find_refusals(plan.changes, ports).failures))
 
 
 def carry_out(plan: Plan, ports: Ports, display: Display, done: Callable[[str], None]) -> None:
@@ -62,5 +77,18 @@ def _explained(applied: Applied, total: int) -> KubeIamError:
     assert applied.error is not None
     assert applied.failed is not None
     click.echo(f"{len(applied.done)} of {total} changes are done; stopped at: {headline(applied.failed)}", err=True)
-    click.echo(f"what is done stays done: {AGAIN}", err=True)
+    click.echo(f"what is done stays done: {_remedy(applied.error)}", err=True)
     return applied.error
+
+
+def _remedy(error: KubeIamError) -> str:
+    """What to do after an error half way. A repetition is offered only where it can end otherwise."""
+    if isinstance(error, (Unreachable, Throttled, Conflict)):
+        return AGAIN
+    if isinstance(error, AccessDenied):
+        return f"give these AWS credentials that permission, then {AGAIN}"
+    if status_of(error) in (401, 403):
+        return (
+            "these credentials may not go on in the cluster; with a --context that may, the next run goes on from here"
+        )
+    return "put that right first; the next run goes on from here"

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from kube_iam.access.levels import ClusterAccess, TargetKind
 from kube_iam.access.observed import Ports
-from kube_iam.access.ports import Directory, MappingStore
+from kube_iam.access.ports import Directory, MappingStore, Preflight
 from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,13 +55,18 @@ def open_directory(access: ClusterAccess, where: Where, waiting: Callable[[str],
 def open_ports(access: ClusterAccess, where: Where, waiting: Callable[[str], None]) -> Ports:
     """IAM, the cluster and the mapping. A file that binds nothing and maps into a local file needs no cluster."""
     from kube_iam.kube.cluster import KubeCluster
+    from kube_iam.kube.dry_run import DryRunApi
+    from kube_iam.kube.mapping_source import make_source
     from kube_iam.kube.mapping_store import make_store
 
     directory = open_directory(access, where, waiting)
     if not needs_cluster(access):
-        return Ports(directory, None, make_store(access, None))
+        return Ports(directory, None, make_store(access, None), Preflight(None, None, make_source(access, None)))
     api = open_api(access, where)
-    return Ports(directory, KubeCluster(api), make_store(access, api))
+    dry = DryRunApi(api)
+    store = None if access.mapping.kind is TargetKind.FILE else make_store(access, dry)
+    preflight = Preflight(KubeCluster(dry), store, make_source(access, api))
+    return Ports(directory, KubeCluster(api), make_store(access, api), preflight)
 
 
 def open_store(access: ClusterAccess, where: Where) -> MappingStore:

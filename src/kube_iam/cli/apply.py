@@ -36,7 +36,7 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
     """
     from kube_iam.access.plan import plan_apply
     from kube_iam.access.trail import Deed, Record
-    from kube_iam.cli.access_output import carry_out, print_plan, refuse_guarded
+    from kube_iam.cli.access_output import carry_out, check_again, print_plan, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
     from kube_iam.cli.trail import trail_of
 
@@ -47,12 +47,14 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
     print_plan(plan)
     if dry_run or not plan.changes:
         return 0
+    refuse_failing(plan)
     refuse_guarded(plan, force=force)
     if not yes:
         access_session.require_terminal()
         if not click.confirm("Apply these changes?", err=True):
             click.echo("Nothing was changed.", err=True)
             return 1
+        check_again(plan, ports)
     with trail_of(access, Where(**where)) as trail:
         carry_out(plan, ports, display, lambda done: trail.add(Record(Deed.APPLIED, access.name, detail=done)))
     return 0

@@ -31,7 +31,7 @@ def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> i
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
     from kube_iam.access.plan import plan_destroy
     from kube_iam.access.trail import Deed, Record
-    from kube_iam.cli.access_output import carry_out, print_plan, refuse_guarded
+    from kube_iam.cli.access_output import carry_out, check_again, print_plan, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
     from kube_iam.cli.trail import trail_of
 
@@ -44,6 +44,7 @@ def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> i
     print_plan(plan)
     if dry_run:
         return 0
+    refuse_failing(plan)
     refuse_guarded(plan, force=force)
     if not yes:
         access_session.require_terminal()
@@ -53,6 +54,7 @@ def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> i
         ):
             click.echo("Nothing was changed.", err=True)
             return 1
+        check_again(plan, ports)
     with trail_of(access, Where(**where)) as trail:
         carry_out(plan, ports, display, lambda done: trail.add(Record(Deed.DESTROYED, access.name, detail=done)))
     return 0

@@ -99,8 +99,16 @@ class KubeCluster(Cluster):
         self._delete(other.namespace, other.name)
 
     def _apply(self, binding: BindingState, *, force: bool) -> None:
-        with self._api.call(f"apply {_named(binding.namespace, binding.name)}") as client:
-            client.apply(_manifest(binding), field_manager=FIELD_MANAGER, force=force)
+        try:
+            with self._api.call(f"apply {_named(binding.namespace, binding.name)}") as client:
+                client.apply(_manifest(binding), field_manager=FIELD_MANAGER, force=force)
+        except NotFound as error:
+            if f'namespaces "{binding.namespace}"' in error.message:
+                hint = f"create the namespace, or correct `namespaces` of level {binding.level}"
+                raise NotFound(f"there is no namespace {binding.namespace}", hint) from error
+            # RBAC looks the role up when the caller has no right to bind whatever role there is.
+            hint = f"create {binding.role_kind} {binding.role_name} first, or correct `bind` of level {binding.level}"
+            raise NotFound(error.message, hint) from error
 
     def delete_binding(self, namespace: str, name: str) -> None:
         """Delete the binding. Raises NotOwned when it does not carry our label."""

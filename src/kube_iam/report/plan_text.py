@@ -33,6 +33,7 @@ def plan_text(plan: Plan, paint: Paint = plain) -> str:
     lines += [paint(visible(f"warning: {warning}"), "yellow") for warning in plan.warnings]
     lines += [paint(visible(f"left alone: {found}"), "yellow") for found in plan.left_alone]
     lines += [paint(visible(f"needs --force: {guard}"), "red") for guard in plan.guards]
+    lines += [paint(visible(f"would fail: {failure}"), "red") for failure in plan.failures]
     return "\n".join(lines) + "\n"
 
 
