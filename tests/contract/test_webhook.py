@@ -492,6 +492,28 @@ def test_the_extra_sts_endpoint_is_announced_loudly(make_server: Make) -> None:
     assert (warning["level"], warning["stsendpoint"]) == ("warning", server.sts.authority)
 
 
+def test_endpoint_of_iam_is_announced_as_loudly(make_server: Make, sts: FakeSts) -> None:
+    server = make_server(AWS_ENDPOINT_URL_IAM=f"https://user:canary@{sts.authority}")
+    server.start("-l", "json")
+    warning = next(json.loads(line) for line in server.log().splitlines() if "AWS_ENDPOINT_URL_IAM is set" in line)
+    assert (warning["level"], warning["endpoint"]) == ("warning", f"https://{sts.authority}")
+    assert "Never set it in production" in warning["msg"]
+    assert "canary" not in server.log()
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_IAM", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"])
+def test_server_does_not_start_with_an_endpoint_over_http_beyond_this_machine(make_server: Make, variable: str) -> None:
+    server = make_server(**{variable: "http://iam.example.com"})
+    assert server.launch().wait(20) == 1
+    assert f"{variable} is http://iam.example.com, which is neither https nor http on this machine" in server.log()
+
+
+def test_server_starts_although_its_aws_settings_cannot_be_read(make_server: Make) -> None:
+    server = make_server(AWS_PROFILE="not-there", AWS_ENDPOINT_URL_IAM="http://iam.example.com")
+    server.start()
+    assert "AWS settings cannot be read" in server.log()
+
+
 def test_without_the_extra_endpoint_no_other_host_is_asked(make_server: Make, sts: FakeSts) -> None:
     server = make_server()
     server.config.write_text(server.text("").replace(f"  stsEndpoint: https://{sts.authority}\n", ""))

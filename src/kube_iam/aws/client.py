@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from kube_iam.aws.endpoints import check_endpoint
 from kube_iam.aws.translate import aws_errors, translate
 
 __all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "aws_errors", "iam_client", "make_client", "make_session", "translate"]
@@ -20,9 +21,14 @@ DEFAULT_REGION = "us-east-1"
 
 def make_session(profile: str = "") -> Any:
     """A botocore session for the profile (empty: AWS_PROFILE, else `default`). Raises CredentialsError for an unknown profile."""
+    from botocore.loaders import Loader
     from botocore.session import Session
 
     session = Session(profile=profile or None)
+    # Models of the SDK alone: AWS_DATA_PATH and ~/.aws/models could name other endpoints, which no setting would show.
+    session.register_component(
+        "data_loader", Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    )
     with aws_errors("read the AWS configuration"):
         session.full_config  # noqa: B018  (read now, so that a broken file is reported as what it is)
         if profile or session.get_config_variable("profile"):
@@ -44,7 +50,7 @@ def make_client(
 
     Region: the argument, AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1. `config` is a botocore Config with what
     shall be otherwise; `keys` are further arguments of botocore's `create_client` (`aws_access_key_id=…`). Raises the errors of our
-    tree.
+    tree, UsageError for an endpoint that would be asked over http beyond this machine among them.
     """
     from botocore.config import Config
 
@@ -57,7 +63,10 @@ def make_client(
             retries={"mode": "standard"},
             user_agent_extra=f"kube-iam/{_version()}",
         )
-        return session.create_client(service, region_name=region, config=ours.merge(config) if config else ours, **keys)
+        merged = ours.merge(config) if config else ours
+        client = session.create_client(service, region_name=region, config=merged, **keys)
+    check_endpoint(client.meta.endpoint_url, f"the endpoint of {service.upper()}")
+    return client
 
 
 def iam_client(region: str, session: Any, environ: Mapping[str, str] = os.environ) -> Any:

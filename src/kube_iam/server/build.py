@@ -12,13 +12,14 @@ from kube_iam.authn.decide import Authenticator
 from kube_iam.authn.door import Door
 from kube_iam.aws.ec2_instances import Ec2Instances
 from kube_iam.aws.ec2_names import Ec2NodeNames
+from kube_iam.aws.endpoints import endpoint_overrides
 from kube_iam.aws.rate_limit import RateLimit
 from kube_iam.aws.regions import regions_of
 from kube_iam.aws.server_region import server_region
 from kube_iam.aws.sts import sts_client
 from kube_iam.config.server import ServerConfig
 from kube_iam.core.sts_hosts import StsHosts
-from kube_iam.errors import UsageError
+from kube_iam.errors import CredentialsError, UsageError
 from kube_iam.mappings.chain import Chain
 from kube_iam.server.certificate_watch import follow_certificate, warn_of_end
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
@@ -50,6 +51,7 @@ async def serve(
     Raises KubeIamError when the server cannot start. Mappings that cannot be used do not keep it from starting: it is not ready.
     """
     stopping = stop_signal()
+    warn_of_endpoints(environ, log)
     metrics = Metrics()
     mapping_report = MappingReport(log, metrics)
     backends = Chain(config, mapping_report, environ)
@@ -115,6 +117,22 @@ def sts_hosts(config: ServerConfig, log: Log | None, region: str) -> StsHosts:
                 stsendpoint=config.sts_endpoint,
             )
     return StsHosts(config.partition, regions_of(config.partition), region, extra)
+
+
+def warn_of_endpoints(environ: Mapping[str, str], log: Log) -> None:
+    """Log each setting that names an endpoint other than AWS's own. Raises UsageError for http beyond this machine."""
+    try:
+        overrides = endpoint_overrides(environ)
+    except CredentialsError as error:
+        # Calls to AWS fail by the same, so that no endpoint is asked; tokens are verified without them.
+        log.error("the server's AWS settings cannot be read", problem=str(error))
+        return
+    for override in overrides:
+        log.warning(
+            f"{override.source} is set: whoever controls that host decides what this server takes for AWS's answers"
+            f" ({', '.join(override.services)}), and so who signs in. Never set it in production",
+            endpoint=override.url,
+        )
 
 
 def node_names(config: ServerConfig, region: str, report: Ec2Report) -> Ec2NodeNames:

@@ -1,0 +1,122 @@
+"""Endpoints other than AWS's own: which settings name them, and that none is asked in plain text beyond this machine.
+
+IAM's endpoint decides who is a member of a group. Those of STS, EC2, IAM Identity Center and instance metadata decide with which
+credentials the server works, and what nodes are named. The settings, in the order in which the SDK takes them:
+https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from kube_iam.aws.metadata import IPV4_ENDPOINT, IPV6_ENDPOINT
+from kube_iam.aws.profiles import read_profile
+from kube_iam.errors import UsageError
+
+GLOBAL_VARIABLE = "AWS_ENDPOINT_URL"
+METADATA_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+SERVICES = ("iam", "sts", "ec2", "sso", "sso_oidc", "signin")
+"""What a server may ask: members and roles, its own sessions, names of nodes, and what its credentials come from."""
+_PROFILE_SETTINGS = frozenset(("endpoint_url", "services", "ec2_metadata_service_endpoint"))
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointOverride:
+    """One setting that names an endpoint, and the services for which it is in effect. `url` holds no user info."""
+
+    source: str
+    url: str
+    services: tuple[str, ...]
+
+
+def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ...]:
+    """Return the overrides in effect for `SERVICES` and for instance metadata, by the environment and the profile in use.
+
+    Raises UsageError for one that would be asked over http beyond this machine, CredentialsError where the profile cannot be read.
+    botocore is loaded only where a setting is there.
+    """
+    profile = read_profile(environ)
+    named = any(name.startswith(GLOBAL_VARIABLE) for name in environ) or METADATA_VARIABLE in environ
+    if not named and profile is not None and not profile.has_any(_PROFILE_SETTINGS):
+        return ()
+    from kube_iam.aws.client import make_session
+
+    found: dict[tuple[str, str], list[str]] = {}
+    for service, source, url in _in_effect(environ, make_session()):
+        # Metadata is http by its nature, at an address that no packet leaves the machine's link for.
+        if service != "metadata" or url.rstrip("/") not in (IPV4_ENDPOINT, IPV6_ENDPOINT):
+            check_endpoint(url, source)
+        found.setdefault((source, url), []).append(service)
+    return tuple(EndpointOverride(source, shown(url), tuple(services)) for (source, url), services in found.items())
+
+
+def check_endpoint(url: str, source: str) -> None:
+    """Raise UsageError unless requests to the URL are https, or stay on this machine. `source` names what set it, for the error."""
+    try:
+        parts = urlsplit(url)
+        scheme, host = parts.scheme, parts.hostname or ""
+    except ValueError:
+        scheme, host = "", ""
+    if host and (scheme == "https" or (scheme == "http" and _is_loopback(host) and not _has_proxy(url))):
+        return
+    raise UsageError(
+        f"{source} is {shown(url)}, which is neither https nor http on this machine: anybody on the way could answer in AWS's place",
+        f"unset it, or name an https URL{'; with a proxy, add the host to NO_PROXY' if _is_loopback(host) else ''}",
+    )
+
+
+def shown(url: str) -> str:
+    """Return scheme, host and port of the URL: user info, path and query can hold secrets."""
+    scheme, separator, rest = url.partition("://")
+    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
+    text = f"{scheme}{separator}{authority}" if separator else "not a URL"
+    return "".join(character if character.isprintable() else "?" for character in text[:200])
+
+
+def _in_effect(environ: Mapping[str, str], session: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield service, source and URL of each setting that the SDK would obey."""
+    profile = session.get_scoped_config()
+    where = f"profile {session.profile or 'default'}"
+    if not session.get_config_variable("ignore_configured_endpoint_urls"):
+        section = profile.get("services", "")
+        blocks = session.full_config.get("services", {}).get(section, {})
+        for service in SERVICES:
+            variable = f"{GLOBAL_VARIABLE}_{service.upper()}"
+            block = blocks.get(service)
+            choices = (
+                (variable, environ.get(variable)),
+                (GLOBAL_VARIABLE, environ.get(GLOBAL_VARIABLE)),
+                (
+                    f"{service} in services {section} of {where}",
+                    block.get("endpoint_url") if isinstance(block, dict) else "",
+                ),
+                (f"endpoint_url of {where}", profile.get("endpoint_url")),
+            )
+            chosen = next(((source, url) for source, url in choices if url), None)
+            if chosen is not None:
+                yield service, *chosen
+    metadata = (
+        (METADATA_VARIABLE, environ.get(METADATA_VARIABLE)),
+        (f"ec2_metadata_service_endpoint of {where}", profile.get("ec2_metadata_service_endpoint")),
+    )
+    chosen = next(((source, url) for source, url in metadata if url), None)
+    if chosen is not None:
+        yield "metadata", *chosen
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _has_proxy(url: str) -> bool:
+    """Return whether a proxy would get a request to the URL."""
+    from botocore.utils import get_environ_proxies
+
+    return bool(get_environ_proxies(url).get("http"))
