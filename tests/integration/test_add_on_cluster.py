@@ -17,8 +17,6 @@ from lightkube.resources.core_v1 import ConfigMap
 from ruamel.yaml import YAML
 
 from kube_iam.kube.client import KubeApi
-from kube_iam.sandbox.control_plane import cache_directory
-from required import missing
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 
@@ -70,12 +68,6 @@ def aws_auth(control_plane: Any) -> AwsAuth:
     found = AwsAuth(control_plane.kubeconfig, api.client())
     found.put(mapRoles=NODES, mapAccounts="- '111122223333'\n")
     return found
-
-
-@pytest.fixture
-def reference() -> Path:
-    built = sorted((cache_directory(os.environ) / "reference").glob("*/aws-iam-authenticator"))
-    return built[-1] if built else missing("the reference", "make reference")
 
 
 def test_entries_are_added_and_everything_else_stays(aws_auth: AwsAuth) -> None:
