@@ -289,11 +289,6 @@ def _any_instance(case: Case, _: Outcome) -> bool:
     return wanted and (owner != case.who.account or re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", name) is None)
 
 
-def _id_with_a_malformed_arn(case: Case, _: Outcome) -> bool:
-    strict = case.setup.server.get("dynamicfileuseridstrict") == "true"
-    return strict and any(entry.arn.count(":") < 5 for entry in case.entries())
-
-
 def _prefixes_of_nothing(case: Case, _: Outcome) -> bool:
     known = {"MountedFile", "EKSConfigMap", "CRD", "DynamicFile", "File", "ConfigMap"}
     return any(item.get("backendmode") not in known for item in case.setup.reserved)
@@ -338,7 +333,6 @@ DIFFERENCES: dict[str, Explains] = {
     "M9": ours_refuses(_reserved),
     "M11": _kept,
     "M12": _by_status,
-    "M13": ours_refuses(_id_with_a_malformed_arn),
     "M15": ours_refuses(_any_instance),
     "M16": _odd_scalar,
     "M17": ours_takes(_more_than_the_reference_starts_with),

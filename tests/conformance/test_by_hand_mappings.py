@@ -290,7 +290,6 @@ SETUPS: dict[str, Row] = {
     ),
     "by unique id with an ARN that is none": Row(
         STRICT,
-        {"M13": (ADMIN,)},
         dynamic={
             "mapRoles": [{"userid": "AROAADMIN", "rolearn": "nonsense", "username": "x"}],
             "mapUsers": [CANARY_ENTRY],
