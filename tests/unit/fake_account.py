@@ -100,7 +100,7 @@ class FakeDirectory:
         arn = f"arn:aws:iam::{ACCOUNT}:policy{path}{name}"
 
         def effect() -> None:
-            if any(policy.name == name for policy in self.policy_states.values()):
+            if any(policy.name.casefold() == name.casefold() for policy in self.policy_states.values()):
                 raise Conflict(f"policy {name} exists")
             self.policy_states[arn] = PolicyState(arn, name, path, document, dict(tags))
 
@@ -138,7 +138,7 @@ class FakeDirectory:
         arn = f"arn:aws:iam::{ACCOUNT}:role{path}{name}"
 
         def effect() -> None:
-            if name in self.role_states:
+            if name.casefold() in map(str.casefold, self.role_states):
                 raise Conflict(f"role {name} exists")
             self.role_states[name] = RoleState(arn, name, path, trust, dict(tags), max_session_seconds, description)
 
@@ -183,7 +183,7 @@ class FakeDirectory:
         arn = f"arn:aws:iam::{ACCOUNT}:group{path}{name}"
 
         def effect() -> None:
-            if name in self.group_states:
+            if name.casefold() in map(str.casefold, self.group_states):
                 raise Conflict(f"group {name} exists")
             self.group_states[name] = GroupState(arn, name, path)
             self.group_members[name] = set()

@@ -71,18 +71,20 @@ def _roles(
 ) -> dict[str, RoleState]:
     """The roles that the file's levels have, and those of this account that the registry's policies, or entries with a level, name."""
     home = f"arn:{access.partition}:iam::{access.account}:role/"
-    names = {level.role_name.casefold(): level.role_name for level in access.levels}
-    names |= {level.role_key: level.role.name for level in desired if level.role}
+    names = [level.role_name for level in access.levels] + [level.role.name for level in desired if level.role]
     # By default the role is named like its policy: the way to it when somebody broke the policy's document.
     arns = [arn for policy in policies for arn in assumed_roles(policy.document) or (home + policy.name,)]
     arns += [entry.role_arn for entry in entries if entry.role_arn and entry.level]
+    others: list[str] = []
     for arn in arns:
         if pathless(arn).startswith(home):
             name = role_key(arn)
             spelled = (part for part in arn.split("/") if part.casefold() == name)
-            names.setdefault(name, next(spelled, name))
-    found = directory.each(directory.role, names.values())
-    return {key: role for key, role in zip(names, found, strict=True) if role is not None}
+            others.append(next(spelled, name))
+    # Each spelling is asked for: where letter case counts, only the right one answers. The file's own goes last, and wins.
+    asked = dict.fromkeys((*(name for name in others if name not in names), *names))
+    found = directory.each(directory.role, asked)
+    return {role.name.casefold(): role for role in found if role is not None}
 
 
 def _groups_elsewhere(

@@ -19,6 +19,7 @@ from kube_iam.access.ports import Directory
 from kube_iam.access.preflight import find_refusals, misplaced_mapping
 from kube_iam.access.removing import closing, removing, replacing
 from kube_iam.access.server_policy import uncovered_roles
+from kube_iam.access.spelling import respelled
 from kube_iam.access.suspension import suspensions
 from kube_iam.errors import CredentialsError, NotOwned
 
@@ -47,7 +48,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     names = frozenset(change.name.casefold() for change in replaced)
     staying = frozenset(level.group.name.casefold() for level in desired)
     builders = tuple(LevelBuilder(level, observed, adopt, staying, names) for level in desired)
-    foreign: list[Foreign] = [*refused(observed, desired)]
+    foreign: list[Foreign] = [*respelled(observed, desired), *refused(observed, desired)]
     for builder in builders:
         builder.build()
         foreign += builder.foreign
@@ -105,7 +106,7 @@ def _unchecked(said: str) -> str:
 def _not_owned(foreign: list[Foreign]) -> NotOwned:
     lines = "".join(f"\n  - {found}: {found.remedy}" for found in foreign)
     return NotOwned(
-        f"what these levels need belongs to something else:{lines}",
+        f"names that these levels need are taken:{lines}",
         "nothing was changed",
     )
 
