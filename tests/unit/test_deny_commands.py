@@ -62,6 +62,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
     monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
     monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
     monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
+    monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
     return account
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from kube_iam.access.levels import ClusterAccess, TargetKind
 from kube_iam.access.observed import Ports
-from kube_iam.access.ports import Directory, MappingStore, Preflight
+from kube_iam.access.ports import Cluster, Directory, MappingStore, Preflight
 from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +67,13 @@ def open_ports(access: ClusterAccess, where: Where, waiting: Callable[[str], Non
     store = None if access.mapping.kind is TargetKind.FILE else make_store(access, dry)
     preflight = Preflight(KubeCluster(dry), store, make_source(access, api))
     return Ports(directory, KubeCluster(api), make_store(access, api), preflight)
+
+
+def open_cluster(access: ClusterAccess, where: Where) -> Cluster | None:
+    """The cluster alone, None where nothing of the file lives in one. Raises what `open_api` raises."""
+    from kube_iam.kube.cluster import KubeCluster
+
+    return KubeCluster(open_api(access, where)) if needs_cluster(access) else None
 
 
 def open_store(access: ClusterAccess, where: Where) -> MappingStore:

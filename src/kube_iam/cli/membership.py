@@ -10,12 +10,14 @@ import click
 
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import Move, carry_out, find_level, moves
+from kube_iam.access.ports import Directory
 from kube_iam.cli import access_session
 from kube_iam.cli.access_output import print_data
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.deny_session import Closing
+from kube_iam.cli.own_access import OwnAccess
 from kube_iam.cli.revoke_now import ShutOut, lift_level
 from kube_iam.cli.temporary import clean, find_temporary
 from kube_iam.cli.trail import Trail, trail_of
@@ -25,13 +27,17 @@ from kube_iam.config.near import near
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How to move people: into a level or out of it. `reason` is for the trail; a grant lifts denials in `deny_list`."""
+    """How to move people: into a level or out of it. `reason` is for the trail; a grant lifts denials in `deny_list`.
+
+    `force` revokes although that takes access from the caller.
+    """
 
     into: bool
     dry_run: bool
     output: str
     reason: str = ""
     deny_list: str = DENY_LIST
+    force: bool = False
 
 
 def change_members(
@@ -46,6 +52,8 @@ def change_members(
     with trail_of(access, where) as trail:
         if closing is None or order.dry_run:
             return _change(access, level, users, where, order, trail)
+        if not order.force:
+            OwnAccess(access, where).refuse(level, users, lambda: _directory(access, where))
         with ShutOut(access, level, users, where, closing, trail) as shut:
             return _change(access, level, users, where, order, trail, shut)
 
@@ -62,9 +70,12 @@ def _change(
     from kube_iam.access.plan import check_caller
 
     into, dry_run = order.into, order.dry_run
-    directory = access_session.open_directory(access, where, Display().waiting)
+    own = OwnAccess(access, where) if not (into or order.force or shut) else None
+    directory = _directory(access, where)
     check_caller(access, directory)
     found = find_temporary(access, level, directory, where)
+    if own is not None and not dry_run:
+        own.refuse(level, users, lambda: directory)
     planned = moves(access, directory, level, users, near, into=into, temporary=found.temporary)
     done: Iterable[Move] = planned
     now = time.time()
@@ -79,6 +90,8 @@ def _change(
     else:
         data = _data(access, level, list(done), into=into, dry_run=dry_run)
         print_data(data if shut is None else {**data, **shut.data()}, order.output)
+    for loss in own.losses(level, users, lambda: directory) if own is not None and dry_run else ():
+        click.echo(f"needs --force: {loss}", err=True)
     if not dry_run:
         clean(access, directory, found, now)
     if into and not dry_run:
@@ -87,6 +100,10 @@ def _change(
     if shut is not None:
         shut.say() if order.output == "table" else shut.complain()
     return 0
+
+
+def _directory(access: ClusterAccess, where: Where) -> Directory:
+    return access_session.open_directory(access, where, Display().waiting)
 
 
 def _sentence(move: Move, level: Level, *, into: bool, dry_run: bool) -> str:

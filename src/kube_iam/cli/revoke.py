@@ -20,6 +20,7 @@ from kube_iam.cli.options import global_options
     is_flag=True,
     help="Deny them the level at once too, whatever session they hold, and say when they are out.",
 )
+@click.option("--force", is_flag=True, help="Go on although you take access from yourself.")
 @closing_options
 @deny_list_option
 @dry_run_option
@@ -27,7 +28,7 @@ from kube_iam.cli.options import global_options
 @aws_options
 @cluster_options
 def command(
-    users: tuple[str, ...], level: str, file: str, now: bool, reason: str, cache_ttl: int, no_wait: bool, deny_list: str,
+    users: tuple[str, ...], level: str, file: str, now: bool, force: bool, reason: str, cache_ttl: int, no_wait: bool, deny_list: str,
     dry_run: bool, output: str, **where: str,
 ) -> int:  # fmt: skip
     """Take users out of a level, also those who are in it for a time only. With --now a session that they hold is refused at once.
@@ -38,5 +39,5 @@ def command(
     from kube_iam.cli.membership import Order, change_members
 
     closing = Closing(deny_list, reason, cache_ttl, not no_wait) if now else None
-    order = Order(into=False, dry_run=dry_run, output=output, reason=reason)
+    order = Order(into=False, dry_run=dry_run, output=output, reason=reason, force=force)
     return change_members(file, users, level, Where(**where), order, closing)
