@@ -315,6 +315,9 @@ class FakeStore:
         self.world.read("entries")
         return tuple(self.all_entries)
 
+    def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
+        return {}
+
     def put(self, entry: MappingEntry) -> None:
         def effect() -> None:
             for index, found in enumerate(self.all_entries):

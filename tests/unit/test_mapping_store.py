@@ -166,7 +166,7 @@ def test_an_entry_says_whose_members_get_in_and_to_which_level() -> None:
 
 @pytest.mark.parametrize(("where", "text"), RESTORED.values(), ids=RESTORED.keys())
 def test_groups_are_mapped_beside_roles(where: MappingList, text: str) -> None:
-    groups = replace(where, path=("server", "mapGroups") if where.path else (), by_role=False)
+    groups = replace(where, path=("server", "mapGroups") if where.path else (), principal="iamGroup")
     new = groups.put(text, BY_GROUP)
     assert groups.entries(new)[-1] == BY_GROUP
     assert BY_GROUP not in where.entries(new)

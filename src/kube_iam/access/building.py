@@ -21,7 +21,15 @@ from kube_iam.access.changes import (
 )
 from kube_iam.access.desired import DesiredLevel, DesiredRole
 from kube_iam.access.documents import assumed_roles, same_document
-from kube_iam.access.facts import binding_fields, binding_name, entry_fields, tag_fields
+from kube_iam.access.facts import (
+    binding_fields,
+    binding_name,
+    drift_fields,
+    entry_fields,
+    given,
+    is_removable,
+    tag_fields,
+)
 from kube_iam.access.foreign import Foreign, foreign_binding, taken
 from kube_iam.access.handover import moved_members
 from kube_iam.access.observed import Observed
@@ -220,12 +228,15 @@ class LevelBuilder:
 
     def _entry(self) -> None:
         want = self.level.entry
-        have = next((entry for entry in self.observed.entries if entry.key == want.key), None)
+        self._rivals()
+        present = [entry for entry in self.observed.entries if entry.key == want.key]
+        have = present[0] if present else None
         if have is None or self.role_is_moved:
             self._add(Verb.CREATE, Kind.MAPPING, want.name, appearing(entry_fields(want).items()), want)
             return
         before = entry_fields(have)
         fields = differing((key, before[key], value) for key, value in entry_fields(want).items())
+        fields = (*fields, *drift_fields(present))
         if self._entry_is_ours():
             if fields:
                 self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
@@ -233,6 +244,15 @@ class LevelBuilder:
         why = "is mapped already, by hand or by another tool"
         if self._may_take(taken(Kind.MAPPING, want.name, self.observed.owners.entry(want.key), self.level.name, why)):
             self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
+
+    def _rivals(self) -> None:
+        """Refuse entries that the server may apply to the level's role and that no edit of ours removes."""
+        ours = self.observed.owners.role(self.level.role_key).is_ours
+        for rival in self.observed.rivals.get(self.level.entry.key, ()):
+            if not (ours and is_removable(rival)):
+                why = f"is mapped at {rival.where} and means the role of level {self.level.name}: {given(rival)}"
+                remedy = f"remove that entry, or choose another iam.role for level {self.level.name}"
+                self.foreign.append(Foreign(Kind.MAPPING, rival.name, why, remedy, adoptable=False))
 
     def _entry_is_ours(self) -> bool:
         """An entry is ours when its role is; where that is gone, when the registry names it or the level's policy or group is ours."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from kube_iam.access.changes import Field, differing
 from kube_iam.access.ports import BindingState, MappingEntry, PolicyState, RoleState
 
@@ -34,3 +36,25 @@ def entry_fields(entry: MappingEntry) -> dict[str, object]:
         "iamGroup": entry.iam_group,
         "level": entry.level,
     }
+
+
+def given(entry: MappingEntry) -> str:
+    """What an entry makes of those whom it admits, in one line."""
+    return f"user name {entry.username or 'none'}, groups {', '.join(entry.groups) or 'none'}"
+
+
+def drift_fields(present: Sequence[MappingEntry]) -> Iterator[Field]:
+    """What an edit of the first entry mends besides its values: how it is written, and further entries of the same key.
+
+    Of several entries the server takes the first and the reference the last.
+    """
+    for entry in present[:1]:
+        if entry.problems:
+            yield Field("written", "; ".join(entry.problems), "as apply writes it")
+    for entry in present[1:]:
+        yield Field(f"also at {entry.where or 'another place'}", given(entry), None)
+
+
+def is_removable(rival: MappingEntry) -> bool:
+    """Whether an entry that is in the way of a level's can be removed: one of mapUsers, which cannot mean anybody else."""
+    return rival.where.startswith("mapUsers[")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kube_iam.access.facts import given, is_removable
 from kube_iam.access.observed import Observed
 from kube_iam.access.ownership import Owner
+from kube_iam.access.ports import role_key
 
 
 def left_alone(observed: Observed) -> Iterator[str]:
@@ -24,8 +26,12 @@ def left_alone(observed: Observed) -> Iterator[str]:
     for entry in observed.entries:
         owner = owners.entry(entry.key)
         if not owner.is_ours and owners.is_related(entry):
-            gives = f"user name {entry.username}, groups {', '.join(entry.groups) or 'none'}"
-            yield f"mapping {entry.name} ({gives}) {_whose(owner)}"
+            yield f"mapping {entry.name} ({given(entry)}) {_whose(owner)}"
+    for key, rivals in observed.rivals.items():
+        removed = owners.role(role_key(key)).is_ours or owners.entry(key).is_ours
+        for rival in rivals:
+            if not (removed and is_removable(rival)):
+                yield f"mapping {rival.name} at {rival.where} ({given(rival)}) means the role {key}"
 
 
 def _whose(owner: Owner) -> str:

@@ -7,6 +7,7 @@ with the levels, never with the users.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kube_iam.access.ownership import OwnershipIndex
@@ -59,6 +60,9 @@ class Observed:
     ]  # kind, namespace, name of roles that levels bind and the cluster lacks
     entries: tuple[MappingEntry, ...]
     owners: OwnershipIndex
+    rivals: Mapping[
+        str, tuple[MappingEntry, ...]
+    ]  # entries beside `entries` for roles of levels, by the roles' entry keys
 
     def owns_tags(self, state: PolicyState | RoleState) -> bool:
         """Whether a policy's or role's tags say that it is this cluster's."""

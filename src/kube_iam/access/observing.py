@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kube_iam.access.desired import DesiredLevel
-from kube_iam.access.documents import assumed_roles
-from kube_iam.access.levels import ClusterAccess
+from kube_iam.access.documents import assumed_roles, mapped_arn
+from kube_iam.access.levels import ClusterAccess, Method
 from kube_iam.access.observed import Observed, Ports
 from kube_iam.access.ownership import OwnershipIndex
 from kube_iam.access.ports import (
@@ -15,6 +15,7 @@ from kube_iam.access.ports import (
     Directory,
     GroupState,
     MappingEntry,
+    MappingStore,
     PolicyState,
     RoleState,
     User,
@@ -33,6 +34,7 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
     bindings, missing = _bindings(access, desired, cluster) if cluster else ({}, ())
     entries = ports.store.entries()
     roles = _roles(access, directory, desired, policies, entries)
+    owners = OwnershipIndex(access, policies, roles, groups, entries)
     return Observed(
         cluster_id=access.cluster_id,
         cluster_name=access.name,
@@ -47,8 +49,18 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
         bindings=bindings,
         missing_rbac=missing,
         entries=entries,
-        owners=OwnershipIndex(access, policies, roles, groups, entries),
+        owners=owners,
+        rivals=_rivals(access, ports.store, roles, owners),
     )
+
+
+def _rivals(
+    access: ClusterAccess, store: MappingStore, roles: dict[str, RoleState], owners: OwnershipIndex
+) -> dict[str, tuple[MappingEntry, ...]]:
+    """Further entries for the roles of the file's levels and for roles of ours that have left the file."""
+    arns = {pathless(mapped_arn(access, level)) for level in access.levels if level.method is Method.ROLE}
+    arns |= {pathless(role.arn) for key, role in roles.items() if owners.role(key).is_ours}
+    return dict(store.rivals(sorted(arns))) if arns else {}
 
 
 def _policies_elsewhere(

@@ -243,16 +243,23 @@ class MappingEntry:
     iam_group: str = ""
     level: str = ""
     temporary: tuple[Temporary, ...] = ()
+    principal: str = ""  # of an entry that is not in mapRoles by a role's ARN, nor in mapGroups: an ARN of mapUsers, a permission set
+    where: str = field(default="", compare=False)  # such as mapRoles[3]; empty for an entry that is not in a mapping
+    problems: tuple[str, ...] = field(
+        default=(), compare=False
+    )  # what the server reports of it and an edit by `put` would mend
 
     @property
     def key(self) -> str:
         """The role's ARN as the server compares it, else the IAM group's name in lower case: equal keys are one entry's."""
+        if self.principal:
+            return f"principal {pathless(self.principal)}"
         return pathless(self.role_arn) or self.iam_group.strip().casefold()
 
     @property
     def name(self) -> str:
         """The entry as a person would name it."""
-        return self.role_arn or f"group {self.iam_group}"
+        return self.role_arn or self.principal or f"group {self.iam_group}"
 
 
 def pathless(role_arn: str) -> str:
@@ -277,6 +284,12 @@ class MappingStore(Protocol):
 
     def entries(self) -> tuple[MappingEntry, ...]:
         """All entries, ours and others', mapRoles first; empty where the file or ConfigMap does not exist yet."""
+
+    def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
+        """All further entries that the server could apply to sessions of these roles, by role ARN as given; no key without one.
+
+        Those are entries of mapUsers, of permission sets, and of mapRoles where the server takes another ARN than `entries` does.
+        """
 
     def put(self, entry: MappingEntry) -> None:
         """Add the entry, or change the one with the same key in place. Retries when someone else wrote in between.

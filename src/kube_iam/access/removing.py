@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from kube_iam.access.changes import Attachment, Change, Ended, Field, Kind, Membership, Verb
 from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.documents import assumed_roles, user_policy_name
-from kube_iam.access.facts import binding_fields, binding_name, entry_fields
+from kube_iam.access.facts import binding_fields, binding_name, entry_fields, is_removable
 from kube_iam.access.observed import Observed
-from kube_iam.access.ports import GroupState, RoleState, pathless
+from kube_iam.access.ports import GroupState, RoleState, pathless, role_key
 
 Desired = tuple[DesiredLevel, ...]
 
@@ -26,6 +26,7 @@ def closing(observed: Observed, desired: Desired, now: float) -> Iterator[Change
     going = {entry.key: entry for entry in reversed(observed.entries) if entry.key in ours and entry.key not in wanted}
     for key, entry in reversed(going.items()):
         yield Change(Verb.DELETE, Kind.MAPPING, entry.name, ours[key], _vanishing(entry_fields(entry)), entry)
+    yield from _removable_rivals(observed, ours)
     yield from _no_longer_let_in(observed, desired, ours, anew, now)
     kept = {binding.ident for level in desired for binding in level.bindings}
     for ident, binding in sorted(observed.bindings.items()):
@@ -33,6 +34,16 @@ def closing(observed: Observed, desired: Desired, now: float) -> Iterator[Change
             fields = _vanishing(binding_fields(binding))
             yield Change(Verb.DELETE, Kind.BINDING, binding_name(binding), binding.level, fields, binding)
     yield from (_detached(group, arn, level) for group, arn, level, early in _strays(observed, desired) if early)
+
+
+def _removable_rivals(observed: Observed, ours: dict[str, str]) -> Iterator[Change]:
+    """Entries of mapUsers for roles of ours. The server would apply them as soon as the level's own entry is gone."""
+    for key, rivals in observed.rivals.items():
+        owner = observed.owners.role(role_key(key))
+        for rival in rivals if owner.is_ours or key in ours else ():
+            if is_removable(rival):
+                level = ours.get(key, owner.level)
+                yield Change(Verb.DELETE, Kind.MAPPING, rival.name, level, _vanishing(entry_fields(rival)), rival)
 
 
 def _no_longer_let_in(

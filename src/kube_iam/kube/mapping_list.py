@@ -6,53 +6,74 @@ same when they agree without path and letter case, since that is how the authent
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from kube_iam.access.ports import MappingEntry, Temporary
-from kube_iam.core.arns import strip_role_path
+from kube_iam.core.arns import canonical_arn, strip_role_path
 from kube_iam.kube.yaml_edit import ListEdit
-from kube_iam.kube.yaml_text import Value
+from kube_iam.kube.yaml_text import Value, block, flow
 from kube_iam.kube.yaml_tree import Node
 
 SERVER = ("server",)  # the section of the server's config.yaml that holds the lists
 ADDED = "added by kube-iam"
+NAMES = {"rolearn": "mapRoles", "userarn": "mapUsers", "iamGroup": "mapGroups"}
 
 Items = tuple[Temporary, ...]
+Place = tuple[str, int]
+"""A list and an index in it: `("mapRoles", 3)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class MappingList:
     """Where the list is inside its text (`path`; empty where the text is the list), what to call that text in errors (`source`,
-    `key`), and whether its entries go by a role (mapRoles) or by an IAM group alone (mapGroups)."""
+    `key`).
+
+    `principal` is the key by which an entry names its principal: rolearn (mapRoles), userarn (mapUsers) or iamGroup (mapGroups).
+    """
 
     path: tuple[str, ...]
     source: str
     key: str = ""
-    by_role: bool = True
+    principal: str = "rolearn"
 
-    def entries(self, text: str) -> tuple[MappingEntry, ...]:
-        """All entries that name a role or a group, in order, ARNs without path. Raises ConfigError where the text cannot be read."""
-        found = (self._entry(item) for item in self._edit(text).items())
-        return tuple(entry for entry in found if entry is not None)
+    def entries(self, text: str, problems: Mapping[Place, tuple[str, ...]] | None = None) -> tuple[MappingEntry, ...]:
+        """All entries that name a principal, in order, ARNs without path. Raises ConfigError where the text cannot be read.
+
+        `problems` are what the server reports, by places. An entry that is written as `put` would write it shows none.
+        """
+        found = []
+        for index, item in enumerate(self._edit(text).items()):
+            entry = self._entry(item)
+            if entry is None:
+                continue
+            reported = (*(problems or {}).get((self.name, index), ()), *_oddities(item.resolved()))
+            if reported and _is_written(item, entry):
+                reported = ()
+            found.append(replace(entry, where=f"{self.name}[{index}]", problems=reported))
+        return tuple(found)
+
+    @property
+    def name(self) -> str:
+        """The list's name: mapRoles, mapUsers or mapGroups."""
+        return NAMES[self.principal]
 
     def put(self, text: str, entry: MappingEntry) -> str:
         """The text in which exactly one entry has the key, and says what `entry` says. Unchanged where that is so already.
 
-        What stands in `temporary` stays, unless nobody would heed it or it is another level's. Further entries of the same key go:
-        which of several the reference would pick is random.
+        What stands in `temporary` stays, unless nobody would heed it or it is another level's. Further entries of the same key go: the
+        server would take the first of several, and the reference another.
         """
         edit = self._edit(text)
         places = self._places(edit, entry)
         if not places:
             return edit.append(_value(replace(entry, temporary=())))
+        items = edit.items()
+        wanted = replace(entry, temporary=_kept([self._entry(items[index]) for index in places], entry))
+        if len(places) == 1 and _is_written(items[places[0]], wanted):
+            return text
         for index in reversed(places[1:]):
             text = self._edit(text).remove(index)
-        present = self._entry(edit.items()[places[0]]) or entry
-        keeps = entry.iam_group and present.level in ("", entry.level)
-        wanted = replace(entry, temporary=present.temporary if keeps else ())
-        if replace(present, role_arn=entry.role_arn) == wanted:
-            return text
         return self._edit(text).replace(places[0], _value(wanted))
 
     def change_temporary(self, text: str, entry: MappingEntry, change: Callable[[Items], Items]) -> str:
@@ -79,23 +100,57 @@ class MappingList:
 
     def _entry(self, item: Node) -> MappingEntry | None:
         item = item.resolved()
-        role_arn = _word(item, "rolearn") if self.by_role else ""
-        group = _word(item, "iamGroup")
-        if not (role_arn if self.by_role else group):
+        named, group = _word(item, self.principal), _word(item, "iamGroup")
+        if not named:
             return None
         return MappingEntry(
-            strip_role_path(role_arn),
+            _role_arn(named) if self.principal == "rolearn" else "",
             _text(item.get("username")),
             _groups(item.get("groups")),
             group,
             _word(item, "level"),
             tuple(_temporary(inner.resolved()) for inner in _items(item.get("temporary"))),
+            named if self.principal == "userarn" else "",
         )
+
+
+def _role_arn(text: str) -> str:
+    """The role's ARN without path, also for the ARN of a session; text that is no ARN stays as it is."""
+    try:
+        return strip_role_path(canonical_arn(text))
+    except ValueError:
+        return strip_role_path(text)
+
+
+def _kept(present: list[MappingEntry | None], wanted: MappingEntry) -> Items:
+    """The items of `temporary` that stay when these entries become one: each user's first."""
+    entries = (
+        entry for entry in present if entry is not None and wanted.iam_group and entry.level in ("", wanted.level)
+    )
+    items: dict[str, Temporary] = {}
+    for item in (item for entry in entries for item in entry.temporary):
+        items.setdefault(item.user_name.casefold(), item)
+    return tuple(items.values())
+
+
+def _is_written(item: Node, entry: MappingEntry) -> bool:
+    """Whether an item is written as this module writes the entry, apart from layout and comments."""
+    value = _value(entry)
+    texts = ("\n".join(block([value])), flow([value]))
+    return item.shape() in [ListEdit(text, (), "").items()[0].shape() for text in texts]
+
+
+def _oddities(item: Node) -> Iterator[str]:
+    """What the server may take, and other readers take otherwise."""
+    groups = item.get("groups")
+    if groups is not None and groups.kind == "scalar" and not groups.is_null:
+        yield "groups is text, not a list"
 
 
 def _value(entry: MappingEntry) -> dict[str, Value]:
     """The entry as it is written: by role or by group, and nothing that is empty."""
     who: dict[str, Value] = {"rolearn": entry.role_arn} if entry.role_arn else {"iamGroup": entry.iam_group}
+    who = {"userarn": entry.principal} if entry.principal else who
     value = {**who, "username": entry.username, "groups": list(entry.groups)}
     value |= {"iamGroup": entry.iam_group} if entry.iam_group else {}
     value |= {"level": entry.level} if entry.level else {}

@@ -5,21 +5,23 @@ losing what someone else wrote in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingEntry, MappingStore, Temporary
+from kube_iam.access.ports import MappingEntry, MappingStore, Temporary, pathless
 from kube_iam.errors import KubeError, NotFound
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.files import edit_text, read_text
-from kube_iam.kube.mapping_list import SERVER, MappingList
+from kube_iam.kube.mapping_list import NAMES, SERVER, MappingList
+from kube_iam.kube.mapping_view import MappingView, principal_of, view_aws_auth, view_config
 from kube_iam.kube.yaml_text import quoted
 
 AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, namespace="kube-system", name="aws-auth", key="mapRoles")
+ROLES, USERS, GROUPS = NAMES.values()
 NEW_FILE_MODE = 0o644  # it holds no secret, and the server may run as another user
 
 
@@ -33,24 +35,26 @@ def make_store(access: ClusterAccess, api: KubeApi | None) -> MappingStore:
         raise KubeError(f"{target.describe()} is in the cluster, and there is no connection to it")
     if target.kind is TargetKind.AWS_AUTH:
         # EKS reads this one and no other.
-        roles, groups = (_of_aws_auth(api, key) for key in ("mapRoles", "mapGroups"))
-        return TextStore(roles, groups, "")
+        lists = {name: _of_aws_auth(api, principal) for principal, name in NAMES.items()}
+        return TextStore(lists, "", view_aws_auth)
     return _of_server(ConfigMapText(api, target), target.key, first_text)
 
 
 def _of_server(place: _Place, key: str, first_text: str) -> MappingStore:
-    """Both lists in the server's config.yaml."""
+    """All lists in the server's config.yaml."""
     source = place.describe()
-    roles, groups = ((*SERVER, name) for name in ("mapRoles", "mapGroups"))
-    return TextStore(
-        (place, MappingList(roles, source, key)), (place, MappingList(groups, source, key, by_role=False)), first_text
-    )
+    lists = {
+        name: (place, MappingList((*SERVER, name), source, key, principal=principal))
+        for principal, name in NAMES.items()
+    }
+    return TextStore(lists, first_text, lambda texts: view_config(texts[ROLES], source))
 
 
-def _of_aws_auth(api: KubeApi, key: str) -> tuple[_Place, MappingList]:
+def _of_aws_auth(api: KubeApi, principal: str) -> tuple[_Place, MappingList]:
     """One list, which is all that one key of the ConfigMap holds."""
+    key = NAMES[principal]
     place = ConfigMapText(api, replace(AWS_AUTH, key=key))
-    return place, MappingList((), place.describe(), key, by_role=key == "mapRoles")
+    return place, MappingList((), place.describe(), key, principal=principal)
 
 
 class _Place(Protocol):
@@ -63,23 +67,69 @@ class _Place(Protocol):
     def edit(self, change: Callable[[str | None], str | None]) -> None: ...
 
 
-class TextStore(MappingStore):
-    """Two lists, each in a text: both in one, or each in its own."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One version of the texts, by the names of their lists, with what they say."""
 
-    def __init__(self, roles: tuple[_Place, MappingList], groups: tuple[_Place, MappingList], first_text: str) -> None:
-        self._roles = roles
-        self._groups = groups
+    texts: Mapping[str, str]
+    entries: tuple[MappingEntry, ...]
+    view: MappingView
+
+
+class TextStore(MappingStore):
+    """The lists mapRoles, mapUsers and mapGroups, by name, each in a text: all in one, or each in its own.
+
+    `view` returns how the server reads texts by the names of the lists.
+    """
+
+    def __init__(
+        self,
+        lists: Mapping[str, tuple[_Place, MappingList]],
+        first_text: str,
+        view: Callable[[Mapping[str, str]], MappingView],
+    ) -> None:
+        self._lists = lists
         self._first_text = first_text
+        self._view = view
+        self._last: _Read | None = None
 
     def describe(self) -> str:
         """The file, or the ConfigMap, as a person would name it."""
-        return self._roles[0].describe()
+        return self._lists[ROLES][0].describe()
 
     def entries(self) -> tuple[MappingEntry, ...]:
         """All entries; none where there is no text. Raises ConfigError where it cannot be read or understood."""
-        (place, roles), (other, groups) = self._roles, self._groups
-        text = place.read() or ""
-        return (*roles.entries(text), *groups.entries(text if other is place else other.read() or ""))
+        return self._read().entries
+
+    def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
+        """All further entries that the server could apply to sessions of these roles. Raises ConfigError as `entries` does."""
+        read = self._read()
+        known = {(entry.where, entry.key) for entry in read.entries}
+        found: dict[str, list[MappingEntry]] = {}
+        for arn, (name, index), entry in read.view.matching(role_arns):
+            where = f"{name}[{index}]"
+            if (where, pathless(arn)) not in known:
+                groups = tuple(group.text for group in entry.groups)
+                rival = MappingEntry("", entry.username.text, groups, principal=principal_of(entry), where=where)
+                found.setdefault(arn, []).append(rival)
+        return {arn: tuple(entries) for arn, entries in found.items()}
+
+    def _read(self) -> _Read:
+        """What is in the texts now; texts that have not changed are not parsed again."""
+        texts = self._texts()
+        if self._last is None or self._last.texts != texts:
+            view = self._view(texts)
+            lists = (self._lists[name][1].entries(texts[name], view.problems) for name in (ROLES, GROUPS))
+            self._last = _Read(texts, tuple(entry for entries in lists for entry in entries), view)
+        return self._last
+
+    def _texts(self) -> dict[str, str]:
+        """The texts of the lists by name; one that several lists share is read once."""
+        read: dict[int, str] = {}
+        for place, _ in self._lists.values():
+            if id(place) not in read:
+                read[id(place)] = place.read() or ""
+        return {name: read[id(place)] for name, (place, _) in self._lists.items()}
 
     def put(self, entry: MappingEntry) -> None:
         """Add the entry, or change the one with its key in place; a text that is missing is made."""
@@ -113,7 +163,9 @@ class TextStore(MappingStore):
         place.edit(lambda text: entries.change_temporary(text, entry, left) if text else None)
 
     def _of(self, entry: MappingEntry) -> tuple[_Place, MappingList]:
-        return self._roles if entry.role_arn else self._groups
+        if entry.principal:
+            return self._lists[USERS]
+        return self._lists[ROLES if entry.role_arn else GROUPS]
 
 
 def _without(items: tuple[Temporary, ...], user_name: str) -> tuple[Temporary, ...]:

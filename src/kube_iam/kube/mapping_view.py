@@ -1,0 +1,89 @@
+"""How a server reads a mapping: which entries it applies to a role, and what it reports of each entry.
+
+The server's own parser and index are used, so that `plan` knows what the server does: wildcards, repeated keys, paths, sessions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kube_iam.config.mapping_entries import CONFIG_YAML, Reading
+from kube_iam.config.mappings import MAPPING_KEYS, Mappings, build_table, parse_mappings, warn_of_user_ids
+from kube_iam.config.section import Findings, Section
+from kube_iam.config.server_file import sections
+from kube_iam.config.yaml_file import joined, parse_yaml
+from kube_iam.core.arns import canonical_arn
+from kube_iam.core.identity import Identity
+from kube_iam.core.mapping import MappingTable, RoleMapping, UserMapping
+from kube_iam.core.sso import Sso
+from kube_iam.errors import Problem
+from kube_iam.kube.mapping_list import Place
+
+_PLACE = re.compile(r"(?:^|\.)(mapRoles|mapUsers|mapGroups)\[([0-9]+)\](.*)", re.IGNORECASE | re.ASCII | re.DOTALL)
+_LISTS = {name.casefold(): name for name in MAPPING_KEYS}
+
+
+@dataclass(frozen=True, slots=True)
+class MappingView:
+    """The entries of a mapping as the server takes them, and what it reports of them by their places."""
+
+    mappings: Mappings
+    problems: Mapping[Place, tuple[str, ...]]
+
+    def matching(self, role_arns: Iterable[str]) -> Iterator[tuple[str, Place, RoleMapping | UserMapping]]:
+        """Yield each entry that the server could apply to sessions of one of the roles: the role, the entry's place, and the entry.
+
+        The entries of a role come in the order in which the server tries them. It applies the first.
+        """
+        roles = [(arn, Identity(arn, canonical_arn(arn), arn.split(":")[4], "", "", "", "")) for arn in role_arns]
+        entries: tuple[RoleMapping | UserMapping, ...] = (*self.mappings.roles, *self.mappings.users)
+        for entry in entries:
+            alone = MappingTable.build(
+                [entry] if isinstance(entry, RoleMapping) else [], [entry] if isinstance(entry, UserMapping) else [], ()
+            )[0]
+            yield from ((arn, _place(entry.where), entry) for arn, role in roles if alone.find(role) is not None)
+
+
+def view_config(text: str, source: str) -> MappingView:
+    """Return how the backend MountedFile reads a config.yaml. Raises ConfigError where it is no YAML."""
+    section = sections(parse_yaml(text, source))[1]
+    section.found.warnings.clear()  # of keys outside of the mappings
+    return _view(section, CONFIG_YAML)
+
+
+def view_aws_auth(texts: Mapping[str, str]) -> MappingView:
+    """Return how the backend EKSConfigMap reads the keys of aws-auth. Raises ConfigError where one is no YAML."""
+    document = joined({key: parse_yaml(text, key) for key, text in texts.items()})
+    section = Section(document, document.data, (), MAPPING_KEYS, Findings(errors=list(document.problems)))
+    return _view(section, Reading(text_groups=False, sessions=False))
+
+
+def principal_of(entry: RoleMapping | UserMapping) -> str:
+    """Return the principal of an entry as messages name it."""
+    if isinstance(entry, UserMapping):
+        return entry.arn
+    return entry.who.describe() if isinstance(entry.who, Sso) else entry.who
+
+
+def _view(section: Section, reading: Reading) -> MappingView:
+    mappings = parse_mappings(section, reading)
+    warn_of_user_ids(section)
+    build_table(mappings, section)
+    found: dict[Place, list[str]] = {}
+    for problem in (*section.found.errors, *section.found.warnings):
+        place = _PLACE.search(problem.key)
+        # Items of `temporary` come and go by themselves, and `apply` keeps them as they are.
+        if place is not None and not place[3].casefold().startswith(".temporary"):
+            found.setdefault(_place(problem.key), []).append(_said(problem, place[3]))
+    return MappingView(mappings, {at: tuple(dict.fromkeys(said)) for at, said in found.items()})
+
+
+def _place(key: str) -> Place:
+    found = _PLACE.search(key)
+    return (_LISTS[found[1].casefold()], int(found[2])) if found else ("", -1)
+
+
+def _said(problem: Problem, inside: str) -> str:
+    return f"{inside.lstrip('.')} {problem.message}".strip()
