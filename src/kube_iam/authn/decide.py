@@ -105,8 +105,8 @@ class Authenticator:
         """The decision about a token. Raises nothing of its own."""
         identity = await self._verifier.verify(token)
         if isinstance(identity, Refusal):
-            if identity.reason is Reason.TOKEN_PREFIX and self._denials is not None:
-                identity = self._denials.answer(token) or identity
+            if identity.reason is Reason.TOKEN_PREFIX:
+                identity = self._answer(token) or identity
             return _refused(identity, None, scrubbed=False)
         return await self.decide(identity)
 
@@ -122,6 +122,11 @@ class Authenticator:
         if scrubbed and refusal.reason in _NAMING_SOMEBODY:
             refusal = Refusal(refusal.reason)
         return _refused(refusal, identity, scrubbed=scrubbed)
+
+    def _answer(self, token: str) -> Refusal | None:
+        """Return the answer to a token that is a status query, about the deny list or about memberships; None where it is none."""
+        answer = self._denials.answer(token) if self._denials is not None else None
+        return answer or (self._door.answer(token) if self._door is not None else None)
 
     def _denied(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
         return self._denials.denial(identity, iam_groups) if self._denials is not None else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from kube_iam.authn.membership_status import Seen, StatusQueries
 from kube_iam.authn.namesakes import Namesakes
 from kube_iam.authn.opened import Opened
 from kube_iam.authn.role_history import RoleHistory
@@ -36,8 +37,12 @@ class Change:
 class Door:
     """For one event loop: what is asked and what is told must not overlap."""
 
-    def __init__(self, max_age: float, clock: Clock, wall: Clock) -> None:
-        """`clock` gives seconds that only ever grow, `wall` Unix seconds; `max_age` is how many seconds a snapshot counts."""
+    def __init__(self, max_age: float, clock: Clock, wall: Clock, server: str = "0") -> None:
+        """`clock` gives seconds that only ever grow, `wall` Unix seconds; `max_age` is how many seconds a snapshot counts.
+
+        `server` is a hexadecimal name for this process in answers to status queries.
+        """
+        self._queries = StatusQueries(server)
         self._max_age = max_age
         self._clock = clock
         self._wall = wall
@@ -110,11 +115,13 @@ class Door:
         self._groups = {name: self._groups.get(name) for name in wanted}
         self._roles = {gate.role: self._roles.get(gate.role) for gate in gates}
         self._role_history.keep(self._roles)
+        self._queries.follow(groups, gates)
         now = self._clock()
         self._namesakes.named((item for gate in gates for item in gate.temporary), now, self._wall_now(now))
 
     def group_read(self, name: str, snapshot: GroupSnapshot) -> Change:
         """Take a whole group over, where it is still followed."""
+        self._queries.read("group", name)
         before = self._groups.get(name)
         if name not in self._groups or _older(snapshot, before):
             return Change((), (), first=False)
@@ -126,6 +133,7 @@ class Door:
 
     def role_read(self, key: str, snapshot: RoleSnapshot) -> bool:
         """Take a role over, where it is still followed; whether it is another than before, or has another problem."""
+        self._queries.read("role", key)
         before = self._roles.get(key)
         if key not in self._roles or _older(snapshot, before):
             return False
@@ -137,6 +145,20 @@ class Door:
         self._roles[key] = snapshot
         self._role_history.read(key, snapshot, now)
         return before is None or _state(before) != _state(snapshot)
+
+    def read_failed(self, kind: str, name: str, *, forbidden: bool) -> None:
+        """Remember that the last read failed, and whether IAM denied it: for status queries alone."""
+        self._queries.failed(kind, name, forbidden=forbidden)
+
+    def answer(self, token: str) -> Refusal | None:
+        """Return the answer to a status query (`kube_iam.core.membership_status`); None where the token is none."""
+        return self._queries.answer(token, self._seen)
+
+    def _seen(self, group: str, role: str) -> Seen:
+        now = self._clock()
+        former_until = self._role_history.former_sessions_until(role, now)
+        snapshots = self._groups.get(group), self._roles.get(role)
+        return Seen(*snapshots, now, self._max_age, former_until, lambda when: self._wall_now(now) + when - now)
 
     def problem(self, key: str) -> str:
         """Why a role lets nobody in, as far as is known; empty where it lets in."""

@@ -198,6 +198,7 @@ class Membership:
     def _failed(self, item: _Item, error: KubeIamError, began: float) -> None:
         now = self._clock()
         item.failures += 1
+        self._door.read_failed(item.kind, item.key, forbidden=isinstance(error, AccessDenied))
         item.due = now + _about(min(self._refresh, FIRST_PAUSE * 2 ** min(item.failures - 1, 10)))
         if not isinstance(error, AccessDenied):
             # Not a matter of this one group: throttled, unreachable, without credentials.

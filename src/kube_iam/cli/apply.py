@@ -38,6 +38,7 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
     from kube_iam.access.trail import Deed, Record
     from kube_iam.cli.access_output import carry_out, check_again, print_plan, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.server_status import unchanged, warn_of_server
     from kube_iam.cli.trail import trail_of
 
     access = access_session.open_access(file)
@@ -46,6 +47,7 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
     plan = plan_apply(access, ports, adopt=adopt, now=time.time())
     print_plan(plan)
     if dry_run or not plan.changes:
+        warn_of_server(access, Where(**where), unchanged(access, plan))
         return 0
     refuse_failing(plan)
     refuse_guarded(plan, force=force)
@@ -57,4 +59,5 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
         check_again(plan, ports)
     with trail_of(access, Where(**where)) as trail:
         carry_out(plan, ports, display, lambda done: trail.add(Record(Deed.APPLIED, access.name, detail=done)))
+    warn_of_server(access, Where(**where), access.levels, settle=True)
     return 0

@@ -29,10 +29,12 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, output: str, **wher
     from kube_iam.access.plan import plan_apply
     from kube_iam.cli.access_output import print_plan
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.server_status import unchanged, warn_of_server
 
     access = access_session.open_access(file)
     plan = plan_apply(
         access, access_session.open_ports(access, Where(**where), Display().waiting), adopt=adopt, now=time.time()
     )
     print_plan(plan, output)
+    warn_of_server(access, Where(**where), unchanged(access, plan))
     return CHANGES if detailed_exitcode and plan.changes else 0

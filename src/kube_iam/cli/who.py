@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 @aws_options
 @cluster_options
 def command(level: str | None, file: str, by_user: bool, output: str, **where: str) -> int:
-    """List who is in all levels, or in one: the members, and who is let in for a time, with what is left of it."""
+    """List who is in all levels, or in one: the members, and who is let in for a time, with what is left of it.
+
+    Warns of levels that the running server cannot read in IAM, or that are suspended.
+    """
     from kube_iam.access import members
     from kube_iam.access.plan import check_caller
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.server_status import warn_of_server
     from kube_iam.config.near import near
     from kube_iam.report.members_data import levels_data, users_data
     from kube_iam.report.members_text import levels_table, users_table
@@ -47,6 +51,9 @@ def command(level: str | None, file: str, by_user: bool, output: str, **where: s
         click.echo(users_table(found, now) if by_user else levels_table(found, now), nl=False)
     else:
         print_data(users_data(found, now) if by_user else levels_data(found, now), output)
+    warn_of_server(
+        access, Where(**where), [level for level, each in zip(levels, found, strict=True) if each.users is not None]
+    )
     return 0
 
 

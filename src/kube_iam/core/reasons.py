@@ -157,5 +157,5 @@ _SENTENCES = {
     Reason.EC2_THROTTLED: "EC2 is throttling requests; try again",
     Reason.DENIED: "this AWS identity is on the deny list",
     Reason.DENY_LIST_UNKNOWN: "the deny list has not been loaded yet",
-    Reason.PROBE: "a question about a denial, with which nobody signs in",
+    Reason.PROBE: "a status query, with which nobody signs in",
 }

@@ -1,4 +1,4 @@
-"""Ask the servers behind every kube-apiserver whether a denial is in force there.
+"""Ask the servers behind every kube-apiserver whether a denial is in force there, and one of them what it knows of memberships.
 
 Each kube-apiserver is asked at its own address, as the EndpointSlice of the service default/kubernetes names it, where that can be
 reached from here; else the cluster's one address is asked again and again, on new connections, and servers are told apart by the name
@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 
+from kube_iam.core.membership_status import (
+    MOST_ASKED,
+    MembershipAnswer,
+    MembershipQuestion,
+    MembershipStatus,
+    read_membership_answer,
+)
 from kube_iam.core.probe import Answer, Question, read_answer
 from kube_iam.errors import KubeError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
@@ -46,24 +53,45 @@ class Prober:
         Raises KubeError where no server with a deny list answers, and Unreachable where the API server cannot be reached or could not
         prove to be one of this cluster; then it is sent no credentials.
         """
+        question = Question(secrets.token_hex(8), denial)
+        error, server = self._review(address, question.token, "ask for the denial (TokenReview)")
+        answer = read_answer(error, question.nonce)
+        if answer is None:
+            raise KubeError(
+                f"no kube-iam server with a deny list answers behind {server}",
+                "set server.denyList in its config.yaml, and restart it",
+            )
+        return answer
+
+    def ask_memberships(self, requirements: Collection[str]) -> MembershipAnswer:
+        """Return what one server behind the kubeconfig's own address says of the requirements (names; any number of them).
+
+        Raises KubeIamError where the question cannot be asked, and KubeError where no kube-iam server answers.
+        """
+        names = tuple(requirements)
+        states: dict[str, MembershipStatus] = {}
+        answer = None
+        for start in range(0, len(names), MOST_ASKED):
+            question = MembershipQuestion(secrets.token_hex(8), names[start : start + MOST_ASKED])
+            error, server = self._review(HERE, question.token, "ask for memberships (TokenReview)")
+            answer = read_membership_answer(error, question.nonce)
+            if answer is None:
+                raise KubeError(f"no kube-iam server answers behind {server}")
+            states |= answer.states
+        return MembershipAnswer("", answer.server if answer is not None else "", states)
+
+    def _review(self, address: str, token: str, doing: str) -> tuple[str, str]:
+        """Return `status.error` of a TokenReview, made on a new connection, and the URL of the API server."""
         from lightkube.models.authentication_v1 import TokenReviewSpec
         from lightkube.resources.authentication_v1 import TokenReview
 
-        question = Question(secrets.token_hex(8), denial)
         with closing(self._api(address)) as api:
             unverified = _unverified(api.context) if address != HERE else ""
             if unverified:
                 raise Unreachable(f"no credentials are sent to {address}, since {unverified}")
-            with api.call("ask for the denial (TokenReview)") as client:
-                review = client.create(TokenReview(spec=TokenReviewSpec(token=question.token)))
-            error = (review.status.error if review.status else None) or ""
-            answer = read_answer(error, question.nonce)
-            if answer is None:
-                raise KubeError(
-                    f"no kube-iam server with a deny list answers behind {api.server}",
-                    "set server.denyList in its config.yaml, and restart it",
-                )
-        return answer
+            with api.call(doing) as client:
+                review = client.create(TokenReview(spec=TokenReviewSpec(token=token)))
+            return (review.status.error if review.status else None) or "", api.server
 
 
 def _unverified(context: Context) -> str:

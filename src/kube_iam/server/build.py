@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -55,7 +56,7 @@ async def serve(
     metrics = Metrics()
     mapping_report = MappingReport(log, metrics)
     backends = Chain(config, mapping_report, environ)
-    door = Door(config.membership.max_age, uptime, time.time)
+    door = Door(config.membership.max_age, uptime, time.time, secrets.token_hex(6))
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
     sts = sts_client()

@@ -1,0 +1,96 @@
+"""Answers to status queries: what was read of an entry's IAM group and role, and what came of the last reads. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
+from kube_iam.core.membership_status import (
+    MembershipAnswer,
+    MembershipState,
+    MembershipStatus,
+    read_membership_question,
+    requirement_name,
+)
+from kube_iam.core.memberships import Gate
+from kube_iam.core.reasons import Reason, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What counts for one requirement at one moment. Times are of the clock of the snapshots.
+
+    `former_until` is until when sessions of a former role may live; `wall` makes Unix seconds of a time.
+    """
+
+    group: GroupSnapshot | None
+    role: RoleSnapshot | None
+    now: float
+    max_age: float
+    former_until: float
+    wall: Callable[[float], float]
+
+
+class StatusQueries:
+    """Knows what may be asked about, and which reads failed last. `server` is a hexadecimal name for this process."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._asked: dict[str, tuple[str, str]] = {}
+        self._failed: dict[tuple[str, str], bool] = {}
+
+    def follow(self, groups: Iterable[str], gates: Collection[Gate]) -> None:
+        """Answer about the entries of these groups and gates, and no others."""
+        pairs = [*((name, "") for name in groups), *((gate.iam_group, gate.role) for gate in gates)]
+        self._asked = {requirement_name(*pair): pair for pair in pairs}
+        places = {*(("group", group) for group, _ in pairs), *(("role", role) for _, role in pairs)}
+        self._failed = {place: forbidden for place, forbidden in self._failed.items() if place in places}
+
+    def read(self, kind: str, name: str) -> None:
+        """A group or role was read."""
+        self._failed.pop((kind, name), None)
+
+    def failed(self, kind: str, name: str, *, forbidden: bool) -> None:
+        """The last read of a group or role failed; `forbidden`: IAM denied it."""
+        self._failed[kind, name] = forbidden
+
+    def answer(self, token: str, seen: Callable[[str, str], Seen]) -> Refusal | None:
+        """Return the answer to a status query; None where the token is none. `seen` is asked with an IAM group and a role."""
+        question = read_membership_question(token)
+        if question is None:
+            return None
+        states = {name: self._status(name, seen) for name in question.requirements}
+        return Refusal(Reason.PROBE, MembershipAnswer(question.nonce, self._server, states).text)
+
+    def _status(self, requirement: str, seen: Callable[[str, str], Seen]) -> MembershipStatus:
+        if requirement not in self._asked:
+            return MembershipStatus(MembershipState.NOT_MAPPED)
+        group, role = self._asked[requirement]
+        found = seen(group, role)
+        parts = [(("group", group), found.group), (("role", role), found.role)][: 2 if role else 1]
+        for place, snapshot in parts:
+            if self._failed.get(place):
+                state = MembershipState.GROUP_FORBIDDEN if place[0] == "group" else MembershipState.ROLE_FORBIDDEN
+                until = found.wall(snapshot.read_at + found.max_age) if snapshot is not None else 0.0
+                return MembershipStatus(state, until)
+        for place, snapshot in parts:
+            if snapshot is None or found.now - snapshot.read_at > found.max_age:
+                return MembershipStatus(
+                    MembershipState.UNREADABLE if place in self._failed else MembershipState.NOT_READ
+                )
+        if found.group is not None and not found.group.account:
+            return MembershipStatus(MembershipState.GROUP_MISSING)
+        return _of_role(found.role, found) if role and found.role else MembershipStatus(MembershipState.ADMITS)
+
+
+def _of_role(role: RoleSnapshot, seen: Seen) -> MembershipStatus:
+    if not role.exists:
+        return MembershipStatus(MembershipState.ROLE_MISSING)
+    if role.problem:
+        return MembershipStatus(MembershipState.TRUST_OPEN)
+    if seen.now < role.suspended_until:
+        return MembershipStatus(MembershipState.SUSPENDED, seen.wall(role.suspended_until))
+    if seen.now < seen.former_until:
+        return MembershipStatus(MembershipState.RECREATED, seen.wall(seen.former_until))
+    return MembershipStatus(MembershipState.ADMITS)

@@ -1,0 +1,73 @@
+"""What `plan`, `apply` and `who` say of the running server: which levels it cannot read in IAM, and which are suspended until when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from kube_iam.access.changes import Kind
+from kube_iam.cli import access_session
+from kube_iam.errors import KubeIamError
+
+if TYPE_CHECKING:
+    from kube_iam.access.changes import Plan
+    from kube_iam.access.levels import ClusterAccess, Level
+    from kube_iam.cli.access_session import Where
+    from kube_iam.core.membership_status import MembershipStatus
+
+SETTLE_SECONDS = 10.0
+"""How long `apply` waits for the server to load and read what was applied. A ConfigMap that kubelet mounts may take a minute more."""
+
+
+def warn_of_server(access: ClusterAccess, where: Where, levels: Iterable[Level], *, settle: bool = False) -> None:
+    """Print on stderr what one running server says of these levels, or that it cannot be asked. Raises nothing.
+
+    `settle`: they were applied just now; wait until the server has read them, for `SETTLE_SECONDS` at most.
+    """
+    from kube_iam.access.server_policy import asks_membership
+    from kube_iam.report.membership_text import membership_warning
+
+    asking = [level for level in levels if asks_membership(access, level)]
+    if not asking:
+        return
+    try:
+        states = _ask(access, where, asking, settle=settle)
+    except KubeIamError as error:
+        names = ", ".join(level.name for level in asking)
+        click.echo(f"note: whether the server can read IAM for {names} is not known: {error.message}", err=True)
+        return
+    for level in asking:
+        warning = membership_warning(level, states[level.name]) if level.name in states else ""
+        if warning:
+            click.echo(click.style(f"warning: {warning}", fg="yellow"), err=True)
+
+
+def unchanged(access: ClusterAccess, plan: Plan) -> list[Level]:
+    """Return the levels whose mapping the plan leaves as it is: of the others the server knows nothing yet."""
+    changed = {change.level for change in plan.changes if change.kind is Kind.MAPPING}
+    return [level for level in access.levels if level.name not in changed]
+
+
+def _ask(
+    access: ClusterAccess, where: Where, levels: Collection[Level], *, settle: bool
+) -> dict[str, MembershipStatus]:
+    """Return the states by level name. Raises KubeIamError."""
+    from kube_iam.access.desired import desired_entry
+    from kube_iam.core.membership_status import MembershipState, requirement_name
+    from kube_iam.kube.prober import Prober
+
+    entries = {level.name: desired_entry(access, level) for level in levels}
+    names = {
+        name: requirement_name(entry.iam_group, entry.key if entry.role_arn else "") for name, entry in entries.items()
+    }
+    prober = Prober(lambda _: access_session.open_api(access, where))
+    end = time.monotonic() + (SETTLE_SECONDS if settle else 0)
+    while True:
+        found = prober.ask_memberships(tuple(names.values())).states
+        pending = {MembershipState.NOT_MAPPED, MembershipState.NOT_READ}
+        if time.monotonic() >= end or not any(status.state in pending for status in found.values()):
+            return {level: found[name] for level, name in names.items() if name in found}
+        time.sleep(0.5)

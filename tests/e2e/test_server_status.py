@@ -1,0 +1,81 @@
+"""What `plan`, `apply` and `who` say of the running server, asked through a real kube-apiserver, and that the remedies help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from whole_sandbox import Sandbox
+
+from kube_iam.access.server_policy import server_document
+from kube_iam.config.access import load_access
+from kube_iam.sandbox.people import let_server_read
+from kube_iam.sandbox.processes import wait_until
+
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
+LEVEL = "  - name: auditor\n    bind: [{clusterRole: view}]\n"
+ROLE = "sandbox-auditor"
+OPEN_TRUST = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",'
+    ' "Principal": {"AWS": "arn:aws:iam::111122223333:root"}}]}'
+)
+NOTHING: dict[str, object] = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}],
+}
+
+
+def iam(levels: Sandbox, call: str) -> None:
+    """A call of the administrator to IAM, such as `aws iam` makes."""
+    code = f"from kube_iam.aws.client import make_client; make_client('iam').{call}"
+    levels.administrator.works(sys.executable, "-c", code)
+
+
+def said(levels: Sandbox, *command: str) -> str:
+    """What the command says of the server."""
+    done = levels.administrator.run("kube-iam", *command)
+    assert done.returncode == 0, done.stderr
+    return "\n".join(line for line in done.stderr.splitlines() if line.startswith(("warning: level", "note:")))
+
+
+@pytest.fixture(scope="module")
+def auditor(levels: Sandbox) -> Iterator[Path]:
+    """The kubeconfig of a level that was added when the server had its rights already; the level goes afterwards."""
+    before = levels.home.access.read_text()
+    levels.home.access.write_text(before + "\n" + LEVEL)
+    assert said(levels, "apply", "--yes") == ""
+    yield levels.kubeconfig("auditor")
+    levels.home.access.write_text(before)
+    levels.administrator.works("kube-iam", "apply", "--yes")
+
+
+def test_server_that_may_not_read_iam_is_told(levels: Sandbox, auditor: Path) -> None:
+    assert said(levels, "who", "auditor") == ""
+    let_server_read(levels.home, levels.state, NOTHING)
+    forbidden = "level auditor: IAM does not let the server read IAM group sandbox-auditor"
+    assert wait_until(lambda: forbidden in said(levels, "who", "auditor"), 30)
+    assert forbidden in said(levels, "plan")
+    let_server_read(levels.home, levels.state, server_document(load_access(levels.home.access)))
+    assert wait_until(lambda: said(levels, "plan") == "", 30)
+
+
+def test_suspended_level_is_told_and_ends_by_its_remedy(levels: Sandbox, auditor: Path) -> None:
+    levels.member("aud", "auditor")
+    iam(levels, f"update_assume_role_policy(RoleName='{ROLE}', PolicyDocument='{OPEN_TRUST}')")
+    assert wait_until(lambda: "lets callers choose their session name" in said(levels, "who", "auditor"), 30)
+    plan = levels.administrator.works("kube-iam", "plan")
+    assert "once it is repaired, the server refuses everybody in this level for 60 minutes" in plan
+    levels.administrator.works("kube-iam", "apply", "--yes")
+    assert wait_until(lambda: "level auditor: suspended until 20" in said(levels, "who"), 30)
+    assert f"`aws iam delete-role --role-name {ROLE}`, then `kube-iam apply`" in said(levels, "plan")
+    kubectl = ("kubectl", "--kubeconfig", auditor, "auth", "whoami")
+    aud = levels.person("aud")
+    assert aud.run(*kubectl).returncode != 0
+
+    iam(levels, f"delete_role(RoleName='{ROLE}')")
+    levels.administrator.works("kube-iam", "apply", "--yes")
+    again = levels.person("aud")  # an empty cache, as after `kube-iam logout auditor`
+    assert wait_until(lambda: again.run(*kubectl).returncode == 0, 30), again.run(*kubectl).stderr
+    assert "role sandbox-auditor was created again" in said(levels, "who", "auditor")
