@@ -12,10 +12,12 @@ class KubeIamError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", lines: tuple[str, ...] = ()) -> None:
+        """`lines` are the lines of a message that has several: a line break anywhere else comes from a value, and is escaped."""
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.lines = lines or (message,)
 
     def __str__(self) -> str:
         return f"{self.message}: {self.hint}" if self.hint else self.message
@@ -56,7 +58,8 @@ class ConfigError(KubeIamError):
     def __init__(self, path: str, problems: list[Problem]) -> None:
         self.path = path
         self.problems = problems
-        super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
+        lines = tuple(f"{path}: {problem}" for problem in problems)
+        super().__init__("\n".join(lines), lines=lines)
 
 
 class CredentialsError(KubeIamError):

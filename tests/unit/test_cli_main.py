@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from kube_iam.cli import root
 from kube_iam.cli.main import main, program_name
 from kube_iam.cli.options import Settings, global_options, pass_settings
+from kube_iam.cli.terminal import page, painted
 from kube_iam.errors import KubeIamError, UsageError
 
 Run = Callable[..., tuple[int, str, str]]
@@ -69,7 +71,10 @@ def test_help_shows_every_command_and_imports_none(tmp_path: Path) -> None:
         "kube_iam.cli.main",
         "kube_iam.cli.options",
         "kube_iam.cli.root",
+        "kube_iam.cli.terminal",
         "kube_iam.cli.token_flags",
+        "kube_iam.core",
+        "kube_iam.core.printable",
         "kube_iam.errors",
     }
 
@@ -231,10 +236,17 @@ def test_global_options_come_from_the_environment_too() -> None:
     assert Settings.from_environment(environ) == Settings(cluster_id="shop", log_verbosity="debug")
 
 
-def test_no_color_is_respected(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    extra_command(monkeypatch, lambda: click.secho(str(click.get_current_context().color), fg="red"))
-    assert run("extra")[1] == "False\n"
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    extra_command(monkeypatch, lambda: page(painted("red", "red")))
+    for environ, shown in (({}, "\x1b[31mred\x1b[0m\n"), ({"NO_COLOR": "1"}, "red\n")):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert root.run_command("kube-iam", ["extra"], environ) == 0
+        assert terminal.getvalue() == shown
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

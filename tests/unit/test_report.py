@@ -90,7 +90,7 @@ def test_what_others_wrote_cannot_command_the_terminal() -> None:
     roles = account.directory.role_states
     roles["prod-admin"] = replace(roles["prod-admin"], description="\x1b[2Jevil\r", policies=("\x1b]0;x\x07",))
     text = plan_text(plan_apply(access(), account.ports))
-    assert "description: ?[2Jevil? -> Level admin" in text
+    assert r"description: \u001b[2Jevil\u000d -> Level admin" in text
     assert not set("\x1b\x07\r") & set(text)
 
 
@@ -132,7 +132,7 @@ def test_who_is_in_for_a_time_is_shown_with_what_is_left_of_it() -> None:
     ]
     assert levels_table(levels, 40) == (
         "LEVEL    IAM GROUP     USER    TIME LEFT   REASON\n"
-        "admin    prod-admin    carol   1d3h        on call?\n"
+        "admin    prod-admin    carol   1d3h        on call\\u001b\n"
         "viewer   prod-viewer   alice\n"
         "viewer   prod-viewer   carol\n"
     )

@@ -104,11 +104,11 @@ def _unchecked(said: str) -> str:
 
 
 def _not_owned(foreign: list[Foreign]) -> NotOwned:
-    lines = "".join(f"\n  - {found}: {found.remedy}" for found in foreign)
-    return NotOwned(
-        f"names that these levels need are taken:{lines}",
-        "nothing was changed",
+    lines = (
+        "names that these levels need are taken:",
+        *(f"  - {found}: {found.remedy}" for found in foreign),
     )
+    return NotOwned("\n".join(lines), "nothing was changed", lines)
 
 
 def cautions(access: ClusterAccess) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from kube_iam.core.printable import escaped
 from kube_iam.errors import CredentialsError, NobodyToAsk, UsageError
 
 _TERMINAL = "CONIN$" if os.name == "nt" else "/dev/tty"
@@ -36,7 +37,7 @@ class MfaPrompt:
                 "run the same `kube-iam token` command once in a terminal: its session is kept, and serves here until it ends",
             )
         try:
-            code = "".join(getpass(question).split())
+            code = "".join(getpass(escaped(question)).split())
         except EOFError as error:
             raise CredentialsError("no MFA code was given", "repeat the command") from error
         if not (len(code) == _DIGITS and code.isascii() and code.isdigit()):

@@ -12,6 +12,7 @@ from kube_iam.access.changes import Plan, Verb
 from kube_iam.access.observed import Ports
 from kube_iam.access.preflight import find_refusals
 from kube_iam.cli.access_progress import Display
+from kube_iam.cli.terminal import page, painted
 from kube_iam.errors import AccessDenied, Conflict, Guarded, KubeIamError, Throttled, Unreachable, WouldFail
 from kube_iam.kube.errors import status_of
 from kube_iam.report.data import as_json, as_yaml
@@ -23,13 +24,13 @@ AGAIN = "run the same command again: it goes on from here"
 
 def print_data(data: object, output: str) -> None:
     """Print as JSON or YAML."""
-    click.echo(as_json(data) if output == "json" else as_yaml(data), nl=False)
+    page(as_json(data) if output == "json" else as_yaml(data))
 
 
 def print_plan(plan: Plan, output: str = "table") -> None:
     """Print the plan: coloured on a terminal, or as data."""
     if output == "table":
-        click.echo(plan_text(plan, lambda text, colour: click.style(text, fg=colour)), nl=False)
+        page(plan_text(plan, painted))
     else:
         print_data(plan.as_data(), output)
 

@@ -10,6 +10,8 @@ import click
 
 from kube_iam.access.apply import Progress
 from kube_iam.access.changes import Change, Plan
+from kube_iam.cli.terminal import unguarded
+from kube_iam.core.printable import escaped
 from kube_iam.report.plan_text import headline
 
 
@@ -24,7 +26,7 @@ class Display:
         """Say what is being waited for, once however often it is asked."""
         if awaited != self._last:
             self._last = awaited
-            self._say(awaited)
+            self._say(escaped(awaited))
 
     @contextmanager
     def changes(self, plan: Plan) -> Iterator[Progress]:
@@ -39,7 +41,10 @@ class Display:
 
         columns = (SpinnerColumn(), BarColumn(bar_width=20), MofNCompleteColumn())
         with Bar(
-            *columns, TextColumn("{task.description}", markup=False), console=Console(stderr=True), transient=True
+            *columns,
+            TextColumn("{task.description}", markup=False),
+            console=Console(file=unguarded(sys.stderr)),
+            transient=True,
         ) as bar:
             task = bar.add_task("", total=total)
             say = self._say

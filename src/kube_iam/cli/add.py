@@ -10,6 +10,7 @@ import click
 
 from kube_iam.cli import access_session
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
 from kube_iam.cli.token_flags import go_boolean
 from kube_iam.errors import UsageError
 
@@ -134,15 +135,15 @@ def _add(entry: NewEntry, context: click.Context, shared: dict[str, Any]) -> int
     )
     dry_run = bool(given["dry_run"])
     if not dry_run and given["prompt"] is not False:
-        click.echo(
-            f"{entry.key} of ConfigMap kube-system/aws-auth at {api.server} would get:\n{entry.text()}", err=True
-        )
+        click.echo(f"{entry.key} of ConfigMap kube-system/aws-auth at {api.server} would get:", err=True)
+        page(entry.text(), err=True)
         access_session.require_terminal("add --prompt=false where you are sure")
         if not click.confirm("Add it?", err=True):
             click.echo("Nothing was changed.", err=True)
             return 0
     where = add(api, entry, dry_run=dry_run)
-    click.echo(f"{'would be added' if dry_run else 'added'} to {entry.key} of {where}:\n{entry.text()}", nl=False)
+    click.echo(f"{'would be added' if dry_run else 'added'} to {entry.key} of {where}:")
+    page(entry.text())
     return 0
 
 

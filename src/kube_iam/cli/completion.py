@@ -7,6 +7,7 @@ from click.shell_completion import get_completion_class
 
 from kube_iam.cli.options import global_options
 from kube_iam.cli.root import completion_variable
+from kube_iam.cli.terminal import page
 
 EPILOG = """\b
 Examples:
@@ -27,7 +28,7 @@ def command(context: click.Context, shell: str, name: str | None) -> None:
     name = name or executable_name(root.info_name or "kube-iam")
     shell_class = get_completion_class(shell)
     assert shell_class is not None
-    click.echo(shell_class(root.command, {}, name, completion_variable(name)).source())
+    page(shell_class(root.command, {}, name, completion_variable(name)).source())
 
 
 def executable_name(program: str) -> str:

@@ -9,6 +9,8 @@ import os
 import sys
 import traceback
 
+from kube_iam.core.printable import escaped
+
 
 def describe(error: BaseException) -> tuple[str, str]:
     """The message and the hint for an exception that nobody expected; prints where it came from when debugging is on."""
@@ -27,7 +29,7 @@ def print_places(error: BaseException) -> None:
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        print(f"{type(current).__module__}.{type(current).__qualname__}:", file=sys.stderr)
+        print(escaped(f"{type(current).__module__}.{type(current).__qualname__}:"), file=sys.stderr)
         for frame in traceback.extract_tb(current.__traceback__):
-            print(f"  {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}", file=sys.stderr)
+            print(escaped(f"  {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"), file=sys.stderr)
         current = current.__cause__ or current.__context__

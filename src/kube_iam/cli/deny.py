@@ -10,6 +10,7 @@ from kube_iam.cli.access_options import cluster_options, output_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import Duration, closing_options, deny_list_option
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
 
@@ -83,7 +84,7 @@ def _list(where: Where, deny_list: str, output: str) -> int:
     if output != "table":
         print_data([denial_data(denial) for denial in denials], output)
     elif denials:
-        click.echo(denials_table(denials), nl=False)
+        page(denials_table(denials))
     else:
         click.echo("Nobody is denied.")
     return 0

@@ -16,6 +16,7 @@ from kube_iam.access.closing import Clock, Closed, Wanted, await_force
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.cli.access_session import Where, check_server
 from kube_iam.cli.deny_options import LONGEST_SESSION
+from kube_iam.cli.terminal import unguarded
 from kube_iam.config.durations import show_duration
 from kube_iam.core.denied import Denial, denial_of, fits, ident_of
 from kube_iam.errors import KubeIamError, UsageError
@@ -221,8 +222,8 @@ def _wait(closed: Closed) -> None:
     end = CLOCK.now() + closed.holds
     while (left := end - CLOCK.now()) > 0:
         if sys.stderr.isatty():
-            click.echo(f"\r{left:4.0f} s ", err=True, nl=False)
+            click.echo(f"\r{left:4.0f} s ", file=unguarded(sys.stderr), nl=False)
         CLOCK.sleep(min(1.0, left))
     if sys.stderr.isatty():
-        click.echo("\r       \r", err=True, nl=False)
+        click.echo("\r       \r", file=unguarded(sys.stderr), nl=False)
     click.echo(f"Gone {_computed(closed)}: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")

@@ -16,7 +16,6 @@ from kube_iam.cli.access_options import (
 )
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.options import global_options
-from kube_iam.report.plan_text import visible
 
 
 @click.command("destroy")
@@ -67,5 +66,5 @@ def _report(plan: Plan) -> int:
         return 0
     click.echo(f"Nothing is left that is marked as {plan.cluster}'s.")
     for found in plan.left_alone:
-        click.echo(visible(f"left alone: {found}"))
+        click.echo(f"left alone: {found}")
     return 1

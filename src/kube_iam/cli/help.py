@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
 
 
 @click.command("help")
@@ -21,4 +22,4 @@ def command(context: click.Context, words: tuple[str, ...]) -> None:
         name, found, _ = shown.command.resolve_command(shown, [word])
         assert found is not None
         shown = click.Context(found, info_name=name, parent=shown)
-    click.echo(shown.get_help())
+    page(shown.get_help())

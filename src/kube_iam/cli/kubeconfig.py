@@ -9,6 +9,7 @@ import click
 from kube_iam.cli import access_session
 from kube_iam.cli.access_options import file_option
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
 INSTALL_HINTS = {
@@ -76,7 +77,7 @@ def command(
         install_hint=INSTALL_HINTS[exec_command],
     )
     if not merge:
-        click.echo(dump(config), nl=False)
+        page(dump(config))
         return 0
     files = kubeconfig_files(os.environ)
     changed = merge_into(files, config)

@@ -73,14 +73,16 @@ def _flush(program: str) -> int:
         raise
     except OSError as error:
         _give_up_stdout()
-        return _fail(program, f"the output cannot be written: {error.strerror}", "", 1)
+        return _fail(program, [f"the output cannot be written: {error.strerror}"], "", 1)
     return 0
 
 
-def _fail(program: str, message: str, hint: str, code: int) -> int:
-    print(f"{program}: error: {message}", file=sys.stderr)
+def _fail(program: str, lines: "Sequence[str]", hint: str, code: int) -> int:
+    from kube_iam.core.printable import escaped
+
+    print(f"{program}: error: " + "\n".join(map(escaped, lines)), file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {escaped(hint)}", file=sys.stderr)
     return code
 
 
@@ -95,7 +97,8 @@ def _explain(program: str, error: Exception) -> int:
     from kube_iam.errors import KubeIamError
 
     if isinstance(error, KubeIamError):
-        return _fail(program, error.message, error.hint, error.exit_code)
+        return _fail(program, error.lines, error.hint, error.exit_code)
     from kube_iam.cli.crash import describe  # the last resort: people get a sentence, not a traceback
 
-    return _fail(program, *describe(error), 1)
+    message, hint = describe(error)
+    return _fail(program, [message], hint, 1)

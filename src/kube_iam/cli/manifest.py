@@ -7,6 +7,7 @@ from importlib.resources import files
 import click
 
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
 
 _NAMES = ("crd", "rbac")
 
@@ -19,4 +20,4 @@ def command(name: str) -> None:
 
     crd: the CustomResourceDefinition of the backend CRD.  rbac: what the server may do in the cluster.
     """
-    click.echo((files("kube_iam.kube") / "manifests" / f"{name}.yaml").read_text(encoding="utf-8"), nl=False)
+    page((files("kube_iam.kube") / "manifests" / f"{name}.yaml").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ import click
 
 from kube_iam.cli.access_options import file_option
 from kube_iam.cli.options import Settings, authenticator_options, pass_settings
+from kube_iam.cli.terminal import page
 
 
 @click.command("policy")
@@ -26,7 +27,7 @@ def command(settings: Settings, name: str, file: str) -> None:  # noqa: ARG001
     from kube_iam.core.server_policy import LONGEST_MANAGED
 
     document, needed = _of_config(Path(settings.config)) if settings.config else _of_access(file)
-    click.echo(json.dumps(document, indent=2))
+    page(json.dumps(document, indent=2))
     if not document["Statement"]:
         # IAM takes no policy without a statement.
         click.echo("kube-iam: note: these mappings ask for no membership: the server needs no rights", err=True)

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from kube_iam.cli.options import root_options
+from kube_iam.cli.terminal import guarded, with_one_line_messages
 from kube_iam.errors import UsageError
 
 
@@ -83,7 +84,7 @@ class LazyGroup(click.Group):
                 raise
             raise UsageError(f"`{cmd_name}` is not in this version") from error
         assert isinstance(command, click.Command)
-        return command
+        return with_one_line_messages(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -143,21 +144,25 @@ def make_root(program: str) -> LazyGroup:
 
 def run_command(program: str, arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Run the command line through click; returns the exit code. Raises UsageError, KeyboardInterrupt and the tree's errors."""
-    color = False if environ.get("NO_COLOR") else None
+    with guarded(environ):
+        return _run(program, arguments)
+
+
+def _run(program: str, arguments: Sequence[str]) -> int:
     try:
         outcome = make_root(program).main(
             list(arguments),
             prog_name=program,
             complete_var=completion_variable(program),
             standalone_mode=False,
-            color=color,
+            color=True,  # else click would take out of a value what looks like a colour, and show another value
         )
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True, color=color)
+        click.echo(error.format_message(), err=True)
         return 2
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else program
-        raise UsageError(f"{error.format_message().rstrip('.')} (see `{path} --help`)") from error
+        raise UsageError(f"{' '.join(error.format_message().split()).rstrip('.')} (see `{path} --help`)") from error
     except click.ClickException as error:
         raise UsageError(error.format_message()) from error
     except click.Abort as error:

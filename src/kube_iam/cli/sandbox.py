@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
 from kube_iam.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def status_command(home: Home) -> int:
     if state is None:
         click.echo("sandbox: not up", err=True)
         return 1
-    click.echo(describe(home, state))
+    page(describe(home, state))
     return 0 if all(status(home).values()) else 1
 
 
@@ -112,7 +113,7 @@ def env_command(home: Home, user: str) -> None:
     state = ensure_user(home, home.require(), name)
     credentials = state.user(name)
     assert credentials is not None
-    click.echo(exports(environment(home, state, name, credentials)))
+    page(exports(environment(home, state, name, credentials)))
 
 
 @command.command("review")
@@ -127,7 +128,7 @@ def review_command(home: Home) -> int:
     code, answer = review(home, home.require(), token_of(sys.stdin.read(_REVIEW_LIMIT)))
     if code != 200:
         click.echo(f"sandbox: the webhook answered {code}", err=True)
-    click.echo(json.dumps(answer, indent=2))
+    page(json.dumps(answer, indent=2))
     return 0 if answer.get("status", {}).get("authenticated") is True else 1
 
 

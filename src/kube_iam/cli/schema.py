@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
 
 
 @click.command("schema")
@@ -14,5 +15,5 @@ def command() -> int:
     from kube_iam.config.schema import ACCESS_SCHEMA
     from kube_iam.report.data import as_json
 
-    click.echo(as_json(ACCESS_SCHEMA), nl=False)
+    page(as_json(ACCESS_SCHEMA))
     return 0

@@ -128,6 +128,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
 
     # The STS client's allocator (mimalloc, which reads this when it is loaded) would take huge pages: 7 MiB that nobody uses.
     os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
+    from kube_iam.cli.terminal import unguarded
     from kube_iam.server.build import serve
     from kube_iam.server.log import Batched
     from kube_iam.server.scrubbing import Scrubber
@@ -135,7 +136,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     # Mappings are many small objects that live long and have no cycles: the default would walk over all of them again and again
     # while they are read, a third of the time of a start.
     gc.set_threshold(50_000, 20, 100)
-    lines = Batched(sys.stderr)
+    lines = Batched(unguarded(sys.stderr))
     log = _log(settings, lines)
     try:
         config, warnings = load_server_config(path, given)

@@ -31,10 +31,14 @@ def run(
 
         if not isinstance(error, KubeIamError):
             raise
-        print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        from kube_iam.core.printable import escaped
+
+        print(f"{program}: error: {escaped(' '.join(str(error).split()))}", file=sys.stderr)
         return error.exit_code
     if complaint:
-        print(f"{program}: {complaint}", file=sys.stderr)
+        from kube_iam.core.printable import escaped
+
+        print(f"{program}: {escaped(complaint)}", file=sys.stderr)
     sys.stdout.write(f"{line}\n")
     return 0
 

@@ -12,6 +12,7 @@ import click
 
 from kube_iam.cli.options import Settings, authenticator_options, pass_settings
 from kube_iam.cli.server import check_gates, overrides
+from kube_iam.cli.terminal import page
 from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.core.identity import Identity
 from kube_iam.core.partitions import PARTITIONS
@@ -43,7 +44,8 @@ def command(
     verdict = asyncio.run(_verify(config, text, region))
     if isinstance(verdict, Refusal):
         raise KubeIamError(f"the token is refused ({verdict.reason.value}): {verdict.message}")
-    click.echo(_shown(verdict, output))
+    say = page if output else click.echo
+    say(_shown(verdict, output))
 
 
 async def _verify(config: ServerConfig, token: str, region: str) -> Identity | Refusal:

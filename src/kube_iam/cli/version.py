@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
 
 
 @click.command("version")
@@ -30,7 +31,7 @@ def command(short: bool, output: str) -> None:
         click.echo(number)
     elif output == "yaml":
         # The reference's keys differ from JSON's in YAML, and stand there without a value too.
-        click.echo(f'version: {number}\ncommit: ""\ndate: ""')
+        page(f'version: {number}\ncommit: ""\ndate: ""')
     else:
         click.echo(json.dumps({"Version": number}))
 

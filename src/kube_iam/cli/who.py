@@ -12,6 +12,7 @@ from kube_iam.cli import access_session
 from kube_iam.cli.access_options import aws_options, cluster_options, file_option, output_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def command(level: str | None, file: str, by_user: bool, output: str, **where: s
     now = time.time()
     found = members.who(access, directory, levels, _let_in(access, levels, Where(**where), now))
     if output == "table":
-        click.echo(users_table(found, now) if by_user else levels_table(found, now), nl=False)
+        page(users_table(found, now) if by_user else levels_table(found, now))
     else:
         print_data(users_data(found, now) if by_user else levels_data(found, now), output)
     warn_of_server(

@@ -73,7 +73,7 @@ def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value]
     wanted = Wanted.of(config)
     found = list(problems(entries, wanted))
     if found:
-        raise NotOwned("\n".join(found), REMEDY)
+        raise NotOwned("\n".join(found), REMEDY, tuple(found))
     for section, inner in SECTIONS.items():
         made: Any = config[section]
         name = made[0]["name"]

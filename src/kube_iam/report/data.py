@@ -6,20 +6,42 @@ import io
 import json
 from typing import Any
 
+from kube_iam.core.printable import escaped, is_visible
+
 
 def as_json(data: object) -> str:
-    """Indented JSON, ending in a newline."""
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    """Return indented JSON, ending in a newline. What is not visible in a string stands there as an escape."""
+    return escaped(json.dumps(data, indent=2, ensure_ascii=False), "\n") + "\n"
 
 
 def as_yaml(data: object) -> str:
-    """Block-style YAML in the order of the data."""
+    """Return block-style YAML in the order of the data. What is not visible in a string stands there as an escape."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.representer import SafeRepresenter
 
+    class Representer(SafeRepresenter):
+        """Quotes what needs escapes."""
+
+    def text_node(writer: Any, value: str) -> Any:
+        return writer.represent_scalar("tag:yaml.org,2002:str", value, style=None if _is_visible(value) else '"')
+
+    Representer.add_representer(str, text_node)
     writer: Any = YAML(typ="safe", pure=True)
+    writer.Representer = Representer
     writer.default_flow_style = False
     writer.sort_base_mapping_type_on_output = False
     writer.width = 10_000
     text = io.StringIO()
     writer.dump(data, text)
-    return text.getvalue()
+    return "".join(map(_yaml_escaped, text.getvalue()))
+
+
+def _is_visible(text: str) -> bool:
+    return all(map(is_visible, text))
+
+
+def _yaml_escaped(character: str) -> str:
+    """The character as it may stand within double quotes: the writer leaves some that are not visible as they are."""
+    if is_visible(character) or character == "\n":
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08x}"

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from kube_iam.access.members import LevelMembers, by_user
 from kube_iam.access.ports import Temporary
-from kube_iam.report.plan_text import visible
+from kube_iam.core.printable import escaped
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns aligned by spaces, as kubectl prints them: easy to read, easy to cut."""
-    lines = [list(head), *(list(row) for row in rows)]
+    """Return columns aligned by spaces, as kubectl prints them: easy to read, easy to cut. Cells are escaped here."""
+    lines = [list(head), *([escaped(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     padded = ("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "".join(line.rstrip() + "\n" for line in padded)
@@ -31,7 +31,7 @@ def users_table(levels: Sequence[LevelMembers], now: float) -> str:
     rows = []
     for user, names in by_user(levels).items():
         shown = (f"{name} ({left(who, now)} left)" if (who := ends.get((user, name))) else name for name in names)
-        rows.append((visible(user), ", ".join(shown)))
+        rows.append((user, ", ".join(shown)))
     return table(("USER", "LEVELS"), rows)
 
 
@@ -51,4 +51,4 @@ def _rows(level: LevelMembers, now: float) -> Iterator[tuple[str, ...]]:
     for user in level.users or ():
         yield (level.level, level.group, user, "", "")
     for who in level.temporary:
-        yield (level.level, level.group, visible(who.user_name), left(who, now), visible(who.reason))
+        yield (level.level, level.group, who.user_name, left(who, now), who.reason)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 
 from kube_iam.access.changes import Change, Field, Plan, Verb
+from kube_iam.core.printable import escaped
 
 MARKS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.ADOPT: "^", Verb.DELETE: "-"}
 COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.ADOPT: "cyan", Verb.DELETE: "red"}
@@ -24,16 +25,16 @@ def plain(text: str, colour: str) -> str:  # noqa: ARG001
 def plan_text(plan: Plan, paint: Paint = plain) -> str:
     """The plan as text, ending in a newline."""
     if not plan.changes:
-        lines = [f"Nothing to change: {plan.cluster} is as the file says."]
+        lines = [escaped(f"Nothing to change: {plan.cluster} is as the file says.")]
     else:
-        lines = [f"Cluster {plan.cluster}, AWS account {plan.account}, mapping in {plan.target}", ""]
+        lines = [escaped(f"Cluster {plan.cluster}, AWS account {plan.account}, mapping in {plan.target}"), ""]
         for change in plan.changes:
             lines += _change(change, paint)
         lines += ["", counts(plan)]
-    lines += [paint(visible(f"warning: {warning}"), "yellow") for warning in plan.warnings]
-    lines += [paint(visible(f"left alone: {found}"), "yellow") for found in plan.left_alone]
-    lines += [paint(visible(f"needs --force: {guard}"), "red") for guard in plan.guards]
-    lines += [paint(visible(f"would fail: {failure}"), "red") for failure in plan.failures]
+    lines += [paint(escaped(f"warning: {warning}"), "yellow") for warning in plan.warnings]
+    lines += [paint(escaped(f"left alone: {found}"), "yellow") for found in plan.left_alone]
+    lines += [paint(escaped(f"needs --force: {guard}"), "red") for guard in plan.guards]
+    lines += [paint(escaped(f"would fail: {failure}"), "red") for failure in plan.failures]
     return "\n".join(lines) + "\n"
 
 
@@ -46,13 +47,13 @@ def counts(plan: Plan) -> str:
 def headline(change: Change) -> str:
     """The change in one line: `+ role prod-admin (admin)`."""
     level = f" ({change.level})" if change.level else ""
-    return visible(f"{MARKS[change.verb]} {change.kind.value} {change.name}{level}")
+    return escaped(f"{MARKS[change.verb]} {change.kind.value} {change.name}{level}")
 
 
 def _change(change: Change, paint: Paint) -> Iterator[str]:
     yield paint(headline(change), COLOURS[change.verb])
     for part in change.fields if change.verb is not Verb.DELETE else ():
-        yield from (visible(line) for line in _field(part))
+        yield from (escaped(line) for line in _field(part))
 
 
 def _field(part: Field) -> Iterator[str]:
@@ -99,8 +100,3 @@ def shown(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(shown(item) for item in value) or "none"
     return "none" if value is None or value == "" else str(value)
-
-
-def visible(line: str) -> str:
-    """The line without control characters: a terminal must not obey what others wrote into names and documents."""
-    return "".join(character if character.isprintable() else "?" for character in line)

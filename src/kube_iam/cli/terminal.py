@@ -1,0 +1,125 @@
+"""The one way of a command to its stdout and stderr: nothing that others wrote can steer the terminal or forge a line.
+
+`guarded` stands in front of both streams while a command runs, whatever writes to them. It escapes what is not visible
+(`core.printable`). What a command body writes in one piece is one line: its line breaks come from values, and are escaped too. Several
+lines of our own layout go through `page`, and their values are escaped where the layout is made. `painted` marks colours by characters
+that `guarded` alone turns into colours: a value that holds one can colour text, and do nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TextIO, cast
+
+import click
+
+from kube_iam.core.printable import escaped
+
+_END = "\uf8f0"
+_COLOURS = {"green": ("\uf8f1", 32), "yellow": ("\uf8f2", 33), "cyan": ("\uf8f3", 36), "red": ("\uf8f4", 31)}
+_LAYOUT = "\n\t"
+
+
+class SafeStream:
+    """A text stream that escapes. Everything but writing is the stream's own; its bytes cannot be reached through it."""
+
+    one_line = False
+    """Whether line breaks within one piece are escaped: true while a command's body runs."""
+
+    def __init__(self, stream: TextIO, *, colour: bool) -> None:
+        """`colour` says whether `painted` texts are coloured."""
+        self.unguarded = stream
+        shown = {mark: f"\x1b[{code}m" for mark, code in _COLOURS.values()} | {_END: "\x1b[0m"}
+        self._marks = str.maketrans(shown if colour else dict.fromkeys(shown, ""))
+        self._kept = _LAYOUT + "".join(shown)
+
+    def write(self, text: str | bytes) -> int:
+        """Write the text with everything escaped that is neither visible nor our layout. Returns the length of `text`.
+
+        Bytes are UTF-8: click writes a shell's completions so.
+        """
+        if isinstance(text, bytes):
+            text = text.decode(errors="surrogateescape")
+        if SafeStream.one_line:
+            end = "\n" if text.endswith("\n") else ""
+            shown = escaped(text.removesuffix("\n"), self._kept.replace("\n", "")) + end
+        else:
+            shown = escaped(text, self._kept)
+        self.unguarded.write(shown.translate(self._marks))
+        return len(text)
+
+    def writelines(self, lines: Iterator[str]) -> None:
+        """Write each of the texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        # click writes into the binary stream behind a text stream where it finds one with another encoding.
+        if name == "buffer":
+            raise AttributeError(name)
+        return getattr(self.unguarded, name)
+
+
+@contextmanager
+def guarded(environ: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """Guard `sys.stdout` and `sys.stderr` while this runs. With NO_COLOR set, and beyond terminals, nothing is coloured."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_guard(stream, environ) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def unguarded(stream: TextIO) -> TextIO:
+    """Return the stream itself, for what moves the cursor (a progress bar) or escapes on its own (the server's log)."""
+    return cast("TextIO", getattr(stream, "unguarded", stream))
+
+
+def page(text: str, *, err: bool = False) -> None:
+    """Print lines of our own layout, with a line break at the end. Who lays them out has escaped the values in them."""
+    with _one_line(False):
+        click.echo(text.removesuffix("\n"), err=err)
+
+
+def painted(text: str, colour: str) -> str:
+    """Return the text, coloured where `guarded` prints it on a terminal."""
+    return f"{_COLOURS[colour][0]}{text}{_END}"
+
+
+def with_one_line_messages(command: click.Command) -> click.Command:
+    """Make the command, and all below it, escape the line breaks in what their bodies write in one piece. Returns the command."""
+    for inner in getattr(command, "commands", {}).values():
+        with_one_line_messages(inner)
+    if command.callback is not None and not hasattr(command.callback, "one_line_messages"):
+        command.callback = _in_one_line(command.callback)
+    return command
+
+
+def _in_one_line(body: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(body)
+    def call(*arguments: Any, **values: Any) -> Any:
+        with _one_line(True):
+            return body(*arguments, **values)
+
+    call.one_line_messages = True  # type: ignore[attr-defined]
+    return call
+
+
+@contextmanager
+def _one_line(wanted: bool) -> Iterator[None]:
+    before, SafeStream.one_line = SafeStream.one_line, wanted
+    try:
+        yield
+    finally:
+        SafeStream.one_line = before
+
+
+def _guard(stream: TextIO | None, environ: Mapping[str, str]) -> TextIO:
+    if stream is None or isinstance(stream, SafeStream):
+        return cast("TextIO", stream)
+    return cast("TextIO", SafeStream(stream, colour=stream.isatty() and not environ.get("NO_COLOR")))
