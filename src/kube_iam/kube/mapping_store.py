@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +37,7 @@ def make_store(access: ClusterAccess, api: KubeApi | None) -> MappingStore:
     if target.kind is TargetKind.AWS_AUTH:
         # EKS reads this one and no other.
         lists = {name: _of_aws_auth(api, principal) for principal, name in NAMES.items()}
-        return TextStore(lists, "", view_aws_auth)
+        return TextStore(lists, "", partial(view_aws_auth, source=target.describe()))
     return _of_server(ConfigMapText(api, target), target.key, first_text)
 
 
@@ -47,7 +48,7 @@ def _of_server(place: _Place, key: str, first_text: str) -> MappingStore:
         name: (place, MappingList((*SERVER, name), source, key, principal=principal))
         for principal, name in NAMES.items()
     }
-    return TextStore(lists, first_text, lambda texts: view_config(texts[ROLES], source))
+    return TextStore(lists, first_text, lambda texts: view_config(texts[ROLES], f"{source} {key}".rstrip()))
 
 
 def _of_aws_auth(api: KubeApi, principal: str) -> tuple[_Place, MappingList]:

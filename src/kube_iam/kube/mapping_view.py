@@ -53,9 +53,9 @@ def view_config(text: str, source: str) -> MappingView:
     return _view(section, CONFIG_YAML)
 
 
-def view_aws_auth(texts: Mapping[str, str]) -> MappingView:
+def view_aws_auth(texts: Mapping[str, str], source: str) -> MappingView:
     """Return how the backend EKSConfigMap reads the keys of aws-auth. Raises ConfigError where one is no YAML."""
-    document = joined({key: parse_yaml(text, key) for key, text in texts.items()})
+    document = joined({key: parse_yaml(text, f"{source} {key}") for key, text in texts.items()})
     section = Section(document, document.data, (), MAPPING_KEYS, Findings(errors=list(document.problems)))
     return _view(section, Reading(text_groups=False, sessions=False))
 

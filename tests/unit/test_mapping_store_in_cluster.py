@@ -1,0 +1,250 @@
+"""Mappings in ConfigMaps while others write too: entries and temporary access are read, written and removed, and no write is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from api_in_memory import ApiInMemory
+from levels_for_tests import access
+
+from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
+from kube_iam.access.ports import MappingEntry, MappingStore, Temporary
+from kube_iam.errors import ConfigError, Conflict, KubeError, NotFound
+from kube_iam.kube import config_map
+from kube_iam.kube.mapping_store import make_store
+
+ROLE = MappingEntry(
+    "arn:aws:iam::123456789012:role/prod-viewer",
+    "iam:{{SessionNameRaw}}",
+    ("kube-iam:viewer",),
+    "prod-viewer",
+    "viewer",
+)
+GROUP = MappingEntry("", "iam:{{UserName}}", ("kube-iam:looker",), "prod-looker", "looker")
+USER = MappingEntry("", "", (), principal="arn:aws:iam::123456789012:role/prod-viewer")
+CAROL = Temporary("carol", "AIDACAROLCAROL", "2099-01-01T00:00:00Z", "on call")
+THEIRS = "# theirs\n- rolearn: arn:aws:iam::123456789012:role/nodes\n  username: node\n"
+
+MEMORY = ApiInMemory()
+API = MEMORY.api()  # one for all tests: to make a client takes 0.1 s
+
+
+class Where:
+    """One of the two ConfigMaps that hold mappings."""
+
+    def __init__(self, kind: TargetKind) -> None:
+        self.kind = kind
+        self.aws_auth = kind is TargetKind.AWS_AUTH
+        self.name = "aws-auth" if self.aws_auth else "aws-iam-authenticator"
+        self.path = f"kube-system/{self.name}"
+        self.memory = MEMORY
+
+    def file(self) -> ClusterAccess:
+        return access(
+            mapping=MappingTarget(self.kind, name=self.name, key="mapRoles" if self.aws_auth else "config.yaml")
+        )
+
+    def store(self) -> MappingStore:
+        return make_store(self.file(), API)
+
+    def write(self, roles: str = THEIRS) -> None:
+        """What somebody else wrote."""
+        if self.aws_auth:
+            self.memory.put_config_map(self.path, {"mapRoles": roles, "other": "x"})
+        else:
+            inside = "".join(f"    {line}\n" for line in roles.splitlines())
+            text = f"clusterID: prod.example.com\nserver:\n  mapRoles:\n{inside}"
+            self.memory.put_config_map(self.path, {"config.yaml": text, "other": "x"})
+
+    def text(self) -> str:
+        return "".join(text for key, text in sorted(self.memory.data(self.path).items()) if key != "other")
+
+    def append(self, text: str) -> None:
+        """An entry that somebody else adds behind the roles."""
+        data = self.memory.data(self.path)
+        key = "mapRoles" if self.aws_auth else "config.yaml"
+        indented = text if self.aws_auth else "".join(f"    {line}\n" for line in text.splitlines())
+        old = data[key]
+        at = old.index("  mapGroups") if "  mapGroups" in old else len(old)
+        self.memory.put_config_map(self.path, {**data, key: old[:at] + indented + old[at:]})
+
+
+@pytest.fixture(params=[TargetKind.CONFIG_FILE, TargetKind.AWS_AUTH], ids=lambda kind: kind.value)
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Where:
+    monkeypatch.setattr(config_map, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(config_map, "ATTEMPTS", 3)
+    MEMORY.objects.clear()
+    MEMORY.writes.clear()
+    MEMORY.status.clear()
+    MEMORY.before_write = lambda: None
+    return Where(request.param)
+
+
+def test_entries_are_added_changed_and_removed_beside_what_others_wrote(where: Where) -> None:
+    where.write()
+    before = where.text()
+    store = where.store()
+    store.put(ROLE)
+    store.put(GROUP)
+    assert [entry.name for entry in store.entries()] == [
+        "arn:aws:iam::123456789012:role/nodes",
+        ROLE.role_arn,
+        "group prod-looker",
+    ]
+    store.put(replace(ROLE, groups=("more",)))
+    assert store.entries()[1] == replace(ROLE, groups=("more",))
+    store.remove(ROLE)
+    store.remove(GROUP)
+    assert where.text() == before
+    assert where.memory.data(where.path)["other"] == "x"
+
+
+def test_a_missing_config_map_has_no_entries_and_stays_missing_until_something_is_added(where: Where) -> None:
+    store = where.store()
+    assert store.entries() == ()
+    assert store.rivals([ROLE.role_arn]) == {}
+    store.remove(ROLE)
+    store.let_out(ROLE, "carol")
+    assert where.memory.objects == {}
+    store.put(ROLE)
+    assert store.entries() == (ROLE,)
+    assert ("clusterID" in where.text()) is (not where.aws_auth)
+
+
+def test_what_changes_between_two_reads_is_seen(where: Where) -> None:
+    where.write()
+    store = where.store()
+    assert len(store.entries()) == 1
+    where.write(THEIRS + "- rolearn: arn:aws:iam::123456789012:role/more\n  username: more\n")
+    assert len(store.entries()) == 2
+
+
+EDITS: dict[str, Callable[[MappingStore], None]] = {
+    "put": lambda store: store.put(replace(ROLE, groups=("more",))),
+    "remove": lambda store: store.remove(ROLE),
+    "let_in": lambda store: store.let_in(ROLE, CAROL),
+    "let_out": lambda store: store.let_out(ROLE, "bob"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_write_of_somebody_else_in_between_is_kept(where: Where, edit: str) -> None:
+    where.write()
+    store = where.store()
+    store.put(ROLE)
+    store.let_in(ROLE, replace(CAROL, user_name="bob"))
+
+    def faster() -> None:
+        where.memory.before_write = lambda: None
+        where.append("- rolearn: arn:aws:iam::123456789012:role/faster\n  username: faster\n")
+
+    where.memory.before_write = faster
+    EDITS[edit](store)
+    entries = {entry.name.rpartition("/")[2]: entry for entry in store.entries()}
+    assert {"nodes", "faster"} <= entries.keys()
+    ours = entries.get("prod-viewer")
+    bob = replace(CAROL, user_name="bob")
+    assert {
+        "put": lambda: ours == replace(ROLE, groups=("more",), temporary=(bob,)),
+        "remove": lambda: ours is None,
+        "let_in": lambda: ours == replace(ROLE, temporary=(bob, CAROL)),
+        "let_out": lambda: ours == ROLE,
+    }[edit]()
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_that_loses_every_race_is_an_error(where: Where, edit: str) -> None:
+    where.write()
+    store = where.store()
+    store.put(ROLE)
+    store.let_in(ROLE, replace(CAROL, user_name="bob"))
+    before = where.text()
+    where.memory.before_write = lambda: where.memory.put_config_map(where.path, where.memory.data(where.path))
+    with pytest.raises(Conflict, match=where.path):
+        EDITS[edit](store)
+    assert where.text() == before
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_refused_write_is_an_error_and_changes_nothing(where: Where, edit: str) -> None:
+    where.write()
+    store = where.store()
+    store.put(ROLE)
+    store.let_in(ROLE, replace(CAROL, user_name="bob"))
+    before = where.text()
+    where.memory.status["PATCH", f"/api/v1/namespaces/kube-system/configmaps/{where.name}"] = 403
+    with pytest.raises(KubeError, match=where.path):
+        EDITS[edit](store)
+    assert where.text() == before
+
+
+@pytest.mark.parametrize("entry", [ROLE, GROUP], ids=["role", "group"])
+def test_temporary_access_is_written_replaced_and_taken_away(where: Where, entry: MappingEntry) -> None:
+    where.write()
+    store = where.store()
+    store.put(entry)
+    store.let_in(entry, CAROL)
+    longer = replace(CAROL, user_name="CAROL", until="2099-02-01T00:00:00Z")
+    store.let_in(entry, longer)
+    assert store.entries()[-1].temporary == (longer,)
+    store.let_out(entry, "carol", only=CAROL)
+    assert store.entries()[-1].temporary == (longer,)
+    store.let_out(entry, "Carol")
+    assert store.entries()[-1] == entry
+    store.let_out(entry, "Carol")
+
+
+def test_temporary_access_needs_an_entry_that_asks_for_a_group(where: Where) -> None:
+    where.write()
+    store = where.store()
+    for present in ((), (replace(ROLE, iam_group=""),)):
+        for entry in present:
+            store.put(entry)
+        before = where.text()
+        with pytest.raises(NotFound, match=f"{where.path} has no entry for {ROLE.role_arn} that asks for a group"):
+            store.let_in(ROLE, CAROL)
+        assert where.text() == before
+
+
+def test_an_entry_of_map_users_is_removed_by_its_arn_alone(where: Where) -> None:
+    users = (
+        "- userarn: arn:aws:iam::123456789012:user/prod-viewer\n  username: keep\n"
+        "- userarn: ARN:aws:sts::123456789012:assumed-role/prod-VIEWER/x\n  username: gone\n"
+    )
+    where.write()
+    data = where.memory.data(where.path)
+    if where.aws_auth:
+        where.memory.put_config_map(where.path, {**data, "mapUsers": users})
+    else:
+        indented = "".join(f"    {line}\n" for line in users.splitlines())
+        where.memory.put_config_map(
+            where.path, {**data, "config.yaml": f"{data['config.yaml']}  mapUsers:\n{indented}"}
+        )
+    where.store().remove(USER)
+    assert "keep" in where.text()
+    assert "gone" not in where.text()
+
+
+@pytest.mark.parametrize("text", ["- rolearn: [\n", "a: b\n", "just text\n"])
+def test_a_text_that_cannot_be_read_is_named_and_stays(where: Where, text: str) -> None:
+    where.memory.put_config_map(
+        where.path, {"mapRoles" if where.aws_auth else "config.yaml": f"server:\n  mapRoles: {text}"}
+    )
+    if where.aws_auth:
+        where.memory.put_config_map(where.path, {"mapRoles": text})
+    before = where.text()
+    for attempt in (where.store().entries, lambda: where.store().put(ROLE), lambda: where.store().remove(ROLE)):
+        with pytest.raises(ConfigError, match=rf"{where.path}.*(mapRoles|config\.yaml)"):
+            attempt()
+    assert where.text() == before
+
+
+def test_binary_data_is_named_and_stays(where: Where) -> None:
+    key = "mapRoles" if where.aws_auth else "config.yaml"
+    where.memory.put_config_map(where.path, {}, binaryData={key: "AAAA"})
+    for attempt in (where.store().entries, lambda: where.store().put(ROLE)):
+        with pytest.raises(ConfigError, match=f"{where.path}.*{key}: is binary data"):
+            attempt()
+    assert where.memory.writes == []
