@@ -315,6 +315,9 @@ class FakeStore:
         self.world.read("entries")
         return tuple(self.all_entries)
 
+    def faults(self) -> tuple[str, ...]:
+        return ()
+
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         return {}
 

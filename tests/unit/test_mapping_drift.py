@@ -310,3 +310,13 @@ def test_temporary_access_survives_when_another_entry_is_removed(site: Site) -> 
     site.run(site.plan())
     assert [who.user_name for entry in site.store.entries() for who in entry.temporary] == ["carol"]
     assert site.plan().changes == ()
+
+
+@pytest.mark.parametrize("site", [TargetKind.FILE, TargetKind.CONFIG_FILE], ids=lambda kind: kind.value, indirect=True)
+def test_a_mapping_that_no_server_can_load_is_a_warning(site: Site) -> None:
+    site.write("mapUsers", "- userarn: nonsense\n  username: x\n")
+    (warning,) = site.plan().warnings
+    assert "servers cannot load" in warning
+    assert "mapUsers[0].userarn: 'nonsense' is not an ARN" in warning
+    site.write("mapUsers", "")
+    assert site.plan().warnings == ()

@@ -236,8 +236,10 @@ def test_granting_stops_at_the_role_of_another_cluster() -> None:
         moves(access(VIEWER), account.directory, VIEWER, ["alice"], near, into=True)
 
 
+NAMES_OTHER = "Level viewer of the Kubernetes cluster other"
 OTHERS: dict[str, tuple[str, Callable[[FakeAccount], None]]] = {
     "role": ("iam.role", lambda account: change_role(account, tags=THEIRS)),
+    "role prod-viewer": ("iam.role", lambda account: change_role(account, tags={}, description=NAMES_OTHER)),
     "policy": ("cluster.id", lambda account: change_policy(account, tags=THEIRS)),
     "group": ("iam.group", lambda account: add_group(account, "prod-viewer", path="/kube-iam/other/")),
     "binding": ("another name", lambda account: label_bindings(account, "other")),
@@ -263,6 +265,17 @@ def test_nothing_of_another_cluster_is_adopted(what: str) -> None:
     assert remedy in caught.value.message
     assert "--adopt" not in caught.value.message
     assert account.state() == before
+
+
+def test_a_role_of_the_level_that_has_lost_its_tag_is_named_so_and_can_be_adopted() -> None:
+    account = applied(VIEWER)
+    change_role(account, tags={"team": "x"})
+    with pytest.raises(
+        NotOwned, match=r"role prod-viewer is level viewer's, and its tag kube-iam\.dev/cluster is missing"
+    ):
+        plan_apply(access(VIEWER), account.ports)
+    run(account, plan_apply(access(VIEWER), account.ports, adopt=True))
+    assert plan_apply(access(VIEWER), account.ports).changes == ()
 
 
 def test_a_role_of_another_cluster_and_its_entry_are_left_by_destroy_which_says_so() -> None:

@@ -60,9 +60,8 @@ class Observed:
     ]  # kind, namespace, name of roles that levels bind and the cluster lacks
     entries: tuple[MappingEntry, ...]
     owners: OwnershipIndex
-    rivals: Mapping[
-        str, tuple[MappingEntry, ...]
-    ]  # entries beside `entries` for roles of levels, by the roles' entry keys
+    rivals: Mapping[str, tuple[MappingEntry, ...]]  # further entries for roles of levels, by the roles' entry keys
+    faults: tuple[str, ...]  # what keeps a server from loading the mapping
 
     def owns_tags(self, state: PolicyState | RoleState) -> bool:
         """Whether a policy's or role's tags say that it is this cluster's."""

@@ -50,6 +50,7 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
         missing_rbac=missing,
         entries=entries,
         owners=owners,
+        faults=ports.store.faults(),
         rivals=_rivals(access, ports.store, roles, owners),
     )
 

@@ -2,8 +2,8 @@
 
 `plan`, `apply`, `destroy`, `grant`, `revoke` and `who` ask this index and nothing else. The rules, in this order:
 
-1. The cluster tag of another cluster makes a thing that cluster's. So does another cluster's path, and for a group a policy of another
-   cluster. Such things are never changed and never adopted.
+1. The cluster tag of another cluster makes a thing that cluster's. So does another cluster's path, for a group a policy of another
+   cluster, and for a role without cluster tag its description. Such things are never changed and never adopted.
 2. This cluster's tag makes a policy or role this cluster's, and this cluster's path makes a group this cluster's.
 3. A thing without cluster tag is this cluster's if two marks agree on a level, and one of them is the thing's own. That a policy names
    a role is no mark of the role's own: whoever may create policies can make it.
@@ -125,8 +125,7 @@ class OwnershipIndex:
 
     def is_level_role(self, role: RoleState) -> bool:
         """Return whether a role is one that the file names for a level, or looks as `apply` makes roles."""
-        made = is_level_trust(self._access, role.trust) or _DESCRIPTION.fullmatch(role.description)
-        return bool(made or self._level_with_role(role.name.casefold()))
+        return self._looks_made(role) or bool(self._level_with_role(role.name.casefold()))
 
     def _policy(self, policy: PolicyState) -> Owner:
         cluster = policy.tags.get(CLUSTER_TAG, "")
@@ -164,16 +163,18 @@ class OwnershipIndex:
         named = self._named.get(key, set())
         if cluster:
             return self._by_tag(cluster, tagged or min(named, default="") or in_file)
+        described = _DESCRIPTION.fullmatch(role.description)
+        if described and described[1] != self._access.name:
+            return Owner(Standing.OTHER, cluster=described[1])
         for level in sorted({tagged, in_file, *named} - {""}):
-            own = (level == tagged) + (level == in_file) + self._is_made_here(role)
+            own = (level == tagged) + (level == in_file) + self._looks_made(role)
             if own and own + (level in named) >= 2:
                 return Owner(Standing.UNMARKED, level)
         return UNKNOWN
 
-    def _is_made_here(self, role: RoleState) -> bool:
-        """Whether a role looks as `apply` makes roles for this cluster: by its description, else by its trust policy."""
-        described = _DESCRIPTION.fullmatch(role.description)
-        return described[1] == self._access.name if described else is_level_trust(self._access, role.trust)
+    def _looks_made(self, role: RoleState) -> bool:
+        """Whether a role looks as `apply` makes roles: by its description or its trust policy."""
+        return bool(_DESCRIPTION.fullmatch(role.description)) or is_level_trust(self._access, role.trust)
 
     def _group(self, group: GroupState, entries: tuple[MappingEntry, ...]) -> Owner:
         if group.path != self._access.path:

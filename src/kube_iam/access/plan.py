@@ -65,6 +65,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
         changes=changes,
         warnings=(
             *cautions(access),
+            *(f"servers cannot load {ports.store.describe()} as it is now: {fault}" for fault in observed.faults),
             *_findings(observed, desired, changes),
             *uncovered_roles(access, changes),
             *suspensions(observed, desired, changes),

@@ -102,6 +102,10 @@ class TextStore(MappingStore):
         """All entries; none where there is no text. Raises ConfigError where it cannot be read or understood."""
         return self._read().entries
 
+    def faults(self) -> tuple[str, ...]:
+        """What keeps a server from loading the mapping, with lines. Raises ConfigError as `entries` does."""
+        return self._read().view.fatal
+
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         """All further entries that the server could apply to sessions of these roles. Raises ConfigError as `entries` does."""
         read = self._read()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kube_iam.config.mapping_entries import CONFIG_YAML, Reading
 from kube_iam.config.mappings import MAPPING_KEYS, Mappings, build_table, parse_mappings, warn_of_user_ids
@@ -31,6 +31,7 @@ class MappingView:
 
     mappings: Mappings
     problems: Mapping[Place, tuple[str, ...]]
+    fatal: tuple[str, ...] = ()  # what keeps a server from loading the mapping at all
 
     def matching(self, role_arns: Iterable[str]) -> Iterator[tuple[str, Place, RoleMapping | UserMapping]]:
         """Yield each entry that the server could apply to sessions of one of the roles: the role, the entry's place, and the entry.
@@ -50,7 +51,8 @@ def view_config(text: str, source: str) -> MappingView:
     """Return how the backend MountedFile reads a config.yaml. Raises ConfigError where it is no YAML."""
     section = sections(parse_yaml(text, source))[1]
     section.found.warnings.clear()  # of keys outside of the mappings
-    return _view(section, CONFIG_YAML)
+    view = _view(section, CONFIG_YAML)
+    return replace(view, fatal=tuple(dict.fromkeys(str(problem) for problem in section.found.fatal)))
 
 
 def view_aws_auth(texts: Mapping[str, str], source: str) -> MappingView:
