@@ -32,7 +32,7 @@ POSIX_ONLY = {
 WITH_A_COUNTERPART = {
     "kube/files.py": "only where os.fchmod exists, and fcntl could be imported",
     "server/certificates.py": "only where os.fchmod exists",
-    "server/process.py": "only where os.getuid exists",
+    "server/process.py": "only where os.getuid exists, and resource could be imported",
     "aws/session_lock.py": "msvcrt where fcntl cannot be imported",
     "aws/files.py": "only where os.name is posix",
 }

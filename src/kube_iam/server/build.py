@@ -25,6 +25,9 @@ from kube_iam.mappings.chain import Chain
 from kube_iam.server.certificate_watch import follow_certificate, warn_of_end
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
 from kube_iam.server.clock import uptime
+from kube_iam.server.connection_report import ConnectionReport
+from kube_iam.server.connection_watch import ConnectionWatch
+from kube_iam.server.connections import ConnectionLimits
 from kube_iam.server.deny_report import DenyReport
 from kube_iam.server.denying import Denying
 from kube_iam.server.ec2_report import Ec2Report
@@ -34,7 +37,7 @@ from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.memberships import follow_memberships
 from kube_iam.server.metrics import Metrics
-from kube_iam.server.process import stop_signal
+from kube_iam.server.process import descriptor_limit, raise_descriptor_limit, stop_signal
 from kube_iam.server.scrubbing import Scrubber
 from kube_iam.server.settings_watch import SettingsWatch
 from kube_iam.server.verifier import StsVerifier
@@ -42,6 +45,8 @@ from kube_iam.server.webhook import Webhook
 from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook_kubeconfig
 
 DEFAULT_REGION = "us-east-1"
+_WEBHOOK_CONNECTIONS = 1024
+_HEALTH_CONNECTIONS = 64
 
 
 async def serve(
@@ -53,7 +58,9 @@ async def serve(
     """
     stopping = stop_signal()
     warn_of_endpoints(environ, log)
+    raise_descriptor_limit()
     metrics = Metrics()
+    connections = ConnectionWatch(ConnectionReport(log, metrics).looked)
     mapping_report = MappingReport(log, metrics)
     backends = Chain(config, mapping_report, environ)
     door = Door(config.membership.max_age, uptime, time.time, secrets.token_hex(6))
@@ -62,14 +69,17 @@ async def serve(
     sts = sts_client()
     denials = Denying(config, DenyReport(log, metrics), environ)
     finding_region = asyncio.create_task(_own_region(environ, log))
+    readiness = Health(lambda: _why_not_ready(backends, door, denials, stopping), Scrubber(config.scrubbed_accounts))
     health = Listener(
-        Health(lambda: _why_not_ready(backends, door, denials, stopping), Scrubber(config.scrubbed_accounts)).handle,
+        connections.limited("health", readiness.handle, config.health_port, ConnectionLimits(_HEALTH_CONNECTIONS)),
         config.health_address,
         config.health_port,
     )
 
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(sts.close)
+        await connections.start()
+        stack.push_async_callback(connections.stop)
         await health.start()
         stack.push_async_callback(health.stop)
         # Only then the webhook: kube-apiserver tries again when nobody listens, but takes "not loaded yet" for an answer.
@@ -92,7 +102,12 @@ async def serve(
             memberships=membership,
             denials=denials.list,
         )
-        webhook = Listener(Webhook(authenticator, metrics, log).handle, config.address, config.port)
+        limits = ConnectionLimits(min(_WEBHOOK_CONNECTIONS, descriptor_limit() // 2))
+        webhook = Listener(
+            connections.limited("webhook", Webhook(authenticator, metrics, log).handle, config.port, limits),
+            config.address,
+            config.port,
+        )
         await webhook.start(pair)
         settings = SettingsWatch(config, read_again, log)
         stack.push_async_callback(settings.stop)

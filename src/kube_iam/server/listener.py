@@ -13,7 +13,7 @@ import contextlib
 import os
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
@@ -21,12 +21,16 @@ from granian.server.embed import Server
 
 from kube_iam.errors import KubeIamError
 from kube_iam.server.certificates import TlsPair, write_file
-from kube_iam.server.webhook import Exchange, Scope
+from kube_iam.server.process import descriptor_limit
+from kube_iam.server.sockets import LISTED, set_backlog
+from kube_iam.server.webhook import Handler
 
-Handler = Callable[[Scope, Exchange], Awaitable[None]]
 DRAIN_SECONDS = 4.0
 _START_SECONDS = 10.0
-_CONCURRENT = 1024
+# Shorter than the reserve of descriptors, which takes the connections that wait when none is left (`connection_watch`).
+_BACKLOG = 256
+# granian stops accepting at this number of connections. Where `connections` can close them, it is out of reach.
+_ACCEPTED = 1_000_000 if LISTED else 1024
 _MEMORY = "/dev/shm"  # noqa: S108
 _SHARED_PORTS = hasattr(socket, "SO_REUSEPORT")
 # What SO_REUSEADDR means elsewhere is what Windows does anyway; there it would let us bind a port that another program listens on.
@@ -71,8 +75,8 @@ class Listener:
                 interface=Interfaces.RSGI,
                 http=HTTPModes.auto,
                 websockets=False,
-                backlog=_CONCURRENT,
-                backpressure=_CONCURRENT,
+                backlog=backlog(),
+                backpressure=_ACCEPTED,
                 log_enabled=False,
                 ssl_cert=files[0] if files else None,
                 ssl_key=files[1] if files else None,
@@ -80,6 +84,7 @@ class Listener:
             )
             serving = asyncio.create_task(server.serve())
             await self._listening(serving)
+        set_backlog(backlog())  # granian takes no less than 128
         self._server, self._serving = server, serving
 
     async def _listening(self, serving: asyncio.Task[None]) -> None:
@@ -96,6 +101,11 @@ class Listener:
         if not serving.done():
             serving.cancel()
         raise KubeIamError(f"{self._address}:{self._port} cannot be listened on")
+
+
+def backlog() -> int:
+    """Return how many connections may wait to be accepted."""
+    return min(_BACKLOG, descriptor_limit() // 4)
 
 
 async def _stop(server: Server | None, serving: asyncio.Task[None] | None) -> bool:

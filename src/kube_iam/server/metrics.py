@@ -23,9 +23,9 @@ class Counter:
         self._labels = labels
         self._values: dict[tuple[str, ...], float] = {} if labels or kind == "gauge" else {(): 0}
 
-    def add(self, *labels: str) -> None:
-        """Count one."""
-        self._values[labels] = self._values.get(labels, 0) + 1
+    def add(self, *labels: str, count: int = 1) -> None:
+        """Count one, or more."""
+        self._values[labels] = self._values.get(labels, 0) + count
 
     def set(self, value: float, *labels: str) -> None:
         """Replace the number."""
@@ -154,6 +154,14 @@ class Metrics:
             "kube_iam_certificate_not_after_timestamp_seconds", "When the webhook's certificate ends", (), "gauge"
         )
 
+        self.open_connections = Sampled(
+            "kube_iam_open_connections", "Connections of a listener, webhook or health", ("listener",)
+        )
+        self.closed_connections = Counter(
+            "kube_iam_closed_connections_total",
+            "Connections that the server closed: no_request, body (not complete), idle, or limit (too many were open)",
+            ("listener", "reason"),
+        )
         self.membership_age = Sampled(
             "kube_iam_membership_age_seconds", "How long ago the members of an IAM group were read", ("group",)
         )

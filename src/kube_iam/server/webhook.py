@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from kube_iam.authn.decide import Allowed, Authenticator, Decision, Unavailable
@@ -13,6 +15,8 @@ from kube_iam.server.log import Log
 from kube_iam.server.metrics import CONTENT_TYPE, MALFORMED_REQUEST, SUCCESS, Metrics
 
 MAX_BODY = 1024 * 1024
+_MAX_DISCARDED = 32 * MAX_BODY
+_DISCARD_SECONDS = 1.0
 _TEXT = [("content-type", "text/plain; charset=utf-8")]
 _JSON = [("content-type", "application/json")]
 _JSON_LATER = [*_JSON, ("retry-after", "1")]
@@ -51,6 +55,10 @@ class Exchange(Protocol):
 
     def response_str(self, status: int, headers: list[tuple[str, str]], body: str, /) -> None:
         """Send the response."""
+
+
+Handler = Callable[[Scope, Exchange], Awaitable[None]]
+"""Answers one request."""
 
 
 class Webhook:
@@ -130,14 +138,35 @@ def _granted(request: ReviewRequest, decision: Allowed) -> bytes:
 
 
 async def _read(scope: Scope, exchange: Exchange) -> bytes | None:
-    """The body, None where it is longer than MAX_BODY."""
+    """Return the body, or None where it is longer than MAX_BODY."""
     announced = scope.headers.get("content-length", "")
-    if announced.isdigit():
+    if announced.isdigit() and int(announced) <= MAX_BODY:
         # The HTTP layer delivers exactly as much as was announced. In one piece is several times faster than piece by piece.
-        return await exchange() if int(announced) <= MAX_BODY else None
-    body = b""
-    async for piece in exchange:
-        body += piece
-        if len(body) > MAX_BODY:
-            return None
-    return body
+        return await exchange()
+    if announced and scope.headers.get("expect"):  # the client asks before it sends
+        return None
+    pieces = aiter(exchange)
+    if not announced:
+        body = b""
+        async for piece in pieces:
+            body += piece
+            if len(body) > MAX_BODY:
+                break
+        else:
+            return body
+    await _discard(pieces)
+    return None
+
+
+async def _discard(pieces: AsyncIterator[bytes]) -> None:
+    """Read the rest of a body that is too long, up to 32 MiB and one second.
+
+    A client that is still sending may miss an answer that comes at once: curl 7.88 reports a stream error of HTTP/2.
+    """
+    length = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            async for piece in pieces:
+                length += len(piece)
+                if length > _MAX_DISCARDED:
+                    return

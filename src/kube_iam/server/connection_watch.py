@@ -1,0 +1,84 @@
+"""One task that enforces the limits of connections on all listeners of this process, and frees descriptors when none is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from kube_iam.server.connections import ConnectionLimiter, ConnectionLimits
+from kube_iam.server.listener import backlog
+from kube_iam.server.process import descriptors_left, more_descriptors
+from kube_iam.server.sockets import AcceptedSockets, set_backlog
+from kube_iam.server.webhook import Handler
+
+LOOK_SECONDS = 0.25
+# A look takes longer with thousands of connections. It is to use a tenth of the event loop's time at most.
+_SHARE = 10
+_RECOVERY_SECONDS = 0.1
+
+Observer = Callable[[str, int, Counter[str]], None]
+"""Takes the name of a listener, its open connections, and those that were closed, by reason."""
+
+
+class ConnectionWatch:
+    """Looks at the connections every `interval` seconds, and tells the observer about each listener."""
+
+    def __init__(self, observer: Observer, interval: float = LOOK_SECONDS) -> None:
+        self._observer = observer
+        self._interval = interval
+        self._limiters: dict[str, ConnectionLimiter] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def limited(self, name: str, handler: Handler, port: int, limits: ConnectionLimits) -> Handler:
+        """Return a handler for the listener of this port; its connections are limited from now on."""
+        self._limiters[name] = ConnectionLimiter(handler, AcceptedSockets(port), limits)
+        return self._limiters[name].handle
+
+    async def start(self) -> None:
+        """Start looking."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        took = 0.0
+        while True:
+            await asyncio.sleep(max(self._interval, _SHARE * took))
+            try:
+                if descriptors_left():
+                    start = time.perf_counter()
+                    self._enforce()
+                    took = time.perf_counter() - start
+                else:
+                    await self._recover()
+            except Exception as error:  # a bug of ours: reported, and tried again
+                context = {"message": "connections cannot be limited", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
+
+    def _enforce(self) -> None:
+        for name, limiter in self._limiters.items():
+            closed = limiter.enforce()
+            self._observer(name, limiter.open, closed)
+
+    async def _recover(self) -> None:
+        """Free descriptors when none is left.
+
+        granian's accept then fails and is tried again at once, for ever. Meanwhile no TLS handshake goes on or ends, so that the
+        descriptors of those that were shut down stay in use. It pauses when no connection waits to be accepted: so the reserve of
+        descriptors takes those that wait, and no more than one may join them.
+        """
+        set_backlog(0)
+        try:
+            with more_descriptors():
+                self._enforce()
+                await asyncio.sleep(_RECOVERY_SECONDS)
+        finally:
+            set_backlog(backlog())

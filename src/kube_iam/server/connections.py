@@ -1,0 +1,163 @@
+"""Time limits for connections, and room for new clients when many are open.
+
+The library of the HTTP server limits the TLS handshake (10 s) and HTTP/1 headers (30 s), and nothing else. A client may stay silent
+after the handshake, stop in an HTTP/2 preface, announce a body that never comes, or only send pings: its connection would stay for
+ever. At its limit of connections the library stops accepting, so that new clients wait.
+
+Here each connection is known by its socket and by its requests. It is closed when it is too old for its state. When too many are open,
+the longest idle ones are closed, those without any request first. A connection is never closed while a request on it is being
+answered. See docs/decisions/0010-connection-limits.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from kube_iam.server.sockets import AcceptedSocket, AcceptedSockets, client_key
+from kube_iam.server.webhook import Exchange, Handler, Scope
+
+NO_REQUEST = "no_request"
+BODY = "body"
+IDLE = "idle"
+LIMIT = "limit"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Limits of one listener, times in seconds. `idle` exceeds the 90 s after which kube-apiserver itself closes idle connections."""
+
+    maximum: int
+    first_request: float = 10.0
+    body: float = 10.0
+    idle: float = 120.0
+
+
+@dataclass(slots=True)
+class _Connection:
+    """State of a connection: `since` is when it was opened, or when its last request began or ended.
+
+    `requests` has, for each request being answered, the time of its beginning while its body is still to come, then None.
+    """
+
+    since: float
+    inode: int = 0
+    used: bool = False
+    closed: bool = False
+    requests: dict[int, float | None] = field(default_factory=dict)
+
+    def answering(self) -> bool:
+        return None in self.requests.values()
+
+
+class ConnectionLimiter:
+    """Requests and connections of one listener.
+
+    `handle` answers requests, `enforce` closes connections. Both belong on the event loop.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        sockets: AcceptedSockets,
+        limits: ConnectionLimits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits = limits
+        self.open = 0
+        """Connections at the last look."""
+        self._handler = handler
+        self._sockets = sockets
+        self._clock = clock
+        self._connections: dict[str, _Connection] = {}
+
+    async def handle(self, scope: Scope, exchange: Exchange) -> None:
+        """Answer one request, and note when it begins, when its body is complete and when it ends."""
+        client = scope.client
+        if client.startswith("["):
+            host, _, port = client.rpartition("]:")
+            client = client_key(host[1:], int(port))
+        clock = self._clock
+        connection = self._connections.get(client)
+        if connection is None:
+            connection = self._connections[client] = _Connection(clock())
+        watched = _WatchedExchange(exchange, connection)
+        key = id(watched)
+        connection.since = connection.requests[key] = clock()
+        try:
+            await self._handler(scope, watched)
+        finally:
+            del connection.requests[key]
+            connection.used = True
+            connection.since = clock()
+
+    def enforce(self) -> Counter[str]:
+        """Close the connections that are over a limit. Return how many, by reason."""
+        now = self._clock()
+        sockets = self._sockets.open()
+        self._update(sockets, now)
+        closed: Counter[str] = Counter()
+        idle = []
+        for accepted in sockets:
+            connection = self._connections[accepted.client]
+            reason = self._overdue(connection, now)
+            if reason:
+                self._close(accepted, connection)
+                closed[reason] += 1
+            elif not connection.closed and not connection.answering():
+                idle.append((connection.used, connection.since, accepted))
+        left = sum(not self._connections[accepted.client].closed for accepted in sockets)
+        excess = max(0, left - self._limits.maximum)
+        for _, _, accepted in sorted(idle, key=lambda one: one[:2])[:excess]:
+            self._close(accepted, self._connections[accepted.client])
+            closed[LIMIT] += 1
+        self.open = len(sockets)
+        return closed
+
+    def _update(self, sockets: list[AcceptedSocket], now: float) -> None:
+        connections = {client: known for client, known in self._connections.items() if known.requests}
+        for accepted in sockets:
+            known = self._connections.get(accepted.client)
+            if known is None or (known.inode and known.inode != accepted.inode and not known.requests):
+                known = _Connection(now)
+            known.inode = accepted.inode
+            connections[accepted.client] = known
+        self._connections = connections
+
+    def _overdue(self, connection: _Connection, now: float) -> str:
+        if connection.closed or connection.answering():
+            return ""
+        if connection.requests:
+            began = min(began for began in connection.requests.values() if began is not None)
+            return BODY if now - began > self._limits.body else ""
+        if connection.used:
+            return IDLE if now - connection.since > self._limits.idle else ""
+        return NO_REQUEST if now - connection.since > self._limits.first_request else ""
+
+    def _close(self, accepted: AcceptedSocket, connection: _Connection) -> None:
+        self._sockets.close(accepted)
+        connection.closed = True
+
+
+class _WatchedExchange:
+    """An exchange that notes when the body of its request is complete."""
+
+    __slots__ = ("_connection", "_exchange", "response_bytes", "response_str")
+
+    def __init__(self, exchange: Exchange, connection: _Connection) -> None:
+        self._exchange = exchange
+        self._connection = connection
+        self.response_bytes = exchange.response_bytes
+        self.response_str = exchange.response_str
+
+    async def __call__(self) -> bytes:
+        body = await self._exchange()
+        self._connection.requests[id(self)] = None
+        return body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._exchange:
+            yield piece
+        self._connection.requests[id(self)] = None
