@@ -119,6 +119,65 @@ def test_a_file_that_is_broken_at_the_start_is_live_and_not_ready_and_lets_nobod
     assert groups(server) == ["shop-admins"]
 
 
+EMPTIED = 'kube_iam_mappings_emptied_total{backend="MountedFile"}'
+
+
+def test_a_truncated_file_locks_nobody_out(server: RunningServer) -> None:
+    server.start()
+    whole = server.text(MAPPINGS)
+    for cut in ("", "# a comment\n", whole[: whole.index("  mapRoles:")], whole[: whole.index("    username")]):
+        failures = server.metric(FAILURES)
+        server.config.write_text(cut)
+        wait_until(lambda failures=failures: server.metric(FAILURES) > failures)  # type: ignore[misc]
+        assert groups(server) == ["shop-admins"]
+    assert server.metric(EMPTIED) == 0
+    assert "level=error" in server.log()
+    server.write_config(RENAMED)
+    wait_until(lambda: groups(server) == ["renamed-admins"])
+
+
+def test_a_truncated_version_behind_a_swapped_symlink_locks_nobody_out(server: RunningServer) -> None:
+    as_configmap(server, MAPPINGS, "..2026_01")
+    server.start()
+    as_configmap(server, "", "..2026_02")
+    wait_until(lambda: server.metric(FAILURES) == 1)
+    assert groups(server) == ["shop-admins"]
+    as_configmap(server, RENAMED, "..2026_03")
+    wait_until(lambda: groups(server) == ["renamed-admins"])
+
+
+def test_empty_lists_remove_all_mappings_with_an_error_and_a_metric(server: RunningServer) -> None:
+    server.start()
+    server.write_config("  mapRoles: []\n")
+    wait_until(lambda: server.metric(EMPTIED) == 1)
+    assert "no mapping lets" in server.review(server.token()).error
+    (line,) = [line for line in server.log().splitlines() if "all mappings of the backend are gone" in line]
+    assert "level=error" in line
+    assert server.metric('kube_iam_mapping_entries{backend="MountedFile"}') == 0
+
+
+def test_the_file_of_another_cluster_changes_no_mappings(server: RunningServer) -> None:
+    server.start()
+    server.config.write_text(server.text(RENAMED).replace("clusterID: contract-test", "clusterID: other"))
+    wait_until(lambda: server.metric(FAILURES) == 1)
+    assert groups(server) == ["shop-admins"]
+    assert "a file of another cluster than 'contract-test'" in server.log()
+
+
+def test_flags_that_a_server_runs_with_count_for_its_file(server: RunningServer) -> None:
+    """The file has no clusterID and an impossible port; with its flags the server starts, and follows it."""
+
+    def text(mappings: str) -> str:
+        plain = server.text(mappings).replace("clusterID: contract-test\n", "")
+        return plain.replace(f"port: {server.port}", "port: none")
+
+    server.config.write_text(text(MAPPINGS))
+    server.start("-i", "contract-test", "--port", str(server.port))
+    assert groups(server) == ["shop-admins"]
+    server.config.write_text(text(RENAMED))
+    wait_until(lambda: groups(server) == ["renamed-admins"])
+
+
 def test_a_half_written_file_is_never_in_force(server: RunningServer) -> None:
     """The entry before the cut is good YAML by itself; the cut entry is not, and the file is taken whole or not at all."""
     server.start()

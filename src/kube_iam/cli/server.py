@@ -148,7 +148,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     for warning in warnings:
         log.warning("configuration", file=str(path), problem=str(warning))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(config, log, os.environ, lambda: load_server_config(path, given)[0]))
+        runner.run(serve(config, log, os.environ, given))
         lines.flush()
         # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
         os._exit(0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube_iam.config.backends import MOUNTED_FILE, reserved_prefixes
-from kube_iam.config.mappings import build_table, parse_mappings, warn_of_user_ids
+from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_mappings, warn_of_user_ids
 from kube_iam.config.section import Findings
 from kube_iam.config.server_file import in_order, read_document, sections
 from kube_iam.config.yaml_file import YamlFile
@@ -21,6 +21,8 @@ class MountedMappings:
     table: MappingTable
     reserved_prefixes: tuple[str, ...] = ()
     entries: int = 0
+    named: bool = False
+    """Whether the file has one of the keys of mappings with a value, be it an empty list."""
 
 
 def load_mounted_mappings(path: Path) -> tuple[MountedMappings, list[Problem]]:
@@ -42,4 +44,5 @@ def read_mounted(document: YamlFile) -> tuple[MountedMappings, Findings]:
     warn_of_user_ids(server)
     table = build_table(mappings, server)
     reserved = reserved_prefixes(server).get(MOUNTED_FILE, ())
-    return MountedMappings(table, reserved, mappings.count), server.found
+    named = any(server.has(key) for key in MAPPING_KEYS)
+    return MountedMappings(table, reserved, mappings.count, named), server.found

@@ -79,7 +79,7 @@ def load_server_config(path: Path | None, flags: Mapping[str, object]) -> tuple[
 
     `flags` are keyed by the key that each overrides (`clusterID`, `server.port`); None is a flag that was not given.
     """
-    checked = _settings(read_document(path), path, flags)
+    checked = read_settings(read_document(path), path, flags)
     if checked.config is None:
         raise ConfigError(str(path or "flags"), in_order(checked.found.errors))
     return checked.config, in_order(checked.found.bearable)
@@ -88,14 +88,15 @@ def load_server_config(path: Path | None, flags: Mapping[str, object]) -> tuple[
 def check_server_config(path: Path | None, flags: Mapping[str, object]) -> Findings:
     """Everything that is wrong with a file, settings and mappings, in the order of its lines. Raises ConfigError: not readable."""
     document = read_document(path)
-    found = _settings(document, path, flags).found
+    found = read_settings(document, path, flags).found
     mounted = read_mounted(document)[1]
     reported = {str(problem) for problem in found.errors}
     found.errors += [problem for problem in mounted.errors if str(problem) not in reported]
     return Findings(in_order(found.errors), in_order([*found.warnings, *mounted.warnings]))
 
 
-def _settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]) -> Checked:
+def read_settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]) -> Checked:
+    """Return the settings of a parsed file, and everything found on the way. `flags` as in `load_server_config`."""
     top, server = sections(document)
     reader = Settings(top, server, {key.lower(): value for key, value in flags.items() if value is not None})
     default = ServerConfig(cluster_id="")

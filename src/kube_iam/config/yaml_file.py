@@ -86,6 +86,11 @@ class YamlFile:
 
 def read_yaml(path: Path) -> YamlFile:
     """Read one YAML file. Raises ConfigError when it cannot be read or is no YAML; lesser problems are in the result."""
+    return parse_yaml(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file. Raises ConfigError when it cannot be read, is longer than MAX_BYTES or is not UTF-8."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -95,10 +100,9 @@ def read_yaml(path: Path) -> YamlFile:
     if len(raw) > MAX_BYTES:
         raise ConfigError(str(path), [Problem("", f"is larger than {MAX_BYTES // 1024 // 1024} MiB")])
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [Problem("", "is not UTF-8 text")]) from error
-    return parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, source: str) -> YamlFile:

@@ -37,9 +37,12 @@ class Chain:
         observer: Observer,
         environ: Mapping[str, str],
         *,
+        flags: Mapping[str, object] | None = None,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
+        """`flags` are those that `config` was read with (`config.server.load_server_config`)."""
         self._config = config
+        self._flags = flags or {}
         self._observer = observer
         self._environ = environ
         self._patience = patience
@@ -115,7 +118,7 @@ class Chain:
         config, observer = self._config, self._observer
         reserved = config.reserved_prefixes.get(name, ())
         if name == MOUNTED_FILE:
-            return MountedFile(config.source, observer)
+            return MountedFile(config.source, observer, self._flags, config.cluster_id)
         if name == DYNAMIC_FILE:
             assert config.dynamic_file is not None
             return DynamicFile(config.dynamic_file, observer, reserved, user_ids=config.dynamic_file_user_ids)

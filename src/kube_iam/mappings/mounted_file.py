@@ -1,15 +1,18 @@
 """The backend MountedFile: the mappings in the server's own config.yaml, followed while the server runs.
 
-A file that is broken, or gone, leaves the last good mappings in force.
+A file that is gone, that a server would not start with, that is another cluster's or that is cut off leaves the last good mappings in
+force (`kube_iam.config.mounted_versions`).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from kube_iam.config.backends import MOUNTED_FILE
-from kube_iam.config.mounted import MountedMappings, load_mounted_mappings
+from kube_iam.config.mounted import MountedMappings
+from kube_iam.config.mounted_versions import MountedVersions
 from kube_iam.core.mapping import MappingTable
 from kube_iam.errors import ConfigError, KubeIamError
 from kube_iam.mappings.backend import Observer
@@ -19,8 +22,11 @@ from kube_iam.mappings.file_watch import FileWatch
 class MountedFile:
     """Mappings from one file; without a file there are none, and that is a loaded state. One `start` per instance."""
 
-    def __init__(self, path: Path | None, observer: Observer) -> None:
-        self._path = path
+    def __init__(
+        self, path: Path | None, observer: Observer, flags: Mapping[str, object] | None = None, cluster_id: str = ""
+    ) -> None:
+        """`flags` are those that go before the file's settings; `cluster_id` is the one in force, empty where any will do."""
+        self._versions = MountedVersions(path, flags or {}, cluster_id) if path is not None else None
         self._observer = observer
         self._current: MountedMappings | None = None
         self._watch = FileWatch(path, self._load, self._failed) if path is not None else None
@@ -54,10 +60,10 @@ class MountedFile:
             await self._watch.stop()
 
     async def _load(self) -> None:
-        assert self._path is not None
+        assert self._versions is not None
         try:
             # Off the event loop: ten thousand entries take long to parse, and sign-ins go on meanwhile.
-            current, warnings = await asyncio.to_thread(load_mounted_mappings, self._path)
+            current, warnings = await asyncio.to_thread(self._versions.read)
         except ConfigError as error:
             self._observer.failed(self.name, error, kept=self._current is not None)
             return

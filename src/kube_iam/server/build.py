@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from kube_iam.authn.decide import Authenticator
@@ -18,7 +18,7 @@ from kube_iam.aws.rate_limit import RateLimit
 from kube_iam.aws.regions import regions_of
 from kube_iam.aws.server_region import server_region
 from kube_iam.aws.sts import sts_client
-from kube_iam.config.server import ServerConfig
+from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.core.sts_hosts import StsHosts
 from kube_iam.errors import CredentialsError, UsageError
 from kube_iam.mappings.chain import Chain
@@ -49,10 +49,8 @@ _WEBHOOK_CONNECTIONS = 1024
 _HEALTH_CONNECTIONS = 64
 
 
-async def serve(
-    config: ServerConfig, log: Log, environ: Mapping[str, str], read_again: Callable[[], ServerConfig]
-) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `read_again` gives the settings that a restart would find.
+async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], flags: Mapping[str, object]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `flags` are those that `config` was read with.
 
     Raises KubeIamError when the server cannot start. Mappings that cannot be used do not keep it from starting: it is not ready.
     """
@@ -62,7 +60,7 @@ async def serve(
     metrics = Metrics()
     connections = ConnectionWatch(ConnectionReport(log, metrics).looked)
     mapping_report = MappingReport(log, metrics)
-    backends = Chain(config, mapping_report, environ)
+    backends = Chain(config, mapping_report, environ, flags=flags)
     door = Door(config.membership.max_age, uptime, time.time, secrets.token_hex(6))
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
@@ -109,7 +107,7 @@ async def serve(
             config.port,
         )
         await webhook.start(pair)
-        settings = SettingsWatch(config, read_again, log)
+        settings = SettingsWatch(config, lambda: load_server_config(config.source, flags)[0], log)
         stack.push_async_callback(settings.stop)
         await settings.start()
         renewing = asyncio.create_task(_follow(config, pair, webhook, metrics, log))

@@ -19,13 +19,18 @@ class MappingReport:
         self._log = log
         self._metrics = metrics
         self._clock = clock
+        self._entries: dict[str, int] = {}
         self.changed: Callable[[], None] = lambda: None
         """Called when other mappings are in force than before."""
 
     def loaded(self, backend: str, entries: int, warnings: list[Problem]) -> None:
-        """Log what is odd about the mappings, and that they are in force."""
+        """Log what is odd about the mappings, and that they are in force; that there are none any more is an error."""
         for warning in warnings:
             self._log.warning("mapping", backend=backend, problem=str(warning))
+        before, self._entries[backend] = self._entries.get(backend, 0), entries
+        if before and not entries:
+            self._log.error("all mappings of the backend are gone: it admits nobody", backend=backend, before=before)
+            self._metrics.mappings_emptied.add(backend)
         self._log.info("mappings loaded", backend=backend, entries=entries)
         self._metrics.mappings_loaded.set(self._clock(), backend)
         self._metrics.mapping_entries.set(entries, backend)

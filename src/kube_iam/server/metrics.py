@@ -129,6 +129,9 @@ class Metrics:
         self.reload_failures = Counter(
             "kube_iam_mapping_reload_failures_total", "Mappings that could not be used", ("backend",)
         )
+        self.mappings_emptied = Counter(
+            "kube_iam_mappings_emptied_total", "Times that all mappings of a backend were taken away", ("backend",)
+        )
         self.watch_failures = Counter(
             "kube_iam_mapping_watch_failures_total",
             "Times that the source of mappings could not be followed",

@@ -1,0 +1,86 @@
+"""Versions of the configuration file while the server runs: which of them may replace the mappings in force.
+
+A file that is written in place can be read, or left behind by a full disk, cut off at any byte. Cut off, it is often good YAML that
+says less: no entries, an entry without `iamGroup`, a group `system:masters` of what was `system:masters-view`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from kube_iam.config.mounted import MountedMappings, read_mounted
+from kube_iam.config.server import read_settings
+from kube_iam.config.server_file import in_order
+from kube_iam.config.yaml_file import YamlFile, parse_yaml, read_text
+from kube_iam.errors import ConfigError, Problem
+
+_EMPTY_HINT = "to remove all mappings, write `mapRoles: []` under `server:`, or restart the server"
+_CUT_HINT = "write the whole file; if this is meant, add a line at its end, such as a comment"
+
+
+class MountedVersions:
+    """The configuration file of one server. Remembers its last good version."""
+
+    def __init__(self, path: Path, flags: Mapping[str, object], cluster_id: str = "") -> None:
+        """`flags` and `cluster_id` are those that the server runs with; without `cluster_id` the file may be any cluster's."""
+        self._path = path
+        self._flags = flags
+        self._cluster_id = cluster_id
+        # Compressed: ten thousand entries are a megabyte and a half of text, and the server has 20 MiB in all.
+        self._last_good: bytes | None = None
+        self._entries = 0
+
+    def read(self) -> tuple[MountedMappings, list[Problem]]:
+        """Return the mappings of the file as it is now, and what is odd about them.
+
+        Raises ConfigError with all errors where the file must not replace the mappings in force: a server would not start with it, its
+        mappings cannot be used, it is another cluster's, or it is cut off. Then the last good version stays what it was.
+        """
+        text = read_text(self._path)
+        document = parse_yaml(text, str(self._path))
+        mappings, found = read_mounted(document)
+        checked = read_settings(document, self._path, self._flags)
+        if checked.config is None or found.fatal:
+            errors = {str(problem): problem for problem in (*checked.found.errors, *found.errors)}
+            raise self._refused(*errors.values())
+        if self._cluster_id and checked.config.cluster_id != self._cluster_id:
+            message = f"is {checked.config.cluster_id!r}: a file of another cluster than {self._cluster_id!r}"
+            raise self._refused(
+                Problem("clusterID", message, "correct it, or restart the server to change its cluster id")
+            )
+        if self._last_good is not None:
+            self._refuse_cut_off(text, document, mappings)
+        self._last_good, self._entries = zlib.compress(text.encode()), mappings.entries
+        return mappings, in_order(found.bearable)
+
+    def _refuse_cut_off(self, text: str, document: YamlFile, mappings: MountedMappings) -> None:
+        assert self._last_good is not None
+        if self._entries and not mappings.named:
+            raise self._refused(Problem("server", "has no mappings at all, and those in force are kept", _EMPTY_HINT))
+        before = zlib.decompress(self._last_good).decode()
+        if len(text) < len(before) and before.startswith(text):
+            whole = parse_yaml(before, str(self._path))
+            if not is_shortened(whole.data, document.data):
+                last = text.count("\n") + (not text.endswith("\n"))
+                message = "is the last good version, cut off inside an entry or a value"
+                raise self._refused(Problem("", message, _CUT_HINT, last))
+
+    def _refused(self, *problems: Problem) -> ConfigError:
+        return ConfigError(str(self._path), in_order(list(problems)))
+
+
+def is_shortened(whole: object, start: object) -> bool:
+    """Return whether `start`, read from the beginning of the text of `whole`, only lacks whole keys or list items at its end.
+
+    An item of a list counts as a whole: one that says less than before was cut.
+    """
+    if isinstance(whole, dict) and isinstance(start, dict):
+        keys = list(start)
+        same = all(key in whole and whole[key] == start[key] for key in keys[:-1])
+        return same and (not keys or (keys[-1] in whole and is_shortened(whole[keys[-1]], start[keys[-1]])))
+    if isinstance(whole, list) and isinstance(start, list):
+        return whole[: len(start)] == start
+    # A key without its value, as when all items of its list were removed.
+    return whole == start or start is None
