@@ -148,7 +148,7 @@ def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.Mo
     async def story() -> None:
         following = asyncio.create_task(denials.follow())
         await until(lambda: gone)
-        await asyncio.to_thread(denied, levels, "deny", "mike", "--for", "1h")
+        await asyncio.to_thread(denied, levels, "deny", "mike", "--for", "1h", "--yes")
         await until(lambda: denials.denial(session("mike")))
         following.cancel()
         await asyncio.wait({following})

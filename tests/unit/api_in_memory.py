@@ -21,6 +21,8 @@ Thing = dict[str, Any]
 AUTHORITY = {"certificate-authority-data": "eA=="}
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+EVENTS = "/api/v1/namespaces/kube-system/events"
 
 
 class ApiInMemory:
@@ -36,6 +38,8 @@ class ApiInMemory:
         """`status.error` of a TokenReview, by the host that was asked and the token."""
         self.asked: list[tuple[str, str]] = []
         """Host and Authorization header of each request."""
+        self.events: list[Thing] = []
+        self.clients: dict[str, Client] = {}
         self._versions = itertools.count(1)
 
     def api(self, server: str = "", cluster: Thing | None = None) -> KubeApi:
@@ -67,6 +71,11 @@ class ApiInMemory:
         if url.path == REVIEWS:
             error = self.answer(url.netloc, body["spec"]["token"])
             return httpx2.Response(201, json={**body, "status": {"authenticated": False, "error": error}})
+        if url.path == SELF:
+            return httpx2.Response(201, json={**body, "status": {"userInfo": {"username": "root"}}})
+        if url.path == EVENTS:
+            self.events.append(body)
+            return httpx2.Response(201, json=body)
         if request.method == "GET":
             if url.path in self.objects:
                 return httpx2.Response(200, json=self.objects[url.path])
@@ -103,6 +112,13 @@ class _Api(KubeApi):
         super().__init__(environ={})
         self._context = context
         self._memory = memory
+
+    def client(self) -> Client:
+        """One client a URL: making one reads the machine's certificates."""
+        known = self._memory.clients
+        if self.server not in known:
+            known[self.server] = self._connect()
+        return known[self.server]
 
     def _connect(self) -> Client:
         config = SingleConfig(

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.core.denial_text import read_denial, write_denial
-from kube_iam.core.denied import ANY_KIND, FOR_EVER, Denial, DenialTable, denial_of
+from kube_iam.core.denied import ANY_KIND, FOR_EVER, Denial, DenialTable, denial_of, is_reachable
 from kube_iam.core.identity import Identity
+from kube_iam.core.principals import kind_of
 
 ROLE = "arn:aws:iam::111122223333:role/prod-admin"
 ALICE = Identity(
@@ -43,7 +44,8 @@ printable = st.text(st.characters(codec="utf-8"), max_size=40)
 )
 def test_what_is_written_is_read_back(text: str, role: str, group: str, reason: str, by: str, until: int) -> None:
     denial = denial_of(text, role=role, until=float(until), reason=reason, by=by, at=17.0)
-    denial = replace(denial, iam_group=group)
+    denial = replace(denial, iam_group=group if is_reachable(denial.kind, text, role, group) else "")
+    denial = replace(denial, role=role if is_reachable(denial.kind, text, role, group) else "")
     assert read_denial(denial.ident, write_denial(denial)) == ((denial,), "")
 
 
@@ -158,7 +160,17 @@ def test_what_is_left_open_counts_as_everything() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[]", "null", "7", '{"value": ""}', '{"value": 3}', "{" * 100_000, '{"value": "' + "x" * 3000 + '"}'],
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        "true",
+        '{"value": ""}',
+        '{"value": null}',
+        "{" * 100_000,
+        '{"value": "' + "x" * 3000 + '"}',
+    ],
 )
 def test_what_names_nobody_is_a_problem_and_denies_nobody(text: str) -> None:
     denials, problem = read_denial("x", text)
@@ -170,3 +182,254 @@ def test_what_names_nobody_is_a_problem_and_denies_nobody(text: str) -> None:
 def test_no_text_is_beyond_reading(text: str) -> None:
     denials, problem = read_denial("x", text)
     assert denials or problem
+
+
+SESSION = "arn:aws:sts::111122223333:assumed-role/prod-admin/alice"
+USER = "arn:aws:iam::111122223333:user/alice"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        # Several in one text.
+        "alice, bob",
+        "bob, alice",
+        "alice bob",
+        "bob; alice",
+        "alice;",
+        "bob|alice",
+        "bob\nalice\n",
+        "bob,alice",
+        f"{USER}, {USER.replace('alice', 'bob')}",
+        f"{USER.replace('alice', 'bob')},{USER}",
+        # Quoted, bracketed or padded.
+        " alice ",
+        "'alice'",
+        '"alice"',
+        "[alice]",
+        "{alice}",
+        "<alice>",
+        "alice # the one who left",
+        # Letters that only look like IAM's.
+        "ａｌｉｃｅ",
+        "alice\u200b",
+        "\ufeffalice",
+        "alice\u00a0",
+        # Other names of the same person.
+        "iam:alice",
+        "user/alice",
+        "user/team/alice",
+        "team/alice",
+        "111122223333:user/alice",
+        # ARNs that nobody has as they are written.
+        f"{USER};",
+        f"{USER}/",
+        f"{USER.replace('arn:aws:', 'arn:aws-moon:')}",
+        f"{USER.replace('iam::', 'iam:eu-central-1:')}",
+        f"{USER.replace('111122223333', '11112222333')}",
+        f"{USER.replace('arn:aws:', 'arn:aws-cn:')}",
+        f"{SESSION}/",
+        SESSION.replace("sts", "iam"),
+        "assumed-role/prod-admin/alice",
+        # Wildcards.
+        "*lice",
+        "al?ce",
+        "ali*",
+        "arn:aws:iam::111122223333:user/al*",
+        "arn:aws:iam::*:user/alice",
+        "arn:aws:sts::111122223333:assumed-role/*/alice",
+        "arn:*:sts::*:assumed-role/prod-*/a*",
+        "user/al*",
+        "assumed-role/*/alice",
+    ],
+)
+@pytest.mark.parametrize("kind", ["userName", "arn", None])
+def test_a_value_that_nobody_has_as_written_denies_who_is_meant(value: str, kind: str | None) -> None:
+    for entry in ({**GOOD, "kind": kind, "value": value}, {"value": [value]}, {"value": {"is": value}}):
+        text = json.dumps(entry)
+        assert denies_alice(text)
+        assert not denies(CAROL, text)
+        if value.strip() != "alice" and not value.startswith("arn:aws-cn:"):
+            assert read_denial("x", text).problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "*",
+        f"{ROLE}/",
+        ROLE.replace("prod-admin", "prod-*"),
+        ROLE.replace("prod-admin", "*"),
+        "role/prod-admin",
+        "role/prod-*",
+        ROLE.replace("arn:aws:", "arn:aws-us-gov:"),
+        SESSION.replace("alice", "*"),
+        SESSION.replace("alice", ""),
+        SESSION.replace("/alice", ""),
+        "AROA0000000000000001:*",
+        "AROA0000000000000001:x",
+        "arn:aws:iam::111122223333:user/*",
+        "user/*",
+    ],
+)
+def test_a_value_that_means_a_role_or_everybody_denies_them_all(value: str) -> None:
+    text = json.dumps({"kind": "arn", "value": value, "until": GOOD["until"]})
+    for who in (ALICE, CAROL):
+        assert denies(replace(who, user_id="AROA0000000000000001"), text)
+    other = replace(ALICE, canonical_arn=ROLE.replace("prod", "test"), arn=ALICE.arn.replace("prod", "test"))
+    assert denies(other, text) is (
+        value in ("*", ROLE.replace("prod-admin", "*"), USER.replace("alice", "*"), "user/*")
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"userName": "alice"}',
+        '{"USERNAME": "alice", "until": "2026-11-24T13:36:36Z"}',
+        '{"user": "alice"}',
+        '{"user_name": "alice"}',
+        '{"users": ["bob", "alice"]}',
+        '{"values": ["alice"]}',
+        '{"name": "alice"}',
+        f'{{"arn": "{SESSION}"}}',
+        f'{{"userarn": "{USER}"}}',
+        '{"accessKeyId": "ASIA0000000000000001"}',
+        '{"access-key-id": "ASIA0000000000000001"}',
+        '{"sessionName": "alice", "kind": "userName"}',
+        '{"userId": "AROA0000000000000001:alice"}',
+        '{"kind": "userName", "userName": "alice", "reason": "left"}',
+        # YAML.
+        "userName: alice",
+        "kind: userName\nvalue: alice\n",
+        "kind: userName\nvalue: alice, bob\n",
+        "kind: userName\nvalue: bob, alice # both left\n",
+        "kind: userName\nvalue:\n  - bob\n  - alice\n",
+        "value: |\n  bob\n  alice\nreason: left\n",
+        "value: >-\n  alice\n",
+        "value:\n  alice\n",
+        "value: !!str alice",
+        "value: &a alice",
+        '"value": "alice"',
+        "- kind: userName\n  value: alice\n",
+        "---\nuser: alice\n...\n",
+        "users:\n- bob\n- alice\n",
+        f"arn: {USER}\n",
+        "{userName: alice, until: 2026-11-24T13:36:36Z}",
+        # Bare names.
+        "bob, alice",
+        "bob alice",
+        "bob\nalice\n",
+        "- bob\n- alice\n",
+        "# left today\nalice\n",
+        f"{USER};",
+        # Damaged JSON.
+        '{"kind": "userName", "value": "alice',
+        '{"kind": "userName", "value": "bob, alice", }',
+        '{"userName": "alice", }',
+        '{"value": "alice"} {"value": "bob"}',
+        "{'value': 'alice'}",
+        '{"value" = "alice"}',
+        '"alice',
+    ],
+)
+def test_an_entry_that_names_somebody_in_another_form_denies_them(text: str) -> None:
+    who = replace(ALICE, user_id="AROA0000000000000001", access_key_id="ASIA0000000000000001")
+    assert denies(who, text)
+    assert read_denial("x", text).problem
+    assert not denies(CAROL, text)
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (ROLE, {"role": ROLE.replace("admin", "viewer")}),
+        (SESSION, {"role": ROLE.replace("admin", "viewer")}),
+        (USER, {"role": ROLE.replace("1111", "9999")}),
+        (ROLE, {"iamGroup": "prod-admin"}),
+        ("AIDA0000000000000001", {"role": ROLE}),
+        ("AKIA0000000000000001", {"role": ROLE}),
+        ("AROA0000000000000001", {"iamGroup": "prod-admin"}),
+        ("alice", {"role": ROLE.replace("prod-admin", "*")}),
+        ("alice", {"role": ROLE.replace("prod-admin", "prod-*")}),
+        ("alice", {"role": f"{ROLE}/"}),
+        ("alice", {"role": f"{ROLE};"}),
+        ("alice", {"role": USER}),
+        ("alice", {"role": [ROLE.replace("admin", "viewer")]}),
+        ("alice", {"role": ROLE.replace("arn:aws:", "arn:aws-moon:")}),
+        ("alice", {"role": "arn:aws:sts::111122223333:assumed-role/prod-viewer/*"}),
+        ("alice", {"role": "arn:aws:sts::111122223333:assumed-role/prod-viewer/"}),
+        ("alice", {"iamGroup": "prod-*"}),
+        ("alice", {"iamGroup": "arn:aws:iam::111122223333:group/prod-viewer"}),
+    ],
+)
+def test_a_place_in_which_nobody_can_be_counts_as_everywhere(value: str, place: dict[str, object]) -> None:
+    text = json.dumps({"kind": kind_of(value), "value": value, "until": GOOD["until"], **place})
+    denials, problem = read_denial("x", text)
+    assert "counts as everywhere" in problem
+    assert [(each.value, each.role, each.iam_group) for each in denials] == [(value, "", "")]
+
+
+def test_the_role_of_another_partition_is_that_of_the_account() -> None:
+    assert denies_alice(json.dumps({**GOOD, "role": ROLE.replace("arn:aws:", "arn:aws-cn:")}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind": "arn", "value": "arn:aws:iam::111122223333:group/admins"}',
+        '{"kind": "arn", "value": "arn:aws:s3:::bucket"}',
+        '{"kind": "userId", "value": "AGPA0000000000000001"}',
+        '{"value": "AGPA0000000000000001"}',
+        '{"kind": "userName", "value": ";"}',
+        '{"kind": "userName"}',
+        '{"kind": "userName", "until": "2026-11-24T13:36:36Z", "reason": "lost laptop", "by": "root"}',
+        '{"value": false}',
+        '{"value": {}}',
+        '{"value": [[], {}]}',
+        '{"alice": {}}',
+        '{"role": "prod-admin"}',
+        "kind: userName\nreason: left\n",
+        '{"kind": "userName"',
+        "# alice\n",
+    ],
+)
+def test_an_entry_that_names_nobody_says_so(text: str) -> None:
+    denials, problem = read_denial("x", text)
+    assert denials == ()
+    assert "names nobody" in problem
+
+
+def test_an_entry_with_a_role_alone_denies_the_sessions_of_the_role() -> None:
+    text = json.dumps({"role": ROLE, "until": GOOD["until"]})
+    assert denies(CAROL, text)
+    assert read_denial("x", text).problem == "has no `value`: counts as all sessions of `role`"
+
+
+def test_a_number_is_the_name_that_its_digits_are() -> None:
+    seven = replace(ALICE, arn=ALICE.arn.replace("alice", "1234567"), session_name="1234567")
+    for text in ("1234567", '{"kind": "userName", "value": 1234567}', '{"userName": 1234567}', "[1234567]"):
+        assert denies(seven, text)
+        assert read_denial("x", text).problem
+
+
+def test_a_comma_in_a_name_that_the_command_wrote_is_part_of_the_name() -> None:
+    denial = denial_of("smith,john", until=UNTIL, at=17.0)
+    assert read_denial(denial.ident, write_denial(denial)) == ((denial,), "")
+    by_hand = read_denial("x", write_denial(denial))
+    assert [each.value for each in by_hand.denials] == ["smith,john", "smith", "john"]
+    assert by_hand.problem
+
+
+separators = st.sampled_from([", ", "; ", " ", "\n", " | ", " / ", " and ", "\t", "，", "、", " & "])
+around = st.sampled_from(["", " ", "'", '"', "[", "(", "<", "\u200b", ";", "\ufeff"])
+
+
+@given(separators, around, around, st.sampled_from(["userName", "arn", "userId", "accessKeyId", "user", ""]))
+def test_whatever_stands_between_and_around_names_each_is_denied(
+    between: str, before: str, after: str, kind: str
+) -> None:
+    value = f"{before}bob{between}alice{after}"
+    text = json.dumps({"kind": kind, "value": value, "until": GOOD["until"]})
+    assert denies_alice(text)
+    assert not denies(CAROL, text)

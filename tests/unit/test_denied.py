@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.core.denied import FOR_EVER, KINDS, Denial, DenialTable, about, denial_of, ident_of
+from kube_iam.core.denied import FOR_EVER, Denial, DenialTable, about, denial_of, ident_of
 from kube_iam.core.identity import Identity
+from kube_iam.core.principals import KINDS
 
 ACCOUNT = "111122223333"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/prod-admin"
@@ -120,6 +121,50 @@ def test_a_denial_ends_when_it_says_and_the_longer_of_two_counts() -> None:
     assert found is not None
     assert found.ident == "other"
     assert table.find(session(), LATER + 1) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "who", "others"),
+    [
+        ("*", [session(), user()], []),
+        ("ali*", [session(), user("Alicia")], [session("bob")]),
+        ("al?ce", [session(), user()], [session("alicee")]),
+        (
+            f"arn:aws:iam::{ACCOUNT}:role/PROD-*",
+            [session(), session(role="prod-viewer")],
+            [user(), session(role="x-prod-")],
+        ),
+        (f"arn:aws:iam::{ACCOUNT}:user/*", [user("bob", "/a/"), session()], [user(account="999988887777")]),
+        ("arn:aws:iam::*:user/alice", [user(), user(account="999988887777"), session()], [session("bob")]),
+        (
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/*/alice",
+            [session(), session(role="prod-viewer")],
+            [user(), session("bob")],
+        ),
+    ],
+)
+def test_a_pattern_written_by_hand_denies_whom_it_matches(
+    value: str, who: list[Identity], others: list[Identity]
+) -> None:
+    table = DenialTable([Denial("x", "", value, until=LATER)])
+    assert [table.find(each, NOW) is not None for each in (*who, *others)] == [True] * len(who) + [False] * len(others)
+    assert all(table.find(each, LATER) is None for each in who)
+
+
+def test_a_pattern_counts_in_its_role_or_iam_group_only() -> None:
+    table = DenialTable(
+        [Denial("x", "userName", "a*", ADMIN, LATER), Denial("y", "userName", "*", "", LATER, iam_group="dev")]
+    )
+    assert table.find(session(), NOW) is not None
+    assert table.find(session(role="prod-viewer"), NOW) is None
+    assert table.find(user("bob"), NOW, ("Dev",)) is not None
+    assert table.find(user("bob"), NOW) is None
+
+
+def test_a_server_has_one_partition_so_an_arn_of_another_one_is_that_of_the_account() -> None:
+    for arn in (ADMIN, f"arn:aws:iam::{ACCOUNT}:user/alice", f"arn:aws:sts::{ACCOUNT}:assumed-role/prod-admin/alice"):
+        assert denies(arn.replace("arn:aws:", "arn:aws-cn:"), session())
+    assert denies("alice", session(), ADMIN.replace("arn:aws:", "arn:aws-cn:"))
 
 
 @pytest.mark.parametrize("flip", [False, True])

@@ -1,4 +1,4 @@
-"""`deny`: keep somebody out now, whatever IAM and the mappings say."""
+"""`deny`: refuse sign-ins now, whatever IAM and the mappings say."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import click
 
-from kube_iam.cli.access_options import cluster_options, output_option
+from kube_iam.cli.access_options import aws_options, cluster_options, file_option, output_option, yes_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import Duration, closing_options, deny_list_option
 from kube_iam.cli.options import global_options
@@ -23,21 +23,28 @@ from kube_iam.errors import UsageError
 @closing_options
 @click.option("--list", "listing", is_flag=True, help="List the denials in force, and deny nobody.")
 @deny_list_option
+@file_option
+@yes_option
 @output_option
+@aws_options
 @cluster_options
 def command(
     who: tuple[str, ...], seconds: int, reason: str, cache_ttl: int, no_wait: bool, listing: bool, deny_list: str,
-    output: str, **where: str,
+    file: str, yes: bool, output: str, **where: str,
 ) -> int:  # fmt: skip
-    """Keep somebody out at once, in every level, whatever IAM and the mappings say.
+    """Refuse somebody's sign-ins at once, in every level, whatever IAM and the mappings say.
 
     USER is an IAM user's name: the user, and every role session that is named so. ARN is a user, a role (all its sessions) or one
     session (arn:aws:sts::…:assumed-role/ROLE/SESSION). ACCESS-KEY is the id of a user's key or of a session's. Unique ids (AIDA…,
     AROA…, AROA…:SESSION) are taken too. The servers must have server.denyList in their config.yaml.
+
+    Where there is an access file, a name that no level knows gets a question, since a misspelt name denies nobody. --yes answers it.
     """
     from kube_iam.cli import deny_session as session
     from kube_iam.cli.access_output import print_data
+    from kube_iam.cli.deny_names import check_names
     from kube_iam.cli.trail import Trail, denied_record
+    from kube_iam.report.denial_reach import covered, is_whole, not_covered
     from kube_iam.report.denials_text import denial_data
 
     place = Where(**where)
@@ -49,21 +56,34 @@ def command(
         raise UsageError("whom?", "name a user, an ARN or an access key id; --list lists the denials in force")
     if seconds <= 0:
         raise UsageError("--for must be longer than nothing")
-    began, now = session.CLOCK.now(), time.time()
     closing = session.Closing(deny_list, reason, cache_ttl, not no_wait)
+    names = tuple(dict.fromkeys(who))
+    for text in names:
+        session.check_principal(text)
+    known = check_names(file, names, place, yes=yes)
+    began, now = session.CLOCK.now(), time.time()
     by = session.caller(place)
-    denials = [session.denial(text, until=now + seconds, reason=reason, by=by, now=now) for text in dict.fromkeys(who)]
+    denials = [session.denial(text, until=now + seconds, reason=reason, by=by, now=now) for text in names]
     closed = session.shut(place, closing, denials, began)
     with Trail(lambda: session.open_api(place)) as trail:
         trail.add(*(denied_record(denial) for denial in denials))
-    if output == "table":
-        for denial in denials:
-            click.echo(f"{denial.value}: denied everywhere until {denial.end} ({denial.ident})")
-        session.say_closed(closed, closing)
-    else:
+    ids = known.ids if known is not None else {}
+    notes = {denial.value: not_covered(denial, ids.get(denial.value, "")) for denial in denials}
+    if output != "table":
         data = {"denials": [denial_data(denial) for denial in denials], **session.closed_data(closed)}
-        print_data(data, output)
+        print_data({**data, "notDenied": {value: note for value, note in notes.items() if note}}, output)
         session.complain(closed)
+        return 0
+    in_force = session.shortfall(closed) is None
+    for denial in denials:
+        said = covered(denial) if in_force else "the denial is written"
+        click.echo(f"{denial.value}: {said} until {denial.end} ({denial.ident})")
+    for value, note in notes.items():
+        if note:
+            click.echo(f"{value}: {note}", err=True)
+    # That somebody is gone is known of a person or a whole role, and where somebody was seen or the name is known.
+    gone = all(is_whole(denial) for denial in denials) and (known is not None or closed.known)
+    session.say_closed(closed, closing, gone=gone)
     return 0
 
 
@@ -75,16 +95,18 @@ def _list(where: Where, deny_list: str, output: str) -> int:
     from kube_iam.report.denials_text import denial_data, denials_table
 
     now = time.time()
-    entries = DenyStore(session.open_api(where), deny_list).read().data
-    read = {ident: read_denial(ident, text) for ident, text in entries.items()}
-    for ident, (_, problem) in sorted(read.items()):
-        if problem:
-            click.echo(f"{ident}: {problem}", err=True)
+    store = DenyStore(session.open_api(where), deny_list)
+    contents = store.read()
+    read = {ident: read_denial(ident, text) for ident, text in contents.data.items()}
+    problems = {ident: problem for ident, (_, problem) in read.items() if problem}
+    problems |= dict.fromkeys(contents.binary, "is binary data, and names nobody")
+    for ident, problem in sorted(problems.items()):
+        click.echo(f"{ident}: {problem}", err=True)
     denials = [denial for _, (found, _) in sorted(read.items()) for denial in found if denial.until > now]
     if output != "table":
         print_data([denial_data(denial) for denial in denials], output)
     elif denials:
         page(denials_table(denials))
     else:
-        click.echo("Nobody is denied.")
+        click.echo(f"{store.describe()} denies nobody now.")
     return 0

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -18,12 +18,15 @@ from kube_iam.cli.access_session import Where, check_server
 from kube_iam.cli.deny_options import LONGEST_SESSION
 from kube_iam.cli.terminal import unguarded
 from kube_iam.config.durations import show_duration
-from kube_iam.core.denied import Denial, denial_of, fits, ident_of
+from kube_iam.core.denied import Denial, NobodysName, denial_of, ident_of
+from kube_iam.core.principals import fits, kind_of, objection
 from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
     from kube_iam.kube.client import KubeApi
 
+_COMMANDS_NAME = re.compile(r"[A-Za-z0-9_-]+-[0-9a-f]{10}", re.ASCII)
+_ANY_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # that a server can be asked about
 CLOCK = Clock(time.monotonic, time.sleep)
 
 
@@ -78,29 +81,70 @@ def shut(where: Where, closing: Closing, denials: Sequence[Denial], began: float
     )
 
 
+def check_principal(text: str) -> None:
+    """Raise UsageError, with a remedy, where no principal can have this name, so that a denial of it would deny nobody."""
+    denial(text, until=0.0, reason="", by="", now=0.0)
+
+
 def denial(text: str, *, role: str = "", until: float, reason: str, by: str, now: float) -> Denial:
-    """The denial of what a person typed. Raises UsageError where it can be nobody."""
+    """The denial of what a person typed. Raises UsageError as `check_principal` does."""
     try:
         return denial_of(text, role=role, until=float(int(until)), reason=reason, by=by, at=now)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    except NobodysName as error:
+        raise UsageError(error.message, error.hint) from error
 
 
-def lift(where: Where, deny_list: str, chosen: Callable[[Denial], bool], now: float) -> tuple[Denial, ...]:
-    """Lift the denials that are chosen; which they were. Raises KubeIamError."""
+def lift(
+    where: Where, deny_list: str, chosen: Callable[[Denial], bool], now: float, otherwise: Sequence[Denial] = ()
+) -> tuple[Denial, ...]:
+    """Lift the denials that are chosen and return them; write `otherwise` where there are none. Raises KubeIamError."""
     from kube_iam.kube.deny_store import DenyStore
 
-    return DenyStore(open_api(where), deny_list).lift(chosen, caller(where), now)
+    return DenyStore(open_api(where), deny_list).lift(chosen, caller(where), now, otherwise)
 
 
-def lift_unseen(where: Where, deny_list: str, text: str, now: float) -> None:
-    """Lift what is not in the list, but may be in force: servers remember what a ConfigMap that was deleted denied."""
-    from kube_iam.kube.deny_store import LIFTED, DenyStore
+def denied_values(where: Where, deny_list: str, now: float) -> list[str]:
+    """Everybody whom the list denies now, as their denials name them. Raises KubeIamError."""
+    from kube_iam.core.denial_text import read_denial
+    from kube_iam.kube.deny_store import DenyStore
 
-    found = denial(text, until=LIFTED, reason="lifted", by=caller(where), now=now)
-    if re.fullmatch(r"[A-Za-z0-9_-]+-[0-9a-f]{10}", text):
-        found = replace(found, ident=text)
-    DenyStore(open_api(where), deny_list).put([found], now)
+    entries = DenyStore(open_api(where), deny_list).read().data
+    found = (denial for ident, text in entries.items() for denial in read_denial(ident, text).denials)
+    return [denial.value for denial in found if denial.until > now]
+
+
+def lifted_entries(text: str, now: float) -> tuple[Denial, ...]:
+    """The entries that lift a denial which is in no list: servers keep what a ConfigMap that was deleted denied.
+
+    `text` is what a person typed, a principal or the name of a denial. Raises UsageError for neither.
+    """
+    from kube_iam.kube.deny_store import LIFTED
+
+    by_name = Denial(text, "userName", text, until=LIFTED, reason="lifted", at=now)
+    if _COMMANDS_NAME.fullmatch(text):
+        return (by_name,)
+    entry = denial(text, until=LIFTED, reason="lifted", by="", now=now)
+    return (entry, by_name) if _ANY_NAME.fullmatch(text) else (entry,)
+
+
+def is_remembered(where: Where, ident: str) -> bool | None:
+    """Whether a server has a denial of that name in force; None where not every API server could be asked, and none said so."""
+    from kube_iam.core.probe import IN_FORCE
+    from kube_iam.kube.prober import HERE, Prober
+
+    prober = Prober(lambda server: open_api(where, server))
+    unasked = False
+    try:
+        addresses: tuple[str, ...] = prober.addresses() or (HERE,)
+    except KubeIamError:
+        addresses, unasked = (HERE,), True
+    for address in addresses:
+        try:
+            if prober.ask(address, ident).state == IN_FORCE:
+                return True
+        except KubeIamError:
+            unasked = True
+    return None if unasked else False
 
 
 def level_denials(
@@ -115,7 +159,9 @@ def level_denials(
     end = float(int(now + LONGEST_SESSION))
     for user in users:
         if not fits("userName", user):
-            raise UsageError(f"{user!r} is not the name of an IAM user")
+            raise UsageError(
+                *(objection(user) if not kind_of(user) else (f"{user!r} is not the name of an IAM user", ""))
+            )
     return [
         Denial(
             ident_of("userName", user, role, iam_group), "userName", user, role, end, closing.reason, by, now, iam_group
@@ -124,18 +170,21 @@ def level_denials(
     ]
 
 
-def say_closed(closed: Closed, closing: Closing) -> None:
-    """Print what was measured and what was computed, wait for the latter, and raise what keeps either from being known."""
-    say_measured(closed, closing)
+def say_closed(closed: Closed, closing: Closing, *, gone: bool) -> None:
+    """Print what was measured and what was computed, wait for the latter, and raise what keeps either from being known.
+
+    `gone`: whoever is named has no other way in, so that they are gone when kube-apiserver has forgotten them.
+    """
+    say_measured(closed, closing, gone=gone)
     complain(closed)
     if closing.wait and closed.holds > 0:
-        _wait(closed)
+        _wait(closed, gone=gone)
     click.echo(
         "What is running goes on: kube-apiserver does not ask again about a watch, an exec or a port-forward that is open."
     )
 
 
-def say_measured(closed: Closed, closing: Closing, *, err: bool = False) -> None:
+def say_measured(closed: Closed, closing: Closing, *, gone: bool, err: bool = False) -> None:
     """Print what was measured, and what was computed where that can be trusted. Nothing where `closed.error` says it all."""
     if closed.error is not None:
         return
@@ -144,7 +193,7 @@ def say_measured(closed: Closed, closing: Closing, *, err: bool = False) -> None
     for address, why in closed.unasked.items():
         click.echo(f"Not asked: {address}: {why}", err=True)
     if shortfall(closed) is None:
-        click.echo(_last(closed, closing), err=err)
+        click.echo(_last(closed, closing, gone=gone), err=err)
 
 
 def shortfall(closed: Closed) -> KubeIamError | None:
@@ -201,7 +250,7 @@ def _asked(closed: Closed) -> str:
     return f"{servers}, {len(closed.asked)} of {closed.total} API servers were asked at their own address"
 
 
-def _last(closed: Closed, closing: Closing) -> str:
+def _last(closed: Closed, closing: Closing, *, gone: bool) -> str:
     ago = f"{closed.last:.1f} s"
     last = (
         f"last let in {ago} ago" if closed.known else f"not let in for {ago} at least, as long as the servers remember"
@@ -209,15 +258,22 @@ def _last(closed: Closed, closing: Closing) -> str:
     ttl = show_duration(closing.cache_ttl)
     computed = _computed(closed)
     if closed.holds <= 0:
-        return f"Gone {computed}: {last}, longer than kube-apiserver remembers ({ttl} and 10 s)."
-    return f"Gone in {closed.holds:.0f} s {computed}: {last}, and kube-apiserver remembers for {ttl} and 10 s."
+        return f"{_outcome(gone)} {computed}: {last}, longer than kube-apiserver remembers ({ttl} and 10 s)."
+    return (
+        f"{_outcome(gone)} in {closed.holds:.0f} s {computed}: {last}, and kube-apiserver remembers for {ttl} and 10 s."
+    )
+
+
+def _outcome(gone: bool) -> str:
+    """What holds then: of a key or one session, and of a name that nobody was seen with, no more than that it is refused."""
+    return "Gone" if gone else "Refused"
 
 
 def _computed(closed: Closed) -> str:
     return "(computed)" if closed.complete else "(computed), if no other server is behind it"
 
 
-def _wait(closed: Closed) -> None:
+def _wait(closed: Closed, *, gone: bool) -> None:
     click.echo("Waiting until then; nothing depends on it (Ctrl-C).", err=True)
     end = CLOCK.now() + closed.holds
     while (left := end - CLOCK.now()) > 0:
@@ -226,4 +282,4 @@ def _wait(closed: Closed) -> None:
         CLOCK.sleep(min(1.0, left))
     if sys.stderr.isatty():
         click.echo("\r       \r", file=unguarded(sys.stderr), nl=False)
-    click.echo(f"Gone {_computed(closed)}: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")
+    click.echo(f"{_outcome(gone)} {_computed(closed)}: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")

@@ -63,7 +63,8 @@ class ShutOut:
         closed = self._result()
         for denial in self._denials:
             click.echo(f"{denial.value}: denied until {denial.end} all the same ({denial.ident})", err=True)
-        session.say_measured(closed, self._closing, err=True)
+        # IAM did not say that there are such users.
+        session.say_measured(closed, self._closing, gone=closed.known, err=True)
         unknown = session.shortfall(closed)
         if unknown is not None:
             click.echo(unknown.message, err=True)
@@ -85,7 +86,7 @@ class ShutOut:
         if level.method is Method.GROUP:
             click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
         self._trail.write()
-        session.say_closed(closed, self._closing)
+        session.say_closed(closed, self._closing, gone=True)
 
     def complain(self) -> None:
         """Raise what went wrong, where something did."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import click
 
@@ -10,6 +11,8 @@ from kube_iam.cli.access_options import cluster_options
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
+from kube_iam.config.near import near
+from kube_iam.core.denied import Denial, about
 
 
 @click.command("undeny")
@@ -25,19 +28,39 @@ def command(who: tuple[str, ...], deny_list: str, **where: str) -> int:
     from kube_iam.access.trail import Deed, Record
     from kube_iam.cli import deny_session as session
     from kube_iam.cli.trail import Trail
-    from kube_iam.core.denied import about
 
     place, now = Where(**where), time.time()
     with Trail(lambda: session.open_api(place)) as trail:
         for text in dict.fromkeys(who):
-            lifted = session.lift(place, deny_list, lambda denial, text=text: about(denial, text), now)  # type: ignore[misc]
-            for denial in lifted:
+            chosen = partial(_is_about, text)
+            lifted = session.lift(place, deny_list, chosen, now)
+            for denial in lifted or _lift_remembered(place, deny_list, text, now):
                 trail.add(Record(Deed.LIFTED, denial.value, detail=denial.ident))
-                click.echo(f"{denial.value}: no longer denied ({denial.ident})")
-            if not lifted:
-                session.lift_unseen(place, deny_list, text, now)
-                trail.add(Record(Deed.LIFTED, text))
-                click.echo(
-                    f"{text}: not in the deny list; lifted where a server remembers it from one that was deleted"
-                )
+                click.echo(f"{denial.value}: denial lifted ({denial.ident})")
     return 0
+
+
+def _lift_remembered(place: Where, deny_list: str, text: str, now: float) -> tuple[Denial, ...]:
+    """Lift what is in no list where a server remembers it, and say so; what was lifted, nothing where nothing was there."""
+    from kube_iam.cli import deny_session as session
+
+    entries = session.lifted_entries(text, now)
+    answers = [session.is_remembered(place, entry.ident) for entry in entries]
+    remembered = tuple(entry for entry, answer in zip(entries, answers, strict=True) if answer)
+    if not remembered and None not in answers:
+        hint = near(text, session.denied_values(place, deny_list, now))
+        said = f"{text}: nothing to lift, neither {deny_list} nor the servers that answered have a denial of it"
+        click.echo(f"{said}: {hint}" if hint else said, err=True)
+        return ()
+    lifted = session.lift(place, deny_list, partial(_is_about, text), now, remembered or entries[:1])
+    if not (lifted or remembered):
+        click.echo(
+            f"{text}: nothing to lift in {deny_list}. Not every server could be asked; one that remembers a denial from a list"
+            " that was deleted lifts it now",
+            err=True,
+        )
+    return lifted or remembered
+
+
+def _is_about(text: str, denial: Denial) -> bool:
+    return about(denial, text)

@@ -1,35 +1,29 @@
-"""Denials as text: one JSON object per entry, written by us, and by hand in the worst of moments.
+"""Entries of the deny list as text: one JSON object each, written by the commands, and by hand in an emergency.
 
-An entry that is not as it should be is read for what it can still mean: no end counts as no end, an unknown kind as every kind, a role
-that is none as everywhere. Text that is no JSON is searched for values alone, since what else it seems to say may be a comment.
-An entry that names several denies each. Only what names nobody denies nobody.
+Malformed entries fail closed: they deny more, never less. A missing end counts as no end, an unknown kind as every kind, a role that
+is none as everywhere, and a value that can be nobody's as the principals that it obviously means. What names nobody is reported.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from kube_iam.core.arns import canonical_arn, parse_arn
-from kube_iam.core.denied import ANY_KIND, FOR_EVER, KINDS, Denial, fits
+from kube_iam.core.arns import canonical_arn
+from kube_iam.core.denial_search import naming_key, values_in
+from kube_iam.core.denied import ANY_KIND, FOR_EVER, Denial, ident_of, is_reachable
+from kube_iam.core.principals import KINDS, fits, kind_of, meant, role_of
 from kube_iam.core.utc import parse_rfc3339, rfc3339
 
-MAX_VALUE = 2048  # no ARN is longer
-_WORD = r"[\w+=,.@:/-]+"
-# A name, or several as JSON or YAML list them.
-_VALUES = re.compile(
-    r"""\bvalue["']?\s*[:=]\s*(\[[^\]]*|(?:-\s+["']?""" + _WORD + r"""["']?\s*)+|["']?""" + _WORD + ")",
-    re.ASCII | re.IGNORECASE,
-)
-_WORDS = re.compile(_WORD, re.ASCII)
 _GROUP = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 _KIND_BY_NAME = {kind.lower(): kind for kind in KINDS}
+_SHOWN = 5
 
 
 class Read(NamedTuple):
-    """What an entry came to: its denials, none where nobody can be meant, and what is wrong with it, empty where all is well."""
+    """What an entry came to: its denials, none where it names nobody, and what is wrong with it, empty where all is well."""
 
     denials: tuple[Denial, ...]
     problem: str
@@ -37,6 +31,12 @@ class Read(NamedTuple):
 
 class _Object(list[tuple[str, object]]):
     """The members of a JSON object in their order, with those that are there twice."""
+
+
+class _Number(str):
+    """A number as it is written: as a value it may be somebody's name, anywhere else it is none of the texts that count."""
+
+    __slots__ = ()
 
 
 def write_denial(denial: Denial) -> str:
@@ -59,9 +59,11 @@ def write_denials(denials: Sequence[Denial]) -> str:
 
 
 def read_denial(ident: str, text: str) -> Read:
-    """The denials in an entry's text."""
+    """The denials in an entry's text. Raises nothing."""
     try:
-        found = json.loads(text, object_pairs_hook=_Object)
+        found = json.loads(
+            text, object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_Number
+        )
     except (ValueError, RecursionError):
         return _searched(ident, text)
     if isinstance(found, list) and not isinstance(found, _Object):
@@ -73,11 +75,11 @@ def read_denial(ident: str, text: str) -> Read:
 
 
 def _item(ident: str, found: object) -> Read:
-    """What an object, or a bare name in its place, came to. Of what is said twice no saying counts, but each value does."""
+    """What an object, or a bare name in its place, came to. Duplicate keys are ignored, except `value`: every value is denied."""
     if isinstance(found, str):
         return _understood(ident, {"value": found})
     if not isinstance(found, _Object):
-        return Read((), "is not a JSON object")
+        return Read((), "is not a JSON object, and names nobody")
     fields: dict[str, object] = {}
     twice: dict[str, None] = {}
     values: list[object] = []
@@ -85,84 +87,135 @@ def _item(ident: str, found: object) -> Read:
         key = name.lower()
         if key in fields:
             twice[key] = None
-        fields[key] = value
+        fields[key] = _Object() if isinstance(value, _Number) and key != "value" else value
         if key == "value":
-            values += value if isinstance(value, list) and not isinstance(value, _Object) else [value]
-    if not twice and not isinstance(fields.get("value"), list):
+            values += _texts(value)
+    if not twice and isinstance(fields.get("value"), str):
         return _understood(ident, fields)
+    if not values:
+        return _without_value(ident, fields, found)
     for key in twice:
-        # What is none: counts as each kind, and as everywhere.
+        # What is no text counts as each kind, and as everywhere.
         fields[key] = _Object()
-    # Who was mistaken about one thing may have been about its end.
-    read = [_understood(ident, {**fields, "value": value, "until": None}) for value in values]
-    said = [f"says `{key}` twice" for key in twice] or ["has a list as `value`"]
-    said += dict.fromkeys(each.problem for each in read if each.problem)
-    return Read(tuple(denial for each in read for denial in each.denials), "; ".join(said))
+    # A mistake in one field makes the end doubtful too.
+    read = [_understood(ident, {**fields, "value": value, "until": None}) for value in dict.fromkeys(values)]
+    said = [f"says `{key}` twice" for key in twice] or ["has as `value` what is no text"]
+    return _together(read, said)
+
+
+def _without_value(ident: str, fields: dict[str, object], found: _Object) -> Read:
+    """What an object without a usable `value` came to: other keys that name somebody count as it."""
+    named = [(name, text) for name, value in found if naming_key(name) for text in _texts(value)]
+    if "value" in fields or not (named or _role(fields.get("role"))):
+        return Read((), "has no usable `value`, and names nobody")
+    if not named:
+        read = [_understood(ident, {**fields, "value": fields["role"], "kind": "arn", "role": None})]
+        return _together(read, ["has no `value`: counts as all sessions of `role`"])
+    read = [_understood(ident, {**fields, "value": text, "kind": None}) for _, text in named]
+    keys = ", ".join(dict.fromkeys(f"`{name}`" for name, _ in named))
+    return _together(read, [f"has no `value`: {keys} counts as it"])
 
 
 def _searched(ident: str, text: str) -> Read:
-    """Text that is no JSON: YAML, a damaged object, or a bare name."""
-    whole = text.strip()
-    spans = [hit[1] for hit in _VALUES.finditer(text)]
-    if not spans and _WORDS.fullmatch(whole):
-        spans = [whole]
-    # A comma may be part of a name, and may be what comes after one.
-    words = (word for span in spans for found in _WORDS.findall(span) for word in (found, found.rstrip(",")))
-    values = [word for word in dict.fromkeys(words) if word.strip("-,.:/=+@")]
-    denials = tuple(denial for value in values for denial in _understood(ident, {"value": value}).denials)
-    meant = "counts as each kind, everywhere and without an end" if denials else "names nobody"
-    return Read(denials, f"is not JSON, and {meant}")
+    """What text that is no JSON came to."""
+    for texts in values_in(text):
+        values = dict.fromkeys(name for each in texts for name in meant(each))
+        if values:
+            denials = tuple(Denial(ident, ANY_KIND, value) for value in values)
+            return Read(denials, f"is not JSON: {_shown(values)} counts as each kind, everywhere and without an end")
+    return Read((), "is not JSON, and names nobody")
 
 
 def _understood(ident: str, fields: dict[str, object]) -> Read:
-    problems = []
-    value = fields.get("value")
-    if not isinstance(value, str) or not value.strip() or len(value) > MAX_VALUE:
-        return Read((), "has no usable `value`, and denies nobody")
+    """The denials of one value, with what the other fields say."""
+    value = str(fields.get("value")).strip()
     kind = _KIND_BY_NAME.get(str(fields.get("kind", "")).lower(), ANY_KIND)
+    values, problems = _names(ident, kind, value, fields)
+    if not values:
+        return Read((), "`value` can be nobody's name, ARN, access key or unique id: names nobody")
     if kind == ANY_KIND:
         problems.append(f"`kind` is none of {', '.join(KINDS)}: counts as each of them")
-    elif not fits(kind, value.strip()):
+    elif not fits(kind, value):
         problems.append(f"`value` has not the form of `kind` {kind}: counts as each of {', '.join(KINDS)}")
         kind = ANY_KIND
-    role = _role(fields.get("role"))
-    if role is None:
-        problems.append("`role` is not the ARN of a role: counts as everywhere")
-    group = _group(fields.get("iamgroup"))
-    if group is None:
-        problems.append("`iamGroup` is not the name of an IAM group: counts as everywhere")
-    until = fields.get("until")
+    place, wrong = _place(kind, values, fields)
+    problems += wrong
+    until, at = fields.get("until"), fields.get("at")
     end = parse_rfc3339(until) if isinstance(until, str) else None
     if end is None:
         problems.append("`until` is not a UTC time such as 2026-01-31T12:00:00Z: counts as no end")
-    at = fields.get("at")
     written = parse_rfc3339(at) if isinstance(at, str) else None
-    denial = Denial(
-        ident,
-        kind,
-        value.strip(),
-        "" if None in (role, group) else role or "",
-        FOR_EVER if end is None else end,
-        _text(fields.get("reason")),
-        _text(fields.get("by")),
-        written or 0.0,
-        "" if None in (role, group) else group or "",
+    denials = (
+        Denial(
+            ident,
+            kind,
+            each,
+            place[0],
+            FOR_EVER if end is None else end,
+            _text(fields.get("reason")),
+            _text(fields.get("by")),
+            written or 0.0,
+            place[1],
+        )
+        for each in values
     )
-    return Read((denial,), "; ".join(problems))
+    return Read(tuple(denials), "; ".join(problems))
+
+
+def _names(ident: str, kind: str, value: str, fields: dict[str, object]) -> tuple[tuple[str, ...], list[str]]:
+    """The principals that a value names, and what is wrong with how it does."""
+    exact = fits(kind, value) if kind else bool(kind_of(value))
+    # A name may hold a comma, as in an entry that the command wrote; by hand it stands between two.
+    role, group = (str(fields.get(key) or "") for key in ("role", "iamgroup"))
+    if exact and ("," not in value or ident == ident_of(kind, value, role, group)):
+        return (value,), []
+    values = tuple(dict.fromkeys((*((value,) if kind_of(value) else ()), *meant(value))))
+    return values, [] if values in ((), (value,)) else [f"`value` counts as {_shown(values)}"]
+
+
+def _place(kind: str, values: Sequence[str], fields: dict[str, object]) -> tuple[tuple[str, str], list[str]]:
+    """The role and the IAM group in which a denial is in force, both empty for everywhere, and what is wrong with them."""
+    role, group = _role(fields.get("role")), _group(fields.get("iamgroup"))
+    problems = []
+    if role is None:
+        problems.append("`role` is not the ARN of a role: counts as everywhere")
+    if group is None:
+        problems.append("`iamGroup` is not the name of an IAM group: counts as everywhere")
+    if role is None or group is None:
+        return ("", ""), problems
+    for value in values:
+        kinds = (kind,) if kind else tuple(each for each in KINDS if fits(each, value)) or ("",)
+        if not any(is_reachable(each, value, role, group) for each in kinds):
+            return ("", ""), ["`value` never signs in through `role` or `iamGroup`: counts as everywhere"]
+    return (role, group), []
+
+
+def _together(read: Sequence[Read], said: Sequence[str]) -> Read:
+    problems = [*said, *dict.fromkeys(each.problem for each in read if each.problem)]
+    return Read(tuple(denial for each in read for denial in each.denials), "; ".join(problems))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a value, however deep in lists and objects."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, _Object):
+            waiting += [inner for _, inner in reversed(each)]
+        elif isinstance(each, list):
+            waiting += reversed(each)
 
 
 def _role(value: object) -> str | None:
     """The role's canonical ARN, empty for everywhere, None for something else."""
     if value is None or value == "":
         return ""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not fits("arn", value) or not role_of(value):
         return None
-    try:
-        role = parse_arn(canonical_arn(value))
-    except ValueError:
-        return None
-    # Identities are compared by their canonical ARN: a session's ARN in here would be nobody's place.
-    return str(role) if role is not None and role.resource.startswith("role/") else None
+    # A session's ARN means its role.
+    return canonical_arn(value if value.startswith("arn:") else value.lower())
 
 
 def _group(value: object) -> str | None:
@@ -170,6 +223,12 @@ def _group(value: object) -> str | None:
     if value is None or value == "":
         return ""
     return value if isinstance(value, str) and _GROUP.fullmatch(value) else None
+
+
+def _shown(names: Iterable[str]) -> str:
+    """The first few names, so that a message stays a line."""
+    shown = list(names)
+    return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
 
 
 def _text(value: object) -> str:

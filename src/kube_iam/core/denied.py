@@ -1,28 +1,27 @@
-"""Who is kept out whatever the mappings say: the entries of a deny list, read so that a mistake in one closes more and not less.
+"""Denials, and the table in which the one that refuses an identity is found.
 
 A denial names a person (`userName`: the IAM user of that name and every session that is named so), an ARN (a user's also covers the
 sessions of that account which are named after the user; a role's covers all its sessions), an access key or a unique id (AIDA…, AROA…,
-or AROA…:session). With `role`, only sessions of that role are meant; with `iam_group`, only who is let in by that IAM group.
+or AROA…:session). With `role`, only sessions of that role are meant; with `iam_group`, only sign-ins that this IAM group admits.
+`*` (any run) and `?` (one character) are patterns: they come from entries that were written by hand.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from kube_iam.core.arns import canonical_arn, parse_arn, strip_role_path
+from kube_iam.core.arns import parse_arn
 from kube_iam.core.identity import Identity
+from kube_iam.core.principals import KINDS, arn_key, kind_of, objection, role_of
 from kube_iam.core.utc import rfc3339
 
-KINDS = ("userName", "arn", "accessKeyId", "userId")
 ANY_KIND = ""
 """The kind of an entry that does not say which: its value counts as each of them."""
 FOR_EVER = float("inf")
-_ACCESS_KEY = re.compile(r"A[A-Z]{2}A[A-Z0-9]{12,124}", re.ASCII)
-_UNIQUE_ID = re.compile(r"(AIDA|AROA)[A-Z0-9]{6,124}(:[\w+=,.@-]{2,64})?", re.ASCII)
-_NAME = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 
 _KEPT = 8192
 
@@ -58,24 +57,23 @@ class DenialTable:
     What was found for an identity is kept, since the same people come again and again; another list is another table.
     """
 
-    __slots__ = ("_by_key", "_found")
+    __slots__ = ("_by_key", "_found", "_patterns")
 
     def __init__(self, denials: Iterable[Denial] = ()) -> None:
         self._by_key: dict[tuple[str, str, str], Denial] = {}
+        self._patterns: list[tuple[str, re.Pattern[str], str, Denial]] = []
         self._found: dict[tuple[Identity, tuple[str, ...]], Denial | None] = {}
         for denial in denials:
             for kind, value in _keys_of(denial):
                 for place in _places(denial.role, denial.iam_group) or ("",):
-                    known = self._by_key.get((kind, value, place))
-                    if known is None or known.until < denial.until:
-                        self._by_key[kind, value, place] = denial
+                    self._add(kind, value, place, denial)
 
     def __bool__(self) -> bool:
-        return bool(self._by_key)
+        return bool(self._by_key or self._patterns)
 
     def find(self, identity: Identity, now: float, iam_groups: tuple[str, ...] = ()) -> Denial | None:
-        """The denial that keeps the identity out at this time, of what these IAM groups let it in by too, or None."""
-        if not self._by_key:
+        """Return the denial in force at this time that refuses the identity, or None. `iam_groups` are those that admit it."""
+        if not self:
             return None
         asked = (identity, iam_groups)
         if asked in self._found:
@@ -86,33 +84,43 @@ class DenialTable:
             denial = self._found[asked] = self._longest(identity, iam_groups)
         return denial if denial is not None and denial.until > now else None
 
+    def _add(self, kind: str, value: str, place: str, denial: Denial) -> None:
+        if "*" in value or "?" in value:
+            self._patterns.append((kind, re.compile(fnmatch.translate(value)), place, denial))
+            return
+        known = self._by_key.get((kind, value, place))
+        if known is None or known.until < denial.until:
+            self._by_key[kind, value, place] = denial
+
     def _longest(self, identity: Identity, iam_groups: tuple[str, ...]) -> Denial | None:
-        """The denial that keeps the identity out for the longest time."""
+        """Return the denial that refuses the identity for the longest time."""
         places = ("", *_places(identity.canonical_arn, *iam_groups))
-        keys = ((kind, value, place) for kind, value in _shown_by(identity) for place in places)
-        hits = (self._by_key[key] for key in keys if key in self._by_key)
+        shown = tuple(_shown_by(identity))
+        keys = ((kind, value, place) for kind, value in shown for place in places)
+        hits = [self._by_key[key] for key in keys if key in self._by_key]
+        hits += [
+            denial
+            for kind, pattern, place, denial in self._patterns
+            if place in places and any(kind == other and pattern.match(value) for other, value in shown)
+        ]
         return max(hits, key=lambda denial: denial.until, default=None)
 
 
+class NobodysName(ValueError):
+    """A text that can name nobody who signs. `message` says why, `hint` what to write instead."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
 def denial_of(text: str, *, role: str = "", until: float, reason: str = "", by: str = "", at: float = 0.0) -> Denial:
-    """The denial of what a person typed: a user name, an ARN, an access key id or a unique id. Raises ValueError for none of them."""
-    # From the most particular: a unique id has the form of a user's name too.
-    kind = next((kind for kind in ("arn", "userId", "accessKeyId", "userName") if fits(kind, text)), "")
+    """Return the denial of a user name, an ARN, an access key id or a unique id. Raises NobodysName for any other text."""
+    kind = kind_of(text)
     if not kind:
-        raise ValueError(f"{text!r} is not the name of an IAM user, an ARN, an access key id or a unique id")
+        raise NobodysName(*objection(text))
     return Denial(ident_of(kind, text, role), kind, text, role, until, reason, by, at)
-
-
-def fits(kind: str, value: str) -> bool:
-    """Whether the value has the form of that kind; one that has not would deny nobody."""
-    if kind == "arn":
-        try:
-            canonical_arn(value.lower())
-        except ValueError:
-            return False
-        return True
-    form = {"userId": _UNIQUE_ID, "accessKeyId": _ACCESS_KEY, "userName": _NAME}[kind]
-    return form.fullmatch(value) is not None
 
 
 def ident_of(kind: str, value: str, role: str = "", iam_group: str = "") -> str:
@@ -130,6 +138,25 @@ def same_target(one: Denial, other: Denial) -> bool:
     )
 
 
+def is_reachable(kind: str, value: str, role: str, iam_group: str) -> bool:
+    """Whether a principal of that kind and value can sign in through the role, or be admitted by the IAM group.
+
+    True without either. A session carries the id and keys of its role, so an id or key of a user is never seen there.
+    """
+    match kind:
+        case "arn":
+            account, _, name = (_user_in(arn_key(value)) or "").partition(":")
+            by_role = arn_key(role) == role_of(value) or (bool(name) and arn_key(role).startswith(f"{account}:"))
+            by_group = bool(name)
+        case "userId":
+            by_role, by_group = value.startswith("AROA"), value.startswith("AIDA")
+        case "accessKeyId":
+            by_role, by_group = value.startswith("ASIA"), True
+        case _:
+            by_role = by_group = True
+    return bool(role and by_role) or bool(iam_group and by_group) or not (role or iam_group)
+
+
 def _keys_of(denial: Denial) -> Iterator[Key]:
     """What an identity may show for the denial to be about it."""
     for kind in KINDS if denial.kind == ANY_KIND else (denial.kind,):
@@ -143,35 +170,26 @@ def _keys_of(denial: Denial) -> Iterator[Key]:
 
 def _shown_by(identity: Identity) -> Iterator[Key]:
     """The same, of an identity."""
-    arn, canonical = identity.arn.lower(), strip_role_path(identity.canonical_arn.lower())
+    arn, canonical = arn_key(identity.arn), arn_key(identity.canonical_arn)
     yield "accessKeyId", identity.access_key_id.upper()
     yield "arn", canonical
     if arn != canonical:
-        yield "arn", strip_session_path(arn)
+        yield "arn", arn
     yield "userId", _folded("userId", identity.user_id)
     name = identity.session_name.lower()
     if name:
         yield "userId", f"{identity.user_id.upper()}:{name}"
     else:
-        parsed = parse_arn(arn)
-        name = parsed.resource.rsplit("/", 1)[-1] if parsed is not None else ""
+        parsed = parse_arn(identity.arn)
+        name = parsed.resource.rsplit("/", 1)[-1].lower() if parsed is not None else ""
     yield "userName", name
     yield "userOf", f"{identity.account_id}:{name}"
-
-
-def strip_session_path(arn: str) -> str:
-    """An assumed role's ARN with the role's bare name, as STS shows it; any other text comes back as it is."""
-    parsed = parse_arn(arn)
-    if parsed is None or parsed.service != "sts" or not parsed.resource.startswith("assumed-role/"):
-        return arn
-    names = parsed.resource.split("/")
-    return f"arn:{parsed.partition}:sts::{parsed.account}:assumed-role/{'/'.join(names[-2:])}"
 
 
 def _folded(kind: str, value: str) -> str:
     """The value as it is compared. IAM tells no two names apart by their letter case, so a denial does not either."""
     if kind == "arn":
-        return strip_session_path(strip_role_path(value.lower()))
+        return arn_key(value)
     if kind == "userId":
         ident, colon, session = value.partition(":")
         return ident.upper() + colon + session.lower()
@@ -180,14 +198,14 @@ def _folded(kind: str, value: str) -> str:
 
 def _places(role: str, *iam_groups: str) -> tuple[str, ...]:
     """A role and IAM groups as they are compared, without the empty ones. No name of a group is like an ARN."""
-    return tuple(place for place in (strip_role_path(role.lower()), *(name.lower() for name in iam_groups)) if place)
+    return tuple(place for place in (arn_key(role), *(name.lower() for name in iam_groups)) if place)
 
 
-def _user_in(arn: str) -> str | None:
-    parsed = parse_arn(arn)
-    if parsed is None or parsed.service != "iam" or not parsed.resource.startswith("user/"):
-        return None
-    return f"{parsed.account}:{parsed.resource.rsplit('/', 1)[-1]}"
+def _user_in(key: str) -> str | None:
+    """`account:name` of the user with that comparable ARN, None for any other principal."""
+    account, _, resource = key.partition(":")
+    kind, _, name = resource.partition("/")
+    return f"{account}:{name}" if kind == "user" else None
 
 
 def about(denial: Denial, text: str) -> bool:

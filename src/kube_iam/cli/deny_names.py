@@ -1,0 +1,88 @@
+"""The question before a denial of a name that no level knows: a denial of a misspelt name is in force and denies nobody."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from kube_iam.access.known_names import KnownNames, known_names
+from kube_iam.cli import access_session
+from kube_iam.cli.access_session import Where
+from kube_iam.config.near import near
+from kube_iam.errors import KubeIamError, UsageError
+
+LOOKUP_SECONDS = 10.0
+"""A denial is for emergencies: it does not wait any longer for IAM."""
+
+
+def check_names(file: str, names: Sequence[str], where: Where, *, yes: bool) -> KnownNames | None:
+    """Ask about the names that neither a level of the access file nor IAM knows; `yes` answers.
+
+    Returns who is known where that is everybody named, else None.
+
+    Raises UsageError where nobody can be asked, and click.Abort where the answer is no. Names that cannot be looked up, since there
+    is no access file or IAM or the cluster does not answer, are reported as a note and denied.
+    """
+    if not Path(file).exists() and _was_typed("file"):
+        raise UsageError(f"there is no {file}", "name the access file with -f, or leave -f away")
+    try:
+        known = _within(LOOKUP_SECONDS, file, names, where)
+    except KubeIamError as error:
+        click.echo(f"Note: the names were not looked up, and a misspelt one denies nobody: {error.message}", err=True)
+        return None
+    unknown = [name for name in names if not known.knows(name)]
+    if not unknown:
+        return known
+    said = "; ".join(f"{name}: {known.near(name, near) or 'nothing like it'}" for name in unknown)
+    listed = ", ".join(unknown)
+    if yes:
+        click.echo(
+            f"Note: neither a level of {file} nor IAM knows {listed} ({said}): if that is misspelt, it denies nobody.",
+            err=True,
+        )
+        return None
+    if not access_session.on_terminal():
+        raise UsageError(
+            f"neither a level of {file} nor IAM knows {listed}: a denial of a misspelt name denies nobody, so none was written",
+            f"{said}. Add --yes to deny it all the same",
+        )
+    click.confirm(
+        f"Neither a level of {file} nor IAM knows {listed} ({said}). Deny it all the same?", abort=True, err=True
+    )
+    return None
+
+
+def _was_typed(option: str) -> bool:
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
+def _within(seconds: float, file: str, names: Sequence[str], where: Where) -> KnownNames:
+    """Read who is in the levels, in a thread that nothing waits for once the time is over. Raises KubeIamError."""
+    answers: queue.Queue[KnownNames | BaseException] = queue.Queue(1)
+
+    def read() -> None:
+        try:
+            answers.put(_read(file, names, where))
+        except BaseException as error:  # raised again below
+            answers.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        found = answers.get(timeout=seconds)
+    except queue.Empty as error:
+        raise KubeIamError(f"IAM and the cluster did not answer within {seconds:.0f} s") from error
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _read(file: str, names: Sequence[str], where: Where) -> KnownNames:
+    access = access_session.open_access(file)
+    # The mapping first: where there is no way into the cluster, nothing can be denied either.
+    entries = access_session.open_store(access, where).entries()
+    return known_names(access, access_session.open_directory(access, where, lambda _: None), entries, names)

@@ -1,0 +1,67 @@
+"""How far a denial reaches, as a sentence: only a user name denies a person whatever keys and sessions they hold."""
+
+from __future__ import annotations
+
+from kube_iam.core.denied import Denial
+from kube_iam.core.principals import arn_key, kind_of
+
+
+def covered(denial: Denial) -> str:
+    """Return what is denied, to stand after the denial's value."""
+    match _shape(denial):
+        case "userName":
+            return "denied everywhere"
+        case "user":
+            return "this user and every role session of the account that has the user's name are denied"
+        case "role":
+            return "all sessions of this role are denied"
+        case "session":
+            return "sessions of this role under this name are denied"
+        case "root":
+            return "the root user of this account is denied"
+        case "AIDA":
+            return "sign-ins with this user's own access keys are denied"
+        case "key":
+            return "sign-ins with this access key are denied"
+    return "denied"
+
+
+def not_covered(denial: Denial, user: str = "") -> str:
+    """Return who goes on nevertheless and the command that denies them too, empty where nobody does.
+
+    `user` is the name of the IAM user with this unique id, where it is known.
+    """
+    remedy = f"`kube-iam deny {user or 'USER'}` (the user's name) denies those too"
+    match _shape(denial):
+        case "user":
+            name = arn_key(denial.value).rpartition("/")[2]
+            return f"sessions named {name} in roles of other accounts go on; `kube-iam deny {name}` denies those too"
+        case "session":
+            return f"the same person in another role, or under another session name, goes on; {remedy}"
+        case "root":
+            return "the other users and roles of the account go on"
+        case "AIDA":
+            return f"role sessions of this user go on, since they carry the id of the role (AROA…); {remedy}"
+        case "key" if denial.value.startswith("AKIA"):
+            return f"role sessions of its owner go on, since each has an access key of its own (ASIA…); {remedy}"
+        case "key":
+            return f"other sessions of its owner go on, and new ones can be begun; {remedy}"
+    return ""
+
+
+def is_whole(denial: Denial) -> bool:
+    """Whether nobody whom the denial names can sign in another way: it names a person, or a whole role."""
+    return _shape(denial) in ("userName", "role")
+
+
+def _shape(denial: Denial) -> str:
+    kind = denial.kind or kind_of(denial.value)
+    if kind == "userName":
+        return kind
+    if kind == "accessKeyId":
+        return "key"
+    if kind == "userId":
+        return "AIDA" if denial.value.startswith("AIDA") else "session" if ":" in denial.value else "role"
+    resource = arn_key(denial.value).partition(":")[2]
+    shape = resource.partition("/")[0]
+    return "session" if shape == "assumed-role" else shape

@@ -1,0 +1,379 @@
+"""`deny` and `undeny` against an API server and a kube-iam server in memory: what is written, asked, printed and recorded."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from api_in_memory import REVIEWS, SLICES, ApiInMemory, endpoint_slice
+from click.exceptions import Abort
+from fake_account import FakeAccount
+
+from kube_iam.cli import access_session, deny_session
+from kube_iam.cli.root import run_command
+from kube_iam.core.denial_text import read_denial, write_denial
+from kube_iam.core.denied import Denial, denial_of
+from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, Answer, read_question
+from kube_iam.errors import KubeError, Throttled, UsageError
+
+NAME = "kube-system/kube-iam-denied"
+FILE = """\
+apiVersion: kube-iam.dev/v1alpha1
+kind: ClusterAccess
+cluster: {id: prod.example.com, name: prod, endpoint: "https://api.prod.example.com"}
+account: "123456789012"
+region: eu-central-1
+levels:
+  - {name: admin, bind: [{clusterRole: cluster-admin}]}
+"""
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/prod-admin"
+SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/prod-admin"
+KEY = "AKIA0000000000000001"
+
+
+class Site:
+    """A cluster with one API server. Its kube-iam server reads the list anew for each question, and keeps `remembered`."""
+
+    def __init__(self, account: FakeAccount) -> None:
+        self.account = account
+        self.memory = ApiInMemory()
+        self.memory.objects[f"{SLICES}/kubernetes"] = endpoint_slice("10.0.0.1")
+        self.memory.answer = self.answer
+        self.remembered: dict[str, Denial] = {}
+        self.last_known = True
+
+    def answer(self, host: str, token: str) -> str:
+        question = read_question(token)
+        assert question is not None
+        text = self.data.get(question.denial)
+        read = list(read_denial(question.denial, text).denials) if text is not None else []
+        if text is None and question.denial in self.remembered:
+            read = [self.remembered[question.denial]]
+        until = min((each.until for each in read), default=0.0)
+        state = IN_FORCE if until > time.time() else NOT_IN_FORCE
+        return Answer(question.nonce, "c0ffee", state, until, 300.0, self.last_known).text
+
+    @property
+    def data(self) -> dict[str, str]:
+        try:
+            return self.memory.data(NAME)
+        except KeyError:
+            return {}
+
+    @property
+    def denied(self) -> list[str]:
+        found = (each for ident, text in self.data.items() for each in read_denial(ident, text).denials)
+        return [each.value for each in found if each.until > time.time()]
+
+    @property
+    def reasons(self) -> list[str]:
+        return [event["reason"] for event in self.memory.events]
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
+    account = FakeAccount()
+    site = Site(account)
+    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
+    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
+    monkeypatch.setattr(access_session, "on_terminal", lambda: False)
+    monkeypatch.setattr(deny_session, "open_api", lambda where, server="": site.memory.api(server))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
+    (tmp_path / "access.yaml").write_text(FILE)
+    assert kube_iam("apply", "--yes") == 0
+    account.directory.add_member("prod-admin", "alice")
+    capsys.readouterr()
+    return site
+
+
+def kube_iam(*arguments: str) -> int:
+    return run_command("kube-iam", arguments, {})
+
+
+def test_who_is_denied_is_denied_everywhere_and_recorded(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kube_iam("deny", "alice") == 0
+    out, err = capsys.readouterr()
+    assert "alice: denied everywhere until" in out
+    assert "In force after" in out
+    assert "Gone (computed): last let in 300." in out
+    assert err == ""
+    assert (site.denied, site.reasons) == (["alice"], ["AccessDenied"])
+
+
+NOBODY = [
+    f"{SESSION}/*",
+    ROLE.replace("prod-admin", "prod-*"),
+    f"arn:aws:iam::{ACCOUNT}:user/*",
+    f"arn:aws:iam::{ACCOUNT}:user/alice;",
+    f"arn:aws:iam::{ACCOUNT}:group/prod-admin",
+    f"{ROLE}/",
+    f"{SESSION}/",
+    "arn:aws-moon:iam::123456789012:user/alice",
+    "role/prod-*",
+    "user/*",
+    "alice, bob",
+    "ａｌｉｃｅ",
+    "*",
+    "",
+    "AGPA0000000000000001",
+    "AIDA0000000000000001:alice",
+]
+
+
+@pytest.mark.parametrize("name", NOBODY)
+@pytest.mark.parametrize("more", [(), ("--yes",), ("alice",)])
+def test_what_can_be_nobodys_name_is_refused_before_anything_is_written(
+    site: Site, capsys: pytest.CaptureFixture[str], name: str, more: tuple[str, ...]
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        kube_iam("deny", name, *more)
+    assert raised.value.hint
+    assert (site.data, site.memory.events, capsys.readouterr().out) == ({}, [], "")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("alcie", "did you mean 'alice'?"),
+        ("ALCIE", "did you mean 'alice'?"),
+        ("mallory", "nothing like it"),
+        ("alice,bob", ""),
+        (ROLE.replace("admin", "amdin"), "did you mean 'prod-admin'?"),
+        (f"{SESSION}/alcie", "did you mean 'alice'?"),
+        (f"{SESSION.replace('admin', 'amdin')}/alice", "did you mean 'prod-admin'?"),
+        (f"arn:aws:iam::{ACCOUNT}:user/alcie", "did you mean 'alice'?"),
+        ("arn:aws:iam::999999999999:user/alice", ""),
+        ("AIDA0000000000000001", ""),
+        ("akia0000000000000001", ""),
+    ],
+)
+def test_a_name_that_no_level_knows_is_refused_with_a_near_match_where_nobody_can_be_asked(
+    site: Site, name: str, near: str
+) -> None:
+    with pytest.raises(UsageError, match="nor IAM knows") as raised:
+        kube_iam("deny", name)
+    assert near in raised.value.hint
+    assert "Add --yes" in raised.value.hint
+    assert (site.data, site.memory.events) == ({}, [])
+    assert kube_iam("deny", name, "--yes") == 0
+    assert site.denied == [name]
+
+
+@pytest.mark.parametrize(
+    "name", ["alice", "Alice", "carol", ROLE, f"{SESSION}/alice", f"arn:aws:iam::{ACCOUNT}:user/bob", KEY]
+)
+def test_a_name_that_a_level_or_iam_knows_gets_no_question(site: Site, name: str) -> None:
+    # carol and bob are users of the account who are in no level: somebody who has just been revoked is one.
+    assert kube_iam("deny", name) == 0
+    assert site.denied == [name]
+
+
+def test_the_question_is_asked_on_a_terminal_and_no_means_no(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(access_session, "on_terminal", lambda: True)
+    asked: list[str] = []
+
+    def confirm(answer: bool) -> None:
+        def ask(text: str, *, abort: bool, err: bool) -> None:
+            asked.append(text)
+            assert abort
+            assert err
+            if not answer:
+                raise Abort
+
+        monkeypatch.setattr("click.confirm", ask)
+
+    confirm(False)
+    assert kube_iam("deny", "alcie") != 0
+    assert site.data == {}
+    confirm(True)
+    assert kube_iam("deny", "alcie", "--no-wait") == 0
+    assert site.denied == ["alcie"]
+    assert "alcie: did you mean 'alice'?" in asked[0]
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("how", ["no file", "iam", "broken file"])
+def test_a_denial_does_not_wait_for_what_cannot_look_names_up(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    if how == "no file":
+        (tmp_path / "access.yaml").unlink()
+    elif how == "iam":
+        site.account.world.errors["members"] = Throttled("slow down")
+    else:
+        (tmp_path / "access.yaml").write_text("levels: [")
+    site.last_known = False
+    assert kube_iam("deny", "alcie") == 0
+    out, err = capsys.readouterr()
+    assert site.denied == ["alcie"]
+    assert "a misspelt one denies nobody" in err
+    assert "Gone" not in out
+    assert "Refused (computed): not let in for 300." in out
+
+
+def test_an_access_file_that_was_named_must_be_there(site: Site) -> None:
+    (Path("access.yaml")).unlink()
+    with pytest.raises(UsageError, match=r"there is no elsewhere\.yaml"):
+        kube_iam("deny", "alice", "-f", "elsewhere.yaml")
+    assert site.data == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "covered", "goes_on"),
+    [
+        (KEY, "sign-ins with this access key are denied", "role sessions of its owner go on"),
+        ("ASIA0000000000000001", "sign-ins with this access key are denied", "other sessions of its owner go on"),
+        (
+            "AIDA0000000000000001",
+            "sign-ins with this user's own access keys are denied",
+            "role sessions of this user go on",
+        ),
+        (f"{SESSION}/alice", "sessions of this role under this name are denied", "in another role"),
+        (
+            f"arn:aws:iam::{ACCOUNT}:root",
+            "the root user of this account is denied",
+            "other users and roles of the account",
+        ),
+        (ROLE, "all sessions of this role are denied", ""),
+        ("AROA0000000000000001", "all sessions of this role are denied", ""),
+    ],
+)
+def test_what_goes_on_although_something_is_denied_is_said_with_the_remedy(
+    site: Site, capsys: pytest.CaptureFixture[str], name: str, covered: str, goes_on: str
+) -> None:
+    assert kube_iam("deny", name, "--yes") == 0
+    out, err = capsys.readouterr()
+    assert f"{name}: {covered} until" in out
+    assert "denied everywhere" not in out
+    assert goes_on in err
+    assert ("Gone" in out) is not bool(goes_on)
+    if goes_on and "root" not in name:
+        assert "`kube-iam deny USER`" in err
+    assert kube_iam("deny", name, "--yes", "-o", "json") == 0
+    assert (goes_on in json.loads(capsys.readouterr().out)["notDenied"].get(name, "")) is True
+
+
+def test_the_id_of_a_member_is_said_with_the_name_that_denies_the_person(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ident = "AIDA0000000000000009"
+    site.account.directory.all_users["alice"] = site.account.directory.all_users["alice"].__class__(
+        "alice", f"arn:aws:iam::{ACCOUNT}:user/alice", ident
+    )
+    assert kube_iam("deny", ident) == 0
+    assert "`kube-iam deny alice` (the user's name) denies those too" in capsys.readouterr().err
+
+
+def test_what_is_not_known_to_be_in_force_is_not_said_to_be(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.memory.answer = lambda host, token: "Unauthorized"
+    with pytest.raises(KubeError.__mro__[1], match="whether it is in force is not known"):
+        kube_iam("deny", "alice")
+    out = capsys.readouterr().out
+    assert "alice: the denial is written until" in out
+    for words in ("denied everywhere", "In force", "Gone"):
+        assert words not in out
+
+
+def test_undeny_lifts_and_records(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    kube_iam("deny", "alice", "carol")
+    site.memory.events.clear()
+    assert kube_iam("undeny", "alice") == 0
+    assert "alice: denial lifted (alice-" in capsys.readouterr().out
+    assert (site.denied, site.reasons) == (["carol"], ["DenialLifted"])
+
+
+@pytest.mark.parametrize(
+    "name", ["mallory", "by-hand", "alice-0123456789", ROLE, KEY, "AIDA0000000000000001", f"{SESSION}/x1"]
+)
+def test_undeny_of_nobody_writes_nothing_records_nothing_and_says_so(
+    site: Site, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for data in ({}, {"x": write_denial(denial_of("alice", until=4e9))}):
+        if data:
+            site.memory.put_config_map(NAME, data)
+        assert kube_iam("undeny", name) == 0
+        out, err = capsys.readouterr()
+        assert f"{name}: nothing to lift" in err
+        assert "lifted" not in out
+        assert (site.data, site.memory.events) == (data, [])
+
+
+def test_undeny_of_a_misspelt_name_says_who_is_denied(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    kube_iam("deny", "alice")
+    assert kube_iam("undeny", "alcie") == 0
+    assert "did you mean 'alice'?" in capsys.readouterr().err
+    assert site.denied == ["alice"]
+
+
+def test_undeny_twice_lifts_once(site: Site) -> None:
+    kube_iam("deny", "alice")
+    site.memory.events.clear()
+    kube_iam("undeny", "alice")
+    kube_iam("undeny", "alice")
+    assert site.reasons == ["DenialLifted"]
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_undeny_lifts_what_a_server_remembers_of_a_list_that_was_deleted(
+    site: Site, capsys: pytest.CaptureFixture[str], by_name: bool
+) -> None:
+    denial = denial_of("alice", until=4e9)
+    site.remembered[denial.ident] = denial
+    assert kube_iam("undeny", denial.ident if by_name else "alice") == 0
+    assert "denial lifted" in capsys.readouterr().out
+    (left,) = read_denial(denial.ident, site.data[denial.ident]).denials
+    assert left.until == 0
+    assert site.reasons == ["DenialLifted"]
+
+
+def test_undeny_lifts_an_entry_by_hand_that_a_server_remembers_by_its_name(site: Site) -> None:
+    site.remembered["by-hand"] = denial_of("alice", until=4e9)
+    assert kube_iam("undeny", "by-hand") == 0
+    assert list(site.data) == ["by-hand"]
+    assert site.denied == []
+
+
+def test_undeny_where_servers_cannot_be_asked_lifts_what_they_remember_and_claims_nothing(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.memory.status["POST", REVIEWS] = 403
+    assert kube_iam("undeny", "mallory") == 0
+    out, err = capsys.readouterr()
+    assert "Not every server could be asked" in err
+    assert out == ""
+    assert site.memory.events == []
+
+
+def test_a_denial_written_while_undeny_looks_for_it_is_lifted_by_name_alone(site: Site) -> None:
+    """What somebody else denies between the two reads of undeny is another person's, and stays."""
+    site.memory.status["POST", REVIEWS] = 403
+    bob = denial_of("bob", until=4e9)
+
+    def faster() -> None:
+        site.memory.before_write = lambda: None
+        site.memory.put_config_map(NAME, {bob.ident: write_denial(bob)})
+
+    site.memory.before_write = faster
+    kube_iam("undeny", "mallory")
+    assert site.denied == ["bob"]
+
+
+def test_the_list_names_entries_that_name_nobody(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = {"a": "{}", "b": '{"kind": "userName", "value": "AGPA0000000000000001"}', "c": "alice, bob"}
+    site.memory.put_config_map(NAME, texts, binaryData={"d": "AAAA"})
+    assert kube_iam("deny", "--list") == 0
+    out, err = capsys.readouterr()
+    assert [line.split(":")[0] for line in err.splitlines()] == ["a", "b", "c", "d"]
+    assert err.count("names nobody") == 3
+    assert "alice" in out
+    assert "bob" in out
+    site.memory.put_config_map(NAME, {})
+    assert kube_iam("deny", "--list") == 0
+    assert capsys.readouterr().out == f"ConfigMap {NAME} denies nobody now.\n"
