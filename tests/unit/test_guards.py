@@ -9,7 +9,7 @@ from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 
 from kube_iam.access.levels import Bind, ClusterAccess, Method
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import Subject
+from kube_iam.access.ports import Subject, Temporary
 from kube_iam.errors import NotOwned
 
 ARN = "arn:aws:iam::123456789012:role/prod-admin"
@@ -162,3 +162,100 @@ def test_a_level_under_another_name_keeps_its_people_without_force() -> None:
     run(account, plan)
     assert account.directory.group_members["prod-viewer"] == {"bob"}
     assert plan_apply(access(ADMIN, EDITOR, replace(VIEWER, name="looker")), account.ports).changes == ()
+
+
+ROLE_SENTENCE = "you are signed in through the role prod-admin, and this plan"
+ROLE_CHANGES = {
+    "deleted": (access(*FOUR[1:]), "deletes it"),
+    "renamed": (access(replace(ADMIN, role_name="boss"), *FOUR[1:]), "deletes it"),
+    "moved": (access(replace(ADMIN, role_path="/p/"), *FOUR[1:]), "deletes it"),
+    "method": (access(replace(ADMIN, method=Method.GROUP, username="iam:{{UserName}}"), *FOUR[1:]), "deletes it"),
+    "mfa": (access(replace(ADMIN, mfa=True), *FOUR[1:]), "changes who may assume it"),
+    "session length": (access(replace(ADMIN, session_seconds=7200, description="x"), *FOUR[1:]), ""),
+    "another role": (access(ADMIN, EDITOR, VIEWER), ""),
+    "trust of another role": (access(ADMIN, replace(EDITOR, mfa=True), *FOUR[2:]), ""),
+}
+
+
+@pytest.mark.parametrize("change", ROLE_CHANGES)
+@pytest.mark.parametrize("known_by", ["AWS", "the cluster", "AWS in other letters"])
+def test_the_callers_own_role_is_guarded_without_a_mapping_entry(change: str, known_by: str) -> None:
+    wanted, said = ROLE_CHANGES[change]
+    caller = {"AWS": ARN, "AWS in other letters": ARN.replace("prod-admin", "PROD-Admin")}.get(known_by, "")
+    subject = Subject("root", (), ARN if known_by == "the cluster" else "")
+    account = account_as(subject, caller or "arn:aws:iam::123456789012:user/root-admin")
+    account.store.all_entries.clear()
+    guards = [guard for guard in plan_apply(wanted, account.ports).guards if guard.startswith(ROLE_SENTENCE)]
+    assert guards == ([f"{ROLE_SENTENCE} {said}"] if said else [])
+
+
+def test_destroy_guards_the_callers_own_role_without_a_mapping_entry() -> None:
+    account = account_as(Subject("root"), ARN)
+    account.store.all_entries.clear()
+    assert plan_destroy(access(*FOUR), account.ports).guards == (f"{ROLE_SENTENCE} deletes it",)
+    account.directory.caller_arn = "arn:aws:iam::123456789012:role/other"
+    assert plan_destroy(access(*FOUR), account.ports).guards == ()
+
+
+@pytest.mark.parametrize("change", ["removed", "role moved", "role renamed"])
+def test_one_lost_role_is_one_reason(change: str) -> None:
+    guards = plan_apply(CHANGED[change], account_as(replace(SIGNED_IN, groups=())).ports).guards
+    assert len([guard for guard in guards if "signed in through" in guard]) == 1
+
+
+def test_a_role_that_loses_an_open_trust_policy_is_guarded_for_its_own_callers_alone() -> None:
+    account = account_as(SIGNED_IN)
+    role = account.directory.role_states["prod-admin"]
+    opened = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+    account.directory.role_states["prod-admin"] = replace(role, trust=opened)
+    assert plan_apply(access(*FOUR), account.ports).guards == (f"{ROLE_SENTENCE} changes who may assume it",)
+    account.cluster.subject = Subject("kubernetes-admin", ("system:masters",))
+    assert plan_apply(access(*FOUR), account.ports).guards == ()
+
+
+def test_another_name_of_a_trust_statement_takes_nothing_away() -> None:
+    account = account_as(SIGNED_IN)
+    role = account.directory.role_states["prod-admin"]
+    renamed = {**role.trust, "Statement": [{**role.trust["Statement"][0], "Sid": "Other"}]}  # type: ignore[dict-item, index]
+    account.directory.role_states["prod-admin"] = replace(role, trust=renamed)
+    plan = plan_apply(access(*FOUR), account.ports)
+    assert [change.name for change in plan.changes] == ["prod-admin"]
+    assert plan.guards == ()
+
+
+@pytest.mark.parametrize("user", ["alice", "bob"])
+def test_temporary_access_that_the_caller_is_signed_in_with_is_guarded(user: str) -> None:
+    account = account_as(SIGNED_IN)
+    entry = next(each for each in account.store.all_entries if each.role_arn == ARN)
+    account.store.let_in(entry, Temporary(user, "AIDA", "2099-01-01T00:00:00Z"))
+    wanted = access(replace(ADMIN, name="boss"), *FOUR[1:])
+    guards = plan_apply(wanted, account.ports, now=1.0).guards
+    said = f"you are signed in by temporary access through {ARN}, and this plan ends it"
+    assert (said in guards) is (user == "alice")
+
+
+def test_a_binding_to_the_callers_own_user_is_guarded() -> None:
+    account = account_as(Subject("root", ()))
+    (ident, binding), *_ = account.cluster.binding_states.items()
+    account.cluster.binding_states[ident] = replace(binding, groups=(*binding.groups, "User:root"))
+    (guard,) = plan_apply(access(*FOUR), account.ports).guards
+    assert guard.startswith("you have ClusterRole cluster-admin in the whole cluster by binding kube-iam:admin")
+
+
+def test_temporary_access_that_is_over_is_cleaned_without_force() -> None:
+    account = account_as(SIGNED_IN)
+    entry = next(each for each in account.store.all_entries if each.role_arn == ARN)
+    account.store.let_in(entry, Temporary("alice", "AIDA", "2020-01-01T00:00:00Z"))
+    plan = plan_apply(access(*FOUR), account.ports, now=2e9)
+    assert [change.kind.value for change in plan.changes] == ["temporary access"]
+    assert plan.guards == ()
+
+
+def test_a_grant_in_a_namespace_that_becomes_one_in_the_cluster_takes_nothing_away() -> None:
+    narrow, wide = (replace(ADMIN, bind=(Bind("edit", "", where),)) for where in (("shop",), ()))
+    account = FakeAccount()
+    run(account, plan_apply(access(narrow, *FOUR[1:]), account.ports))
+    account.cluster.subject = SIGNED_IN
+    assert plan_apply(access(wide, *FOUR[1:]), account.ports).guards == ()
+    run(account, plan_apply(access(wide, *FOUR[1:]), account.ports))
+    assert plan_apply(access(narrow, *FOUR[1:]), account.ports).guards

@@ -197,20 +197,44 @@ def test_the_policy_names_both_roles_until_the_former_one_is_deleted() -> None:
 
 
 def test_the_caller_loses_the_right_to_delete_bindings_last() -> None:
-    account = account_of_alice(
-        replace(ADMIN, bind=(Bind("cluster-admin"), Bind("view", "", ("shop",)))), EDITOR, VIEWER
-    )
+    bind = (Bind("cluster-admin"), Bind("cluster-admin", "", ("shop",)), Bind("view"))
+    account = account_of_alice(replace(ADMIN, bind=bind), EDITOR, VIEWER)
     wanted = access(VIEWER)
     plan = plan_apply(wanted, account.ports)
     kubernetes = [step for step, change in zip(steps(plan.changes), plan.changes, strict=True) if _in_cluster(change)]
-    assert kubernetes[-3:] == [
+    assert kubernetes[-4:] == [
         f"delete mapping {ARN}",
-        "delete binding shop/kube-iam:admin:view",
+        "delete binding shop/kube-iam:admin:cluster-admin",
+        "delete binding kube-iam:admin:view",
         "delete binding kube-iam:admin:cluster-admin",
     ]
     run(account, plan)
     account.cluster.subject = Subject("kubernetes-admin", ("system:masters",))
     assert plan_apply(wanted, account.ports).changes == ()
+
+
+def test_each_moved_role_is_deleted_just_before_it_is_created() -> None:
+    account = FakeAccount()
+    run(account, plan_apply(access(ADMIN, VIEWER), account.ports))
+    moved = access(*(replace(each, role_path="/people/") for each in (ADMIN, VIEWER)))
+    roles = [step for step in steps(plan_apply(moved, account.ports).changes) if " role prod-" in step]
+    assert [step for step in roles if "mapping" not in step] == [
+        "delete role prod-admin",
+        "create role prod-admin",
+        "delete role prod-viewer",
+        "create role prod-viewer",
+    ]
+
+
+def test_a_subject_that_others_added_to_a_binding_goes_after_all_additions() -> None:
+    account = account_of_alice(ADMIN)
+    (ident,) = account.cluster.binding_states
+    drifted = replace(account.cluster.binding_states[ident], groups=("kube-iam:admin", "mallory"))
+    account.cluster.binding_states[ident] = drifted
+    plan = plan_apply(access(ADMIN, VIEWER), account.ports)
+    assert steps(plan.changes)[-1] == "update binding kube-iam:admin:cluster-admin"
+    run(account, plan)
+    assert account.cluster.binding_states[ident].groups == ("kube-iam:admin",)
 
 
 def _in_cluster(change: Change) -> bool:

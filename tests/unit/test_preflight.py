@@ -164,6 +164,7 @@ def test_a_plan_that_writes_no_mapping_entry_reads_no_source() -> None:
     run(account, plan_apply(access(), account.ports))
     account.source = MappingSource("dev.example.com")
     assert plan_apply(access(), account.ports).guards == ()
+    assert plan_apply(access(ADMIN, VIEWER), account.ports).guards == ()
     assert plan_destroy(access(), account.ports).guards == ()
 
 

@@ -96,12 +96,9 @@ def _lost_grants(changes: tuple[Change, ...], observed: Observed) -> Iterator[st
             if change.verb is Verb.DELETE:
                 del after[change.item.ident]
     kept = {grant for binding in after.values() for grant in _grants(binding, mine)}
-    said: set[tuple[str, str, str]] = set()
     for binding in observed.bindings.values():
         for namespace, kind, role in _grants(binding, mine):
-            anywhere = ("", kind, role)
-            if not {(namespace, kind, role), anywhere} & (kept | said):
-                said.add((namespace, kind, role))
+            if not {(namespace, kind, role), ("", kind, role)} & kept:
                 place = f"in namespace {namespace}" if namespace else "in the whole cluster"
                 yield f"you have {kind} {role} {place} by binding {binding_name(binding)}, and this plan takes it away"
 
