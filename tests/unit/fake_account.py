@@ -15,6 +15,7 @@ from kube_iam.access.ports import (
     BindingState,
     Caller,
     GroupState,
+    Holder,
     Item,
     MappingEntry,
     PolicyState,
@@ -72,6 +73,7 @@ class FakeDirectory:
         self.role_states: dict[str, RoleState] = {}
         self.group_states: dict[str, GroupState] = {}
         self.group_members: dict[str, set[str]] = {}
+        self.other_attachments: set[tuple[Holder, str]] = set()  # to users and roles
         self.user_policies: dict[tuple[str, str], object] = {}
         self.all_users = {name: User(name, f"arn:aws:iam::{ACCOUNT}:user/{name}", f"AIDA{name}") for name in users}
 
@@ -90,7 +92,21 @@ class FakeDirectory:
 
     def policies(self, path_prefix: str) -> tuple[PolicyState, ...]:
         self.world.read("policies")
-        return tuple(policy for policy in self.policy_states.values() if policy.path.startswith(path_prefix))
+        found = (policy for policy in self.policy_states.values() if policy.path.startswith(path_prefix))
+        return tuple(replace(policy, attachments=len(self._holders(policy.arn))) for policy in found)
+
+    def _holders(self, arn: str) -> tuple[Holder, ...]:
+        groups = tuple(Holder("group", name) for name, group in self.group_states.items() if arn in group.attached)
+        return groups + tuple(holder for holder, attached in self.other_attachments if attached == arn)
+
+    def holders(self, arn: str) -> tuple[Holder, ...]:
+        self.world.read("holders")
+        return self._holders(arn)
+
+    def detach_from(self, holder: Holder, arn: str) -> None:
+        if holder.kind == "group":
+            return self.detach(holder.name, arn)
+        return self.world.write("detach_from", lambda: self.other_attachments.discard((holder, arn)))
 
     def policy(self, arn: str) -> PolicyState | None:
         self.world.read("policy")
@@ -122,7 +138,7 @@ class FakeDirectory:
 
     def delete_policy(self, arn: str) -> None:
         def effect() -> None:
-            if any(arn in group.attached for group in self.group_states.values()):
+            if self._holders(arn):
                 raise Conflict(f"policy {arn} is attached")
             self.policy_states.pop(arn, None)
 

@@ -11,6 +11,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from kube_iam.access.documents import same_document
+from kube_iam.access.ports import Holder
 from kube_iam.aws.iam import IamDirectory
 from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.aws.iam_wait import Patience
@@ -292,6 +293,31 @@ def test_an_assumed_role_is_shown_as_its_role() -> None:
 def test_every_method_has_its_permissions_listed() -> None:
     methods = {name for name in dir(IamDirectory) if not name.startswith("_")}
     assert methods == set(PERMISSIONS)
+
+
+def test_what_a_policy_is_attached_to_is_counted_listed_and_detached(iam: Any, directory: IamDirectory) -> None:
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    arn = directory.create_policy("shop-viewer", PATH, document, TAGS, "x")
+    assert directory.holders(arn) == ()
+    iam.create_group(GroupName="readers")
+    iam.attach_group_policy(GroupName="readers", PolicyArn=arn)
+    names = [f"user{number}" for number in range(9)]
+    for name in names:
+        iam.create_user(UserName=name)
+        iam.attach_user_policy(UserName=name, PolicyArn=arn)
+    iam.create_role(RoleName="ci", AssumeRolePolicyDocument=json.dumps(TRUST))
+    iam.attach_role_policy(RoleName="ci", PolicyArn=arn)
+    (state,) = directory.policies(PATH)
+    assert state.attachments == 11
+    holders = directory.holders(arn)
+    assert set(holders) == {Holder("group", "readers"), Holder("role", "ci"), *(Holder("user", name) for name in names)}
+    for holder in holders:
+        directory.detach_from(holder, arn)
+        directory.detach_from(holder, arn)
+    assert directory.holders(arn) == ()
+    directory.delete_policy(arn)
+    assert directory.holders(arn) == ()
 
 
 def test_documents_are_the_same_whatever_the_order_of_their_lists() -> None:

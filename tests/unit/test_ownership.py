@@ -14,7 +14,7 @@ from kube_iam.access.changes import Kind, Plan, Verb
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import carry_out, moves, who
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState
+from kube_iam.access.ports import BindingState, GroupState, Holder, MappingEntry, PolicyState, RoleState
 from kube_iam.config.near import near
 from kube_iam.errors import NotOwned
 
@@ -321,3 +321,28 @@ def test_destroy_claims_nothing_while_an_entry_of_a_level_is_left() -> None:
         "policy mystery at /kube-iam/prod/ is not marked as this cluster's",
         f"mapping {VIEWER_ARN} (user name root, groups system:masters) is not marked as this cluster's",
     )
+
+
+@pytest.mark.parametrize("command", ["apply", "apply without the level", "destroy"])
+def test_our_policy_comes_off_users_roles_and_groups_of_others(command: str) -> None:
+    account = applied(ADMIN, EDITOR, VIEWER)
+    add_group(account, "readers", VIEWER_POLICY, members=("bob",), path="/")
+    for holder in (Holder("user", "bob"), Holder("role", "ci")):
+        account.directory.other_attachments.add((holder, VIEWER_POLICY))
+    left = (ADMIN, EDITOR) if command == "apply without the level" else (ADMIN, EDITOR, VIEWER)
+    plan = plan_destroy(access(), account.ports) if command == "destroy" else plan_apply(access(*left), account.ports)
+    assert plan.guards == ()
+    assert {"prod-viewer on group readers", "prod-viewer on role ci", "prod-viewer on user bob"} <= set(
+        deleted(plan, Kind.ATTACHMENT)
+    )
+    run(account, plan)
+    assert account.directory.other_attachments == set()
+    assert account.directory.group_states["readers"].attached == ()
+    assert account.directory.group_members["readers"] == {"bob"}
+
+
+def test_attachments_are_looked_up_only_where_there_is_an_unknown_one() -> None:
+    account = applied()
+    account.world.log.clear()
+    assert plan_apply(access(), account.ports).changes == ()
+    assert "holders" not in account.world.log

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kube_iam.access.changes import Attachment, Change, Ended, Membership, Plan, Verb
+from kube_iam.access.changes import Attachment, Change, Detachment, Ended, Membership, Plan, Verb
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
 from kube_iam.access.documents import assumed_roles
 from kube_iam.access.observed import Ports
@@ -50,6 +50,8 @@ def apply_plan(plan: Plan, ports: Ports, progress: Progress) -> Applied:
 def apply_change(change: Change, ports: Ports) -> None:
     """Carry out one change. Raises what the ports raise."""
     match change.verb, change.item:
+        case Verb.DELETE, Detachment(holder=holder, policy_arn=arn):
+            ports.directory.detach_from(holder, arn)
         case _, DesiredPolicy() | PolicyState() | Attachment() | Membership():
             _access_to_role(change, ports)
         case _, DesiredRole() | RoleState():

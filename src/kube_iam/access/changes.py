@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
-from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState, Temporary
+from kube_iam.access.ports import BindingState, GroupState, Holder, MappingEntry, PolicyState, RoleState, Temporary
 
 
 class Verb(Enum):
@@ -43,6 +43,14 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Detachment:
+    """A policy of ours that comes off a user, a role or a group that is not ours."""
+
+    holder: Holder
+    policy_arn: str
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
     """A user in a group."""
 
@@ -71,6 +79,7 @@ Item = (
     | RoleState
     | GroupState
     | Attachment
+    | Detachment
     | Membership
     | Ended
     | BindingState

@@ -16,6 +16,7 @@ from kube_iam.access.ports import (
     Cluster,
     Directory,
     GroupState,
+    Holder,
     MappingEntry,
     MappingStore,
     PolicyState,
@@ -61,6 +62,9 @@ class Observed:
     entries: tuple[MappingEntry, ...]
     owners: OwnershipIndex
     rivals: Mapping[str, tuple[MappingEntry, ...]]  # further entries for roles of levels, by the roles' entry keys
+    holders: Mapping[
+        str, tuple[Holder, ...]
+    ]  # users, roles and groups of others that have a policy of ours, by its ARN
     faults: tuple[str, ...]  # what keeps a server from loading the mapping
 
     def owns_tags(self, state: PolicyState | RoleState) -> bool:

@@ -14,6 +14,7 @@ from kube_iam.access.ports import (
     Cluster,
     Directory,
     GroupState,
+    Holder,
     MappingEntry,
     MappingStore,
     PolicyState,
@@ -50,6 +51,7 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
         missing_rbac=missing,
         entries=entries,
         owners=owners,
+        holders=_holders(directory, policies, groups, owners),
         faults=ports.store.faults(),
         rivals=_rivals(access, ports.store, roles, owners),
     )
@@ -62,6 +64,27 @@ def _rivals(
     arns = {pathless(mapped_arn(access, level)) for level in access.levels if level.method is Method.ROLE}
     arns |= {pathless(role.arn) for key, role in roles.items() if owners.role(key).is_ours}
     return dict(store.rivals(sorted(arns))) if arns else {}
+
+
+def _holders(
+    directory: Directory,
+    policies: tuple[PolicyState, ...],
+    groups: dict[str, GroupState],
+    owners: OwnershipIndex,
+) -> dict[str, tuple[Holder, ...]]:
+    """Who else has our policies attached. IAM's count of attachments tells whether that has to be looked up."""
+    ours = [group for group in groups.values() if owners.group(group.name).is_ours]
+    known = {policy.arn: {group.name for group in ours if policy.arn in group.attached} for policy in policies}
+    asked = [
+        policy
+        for policy in policies
+        if owners.policy(policy.arn).is_ours and policy.attachments > len(known[policy.arn])
+    ]
+    found = directory.each(directory.holders, (policy.arn for policy in asked))
+    return {
+        policy.arn: tuple(each for each in holders if each.kind != "group" or each.name not in known[policy.arn])
+        for policy, holders in zip(asked, found, strict=True)
+    }
 
 
 def _policies_elsewhere(

@@ -35,6 +35,18 @@ class PolicyState:
     path: str
     document: object
     tags: Mapping[str, str] = field(default_factory=dict)
+    attachments: int = field(default=0, compare=False)  # to groups, users and roles together
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A group, user or role that has a policy attached; `kind` is that word."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,12 @@ class Directory(Protocol):
 
     def delete_policy(self, arn: str) -> None:
         """Delete the policy with all its versions."""
+
+    def holders(self, arn: str) -> tuple[Holder, ...]:
+        """The groups, users and roles that have the policy attached."""
+
+    def detach_from(self, holder: Holder, arn: str) -> None:
+        """Detach the policy from a group, user or role."""
 
     def role(self, name: str) -> RoleState | None:
         """The role, or None where there is none."""

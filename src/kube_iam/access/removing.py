@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kube_iam.access.changes import Attachment, Change, Ended, Field, Kind, Membership, Verb
+from kube_iam.access.changes import Attachment, Change, Detachment, Ended, Field, Kind, Membership, Verb
 from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.documents import assumed_roles, user_policy_name
 from kube_iam.access.facts import binding_fields, binding_name, entry_fields, is_removable
@@ -90,6 +90,7 @@ def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
     policies = {level.policy.arn for level in desired}
     already = {change.name for change in replacing(observed, desired)}
     strays = list(_strays(observed, desired))
+    yield from _detached_from_others(observed)
     yield from (_detached(group, arn, level) for group, arn, level, early in strays if not early)
     early = {(group.name, arn) for group, arn, _, is_early in strays if is_early}
     changes: list[Change] = []
@@ -126,6 +127,16 @@ def _strays(observed: Observed, desired: Desired) -> Iterator[tuple[GroupState, 
                 yield group, arn, staying[key], handed_over or others
             elif handed_over:
                 yield group, arn, before[arn], True
+
+
+def _detached_from_others(observed: Observed) -> Iterator[Change]:
+    """Our policies come off users, roles and groups of others, who could assume a level's role by them."""
+    for policy in observed.owned_policies():
+        for holder in observed.holders.get(policy.arn, ()):
+            name, fields = f"{policy.name} on {holder}", _vanishing({"policy": policy.arn})
+            yield Change(
+                Verb.DELETE, Kind.ATTACHMENT, name, observed.level_of(policy), fields, Detachment(holder, policy.arn)
+            )
 
 
 def _place(change: Change) -> tuple[str, str] | None:

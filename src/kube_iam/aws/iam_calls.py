@@ -30,6 +30,13 @@ PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "tag_policy": ("iam:TagPolicy", "iam:ListPolicyTags"),
     "delete_policy": ("iam:ListPolicyVersions", "iam:DeletePolicyVersion", "iam:DeletePolicy", "iam:GetPolicy"),
+    "holders": ("iam:ListEntitiesForPolicy",),
+    "detach_from": (
+        "iam:DetachGroupPolicy",
+        "iam:DetachUserPolicy",
+        "iam:DetachRolePolicy",
+        "iam:ListEntitiesForPolicy",
+    ),
     "role": ("iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:ListRoleTags"),
     "create_role": ("iam:CreateRole", "iam:TagRole", "iam:GetRole"),
     "update_role": ("iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:GetRole"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kube_iam.access.documents import same_document
-from kube_iam.access.ports import PolicyState
+from kube_iam.access.ports import Holder, PolicyState
 from kube_iam.aws.iam_calls import (
     ALREADY_EXISTS,
     code_of,
@@ -102,7 +102,29 @@ class IamPolicies(IamPart):
             document = self._document(arn, policy["DefaultVersionId"])
         except NotFound:
             return None
-        return PolicyState(arn, policy["PolicyName"], policy["Path"], document, self._policy_tags(arn))
+        count = int(policy.get("AttachmentCount", 0))
+        return PolicyState(arn, policy["PolicyName"], policy["Path"], document, self._policy_tags(arn), count)
+
+    def holders(self, arn: str) -> tuple[Holder, ...]:
+        """The groups, users and roles that have the policy attached; none where there is no such policy."""
+        doing = f"find out what policy {arn} is attached to"
+        found: list[Holder] = []
+        try:
+            for kind in ("Group", "User", "Role"):
+                pages = self._aws.pages(
+                    "list_entities_for_policy", f"Policy{kind}s", doing, PolicyArn=arn, EntityFilter=kind
+                )
+                found += [Holder(kind.lower(), str(each[f"{kind}Name"])) for each in pages]
+        except NotFound:
+            return ()
+        return tuple(found)
+
+    def detach_from(self, holder: Holder, arn: str) -> None:
+        """Detach the policy from a group, user or role; one that is gone, or has it no longer, is fine."""
+        doing = f"detach a policy from {holder}"
+        name = {f"{holder.kind.capitalize()}Name": holder.name}
+        self._aws.deleted(f"detach_{holder.kind}_policy", doing, PolicyArn=arn, **name)
+        self._until(f"{holder} without the policy", lambda: holder not in self.holders(arn))
 
     def _document(self, arn: str, version: str) -> object:
         found = self._aws.call("get_policy_version", f"read policy {arn}", PolicyArn=arn, VersionId=version)
