@@ -107,7 +107,7 @@ def test_an_unknown_profile_or_a_broken_file_is_said_at_once(clean: pytest.Monke
         (
             known.CredentialRetrievalError(provider="custom-process", error_msg="it failed"),
             CredentialsError,
-            "it failed",
+            "credential_process failed",
         ),
         (known.EndpointConnectionError(endpoint_url="https://x"), Unreachable, "network"),
         (known.ConnectTimeoutError(endpoint_url="https://x"), Unreachable, "network"),
@@ -117,7 +117,7 @@ def test_an_unknown_profile_or_a_broken_file_is_said_at_once(clean: pytest.Monke
         (known.NoRegionError(), CredentialsError, "--region"),
         (known.ConfigParseError(path="/x"), CredentialsError, "/x"),
         (known.InvalidConfigError(error_msg="role_arn without source"), CredentialsError, "role_arn without source"),
-        (known.DataNotFoundError(data_path="x"), AwsError, "x"),
+        (known.DataNotFoundError(data_path="x"), AwsError, "DataNotFoundError"),
     ],
 )
 def test_every_error_says_what_failed_and_what_to_do(error: Exception, kind: type[KubeIamError], says: str) -> None:

@@ -46,6 +46,7 @@ OWN_KEYS = {
     "kube_iam.aws.region",
     "kube_iam.aws.sign_in",
     "kube_iam.core.credentials",
+    "kube_iam.core.input_checks",
     "kube_iam.core.mint",
     "kube_iam.core.partitions",
     "kube_iam.core.sigv4",

@@ -208,7 +208,7 @@ def test_a_config_file_that_cannot_be_used_is_an_error(text: str, shell: Shell) 
         (["token", "-i"], "requires an argument"),
         (["token", "-i", "x", "--rol", "y"], "--role"),
         (["token", "-i", "x", "surplus"], "surplus"),
-        (["token", "-i", "a\nb"], "control character"),
+        (["token", "-i", "a\nb"], "cluster id contains a line break"),
         (["token", "-i", "x", "-s", "me", "--forward-session-name"], "exclude each other"),
         (["token", "-i", "x", "-r", "admin"], "arn:aws:iam::123456789012:role/NAME"),
         (["token", "-i", "x", "-r", "arn:aws:iam::123:role/x"], "not the ARN"),
@@ -426,9 +426,10 @@ def test_the_cache_flag_keeps_temporary_credentials_of_a_slow_profile(bare: Shel
 
 def test_a_failing_credential_process_is_told_in_one_line(bare: Shell) -> None:
     (bare.home / ".aws").mkdir()
-    (bare.home / ".aws" / "config").write_text("[profile slow]\ncredential_process = /nonexistent/program\n")
+    (bare.home / ".aws" / "config").write_text("[profile slow]\ncredential_process = KEY=very-secret /bin/program\n")
     bare.set(AWS_PROFILE="slow")
-    assert "/nonexistent/program" in bare.fails("token", "-i", "shop", "--region", "eu-west-1")
+    line = bare.fails("token", "-i", "shop", "--region", "eu-west-1")
+    assert "credential_process of the profile in use cannot be run: No such file" in line
 
 
 def test_help_and_nothing_else_goes_to_stdout(shell: Shell) -> None:

@@ -19,6 +19,7 @@ from kube_iam.aws.translate import (
     translate,
 )
 from kube_iam.core.credentials import Credentials
+from kube_iam.core.input_checks import check_credentials
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError
 
 
@@ -58,29 +59,21 @@ class BotocoreChain:
         return Endpoint(scope[2], authority_of(url.partition("?")[0]))
 
     def credentials(self, region: str) -> Credentials:
-        """The caller's own credentials. Raises CredentialsError where there are none or they cannot be had."""
+        """Return the caller's own credentials. Raises CredentialsError where there are none or they cannot be had or sent."""
         self._session.set_config_variable("region", region)
         from botocore.exceptions import NoCredentialsError
 
-        doing = "find AWS credentials"
-        try:
-            with aws_errors(doing):
-                self._take_over_prompt()
-                found = self._session.get_credentials()
-                if found is None:
-                    raise NoCredentialsError
-                frozen = found.get_frozen_credentials()
-        except OSError as error:
-            raise CredentialsError(
-                f"cannot {doing}: {error.strerror or error}: {error.filename or ''}".rstrip(": ")
-            ) from error
-        except ValueError as error:
-            raise CredentialsError(
-                f"cannot {doing}: an unreadable value", "check AWS_* variables and ~/.aws"
-            ) from error
+        with aws_errors("find AWS credentials"):
+            self._take_over_prompt()
+            found = self._session.get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            frozen = found.get_frozen_credentials()
         end = getattr(found, "_expiry_time", None)  # botocore has no public name for it
         expires = end.timestamp() if end is not None else None
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "", expires)
+        keys = Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token or "", expires)
+        check_credentials(f"the credential source {found.method}", keys)
+        return keys
 
     def caller_arn(self, credentials: Credentials, region: str) -> str:
         """Who these credentials belong to, by sts:GetCallerIdentity."""

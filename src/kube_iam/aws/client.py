@@ -9,8 +9,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from kube_iam.aws.config_checks import check_configuration
 from kube_iam.aws.endpoints import check_endpoint
 from kube_iam.aws.translate import aws_errors, translate
+from kube_iam.core.input_checks import check_environment
 
 __all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "aws_errors", "iam_client", "make_client", "make_session", "translate"]
 
@@ -19,11 +21,15 @@ READ_TIMEOUT = 30
 DEFAULT_REGION = "us-east-1"
 
 
-def make_session(profile: str = "") -> Any:
-    """A botocore session for the profile (empty: AWS_PROFILE, else `default`). Raises CredentialsError for an unknown profile."""
+def make_session(profile: str = "", environ: Mapping[str, str] = os.environ) -> Any:
+    """A botocore session for the profile (empty: AWS_PROFILE, else `default`), which reads this process's environment.
+
+    Raises CredentialsError for an unknown profile, and for variables and settings with values that cannot be sent.
+    """
     from botocore.loaders import Loader
     from botocore.session import Session
 
+    check_environment(environ)
     session = Session(profile=profile or None)
     # Models of the SDK alone: AWS_DATA_PATH and ~/.aws/models could name other endpoints, which no setting would show.
     session.register_component(
@@ -33,6 +39,7 @@ def make_session(profile: str = "") -> Any:
         session.full_config  # noqa: B018  (read now, so that a broken file is reported as what it is)
         if profile or session.get_config_variable("profile"):
             session.get_scoped_config()
+        check_configuration(session.full_config, session.profile or "default", environ)
     return session
 
 

@@ -90,12 +90,17 @@ def authority_of(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     authority, _, path = rest.partition("/")
     authority = authority.lower()
+    shown = "<a URL with user info>" if "@" in url else f"{url!r:.120}"  # which may be a password
     if not separator or scheme.lower() != "https":
         raise usage_error(
-            f"the STS endpoint {url!r:.120} is not an https URL", "a token is always a request over https"
+            f"the STS endpoint {shown} is not an https URL (AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, endpoint_url)",
+            "a token is always a request over https",
         )
     if path or not authority or any(character in authority for character in "@?#%\\ "):
-        raise usage_error(f"the STS endpoint {url!r:.120} is not of the form https://HOST[:PORT]")
+        raise usage_error(
+            f"the STS endpoint {shown} is not of the form https://HOST[:PORT]",
+            "correct AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL or the profile's endpoint_url",
+        )
     return authority.removesuffix(":443")
 
 

@@ -7,6 +7,7 @@ from kube_iam.aws.credentials import short_chain
 from kube_iam.aws.kept_tokens import Signed, SignIn
 from kube_iam.aws.profiles import read_profile
 from kube_iam.aws.region import Endpoint, find_endpoint, instance_region, usage_error
+from kube_iam.core.input_checks import check_environment, check_value
 from kube_iam.core.mint import check_cluster_id, mint, token_expiration
 from kube_iam.core.partitions import PARTITIONS, partition_of_region
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 def sign_in(request: SignIn, environ: "Mapping[str, str]", clock: "Callable[[], float]") -> Signed:
     """The token. Raises the errors of our tree: UsageError before any call is made, CredentialsError and AwsError after."""
+    check_environment(environ)
+    for what, text in (
+        ("the cluster id", request.cluster_id),
+        ("the role", request.role),
+        ("the external id", request.external_id),
+        ("the session name", request.session_name),
+        ("the MFA device", request.mfa_serial),
+        ("the region", request.region),
+    ):
+        check_value(what, text)
     try:
         check_cluster_id(request.cluster_id)
     except ValueError as error:

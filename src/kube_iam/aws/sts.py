@@ -19,6 +19,7 @@ from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import NetworkError, PyreqwestError
 from pyreqwest.request import RequestBuilder
 
+from kube_iam.core.input_checks import check_environment
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.errors import ConfigError, Problem
 
@@ -82,7 +83,11 @@ async def _send(request: RequestBuilder) -> StsAnswer:
 
 
 def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
-    """A client set up from the environment. Raises ConfigError when AWS_CA_BUNDLE cannot be used."""
+    """A client set up from the environment.
+
+    Raises ConfigError when AWS_CA_BUNDLE cannot be used, CredentialsError for a variable with a value that cannot be sent.
+    """
+    check_environment(environ)
     builder = (
         ClientBuilder()
         .https_only(True)

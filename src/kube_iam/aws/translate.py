@@ -1,7 +1,8 @@
 """botocore's errors in terms of our tree: what happened, and what the person at the keyboard can do about it.
 
-No sentence made here holds a secret. In particular the text of SignatureDoesNotMatch is never repeated: AWS puts the canonical
-request into it, session token included.
+No message made here holds a secret. AWS's own text is repeated only for the codes in `_QUOTED`: the text of SignatureDoesNotMatch
+holds the canonical request with the session token, that of IncompleteSignature the Authorization header. Exceptions that were raised
+before AWS answered are `local_errors`' business.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from kube_iam.aws.local_errors import before_an_answer, is_expected
+from kube_iam.core.redaction import without_secrets
 from kube_iam.errors import (
     AccessDenied,
     AwsError,
@@ -23,7 +26,7 @@ from kube_iam.errors import (
 )
 
 if TYPE_CHECKING:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 _THROTTLED = frozenset(
@@ -63,45 +66,76 @@ _CONFLICTS = frozenset(
 )
 _FULL = frozenset({"LimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"})
 
+# The codes whose messages describe an object, a permission or a policy, and cannot hold a header.
+_QUOTED = (
+    _DENIED
+    | _MISSING
+    | _CONFLICTS
+    | _FULL
+    | {"InvalidInput", "InvalidParameterValue", "MalformedPolicyDocument", "MalformedPolicyDocumentException"}
+    | {
+        "PackedPolicyTooLarge",
+        "PolicyNotAttachable",
+        "RegionDisabledException",
+        "UnmodifiableEntity",
+        "ValidationError",
+    }
+)
+_CODE = re.compile(r"[\w.:#-]{1,80}", re.ASCII)
+# STS and IAM quote the parameter itself, an MFA code or a web identity token among them: `Value 'X' at 'tokenCode' failed …`.
+_QUOTED_VALUE = re.compile(r"\b[Vv]alue '.*' at '", re.DOTALL)
+
 CLOCK_HINT = "AWS takes requests that are at most 15 minutes off; set this machine's clock (time synchronisation, NTP)"
 _SIGN_IN_AGAIN = "the session has ended: sign in again (`aws sso login`, or new temporary keys) and repeat the command"
 
 
 @contextmanager
 def aws_errors(doing: str) -> Iterator[None]:
-    """Turn whatever botocore raises inside into our tree. `doing` completes "cannot …": `aws_errors("create role X")`."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    """Turn whatever botocore raises inside into our tree. `doing` completes "cannot …": `aws_errors("create role X")`.
+
+    Raises the errors of our tree unchanged. No text of an exception is repeated, beyond the fields that `local_errors` names.
+    """
+    from botocore.exceptions import ClientError
     from botocore.parsers import ResponseParserError
 
     try:
         yield
-    except ClientError as error:
-        raise translate(error, doing) from error
-    except BotoCoreError as error:
-        raise translate(error, doing) from error
+    except KubeIamError:
+        raise
     except ResponseParserError:
         # Its message holds the answer, and that can hold keys: not even the cause is kept.
         raise Unreachable(
             f"cannot {doing}: the answer is cut off, or is not one of AWS", "is there a proxy in between? Try again"
         ) from None
+    except Exception as error:
+        if isinstance(error, ClientError) or is_expected(error):
+            raise translate(error, doing) from error
+        raise
 
 
 def translate(error: Exception, doing: str) -> KubeIamError:
-    """The error of our tree that stands for an exception of botocore's."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    """Return the error of our tree that stands for an exception of botocore's or of what it uses."""
+    from botocore.exceptions import ClientError
 
     if isinstance(error, ClientError):
         return _answered(error, doing)
-    if isinstance(error, BotoCoreError):
-        return _failed_before_an_answer(error, doing)
-    return AwsError(f"cannot {doing}: {type(error).__name__}")
+    return before_an_answer(error, doing)
+
+
+def quotable(error: ClientError) -> str:
+    """Return AWS's message in one line, without the values of parameters; empty for a code whose message can hold a header."""
+    if error_code(error) not in _QUOTED:
+        return ""
+    message = " ".join(str(error.response["Error"].get("Message", "")).split())
+    return without_secrets(_QUOTED_VALUE.sub("the value at '", message))
 
 
 def error_code(error: Exception) -> str:
     """AWS's code of a ClientError (`NoSuchEntity`), empty for anything else."""
     response = getattr(error, "response", None)
     details = response.get("Error") if isinstance(response, Mapping) else None
-    return str(details.get("Code", "")) if isinstance(details, Mapping) else ""
+    code = str(details.get("Code", "")) if isinstance(details, Mapping) else ""
+    return code if _CODE.fullmatch(code) else ""
 
 
 def is_clock_skew(error: Exception) -> bool:
@@ -121,7 +155,7 @@ def is_wrong_mfa_code(error: Exception) -> bool:
 
 def _answered(error: ClientError, doing: str) -> KubeIamError:
     code = error_code(error)
-    message = " ".join(str(error.response["Error"].get("Message", "")).split())
+    message = quotable(error)
     what = f"cannot {doing}"
     if is_clock_skew(error):
         return CredentialsError(f"{what}: this machine's clock and that of AWS differ too much", CLOCK_HINT)
@@ -162,6 +196,8 @@ def _answered(error: ClientError, doing: str) -> KubeIamError:
         return AwsError(
             f"{what}: {message or code}", "a quota of the account is used up: remove something or ask AWS for more"
         )
+    if not code or code.isdigit():  # botocore puts the HTTP status where the answer has no code: it is not one of AWS
+        return Unreachable(f"{what}: something other than AWS answers {code}".rstrip(), "is there a proxy in between?")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status >= 500:
         return Unreachable(f"{what}: AWS fails with {code or status}", "repeat the command in a moment")
@@ -175,50 +211,3 @@ def _permission_hint(message: str, operation: str) -> str:
     if "explicit deny" in message:
         return f"a policy explicitly denies {action} to this caller"
     return f"the caller needs the permission {action}"
-
-
-def _failed_before_an_answer(error: BotoCoreError, doing: str) -> KubeIamError:
-    import botocore.exceptions as known
-
-    what = f"cannot {doing}"
-    text = " ".join(str(error).split())
-    match error:
-        case known.NoCredentialsError():
-            return CredentialsError(
-                f"{what}: no AWS credentials found", "set AWS_PROFILE, or run `aws configure` or `aws sso login`"
-            )
-        case known.PartialCredentialsError():
-            return CredentialsError(
-                f"{what}: the AWS credentials are incomplete: {text}", "give both halves of the access key"
-            )
-        case known.ProfileNotFound():
-            return CredentialsError(f"{what}: {text}", "see `aws configure list-profiles`, and AWS_PROFILE")
-        case known.SSOError() | known.TokenRetrievalError():
-            return CredentialsError(
-                f"{what}: the IAM Identity Center sign-in has ended", "run `aws sso login` for this profile"
-            )
-        case known.LoginError():
-            return CredentialsError(f"{what}: the AWS sign-in has ended", "run `aws login` for this profile")
-        case known.CredentialRetrievalError():
-            return CredentialsError(
-                f"{what}: {text}", "the profile's credential_process, or the service behind it, failed"
-            )
-        case known.RefreshWithMFAUnsupportedError():
-            return CredentialsError(f"{what}: the session has ended and needs a new MFA code", "repeat the command")
-        case known.MetadataRetrievalError():
-            return CredentialsError(f"{what}: the credentials' metadata service fails: {text}")
-        case known.NoRegionError():
-            return CredentialsError(f"{what}: no AWS region is set", "give --region or set AWS_REGION")
-        case known.SSLError():
-            return Unreachable(f"{what}: {text}", "a proxy that opens TLS? Name its CA file in AWS_CA_BUNDLE")
-        case known.HTTPClientError() | known.ConnectionError():
-            return Unreachable(f"{what}: {text}", "check the network, HTTPS_PROXY and the region's name")
-        case (
-            known.ConfigParseError()
-            | known.InvalidConfigError()
-            | known.UnknownCredentialError()
-            | known.InvalidRegionError()
-            | known.InvalidRetryConfigurationError()
-        ):
-            return CredentialsError(f"{what}: {text}", "correct the AWS configuration (~/.aws/config, AWS_* variables)")
-    return AwsError(f"{what}: {text}")

@@ -162,12 +162,19 @@ def _run(program: str, arguments: Sequence[str]) -> int:
         return 2
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else program
-        raise UsageError(f"{' '.join(error.format_message().split()).rstrip('.')} (see `{path} --help`)") from error
+        raise UsageError(f"{' '.join(_text_of(error).split()).rstrip('.')} (see `{path} --help`)") from error
     except click.ClickException as error:
-        raise UsageError(error.format_message()) from error
+        raise UsageError(_text_of(error)) from error
     except click.Abort as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         print(f"{program}: stopped", file=sys.stderr)
         return 1
     return outcome if isinstance(outcome, int) else 0
+
+
+def _text_of(error: click.ClickException) -> str:
+    """Return click's message, which quotes the argument that it does not expect: that may be a token."""
+    from kube_iam.core.redaction import without_secrets
+
+    return without_secrets(error.format_message())

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kube_iam.core.input_checks import defect
 from kube_iam.errors import KubeError, KubeIamError
 from kube_iam.kube.context import Context, load_context
-from kube_iam.kube.errors import clean, kube_errors
+from kube_iam.kube.errors import kube_errors, reason_of
 from kube_iam.kube.exec_plugin import ExecStatus, run_plugin
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class KubeApi:
             except KubeIamError:
                 raise
             except Exception as error:  # lightkube, ssl, msgspec and httpx2 each have their own for a bad kubeconfig
-                raise KubeError(f"context {self.context.name!r} cannot be used: {clean(str(error))}") from error
+                raise KubeError(f"context {self.context.name!r} cannot be used: {reason_of(error)}") from error
         return self._client
 
     def close(self) -> None:
@@ -100,6 +101,11 @@ class KubeApi:
             status = run_plugin(context, self._environ, terminal=sys.stdin is not None and sys.stdin.isatty())
             self._expires = status.expires
             user |= _credentials(status)
+        for key in ("token", "username", "password"):
+            if found := defect(str(user.get(key) or "")):
+                raise KubeError(
+                    f"the {key} of context {context.name!r} contains {found}", "correct it in the kubeconfig"
+                )
         cluster = {**context.cluster, "insecure-skip-tls-verify": _flag(context.cluster, "insecure-skip-tls-verify")}
         config = SingleConfig(
             context_name=context.name,

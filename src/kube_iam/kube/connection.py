@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import h11
 
+from kube_iam.core.redaction import network_reason
 from kube_iam.errors import KubeIamError, Unreachable
 from kube_iam.kube.endpoint import Endpoint
-from kube_iam.kube.errors import clean
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
@@ -149,6 +149,8 @@ def _failures(endpoint: Endpoint) -> Iterator[None]:
     except TimeoutError as error:
         raise Unreachable(f"{endpoint.url} does not answer in time") from error
     except OSError as error:
-        raise Unreachable(f"{endpoint.url} cannot be reached: {clean(error.strerror or str(error))}") from error
+        raise Unreachable(
+            f"{endpoint.url} cannot be reached: {network_reason(error) or type(error).__name__}"
+        ) from error
     except h11.ProtocolError as error:
-        raise Unreachable(f"{endpoint.url} broke off, or does not speak HTTP: {clean(str(error))}") from error
+        raise Unreachable(f"{endpoint.url} broke off, or does not speak HTTP ({type(error).__name__})") from error

@@ -9,12 +9,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kube_iam.core.redaction import causes, is_tls_error, network_reason, without_secrets
 from kube_iam.errors import Conflict, KubeError, KubeIamError, NotFound, Unreachable
 
 MAX_TEXT = 300
-_SECRETS = re.compile(
-    r"k8s-aws-v1\.[\w-]*|eyJ[\w-]{8,}[\w.-]*|(?i:bearer)\s+\S+|X-Amz-(?:Signature|Security-Token)=[^&\s\"]*"
-)
 _FORBIDDEN = re.compile(
     r'cannot (\S+) (?:resource|path) "([^"]+)"(?: in API group "([^"]*)")?(?: in the namespace "([^"]+)")?'
 )
@@ -41,22 +39,20 @@ def kube_errors(doing: str, server: str) -> Iterator[None]:
 
 def translate(error: Exception, doing: str, server: str) -> KubeIamError:
     """The error of our tree that stands for an exception of lightkube's or its HTTP client's."""
-    import ssl
-
     import httpx2
     from lightkube.core.exceptions import ConfigError
 
     what = f"cannot {doing}"
     if isinstance(error, httpx2.HTTPStatusError):
         return _answered(error, what, server)
-    text = clean(str(error))
     if isinstance(error, ConfigError):
-        return KubeError(f"{what}: the kubeconfig cannot be used: {text}")
+        return KubeError(f"{what}: the kubeconfig cannot be used: {reason_of(error)}")
     if isinstance(error, httpx2.TimeoutException):
         return Unreachable(
             f"{what}: {server} does not answer in time", "is it reachable from here (VPN, security group)?"
         )
-    if isinstance(error, ssl.SSLError) or "CERTIFICATE_VERIFY_FAILED" in text or "SSL" in text:
+    text = reason_of(error)
+    if any(is_tls_error(cause) for cause in causes(error)):
         return Unreachable(
             f"{what}: no trusted connection to {server}: {text}", "check certificate-authority-data of this cluster"
         )
@@ -65,9 +61,21 @@ def translate(error: Exception, doing: str, server: str) -> KubeIamError:
     return KubeError(f"{what}: {server} does not answer like a Kubernetes API server")
 
 
+def reason_of(error: Exception) -> str:
+    """Return what an exception says, where that cannot hold a header: HTTP clients quote the Authorization header, for example."""
+    from lightkube.core.exceptions import ConfigError
+    from msgspec import MsgspecError
+
+    if isinstance(error, (ConfigError, MsgspecError)):
+        return clean(str(error))
+    reason = network_reason(error) or type(error).__name__
+    named = error.filename if isinstance(error, OSError) else None
+    return clean(f"{reason}: {named}") if isinstance(named, str) else clean(reason)
+
+
 def clean(text: str) -> str:
     """One line of at most 300 characters without anything that looks like a credential."""
-    line = _SECRETS.sub("[removed]", " ".join(text.split()))
+    line = without_secrets(" ".join(text.split()))
     return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
 
 

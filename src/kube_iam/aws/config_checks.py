@@ -1,0 +1,72 @@
+"""Checks of the settings in ~/.aws/config and ~/.aws/credentials that decide how AWS is called: see `input_checks`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE, read_file
+from kube_iam.core.input_checks import defect
+from kube_iam.errors import CredentialsError
+
+_SECRETS = frozenset({"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token"})
+# A command may be continued on further lines: it is split at white space.
+_COMMANDS = frozenset({"credential_process"})
+
+
+def check_configuration(config: Mapping[str, Any], profile: str, environ: Mapping[str, str]) -> None:
+    """Raise CredentialsError where a setting of the profile in use, or of one that it refers to, contains what cannot be sent.
+
+    `config` is botocore's `full_config`. The error names file, line, profile and setting, and never the value.
+    """
+    sections = config.get("profiles", {})
+    for name in _chain(sections, profile):
+        _check_section(sections[name], f"profile {name}", name, environ)
+        session = sections[name].get("sso_session")
+        settings = config.get("sso_sessions", {}).get(session) if isinstance(session, str) else None
+        if isinstance(settings, Mapping):
+            _check_section(settings, f"sso-session {session}", str(session), environ)
+
+
+def _chain(profiles: Mapping[str, Any], name: str) -> Iterator[str]:
+    """The profile, and those that it gets credentials from."""
+    seen: set[str] = set()
+    while name in profiles and name not in seen:
+        seen.add(name)
+        yield name
+        name = str(profiles[name].get("source_profile", ""))
+
+
+def _check_section(settings: Mapping[str, Any], shown: str, name: str, environ: Mapping[str, str]) -> None:
+    for setting, value in settings.items():
+        if setting in _COMMANDS or not isinstance(value, str):
+            continue
+        found = defect(value, ascii_only=setting in _SECRETS)
+        if found:
+            raise CredentialsError(
+                f"{_place(setting, name, environ)}{shown}: the value of {setting} contains {found}",
+                "write it on one line; an indented line continues the one above it",
+            )
+
+
+def _place(setting: str, section: str, environ: Mapping[str, str]) -> str:
+    """`FILE, line N, ` of a setting; the credentials file's where both files have it (as in botocore). Empty where it is not found."""
+    for path in (
+        environ.get("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE),
+        environ.get("AWS_CONFIG_FILE", CONFIG_FILE),
+    ):
+        text = (read_file(path) or b"").decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        inside = False
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.startswith("["):
+                words = line.strip().strip("[]").replace('"', "").replace("'", "").split(None, 1)
+                inside = bool(words) and words[-1].strip() == section
+            elif inside and not line.startswith((" ", "\t")) and _name(line) == setting:
+                return f"{os.path.expanduser(path)}, line {number}, "  # noqa: PTH111
+    return ""
+
+
+def _name(line: str) -> str:
+    cut = min((index for index in (line.find("="), line.find(":")) if index >= 0), default=len(line))
+    return line[:cut].strip().lower()

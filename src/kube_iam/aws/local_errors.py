@@ -1,0 +1,183 @@
+"""Errors that botocore and the HTTP client raise before AWS has answered, in terms of our tree.
+
+Texts of these exceptions quote headers, requests, what a credential tool printed, and passwords of proxies. So an error is told by
+its type and by fields that cannot hold a secret: names of profiles, variables and files, and hosts.
+"""
+
+from __future__ import annotations
+
+from traceback import walk_tb
+from urllib.parse import urlsplit
+
+from kube_iam.core.redaction import network_reason, without_secrets
+from kube_iam.errors import AwsError, CredentialsError, KubeIamError, Unreachable
+
+_SIGN_IN = "run `aws sso login` for this profile"
+_CONFIGURATION = "correct the AWS configuration (~/.aws/config, AWS_* variables)"
+_WHERE_VALUES_STAND = (
+    "check the AWS_* variables, ~/.aws/config, ~/.aws/credentials, and what a credential_process prints"
+)
+_NOT_UNDERSTOOD = (KeyError, IndexError, AttributeError, TypeError)
+_MAX_FIELD = 200
+
+
+def is_expected(error: Exception) -> bool:
+    """Return whether botocore, its HTTP client or the files that it reads raise such an error; others are bugs of our own.
+
+    botocore trips over answers that it does not understand, such as a list where a credential tool has to print a mapping.
+    """
+    from botocore.exceptions import BotoCoreError
+    from urllib3.exceptions import HTTPError
+
+    if isinstance(error, (BotoCoreError, HTTPError, OSError, ValueError)):
+        return True
+    return isinstance(error, _NOT_UNDERSTOOD) and _raised_in(error).partition(".")[0] in ("botocore", "dateutil")
+
+
+def _raised_in(error: Exception) -> str:
+    """Return the name of the module whose code raised the error."""
+    frames = list(walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+
+
+def before_an_answer(error: Exception, doing: str) -> KubeIamError:
+    """Return the error of our tree for an exception that was raised before AWS answered. `doing` completes "cannot …"."""
+    import botocore.exceptions as known
+
+    what = f"cannot {doing}"
+    match error:
+        case known.NoCredentialsError():
+            return CredentialsError(
+                f"{what}: no AWS credentials found", "set AWS_PROFILE, or run `aws configure` or `aws sso login`"
+            )
+        case known.PartialCredentialsError():
+            return CredentialsError(
+                f"{what}: the AWS credentials are incomplete: {_field(error, 'cred_var')} is missing",
+                "give both halves of the access key",
+            )
+        case known.ProfileNotFound():
+            return CredentialsError(
+                f"{what}: there is no profile {_field(error, 'profile')!r}",
+                "see `aws configure list-profiles`, and AWS_PROFILE",
+            )
+        case known.SSOError() | known.TokenRetrievalError():
+            return CredentialsError(f"{what}: the IAM Identity Center sign-in has ended", _SIGN_IN)
+        case known.LoginError():
+            return CredentialsError(f"{what}: the AWS sign-in has ended", "run `aws login` for this profile")
+        case known.RefreshWithMFAUnsupportedError():
+            return CredentialsError(f"{what}: the session has ended and needs a new MFA code", "repeat the command")
+        case known.CredentialRetrievalError() | known.MetadataRetrievalError():
+            return _no_credentials(error, what)
+        case known.HTTPClientError() | known.ConnectionError():
+            return _not_sent(error, what)
+        case known.NoRegionError():
+            return CredentialsError(f"{what}: no AWS region is set", "give --region or set AWS_REGION")
+        case known.ConfigParseError():
+            return CredentialsError(
+                f"{what}: {_field(error, 'path')} cannot be read as a configuration", _CONFIGURATION
+            )
+        case known.InvalidConfigError():
+            return CredentialsError(f"{what}: {_field(error, 'error_msg')}", _CONFIGURATION)
+        case known.UnknownCredentialError():
+            return CredentialsError(f"{what}: there is no credential source {_field(error, 'name')!r}", _CONFIGURATION)
+        case known.InvalidRegionError():
+            return CredentialsError(
+                f"{what}: {_field(error, 'region_name')!r} is not the name of a region", _CONFIGURATION
+            )
+        case known.InvalidRetryConfigurationError() | known.InvalidRetryModeError():
+            return CredentialsError(f"{what}: the retry settings are not valid", _CONFIGURATION)
+        case known.EndpointVariantError():
+            variants = _text(str(getattr(error, "kwargs", {}).get("tags", "")))
+            return CredentialsError(f"{what}: this region has no endpoint with {variants}", _CONFIGURATION)
+        case OSError() | ValueError() | KeyError() | IndexError() | AttributeError() | TypeError():
+            return _not_read(error, what)
+    return AwsError(f"{what}: botocore fails with {type(error).__name__}")
+
+
+def _no_credentials(error: Exception, what: str) -> KubeIamError:
+    provider = _field(error, "provider")
+    if provider == "custom-process":
+        return CredentialsError(
+            f"{what}: the profile's credential_process failed, or printed no credentials",
+            "run the command that stands there by itself: what it prints is not repeated here",
+        )
+    if provider == "container-role":
+        return CredentialsError(
+            f"{what}: the container's credentials service failed", "check the AWS_CONTAINER_* variables and the agent"
+        )
+    if provider:
+        return CredentialsError(f"{what}: the credential source {provider} failed", _CONFIGURATION)
+    return CredentialsError(f"{what}: the credentials' metadata service failed", "check the instance's or task's role")
+
+
+def _not_sent(error: Exception, what: str) -> KubeIamError:
+    """Return the error for a request that was not sent, or not answered."""
+    import botocore.exceptions as known
+
+    host = _host(error, "endpoint_url")
+    inner = getattr(error, "kwargs", {}).get("error")
+    match error:
+        case known.SSLError():
+            reason = network_reason(error) or "TLS failed"
+            return Unreachable(
+                f"{what}: no trusted connection to {host}: {reason}",
+                "a proxy that opens TLS? Name its CA file in AWS_CA_BUNDLE",
+            )
+        case known.ProxyConnectionError():
+            proxy = _host(error, "proxy_url")
+            return Unreachable(f"{what}: the proxy {proxy} cannot be reached", "check HTTPS_PROXY and NO_PROXY")
+        case known.ConnectTimeoutError() | known.ReadTimeoutError():
+            return Unreachable(
+                f"{what}: {host} does not answer in time", "check the network, HTTPS_PROXY and the region's name"
+            )
+    if isinstance(inner, (ValueError, TypeError)):
+        return _not_read(inner, what)
+    reason = network_reason(error) or type(inner or error).__name__
+    return Unreachable(
+        f"{what}: {host} cannot be reached ({reason})", "check the network, HTTPS_PROXY and the region's name"
+    )
+
+
+def _not_read(error: Exception, what: str) -> KubeIamError:
+    """Return the error for a file or a value that cannot be used."""
+    kind = type(error).__name__
+    if (
+        isinstance(error, OSError) and _raised_in(error) == "subprocess"
+    ):  # its first word may be a secret: it is not named
+        return CredentialsError(
+            f"{what}: the credential_process of the profile in use cannot be run: {error.strerror or kind}",
+            "give the full path of an executable program in ~/.aws/config",
+        )
+    if isinstance(error, OSError):
+        named = _text(error.filename)
+        return CredentialsError(f"{what}: {error.strerror or kind}: {named}".removesuffix(": "), _CONFIGURATION)
+    if isinstance(error, _NOT_UNDERSTOOD):
+        return Unreachable(
+            f"{what}: an answer, or what a credential tool prints, is not understood ({kind})",
+            "is there a proxy in between? Does the tool print JSON as AWS documents it?",
+        )
+    if isinstance(error, UnicodeError) or str(error).startswith("Invalid header"):
+        return CredentialsError(
+            f"{what}: a value contains a line break or another character that cannot be sent", _WHERE_VALUES_STAND
+        )
+    return CredentialsError(f"{what}: a value cannot be used ({kind})", _WHERE_VALUES_STAND)
+
+
+def _field(error: Exception, name: str) -> str:
+    """Return a field of a botocore exception. Pass only names of fields that hold no header and no request."""
+    return _text(getattr(error, "kwargs", {}).get(name))
+
+
+def _text(value: object) -> str:
+    text = without_secrets(" ".join(value.split())) if isinstance(value, str) else ""
+    return text if text.isprintable() and len(text) <= _MAX_FIELD else ""
+
+
+def _host(error: Exception, name: str) -> str:
+    """Return host and port of a field with a URL: the user info may be a password, and the query a signature."""
+    try:
+        parts = urlsplit(str(getattr(error, "kwargs", {}).get(name) or ""))
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "the endpoint"
+    return f"{parts.hostname}{port}" if parts.hostname else "the endpoint"
