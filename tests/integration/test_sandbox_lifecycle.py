@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.processes import Process, wait_until
 from kube_iam.sandbox.state import CLUSTER_ID, Home
 from kube_iam.sandbox.up import down
@@ -167,6 +168,8 @@ def test_level_added_later_admits_its_members_without_new_server_rights(home: Ho
     sandbox(home, "env", "--user", "carol")
     added = in_shell(home, "kube-iam apply --yes && kube-iam grant carol audit")
     assert added.returncode == 0, added.stderr
+    assert "warning: level" not in added.stderr
+    assert "note:" not in added.stderr  # the server was asked
     role = " -r arn:aws:iam::111122223333:role/sandbox-audit" if method == "role" else ""
     review = f"kube-iam token -i {CLUSTER_ID}{role} | kube-iam sandbox review --dir {home.root}"
     seen: list[str] = []
@@ -177,3 +180,16 @@ def test_level_added_later_admits_its_members_without_new_server_rights(home: Ho
 
     assert wait_until(is_admitted, 30), seen[-1]
     assert json.loads(seen[-1])["status"]["user"]["groups"] == ["kube-iam:audit"]
+
+
+def test_who_says_that_the_server_may_not_read_iam(home: Home) -> None:
+    sandbox(home, "up")
+    state = home.load()
+    assert state is not None
+    assert in_shell(home, "kube-iam apply --yes").returncode == 0
+    nothing = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+    let_server_read(home, state, {"Version": "2012-10-17", "Statement": [nothing]})
+    said = "warning: level viewer: IAM does not let the server read IAM group sandbox-viewer"
+    assert wait_until(lambda: said in in_shell(home, "kube-iam who").stderr, 30)
+    sandbox(home, "up")  # gives the server its rights again
+    assert wait_until(lambda: said not in in_shell(home, "kube-iam who").stderr, 30)

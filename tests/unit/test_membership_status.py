@@ -31,6 +31,7 @@ from kube_iam.core.membership_status import (
 )
 from kube_iam.core.memberships import Gate
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.kube.membership_query import ask_memberships
 from kube_iam.kube.prober import Prober
 
 NONCE = "0123456789abcdef"
@@ -364,6 +365,6 @@ def test_more_levels_than_one_question_holds_are_asked_about_in_several() -> Non
         return refusal.message
 
     memory.answer = answer
-    states = Prober(lambda _: memory.api("")).ask_memberships(names).states
+    states = ask_memberships(Prober(lambda _: memory.api("")).review, names).states
     assert set(states) == set(names)
     assert len(asked) == 3

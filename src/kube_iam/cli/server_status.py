@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kube_iam.access.changes import Kind
+from kube_iam.access.levels import TargetKind
 from kube_iam.cli import access_session
+from kube_iam.cli.terminal import painted
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def warn_of_server(access: ClusterAccess, where: Where, levels: Iterable[Level],
     for level in asking:
         warning = membership_warning(level, states[level.name]) if level.name in states else ""
         if warning:
-            click.echo(click.style(f"warning: {warning}", fg="yellow"), err=True)
+            click.echo(painted(f"warning: {warning}", "yellow"), err=True)
 
 
 def unchanged(access: ClusterAccess, plan: Plan) -> list[Level]:
@@ -57,17 +60,27 @@ def _ask(
     """Return the states by level name. Raises KubeIamError."""
     from kube_iam.access.desired import desired_entry
     from kube_iam.core.membership_status import MembershipState, requirement_name
-    from kube_iam.kube.prober import Prober
+    from kube_iam.kube.membership_query import ask_memberships
 
     entries = {level.name: desired_entry(access, level) for level in levels}
     names = {
         name: requirement_name(entry.iam_group, entry.key if entry.role_arn else "") for name, entry in entries.items()
     }
-    prober = Prober(lambda _: access_session.open_api(access, where))
+    pending = (MembershipState.NOT_MAPPED, MembershipState.NOT_READ)
     end = time.monotonic() + (SETTLE_SECONDS if settle else 0)
+    review = _way(access, where)
     while True:
-        found = prober.ask_memberships(tuple(names.values())).states
-        pending = {MembershipState.NOT_MAPPED, MembershipState.NOT_READ}
+        found = ask_memberships(review, tuple(names.values())).states
         if time.monotonic() >= end or not any(status.state in pending for status in found.values()):
             return {level: found[name] for level, name in names.items() if name in found}
         time.sleep(0.5)
+
+
+def _way(access: ClusterAccess, where: Where) -> Callable[[str], str]:
+    """Return how the server is asked. Where its own config.yaml is on this machine, so is it; else it is behind kube-apiserver."""
+    from kube_iam.kube.membership_query import local_review
+    from kube_iam.kube.prober import Prober
+
+    if access.mapping.kind is TargetKind.FILE:
+        return local_review(Path(access.mapping.path))
+    return Prober(lambda _: access_session.open_api(access, where)).review

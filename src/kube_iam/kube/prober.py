@@ -1,4 +1,4 @@
-"""Ask the servers behind every kube-apiserver whether a denial is in force there, and one of them what it knows of memberships.
+"""Ask the servers behind every kube-apiserver whether a denial is in force there.
 
 Each kube-apiserver is asked at its own address, as the EndpointSlice of the service default/kubernetes names it, where that can be
 reached from here; else the cluster's one address is asked again and again, on new connections, and servers are told apart by the name
@@ -9,16 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from kube_iam.core.membership_status import (
-    MOST_ASKED,
-    MembershipAnswer,
-    MembershipQuestion,
-    MembershipStatus,
-    read_membership_answer,
-)
 from kube_iam.core.probe import Answer, Question, read_answer
 from kube_iam.errors import KubeError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
@@ -63,22 +56,9 @@ class Prober:
             )
         return answer
 
-    def ask_memberships(self, requirements: Collection[str]) -> MembershipAnswer:
-        """Return what one server behind the kubeconfig's own address says of the requirements (names; any number of them).
-
-        Raises KubeIamError where the question cannot be asked, and KubeError where no kube-iam server answers.
-        """
-        names = tuple(requirements)
-        states: dict[str, MembershipStatus] = {}
-        answer = None
-        for start in range(0, len(names), MOST_ASKED):
-            question = MembershipQuestion(secrets.token_hex(8), names[start : start + MOST_ASKED])
-            error, server = self._review(HERE, question.token, "ask for memberships (TokenReview)")
-            answer = read_membership_answer(error, question.nonce)
-            if answer is None:
-                raise KubeError(f"no kube-iam server answers behind {server}")
-            states |= answer.states
-        return MembershipAnswer("", answer.server if answer is not None else "", states)
+    def review(self, token: str) -> str:
+        """Return `status.error` of a TokenReview at the kubeconfig's own address. Raises KubeIamError."""
+        return self._review(HERE, token, "ask the server (TokenReview)")[0]
 
     def _review(self, address: str, token: str, doing: str) -> tuple[str, str]:
         """Return `status.error` of a TokenReview, made on a new connection, and the URL of the API server."""

@@ -1,0 +1,72 @@
+"""Ask a server about memberships: through kube-apiserver, or directly where its config.yaml is on this machine."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from kube_iam.config.server import ServerConfig, load_server_config
+from kube_iam.core.membership_status import (
+    MOST_ASKED,
+    MembershipAnswer,
+    MembershipQuestion,
+    MembershipStatus,
+    read_membership_answer,
+)
+from kube_iam.errors import KubeError
+
+_TIMEOUT = 10.0  # seconds; the server answers a status query without waiting for anything
+_LARGEST_ANSWER = 1024 * 1024
+
+
+def ask_memberships(review: Callable[[str], str], requirements: Collection[str]) -> MembershipAnswer:
+    """Return what one server says of the requirements (names; any number of them).
+
+    `review` makes a TokenReview with a token and returns its `status.error`. Raises KubeError where no kube-iam server answers, and
+    what `review` raises.
+    """
+    names, server = tuple(requirements), ""
+    states: dict[str, MembershipStatus] = {}
+    for start in range(0, len(names), MOST_ASKED):
+        question = MembershipQuestion(secrets.token_hex(8), names[start : start + MOST_ASKED])
+        answer = read_membership_answer(review(question.token), question.nonce)
+        if answer is None:
+            raise KubeError("no kube-iam server answers there")
+        states |= answer.states
+        server = answer.server
+    return MembershipAnswer("", server, states)
+
+
+def local_review(config_file: Path) -> Callable[[str], str]:
+    """Return how to make a TokenReview at the server of that config.yaml, which has to run on this machine.
+
+    Nobody's credentials are sent, and the server has to prove itself by the certificate in its state directory. Raises ConfigError
+    where the file cannot be used; the function raises KubeError where the server cannot be asked.
+    """
+    config = load_server_config(config_file, {})[0]
+    return lambda token: _post(config, token)
+
+
+def _post(config: ServerConfig, token: str) -> str:
+    host = f"[{config.hostname}]" if ":" in config.hostname else config.hostname
+    url = f"https://{host}:{config.port}/authenticate"
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    try:
+        trust = ssl.create_default_context(cafile=str(config.state_dir / "cert.pem"))
+        trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # exactly this certificate, whoever signed it
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+        )
+        request = urllib.request.Request(url, json.dumps(review).encode(), {"Content-Type": "application/json"})
+        with opener.open(request, timeout=_TIMEOUT) as answer:
+            found = json.loads(answer.read(_LARGEST_ANSWER))
+    except (OSError, ValueError) as error:
+        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise KubeError(f"the server at {url} cannot be asked ({type(why).__name__})") from error
+    status = found.get("status") if isinstance(found, dict) else None
+    return str(status.get("error", "")) if isinstance(status, dict) else ""
