@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import windows_in_parts
@@ -104,25 +103,18 @@ def test_a_console_is_looked_for_under_the_systems_own_name(monkeypatch: pytest.
     assert mfa.has_terminal()
 
 
-class WithoutProc(type(Path())):  # type: ignore[misc]
-    """Paths on a system that has no /proc, such as macOS."""
-
-    def read_text(self, *_: Any, **__: Any) -> str:
-        raise FileNotFoundError
-
-    def exists(self, *_: Any, **__: Any) -> bool:
-        return False
-
-
 def test_processes_are_known_by_ps_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kube_iam.sandbox import processes
+    from kube_iam.sandbox import running
 
     if shutil.which("ps") is None:
         missing("ps", "install procps")
-    monkeypatch.setattr(processes, "Path", WithoutProc)
-    mine = processes._started(os.getpid())
-    assert mine
-    assert processes._started(os.getpid()) == mine
+    monkeypatch.setattr(running, "_PROC", Path("/no/proc"))
+    mine = running.look_at(os.getpid())
+    assert mine is not None
+    assert running.look_at(os.getpid()) == mine
+    assert mine.uid == os.geteuid()
+    assert mine.runs_in(Path(mine.command.split()[0]))
+    assert not mine.runs_in(Path("/some/where/else"))
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert processes._started(gone.pid) == ""
+    assert running.look_at(gone.pid) is None

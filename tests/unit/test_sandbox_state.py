@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +17,19 @@ import pytest
 from kube_iam.config.access import load_access
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import SandboxError
-from kube_iam.sandbox import mount
+from kube_iam.sandbox import mount, processes
 from kube_iam.sandbox.access_file import access_file
 from kube_iam.sandbox.account_gate import problem
 from kube_iam.sandbox.aggregation import summed
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import cache_directory, find_binaries
 from kube_iam.sandbox.processes import Process
+from kube_iam.sandbox.running import Running, look_at
 from kube_iam.sandbox.shell import environment, exports
 from kube_iam.sandbox.state import ADMINISTRATOR, Home, State
-from kube_iam.sandbox.up import default_directory, down
+from kube_iam.sandbox.up import default_directory, down, status
 from kube_iam.sandbox.webhook import token_of
+from required import linux_only
 
 STATE = State(1, 2, 3, api_port=4, root_key=("AKIAROOT", "root-secret"), keys={"alice": ("AKIAALICE", "alice-secret")})
 
@@ -75,6 +82,124 @@ def test_a_record_of_a_process_that_is_not_ours_finds_nothing(tmp_path: Path) ->
         process.record.write_text(record)
         assert process.pid() is None
         process.stop()
+
+
+SLEEP = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of this user that is no part of any sandbox."""
+    process = subprocess.Popen(SLEEP, stdin=subprocess.PIPE, cwd=tmp_path, start_new_session=True)
+    yield process
+    process.communicate()
+
+
+def record_of(pid: int, **changes: object) -> str:
+    found = look_at(pid)
+    assert found is not None
+    return json.dumps({"pid": pid, "started": found.started, "executable": found.executable, **changes})
+
+
+def sleeper(home: Home) -> Process:
+    """A background process of the sandbox that runs until it is stopped."""
+    process = home.process("account")
+    process.start([sys.executable, "-c", "import time; time.sleep(600)"], {}, home.root)
+    return process
+
+
+def test_a_process_of_the_sandbox_is_found_and_stopped(home: Home) -> None:
+    process = sleeper(home)
+    assert process.pid() is not None
+    assert Home(home.root).process("account").pid() == process.pid()
+    assert down(home) == ("account",)
+    assert process.pid() is None
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize("changes", [{}, {"executable": ""}, {"executable": "/bin/false"}], ids=str)
+def test_a_record_of_a_foreign_process_stops_nothing(
+    home: Home, victim: subprocess.Popen[bytes], changes: dict[str, object]
+) -> None:
+    home.process("webhook").record.write_text(record_of(victim.pid, **changes))
+    assert home.process("webhook").pid() is None
+    home.process("webhook").signal(signal.SIGTERM)
+    assert down(home) == ()
+    assert victim.poll() is None
+
+
+@linux_only
+def test_a_process_in_the_directory_with_another_program_is_not_ours(home: Home) -> None:
+    process = sleeper(home)
+    pid = process.pid()
+    assert pid is not None
+    recorded = process.record.read_text()
+    process.record.write_text(record_of(pid, executable="/bin/sh"))
+    assert process.pid() is None
+    process.record.write_text(recorded)
+    process.stop()
+    assert process.pid() is None
+
+
+def test_a_process_of_another_user_is_not_ours(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = sleeper(home)
+    monkeypatch.setattr(processes, "look_at", lambda pid: replace(look_at(pid), uid=4242))  # type: ignore[type-var]
+    assert process.pid() is None
+    monkeypatch.undo()
+    process.stop()
+    assert process.pid() is None
+
+
+@pytest.mark.parametrize("pid", [0, 1, -1, True, 2.5, "7", None])
+def test_ids_that_mean_several_processes_are_no_ids(home: Home, pid: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "look_at", lambda pid: Running("1", os.geteuid(), "", str(home.root), ""))
+    home.process("etcd").record.write_text(json.dumps({"pid": pid, "started": "1"}))
+    assert home.process("etcd").pid() is None
+
+
+def test_a_record_that_others_could_have_written_is_not_believed(home: Home, tmp_path: Path) -> None:
+    process = sleeper(home)
+    process.record.chmod(0o622)
+    assert process.pid() is None
+    process.record.chmod(0o600)
+    process.record.rename(tmp_path / "elsewhere")
+    process.record.symlink_to(tmp_path / "elsewhere")
+    assert process.pid() is None
+    process.record.unlink()
+    (tmp_path / "elsewhere").rename(process.record)
+    process.stop()
+    assert process.pid() is None
+
+
+@pytest.mark.parametrize("action", [down, Home.create, Home.load, Home.require, status], ids=lambda each: each.__name__)
+def test_a_directory_of_another_user_is_refused(home: Home, action: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = sleeper(home)
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with pytest.raises(SandboxError, match="belongs to another user"):
+        action(home)
+    monkeypatch.undo()
+    assert process.pid() is not None
+    down(home)
+
+
+@pytest.mark.parametrize("part", ["", "run"])
+@pytest.mark.parametrize("mode", [0o722, 0o702, 0o777])
+def test_a_directory_that_others_may_write_is_refused(home: Home, part: str, mode: int) -> None:
+    process = sleeper(home)
+    (home.root / part).chmod(mode)
+    for action in (down, Home.create, Home.load):
+        with pytest.raises(SandboxError, match=f"others may write .*chmod 700 {home.root / part}"):
+            action(home)
+    assert process.pid() is not None
+    (home.root / part).chmod(0o700)
+    assert down(home) == ("account",)
+
+
+def test_an_empty_directory_that_others_may_write_is_made_private(tmp_path: Path) -> None:
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box").chmod(0o777)
+    Home(tmp_path / "box").create()
+    assert (tmp_path / "box").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:

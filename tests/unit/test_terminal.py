@@ -47,7 +47,7 @@ IN_FILES = "".join(each for each in HOSTILE if ord(each) < 0xD800 or 0xDFFF < or
 def assert_safe(text: str) -> None:
     """Everything is visible, and no value has begun a line."""
     assert [ascii(character) for character in text if not is_visible(character) and character != "\n"] == []
-    assert not [line for line in text.split("\n") if line.startswith("forged")]
+    assert not [line for line in text.split("\n") if line.startswith("forged:")]
 
 
 class Run:
@@ -201,6 +201,7 @@ def test_entries_of_the_deny_list_are_escaped(
 ) -> None:
     monkeypatch.setattr(deny_session, "open_api", lambda where: None)
     monkeypatch.setattr(DenyStore, "__init__", lambda self, api, name: None)
+    monkeypatch.setattr(DenyStore, "describe", lambda self: HOSTILE)
     monkeypatch.setattr(DenyStore, "read", lambda self: Contents({HOSTILE: text, "b": text}))
     assert run("deny", "--list", "-o", output) == 0
     assert r"\u009b" in run.out + run.err

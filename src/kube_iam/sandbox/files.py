@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -17,3 +18,13 @@ def write_private(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def read_own(path: Path) -> str:
+    """Return the text of a file of this user's that nobody else may write. Raises PermissionError for any other, and OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, encoding="utf-8") as file:
+        status = os.fstat(handle)
+        if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode) or status.st_mode & 0o022:
+            raise PermissionError(f"{path} is not this user's own")
+        return file.read()

@@ -1,7 +1,8 @@
 """Background processes of the sandbox: started with a log file, found again by a later command, stopped for certain.
 
-A process is remembered as its id together with its start time, so that another process that was given the same id since is never
-taken for it, least of all killed.
+A record proves nothing by itself: an id is given to other processes later, and a record can be written by anybody who may write the
+directory. A process is the recorded one only where it started at the recorded time, and, for those of a sandbox, where it also runs as
+this user, in the sandbox's directory, with the recorded executable.
 """
 
 from __future__ import annotations
@@ -18,18 +19,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube_iam.errors import SandboxError
-from kube_iam.sandbox.files import write_private
+from kube_iam.sandbox.files import read_own, write_private
+from kube_iam.sandbox.running import look_at
 
 _POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One background process. `record` is the file that remembers it, `log` takes its output."""
+    """One background process. `record` is the file that remembers it, `log` takes its output.
+
+    `root` is the directory that it must run in, as `start` started it, to be taken for the recorded one; None leaves that open.
+    """
 
     name: str
     record: Path
     log: Path
+    root: Path | None = None
 
     def start(self, command: list[str], environment: Mapping[str, str], directory: Path) -> None:
         """Start it, detached from the terminal. Raises SandboxError where the program cannot be run."""
@@ -47,18 +53,38 @@ class Process:
         except OSError as error:
             raise SandboxError(f"cannot start {self.name}: {error}") from error
         child.returncode = 0  # it outlives us on purpose: no ResourceWarning about a child that nobody waited for
-        write_private(self.record, json.dumps({"pid": child.pid, "started": _started(child.pid)}))
+        found = look_at(child.pid)
+        known = (
+            {"started": found.started, "executable": found.executable} if found else {"started": "", "executable": ""}
+        )
+        write_private(self.record, json.dumps({"pid": child.pid, **known}))
 
     def pid(self) -> int | None:
-        """Its process id while it runs, else None."""
-        try:
-            record = json.loads(self.record.read_text())
-            pid, started = int(record["pid"]), str(record["started"])
-        except (OSError, ValueError, KeyError, TypeError):
+        """Return its process id while it runs, None where it does not, or where what runs under that id is not it."""
+        record = self._recorded()
+        if record is None:
             return None
+        pid, started, executable = record
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
-        return pid if started and _started(pid) == started else None
+        found = look_at(pid)
+        if found is None or not started or found.started != started:
+            return None
+        own = self.root is None or (
+            found.uid == os.geteuid() and found.executable == executable and found.runs_in(self.root)
+        )
+        return pid if own else None
+
+    def _recorded(self) -> tuple[int, str, str] | None:
+        """The record, where it is a file of this user's that nobody else may write."""
+        try:
+            text = read_own(self.record)
+            record = json.loads(text)
+            pid, started, executable = record["pid"], str(record["started"]), str(record.get("executable", ""))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        # 0 and negative numbers mean groups of processes to kill(2) and waitpid(2).
+        return (pid, started, executable) if type(pid) is int and pid > 1 else None
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; nothing happens where it does not run."""
@@ -109,17 +135,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _started(pid: int) -> str:
-    """When that process started, in whatever unit the system counts; empty where there is none or it has ended."""
-    try:
-        # proc(5): the command's name is in parentheses and may hold anything; state is field 3, starttime field 22.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    except (OSError, IndexError):
-        if Path("/proc/self/stat").exists():
-            return ""
-    listing = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    found = subprocess.run(listing, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
-    return "" if found.startswith("Z") else found.partition(" ")[2].strip()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import SandboxError
-from kube_iam.sandbox.files import write_private
+from kube_iam.sandbox.files import read_own, write_private
 from kube_iam.sandbox.processes import Process
 
 ACCOUNT = "111122223333"
@@ -126,19 +126,41 @@ class Home:
 
     def process(self, name: str) -> Process:
         """One of the sandbox's background processes."""
-        return Process(name, self.root / "run" / f"{name}.json", self.root / "logs" / f"{name}.log")
+        return Process(name, self.root / "run" / f"{name}.json", self.root / "logs" / f"{name}.log", self.root)
+
+    def check(self) -> None:
+        """Raise SandboxError where somebody else owns the directory, or may write it: whatever is in it can be theirs.
+
+        A directory that is not there, or is empty, is in order.
+        """
+        for directory in (self.root, self.root / "run"):
+            try:
+                status = directory.stat()
+                empty = not any(directory.iterdir()) if status.st_uid == os.geteuid() else False
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise SandboxError(f"cannot read the sandbox's directory {directory}: {error.strerror}") from error
+            if status.st_uid != os.geteuid():
+                raise SandboxError(
+                    f"{directory} belongs to another user, so nothing in it is believed",
+                    "name another directory with --dir",
+                )
+            if status.st_mode & 0o022 and not empty:
+                raise SandboxError(
+                    f"others may write {directory}, so nothing in it is believed",
+                    f"if nobody else has put anything there: chmod 700 {directory}",
+                )
 
     def create(self) -> None:
         """Make the directory. Raises SandboxError where something else is in it, or where others could read what is in it."""
+        self.check()
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = self.root.stat()
             if any(self.root.iterdir()) and not self.marker.is_file():
                 raise SandboxError(
                     f"{self.root} is not a sandbox and is not empty", "name another directory with --dir"
                 )
-            if status.st_uid != os.getuid():
-                raise SandboxError(f"{self.root} belongs to another user")
             self.root.chmod(0o700)
             if not self.marker.is_file():
                 write_private(self.marker, "{}")
@@ -152,9 +174,10 @@ class Home:
         write_private(self.marker, json.dumps(asdict(state), indent=1))
 
     def load(self) -> State | None:
-        """What was saved last, or None where there is no sandbox or its start was interrupted."""
+        """Return what was saved last, or None where there is no sandbox or its start was interrupted. Raises as `check` does."""
+        self.check()
         try:
-            found = json.loads(self.marker.read_text())
+            found = json.loads(read_own(self.marker))
             keys = {name: (pair[0], pair[1]) for name, pair in found.pop("keys").items()}
             root_id, root_secret = found.pop("root_key")
             return State(**found, keys=keys, root_key=(root_id, root_secret))

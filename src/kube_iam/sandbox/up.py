@@ -60,8 +60,10 @@ def up(
 def down(home: Home) -> tuple[str, ...]:
     """Stop everything, the last started first, and remove the directory. Returns the names of the processes that ran.
 
-    Works on whatever a crash left behind. Raises SandboxError for a directory that is not a sandbox's.
+    Works on whatever a crash left behind. A process that a record names and that is not provably this sandbox's is left alone. Raises
+    SandboxError for a directory that is not a sandbox's, or not this user's own (`Home.check`).
     """
+    home.check()
     if not home.marker.is_file():
         if home.root.is_dir() and any(home.root.iterdir()):
             raise SandboxError(f"{home.root} is not a sandbox", "name its directory with --dir")
@@ -74,7 +76,8 @@ def down(home: Home) -> tuple[str, ...]:
 
 
 def status(home: Home) -> dict[str, bool]:
-    """Which processes run, of those that were started."""
+    """Return which processes run, of those that were started. Raises SandboxError (`Home.check`)."""
+    home.check()
     return {name: home.process(name).pid() is not None for name in PROCESSES if home.process(name).record.exists()}
 
 
