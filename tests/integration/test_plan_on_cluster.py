@@ -18,7 +18,7 @@ from lightkube.resources.core_v1 import ConfigMap, Namespace
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, RoleBinding
 
 from kube_iam.access.apply import Applied, apply_plan
-from kube_iam.access.levels import Bind, ClusterAccess
+from kube_iam.access.levels import Bind, ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.observed import Ports
 from kube_iam.access.plan import plan_apply
 from kube_iam.access.ports import Preflight
@@ -189,6 +189,23 @@ def test_a_mapping_that_no_server_of_the_cluster_reads_needs_force(
     assert said in guard
     assert site.apply(access()).error is None
     assert plan_apply(access(), site.ports(access())).changes == ()
+
+
+@pytest.mark.parametrize("data", [None, {}, {"mapUsers": "[]"}, {"mapRoles": "- rolearn: x\n"}])
+def test_a_missing_aws_auth_needs_force_and_its_keys_may_be_missing(
+    connect: Connect, client: Client, data: dict[str, str] | None
+) -> None:
+    file = access(mapping=MappingTarget(TargetKind.AWS_AUTH, name="aws-auth", key="mapRoles"), door=False)
+    if data is not None:
+        client.create(ConfigMap(metadata=ObjectMeta(name="aws-auth", namespace="kube-system"), data=data))
+    try:
+        guards = plan_apply(file, Site(connect).ports(file)).guards
+    finally:
+        if data is not None:
+            client.delete(ConfigMap, "aws-auth", namespace="kube-system")
+    assert [guard.startswith("there is no ConfigMap kube-system/aws-auth") for guard in guards] == [True] * (
+        data is None
+    )
 
 
 def test_a_config_map_that_the_caller_may_not_write_is_named(connect: Connect, client: Client) -> None:

@@ -213,6 +213,14 @@ def test_the_caller_loses_the_right_to_delete_bindings_last() -> None:
     assert plan_apply(wanted, account.ports).changes == ()
 
 
+def test_a_level_that_leaves_keeps_its_mapping_until_a_moved_role_is_there_again() -> None:
+    account = FakeAccount()
+    run(account, plan_apply(access(), account.ports))
+    plan = plan_apply(access(replace(ADMIN, role_path="/people/"), EDITOR), account.ports)
+    made = steps(plan.changes).index(f"create mapping {ARN}")
+    assert steps(plan.changes).index("delete mapping arn:aws:iam::123456789012:role/prod-viewer") > made
+
+
 def test_each_moved_role_is_deleted_just_before_it_is_created() -> None:
     account = FakeAccount()
     run(account, plan_apply(access(ADMIN, VIEWER), account.ports))

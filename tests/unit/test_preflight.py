@@ -8,7 +8,7 @@ import pytest
 from fake_account import FakeAccount, FakeCluster, FakeStore
 from levels_for_tests import ADMIN, NODES, VIEWER, access, level, run
 
-from kube_iam.access.levels import Bind, MappingTarget, TargetKind
+from kube_iam.access.levels import Bind, ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.observed import Ports
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import BindingState, MappingEntry, MappingSource, Preflight, Subject
@@ -27,6 +27,7 @@ from kube_iam.errors import (
     WouldFail,
 )
 from kube_iam.kube.mapping_source import read_source
+from kube_iam.kube.mapping_store import make_store
 
 FILE = """\
 apiVersion: kube-iam.dev/v1alpha1
@@ -159,12 +160,15 @@ def test_a_mapping_of_the_same_cluster_id_or_of_none_needs_no_force(source: Mapp
     assert plan_apply(access(), account.ports).guards == ()
 
 
-def test_a_plan_that_writes_no_mapping_entry_reads_no_source() -> None:
+def test_another_cluster_id_is_a_warning_where_no_mapping_entry_is_written() -> None:
     account = CheckedAccount()
     run(account, plan_apply(access(), account.ports))
+    assert plan_apply(access(), account.ports).warnings == ()
     account.source = MappingSource("dev.example.com")
-    assert plan_apply(access(), account.ports).guards == ()
-    assert plan_apply(access(ADMIN, VIEWER), account.ports).guards == ()
+    for wanted in (access(), access(ADMIN, VIEWER)):
+        plan = plan_apply(wanted, account.ports)
+        assert plan.guards == ()
+        assert any("a server of one refuses tokens for the other" in warning for warning in plan.warnings)
     assert plan_destroy(access(), account.ports).guards == ()
 
 
@@ -185,6 +189,24 @@ def test_the_source_of_the_mapping_is_read(tmp_path: Path, text: str | None, exp
         path.write_text(text)
     found = read_source(MappingTarget(TargetKind.FILE, "", "", "", path=str(path)), None)
     assert found == replace(expected, missing=expected.missing.replace("FILE", str(path)))
+
+
+def file_mapping(path: Path) -> ClusterAccess:
+    return access(level("admin"), mapping=MappingTarget(TargetKind.FILE, "", "", "", path=str(path)))
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_mapping_file_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: writable)
+    path = tmp_path / "new" / "config.yaml"
+    file = file_mapping(path)
+    store = make_store(file, None, dry_run=True)
+    ports = Ports(FakeAccount().directory, None, FakeAccount().store, Preflight(None, store, MappingSource))
+    failures = plan_apply(file, ports).failures
+    assert [f"cannot write {path}: {tmp_path} is not" in failure for failure in failures] == [True] * (not writable)
+    assert not path.parent.exists()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from kube_iam.access.observed import Observed, Ports
 from kube_iam.access.observing import observe
 from kube_iam.access.ordering import arrange
 from kube_iam.access.ports import Directory
-from kube_iam.access.preflight import find_refusals, misplaced_mapping
+from kube_iam.access.preflight import find_refusals, misplaced_mapping, writes_mapping
 from kube_iam.access.removing import closing, removing, replacing
 from kube_iam.access.server_policy import uncovered_roles
 from kube_iam.access.spelling import respelled
@@ -58,6 +58,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     changes = arrange(taken, builders, removing(observed, desired), lambda change: is_own(change, observed))
     wanted = frozenset(level.name for level in desired)
     refusals = find_refusals(changes, ports)
+    misplaced = tuple(misplaced_mapping(access, ports))
     return Plan(
         cluster=access.cluster_id,
         account=access.account,
@@ -70,12 +71,13 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *uncovered_roles(access, changes),
             *suspensions(observed, desired, changes),
             *map(_unchecked, refusals.unchecked),
+            *(() if writes_mapping(changes) else misplaced),
         ),
         guards=(
             *lockout(changes, observed),
             *too_much(observed, wanted),
             *guarded(observed, desired, changes),
-            *misplaced_mapping(access, changes, ports),
+            *(misplaced if writes_mapping(changes) else ()),
         ),
         failures=refusals.failures,
     )

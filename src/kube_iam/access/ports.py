@@ -344,8 +344,8 @@ class MappingSource:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """Checks that change nothing: the writes of `cluster` and `store` are dry runs. `store` is None where a file has no such thing."""
+    """Checks that change nothing: the writes of `cluster` and `store` are dry runs. `cluster` is None where none is needed."""
 
     cluster: Cluster | None
-    store: MappingStore | None
+    store: MappingStore
     source: Callable[[], MappingSource]

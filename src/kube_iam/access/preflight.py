@@ -23,18 +23,18 @@ class Refusals:
 
 
 def find_refusals(changes: tuple[Change, ...], ports: Ports) -> Refusals:
-    """Make a dry run of every change in the cluster. Raises Unreachable where the API server cannot be asked.
+    """Make a dry run of every change in the cluster and the mapping. Raises Unreachable where the API server cannot be asked.
 
     Changes in IAM are not checked: IAM has no dry run.
     """
     preflight = ports.preflight
     if preflight is None:
         return Refusals()
-    dry = replace(ports, cluster=preflight.cluster, store=preflight.store or ports.store)
+    dry = replace(ports, cluster=preflight.cluster, store=preflight.store)
     failures: list[str] = []
     unchecked: list[str] = []
     for change in changes:
-        if change.kind is not Kind.BINDING and (change.kind is not Kind.MAPPING or preflight.store is None):
+        if change.kind not in (Kind.BINDING, Kind.MAPPING):
             continue
         try:
             apply_change(change, dry)
@@ -46,10 +46,14 @@ def find_refusals(changes: tuple[Change, ...], ports: Ports) -> Refusals:
     return Refusals(tuple(dict.fromkeys(failures)), tuple(dict.fromkeys(unchecked)))
 
 
-def misplaced_mapping(access: ClusterAccess, changes: tuple[Change, ...], ports: Ports) -> Iterator[str]:
-    """Return why the servers of this cluster might not read, or not match, the mapping entries that the plan writes."""
-    written = any(change.kind is Kind.MAPPING and change.verb is not Verb.DELETE for change in changes)
-    if ports.preflight is None or not written:
+def writes_mapping(changes: tuple[Change, ...]) -> bool:
+    """Whether the plan adds or changes an entry of the mapping."""
+    return any(change.kind is Kind.MAPPING and change.verb is not Verb.DELETE for change in changes)
+
+
+def misplaced_mapping(access: ClusterAccess, ports: Ports) -> Iterator[str]:
+    """Return why the servers of this cluster might not read, or not match, the mapping."""
+    if ports.preflight is None:
         return
     source = ports.preflight.source()
     if source.missing:

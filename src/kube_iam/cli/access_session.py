@@ -61,11 +61,11 @@ def open_ports(access: ClusterAccess, where: Where, waiting: Callable[[str], Non
 
     directory = open_directory(access, where, waiting)
     if not needs_cluster(access):
-        return Ports(directory, None, make_store(access, None), Preflight(None, None, make_source(access, None)))
+        checks = Preflight(None, make_store(access, None, dry_run=True), make_source(access, None))
+        return Ports(directory, None, make_store(access, None), checks)
     api = open_api(access, where)
     dry = DryRunApi(api)
-    store = None if access.mapping.kind is TargetKind.FILE else make_store(access, dry)
-    preflight = Preflight(KubeCluster(dry), store, make_source(access, api))
+    preflight = Preflight(KubeCluster(dry), make_store(access, dry, dry_run=True), make_source(access, api))
     return Ports(directory, KubeCluster(api), make_store(access, api), preflight)
 
 

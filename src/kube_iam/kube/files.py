@@ -54,6 +54,20 @@ def edit_text(path: Path, edit: Callable[[str | None], str | None], new_mode: in
     raise Conflict(f"{path} keeps changing while it is edited", "find out what else writes it, and repeat the command")
 
 
+def check_edit(path: Path, edit: Callable[[str | None], str | None]) -> None:
+    """Make the edit without writing it. Raises what `edit` raises, and KubeIamError where the file could not be replaced.
+
+    A replacement needs the directory alone; directories that are missing would be created.
+    """
+    path = Path(os.path.realpath(path))
+    before = read_text(path)
+    after = edit(before)
+    directory = next(each for each in path.parents if each.exists())
+    if after is None or after == before or (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
+        return
+    raise KubeIamError(f"cannot write {path}: {directory} is not a directory that you may write to")
+
+
 def _replace(path: Path, text: str, new_mode: int) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

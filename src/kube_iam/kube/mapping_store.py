@@ -16,7 +16,7 @@ from kube_iam.access.ports import MappingEntry, MappingStore, Temporary, pathles
 from kube_iam.errors import KubeError, NotFound
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
-from kube_iam.kube.files import edit_text, read_text
+from kube_iam.kube.files import check_edit, edit_text, read_text
 from kube_iam.kube.mapping_list import NAMES, SERVER, MappingList
 from kube_iam.kube.mapping_view import MappingView, principal_of, view_aws_auth, view_config
 from kube_iam.kube.yaml_text import quoted
@@ -26,12 +26,15 @@ ROLES, USERS, GROUPS = NAMES.values()
 NEW_FILE_MODE = 0o644  # it holds no secret, and the server may run as another user
 
 
-def make_store(access: ClusterAccess, api: KubeApi | None) -> MappingStore:
-    """The store that `access.mapping` names. `api` may be None for a file. Reads nothing yet."""
+def make_store(access: ClusterAccess, api: KubeApi | None, *, dry_run: bool = False) -> MappingStore:
+    """The store that `access.mapping` names. `api` may be None for a file. Reads nothing yet.
+
+    With `dry_run` edits of a file are checked and not written; for a ConfigMap `api` decides that.
+    """
     target = access.mapping
     first_text = f"clusterID: {quoted(access.cluster_id)}\n"
     if target.kind is TargetKind.FILE:
-        return _of_server(_File(Path(target.path)), "", first_text)
+        return _of_server(_File(Path(target.path), dry_run=dry_run), "", first_text)
     if api is None:
         raise KubeError(f"{target.describe()} is in the cluster, and there is no connection to it")
     if target.kind is TargetKind.AWS_AUTH:
@@ -178,10 +181,11 @@ def _without(items: tuple[Temporary, ...], user_name: str) -> tuple[Temporary, .
 
 
 class _File:
-    """A config.yaml on this machine, replaced atomically; mode and owner stay."""
+    """A config.yaml on this machine, replaced atomically; mode and owner stay. With `dry_run` nothing is written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, dry_run: bool = False) -> None:
         self._path = path
+        self._dry_run = dry_run
 
     def describe(self) -> str:
         return str(self._path)
@@ -190,4 +194,7 @@ class _File:
         return read_text(self._path)
 
     def edit(self, change: Callable[[str | None], str | None]) -> None:
-        edit_text(self._path, change, NEW_FILE_MODE)
+        if self._dry_run:
+            check_edit(self._path, change)
+        else:
+            edit_text(self._path, change, NEW_FILE_MODE)
