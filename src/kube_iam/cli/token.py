@@ -75,22 +75,20 @@ def read_settings(path: str) -> Mapping[str, str | bool]:
     """
     from pathlib import Path
 
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from kube_iam.config.yaml_file import read_yaml
+    from kube_iam.core.letter_case import ascii_lower
 
-    try:
-        document = YAML(typ="safe").load(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(path, [Problem("", error.strerror or "cannot be read")]) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(path, [Problem("", "is not YAML")]) from error
+    file = read_yaml(Path(path))
+    document = file.data
+    if file.problems:
+        raise ConfigError(path, file.problems)
     if not isinstance(document, dict):
         raise ConfigError(path, [Problem("", "is not a mapping of settings")])
-    given = {str(key).lower(): value for key, value in document.items() if value is not None}
+    given = {ascii_lower(str(key)): value for key, value in document.items() if value is not None}
     found: dict[str, str | bool] = {}
     problems: list[Problem] = []
     for key, flag, kind in _FILE_KEYS:
-        value = given.get(key.lower())
+        value = given.get(ascii_lower(key))
         if value is None:
             continue
         if kind is bool and isinstance(value, str):

@@ -17,6 +17,7 @@ from kube_iam.core.utc import parse_rfc3339
 
 KEYS = ("iamGroup", "level", "temporary")
 _ITEM_KEYS = ("userName", "userId", "until", "reason")
+_MOST_MISSPELT = 1000
 _USER_ID = re.compile(r"AIDA[A-Z0-9]{8,124}", re.ASCII)
 
 
@@ -53,7 +54,7 @@ def refuse_asked(entry: Section, where: str, known: tuple[str, ...]) -> bool:
     """
     refused = False
     for key in entry.keys:
-        if _meant(key, known) in ("iamGroup", "temporary"):
+        if _meant(entry, key, known) in ("iamGroup", "temporary"):
             entry.error((*entry.steps, key), f"has no meaning {where}", local=True)
             refused = True
     return refused
@@ -66,7 +67,7 @@ def refuse_misspelt(entry: Section, known: tuple[str, ...]) -> bool:
     """
     refused = False
     for key in entry.keys:
-        meant = _meant(key, known)
+        meant = _meant(entry, key, known)
         if ascii_lower(key) == ascii_lower(meant):
             continue
         if meant == "iamGroup" or (meant == "temporary" and not entry.named("iamGroup")):
@@ -75,13 +76,18 @@ def refuse_misspelt(entry: Section, known: tuple[str, ...]) -> bool:
     return refused
 
 
-def _meant(key: str, known: tuple[str, ...]) -> str:
-    """Which of the known keys, or of those here, a key is or is meant to be; empty where it is near none."""
+def _meant(entry: Section, key: str, known: tuple[str, ...]) -> str:
+    """Return which of the known keys, or of those here, a key is or is meant to be; empty where it is near none."""
     lowered, choices = ascii_lower(key), (*known, *KEYS)
     for choice in choices:  # nearly every key is one, and to look what is near takes long for thousands of entries
         if lowered == ascii_lower(choice):
             return choice
-    return "iamGroup" if re.sub(r"[^a-z]", "", lowered).startswith("iamgroup") else nearest(key, choices)
+    found = entry.found.meant
+    if (lowered, known) not in found:
+        # Each takes a fraction of a millisecond to find. Nobody writes so many keys that do not exist: they fail closed.
+        near = nearest(key, choices) if len(found) < _MOST_MISSPELT else "iamGroup"
+        found[lowered, known] = "iamGroup" if re.sub(r"[^a-z]", "", lowered).startswith("iamgroup") else near
+    return found[lowered, known]
 
 
 def _group(entry: Section, *, required: bool) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from kube_iam.config.near import near
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.arns import is_account_id
 from kube_iam.core.letter_case import ascii_lower
@@ -27,6 +26,8 @@ class Findings:
 
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    meant: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
+    """What unknown keys of entries were found to mean (`kube_iam.config.memberships`)."""
 
     @property
     def fatal(self) -> list[Problem]:
@@ -64,7 +65,7 @@ class Section:
         for key, content in (value or {}).items():
             lowered = ascii_lower(key)
             if lowered not in spelled:
-                self.warn((*steps, key), "is not a known key and has no effect", near(key, known))
+                self.warn((*steps, key), "is not a known key and has no effect", document.suggestion(key, known))
             elif lowered in self._values:
                 first = self._values[lowered][0]
                 self.error((*steps, key), f"stands twice, as {first} and as {key}", "keep one of the two")

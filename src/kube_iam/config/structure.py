@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kube_iam.config.near import near
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.errors import Problem
 
@@ -31,7 +30,7 @@ def _check(file: YamlFile, schema: Schema, value: object, steps: tuple[Step, ...
     if "const" in schema:
         return [] if value == schema["const"] else [file.problem(steps, f"must be {schema['const']}")]
     if "enum" in schema:
-        hint = near(str(value), schema["enum"]) or f"one of {', '.join(schema['enum'])}"
+        hint = file.suggestion(str(value), schema["enum"]) or f"one of {', '.join(schema['enum'])}"
         return [] if value in schema["enum"] else [file.problem(steps, f"{value!r} is not known", hint)]
     wanted, called = _TYPES[schema["type"]]
     if not isinstance(value, wanted):
@@ -61,7 +60,8 @@ def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], step
     properties: dict[str, Schema] = schema["properties"]
     unknown = [key for key in value if key not in properties]
     problems = [
-        file.problem((*steps, key), "is not a key that is known here", near(key, properties)) for key in unknown
+        file.problem((*steps, key), "is not a key that is known here", file.suggestion(key, properties))
+        for key in unknown
     ]
     for key in schema.get("required", ()):
         if key not in value:
@@ -78,10 +78,12 @@ def _check_list(file: YamlFile, schema: Schema, value: list[object], steps: tupl
     problems = []
     if len(value) < schema.get("minItems", 0):
         problems.append(file.problem(steps, "is an empty list", "add an item, or leave the key out"))
+    before: set[str] = set()
     for index, item in enumerate(value):
         problems += _check(file, schema["items"], item, (*steps, index))
-        if schema.get("uniqueItems") and item in value[:index]:
+        if schema.get("uniqueItems") and repr(item) in before:
             problems.append(file.problem((*steps, index), f"{item!r} is repeated"))
+        before.add(repr(item))
     return problems
 
 

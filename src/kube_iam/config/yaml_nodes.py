@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
+from kube_iam.config.yaml_limits import LimitExceeded, bounded, check_length
 from kube_iam.errors import ConfigError, Problem
 
 CORE = "tag:yaml.org,2002:"
-MAX_DEPTH = 100
 
 # A PyYAML that was built without libyaml has only the slow parser, with the same events.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -67,13 +67,14 @@ class SequenceNode:
 class MappingNode:
     """Pairs of nodes in the document's order."""
 
-    __slots__ = ("_key", "line", "tag", "value")
+    __slots__ = ("_by_key", "_key", "line", "tag", "value")
 
     def __init__(self, tag: str, line: int | None) -> None:
         self.tag = tag
         self.line = line
         self.value: list[tuple[Node, Node]] = []
         self._key: Node | None = None
+        self._by_key: dict[object, tuple[Node, Node]] | None = None
 
     def add(self, node: Node) -> None:
         """Take the next key, or the value of the key that came last."""
@@ -83,14 +84,27 @@ class MappingNode:
             self.value.append((self._key, node))
             self._key = None
 
+    def pair(self, key: str | int) -> tuple[Node, Node] | None:
+        """Return the last pair whose key is that text, None where there is none. For a mapping that takes no more pairs."""
+        if self._by_key is None:
+            # Looked up once for every problem in the mapping, of which there can be as many as keys.
+            self._by_key = {pair[0].value: pair for pair in self.value if isinstance(pair[0], ScalarNode)}
+        return self._by_key.get(key)
+
 
 Node = ScalarNode | SequenceNode | MappingNode
 
 
 def compose(text: str, source: str) -> Node | None:
-    """The root of the one document in the text, None for an empty text. Raises ConfigError (named after `source`) otherwise."""
+    """Return the root of the one document in the text, None for an empty text.
+
+    Raises ConfigError (named after `source`) for any other text, and for one over the limits of `kube_iam.config.yaml_limits`.
+    """
     try:
+        check_length(text)
         return _compose(text, source)
+    except LimitExceeded as error:
+        raise _unusable(source, str(error), error.line) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"is not YAML: {error.problem or error.context}"
@@ -103,7 +117,7 @@ def _compose(text: str, source: str) -> Node | None:
     top = SequenceNode("", 0)
     open_nodes: list[SequenceNode | MappingNode] = [top]
     anchors: dict[str, Node] = {}
-    for event in yaml.parse(_ESCAPED_PAIR.sub(_one_escape, text), Loader=_LOADER):
+    for event in bounded(yaml.parse(_ESCAPED_PAIR.sub(_one_escape, text), Loader=_LOADER)):
         match event:
             case yaml.ScalarEvent():
                 node: Node = ScalarNode(_tag(event), _line(event), event.value)
@@ -128,8 +142,6 @@ def _compose(text: str, source: str) -> Node | None:
         if event.anchor:
             anchors[event.anchor] = node
         if not isinstance(node, ScalarNode):
-            if len(open_nodes) > MAX_DEPTH:
-                raise _unusable(source, "is nested too deeply", _line(event))
             open_nodes.append(node)
     return top.value[0] if top.value else None
 

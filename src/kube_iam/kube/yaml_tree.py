@@ -23,6 +23,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
+from kube_iam.config.yaml_limits import MAX_EDITED_CHARACTERS, LimitExceeded, bounded, check_length
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import ConfigError, Problem
 
@@ -95,9 +96,15 @@ class Node:
 
 
 def parse_tree(text: str, source: str, key: str = "") -> Node | None:
-    """The document's root, None for a document without content. Raises ConfigError naming `source`, `key` and the line."""
+    """Return the document's root, None for a document without content.
+
+    Raises ConfigError naming `source`, `key` and the line: no YAML, or over the limits of `kube_iam.config.yaml_limits`.
+    """
     try:
+        check_length(text, MAX_EDITED_CHARACTERS)
         return _Builder(text).root()
+    except LimitExceeded as error:
+        raise ConfigError(source, [Problem(key, str(error), line=error.line)]) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
@@ -106,8 +113,6 @@ def parse_tree(text: str, source: str, key: str = "") -> Node | None:
         ) from error
     except _SeveralDocumentsError as error:
         raise ConfigError(source, [Problem(key, "holds more than one YAML document", line=error.line)]) from error
-    except RecursionError as error:
-        raise ConfigError(source, [Problem(key, "is nested too deeply")]) from error
     except (YAMLError, ValueError) as error:
         raise ConfigError(source, [Problem(key, f"is not YAML: {str(error).splitlines()[0]}")]) from error
 
@@ -148,7 +153,7 @@ class _Builder:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._events: Iterator[Any] = YAML(typ="safe", pure=True).parse(text)
+        self._events: Iterator[Any] = bounded(YAML(typ="safe", pure=True).parse(text))
         self._cursor = 0
         self._anchors: dict[str, Node] = {}
 

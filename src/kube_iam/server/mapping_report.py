@@ -11,6 +11,9 @@ from kube_iam.errors import ConfigError, KubeIamError, Problem
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
 
+_MOST_LOGGED = 100
+"""Problems of one version of a source that are logged one by one: each reload logs them anew."""
+
 
 class MappingReport:
     """The server's `mappings.backend.Observer`."""
@@ -25,8 +28,7 @@ class MappingReport:
 
     def loaded(self, backend: str, entries: int, warnings: list[Problem]) -> None:
         """Log what is odd about the mappings, and that they are in force; that there are none any more is an error."""
-        for warning in warnings:
-            self._log.warning("mapping", backend=backend, problem=str(warning))
+        self._log_each("warning", backend, [str(warning) for warning in warnings[:_MOST_LOGGED]], len(warnings))
         before, self._entries[backend] = self._entries.get(backend, 0), entries
         if before and not entries:
             self._log.error("all mappings of the backend are gone: it admits nobody", backend=backend, before=before)
@@ -41,12 +43,18 @@ class MappingReport:
         """Log every problem, and what is in force all the same."""
         outcome = "the last good ones stay in force" if kept else "nobody can sign in until they are repaired"
         problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
-        for problem in problems:
-            self._log.error("mapping", backend=backend, problem=problem)
+        self._log_each("error", backend, problems[:_MOST_LOGGED], len(problems))
         self._log.error(f"mappings cannot be used; {outcome}", backend=backend, problems=len(problems))
         self._metrics.reload_failures.add(backend)
         if backend == DYNAMIC_FILE:
             self._metrics.dynamic_file_failures.add()
+
+    def _log_each(self, level: str, backend: str, problems: list[str], total: int) -> None:
+        for problem in problems:
+            self._log.write(level, "mapping", {"backend": backend, "problem": problem})
+        if total > len(problems):
+            hint = "`kube-iam server --check-config` prints all those of config.yaml"
+            self._log.write(level, "mapping", {"backend": backend, "more": total - len(problems), "hint": hint})
 
     def interrupted(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
         """Log that the source cannot be followed, and what is in force all the same."""
