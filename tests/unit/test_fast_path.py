@@ -28,6 +28,7 @@ ALLOWED = {"_sha2", "_sha256", "binascii"}
 KEPT_TOKEN = {
     "kube_iam",
     "kube_iam.aws",
+    "kube_iam.aws.caller_key",
     "kube_iam.aws.files",
     "kube_iam.aws.kept_tokens",
     "kube_iam.cli",

@@ -119,9 +119,11 @@ def test_keys_are_equal_only_where_everything_is(
     assert (key(one, here) == key(other, there)) == (one == other and {**here, **files} == {**there, **files})
 
 
-def test_configuration_that_only_botocore_can_read_keeps_nothing(asks: Asks, tmp_path: Path) -> None:
-    asks(AWS_CONFIG_FILE="$HOME/config").store(signed())
-    assert asks(AWS_CONFIG_FILE="$HOME/config").load(NOW) is None
+def test_nothing_is_kept_where_the_configuration_cannot_be_read(asks: Asks, tmp_path: Path) -> None:
+    (tmp_path / "big").write_text("#" * (1024 * 1024 + 1))
+    big = str(tmp_path / "big")
+    asks(AWS_CONFIG_FILE=big).store(signed())
+    assert asks(AWS_CONFIG_FILE=big).load(NOW) is None
     assert not (tmp_path / ".cache").exists()
 
 
@@ -171,6 +173,18 @@ def test_a_file_under_another_name_is_worth_nothing(asks: Asks, tmp_path: Path) 
     assert asks(role=ROLE + "2").load(NOW) is None
 
 
+@pytest.mark.parametrize(("age", "left"), [(0, True), (2 * LIFETIME - 1, True), (2 * LIFETIME + 1, False)])
+def test_a_write_removes_tokens_of_others_only_when_they_have_ended(
+    age: float, left: bool, asks: Asks, tmp_path: Path
+) -> None:
+    asks().store(signed())
+    other = only_file(tmp_path)
+    os.utime(other, (NOW - age, NOW - age))
+    asks(role=ROLE + "2").store(signed())
+    assert other.exists() is left
+    assert (asks().load(NOW) is not None) is left
+
+
 def test_files_of_old_tokens_are_removed(asks: Asks, tmp_path: Path) -> None:
     asks().store(signed())
     old = only_file(tmp_path)
@@ -186,7 +200,7 @@ def test_garbage_is_no_token(data: bytes) -> None:
 
 @given(st.data())
 def test_one_changed_byte_or_a_missing_end_makes_a_file_worthless(data: st.DataObject) -> None:
-    good = encode("key", signed())
+    good = encode("key", ROLE, signed())
     assert decode("key", good) is not None
     position = data.draw(st.integers(0, len(good) - 1))
     assert decode("key", good[:position]) is None

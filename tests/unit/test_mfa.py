@@ -217,9 +217,9 @@ def test_a_profile_whose_role_wants_a_code_asks_the_same_way_and_keeps_the_sessi
 def age(home: Path) -> None:
     """Make the kept session look as if it were nearly over."""
     (path,) = (home / ".cache" / "kube-iam" / "sessions").iterdir()
-    session = decode(path.read_bytes())
+    session = decode(path.name, path.read_bytes())
     assert session is not None
-    path.write_bytes(encode(CachedSession(session.credentials, time.time() - 4000, time.time() + 600)))
+    path.write_bytes(encode(path.name, CachedSession(session.credentials, time.time() - 4000, time.time() + 600)))
 
 
 @pytest.mark.parametrize("profile", ["default", "ops"])

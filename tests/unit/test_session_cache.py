@@ -103,25 +103,25 @@ def test_a_link_is_never_followed(cache: SessionCache, tmp_path: Path) -> None:
 
 @given(st.binary(max_size=300))
 def test_garbage_is_no_session(data: bytes) -> None:
-    assert decode(data) is None
+    assert decode(KEY, data) is None
 
 
 @given(st.data())
 def test_one_changed_byte_makes_a_file_worthless(data: st.DataObject) -> None:
-    good = bytearray(encode(session()))
+    good = bytearray(encode(KEY, session()))
     position = data.draw(st.integers(0, len(good) - 1))
     good[position] ^= data.draw(st.integers(1, 255))
-    assert decode(bytes(good)) is None
+    assert decode(KEY, bytes(good)) is None
 
 
 @given(st.integers(0, 200))
 def test_a_file_that_was_cut_short_is_worthless(kept: int) -> None:
-    good = encode(session())
-    assert decode(good[: min(kept, len(good) - 1)]) is None
+    good = encode(KEY, session())
+    assert decode(KEY, good[: min(kept, len(good) - 1)]) is None
 
 
 def test_a_file_without_a_session_token_is_none() -> None:
-    assert decode(encode(session(token=""))) is None
+    assert decode(KEY, encode(KEY, session(token=""))) is None
 
 
 def test_a_session_is_renewed_in_its_last_quarter_and_never_used_past_its_end(cache: SessionCache) -> None:
@@ -148,6 +148,33 @@ def test_files_of_sessions_long_ended_are_removed(cache: SessionCache) -> None:
     cache.store(digest_of("other"), session())
     assert not file_of(cache).exists()
     assert [path.name for path in Path(cache.directory).iterdir()] == [digest_of("other")]
+
+
+@pytest.mark.parametrize(
+    ("age", "left"), [(0, True), (36 * 3600, True), (36 * 3600 + 599, True), (36 * 3600 + 601, False)]
+)
+def test_a_write_removes_files_of_others_only_when_their_sessions_have_ended(
+    age: int, left: bool, cache: SessionCache
+) -> None:
+    """A session lasts 36 hours at most, and ten minutes are for clocks that differ."""
+    cache.store(KEY, session())
+    os.utime(file_of(cache), (NOW - age, NOW - age))
+    assert cache.store(digest_of("other"), session())
+    assert file_of(cache).exists() is left
+    assert (cache.load(KEY, NOW) is not None) is left
+
+
+def test_a_session_under_another_name_is_worth_nothing(cache: SessionCache) -> None:
+    cache.store(KEY, session())
+    other = digest_of("somebody else")
+    file_of(cache).rename(Path(cache.directory) / other)
+    assert cache.load(other, NOW) is None
+
+
+def test_a_session_without_a_key_is_not_kept(cache: SessionCache) -> None:
+    assert not cache.store("", session())
+    assert cache.load("", NOW) is None
+    assert cache.lock_of("") == ""
 
 
 def test_only_files_that_we_wrote_are_removed(cache: SessionCache) -> None:

@@ -317,7 +317,7 @@ def test_a_session_that_ends_soon_is_renewed_and_the_token_ends_with_it(shell: S
     ran = shell.run("token", "-i", "shop", "-r", ROLE)
     end = json.loads(ran.out)["status"]["expirationTimestamp"]
     (kept,) = (shell.home / ".cache" / "kube-iam" / "sessions").iterdir()
-    issued, expires = (int(line) for line in kept.read_text().split("\n")[1:3])
+    issued, expires = (int(line) for line in kept.read_text().split("\n")[4:6])
     from kube_iam.core.utc import parse_rfc3339
 
     assert parse_rfc3339(end) == expires
@@ -329,7 +329,7 @@ def test_a_session_that_ends_soon_is_renewed_and_the_token_ends_with_it(shell: S
 def test_a_session_that_is_still_alive_serves_when_aws_cannot_be_reached(shell: Shell, aws: TlsSts) -> None:
     first = shell.run("token", "-i", "shop", "-r", ROLE)
     (kept,) = (shell.home / ".cache" / "kube-iam" / "sessions").iterdir()
-    late = int(kept.read_text().split("\n")[2]) - 60.0
+    late = int(kept.read_text().split("\n")[5]) - 60.0
     shell.set(AWS_MAX_ATTEMPTS="1")
     shell.patch.setattr("time.time", lambda: late)
     aws.refusal = (500, "InternalFailure", "")

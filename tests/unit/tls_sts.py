@@ -21,7 +21,7 @@ NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class TlsSts:
-    """What the service answers (`caller`, `refusal` as (status, code, message), `length` of sessions) and what it was asked.
+    """The service's answers, and what it was asked: `caller`, `refusal` as (status, code, message), the sessions' `length`, `role_id`.
 
     `signers` are the access key ids of signed calls, `ends` is when the sessions that it gave end. With `mfa`, roles are assumed
     only with that serial number and code.
@@ -31,6 +31,7 @@ class TlsSts:
         self.caller = "arn:aws:iam::123456789012:user/people/alice"
         self.refusal: tuple[int, str, str] | None = None
         self.length = 3600
+        self.role_id = "AROAEXAMPLE"
         self.mfa: tuple[str, str] | None = None
         self.asked: list[dict[str, str]] = []
         self.ends: list[str] = []
@@ -77,7 +78,9 @@ class TlsSts:
         self.ends.append(end)
         keys = f"<AccessKeyId>ASIA{len(self.asked):012}</AccessKeyId><SecretAccessKey>very-secret</SecretAccessKey>"
         keys += f"<SessionToken>session-token-of-{call['RoleSessionName']}</SessionToken><Expiration>{end}</Expiration>"
-        return 200, _result(call["Action"], f"<Credentials>{keys}</Credentials>")
+        user = f"<AssumedRoleId>{self.role_id}:{call['RoleSessionName']}</AssumedRoleId><Arn>{call['RoleArn']}</Arn>"
+        answer = f"<Credentials>{keys}</Credentials><AssumedRoleUser>{user}</AssumedRoleUser>"
+        return 200, _result(call["Action"], answer)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         sts = self

@@ -5,9 +5,10 @@ Imports botocore when called. A profile's MFA code is asked for by `kube_iam.aws
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kube_iam.aws.client import make_client, make_session
+from kube_iam.aws.config_checks import profile_chain
 from kube_iam.aws.mfa import MfaPrompt
 from kube_iam.aws.region import DEFAULT_REGION, Endpoint, authority_of
 from kube_iam.aws.translate import (
@@ -22,6 +23,24 @@ from kube_iam.core.credentials import Credentials
 from kube_iam.core.input_checks import check_credentials
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError
 
+CACHED_WITHOUT_EXPIRATION = 15 * 60
+"""How long (seconds) a session is cached whose source cannot be foreseen and gives no Expiration of its own."""
+
+# Sources that are told by variables and files alone, all of which `caller_key` covers.
+_FORESEEN = frozenset(
+    {"env", "shared-credentials-file", "config-file", "ec2-credentials-file", "boto-config", "sso", "login"}
+)
+_ASSUMED = frozenset({"assume-role", "assume-role-with-web-identity"})
+# Sources whose answer is used as it is, with the Expiration that it has.
+_ANSWERING = frozenset({"custom-process", "iam-role", "container-role"})
+
+
+class AssumedRole(NamedTuple):
+    """A session of a role, and the role's unique id (`AROA…`; empty where AWS did not say)."""
+
+    credentials: Credentials
+    role_id: str
+
 
 class BotocoreChain:
     """One botocore session for the profile in use. Every method raises the errors of our tree only.
@@ -30,6 +49,7 @@ class BotocoreChain:
     """
 
     def __init__(self, prompt: MfaPrompt | None = None) -> None:
+        self._method = ""
         self.prompt = prompt or MfaPrompt(interactive=False)
         self._session: Any = make_session()
         self._session.set_config_variable("sts_regional_endpoints", "regional")
@@ -71,9 +91,32 @@ class BotocoreChain:
             frozen = found.get_frozen_credentials()
         end = getattr(found, "_expiry_time", None)  # botocore has no public name for it
         expires = end.timestamp() if end is not None else None
+        self._method = str(found.method)
         keys = Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token or "", expires)
         check_credentials(f"the credential source {found.method}", keys)
         return keys
+
+    def cacheable_until(self, found: Credentials, now: float) -> float:
+        """Return until when (unix seconds) a session may be cached that is made with what `credentials` found; `inf`: to its end.
+
+        Nobody can foresee for whom a credential_process, instance metadata or a container's agent answers next. So what was made with
+        their answer is used until that answer's own Expiration; for 15 minutes where it has none, or where botocore keeps it to
+        itself since it assumes a role with it.
+        """
+        if self._method in _FORESEEN or (self._method in _ASSUMED and not self._uses_a_tool()):
+            return float("inf")
+        if self._method in _ANSWERING and found.expires is not None:
+            return found.expires
+        return now + CACHED_WITHOUT_EXPIRATION
+
+    def _uses_a_tool(self) -> bool:
+        """Whether the profile, or one that it refers to, gets credentials from a source that cannot be foreseen."""
+        profiles = self._session.full_config.get("profiles", {})
+        for name in profile_chain(profiles, self._session.profile or "default"):
+            source = str(profiles[name].get("credential_source", "Environment"))
+            if "credential_process" in profiles[name] or source.lower() != "environment":
+                return True
+        return False
 
     def caller_arn(self, credentials: Credentials, region: str) -> str:
         """Who these credentials belong to, by sts:GetCallerIdentity."""
@@ -91,7 +134,7 @@ class BotocoreChain:
         region: str,
         caller: str = "",
         mfa: tuple[str, str] | None = None,
-    ) -> Credentials:
+    ) -> AssumedRole:
         """A session of the role. `caller` is who asks, where that is known, for the sentence that says no.
 
         `mfa` is the serial number of an MFA device and the code that it shows.
@@ -104,14 +147,16 @@ class BotocoreChain:
         if mfa is not None:
             arguments["SerialNumber"], arguments["TokenCode"] = mfa
         try:
-            answer = self._sts(credentials, region).assume_role(**arguments)["Credentials"]
+            answer = self._sts(credentials, region).assume_role(**arguments)
         except ClientError as error:
             raise _refused(error, role, session_name, caller) from error
         except BotoCoreError as error:
             raise translate(error, f"assume {role}") from error
-        return Credentials(
-            answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], answer["Expiration"].timestamp()
-        )
+        keys = answer["Credentials"]
+        end = keys["Expiration"].timestamp()
+        role_id = str(answer.get("AssumedRoleUser", {}).get("AssumedRoleId", "")).partition(":")[0]
+        session = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], end)
+        return AssumedRole(session, role_id if role_id.isalnum() and role_id.isascii() else "")
 
     def profile_setting(self, name: str) -> str:
         """What the profile in use says of this setting, or empty."""

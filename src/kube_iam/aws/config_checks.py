@@ -21,7 +21,7 @@ def check_configuration(config: Mapping[str, Any], profile: str, environ: Mappin
     `config` is botocore's `full_config`. The error names file, line, profile and setting, and never the value.
     """
     sections = config.get("profiles", {})
-    for name in _chain(sections, profile):
+    for name in profile_chain(sections, profile):
         _check_section(sections[name], f"profile {name}", name, environ)
         session = sections[name].get("sso_session")
         settings = config.get("sso_sessions", {}).get(session) if isinstance(session, str) else None
@@ -29,8 +29,8 @@ def check_configuration(config: Mapping[str, Any], profile: str, environ: Mappin
             _check_section(settings, f"sso-session {session}", str(session), environ)
 
 
-def _chain(profiles: Mapping[str, Any], name: str) -> Iterator[str]:
-    """The profile, and those that it gets credentials from."""
+def profile_chain(profiles: Mapping[str, Any], name: str) -> Iterator[str]:
+    """Yield the name of the profile, and of those that it gets credentials from by `source_profile`."""
     seen: set[str] = set()
     while name in profiles and name not in seen:
         seen.add(name)

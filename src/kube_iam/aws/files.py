@@ -40,11 +40,20 @@ def configuration_files(environ: "Mapping[str, str]") -> tuple[bytes | None, byt
     )
 
 
-def read_file(path: str) -> bytes | None:
-    """The file's content, empty where there is no such regular file; None where it cannot be read with certainty."""
-    if "$" in path or (os.name == "nt" and "%" in path):  # botocore expands variables in paths
-        return None
-    path = os.path.expanduser(path)  # noqa: PTH111  (pathlib is too dear here)
+def expand(path: str) -> str:
+    """The path with variables and `~` expanded, as botocore does it: from this process's environment."""
+    if "$" in path or (os.name == "nt" and "%" in path):
+        path = os.path.expandvars(path)
+    return os.path.expanduser(path)  # noqa: PTH111  (pathlib is too dear here)
+
+
+def read_file(path: str, *, literal: bool = False) -> bytes | None:
+    """The file's content, empty where there is no such regular file; None where it cannot be read with certainty.
+
+    `literal`: the path is not expanded.
+    """
+    if not literal:
+        path = expand(path)
     try:
         if not S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
             return b""
@@ -116,6 +125,16 @@ class PrivateFiles:
             _remove(temporary)
             return False
         return True
+
+    def names(self) -> list[str]:
+        """The names of our files in the directory, in no order. Raises OSError for one that cannot be listed."""
+        if not self.directory:
+            return []
+        try:
+            with os.scandir(self.directory) as entries:
+                return [entry.name for entry in entries if _is_ours(entry.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def path(self, name: str) -> str:
         """Where the file of that name is."""

@@ -1,18 +1,21 @@
 """What is asked for, what is answered, and answers that are kept: tokens for roles, while half of their time is left.
 
-A kept token is found only by whoever asks for the same in the same circumstances: its file's name is a digest over the request,
-every `AWS_` variable (keys and session tokens among them) and what the AWS configuration files hold. What that rests on stands in
-docs/decisions/0007-kept-tokens.md. On the `token` path: where a token is found, no more of `kube_iam.aws` is loaded than this.
+A kept token is found only by a caller that asks for the same in the same circumstances: its file's name is a digest over the request
+and all that decides who signs (`caller_key`). What that rests on stands in
+docs/decisions/0007-kept-tokens.md.
+
+On the `token` path: where a token is found, no more of `kube_iam.aws` is loaded than this.
 """
 
-from kube_iam.aws.files import PrivateFiles, cache_directory, configuration_files
+from kube_iam.aws.caller_key import caller_key
+from kube_iam.aws.files import PrivateFiles, cache_directory
 from kube_iam.core.sha256 import digest_of, sha256_hex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HEADER = "kube-iam token 1"
+HEADER = "kube-iam token 2"
 SWITCH = "KUBE_IAM_TOKEN_CACHE"
 # How long a token is good whose session does not end before it (`core.mint.LIFETIME_SECONDS`, not worth an import here).
 LIFETIME = 14 * 60
@@ -70,9 +73,11 @@ class Signed:
 class KeptTokens:
     """The token kept for one request in one environment. Where none may be kept, there is none and nothing is written."""
 
-    __slots__ = ("_files", "_key")
+    __slots__ = ("_environ", "_files", "_key", "_request")
 
     def __init__(self, request: SignIn, environ: "Mapping[str, str]") -> None:
+        self._request = request
+        self._environ = environ
         self._key = token_key(request, environ) if request.role and environ.get(SWITCH) != "0" else ""
         self._files = PrivateFiles(cache_directory(environ, "tokens") if self._key else "", "token")
 
@@ -84,19 +89,20 @@ class KeptTokens:
     def store(self, signed: Signed) -> None:
         """Keep the token if that is possible, and if its session does not end before it: that one is to be renewed first.
 
-        Also adds to its complaint that a kept one was refused.
+        Nothing is kept where what decides who signs has changed since the token was asked for: it may be somebody else's. Also adds
+        to the token's complaint that a kept one was refused.
         """
-        if signed.expires - signed.issued >= LIFETIME:
-            self._files.write(self._key, encode(self._key, signed), signed.issued - _STALE_SECONDS)
+        if signed.expires - signed.issued >= LIFETIME and self._key == token_key(self._request, self._environ):
+            data = encode(self._key, self._request.role, signed)
+            self._files.write(self._key, data, signed.issued - _STALE_SECONDS)
         signed.complaint = signed.complaint or self._files.complaint
 
 
 def token_key(request: SignIn, environ: "Mapping[str, str]") -> str:
-    """The name of the file; empty where the configuration files cannot be read with certainty."""
-    files = configuration_files(environ)
-    if None in files:
+    """The name of the file; empty where not all that decides who signs can be read."""
+    caller = caller_key(environ)
+    if not caller:
         return ""
-    variables = sorted(name for name in environ if name[:4] == "AWS_")
     return digest_of(
         request.cluster_id,
         request.role,
@@ -104,25 +110,31 @@ def token_key(request: SignIn, environ: "Mapping[str, str]") -> str:
         request.session_name,
         request.mfa_serial,
         request.region,
-        *(content or b"" for content in files),
-        *(f"{name}={environ[name]}" for name in variables),
+        caller,
     )
 
 
-def encode(key: str, signed: Signed) -> bytes:
+def encode(key: str, role: str, signed: Signed) -> bytes:
     """The file's content: a line for each value, and a checksum over them. Under another name it is worth nothing."""
-    body = f"{HEADER}\n{key}\n{int(signed.issued)}\n{signed.token}\n"
+    body = f"{HEADER}\n{key}\n{role}\n{int(signed.issued)}\n{signed.token}\n"
     return f"{body}{sha256_hex(body.encode())}\n".encode()
 
 
 def decode(key: str, data: bytes) -> Signed | None:
     """The token in a file's content; None for anything that `encode` did not write for that key."""
     lines = data.split(b"\n")
-    if len(lines) != 6 or lines[0] != HEADER.encode() or lines[1] != key.encode() or lines[5]:
+    if len(lines) != 7 or lines[0] != HEADER.encode() or lines[1] != key.encode() or lines[6]:
         return None
-    if lines[4] != sha256_hex(data[: -len(lines[4]) - 1]).encode():
+    if lines[5] != sha256_hex(data[: -len(lines[5]) - 1]).encode():
         return None
-    issued, token = lines[2:4]
+    issued, token = lines[3:5]
     if not (data.isascii() and issued.isdigit() and token):
         return None
     return Signed(token.decode(), float(issued), float(issued) + LIFETIME)
+
+
+def role_of(data: bytes) -> str:
+    """The role that the token in a file's content is for; empty where the content is no token's."""
+    lines = data.split(b"\n")
+    whole = len(lines) == 7 and data.isascii() and decode(lines[1].decode(), data) is not None
+    return lines[2].decode() if whole else ""

@@ -1,15 +1,15 @@
-"""Whoever signs in: their own credentials and the role's session, kept ones first, else by botocore. On the `token` path.
+"""The caller's own credentials and the role's session: cached ones first, else by botocore. On the `token` path.
 
 botocore is imported only when the short chain or the session cache has no answer.
 """
 
+from kube_iam.aws.caller_key import caller_key
 from kube_iam.aws.credentials import short_chain
-from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE, cache_directory, read_file
-from kube_iam.aws.profiles import profile_name
+from kube_iam.aws.files import cache_directory
 from kube_iam.aws.region import Endpoint, configured_region, instance_region
 from kube_iam.aws.session_cache import CachedSession, SessionCache
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.sha256 import digest_of, sha256_hex
+from kube_iam.core.sha256 import digest_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,21 +19,23 @@ if TYPE_CHECKING:
     from kube_iam.aws.kept_tokens import SignIn
     from kube_iam.aws.profiles import Profile
 
-# What else decides whom botocore's chain finds, beside the profile and its files.
-_CHAIN_VARIABLES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_ROLE_ARN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-)
+_FOREVER = float("inf")
 
 
 class Person:
-    """Whoever runs this: the profile, the endpoint, and the credentials, each found once."""
+    """The caller: the profile, the endpoint, and the credentials, each found once."""
 
-    __slots__ = ("_chain", "_clock", "_environ", "_identity", "_profile", "_request", "endpoint", "sessions")
+    __slots__ = (
+        "_cacheable",
+        "_chain",
+        "_clock",
+        "_environ",
+        "_identity",
+        "_profile",
+        "_request",
+        "endpoint",
+        "sessions",
+    )
 
     def __init__(
         self,
@@ -48,7 +50,8 @@ class Person:
         self._clock = clock
         self._chain: BotocoreChain | None = None
         self._profile = profile
-        self._identity = ""
+        self._identity: str | None = None
+        self._cacheable = _FOREVER  # until when a session may be cached that was made with the caller's own credentials
         self.endpoint = endpoint or self._endpoint_by_botocore()
         self.sessions = SessionCache(cache_directory(environ, "sessions"))
 
@@ -62,7 +65,7 @@ class Person:
             return found
         kept = self._kept_own_session()
         if kept is not None and kept.is_fresh(self._clock()):
-            return kept.credentials
+            return self._own_cached(kept)
         chain = self._botocore()
         if not chain.profile_setting("mfa_serial"):
             return self._own_by_botocore(chain)
@@ -72,20 +75,27 @@ class Person:
         with one_at_a_time(self.sessions.lock_of(self._key("own mfa"))):
             kept = self._kept_own_session() or kept
             if kept is not None and kept.is_fresh(self._clock()):
-                return kept.credentials
+                return self._own_cached(kept)
             try:
                 return self._own_by_botocore(chain)
             except NobodyToAsk:
                 if kept is not None and kept.is_alive(self._clock()):
-                    return kept.credentials
+                    return self._own_cached(kept)
                 raise
+
+    def _own_cached(self, kept: CachedSession) -> Credentials:
+        self._cacheable = kept.expires
+        return kept.credentials
 
     def _own_by_botocore(self, chain: "BotocoreChain") -> Credentials:
         started = self._clock()
+        self._identify()  # before the credentials are found: these may be somebody else's already
         found = chain.credentials(self.endpoint.region)
+        self._cacheable = chain.cacheable_until(found, started)
         asked = chain.prompt.asked
         if (self._request.cache or asked) and found.session_token and found.expires is not None:
-            self.sessions.store(self._key("own mfa" if asked else "own"), CachedSession(found, started, found.expires))
+            session = CachedSession(found, started, min(found.expires, self._cacheable))
+            self._store(self._key("own mfa" if asked else "own"), session)
         return found
 
     def _kept_own_session(self) -> CachedSession | None:
@@ -118,7 +128,11 @@ class Person:
                 if kept is not None and kept.is_alive(self._clock()):
                     return kept.credentials
                 raise
-            self.sessions.store(key, session)
+            self._store(key, session)
+            if session.role_id:
+                from kube_iam.aws.logins import discard_former_role
+
+                discard_former_role(self._environ, request.role, session.role_id)
             return session.credentials
 
     def _assume(self) -> CachedSession:
@@ -126,33 +140,31 @@ class Person:
 
         own = self.own_credentials()
         started = self._clock()
-        keys = assume(self._botocore(), own, self._request, self.endpoint.region, self._environ)
+        assumed = assume(self._botocore(), own, self._request, self.endpoint.region, self._environ)
+        keys = assumed.credentials
         assert keys.expires is not None
-        return CachedSession(keys, started, keys.expires)
+        keys.expires = min(keys.expires, self._cacheable)
+        return CachedSession(keys, started, keys.expires, self._request.role, assumed.role_id)
+
+    def _store(self, key: str, session: CachedSession) -> None:
+        """Keep the session, unless what decides who signs has changed while it was made: it may be somebody else's."""
+        if self._who() == self._identity:
+            self.sessions.store(key, session)
 
     def _key(self, *parts: str) -> str:
-        """The key of a kept session: who asks (found without a call) and all that shapes the session."""
-        if not self._identity:
+        """The key of a cached session: who asks (found without a call) and all that shapes the session. Empty: none may be cached."""
+        identity = self._identify()
+        return digest_of(identity, self.endpoint.region, self.endpoint.host, *parts) if identity else ""
+
+    def _identify(self) -> str:
+        if self._identity is None:
             self._identity = self._who()
-        return digest_of(self._identity, self.endpoint.region, self.endpoint.host, *parts)
+        return self._identity
 
     def _who(self) -> str:
+        """Who signs: an access key id, else all that decides it; empty where that cannot be read."""
         found = short_chain(self._environ, self._profile, self._clock())
-        if found is not None:
-            return f"key {found.access_key_id}"
-        name = profile_name(self._environ)
-        variables = "\n".join(self._environ.get(variable, "") for variable in _CHAIN_VARIABLES)
-        return f"profile {name}\n{self._files_digest()}\n{variables}"
-
-    def _files_digest(self) -> str:
-        """Changes with the AWS configuration: whoever edits a profile to be somebody else gets no session of the former."""
-        if self._profile is not None:
-            return sha256_hex(self._profile.text)
-        paths = (
-            self._environ.get("AWS_CONFIG_FILE", CONFIG_FILE),
-            self._environ.get("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE),
-        )
-        return "\n".join(f"{path} {sha256_hex(read_file(path) or b'')}" for path in paths)
+        return f"key {found.access_key_id}" if found is not None else caller_key(self._environ)
 
     def _endpoint_by_botocore(self) -> Endpoint:
         chain = self._botocore()

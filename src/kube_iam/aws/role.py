@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kube_iam.aws.botocore_chain import BotocoreChain, own_session_name
+from kube_iam.aws.botocore_chain import AssumedRole, BotocoreChain, own_session_name
 from kube_iam.aws.kept_tokens import SignIn
 from kube_iam.aws.mfa import check_device
 from kube_iam.core.credentials import Credentials
@@ -13,7 +13,7 @@ from kube_iam.errors import AccessDenied
 
 def assume(
     chain: BotocoreChain, own: Credentials, request: SignIn, region: str, environ: Mapping[str, str]
-) -> Credentials:
+) -> AssumedRole:
     """A session of the role that `request` names, for whoever holds the credentials `own`.
 
     The code of a device that the request names is asked for at once. AWS_MFA_SERIAL and the profile's `mfa_serial` are there for
@@ -25,7 +25,7 @@ def assume(
         caller = chain.caller_arn(own, region)
         session_name = own_session_name(caller)
 
-    def attempt(device: str = "") -> Credentials:
+    def attempt(device: str = "") -> AssumedRole:
         return chain.assume_role(
             own,
             role=request.role,

@@ -1,0 +1,116 @@
+"""Everything that decides which AWS identity signs, as far as it can be read without a call: the key of cached sessions and tokens.
+
+On the `token` path: a few small files are read, and nothing is parsed that could be parsed wrongly. More is covered than is in use
+(every profile's files, for example): that costs a new session now and then, and never hands out somebody else's.
+
+The answer of a credential_process, of instance metadata and of a container's agent cannot be foreseen: see
+`kube_iam.aws.botocore_chain.BotocoreChain.cacheable_until`.
+"""
+
+import os
+
+from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE, expand, read_file
+from kube_iam.core.sha256 import digest_of, sha256_hex
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_FILE_VARIABLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CREDENTIAL_FILE")
+# Where botocore looks for keys of the boto that went before it.
+_BOTO_FILES = ("/etc/boto.cfg", "~/.boto")
+# Settings whose values name files: a token, or the program that gives credentials and its arguments.
+_FILE_SETTINGS = (b"web_identity_token_file", b"credential_process")
+_SSO_DIRECTORY = "~/.aws/sso/cache"
+_LOGIN_DIRECTORY = "~/.aws/login/cache"
+# Another one after each start, so that a home directory on several instances holds no session of another instance's role.
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_MAX_FILES = 1000
+_MAX_CONTENT = 64 * 1024  # bytes; of a bigger file, such as a program, the time at which it was written counts
+
+
+def caller_key(environ: "Mapping[str, str]") -> str:
+    """Return a digest of what decides who signs; empty where a part of it cannot be read, so that nothing may be cached.
+
+    It covers the AWS_ variables, both configuration files and where they are, the sign-ins of IAM Identity Center and `aws login`,
+    web identity tokens, a container's authorization token, the programs of credential_process with the files that they are given,
+    and the machine's start.
+    """
+    texts = []
+    parts: list[str | bytes] = []
+    for variable, default in (("AWS_CONFIG_FILE", CONFIG_FILE), ("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE)):
+        path = environ.get(variable, default)
+        text = read_file(path)
+        if text is None:
+            return ""
+        texts.append(text)
+        parts += [expand(path), text]
+    parts += [f"{name}={environ[name]}" for name in sorted(environ) if name[:4] == "AWS_" or name == "BOTO_CONFIG"]
+    text = b"\n".join(texts)
+    paths = [environ[name] for name in _FILE_VARIABLES if environ.get(name)]
+    paths += [environ["BOTO_CONFIG"]] if environ.get("BOTO_CONFIG") else _BOTO_FILES
+    paths += _named_files(text)
+    if b"sso_" in text:
+        paths += _files_in(_SSO_DIRECTORY)
+    if b"login_session" in text:
+        paths += _files_in(environ.get("AWS_LOGIN_CACHE_DIRECTORY", _LOGIN_DIRECTORY))
+    if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true":
+        paths.append(_BOOT_ID)
+        parts.append(_host_name(environ))
+    if len(paths) > _MAX_FILES:
+        return ""
+    for path in paths:
+        parts += [path, _state_of(path)]
+    return digest_of(*parts)
+
+
+def _named_files(text: bytes) -> "Iterator[str]":
+    """Yield every word of the settings that name files, on the lines that continue them too."""
+    if not any(setting in text.lower() for setting in _FILE_SETTINGS):
+        return
+    inside = False
+    for line in text.replace(b"\r", b"\n").split(b"\n"):
+        stripped = line.strip()
+        if stripped.lower().startswith(_FILE_SETTINGS):
+            inside = True
+        elif line[:1] not in (b" ", b"\t"):
+            inside = False
+        if inside:
+            value = os.fsdecode(stripped)
+            # As a whole, since a path may hold blanks; by quotes; and by blanks, as a shell takes it apart.
+            yield value.partition("=")[2].strip()
+            yield value.partition(":")[2].strip()
+            for quote in ('"', "'"):
+                yield from value.split(quote)[1::2]
+                value = value.replace(quote, " ")
+            yield from value.replace("=", " ").split()
+
+
+def _files_in(directory: str) -> "list[str]":
+    path = expand(directory)
+    try:
+        return [os.path.join(path, name) for name in sorted(os.listdir(path))]  # noqa: PTH118, PTH208
+    except OSError:
+        return []
+
+
+def _state_of(path: str) -> str:
+    """Return what a file holds, as a digest, or for a big or unreadable one when it was written; empty where there is none."""
+    found = []
+    for where in dict.fromkeys((path, expand(path))):
+        try:
+            status = os.stat(where)  # noqa: PTH116
+        except (OSError, ValueError):
+            continue
+        content = read_file(where, literal=True) if status.st_size <= _MAX_CONTENT else None
+        if content is None:
+            content = f"{status.st_ino} {status.st_size} {status.st_mtime_ns}".encode()
+        found.append(sha256_hex(content))
+    return " ".join(found)
+
+
+def _host_name(environ: "Mapping[str, str]") -> str:
+    """Return the machine's name where there is no boot id to tell instances apart."""
+    if os.path.exists(_BOOT_ID):  # noqa: PTH110
+        return ""
+    return os.uname().nodename if hasattr(os, "uname") else environ.get("COMPUTERNAME", "")

@@ -1,0 +1,98 @@
+"""What earlier sign-ins left on disk: which cached sessions and tokens there are, and their removal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from kube_iam.aws import kept_tokens, session_cache
+from kube_iam.aws.files import PrivateFiles, cache_directory
+from kube_iam.core.arns import parse_arn
+from kube_iam.errors import CredentialsError
+
+
+@dataclass(frozen=True, slots=True)
+class CachedLogin:
+    """A file of the cache: a `session` or a `token`.
+
+    `role` is the ARN of the role that it is for, empty for the caller's own session and for a file that is damaged. `role_id` is the
+    role's unique id, empty where it is not known. `expires` is unix seconds, 0 where the file does not say.
+    """
+
+    kind: str
+    path: Path
+    role: str
+    role_id: str = ""
+    expires: float = 0
+
+
+def cached_logins(environ: Mapping[str, str]) -> list[CachedLogin]:
+    """Return all cached sessions and tokens, damaged ones too. Raises CredentialsError for a directory that cannot be listed."""
+    found: list[CachedLogin] = []
+    for kind in ("session", "token"):
+        files = PrivateFiles(cache_directory(environ, f"{kind}s"), kind)
+        try:
+            names = sorted(files.names())
+        except OSError as error:
+            raise CredentialsError(f"the cache {files.directory} cannot be read: {error.strerror}") from error
+        found += [_read(kind, files, name) for name in names]
+    return found
+
+
+def of_role(logins: Iterable[CachedLogin], role: str) -> list[CachedLogin]:
+    """Return those of one role. Its path and letter case do not count: IAM knows no two roles that differ in these only."""
+    return [login for login in logins if login.role and _same_role(login.role, role)]
+
+
+def remove(logins: Iterable[CachedLogin]) -> None:
+    """Remove the files; one that is gone already is fine. Raises CredentialsError, naming the file that cannot be removed."""
+    for login in logins:
+        try:
+            login.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise CredentialsError(
+                f"the cached {login.kind} {login.path} cannot be removed: {error.strerror}", "remove it by hand"
+            ) from error
+
+
+def discard_former_role(environ: Mapping[str, str], role: str, role_id: str) -> None:
+    """Remove what is cached of a former role of that ARN: AWS has just said that the role's unique id is `role_id`.
+
+    Sessions of a role that was deleted stay valid at AWS until they end, and the server refuses them. Tokens do not say which role
+    they are of: all of the role's are removed with such a session. Raises nothing.
+    """
+    with suppress(CredentialsError):
+        logins = of_role(cached_logins(environ), role)
+        former = [login for login in logins if login.role_id and login.role_id != role_id]
+        if former:
+            remove([*former, *(login for login in logins if login.kind == "token")])
+
+
+def _read(kind: str, files: PrivateFiles, name: str) -> CachedLogin:
+    path, data = Path(files.path(name)), files.read(name)
+    if kind == "token":
+        token = kept_tokens.decode(name, data)
+        return CachedLogin(kind, path, kept_tokens.role_of(data), "", token.expires if token is not None else 0)
+    session = session_cache.decode(name, data)
+    if session is None:
+        return CachedLogin(kind, path, "")
+    return CachedLogin(kind, path, session.role, session.role_id, session.expires)
+
+
+def _same_role(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    first, second = parse_arn(one), parse_arn(other)
+    if first is None or second is None:
+        return False
+    return (first.partition, first.account, _name(first.resource)) == (
+        second.partition,
+        second.account,
+        _name(second.resource),
+    )
+
+
+def _name(resource: str) -> str:
+    return resource.rpartition("/")[2].lower()

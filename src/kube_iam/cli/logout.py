@@ -1,0 +1,171 @@
+"""`logout`: forget cached sessions and tokens, so that the next kubectl signs in anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from kube_iam.cli.access_options import FILE_VARIABLE, dry_run_option
+from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import page
+from kube_iam.errors import KubeIamError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kube_iam.aws.logins import CachedLogin
+
+STILL_VALID = "Tokens that were handed out stay valid for 15 minutes at most."
+
+EPILOG = """\b
+Examples:
+  kube-iam logout                                               everything that is cached
+  kube-iam logout admin                                         one level
+  kube-iam logout arn:aws:iam::123456789012:role/prod-admin     one role
+  kube-iam logout --dry-run -o json
+
+A level is looked up in the access file, where there is one, and in your kubeconfig (KUBECONFIG, or ~/.kube/config)."""
+
+
+def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    try:
+        names = sorted(_roles_by_name(os.environ.get(FILE_VARIABLE) or "access.yaml", os.environ))
+    except KubeIamError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+@click.command("logout", epilog=EPILOG)
+@click.argument("level", required=False, metavar="[LEVEL|ROLE-ARN]", shell_complete=_complete)
+@global_options
+@click.option("--all", "everything", is_flag=True, help="Everything that is cached, which is the default.")
+@click.option(
+    "-f",
+    "--file",
+    metavar="FILE",
+    default="access.yaml",
+    envvar=FILE_VARIABLE,
+    help=f"An access file to look levels up in.  [default: access.yaml, if there] [{FILE_VARIABLE}]",
+)
+@dry_run_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="For people, or for programs.  [default: text]",
+)
+def command(level: str | None, everything: bool, file: str, dry_run: bool, output: str) -> int:  # fmt: skip
+    """Forget cached sessions and tokens: all of them, or those of one level. Nothing is sent to AWS.
+
+    The next kubectl finds credentials and assumes the role anew. That helps after a role was created again, after its trust policy was
+    repaired, and when a credential tool answers for somebody else.
+    """
+    from kube_iam.aws.logins import cached_logins, of_role, remove
+    from kube_iam.report.data import as_json
+
+    if level and everything:
+        raise UsageError("LEVEL and --all exclude each other", "leave one of them out")
+    roles = _roles_of(level, file, os.environ) if level else None
+    found = cached_logins(os.environ)
+    if roles is not None:
+        found = [login for role in sorted(roles) for login in of_role(found, role)]
+    if not dry_run:
+        remove(found)
+    if output == "json":
+        page(as_json(_data(found, dry_run=dry_run)))
+    else:
+        for line in _lines(found, dry_run=dry_run):
+            click.echo(line)
+    return 0
+
+
+def _data(found: list[CachedLogin], *, dry_run: bool) -> dict[str, object]:
+    items = [
+        {"kind": login.kind, "role": login.role, "roleId": login.role_id, "expires": _time(login.expires), "file": str(login.path)}
+        for login in found
+    ]  # fmt: skip
+    return {"dryRun": dry_run, "removed": [] if dry_run else items, "found": items}
+
+
+def _time(seconds: float) -> str | None:
+    from kube_iam.core.utc import rfc3339
+
+    return rfc3339(seconds) if seconds else None
+
+
+def _lines(found: list[CachedLogin], *, dry_run: bool) -> list[str]:
+    if not found:
+        return ["Nothing of it is cached."]
+    lines = []
+    for name in sorted({login.role for login in found}):
+        counts = [
+            f"{count} {kind}{'' if count == 1 else 's'}"
+            for kind in ("session", "token")
+            if (count := sum(login.kind == kind and login.role == name for login in found))
+        ]
+        whose = f" of {name}" if name else ", your own or damaged"
+        lines.append(f"{'Would remove' if dry_run else 'Removed'} {' and '.join(counts)}{whose}.")
+    return [*lines, STILL_VALID]
+
+
+def _roles_of(level: str, file: str, environ: Mapping[str, str]) -> set[str]:
+    """Return the ARNs of the roles that the name means, several where several clusters have such a level. Raises UsageError."""
+    if level.startswith("arn:"):
+        from kube_iam.core.arns import parse_arn
+
+        arn = parse_arn(level)
+        if arn is None or arn.service != "iam" or not arn.resource.startswith("role/"):
+            raise UsageError(
+                f"{level!r:.200} is not the ARN of an IAM role", "it looks like arn:aws:iam::123456789012:role/NAME"
+            )
+        return {level}
+    from kube_iam.config.near import near
+
+    known = _roles_by_name(file, environ)
+    if level not in known:
+        raise UsageError(
+            f"no level with a role is named {level!r:.100} in {file} or in your kubeconfig",
+            near(level, sorted(known)) or "give the role's ARN, or leave LEVEL out to forget everything",
+        )
+    return known[level]
+
+
+def _roles_by_name(file: str, environ: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return the roles by level, and by the users and contexts of the kubeconfig that sign in with them. Raises ConfigError."""
+    found: dict[str, set[str]] = {}
+    if Path(file).exists():
+        from kube_iam.access.documents import role_arn
+        from kube_iam.access.levels import Method
+        from kube_iam.config.access import load_access
+
+        access = load_access(file)
+        for level in access.levels:
+            if level.method is Method.ROLE:
+                found.setdefault(level.name, set()).add(role_arn(access, level))
+    for name, cluster, role in _roles_in_kubeconfig(environ):
+        # `kube-iam kubeconfig` names users and contexts <cluster>-<level>.
+        for known in {name, name.removeprefix(f"{cluster}-")}:
+            found.setdefault(known, set()).add(role)
+    return found
+
+
+def _roles_in_kubeconfig(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the name of a context, its cluster's name and its role, and the same of the user; only where `token -r` signs in."""
+    from kube_iam.kube.context import kubeconfig_files
+    from kube_iam.kube.files import read_text
+    from kube_iam.kube.kubeconfig_merge import read_entries
+    from kube_iam.kube.kubeconfig_owner import sign_in
+
+    entries = read_entries({path: read_text(path) or "" for path in kubeconfig_files(environ) if path.is_file()})
+    for (section, name), context in entries.items():
+        user = entries.get(("users", context.text("user"))) if section == "contexts" else None
+        found = sign_in(user) if user is not None else None
+        role = found.own.get("role", "") if found is not None else ""
+        if user is not None and role:
+            yield name, context.text("cluster"), role
+            yield user.name, context.text("cluster"), role
