@@ -6,6 +6,11 @@ This module is on the `token` path: it imports nothing.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Self
+
 
 class KubeIamError(Exception):
     """Something went wrong that a person can act on: `message` says what, `hint` what to do."""
@@ -21,6 +26,12 @@ class KubeIamError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}: {self.hint}" if self.hint else self.message
+
+    @classmethod
+    def listing(cls, head: str, items: Iterable[object], hint: str = "") -> Self:
+        """Return the error of several things: `head`, then a line each."""
+        lines = (head, *(f"  - {item}" for item in items))
+        return cls("\n".join(lines), hint, lines)
 
 
 class UsageError(KubeIamError):

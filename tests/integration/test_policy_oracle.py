@@ -173,10 +173,22 @@ MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(Heal
 
 
 def agree(ours: bool, theirs: bool, asked: AssumeRequest, policies: Any) -> bool:
-    """Whether the two say the same. About a variable without a value ours may be stricter: what IAM makes of it is nowhere said."""
+    """Return whether the two say the same. Ours may be stricter where IAM documents nothing.
+
+    That is a variable without a value, and a condition key or operator that stands twice, in different letter case.
+    """
     written, keys = json.dumps(policies), asked.keys()
     unknown = any(f"${{{name}}}" in written and name.lower() not in keys for name in VARIABLES)
-    return ours is theirs or (unknown and not ours)
+    return ours is theirs or ((unknown or repeats(policies)) and not ours)
+
+
+def repeats(part: Any) -> bool:
+    """Return whether any mapping has a key twice, in different letter case."""
+    if isinstance(part, list):
+        return any(map(repeats, part))
+    return isinstance(part, dict) and (
+        len({key.lower() for key in part}) != len(part) or any(map(repeats, part.values()))
+    )
 
 
 @MANY

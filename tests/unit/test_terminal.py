@@ -29,7 +29,7 @@ from kube_iam.cli.main import main
 from kube_iam.cli.root import run_command
 from kube_iam.cli.terminal import SafeStream, guarded, page, painted
 from kube_iam.core.printable import escaped, is_visible
-from kube_iam.errors import ConfigError, KubeError, Problem, SandboxError
+from kube_iam.errors import ConfigError, KubeError, Problem, SandboxError, WouldFail
 from kube_iam.kube.config_map import Contents
 from kube_iam.kube.deny_store import DenyStore
 from kube_iam.report.data import as_json, as_yaml
@@ -244,6 +244,20 @@ def test_lines_of_an_error_stay_lines_and_values_make_none(run: Run, monkeypatch
     extra_command(monkeypatch, body)
     assert run("extra") == 1
     assert run.err.splitlines() == [r"kube-iam: error: a.yaml: b: is odd\u000aforged: x", "a.yaml: c: is odder"]
+
+
+def test_a_list_in_an_error_has_a_line_for_each_thing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body() -> None:
+        raise WouldFail.listing("these would fail:", ["a\nforged: x", "b"], "stop")
+
+    extra_command(monkeypatch, body)
+    assert run("extra") == 1
+    assert run.err.splitlines() == [
+        "kube-iam: error: these would fail:",
+        r"  - a\u000aforged: x",
+        "  - b",
+        "hint: stop",
+    ]
 
 
 def test_the_question_for_a_code_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,11 +107,8 @@ def _unchecked(said: str) -> str:
 
 
 def _not_owned(foreign: list[Foreign]) -> NotOwned:
-    lines = (
-        "names that these levels need are taken:",
-        *(f"  - {found}: {found.remedy}" for found in foreign),
-    )
-    return NotOwned("\n".join(lines), "nothing was changed", lines)
+    items = (f"{found}: {found.remedy}" for found in foreign)
+    return NotOwned.listing("names that these levels need are taken:", items, "nothing was changed")
 
 
 def cautions(access: ClusterAccess) -> Iterator[str]:

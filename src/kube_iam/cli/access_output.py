@@ -44,8 +44,7 @@ def refuse_guarded(plan: Plan, *, force: bool) -> None:
 def refuse_failing(plan: Plan) -> None:
     """Raise WouldFail when changes of the plan would be refused. --force does not help: they would fail all the same."""
     if plan.failures:
-        lines = "".join(f"\n  - {failure}" for failure in plan.failures)
-        raise WouldFail(f"these changes would fail:{lines}", "nothing was changed; put them right first")
+        raise WouldFail.listing("these changes would fail:", plan.failures, "nothing was changed; put them right first")
 
 
 def check_again(plan: Plan, ports: Ports) -> None:
