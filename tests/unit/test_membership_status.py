@@ -368,3 +368,21 @@ def test_more_levels_than_one_question_holds_are_asked_about_in_several() -> Non
     states = ask_memberships(Prober(lambda _: memory.api("")).review, names).states
     assert set(states) == set(names)
     assert len(asked) == 3
+
+
+def test_failure_of_what_is_no_longer_read_is_forgotten() -> None:
+    server = Server().read()
+    server.door.read_failed("group", "prod-admin", forbidden=True)
+    server.door.read_failed("role", ROLE, forbidden=True)
+    server.door.follow((), [])
+    server.door.follow((), [Gate("prod-admin", ROLE, "prod-admin")])
+    assert server.status().state is MembershipState.NOT_READ
+    assert server.read().status().state is MembershipState.ADMITS
+
+
+def test_former_role_of_what_is_no_longer_read_is_forgotten() -> None:
+    server = Server()
+    recreated(server)
+    server.door.follow((), [])
+    server.door.follow((), [Gate("prod-admin", ROLE, "prod-admin")])
+    assert server.group().role("AROANEW").status().state is MembershipState.ADMITS

@@ -24,7 +24,7 @@ def suspensions(observed: Observed, desired: Iterable[DesiredLevel], changes: It
         if change.verb is Verb.CREATE and pathless(change.item.arn) in mapped:
             yield (
                 f"level {change.level}: role {change.name} is created again; the server refuses sessions of the former role until they"
-                f" end; who has one runs `kube-iam logout {change.level}`"
+                f" end; a person with one runs `kube-iam logout {change.level}`"
             )
         elif change.kind is Kind.ROLE and change.changes("trust"):
             yield from _repaired(observed, change, change.item)
@@ -46,6 +46,6 @@ def _repaired(observed: Observed, change: Change, role: DesiredRole) -> Iterator
 def remedy(role: str, level: str) -> str:
     """Return how to end a suspension at once."""
     return (
-        f"to end that at once run `aws iam delete-role --role-name {role}`, then `kube-iam apply`; who is signed in then runs"
+        f"to end that at once run `aws iam delete-role --role-name {role}`, then `kube-iam apply`; people who are signed in then run"
         f" `kube-iam logout {level}`"
     )

@@ -30,8 +30,8 @@ FIRST_WORD_SECONDS = 5.0
 """How long a start waits for IAM before the server answers, closed where it has to be."""
 _JITTER = 0.1
 _AGAIN_SECONDS, _MOST_AGAIN = 2.0, 8
-"""How often a group or role is read for somebody at the door, and how many in that time, for all together: who is turned away must
-not be able to use up what IAM allows the account, whichever of many entries they come by."""
+"""Seconds between two reads of a group or role that sign-ins ask for, and how many of them in that time for all sign-ins together:
+refused sign-ins must not use up what IAM allows the account, whichever of many entries they come by."""
 _PATIENCE_SECONDS = 3.0
 
 Found = TypeVar("Found")

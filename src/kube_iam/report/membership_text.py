@@ -45,6 +45,6 @@ def _text(level: Level, status: MembershipStatus) -> str:
         case MembershipState.RECREATED:
             return (
                 f"{role} was created again; sessions of the former role, which live until {until} at most, are refused;"
-                f" who has one runs `kube-iam logout {level.name}`"
+                f" a person with one runs `kube-iam logout {level.name}`"
             )
     return ""

@@ -143,7 +143,7 @@ def warn_of_endpoints(environ: Mapping[str, str], log: Log) -> None:
         return
     for override in overrides:
         log.warning(
-            f"{override.source} is set: whoever controls that host decides what this server takes for AWS's answers"
+            f"{override.source} is set: the owner of that host decides what this server takes for AWS's answers"
             f" ({', '.join(override.services)}), and so who signs in. Never set it in production",
             endpoint=override.url,
         )
