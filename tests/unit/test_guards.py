@@ -259,3 +259,14 @@ def test_a_grant_in_a_namespace_that_becomes_one_in_the_cluster_takes_nothing_aw
     assert plan_apply(access(wide, *FOUR[1:]), account.ports).guards == ()
     run(account, plan_apply(access(wide, *FOUR[1:]), account.ports))
     assert plan_apply(access(narrow, *FOUR[1:]), account.ports).guards
+
+
+@pytest.mark.parametrize("groups", [("kube-iam:admin",), ("kube-iam:admin", "system:masters")])
+def test_groups_of_another_entry_for_the_own_role_are_guarded(groups: tuple[str, ...]) -> None:
+    account = account_as(replace(SIGNED_IN, groups=(*groups, "system:authenticated")))
+    (at,) = (at for at, each in enumerate(account.store.all_entries) if each.role_arn == ARN)
+    account.store.all_entries.append(replace(account.store.all_entries[at], groups=groups))
+    plan = plan_apply(access(*FOUR), account.ports)
+    assert [change.kind.value for change in plan.changes] == ["mapping"]
+    taken = f"you are signed in through {ARN}, and this plan takes groups from you"
+    assert plan.guards == ((taken,) if "system:masters" in groups else ())

@@ -34,6 +34,7 @@ from kube_iam.access.foreign import Foreign, foreign_binding, taken
 from kube_iam.access.handover import moved_members
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState, role_key
+from kube_iam.access.transitions import adds, binding_for_now, document_for_now
 
 
 @dataclass(slots=True)
@@ -96,7 +97,8 @@ class LevelBuilder:
                 return
             self._add(Verb.ADOPT, Kind.POLICY, want.name, tag_fields(have, want.tags), want)
             have = PolicyState(have.arn, have.name, have.path, have.document, {**have.tags, **want.tags})
-        fields, now = tag_fields(have, want.tags), self._document_for_now(have.document)
+        former = filter(self._is_former, assumed_roles(have.document))
+        fields, now = tag_fields(have, want.tags), document_for_now(self.level, have.document, former)
         if not same_document(have.document, now):
             fields += differing([("document", have.document, now)])
         if fields:
@@ -104,16 +106,6 @@ class LevelBuilder:
         if not same_document(now, want.document):
             fields = differing([("document", now, want.document)])
             self.narrowed_policy.append(self._change(Verb.UPDATE, Kind.POLICY, want.name, fields, want))
-
-    def _document_for_now(self, have: object) -> dict[str, object]:
-        """Return the policy's document until the level's former role is deleted: it names the former role beside the new one."""
-        want = self.level.policy.document
-        former = [arn for arn in assumed_roles(have) if self._is_former(arn)]
-        if not former or not isinstance(have, dict):
-            return want
-        if self.level.role is None:
-            return have
-        return {**want, "Statement": [{**_only_statement(want), "Resource": [self.level.role.arn, *sorted(former)]}]}
 
     def _is_former(self, role_arn: str) -> bool:
         key = role_key(role_arn)
@@ -211,16 +203,11 @@ class LevelBuilder:
         return have.cluster if have.level and have.cluster != self.observed.cluster_name else ""
 
     def _update_binding(self, have: BindingState, want: BindingState) -> None:
-        """Add groups now, and take groups away later.
-
-        Until the mapping entry has changed, the level's people hold the entry's present groups. So these keep what they have.
-        """
+        """Add groups before the mapping entry changes, and take groups away after it."""
         present = next((entry.groups for entry in self.observed.entries if entry.key == self.level.entry.key), ())
-        kept = [group for group in have.groups if group in present and group not in want.groups]
-        now = replace(want, groups=(*want.groups, *kept))
-        gains = set(now.groups) - set(have.groups) or _without_groups(now) != _without_groups(have)
+        now = binding_for_now(have, want, present)
         steps = ((have, now, self.changes), (now, want, self.narrowed_bindings))
-        for before, after, changes in steps if gains else ((have, want, self.narrowed_bindings),):
+        for before, after, changes in steps if adds(have, now) else ((have, want, self.narrowed_bindings),):
             old = binding_fields(before)
             fields = differing((key, old[key], value) for key, value in binding_fields(after).items())
             if fields:
@@ -264,15 +251,3 @@ class LevelBuilder:
         group = self.observed.groups.get(self.level.group.name.casefold())
         policies = {policy.arn for policy in self.observed.owned_policies()}
         return self.level.policy.arn in policies or (group is not None and self.observed.owns_group(group))
-
-
-def _only_statement(document: dict[str, object]) -> dict[str, object]:
-    """The statement of a policy that `policy_document` made."""
-    statements = document["Statement"]
-    assert isinstance(statements, list)
-    assert isinstance(statements[0], dict)
-    return statements[0]
-
-
-def _without_groups(binding: BindingState) -> BindingState:
-    return replace(binding, groups=())

@@ -12,6 +12,7 @@ from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, MappingEntry, Subject, pathless
 
 MASTERS = "system:masters"
+_AUTHENTICATED = "system:authenticated"  # kube-apiserver adds it to every user
 _VALUE = r"[^:/\s]+"  # what a template's value can be
 _PLACE = re.compile(r"\{\{(?:SessionNameRaw|UserName)\}\}")
 
@@ -151,7 +152,14 @@ def _lost(change: Change, entry: MappingEntry, members: set[str], subject: Subje
             return "takes groups from it"
         if part.name == "iamGroup" and entry.iam_group and not _is_one_of(subject, members, entry):
             return f"lets in only members of the IAM group {entry.iam_group}, and you are not known to be one"
-    return ""
+    return "takes groups from you" if _groups_by(entry, subject) - set(entry.groups) else ""
+
+
+def _groups_by(entry: MappingEntry, subject: Subject | None) -> set[str]:
+    """The groups that the caller has by an entry of that key, whichever of several the server applies."""
+    arn = subject.canonical_arn if subject is not None else ""
+    matches = pathless(arn) == entry.key if entry.role_arn else ":user/" in arn
+    return set(subject.groups) - {_AUTHENTICATED} if subject is not None and matches else set()
 
 
 def _members(entry: MappingEntry, changes: tuple[Change, ...], observed: Observed) -> set[str]:
