@@ -208,6 +208,13 @@ def test_the_name_of_a_denial_is_that_of_whoever_is_meant() -> None:
     assert ident_of("userName", "a.b@c") != ident_of("userName", "a-b-c")
 
 
+def test_a_letter_that_only_looks_alike_is_another_name() -> None:
+    denial = denial_of("kim", until=LATER)
+    assert about(denial, "Kim")
+    assert not about(denial, "\u212aim")  # the Kelvin sign
+    assert DenialTable([denial]).find(session("KIM"), NOW) is denial
+
+
 names = st.sampled_from(["alice", "ALICE", "bob", "carol@x.y", "AIDAALICE00", "ASIA0000000000000001"])
 roles = st.sampled_from(["prod-admin", "prod-viewer"])
 identities = st.one_of(st.builds(session, names, roles), st.builds(user, names, st.sampled_from(["/", "/p/"])))

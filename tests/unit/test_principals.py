@@ -62,6 +62,8 @@ NOBODY = [
     "alicé",
     "alice\u200b",
     "\u212aim",  # the Kelvin sign
+    f"arn:aws:iam::{ACCOUNT}:user/\u212aim",
+    f"arn:aws:iam::{ACCOUNT}:role/\u017fandbox",
     "'alice'",
     '"alice"',
     "iam:alice",

@@ -90,7 +90,7 @@ def command(
 def _list(where: Where, deny_list: str, output: str) -> int:
     from kube_iam.cli import deny_session as session
     from kube_iam.cli.access_output import print_data
-    from kube_iam.core.denial_text import read_denial
+    from kube_iam.core.denial_text import BINARY, read_denial
     from kube_iam.kube.deny_store import DenyStore
     from kube_iam.report.denials_text import denial_data, denials_table
 
@@ -98,10 +98,10 @@ def _list(where: Where, deny_list: str, output: str) -> int:
     store = DenyStore(session.open_api(where), deny_list)
     contents = store.read()
     read = {ident: read_denial(ident, text) for ident, text in contents.data.items()}
-    problems = {ident: problem for ident, (_, problem) in read.items() if problem}
-    problems |= dict.fromkeys(contents.binary, "is binary data, and names nobody")
-    for ident, problem in sorted(problems.items()):
-        click.echo(f"{ident}: {problem}", err=True)
+    read |= dict.fromkeys(contents.binary, BINARY)
+    for ident, (_, problem) in sorted(read.items()):
+        if problem:
+            click.echo(f"{ident}: {problem}", err=True)
     denials = [denial for _, (found, _) in sorted(read.items()) for denial in found if denial.until > now]
     if output != "table":
         print_data([denial_data(denial) for denial in denials], output)

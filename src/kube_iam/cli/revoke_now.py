@@ -15,6 +15,7 @@ from kube_iam.access.trail import Deed, Record
 from kube_iam.cli import deny_session as session
 from kube_iam.cli.access_session import Where, needs_cluster
 from kube_iam.cli.trail import Trail, denied_record
+from kube_iam.core.denied import Denial
 from kube_iam.errors import KubeIamError
 from kube_iam.report.denials_text import denial_data
 
@@ -62,7 +63,8 @@ class ShutOut:
             return
         closed = self._result()
         for denial in self._denials:
-            click.echo(f"{denial.value}: denied until {denial.end} all the same ({denial.ident})", err=True)
+            said = "denied" if session.shortfall(closed) is None else "the denial is written"
+            click.echo(f"{denial.value}: {said} until {denial.end} all the same ({denial.ident})", err=True)
         # IAM did not say that there are such users.
         session.say_measured(closed, self._closing, gone=closed.known, err=True)
         unknown = session.shortfall(closed)
@@ -81,8 +83,10 @@ class ShutOut:
         """Print what came of it and wait as `say_closed` does. Raises what went wrong."""
         closed = self._result()
         level = self._level
+        in_force = session.shortfall(closed) is None
         for denial in self._denials:
-            click.echo(f"{denial.value}: denied {level.name} until {denial.end} ({denial.ident})")
+            said = f"denied {level.name}" if in_force else f"the denial of {level.name} is written"
+            click.echo(f"{denial.value}: {said} until {denial.end} ({denial.ident})")
         if level.method is Method.GROUP:
             click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
         self._trail.write()
@@ -120,9 +124,14 @@ def lift_level(
     # By either method, since the level may have had the other one then.
     places = ({"iam_group": level.group_name}, {"role": mapped_arn(access, level)})
     idents = {ident_of("userName", user, **place) for user in users for place in places}
+
+    def chosen(denial: Denial) -> bool:
+        # By what it denies: somebody may have written others into the same entry.
+        return ident_of(denial.kind, denial.value, denial.role, denial.iam_group) in idents
+
     try:
         session.check_cluster(access, where)
-        lifted = session.lift(where, deny_list, lambda denial: denial.ident in idents, time.time())
+        lifted = session.lift(where, deny_list, chosen, time.time())
     except KubeIamError as error:
         said = (
             f"Note: a denial by `revoke --now` may still stand, since the cluster could not be asked: {error.message}"

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from kube_iam.core.arns import canonical_arn
 from kube_iam.core.denial_search import naming_key, values_in
 from kube_iam.core.denied import ANY_KIND, FOR_EVER, Denial, ident_of, is_reachable
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.principals import KINDS, fits, kind_of, meant, role_of
 from kube_iam.core.utc import parse_rfc3339, rfc3339
 
@@ -27,6 +28,10 @@ class Read(NamedTuple):
 
     denials: tuple[Denial, ...]
     problem: str
+
+
+BINARY = Read((), "is binary data, and names nobody")
+"""What an entry in the ConfigMap's binaryData comes to."""
 
 
 class _Object(list[tuple[str, object]]):
@@ -215,7 +220,7 @@ def _role(value: object) -> str | None:
     if not isinstance(value, str) or not fits("arn", value) or not role_of(value):
         return None
     # A session's ARN means its role.
-    return canonical_arn(value if value.startswith("arn:") else value.lower())
+    return canonical_arn(value if value.startswith("arn:") else ascii_lower(value))
 
 
 def _group(value: object) -> str | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from kube_iam.core.arns import parse_arn
 from kube_iam.core.identity import Identity
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.principals import KINDS, arn_key, kind_of, objection, role_of
 from kube_iam.core.utc import rfc3339
 
@@ -176,12 +177,12 @@ def _shown_by(identity: Identity) -> Iterator[Key]:
     if arn != canonical:
         yield "arn", arn
     yield "userId", _folded("userId", identity.user_id)
-    name = identity.session_name.lower()
+    name = ascii_lower(identity.session_name)
     if name:
         yield "userId", f"{identity.user_id.upper()}:{name}"
     else:
         parsed = parse_arn(identity.arn)
-        name = parsed.resource.rsplit("/", 1)[-1].lower() if parsed is not None else ""
+        name = ascii_lower(parsed.resource.rsplit("/", 1)[-1]) if parsed is not None else ""
     yield "userName", name
     yield "userOf", f"{identity.account_id}:{name}"
 
@@ -192,13 +193,13 @@ def _folded(kind: str, value: str) -> str:
         return arn_key(value)
     if kind == "userId":
         ident, colon, session = value.partition(":")
-        return ident.upper() + colon + session.lower()
-    return value.upper() if kind == "accessKeyId" else value.lower()
+        return ident.upper() + colon + ascii_lower(session)
+    return value.upper() if kind == "accessKeyId" else ascii_lower(value)
 
 
 def _places(role: str, *iam_groups: str) -> tuple[str, ...]:
     """A role and IAM groups as they are compared, without the empty ones. No name of a group is like an ARN."""
-    return tuple(place for place in (arn_key(role), *(name.lower() for name in iam_groups)) if place)
+    return tuple(place for place in (arn_key(role), *(ascii_lower(name) for name in iam_groups)) if place)
 
 
 def _user_in(key: str) -> str | None:

@@ -9,6 +9,7 @@ import re
 import unicodedata
 
 from kube_iam.core.arns import is_account_id, parse_arn
+from kube_iam.core.letter_case import ascii_lower
 
 KINDS = ("userName", "arn", "accessKeyId", "userId")
 
@@ -50,7 +51,7 @@ def fits(kind: str, text: str) -> bool:
             # Nobody is named like an id; who writes one means the id.
             return _NAME.fullmatch(text) is not None and _ID.fullmatch(text) is None
         case "arn":
-            return _is_principal_arn(text.lower())
+            return _is_principal_arn(ascii_lower(text))
         case "accessKeyId":
             return _ACCESS_KEY.fullmatch(text) is not None
         case _:
@@ -67,9 +68,9 @@ def arn_key(arn: str) -> str:
 
     Without the partition too: a server has one, and no identity of another. Text that is no ARN comes back in lower case.
     """
-    parts = arn.lower().split(":", 5)
+    parts = ascii_lower(arn).split(":", 5)
     if len(parts) != 6 or parts[0] != "arn":
-        return arn.lower()
+        return ascii_lower(arn)
     kind, *names = parts[5].split("/")
     kept = names[-2:] if kind == "assumed-role" else names[-1:]
     return f"{parts[4]}:{'/'.join((kind, *kept))}"
@@ -105,7 +106,7 @@ def objection(text: str) -> tuple[str, str]:
             f"{text!r} is the id of {_NOBODYS_IDS[found[1]]}, and nobody signs in with one",
             "name users, roles or sessions; `kube-iam revoke USER LEVEL --now` takes a user out of a level and its group",
         )
-    if re.search(r":(group|policy|instance-profile)/", text.lower()):
+    if re.search(r":(group|policy|instance-profile)/", ascii_lower(text)):
         return (
             f"{text!r} is no user, role or session, and nobody signs in as one",
             "name users, roles or sessions; `kube-iam revoke USER LEVEL --now` takes a user out of a level and its group",
@@ -121,7 +122,7 @@ def objection(text: str) -> tuple[str, str]:
             f"{text!r} can be nobody's: no name in IAM holds * or ?, and wildcards are not expanded",
             instead or "name each user or session, or a role (arn:aws:iam::ACCOUNT:role/NAME): all its sessions",
         )
-    if text.lower().startswith("arn:"):
+    if ascii_lower(text).startswith("arn:"):
         return (
             f"{text!r} is not the ARN of a user, role, role session, federated user or account root",
             instead or "such as arn:aws:iam::ACCOUNT:user/NAME or arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION",
@@ -160,10 +161,10 @@ def _principal(word: str) -> str:
     """The principal that one word means, empty where nobody can be meant."""
     if kind_of(word):
         return word
-    found = _LENIENT.fullmatch(word.lower())
+    found = _LENIENT.fullmatch(ascii_lower(word))
     if found is not None:
         return _lenient_arn(found)
-    if _NOBODYS_ID.fullmatch(word) or _NO_PRINCIPAL.fullmatch(word.lower()):
+    if _NOBODYS_ID.fullmatch(word) or _NO_PRINCIPAL.fullmatch(ascii_lower(word)):
         return ""
     ident = word.split(":")[0]
     if fits("userId", ident):  # with a session that nobody can have

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from kube_iam.core.denial_text import read_denial
+from kube_iam.core.denial_text import BINARY, read_denial
 from kube_iam.core.denied import Denial, DenialTable
 from kube_iam.core.identity import Identity
 from kube_iam.core.let_in import LetIn
@@ -170,8 +170,9 @@ class DenyList:
         self._uid = found.metadata.uid
         denials: dict[str, tuple[Denial, ...]] = {}
         problems = []
-        for ident, text in (found.data or {}).items():
-            read, problem = read_denial(ident, text)
+        entries = {ident: read_denial(ident, text) for ident, text in (found.data or {}).items()}
+        entries |= dict.fromkeys(found.binary or {}, BINARY)
+        for ident, (read, problem) in entries.items():
             if problem:
                 problems.append(Problem(ident, problem))
             # An entry that has become nonsense lifts nothing.
@@ -179,7 +180,6 @@ class DenyList:
             if meant:
                 denials[ident] = meant
             self._outlived.pop(ident, None)
-        problems += [Problem(ident, "is binary data, and denies nobody") for ident in found.binary or {}]
         self._obey(denials, problems)
 
     def _outlive(self) -> None:
