@@ -13,7 +13,7 @@ from fake_account import FakeAccount
 
 from kube_iam.cli import access_session, deny_session
 from kube_iam.cli.root import run_command
-from kube_iam.core.denial_text import read_denial, write_denial, write_denials
+from kube_iam.core.denial_text import read_denial, write_denial
 from kube_iam.core.denied import Denial, denial_of
 from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, Answer, read_question
 from kube_iam.errors import KubeIamError, Throttled, UsageError

@@ -14,19 +14,21 @@ class DenyReport:
     def __init__(self, log: Log, metrics: Metrics) -> None:
         self._log = log
         self._metrics = metrics
-        self._known: dict[str, Denial] = {}
+        self._known: dict[tuple[str, str, str, str, str], Denial] = {}
         self._problems: list[str] = []
         self._lost = ""
 
     def denying(self, denials: list[Denial], problems: list[Problem]) -> None:
         """Log what has changed, and every entry that is not as it should be."""
-        now = {denial.ident: denial for denial in denials}
-        for ident, denial in now.items():
-            if self._known.get(ident) != denial:
-                where = {"role": denial.role, "iamgroup": denial.iam_group}
-                self._log.warning("denied", denial=ident, until=denial.end, by=denial.by, why=denial.reason, **where)
-        for ident in self._known.keys() - now.keys():
-            self._log.warning("denial lifted or over", denial=ident)
+        now = {(each.ident, each.kind, each.value, each.role, each.iam_group): each for each in denials}
+        for key, denial in now.items():
+            if self._known.get(key) != denial:
+                where = {"value": denial.value, "role": denial.role, "iamgroup": denial.iam_group}
+                self._log.warning(
+                    "denied", denial=denial.ident, until=denial.end, by=denial.by, why=denial.reason, **where
+                )
+        for ident, _, value, *_ in self._known.keys() - now.keys():
+            self._log.warning("denial lifted or over", denial=ident, value=value)
         said = [str(problem) for problem in problems]
         for problem in said if said != self._problems else ():
             self._log.error("deny list", problem=problem)

@@ -1,0 +1,51 @@
+"""What the server's log and metrics say of the deny list: every denial of an entry once, and every entry that names nobody."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from kube_iam.core.denial_text import read_denial
+from kube_iam.errors import Problem
+from kube_iam.server.deny_report import DenyReport
+from kube_iam.server.log import Log
+from kube_iam.server.metrics import Metrics
+
+
+class Lines:
+    """A log that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, str]] = []
+
+    def __getattr__(self, level: str) -> Any:
+        def write(message: str, **fields: Any) -> None:
+            self.lines.append((message, fields.get("denial", ""), fields.get("value", "") or fields.get("problem", "")))
+
+        return write
+
+    def take(self, message: str) -> list[tuple[str, str]]:
+        """The fields of the lines with that message."""
+        return [(denial, value) for said, denial, value in self.lines if said == message]
+
+
+def test_each_denial_of_an_entry_is_logged_once_and_when_it_goes() -> None:
+    log, metrics = Lines(), Metrics()
+    report = DenyReport(cast("Log", log), metrics)
+    several = list(read_denial("x", '{"kind": "userName", "value": "alice, bob"}').denials)
+    report.denying(several, [])
+    report.denying(several, [])
+    assert log.take("denied") == [("x", "alice,"), ("x", "alice"), ("x", "bob")]
+    report.denying(several[:2], [])
+    assert log.take("denial lifted or over") == [("x", "bob")]
+
+
+def test_an_entry_that_names_nobody_is_an_error_in_the_log_and_counted() -> None:
+    log, metrics = Lines(), Metrics()
+    report = DenyReport(cast("Log", log), metrics)
+    problem = Problem("x", read_denial("x", '{"kind": "userId", "value": "AGPA0000000000000001"}').problem)
+    for _ in range(2):
+        report.denying([], [problem])
+    ((_, said),) = log.take("deny list")
+    assert "x: " in said
+    assert "names nobody" in said
+    assert "kube_iam_denial_problems 1" in metrics.render()
