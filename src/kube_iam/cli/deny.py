@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,12 @@ from kube_iam.cli.deny_options import Duration, closing_options, deny_list_optio
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
+
+if TYPE_CHECKING:
+    from kube_iam.access.closing import Closed
+    from kube_iam.access.known_names import KnownNames
+    from kube_iam.cli.deny_session import Closing
+    from kube_iam.core.denied import Denial
 
 
 @click.command("deny")
@@ -41,11 +48,8 @@ def command(
     Where there is an access file, a name that no level knows gets a question, since a misspelt name denies nobody. --yes answers it.
     """
     from kube_iam.cli import deny_session as session
-    from kube_iam.cli.access_output import print_data
     from kube_iam.cli.deny_names import check_names
     from kube_iam.cli.trail import Trail, denied_record
-    from kube_iam.report.denial_reach import covered, is_whole, not_covered
-    from kube_iam.report.denials_text import denial_data
 
     place = Where(**where)
     if listing:
@@ -67,14 +71,25 @@ def command(
     closed = session.shut(place, closing, denials, began)
     with Trail(lambda: session.open_api(place)) as trail:
         trail.add(*(denied_record(denial) for denial in denials))
+    _print(denials, closed, closing, known, output)
+    return 0
+
+
+def _print(denials: list[Denial], closed: Closed, closing: Closing, known: KnownNames | None, output: str) -> None:
+    """Print what is denied, what goes on and since when; wait where that is wanted. Raises what keeps that from being known."""
+    from kube_iam.cli import deny_result as result
+    from kube_iam.cli.access_output import print_data
+    from kube_iam.report.denial_reach import covered, is_whole, not_covered
+    from kube_iam.report.denials_text import denial_data
+
     ids = known.ids if known is not None else {}
     notes = {denial.value: not_covered(denial, ids.get(denial.value, "")) for denial in denials}
     if output != "table":
-        data = {"denials": [denial_data(denial) for denial in denials], **session.closed_data(closed)}
+        data = {"denials": [denial_data(denial) for denial in denials], **result.closed_data(closed)}
         print_data({**data, "notDenied": {value: note for value, note in notes.items() if note}}, output)
-        session.complain(closed)
-        return 0
-    in_force = session.shortfall(closed) is None
+        result.complain(closed)
+        return
+    in_force = result.shortfall(closed) is None
     for denial in denials:
         said = covered(denial) if in_force else "the denial is written"
         click.echo(f"{denial.value}: {said} until {denial.end} ({denial.ident})")
@@ -83,8 +98,7 @@ def command(
             click.echo(f"{value}: {note}", err=True)
     # That somebody is gone is known of a person or a whole role, and where somebody was seen or the name is known.
     gone = all(is_whole(denial) for denial in denials) and (known is not None or closed.known)
-    session.say_closed(closed, closing, gone=gone)
-    return 0
+    result.say_closed(closed, closing, gone=gone)
 
 
 def _list(where: Where, deny_list: str, output: str) -> int:

@@ -12,6 +12,7 @@ from kube_iam.access.closing import Closed
 from kube_iam.access.documents import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.trail import Deed, Record
+from kube_iam.cli import deny_result as result
 from kube_iam.cli import deny_session as session
 from kube_iam.cli.access_session import Where, needs_cluster
 from kube_iam.cli.trail import Trail, denied_record
@@ -63,11 +64,11 @@ class ShutOut:
             return
         closed = self._result()
         for denial in self._denials:
-            said = "denied" if session.shortfall(closed) is None else "the denial is written"
+            said = "denied" if result.shortfall(closed) is None else "the denial is written"
             click.echo(f"{denial.value}: {said} until {denial.end} all the same ({denial.ident})", err=True)
         # IAM did not say that there are such users.
-        session.say_measured(closed, self._closing, gone=closed.known, err=True)
-        unknown = session.shortfall(closed)
+        result.say_measured(closed, self._closing, gone=closed.known, err=True)
+        unknown = result.shortfall(closed)
         if unknown is not None:
             click.echo(unknown.message, err=True)
 
@@ -77,24 +78,24 @@ class ShutOut:
         error = self._closed.exception()
         if error is not None:
             return {"denials": denials, "denialsWritten": False}
-        return {"denials": denials, "denialsWritten": True, **session.closed_data(self._closed.result())}
+        return {"denials": denials, "denialsWritten": True, **result.closed_data(self._closed.result())}
 
     def say(self) -> None:
         """Print what came of it and wait as `say_closed` does. Raises what went wrong."""
         closed = self._result()
         level = self._level
-        in_force = session.shortfall(closed) is None
+        in_force = result.shortfall(closed) is None
         for denial in self._denials:
             said = f"denied {level.name}" if in_force else f"the denial of {level.name} is written"
             click.echo(f"{denial.value}: {said} until {denial.end} ({denial.ident})")
         if level.method is Method.GROUP:
             click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
         self._trail.write()
-        session.say_closed(closed, self._closing, gone=True)
+        result.say_closed(closed, self._closing, gone=True)
 
     def complain(self) -> None:
         """Raise what went wrong, where something did."""
-        session.complain(self._result())
+        result.complain(self._result())
 
     def _result(self) -> Closed:
         self._said = True
