@@ -15,7 +15,7 @@ from test_deny_commands import FILE, Cluster, applied, kube_iam
 
 from kube_iam.access.closing import Clock, Closed
 from kube_iam.access.trail import Deed, Record
-from kube_iam.cli import access_session, deny_session
+from kube_iam.cli import access_session, deny_session, server_status
 from kube_iam.core.denied import Denial
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Throttled
 from kube_iam.kube import event_trail
@@ -47,6 +47,7 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
     monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
     monkeypatch.setattr(access_session, "open_api", lambda access, where: None)
+    monkeypatch.setattr(server_status, "warn_of_server", lambda *arguments, **options: None)
     monkeypatch.setattr(deny_session, "open_api", lambda where: None)
     monkeypatch.setattr(deny_session, "shut", cluster.shut)
     monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now: ())

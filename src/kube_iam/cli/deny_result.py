@@ -8,7 +8,8 @@ import time
 import click
 
 from kube_iam.access.closing import Closed
-from kube_iam.cli.deny_session import CLOCK, Closing
+from kube_iam.cli import deny_session as session
+from kube_iam.cli.deny_session import Closing
 from kube_iam.cli.terminal import unguarded
 from kube_iam.config.durations import show_duration
 from kube_iam.errors import KubeIamError
@@ -119,11 +120,11 @@ def _computed(closed: Closed) -> str:
 
 def _wait(closed: Closed, *, gone: bool) -> None:
     click.echo("Waiting until then; nothing depends on it (Ctrl-C).", err=True)
-    end = CLOCK.now() + closed.holds
-    while (left := end - CLOCK.now()) > 0:
+    end = session.CLOCK.now() + closed.holds
+    while (left := end - session.CLOCK.now()) > 0:
         if sys.stderr.isatty():
             click.echo(f"\r{left:4.0f} s ", file=unguarded(sys.stderr), nl=False)
-        CLOCK.sleep(min(1.0, left))
+        session.CLOCK.sleep(min(1.0, left))
     if sys.stderr.isatty():
         click.echo("\r       \r", file=unguarded(sys.stderr), nl=False)
     click.echo(f"{_outcome(gone)} {_computed(closed)}: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")
