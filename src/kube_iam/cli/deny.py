@@ -109,7 +109,8 @@ def _list(where: Where, deny_list: str, output: str) -> int:
     from kube_iam.report.denials_text import denial_data, denials_table
 
     now = time.time()
-    contents = DenyStore(session.open_api(where), deny_list).read()
+    store = DenyStore(session.open_api(where), deny_list)
+    contents = store.read()
     read = {ident: read_denial(ident, text) for ident, text in contents.data.items()}
     read |= dict.fromkeys(contents.binary, BINARY)
     for ident, (_, problem) in sorted(read.items()):
@@ -121,5 +122,5 @@ def _list(where: Where, deny_list: str, output: str) -> int:
     elif denials:
         page(denials_table(denials))
     else:
-        click.echo(f"ConfigMap {deny_list} denies nobody now.")
+        click.echo(f"{store.describe()} denies nobody now.")
     return 0

@@ -24,6 +24,10 @@ class DenyStore:
         namespace, _, name = name.partition("/")
         self._config_map = ConfigMapEditor(api, namespace, name, sleep)
 
+    def describe(self) -> str:
+        """The ConfigMap as messages name it."""
+        return self._config_map.describe()
+
     def read(self) -> Contents:
         """The entries as text, and the keys of those that are binary; nothing where there is no such ConfigMap."""
         return self._config_map.read()
