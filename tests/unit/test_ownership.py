@@ -153,13 +153,38 @@ def test_a_planted_group_adds_its_members_with_force_only() -> None:
     assert guard.startswith("bob, carol would be added to level viewer, as members of group planted")
 
 
-@pytest.mark.parametrize("more", [{}, {"door": False}])
+def test_without_membership_check_a_planted_group_adds_its_members_with_force_only() -> None:
+    account = applied(VIEWER, door=False)
+    add_group(account, "planted", VIEWER_POLICY, members=("bob",))
+    (guard,) = plan_apply(access(VIEWER, door=False), account.ports).guards
+    assert guard.startswith("bob would be added to level viewer, as members of group planted")
+
+
 @pytest.mark.parametrize("method", Method)
-def test_people_of_a_renamed_group_move_without_force(more: dict[str, Any], method: Method) -> None:
-    before = replace(VIEWER, method=method)
-    account = applied(before, **more)
+def test_a_group_that_was_there_before_the_level_gives_it_to_its_members_with_force_only(method: Method) -> None:
+    wanted = replace(VIEWER, method=method)
+    account = FakeAccount((NODES,))
+    add_group(account, "prod-viewer", members=("bob", "carol"))
+    (guard,) = plan_apply(access(wanted), account.ports).guards
+    assert guard.startswith("bob, carol would get level viewer, as members of group prod-viewer, which exists without")
+    account.directory.group_members["prod-viewer"].clear()
+    assert plan_apply(access(wanted), account.ports).guards == ()
+
+
+def test_a_group_whose_policy_was_detached_gets_it_back_without_force() -> None:
+    account = applied(VIEWER)
     account.directory.add_member("prod-viewer", "bob")
-    plan = plan_apply(access(replace(before, group_name="lookers"), **more), account.ports)
+    account.directory.detach("prod-viewer", VIEWER_POLICY)
+    plan = plan_apply(access(VIEWER), account.ports)
+    assert ([change.kind for change in plan.changes], plan.guards) == ([Kind.ATTACHMENT], ())
+
+
+@pytest.mark.parametrize("method", Method)
+def test_people_of_a_renamed_group_move_without_force(method: Method) -> None:
+    before = replace(VIEWER, method=method)
+    account = applied(before)
+    account.directory.add_member("prod-viewer", "bob")
+    plan = plan_apply(access(replace(before, group_name="lookers")), account.ports)
     assert plan.guards == ()
     run(account, plan)
     assert account.directory.group_members == {"lookers": {"bob"}}
@@ -278,12 +303,34 @@ def test_a_role_of_the_level_that_has_lost_its_tag_is_named_so_and_can_be_adopte
     assert plan_apply(access(VIEWER), account.ports).changes == ()
 
 
-def test_a_role_of_another_cluster_and_its_entry_are_left_by_destroy_which_says_so() -> None:
-    account = applied(VIEWER)
+@pytest.mark.parametrize("command", ["destroy", "apply without the level"])
+def test_an_entry_of_a_level_goes_though_its_role_is_another_clusters_by_now(command: str) -> None:
+    account = applied(ADMIN, EDITOR, VIEWER)
     change_role(account, tags=THEIRS)
-    plan = plan_destroy(access(VIEWER), account.ports)
-    assert deleted(plan, Kind.ROLE) == deleted(plan, Kind.MAPPING) == []
-    assert any(f"mapping {VIEWER_ARN}" in line and "cluster other.example.com" in line for line in plan.left_alone)
+    plan = (
+        plan_destroy(access(), account.ports)
+        if command == "destroy"
+        else plan_apply(access(ADMIN, EDITOR), account.ports)
+    )
+    assert plan.guards == ()
+    run(account, plan)
+    assert VIEWER_ARN not in [entry.key for entry in account.store.all_entries]
+    assert account.directory.role_states["prod-viewer"].tags == THEIRS
+
+
+def test_an_entry_by_hand_for_another_role_of_the_level_is_left_alone() -> None:
+    theirs = MappingEntry(f"arn:aws:iam::{ACCOUNT}:role/ci", "ci", ("kube-iam:viewer",), "prod-viewer", "viewer")
+    account = applied(VIEWER)
+    account.store.all_entries.append(theirs)
+    assert plan_apply(access(VIEWER), account.ports).changes == ()
+    run(account, plan_destroy(access(VIEWER), account.ports))
+    assert account.store.all_entries == [NODES, theirs]
+
+
+def test_a_path_that_another_cluster_uses_stops_the_plan_also_for_other_levels() -> None:
+    account = applied(VIEWER, cluster_id="sand/box")
+    with pytest.raises(NotOwned, match="policy prod-viewer at /kube-iam/prod/ belongs to cluster sand/box"):
+        plan_apply(access(ADMIN, cluster_id="sand:box"), account.ports, adopt=True)
 
 
 def stage(level: Level, **changed: Any) -> ClusterAccess:

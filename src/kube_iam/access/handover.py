@@ -31,8 +31,17 @@ class _Handed:
 
 
 def refused(observed: Observed, desired: Desired) -> Iterator[Foreign]:
-    """What would go from a level that stays in the file to another."""
+    """What would go from a level that stays in the file to another, and what another cluster has under this cluster's path."""
     names = {level.name for level in desired}
+    wanted = {level.policy.arn for level in desired}
+    for policy in observed.policies:
+        if observed.owners.policy(policy.arn).is_other and policy.arn not in wanted:
+            cluster = observed.owners.policy(policy.arn).cluster
+            why, remedy = (
+                f"at {policy.path} belongs to cluster {cluster}",
+                "correct cluster.id, or choose another cluster.name",
+            )
+            yield Foreign(Kind.POLICY, policy.name, why, remedy, adoptable=False)
     for handed in _all_handed(observed, desired):
         if handed.before in names:
             why = f"is level {handed.before}'s, whose people would get level {handed.after}"
@@ -67,9 +76,9 @@ def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[st
 
 
 def _admits(observed: Observed, level: DesiredLevel, group: str) -> bool:
-    """Whether the mapping gives members of the group the level now: an entry asks for that group, or for none.
+    """Whether the mapping names the group for the level now.
 
-    The group's path and policy do not say so: whoever may create groups could have made it.
+    The group's path and policy do not say so: whoever may create groups could have made it. Neither does an entry without a group.
     """
     entries = (
         entry
@@ -77,7 +86,7 @@ def _admits(observed: Observed, level: DesiredLevel, group: str) -> bool:
         if entry.key == level.entry.key
         or (observed.owners.entry(entry.key).is_ours and observed.owners.entry(entry.key).level == level.name)
     )
-    return any(entry.iam_group.casefold() == group if entry.iam_group else entry.role_arn for entry in entries)
+    return any(entry.iam_group.casefold() == group for entry in entries)
 
 
 def guarded(observed: Observed, desired: Desired, changes: tuple[Change, ...]) -> Iterator[str]:
@@ -96,9 +105,17 @@ def _guarded_members(observed: Observed, desired: Desired) -> Iterator[str]:
         for move in moved_members(observed, level, staying):
             if not move.is_admitted:
                 added.setdefault(move.group, []).append(move.user)
-        for group, users in added.items():
+        group = observed.groups.get(level.group.name.casefold())
+        if group is not None and observed.owns_group(group) and level.policy.arn not in group.attached:
+            members = [user.name for user in observed.members.get(group.name.casefold(), ())]
+            if members and not _admits(observed, level, group.name.casefold()):
+                yield (
+                    f"{', '.join(members)} would get level {level.name}, as members of group {group.name}, which exists without the "
+                    "level's policy and which the mapping does not name"
+                )
+        for former, users in added.items():
             yield (
-                f"{', '.join(users)} would be added to level {level.name}, as members of group {group}, which has the level's "
+                f"{', '.join(users)} would be added to level {level.name}, as members of group {former}, which has the level's "
                 "policy and which the mapping does not name"
             )
 

@@ -142,6 +142,7 @@ def _members(
     staying = {level.group.name.casefold() for level in desired}
     moving = any(key not in staying for key in groups)
     path = {level.group.name.casefold(): level.group.path for level in desired}
+    policy = {level.group.name.casefold(): level.policy.arn for level in desired}
     written = {entry.key: entry.iam_group for entry in entries}
     closing = {
         level.group.name.casefold()
@@ -151,7 +152,11 @@ def _members(
     asked = {
         key: group.name
         for key, group in groups.items()
-        if key not in staying or group.path != path[key] or moving or key in closing
+        if key not in staying
+        or group.path != path[key]
+        or policy[key] not in group.attached
+        or moving
+        or key in closing
     }
     return dict(zip(asked, directory.each(directory.members, asked.values()), strict=True))
 

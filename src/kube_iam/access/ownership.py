@@ -9,7 +9,8 @@
    a role is no mark of the role's own: whoever may create policies can make it.
 4. Everything else is unknown, and is left alone.
 
-An entry of the mapping belongs to the owner of its role or group. ARNs are compared as the server compares them.
+An entry of the mapping belongs to the owner of its role or group. It is also this cluster's if the file or a policy names its role,
+and its own level or group agrees: then it goes, though its role may stay. ARNs are compared as the server compares them.
 """
 
 from __future__ import annotations
@@ -89,6 +90,11 @@ class OwnershipIndex:
         for entry in entries:
             if not self.entries.get(entry.key, UNKNOWN).is_ours:
                 self.entries[entry.key] = self._entry(entry)
+
+    @property
+    def shared_with(self) -> str:
+        """The id of another cluster that has policies under this cluster's path; empty where there is none."""
+        return self._shared_with
 
     def policy(self, arn: str) -> Owner:
         """Return the owner of a policy under the cluster's path."""
@@ -201,15 +207,19 @@ class OwnershipIndex:
             return UNKNOWN
         key = role_key(entry.key)
         role = self.role(key)
-        if role.is_ours or role.is_other:
+        if role.is_ours:
             return role
         in_file = self._level_with_role(key)
         named = self._named.get(key, set())
-        for level in sorted({entry.level, in_file, *named} - {""}):
-            own = (level == entry.level) + (level == in_file) + self.group(entry.iam_group).is_ours
-            if own and own + (level in named) >= 2:
+        for level in sorted({in_file, *named} - {""}):
+            marks = (
+                level == entry.level,
+                level == in_file and level in named,
+                level == self.group(entry.iam_group).level,
+            )
+            if any(marks):
                 return Owner(Standing.UNMARKED, level)
-        return UNKNOWN
+        return role
 
     def _group_entry(self, entry: MappingEntry) -> Owner:
         owner = self.groups.get(entry.key)
