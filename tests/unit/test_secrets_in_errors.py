@@ -387,3 +387,32 @@ def test_every_variable_that_botocore_reads_is_checked() -> None:
 def test_what_looks_like_a_credential_is_removed_from_texts_of_others(text: str) -> None:
     assert CANARY not in without_secrets(f"before {text}")
     assert without_secrets("role admin: basic rights") != ""
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        f"{{token: *{CANARY}}}",
+        f"{{token: !{CANARY} x}}",
+        f"{{password: &{CANARY} a, token: &{CANARY} b, x: *{CANARY}y}}",
+        f'{{token: "{CANARY}',
+        f"{{token: %{CANARY}}}",
+        f'{{token: "\\{CANARY}"}}',
+        f"{{tokenFile: /nonexistent/x, token: [{CANARY}]}}",
+        f"{{username: me, password: 'a\n\n{CANARY}'}}",
+        f"{{client-key-data: {CANARY}, client-certificate-data: {CANARY}}}",
+        f"{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, 'echo {CANARY}; exit 1']}}}}",
+        f"{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, 'echo {CANARY}']}}}}",
+    ],
+)
+@pytest.mark.parametrize("server", ["https://127.0.0.1:1", f"https://me:{CANARY}@127.0.0.1:1"])
+def test_no_secret_of_a_kubeconfig_is_repeated(server: str, user: str, machine: Machine) -> None:
+    text = KUBECONFIG.replace("https://127.0.0.1:1", server)
+    machine.file("kubeconfig", text[: text.index("users:")] + f"users: [{{name: u, user: {user}}}]\n")
+    printed = machine.run(
+        *("add", "user", "--userarn", "arn:aws:iam::123456789012:user/a", "--username", "a", "--groups", "g"),
+        *("--prompt=false", "--kubeconfig", "kubeconfig"),
+    )
+    assert machine.code == 1
+    assert CANARY not in printed
+    assert "is a bug" not in printed

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from kube_iam.config.yaml_limits import LimitExceeded, bounded, check_length
+from kube_iam.core.redaction import without_quoted
 from kube_iam.errors import ConfigError, Problem
 
 CORE = "tag:yaml.org,2002:"
@@ -107,10 +108,10 @@ def compose(text: str, source: str) -> Node | None:
         raise _unusable(source, str(error), error.line) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = f"is not YAML: {error.problem or error.context}"
+        message = f"is not YAML: {without_quoted(str(error.problem or error.context))}"
         raise _unusable(source, message, mark.line + 1 if mark else None) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise _unusable(source, f"is not YAML: {str(error).splitlines()[0]}") from error
+        raise _unusable(source, f"is not YAML: {without_quoted(str(error).splitlines()[0])}") from error
 
 
 def _compose(text: str, source: str) -> Node | None:
@@ -127,7 +128,7 @@ def _compose(text: str, source: str) -> Node | None:
                 node = MappingNode(event.tag or CORE + "map", _line(event))
             case yaml.AliasEvent():
                 if event.anchor not in anchors:
-                    raise _unusable(source, f"is not YAML: undefined alias {event.anchor!r}", _line(event))
+                    raise _unusable(source, "is not YAML: an undefined alias", _line(event))
                 node = anchors[event.anchor]
             case yaml.CollectionEndEvent():
                 open_nodes.pop()

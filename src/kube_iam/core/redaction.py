@@ -13,6 +13,7 @@ _SECRETS = re.compile(
     r"|X-Amz-(?:Signature|Security-Token|Credential)=[^&\s\"]*"
     r"|(?<=://)[^/\s@'\"]*@"  # user:password@
 )
+_QUOTED = re.compile(r"'(?!<)[^']{2,}'|\"[^\"]{2,}\"")
 
 
 def without_secrets(text: str) -> str:
@@ -21,6 +22,14 @@ def without_secrets(text: str) -> str:
     A second line of defence: texts of exceptions are not repeated in the first place.
     """
     return _SECRETS.sub("[removed]", text)
+
+
+def without_quoted(text: str) -> str:
+    """Return a parser's complaint with `…` in place of the names that it quotes: a password after `*` is the name of an alias to YAML.
+
+    Single characters and the parser's own tokens, such as `'<scalar>'`, stay.
+    """
+    return _QUOTED.sub("'…'", without_secrets(text))
 
 
 def network_reason(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kube_iam.core.redaction import without_secrets
 from kube_iam.errors import KubeError
 from kube_iam.kube.client import EXPIRY_MARGIN, refuse_unsupported
 from kube_iam.kube.context import SERVICE_ACCOUNT, Context, in_cluster, load_context
@@ -65,15 +66,14 @@ class Access:
         if user.pop("exec", None):
             user |= self._from_plugin(context)
         url = urlsplit(context.server)
+        shown = without_secrets(context.server)  # the user info of a URL may be a password
         if not url.hostname or url.scheme not in ("https", "http"):
-            raise KubeError(f"{context.server!r} is not the URL of an API server")
+            raise KubeError(f"{shown!r} is not the URL of an API server")
         if url.scheme == "http" and url.hostname not in _LOOPBACK:
-            raise KubeError(
-                f"{context.server} is not https: whoever stands between could choose who signs in", "use https"
-            )
+            raise KubeError(f"{shown} is not https: whoever stands between could choose who signs in", "use https")
         secure = url.scheme == "https"
         return Endpoint(
-            url=context.server,
+            url=shown,
             host=url.hostname,
             port=url.port or (443 if secure else 80),
             base=url.path.rstrip("/"),

@@ -25,6 +25,7 @@ from ruamel.yaml.events import (
 
 from kube_iam.config.yaml_limits import MAX_EDITED_CHARACTERS, LimitExceeded, bounded, check_length
 from kube_iam.core.letter_case import ascii_lower
+from kube_iam.core.redaction import without_quoted
 from kube_iam.errors import ConfigError, Problem
 
 DASH = re.compile(r"^\ufeff?[ ]*-(?=[ \t\r\n]|$)", re.MULTILINE)
@@ -109,12 +110,14 @@ def parse_tree(text: str, source: str, key: str = "") -> Node | None:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else None
         raise ConfigError(
-            source, [Problem(key, f"is not YAML: {error.problem or error.context}", line=line)]
+            source, [Problem(key, f"is not YAML: {without_quoted(str(error.problem or error.context))}", line=line)]
         ) from error
     except _SeveralDocumentsError as error:
         raise ConfigError(source, [Problem(key, "holds more than one YAML document", line=error.line)]) from error
     except (YAMLError, ValueError) as error:
-        raise ConfigError(source, [Problem(key, f"is not YAML: {str(error).splitlines()[0]}")]) from error
+        raise ConfigError(
+            source, [Problem(key, f"is not YAML: {without_quoted(str(error).splitlines()[0])}")]
+        ) from error
 
 
 def line_end(text: str, offset: int) -> int:
@@ -173,7 +176,7 @@ class _Builder:
         if isinstance(event, AliasEvent):
             node = Node("alias", start, event.end_mark.index, line, value=event.anchor)
             if event.anchor not in self._anchors:
-                raise ValueError(f"line {line}: the alias *{event.anchor} has no anchor")
+                raise ValueError(f"line {line}: an alias has no anchor")
             node.target = self._anchors[event.anchor]
             self._cursor = node.end
             return node
