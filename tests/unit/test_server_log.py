@@ -15,6 +15,7 @@ from kube_iam.core.token_review import User
 from kube_iam.server.decision_log import log_decision
 from kube_iam.server.log import Batched, Log
 from kube_iam.server.scrubbing import Scrubber
+from kube_iam.server.unexpected import log_unexpected
 
 WHO = Identity(
     "arn:aws:sts::123456789012:assumed-role/Admin/alice",
@@ -181,3 +182,24 @@ def test_lines_of_one_turn_are_written_together_and_none_is_lost() -> None:
     lines.write("d\n")
     assert stream.getvalue() == "a\nb\nc\nd\n"
     assert stream.writes == 3
+
+
+def test_an_error_that_nothing_caught_is_logged_without_its_message() -> None:
+    lines = Lines()
+    secret = "".join(["k8s-aws-v1", ".secret"])
+
+    def fail(_received: str) -> None:
+        raise ValueError(secret)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(log_unexpected(Log(lines, clock=lambda: 0.0)))
+        loop.call_soon(fail, secret)
+        loop.call_exception_handler({"message": secret})
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert lines.text.count("\n") == 2
+    assert "ValueError" in lines.text
+    assert "test_server_log.py:" in lines.text
+    assert secret not in lines.text

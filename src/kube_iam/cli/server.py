@@ -132,6 +132,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     from kube_iam.server.build import serve
     from kube_iam.server.log import Batched
     from kube_iam.server.scrubbing import Scrubber
+    from kube_iam.server.unexpected import log_unexpected
 
     # Mappings are many small objects that live long and have no cycles: the default would walk over all of them again and again
     # while they are read, a third of the time of a start.
@@ -148,6 +149,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     for warning in warnings:
         log.warning("configuration", file=str(path), problem=str(warning))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.get_loop().set_exception_handler(log_unexpected(log))
         runner.run(serve(config, log, os.environ, given))
         lines.flush()
         # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
