@@ -13,11 +13,13 @@ import pytest
 
 from backend_suite import until
 from deny_suite import END, NAME, NOW, PATH, Heard, session
+from kube_iam.core.denial_text import read_denial
 from kube_iam.core.denied import denial_of
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.deny_list import DenyList
 from kube_iam.kube.deny_store import CLOCK_SKEW, DenyStore
 from kube_iam.kube.endpoint import Access
+from kube_iam.kube.prober import Prober
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 
@@ -89,3 +91,36 @@ def test_ten_who_deny_at_once_lose_nothing_and_what_is_over_goes(cluster: Cluste
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(deny, names))
     assert set(cluster.store.read().data) == {"odd", *(denial_of(name, until=END).ident for name in names)}
+
+
+def test_who_lifts_while_others_deny_loses_nothing(cluster: Cluster) -> None:
+    cluster.deny(*(f"old-{number}" for number in range(5)))
+
+    def lift(number: int) -> list[str]:
+        lifted = cluster.administrator().lift(lambda denial: denial.value == f"old-{number}", "test", NOW)
+        return [denial.value for denial in lifted]
+
+    def deny(number: int) -> None:
+        cluster.administrator().put([denial_of(f"new-{number}", until=END)], NOW)
+
+    with ThreadPoolExecutor(10) as pool:
+        lifts = [pool.submit(lift, number) for number in range(5)]
+        list(pool.map(deny, range(5)))
+    assert [lifted.result() for lifted in lifts] == [[f"old-{number}"] for number in range(5)]
+    found = (each for ident, text in cluster.store.read().data.items() for each in read_denial(ident, text).denials)
+    assert {denial.value for denial in found if denial.until > NOW} == {f"new-{number}" for number in range(5)}
+
+
+def test_only_the_slice_that_kube_apiserver_writes_names_api_servers(cluster: Cluster) -> None:
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    planted = {
+        "metadata": {"name": "planted", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["203.0.113.9"]}],
+        "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
+    }
+    cluster.api.call("DELETE", f"{slices}/planted")
+    cluster.api.call("POST", slices, planted)
+    prober = Prober(lambda server: KubeApi(environ={}, kubeconfig=str(cluster.kubeconfig), server=server))
+    # A kube-apiserver on loopback writes no addresses of its own.
+    assert [url for url in prober.addresses() if "203.0.113.9" in url] == []
