@@ -58,7 +58,7 @@ class ApiInMemory:
         del self.objects[_path(path)]
 
     def data(self, path: str) -> dict[str, str]:
-        """What is in a ConfigMap."""
+        """Return the data of a ConfigMap."""
         return dict(self.objects[_path(path)].get("data") or {})
 
     def handle(self, request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""Whom a denial keeps out: the person meant in every shape that AWS shows, and nobody else."""
+"""Denials refuse the person that they name in every form that AWS shows, and nobody else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server's log and metrics say of the deny list: every denial of an entry once, and every entry that names nobody."""
+"""Log and metrics of the deny list: every denial of an entry once, and every entry that names nobody."""
 
 from __future__ import annotations
 

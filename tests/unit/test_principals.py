@@ -1,4 +1,4 @@
-"""Which texts can name somebody who signs, and what is said about the rest."""
+"""Forms that a principal can have, and the reasons and remedies for all other texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which addresses the administrator's credentials are sent to when API servers are asked about a denial, and what comes back."""
+"""Addresses that the administrator's credentials are sent to when API servers are asked about a denial, and their answers."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class KnownNames:
     others: set[str] = field(default_factory=set)
 
     def knows(self, text: str) -> bool:
-        """Whether a level or IAM knows the principal. True for what neither can tell: access keys and unique ids of roles."""
+        """Return whether a level or IAM knows the principal. True for what neither can tell: access keys and unique ids of roles."""
         match kind_of(text):
             case "userName":
                 return self._is_user(text)

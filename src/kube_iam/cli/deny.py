@@ -57,7 +57,9 @@ def command(
             raise UsageError("--list takes no names")
         return _list(place, deny_list, output)
     if not who:
-        raise UsageError("whom?", "name a user, an ARN or an access key id; --list lists the denials in force")
+        raise UsageError(
+            "deny takes a name", "name a user, an ARN or an access key id; --list lists the denials in force"
+        )
     if seconds <= 0:
         raise UsageError("--for must be longer than nothing")
     closing = session.Closing(deny_list, reason, cache_ttl, not no_wait)

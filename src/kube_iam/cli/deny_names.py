@@ -68,7 +68,7 @@ def _within(seconds: float, file: str, names: Sequence[str], where: Where) -> Kn
     def read() -> None:
         try:
             answers.put(_read(file, names, where))
-        except BaseException as error:  # raised again below
+        except BaseException as error:  # whatever it is, the denial goes on
             answers.put(error)
 
     threading.Thread(target=read, daemon=True).start()
@@ -76,8 +76,10 @@ def _within(seconds: float, file: str, names: Sequence[str], where: Where) -> Kn
         found = answers.get(timeout=seconds)
     except queue.Empty as error:
         raise KubeIamError(f"IAM and the cluster did not answer within {seconds:.0f} s") from error
-    if isinstance(found, BaseException):
+    if isinstance(found, KubeIamError):
         raise found
+    if isinstance(found, BaseException):
+        raise KubeIamError(f"reading who is in the levels failed ({type(found).__name__})") from found
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the commands that deny print of the result: measured where a server said so, computed for kube-apiserver's cache."""
+"""Results of a denial as the commands print them: measured where a server said so, computed for kube-apiserver's cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kube_iam.errors import KubeIamError
 def say_closed(closed: Closed, closing: Closing, *, gone: bool) -> None:
     """Print what was measured and what was computed, wait for the latter, and raise what keeps either from being known.
 
-    `gone`: whoever is named has no other way in, so that they are gone when kube-apiserver has forgotten them.
+    `gone`: the people who are named cannot sign in otherwise, so that they are gone when kube-apiserver has forgotten them.
     """
     say_measured(closed, closing, gone=gone)
     complain(closed)
@@ -110,7 +110,7 @@ def _last(closed: Closed, closing: Closing, *, gone: bool) -> str:
 
 
 def _outcome(gone: bool) -> str:
-    """What holds then: of a key or one session, and of a name that nobody was seen with, no more than that it is refused."""
+    """Return what holds then. That a key, a session or a name never seen is refused does not say that somebody is gone."""
     return "Gone" if gone else "Refused"
 
 

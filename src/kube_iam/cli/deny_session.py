@@ -1,4 +1,4 @@
-"""Where the commands that deny meet the real cluster."""
+"""Calls of the commands that deny to the real cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLOCK = Clock(time.monotonic, time.sleep)
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How to shut somebody out: the deny list, why, the TTL of kube-apiserver's cache in seconds, and whether to wait for its end."""
+    """Options of a denial: the deny list, why, the TTL of kube-apiserver's cache in seconds, and whether to wait for its end."""
 
     deny_list: str
     reason: str
@@ -48,7 +48,7 @@ def check_cluster(access: ClusterAccess, where: Where) -> None:
 
 
 def caller(where: Where) -> str:
-    """Who the administrator is to the cluster; empty where it does not say, which keeps nobody from denying."""
+    """Return who the administrator is to the cluster; empty where it does not say, which stops no denial."""
     from kube_iam.kube.cluster import KubeCluster
 
     try:
@@ -99,7 +99,7 @@ def lift(
 
 
 def denied_values(where: Where, deny_list: str, now: float) -> list[str]:
-    """Everybody whom the list denies now, as their denials name them. Raises KubeIamError."""
+    """Return the values of all denials in force in the list. Raises KubeIamError."""
     from kube_iam.core.denial_text import read_denial
     from kube_iam.kube.deny_store import DenyStore
 
@@ -123,7 +123,7 @@ def lifted_entries(text: str, now: float) -> tuple[Denial, ...]:
 
 
 def is_remembered(where: Where, ident: str) -> bool | None:
-    """Whether a server has a denial of that name in force; None where not every API server could be asked, and none said so."""
+    """Return whether a server has a denial of that name in force; None where not every API server could be asked, and none said so."""
     from kube_iam.core.probe import IN_FORCE
     from kube_iam.kube.prober import HERE, Prober
 

@@ -73,7 +73,7 @@ class ShutOut:
             click.echo(unknown.message, err=True)
 
     def data(self) -> dict[str, object]:
-        """What came of it, for programs."""
+        """Return the result for programs."""
         denials = [denial_data(denial) for denial in self._denials]
         error = self._closed.exception()
         if error is not None:
@@ -108,7 +108,7 @@ class ShutOut:
 
 
 def _place(access: ClusterAccess, level: Level) -> dict[str, str]:
-    """Where a denial of the level is in force."""
+    """Return the role or the IAM group in which a denial of the level is in force."""
     if level.method is Method.GROUP:
         return {"iam_group": level.group_name}
     return {"role": mapped_arn(access, level)}

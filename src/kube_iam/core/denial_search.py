@@ -27,7 +27,7 @@ _COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.M)
 
 
 def naming_key(key: str) -> bool:
-    """Whether a member of that name names somebody where there is no `value`."""
+    """Return whether a member of that name names somebody where there is no `value`."""
     return re.sub("[_-]", "", key.lower()) in NAMING_KEYS
 
 

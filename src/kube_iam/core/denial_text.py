@@ -24,14 +24,14 @@ _SHOWN = 5
 
 
 class Read(NamedTuple):
-    """What an entry came to: its denials, none where it names nobody, and what is wrong with it, empty where all is well."""
+    """Result of reading an entry: its denials, none where it names nobody, and what is wrong with it, empty where all is well."""
 
     denials: tuple[Denial, ...]
     problem: str
 
 
 BINARY = Read((), "is binary data, and names nobody")
-"""What an entry in the ConfigMap's binaryData comes to."""
+"""Result for an entry in the ConfigMap's binaryData."""
 
 
 class _Object(list[tuple[str, object]]):
@@ -80,7 +80,7 @@ def read_denial(ident: str, text: str) -> Read:
 
 
 def _item(ident: str, found: object) -> Read:
-    """What an object, or a bare name in its place, came to. Duplicate keys are ignored, except `value`: every value is denied."""
+    """Read an object, or a bare name in its place. Duplicate keys are ignored, except `value`: every value is denied."""
     if isinstance(found, str):
         return _understood(ident, {"value": found})
     if not isinstance(found, _Object):
@@ -109,7 +109,7 @@ def _item(ident: str, found: object) -> Read:
 
 
 def _without_value(ident: str, fields: dict[str, object], found: _Object) -> Read:
-    """What an object without a usable `value` came to: other keys that name somebody count as it."""
+    """Read an object without a usable `value`: other keys that name somebody count as it."""
     named = [(name, text) for name, value in found if naming_key(name) for text in _texts(value)]
     if "value" in fields or not (named or _role(fields.get("role"))):
         return Read((), "has no usable `value`, and names nobody")
@@ -122,7 +122,7 @@ def _without_value(ident: str, fields: dict[str, object], found: _Object) -> Rea
 
 
 def _searched(ident: str, text: str) -> Read:
-    """What text that is no JSON came to."""
+    """Read text that is no JSON."""
     for texts in values_in(text):
         values = dict.fromkeys(name for each in texts for name in meant(each))
         if values:

@@ -133,14 +133,14 @@ def ident_of(kind: str, value: str, role: str = "", iam_group: str = "") -> str:
 
 
 def same_target(one: Denial, other: Denial) -> bool:
-    """Whether both deny the same sign-ins, whenever they end."""
+    """Return whether both deny the same sign-ins, whenever they end."""
     return ident_of(one.kind, one.value, one.role, one.iam_group) == ident_of(
         other.kind, other.value, other.role, other.iam_group
     )
 
 
 def is_reachable(kind: str, value: str, role: str, iam_group: str) -> bool:
-    """Whether a principal of that kind and value can sign in through the role, or be admitted by the IAM group.
+    """Return whether a principal of that kind and value can sign in through the role, or be admitted by the IAM group.
 
     True without either. A session carries the id and keys of its role, so an id or key of a user is never seen there.
     """
@@ -159,7 +159,7 @@ def is_reachable(kind: str, value: str, role: str, iam_group: str) -> bool:
 
 
 def _keys_of(denial: Denial) -> Iterator[Key]:
-    """What an identity may show for the denial to be about it."""
+    """Yield what an identity may show for the denial to be about it."""
     for kind in KINDS if denial.kind == ANY_KIND else (denial.kind,):
         value = _folded(kind, denial.value)
         yield kind, value
@@ -210,5 +210,5 @@ def _user_in(key: str) -> str | None:
 
 
 def about(denial: Denial, text: str) -> bool:
-    """Whether the denial is the one of that name, or denies what a person typed, in whatever role."""
+    """Return whether the denial is the one of that name, or denies what a person typed, in whatever role."""
     return denial.ident == text or any(_folded(kind, denial.value) == _folded(kind, text) for kind in KINDS)

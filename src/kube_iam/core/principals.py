@@ -1,4 +1,4 @@
-"""Which texts can name somebody who signs: the forms of IAM names, ARNs, access key ids and unique ids.
+"""Forms of the IAM names, ARNs, access key ids and unique ids that a principal can have.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (names) and reference_identifiers.html (unique ids).
 """
@@ -45,7 +45,7 @@ _NO_PRINCIPAL = re.compile(r"(?:.*:)?(?:group|policy|instance-profile)/.*|arn:.*
 
 
 def fits(kind: str, text: str) -> bool:
-    """Whether the text has a form that a principal of this kind can have. Letter case counts in ids of keys and unique ids only."""
+    """Return whether the text has a form that a principal of this kind can have. Letter case counts in ids only."""
     match kind:
         case "userName":
             # Nobody is named like an id; who writes one means the id.

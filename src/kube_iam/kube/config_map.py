@@ -50,7 +50,7 @@ class ConfigMapEditor:
         return f"ConfigMap {self._namespace}/{self._name}"
 
     def read(self) -> Contents:
-        """What is there now. Raises KubeIamError where it cannot be read; a missing ConfigMap is empty contents."""
+        """Return what is there now. Raises KubeIamError where it cannot be read; a missing ConfigMap is empty contents."""
         from lightkube.resources.core_v1 import ConfigMap
 
         try:

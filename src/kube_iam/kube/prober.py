@@ -75,7 +75,7 @@ class Prober:
 
 
 def _unverified(context: Context) -> str:
-    """Why a server at an address that the cluster named could not be told from another one; empty where it can."""
+    """Return why the server at an address that the cluster named could not prove to be of this cluster; empty where it can."""
     if str(context.cluster.get("insecure-skip-tls-verify") or "false").casefold() == "true":
         return f"context {context.name!r} says insecure-skip-tls-verify"
     # Public authorities sign certificates for any address that somebody holds.

@@ -1,4 +1,4 @@
-"""How far a denial reaches, as a sentence: only a user name denies a person whatever keys and sessions they hold."""
+"""Sentences about what a denial covers and what goes on: only a user name denies a person with all keys and sessions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def not_covered(denial: Denial, user: str = "") -> str:
 
 
 def is_whole(denial: Denial) -> bool:
-    """Whether nobody whom the denial names can sign in another way: it names a person, or a whole role."""
+    """Return whether the denial names a person or a whole role, so that nobody of them can sign in another way."""
     return _shape(denial) in ("userName", "role")
 
 
