@@ -393,3 +393,13 @@ def test_attachments_are_looked_up_only_where_there_is_an_unknown_one() -> None:
     account.world.log.clear()
     assert plan_apply(access(), account.ports).changes == ()
     assert "holders" not in account.world.log
+
+
+@pytest.mark.parametrize("document", [{}, assumes("arn:aws:iam::999999999999:role/x"), {"Statement": "x"}])
+def test_a_broken_policy_does_not_keep_its_level_from_being_removed(document: object) -> None:
+    account = applied(ADMIN, EDITOR, VIEWER)
+    change_policy(account, document=document)
+    plan = plan_apply(access(ADMIN, EDITOR), account.ports)
+    assert plan.guards == ()
+    run(account, plan)
+    assert account.state() == applied(ADMIN, EDITOR).state()

@@ -121,12 +121,13 @@ def _guarded_members(observed: Observed, desired: Desired) -> Iterator[str]:
 
 
 def _guarded_entries(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
-    """Entries of this cluster's roles that no policy under the cluster's path names."""
+    """Entries of this cluster's roles whose level has no policy under the cluster's path."""
     for change in changes:
         entry = change.item
         if change.verb is not Verb.DELETE or not isinstance(entry, MappingEntry) or not entry.role_arn:
             continue
-        if observed.owners.role(role_key(entry.role_arn)).is_marked and not observed.owners.is_registered(entry.key):
+        role = observed.owners.role(role_key(entry.role_arn))
+        if role.is_marked and role.level not in observed.registered_levels():
             yield (
                 f"mapping {change.name} is of a level of this cluster that has no policy under {observed.path}: "
                 "it would be deleted. Restore cluster.name and iam.pathPrefix if they were changed"
