@@ -196,6 +196,20 @@ async def test_too_many_connections_close_the_longest_idle_without_requests_firs
 
 
 @on_loop
+async def test_connections_that_took_the_reserve_of_descriptors_are_closed() -> None:
+    site = Site()
+    site.connect("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
+    task, exchange = await site.begin("127.0.0.1:2")
+    exchange.body.set_result(b"{}")
+    await asyncio.sleep(0)
+    assert site.limiter.enforce(descriptors=1) == {"limit": 1}
+    assert site.sockets.closed == ["127.0.0.1:3"]
+    site.finish.set()
+    await task
+    assert site.limiter.enforce(descriptors=1) == {"limit": 1}
+
+
+@on_loop
 async def test_a_client_address_used_again_is_a_new_connection() -> None:
     site = Site()
     site.connect("127.0.0.1:1")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 
 from kube_iam.server.connections import ConnectionLimiter, ConnectionLimits
 from kube_iam.server.listener import backlog
-from kube_iam.server.process import descriptors_left, more_descriptors
-from kube_iam.server.sockets import AcceptedSockets, set_backlog
+from kube_iam.server.process import descriptor_limit, descriptors_left, more_descriptors
+from kube_iam.server.sockets import AcceptedSockets, descriptors_in_use, no_new_connections
 from kube_iam.server.webhook import Handler
 
 LOOK_SECONDS = 0.25
 # A look takes longer with thousands of connections. It is to use a tenth of the event loop's time at most.
 _SHARE = 10
-_RECOVERY_SECONDS = 0.1
+_RECOVERY_SECONDS = 2.0
+_GRACE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.01
 
 Observer = Callable[[str, int, Counter[str]], None]
 """Takes the name of a listener, its open connections, and those that were closed, by reason."""
@@ -63,22 +66,30 @@ class ConnectionWatch:
                 context = {"message": "connections cannot be limited", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
 
-    def _enforce(self) -> None:
+    def _enforce(self, descriptors: int = sys.maxsize) -> int:
+        closed = 0
         for name, limiter in self._limiters.items():
-            closed = limiter.enforce()
-            self._observer(name, limiter.open, closed)
+            counts = limiter.enforce(descriptors)
+            closed += counts.total()
+            self._observer(name, limiter.open, counts)
+        return closed
 
     async def _recover(self) -> None:
         """Free descriptors when none is left.
 
         granian's accept then fails and is tried again at once, for ever. Meanwhile no TLS handshake goes on or ends, so that the
         descriptors of those that were shut down stay in use. It pauses when no connection waits to be accepted: so the reserve of
-        descriptors takes those that wait, and no more than one may join them.
+        descriptors takes those that wait, and none may join them until enough are free. They have a moment for a request. Then those
+        that are idle give the reserve back.
         """
-        set_backlog(0)
-        try:
-            with more_descriptors():
-                self._enforce()
-                await asyncio.sleep(_RECOVERY_SECONDS)
-        finally:
-            set_backlog(backlog())
+        limit = descriptor_limit()
+        with no_new_connections(backlog()), more_descriptors():
+            await self._free(limit, sys.maxsize)
+            await asyncio.sleep(_GRACE_SECONDS)
+            await self._free(limit, limit)
+
+    async def _free(self, limit: int, highest: int) -> None:
+        """Close connections until fewer descriptors than the limit are in use, and none of idle connections beyond `highest`."""
+        end = time.monotonic() + _RECOVERY_SECONDS
+        while (self._enforce(highest) or descriptors_in_use() >= limit) and time.monotonic() < end:
+            await asyncio.sleep(_PAUSE_SECONDS)

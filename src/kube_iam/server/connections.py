@@ -11,6 +11,7 @@ answered. See docs/decisions/0010-connection-limits.md.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -48,8 +49,9 @@ class _Connection:
     closed: bool = False
     requests: dict[int, float | None] = field(default_factory=dict)
 
-    def answering(self) -> bool:
-        return None in self.requests.values()
+    def may_close(self) -> bool:
+        """Return whether it is open, and no request on it is being answered."""
+        return not self.closed and None not in self.requests.values()
 
 
 class ConnectionLimiter:
@@ -93,8 +95,11 @@ class ConnectionLimiter:
             connection.used = True
             connection.since = clock()
 
-    def enforce(self) -> Counter[str]:
-        """Close the connections that are over a limit. Return how many, by reason."""
+    def enforce(self, descriptors: int = sys.maxsize) -> Counter[str]:
+        """Close the connections that are over a limit, also those whose descriptor is not below `descriptors`.
+
+        Return how many, by reason.
+        """
         now = self._clock()
         sockets = self._sockets.open()
         self._update(sockets, now)
@@ -103,10 +108,12 @@ class ConnectionLimiter:
         for accepted in sockets:
             connection = self._connections[accepted.client]
             reason = self._overdue(connection, now)
+            if not reason and accepted.descriptor >= descriptors and connection.may_close():
+                reason = LIMIT
             if reason:
                 self._close(accepted, connection)
                 closed[reason] += 1
-            elif not connection.closed and not connection.answering():
+            elif connection.may_close():
                 idle.append((connection.used, connection.since, accepted))
         left = sum(not self._connections[accepted.client].closed for accepted in sockets)
         excess = max(0, left - self._limits.maximum)
@@ -127,7 +134,7 @@ class ConnectionLimiter:
         self._connections = connections
 
     def _overdue(self, connection: _Connection, now: float) -> str:
-        if connection.closed or connection.answering():
+        if not connection.may_close():
             return ""
         if connection.requests:
             began = min(began for began in connection.requests.values() if began is not None)

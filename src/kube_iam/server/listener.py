@@ -27,8 +27,8 @@ from kube_iam.server.webhook import Handler
 
 DRAIN_SECONDS = 4.0
 _START_SECONDS = 10.0
-# Shorter than the reserve of descriptors, which takes the connections that wait when none is left (`connection_watch`).
-_BACKLOG = 256
+# The reserve of 320 descriptors takes the connections that wait on both ports when none is left (`connection_watch`).
+_BACKLOG = 128
 # granian stops accepting at this number of connections. Where `connections` can close them, it is out of reach.
 _ACCEPTED = 1_000_000 if LISTED else 1024
 _MEMORY = "/dev/shm"  # noqa: S108
@@ -105,7 +105,7 @@ class Listener:
 
 def backlog() -> int:
     """Return how many connections may wait to be accepted."""
-    return min(_BACKLOG, descriptor_limit() // 4)
+    return min(_BACKLOG, descriptor_limit() // 6)
 
 
 async def _stop(server: Server | None, serving: asyncio.Task[None] | None) -> bool:

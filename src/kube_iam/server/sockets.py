@@ -10,7 +10,10 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
+import struct
+import sys
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,6 +22,9 @@ from kube_iam.server.process import descriptor_limit
 
 _DESCRIPTORS = "/dev/fd"
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
+# include/uapi/asm-generic/socket.h and linux/filter.h: one instruction of classic BPF, "return 0 bytes".
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
+_DISCARD_ALL = struct.pack("@HBBI", 0x06, 0, 0, 0)
 LISTED = Path(_DESCRIPTORS).is_dir()
 
 
@@ -69,14 +75,51 @@ class AcceptedSockets:
             return ""
 
 
+def descriptors_in_use() -> int:
+    """Return how many descriptors this process has, or its limit where none is left to count them with."""
+    return sum(1 for _ in _descriptors())
+
+
 def set_backlog(length: int) -> None:
     """Set how many connections may wait to be accepted, on each listening socket of this process."""
+    _with_each_listening(lambda listening: listening.listen(length))
+
+
+@contextlib.contextmanager
+def no_new_connections(backlog: int) -> Iterator[None]:
+    """Establish no connection meanwhile; those that wait can be accepted. Clients try again after a second.
+
+    On Linux a packet filter of the listening sockets discards the packets (socket(7), SO_ATTACH_FILTER). Elsewhere one connection may
+    wait at a time. `backlog` holds again afterwards.
+    """
+    program = array("B", _DISCARD_ALL)
+    discard = struct.pack("@HP", 1, program.buffer_info()[0])
+
+    def pause(listening: socket.socket) -> None:
+        listening.listen(0)
+        if sys.platform == "linux":
+            listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, discard)
+
+    def resume(listening: socket.socket) -> None:
+        listening.listen(backlog)
+        if sys.platform == "linux":
+            listening.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+
+    _with_each_listening(pause)
+    try:
+        yield
+    finally:
+        _with_each_listening(resume)
+
+
+def _with_each_listening(act: Callable[[socket.socket], None]) -> None:
     for descriptor in _descriptors():
         if _socket_inode(descriptor) is None:
             continue
+        # One that has no filter, or is closed meanwhile, is no reason to leave out the others.
         with contextlib.suppress(OSError), _borrowed(descriptor) as candidate:
             if candidate.family in _INTERNET and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                candidate.listen(length)
+                act(candidate)
 
 
 def client_key(host: str, port: int, *_: int) -> str:
