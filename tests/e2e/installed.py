@@ -33,7 +33,7 @@ from kube_iam.sandbox.connect_proxy import ConnectProxy
 from kube_iam.sandbox.control_plane import Binaries, start_apiserver, start_etcd
 from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.people import let_server_read
-from kube_iam.sandbox.processes import free_port, wait_until
+from kube_iam.sandbox.processes import Process, free_port, wait_until
 from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION, Home
 from kube_iam.sandbox.up import start_account
 
@@ -109,9 +109,8 @@ class Site:
 
     def container(self, directory: Path, mounts: Mapping[str, Path], *, memory: bool = True) -> Container:
         """The authenticator's container, on the network of the host. It reaches STS by its name."""
-        process = replace(
-            self.home.process("webhook"), record=directory / "process.json", log=directory / "authenticator.log"
-        )
+        # In the container it changes its program, its user and its directory.
+        process = Process("webhook", directory / "process.json", directory / "authenticator.log")
         roots = directory / "sts.pem"
         roots.write_text(self.authority.pem)
         environment = {

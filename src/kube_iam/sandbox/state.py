@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -149,7 +150,7 @@ class Home:
             if status.st_mode & 0o022 and not empty:
                 raise SandboxError(
                     f"others may write {directory}, so nothing in it is believed",
-                    f"if nobody else has put anything there: chmod 700 {directory}",
+                    f"if nobody else has put anything there: chmod 700 {shlex.quote(str(directory))}",
                 )
 
     def create(self) -> None:

@@ -9,6 +9,7 @@ Whoever can read the key can answer kube-apiserver in the server's place, so a k
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def _read_key(path: Path) -> bytes:
     mode = stat.S_IMODE(status.st_mode)
     # A link is how kubelet shows a Secret's file, whose mode is the volume's and nobody can change.
     volume = "set defaultMode: 0400 in the Secret's volume, or 0440 with securityContext.fsGroup"
-    hint = volume if path.is_symlink() else f"chmod 600 {path}"
+    hint = volume if path.is_symlink() else f"chmod 600 {shlex.quote(str(path))}"
     problem = f"can be used by others than its owner (mode {mode:04o}), so it is not used as the server's key"
     raise ConfigError(str(path), [Problem("", problem, f"{hint}; issue a new pair if somebody may have read it")])
 
