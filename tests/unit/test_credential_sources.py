@@ -138,6 +138,26 @@ def test_iam_identity_center(form: str, home: Home, services: StandIns) -> None:
 
 
 @pytest.mark.parametrize("form", SSO_PROFILES)
+def test_cached_sessions_end_with_the_sign_in_that_they_were_made_with(
+    form: str, home: Home, services: StandIns, sts: TlsSts
+) -> None:
+    """`aws sso logout` ends them, although the session itself lives on at AWS."""
+    home.config(SSO_PROFILES[form])
+    name = "corp" if form == "an sso-session" else "https://x.awsapps.com"
+    home.sso_token(name)
+    sts.length = 3600
+    asked = ("-r", f"{ROLE}admin", "-s", "alice")
+    environ = {"AWS_PROFILE": "s", "AWS_ENDPOINT_URL_SSO": services.url}
+    first = home.signed_by(*asked, **environ)
+    assert home.signed_by(*asked, **environ) == first
+    for path in (home.path / ".aws" / "sso" / "cache").iterdir():
+        path.unlink()
+    ran = home.token(*asked, **environ)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "aws sso login" in ran.stderr
+
+
+@pytest.mark.parametrize("form", SSO_PROFILES)
 @pytest.mark.parametrize("lasts", [None, -60], ids=["never", "ended"])
 def test_without_a_sign_in_the_line_says_which_command_signs_in(
     form: str, lasts: float | None, home: Home, services: StandIns

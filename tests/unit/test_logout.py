@@ -223,7 +223,7 @@ def test_logout_removes_sessions_and_tokens_and_says_so(signed_in: Machine) -> N
     assert signed_in.code == 0
     assert [path.name for path in signed_in.files("sessions")] == ["notes.txt"]
     assert signed_in.files("tokens") == []
-    assert signed_in.run("logout", "--all") == "Nothing of it is cached.\n"
+    assert signed_in.run("logout", "--all") == "Nothing is cached.\n"
 
 
 @pytest.mark.parametrize("level", ["admin", ROLE, "arn:aws:iam::123456789012:role/a/path/Shop-Admin"])
@@ -284,7 +284,7 @@ def test_logout_removes_damaged_files_and_abandoned_ones(signed_in: Machine) -> 
 
 
 def test_logout_without_a_cache_is_no_error(machine: Machine) -> None:
-    assert machine.run("logout") == "Nothing of it is cached.\n"
+    assert machine.run("logout") == "Nothing is cached.\n"
     assert machine.code == 0
     assert not (machine.home / ".cache").exists()
 

@@ -273,6 +273,14 @@ def test_a_flag_with_a_line_break_is_named_and_not_repeated(flag: str, broken: s
     assert CANARY not in printed
 
 
+@pytest.mark.parametrize(("flag", "says"), [("--profile", "profile's name contains"), ("--region", "region contains")])
+def test_a_flag_of_an_administrator_with_a_line_break_is_not_repeated(flag: str, says: str, machine: Machine) -> None:
+    machine.variables(**KEYS)
+    printed = machine.run("who", flag, f"a\n{CANARY}")
+    assert says in printed
+    assert CANARY not in printed
+
+
 def test_an_unexpected_argument_is_not_repeated_where_it_is_a_token(machine: Machine) -> None:
     for arguments in (["verify", f"k8s-aws-v1.{CANARY}"], ["version", f"--token=k8s-aws-v1.{CANARY}"]):
         assert CANARY not in machine.run(*arguments)

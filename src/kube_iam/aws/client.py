@@ -12,7 +12,7 @@ from typing import Any
 from kube_iam.aws.config_checks import check_configuration
 from kube_iam.aws.endpoints import check_endpoint
 from kube_iam.aws.translate import aws_errors, translate
-from kube_iam.core.input_checks import check_environment
+from kube_iam.core.input_checks import check_environment, check_value
 
 __all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "aws_errors", "iam_client", "make_client", "make_session", "translate"]
 
@@ -30,6 +30,7 @@ def make_session(profile: str = "", environ: Mapping[str, str] = os.environ) -> 
     from botocore.session import Session
 
     check_environment(environ)
+    check_value("the profile's name", profile)
     session = Session(profile=profile or None)
     # Models of the SDK alone: AWS_DATA_PATH and ~/.aws/models could name other endpoints, which no setting would show.
     session.register_component(
@@ -61,6 +62,7 @@ def make_client(
     """
     from botocore.config import Config
 
+    check_value("the region", region)
     session = session or make_session(profile)
     with aws_errors(f"prepare calls to {service.upper()}"):
         region = region or environ.get("AWS_REGION", "") or session.get_config_variable("region") or DEFAULT_REGION

@@ -77,7 +77,7 @@ def before_an_answer(error: Exception, doing: str) -> KubeIamError:
                 f"{what}: {_field(error, 'path')} cannot be read as a configuration", _CONFIGURATION
             )
         case known.InvalidConfigError():
-            return CredentialsError(f"{what}: {_field(error, 'error_msg')}", _CONFIGURATION)
+            return CredentialsError(f"{what}: {_field(error, 'error_msg').rstrip('.')}", _CONFIGURATION)
         case known.UnknownCredentialError():
             return CredentialsError(f"{what}: there is no credential source {_field(error, 'name')!r}", _CONFIGURATION)
         case known.InvalidRegionError():

@@ -100,7 +100,7 @@ def _time(seconds: float) -> str | None:
 
 def _lines(found: list[CachedLogin], *, dry_run: bool) -> list[str]:
     if not found:
-        return ["Nothing of it is cached."]
+        return ["Nothing is cached."]
     lines = []
     for name in sorted({login.role for login in found}):
         counts = [
@@ -128,8 +128,9 @@ def _roles_of(level: str, file: str, environ: Mapping[str, str]) -> set[str]:
 
     known = _roles_by_name(file, environ)
     if level not in known:
+        looked_at = f"{file} or your kubeconfig" if Path(file).exists() else f"your kubeconfig, and there is no {file}"
         raise UsageError(
-            f"no level with a role is named {level!r:.100} in {file} or in your kubeconfig",
+            f"no level with a role is named {level!r:.100} in {looked_at}",
             near(level, sorted(known)) or "give the role's ARN, or leave LEVEL out to forget everything",
         )
     return known[level]
