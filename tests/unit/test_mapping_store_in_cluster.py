@@ -50,7 +50,7 @@ class Where:
         return make_store(self.file(), API)
 
     def write(self, roles: str = THEIRS) -> None:
-        """What somebody else wrote."""
+        """Write as somebody else would."""
         if self.aws_auth:
             self.memory.put_config_map(self.path, {"mapRoles": roles, "other": "x"})
         else:
@@ -101,7 +101,7 @@ def test_entries_are_added_changed_and_removed_beside_what_others_wrote(where: W
     assert where.memory.data(where.path)["other"] == "x"
 
 
-def test_a_missing_config_map_has_no_entries_and_stays_missing_until_something_is_added(where: Where) -> None:
+def test_a_missing_config_map_has_no_entries_and_stays_missing_until_put(where: Where) -> None:
     store = where.store()
     assert store.entries() == ()
     assert store.rivals([ROLE.role_arn]) == {}

@@ -1,4 +1,4 @@
-"""Whose a role, group, policy or mapping entry is: one answer for plan, apply, destroy, grant, revoke and who."""
+"""Ownership of roles, groups, policies and mapping entries: one answer for plan, apply, destroy, grant, revoke and who."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_without_membership_check_a_planted_group_adds_its_members_with_force_on
 
 
 @pytest.mark.parametrize("method", Method)
-def test_a_group_that_was_there_before_the_level_gives_it_to_its_members_with_force_only(method: Method) -> None:
+def test_a_group_made_before_the_level_gives_it_to_its_members_with_force_only(method: Method) -> None:
     wanted = replace(VIEWER, method=method)
     account = FakeAccount((NODES,))
     add_group(account, "prod-viewer", members=("bob", "carol"))

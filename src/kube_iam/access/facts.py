@@ -39,12 +39,12 @@ def entry_fields(entry: MappingEntry) -> dict[str, object]:
 
 
 def given(entry: MappingEntry) -> str:
-    """What an entry makes of those whom it admits, in one line."""
+    """Return the user name and groups of an entry, in one line."""
     return f"user name {entry.username or 'none'}, groups {', '.join(entry.groups) or 'none'}"
 
 
 def drift_fields(present: Sequence[MappingEntry]) -> Iterator[Field]:
-    """What an edit of the first entry mends besides its values: how it is written, and further entries of the same key.
+    """Return fields for all that an edit of the first entry mends besides its values: its spelling, and entries of the same key.
 
     Of several entries the server takes the first and the reference the last.
     """
@@ -56,5 +56,5 @@ def drift_fields(present: Sequence[MappingEntry]) -> Iterator[Field]:
 
 
 def is_removable(rival: MappingEntry) -> bool:
-    """Whether an entry that is in the way of a level's can be removed: one of mapUsers, which cannot mean anybody else."""
+    """Return whether an entry beside a level's can be removed: one of mapUsers, which applies to that role alone."""
     return rival.where.startswith("mapUsers[")

@@ -1,4 +1,4 @@
-"""What is in the way of a level and is not ours: it stops the plan unless it may be, and is, adopted."""
+"""Things that a level needs and that are not this cluster's: they stop the plan unless they are adopted."""
 
 from __future__ import annotations
 

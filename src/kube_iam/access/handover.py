@@ -31,7 +31,7 @@ class _Handed:
 
 
 def refused(observed: Observed, desired: Desired) -> Iterator[Foreign]:
-    """What would go from a level that stays in the file to another, and what another cluster has under this cluster's path."""
+    """Return things that would go from a level of the file to another, and policies of another cluster under this cluster's path."""
     names = {level.name for level in desired}
     wanted = {level.policy.arn for level in desired}
     for policy in observed.policies:
@@ -76,7 +76,7 @@ def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[st
 
 
 def _admits(observed: Observed, level: DesiredLevel, group: str) -> bool:
-    """Whether the mapping names the group for the level now.
+    """Return whether the mapping names the group for the level now.
 
     The group's path and policy do not say so: whoever may create groups could have made it. Neither does an entry without a group.
     """

@@ -1,4 +1,4 @@
-"""What a `destroy` leaves: things with this cluster's names, at its path or in its mapping that are not known to be this cluster's."""
+"""Things that a `destroy` leaves: they have this cluster's names, path or mapping, and are not known to be this cluster's."""
 
 from __future__ import annotations
 

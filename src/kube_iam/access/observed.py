@@ -68,16 +68,16 @@ class Observed:
     faults: tuple[str, ...]  # what keeps a server from loading the mapping
 
     def owns_tags(self, state: PolicyState | RoleState) -> bool:
-        """Whether a policy's or role's tags say that it is this cluster's."""
+        """Return whether a policy's or role's tags say that it is this cluster's."""
         owners = self.owners
         return (owners.policy(state.arn) if isinstance(state, PolicyState) else owners.role(state.name)).is_marked
 
     def owns_group(self, group: GroupState) -> bool:
-        """Whether a group is this cluster's."""
+        """Return whether a group is this cluster's."""
         return self.owners.group(group.name).is_ours
 
     def owns_binding(self, binding: BindingState) -> bool:
-        """Whether our labels on a binding name this cluster."""
+        """Return whether our labels on a binding name this cluster."""
         return self.owners.owns_binding(binding.level, binding.cluster)
 
     def owned_policies(self) -> tuple[PolicyState, ...]:

@@ -72,7 +72,7 @@ def _holders(
     groups: dict[str, GroupState],
     owners: OwnershipIndex,
 ) -> dict[str, tuple[Holder, ...]]:
-    """Who else has our policies attached. IAM's count of attachments tells whether that has to be looked up."""
+    """Return others that have our policies attached. They are looked up only if IAM counts more attachments than those known."""
     ours = [group for group in groups.values() if owners.group(group.name).is_ours]
     known = {policy.arn: {group.name for group in ours if policy.arn in group.attached} for policy in policies}
     asked = [

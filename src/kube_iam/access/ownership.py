@@ -30,7 +30,7 @@ _DESCRIPTION = re.compile(r"Level \S+ of the Kubernetes cluster (\S+)")
 
 
 class Standing(Enum):
-    """How sure it is whose a thing is."""
+    """The certainty with which the owner of a thing is known."""
 
     MARKED = "marked as this cluster's"
     UNMARKED = "this cluster's by two marks, without the tag that says so"
@@ -40,7 +40,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose one thing is. `level` is set for this cluster's things, as far as it is known; `cluster` names another cluster."""
+    """The owner of one thing. `level` is set for this cluster's things, as far as it is known; `cluster` names another cluster."""
 
     standing: Standing
     level: str = ""
@@ -48,17 +48,17 @@ class Owner:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the thing is this cluster's, with or without its tag."""
+        """Return whether the thing is this cluster's, with or without its tag."""
         return self.standing in (Standing.MARKED, Standing.UNMARKED)
 
     @property
     def is_marked(self) -> bool:
-        """Whether the thing carries this cluster's mark."""
+        """Return whether the thing carries this cluster's mark."""
         return self.standing is Standing.MARKED
 
     @property
     def is_other(self) -> bool:
-        """Whether the thing is another cluster's."""
+        """Return whether the thing is another cluster's."""
         return self.standing is Standing.OTHER
 
 
@@ -144,7 +144,7 @@ class OwnershipIndex:
         return UNKNOWN
 
     def _grants_level(self, policy: PolicyState, name: str) -> bool:
-        """Whether the document of a policy without a cluster tag is the one that the level has, or names a role of this cluster."""
+        """Return whether the document of a policy without cluster tag is the level's, or names one role of this cluster."""
         level = self._access.level(name)
         if level is not None and same_document(policy.document, policy_document(self._access, level)):
             return True
@@ -179,7 +179,7 @@ class OwnershipIndex:
         return UNKNOWN
 
     def _looks_made(self, role: RoleState) -> bool:
-        """Whether a role looks as `apply` makes roles: by its description or its trust policy."""
+        """Return whether a role looks as `apply` makes roles: by its description or its trust policy."""
         return bool(_DESCRIPTION.fullmatch(role.description)) or is_level_trust(self._access, role.trust)
 
     def _group(self, group: GroupState, entries: tuple[MappingEntry, ...]) -> Owner:
@@ -251,5 +251,5 @@ class OwnershipIndex:
         return next((each.name for each in levels if each.group_name.casefold() == key), "")
 
     def _is_home(self, key: str) -> bool:
-        """Whether a comparable ARN is that of a role in the cluster's account."""
+        """Return whether a comparable ARN is that of a role in the cluster's account."""
         return key.startswith(self._home)

@@ -304,7 +304,7 @@ class MappingStore(Protocol):
         """All entries, ours and others', mapRoles first; empty where the file or ConfigMap does not exist yet."""
 
     def faults(self) -> tuple[str, ...]:
-        """What keeps a server from loading the mapping at all, so that it goes on with the last one that it could load."""
+        """Return what keeps a server from loading the mapping at all, so that it goes on with the last one that it could load."""
 
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         """All further entries that the server could apply to sessions of these roles, by role ARN as given; no key without one.

@@ -26,8 +26,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class MappingList:
-    """Where the list is inside its text (`path`; empty where the text is the list), what to call that text in errors (`source`,
-    `key`).
+    """A list in a text: its `path` inside the text (empty where the text is the list), and its name in errors (`source`, `key`).
 
     `principal` is the key by which an entry names its principal: rolearn (mapRoles), userarn (mapUsers) or iamGroup (mapGroups).
     """
@@ -134,14 +133,14 @@ def _kept(present: list[MappingEntry | None], wanted: MappingEntry) -> Items:
 
 
 def _is_written(item: Node, entry: MappingEntry) -> bool:
-    """Whether an item is written as this module writes the entry, apart from layout and comments."""
+    """Return whether an item is written as this module writes the entry, apart from layout and comments."""
     value = _value(entry)
     texts = ("\n".join(block([value])), flow([value]))
     return item.shape() in [ListEdit(text, (), "").items()[0].shape() for text in texts]
 
 
 def _oddities(item: Node) -> Iterator[str]:
-    """What the server may take, and other readers take otherwise."""
+    """Yield what the server may accept and other readers read otherwise."""
     groups = item.get("groups")
     if groups is not None and groups.kind == "scalar" and not groups.is_null:
         yield "groups is text, not a list"

@@ -106,7 +106,7 @@ class TextStore(MappingStore):
         return self._read().entries
 
     def faults(self) -> tuple[str, ...]:
-        """What keeps a server from loading the mapping, with lines. Raises ConfigError as `entries` does."""
+        """Return what keeps a server from loading the mapping, with lines. Raises ConfigError as `entries` does."""
         return self._read().view.fatal
 
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
@@ -123,7 +123,7 @@ class TextStore(MappingStore):
         return {arn: tuple(entries) for arn, entries in found.items()}
 
     def _read(self) -> _Read:
-        """What is in the texts now; texts that have not changed are not parsed again."""
+        """Read the texts. Those that have not changed are not parsed again."""
         texts = self._texts()
         if self._last is None or self._last.texts != texts:
             view = self._view(texts)

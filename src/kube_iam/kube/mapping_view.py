@@ -1,4 +1,4 @@
-"""How a server reads a mapping: which entries it applies to a role, and what it reports of each entry.
+"""The mapping as a server reads it: the entries that it applies to a role, and its reports of each entry.
 
 The server's own parser and index are used, so that `plan` knows what the server does: wildcards, repeated keys, paths, sessions.
 """
@@ -50,7 +50,7 @@ class MappingView:
 def view_config(text: str, source: str) -> MappingView:
     """Return how the backend MountedFile reads a config.yaml. Raises ConfigError where it is no YAML."""
     section = sections(parse_yaml(text, source))[1]
-    section.found.warnings.clear()  # of keys outside of the mappings
+    section.found.warnings.clear()  # of unknown keys, which are not about entries
     view = _view(section, CONFIG_YAML)
     return replace(view, fatal=tuple(dict.fromkeys(str(problem) for problem in section.found.fatal)))
 
