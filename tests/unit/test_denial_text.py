@@ -299,6 +299,13 @@ def test_a_value_that_means_a_role_or_everybody_denies_them_all(value: str) -> N
         '{"sessionName": "alice", "kind": "userName"}',
         '{"userId": "AROA0000000000000001:alice"}',
         '{"kind": "userName", "userName": "alice", "reason": "left"}',
+        '{"kind": "userName", "value": "", "userName": "alice"}',
+        '{"value": null, "user": "alice"}',
+        '{"value": ";", "who": "alice"}',
+        '{"value": [], "deny": ["bob", "alice"]}',
+        f'{{"userName": "alice", "role": "{ROLE}x", "role": "{ROLE}y"}}',
+        '{"userName": "alice", "userName": "bob"}',
+        '{"userName": "alice", "until": "2000-01-01T00:00:00Z", "until": "2000-01-01T00:00:00Z"}',
         # YAML.
         "userName: alice",
         "kind: userName\nvalue: alice\n",

@@ -9,7 +9,20 @@ NAMING_KEYS = frozenset(
     (
         *("values", "username", "usernames", "user", "users", "name", "names", "userarn", "rolearn", "arn", "arns"),
         *("principal", "principals", "accesskeyid", "accesskey", "key", "userid", "uniqueid", "id"),
-        *("session", "sessions", "sessionname"),
+        *(
+            "session",
+            "sessions",
+            "sessionname",
+            "who",
+            "whom",
+            "subject",
+            "subjects",
+            "person",
+            "people",
+            "identity",
+            "iamuser",
+        ),
+        *("deny", "denied", "principalarn", "sessionarn"),
     )
 )
 """Keys, in lower case and without `_` and `-`, that name somebody in an entry without `value`."""

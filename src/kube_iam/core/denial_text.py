@@ -95,30 +95,33 @@ def _item(ident: str, found: object) -> Read:
         fields[key] = _Object() if isinstance(value, _Number) and key != "value" else value
         if key == "value":
             values += _texts(value)
+    for key in twice:
+        # What is no text counts as each kind, as everywhere and as no end.
+        fields[key] = _Object()
+    read = _with_value(ident, fields, tuple(twice), values)
+    return read if read.denials else _without_value(ident, fields, found)
+
+
+def _with_value(ident: str, fields: dict[str, object], twice: Sequence[str], values: Sequence[object]) -> Read:
+    """Read an object by the texts in its `value`, or its values."""
     if not twice and isinstance(fields.get("value"), str):
         return _understood(ident, fields)
-    if not values:
-        return _without_value(ident, fields, found)
-    for key in twice:
-        # What is no text counts as each kind, and as everywhere.
-        fields[key] = _Object()
     # A mistake in one field makes the end doubtful too.
     read = [_understood(ident, {**fields, "value": value, "until": None}) for value in dict.fromkeys(values)]
-    said = [f"says `{key}` twice" for key in twice] or ["has as `value` what is no text"]
-    return _together(read, said)
+    return _together(read, [f"says `{key}` twice" for key in twice] or ["has as `value` what is no text"])
 
 
 def _without_value(ident: str, fields: dict[str, object], found: _Object) -> Read:
-    """Read an object without a usable `value`: other keys that name somebody count as it."""
+    """Read an object whose `value` names nobody or is missing: other keys that name somebody count as it."""
     named = [(name, text) for name, value in found if naming_key(name) for text in _texts(value)]
-    if "value" in fields or not (named or _role(fields.get("role"))):
-        return Read((), "has no usable `value`, and names nobody")
-    if not named:
-        read = [_understood(ident, {**fields, "value": fields["role"], "kind": "arn", "role": None})]
-        return _together(read, ["has no `value`: counts as all sessions of `role`"])
     read = [_understood(ident, {**fields, "value": text, "kind": None}) for _, text in named]
-    keys = ", ".join(dict.fromkeys(f"`{name}`" for name, _ in named))
-    return _together(read, [f"has no `value`: {keys} counts as it"])
+    if any(each.denials for each in read):
+        keys = ", ".join(dict.fromkeys(f"`{name}`" for name, _ in named))
+        return _together(read, [f"has no usable `value`: {keys} counts as it"])
+    if "value" in fields or not _role(fields.get("role")):
+        return Read((), "has no usable `value`, and names nobody")
+    read = [_understood(ident, {**fields, "value": fields["role"], "kind": "arn", "role": None})]
+    return _together(read, ["has no `value`: counts as all sessions of `role`"])
 
 
 def _searched(ident: str, text: str) -> Read:
