@@ -100,7 +100,6 @@ FEDERATED = f"arn:aws:sts::{ACCOUNT}:federated-user/bob"
         (USER, "AROAEXAMPLE:alice"),
         (USER, ACCOUNT),
         (USER, f"{ACCOUNT}:alice"),
-        (USER, "AIDA.EXAMPLE"),
         (ROOT, "AIDAEXAMPLE"),
         (ROOT, "444455556666"),
         (ROOT, f"{ACCOUNT}:root"),

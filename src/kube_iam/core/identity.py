@@ -16,7 +16,7 @@ from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_answer import CallerIdentity, NotAnAnswer, error_code, read_answer
 
 _USER_ID = re.compile(r"[\w+=,.@:-]{1,256}", re.ASCII)
-_UNIQUE_ID = re.compile(r"[A-Za-z]\w{0,127}", re.ASCII)
+_UNIQUE_ID = re.compile(r"[A-Za-z][\w+=,.@-]*", re.ASCII)
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
 _PREFIXES = ("AROA", "AIDA", "AGPA", "ANPA", "ANVA", "AIPA", "ASCA", "ASIA", "AKIA", "APKA", "ABIA", "ACCA")
 
