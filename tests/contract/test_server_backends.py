@@ -33,6 +33,10 @@ def username(server: RunningServer) -> str:
     return str(server.review(server.token()).review["status"]["user"]["username"])
 
 
+def emptied(backend: str) -> str:
+    return f'kube_iam_mappings_emptied_total{{backend="{backend}"}}'
+
+
 def test_the_config_map_comes_and_goes_with_its_api_server(server: RunningServer) -> None:
     cluster = Faked()
     ConfigMapSource(cluster).write(people("one"))
@@ -47,6 +51,9 @@ def test_the_config_map_comes_and_goes_with_its_api_server(server: RunningServer
     ConfigMapSource(cluster).write(people("two"))
     wait_until(lambda: username(server) == "two")
     assert server.metric(f"{REFERENCE}configmap_watch_failures_total") >= 1
+    ConfigMapSource(cluster).delete()
+    wait_until(lambda: server.metric(emptied("EKSConfigMap")) == 1)
+    assert "no mapping lets" in server.review(server.token()).error
     assert server.stop() == 0
 
 
@@ -76,9 +83,13 @@ def test_a_dynamic_file_is_measured_and_its_backend_switched_on_at_run_time(serv
     assert server.metric(f'{latency}_bucket{{type="dynamic_file",le="3"}}') == 0
     assert server.metric(f'{latency}_bucket{{type="dynamic_file",le="60"}}') == 1
 
-    mappings.write_text("{")
-    wait_until(lambda: server.metric(f"{REFERENCE}dynamicfile_failures_total") == 1)
-    assert username(server) == "changed"
+    for failures, cut in enumerate(("{", "", "\0" * 100, mappings.read_text()[:-1]), 1):
+        mappings.write_text(cut)
+        wait_until(lambda failures=failures: server.metric(f"{REFERENCE}dynamicfile_failures_total") == failures)  # type: ignore[misc]
+        assert username(server) == "changed"
+    assert server.metric(emptied("DynamicFile")) == 0
     mappings.unlink()
-    wait_until(lambda: "no mapping lets" in server.review(server.token()).review["status"].get("error", ""))
+    wait_until(lambda: server.metric(emptied("DynamicFile")) == 1)
+    assert "no mapping lets" in server.review(server.token()).error
+    assert any("level=error" in line and "are gone" in line for line in server.log().splitlines())
     assert server.stop() == 0
