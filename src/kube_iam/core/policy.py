@@ -60,7 +60,7 @@ class AssumeRequest:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDecision:
-    """What the policies say. `statement` is the index of the statement that decided, in the document `document`, else None."""
+    """Answer of the policies. `statement` is the index of the statement that decided, in the document `document`, else None."""
 
     allowed: bool
     why: str

@@ -70,7 +70,7 @@ class Wanted:
 
 
 def problems(entries: Entries, wanted: Wanted) -> Iterator[str]:
-    """Say of each entry why it is not ours to change or to give a meaning to; nothing where the merge may go on."""
+    """Give a sentence for each entry that is not ours to change, or to give a meaning to. None: the merge may go on."""
     yield from _cluster(entries, wanted)
     yield from _user(entries, wanted)
     yield from _context(entries, wanted)

@@ -1,4 +1,4 @@
-"""Whose the entries of a kubeconfig are: this cluster's, written by `kube-iam kubeconfig`, or somebody else's.
+"""Ownership of kubeconfig entries: this cluster's, written by `kube-iam kubeconfig`, or somebody else's.
 
 An entry is recognized by what it does, and not by a marker: a marker in `extensions` would stay true to its words after `server` was
 changed, would be missing from files that were handed out before, and is dropped by some tools. What decides is where tokens go:
@@ -55,7 +55,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """How an exec plugin of ours signs in: `own` has the cluster id, role and region, `rest` the other arguments."""
+    """Arguments of an exec plugin of ours: `own` has the cluster id, role and region, `rest` the other arguments."""
 
     program: str
     own: Mapping[str, str]

@@ -104,7 +104,7 @@ def _added(text: str, holder: Node, step: Step, value: Value) -> str:
 
 
 def _masked(node: Node | None, path: Path) -> Shape:
-    """What the document says apart from the value at `path`."""
+    """The content of the document apart from the value at `path`."""
     if node is None or node.kind not in ("mapping", "sequence"):
         return (None if node is None else node.shape(),)
     steps: list[tuple[object, Node]] = [

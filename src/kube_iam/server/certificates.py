@@ -3,7 +3,7 @@
 A pair that is there is used as it is, after it was checked. One that we make signs itself and lives as long as the reference's
 (100 years): kube-apiserver trusts exactly this certificate and reads it once, so an early end would only lock everybody out.
 
-Whoever can read the key can answer kube-apiserver in the server's place, so a key that others can read is refused, as ssh does it.
+A reader of the key can answer kube-apiserver in the server's place, so a key that others can read is refused, as ssh does it.
 """
 
 from __future__ import annotations
