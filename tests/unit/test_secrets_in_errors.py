@@ -196,6 +196,26 @@ INPUTS: dict[str, tuple[Callable[[Machine], object], str]] = {
         ),
         "AWS_CONTAINER_AUTHORIZATION_TOKEN contains a line break",
     ),
+    "container authorization in a file": (
+        lambda m: m.variables(
+            AWS_CONTAINER_CREDENTIALS_FULL_URI="http://127.0.0.1:1/x",
+            AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(m.file("pod", f"{CANARY}\n")),
+        ),
+        "pod (AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE) contains a line break",
+    ),
+    "web identity token": (
+        lambda m: m.variables(
+            AWS_ROLE_ARN=ROLE, AWS_WEB_IDENTITY_TOKEN_FILE=str(m.file("jwt", f"{CANARY}.\n{CANARY}.x\n"))
+        ),
+        "jwt (AWS_WEB_IDENTITY_TOKEN_FILE) contains a line break",
+    ),
+    "web identity token of a profile": (
+        lambda m: m.file(
+            ".aws/config",
+            f"[default]\nrole_arn = {ROLE}\nweb_identity_token_file = {m.file('jwt', CANARY + chr(0) + CANARY)}\n",
+        ),
+        "profile default: the token in",
+    ),
     "application id": (lambda m: m.variables(**KEYS, AWS_EXECUTION_ENV=f"a\n{CANARY}"), "AWS_EXECUTION_ENV contains"),
     "endpoint with a password": (
         lambda m: m.variables(**KEYS, AWS_ENDPOINT_URL_STS=f"https://me:{CANARY}@127.0.0.1:1"),

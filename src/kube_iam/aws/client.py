@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from kube_iam.aws.config_checks import check_configuration
+from kube_iam.aws.config_checks import check_configuration, check_token_files
 from kube_iam.aws.endpoints import check_endpoint
 from kube_iam.aws.translate import aws_errors, translate
 from kube_iam.core.input_checks import check_environment, check_value
@@ -30,6 +30,7 @@ def make_session(profile: str = "", environ: Mapping[str, str] = os.environ) -> 
     from botocore.session import Session
 
     check_environment(environ)
+    check_token_files(environ)
     check_value("the profile's name", profile)
     session = Session(profile=profile or None)
     # Models of the SDK alone: AWS_DATA_PATH and ~/.aws/models could name other endpoints, which no setting would show.

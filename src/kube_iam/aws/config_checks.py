@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE, read_file
-from kube_iam.core.input_checks import defect
+from kube_iam.core.input_checks import check_value, defect
 from kube_iam.errors import CredentialsError
 
 _SECRETS = frozenset({"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token"})
@@ -23,10 +23,27 @@ def check_configuration(config: Mapping[str, Any], profile: str, environ: Mappin
     sections = config.get("profiles", {})
     for name in profile_chain(sections, profile):
         _check_section(sections[name], f"profile {name}", name, environ)
+        token_file = sections[name].get("web_identity_token_file")
+        if isinstance(token_file, str) and token_file:
+            _check_token(token_file, f"profile {name}: the token in {token_file}", whole=False)
         session = sections[name].get("sso_session")
         settings = config.get("sso_sessions", {}).get(session) if isinstance(session, str) else None
         if isinstance(settings, Mapping):
             _check_section(settings, f"sso-session {session}", str(session), environ)
+
+
+def check_token_files(environ: Mapping[str, str]) -> None:
+    """Raise CredentialsError, naming the file, where a token in a file that a variable names contains what cannot be sent."""
+    for variable in ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+        if environ.get(variable):
+            # A container's token is a header as it stands. A web identity token is a parameter: an end of line there is harmless.
+            whole = variable.startswith("AWS_CONTAINER")
+            _check_token(environ[variable], f"the token in {environ[variable]} ({variable})", whole=whole)
+
+
+def _check_token(path: str, what: str, *, whole: bool) -> None:
+    text = (read_file(path, literal=True) or b"").decode("utf-8", "surrogateescape")
+    check_value(what, text if whole else text.strip(), ascii_only=True)
 
 
 def profile_chain(profiles: Mapping[str, Any], name: str) -> Iterator[str]:
