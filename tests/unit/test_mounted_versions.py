@@ -12,7 +12,7 @@ from kube_iam.config.mounted import MountedMappings
 from kube_iam.config.mounted_versions import MountedVersions, is_shortened
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import Mapped
-from kube_iam.errors import ConfigError
+from kube_iam.errors import ConfigError, Problem
 from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.metrics import Metrics
@@ -214,3 +214,15 @@ def test_a_drop_to_no_mappings_is_an_error_and_a_metric_in_every_backend(backend
     errors = [line for line in written.getvalue().splitlines() if "level=error" in line]
     assert len(errors) == 2
     assert all(f"backend={backend}" in line and "before=3" in line for line in errors)
+
+
+def test_of_very_many_problems_a_hundred_are_logged_and_the_rest_counted() -> None:
+    written, metrics = io.StringIO(), Metrics()
+    report = MappingReport(Log(written), metrics)
+    problems = [Problem("mapRoles", f"problem number {number}") for number in range(250)]
+    report.loaded("EKSConfigMap", 3, problems)
+    report.failed("MountedFile", ConfigError("config.yaml", problems), kept=True)
+    lines = written.getvalue().splitlines()
+    assert sum("problem number" in line for line in lines) == 200
+    assert sum("more=150" in line for line in lines) == 2
+    assert 'kube_iam_mapping_problems{backend="EKSConfigMap"} 250\n' in metrics.render()
