@@ -53,6 +53,7 @@ class Installed:
         for name in ("crd", "rbac"):
             site.administrator.works("kubectl", "apply", "-f", DEPLOY / f"{name}.yaml")
         site.administrator.works("kubectl", "wait", "--for=condition=Established", f"crd/{IDENTITY_MAPPINGS}")
+        site.put_config_map("aws-auth", {"mapUsers": "[]"})  # as EKS has it
         site.apply("awsAuth: {}")
         self._account = service_account(site, directory / "account", "kube-iam")
         self.vera = site.member("vera", "viewer")
