@@ -70,7 +70,10 @@ REFUSED = {
         "cluster 'shop'",
     ),
     "cluster with another port": (kubeconfig("{server: 'https://shop.example.com:6443'}"), "cluster 'shop'.*6443"),
-    "cluster with another path": (kubeconfig("{server: 'https://shop.example.com/k8s/c-1'}"), "cluster 'shop'"),
+    "cluster with another path": (
+        kubeconfig("{server: 'https://shop.example.com/k8s/c-1'}"),
+        "cluster 'shop' is another one: its server URL has another path, query or user name",
+    ),
     "cluster over http": (kubeconfig("{server: 'http://shop.example.com'}"), "cluster 'shop'"),
     "cluster behind the same tunnel with another CA": (
         kubeconfig(f"{{server: {SERVER}, certificate-authority-data: {OTHER_CA}}}", more=FOREIGN_CONTEXT),
@@ -83,6 +86,10 @@ REFUSED = {
     "cluster without a server": (kubeconfig("{certificate-authority-data: x}"), "cluster 'shop'"),
     "cluster that skips TLS": (
         kubeconfig(f"{{server: {SERVER}, insecure-skip-tls-verify: true}}"),
+        "insecure-skip-tls-verify",
+    ),
+    "cluster that skips TLS, insecure in capitals": (
+        kubeconfig(f"{{server: {SERVER}, insecure-skip-tls-verify: True}}"),
         "insecure-skip-tls-verify",
     ),
     "user with a token": (kubeconfig(user="{token: SECRET}"), "user 'shop-viewer'"),
@@ -286,6 +293,44 @@ def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
         merge_into([path], config())
 
 
+def test_a_server_that_another_cluster_shares_by_an_alias_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    merge_into([path], config())
+    text = path.read_text().replace("cluster:\n    server", "cluster: &shared\n    server")
+    text = text.replace("users:\n", "- name: other\n  cluster: *shared\nusers:\n")
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"clusters\[0\].cluster.server: cannot be set safely"):
+        merge_into([path], config(endpoint="https://moved.example.com"))
+    assert path.read_text() == text
+
+
+def test_a_current_context_that_stands_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("current-context: a\ncurrent-context: b\n")
+    with pytest.raises(ConfigError, match=f"{path}: current-context: .*twice"):
+        merge_into([path], config())
+
+
+def test_a_file_of_comments_only_gets_the_current_context(tmp_path: Path) -> None:
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    merge_into([full], config())
+    full.write_text(full.read_text().replace("current-context: shop-viewer", "current-context: other"))
+    empty.write_text("# mine")
+    assert merge_into([empty, full], config()) == [empty]
+    assert empty.read_text().startswith("# mine\n")
+    assert load(empty.read_text())["current-context"] == "shop-viewer"
+
+
+def test_an_empty_file_that_nothing_goes_into_is_not_written(tmp_path: Path) -> None:
+    empty, full = tmp_path / "empty", tmp_path / "full"
+    empty.write_text("")
+    assert merge_into([full, empty], config()) == [empty]
+    empty.rename(full)
+    empty.write_text("")
+    assert merge_into([full, empty], config(endpoint="https://moved.example.com")) == [full]
+    assert empty.read_text() == ""
+
+
 def several(tmp_path: Path) -> list[Path]:
     return [tmp_path / name for name in ("missing", "first", "second")]
 
@@ -378,6 +423,10 @@ def test_one_value_is_set_and_no_other_byte_moves(text: str, path: Any, value: A
     [
         ("a: 1\na: 2\n", ("a",)),
         ("a: &x {b: 1}\nc: *x\n", ("c", "b")),
+        ("a: &x {b: 1}\nc: *x\n", ("a", "b")),
+        ("a: &x {b: 1}\nc: *x\n", ("a", "d")),
+        ("a: &x {b: 1}\nc: {<<: *x}\n", ("a", "b")),
+        ("a: &x [{b: 1}]\nc: [*x]\n", ("a", 0, "b")),
         ("a: &x 1\nc: *x\n", ("a",)),
         ("- a\n", ("a",)),
         ("a: 1\n", ("a", "b")),

@@ -79,22 +79,30 @@ def problems(entries: Entries, wanted: Wanted) -> Iterator[str]:
 def _cluster(entries: Entries, wanted: Wanted) -> Iterator[str]:
     entry = entries.get(("clusters", wanted.cluster))
     if entry is not None and wanted.is_at(entry):
-        if wanted.authority and certificates(entry) is None and entry.text("insecure-skip-tls-verify") == "true":
+        insecure = entry.text("insecure-skip-tls-verify").lower() == "true"
+        if wanted.authority and certificates(entry) is None and insecure:
             what = f"cluster {entry.name!r} has insecure-skip-tls-verify, which kubectl refuses beside a CA: remove that key"
             yield f"{entry.file}: {what}"
         return
     users = [each for each in _contexts(entries) if each.text("cluster") == wanted.cluster]
     others = [each for each in users if not _ours(entries, each.text("user"), wanted)]
     if entry is not None and (others or not users):
-        theirs = shown_server(entry.text("server"))
-        at = f"leads to {theirs}, and this cluster is at {shown_server(wanted.server)}"
-        same = same_server(entry.text("server"), wanted.server)
-        yield f"{entry.file}: cluster {entry.name!r} is another one: it {'has another CA' if same else at}"
+        yield f"{entry.file}: cluster {entry.name!r} is another one: {_difference(entry, wanted)}"
     elif others:
         what = (
             f"context {others[0].name!r} of another user names the cluster {wanted.cluster!r}, which is not there yet"
         )
         yield f"{others[0].file}: {what}"
+
+
+def _difference(entry: Entry, wanted: Wanted) -> str:
+    """Return what tells a cluster entry from this cluster, without what a URL may hold of secrets."""
+    theirs, ours = shown_server(entry.text("server")), shown_server(wanted.server)
+    if same_server(entry.text("server"), wanted.server):
+        return "it has another CA"
+    if theirs == ours:
+        return "its server URL has another path, query or user name"
+    return f"it leads to {theirs}, and this cluster is at {ours}"
 
 
 def _user(entries: Entries, wanted: Wanted) -> Iterator[str]:

@@ -25,7 +25,6 @@ from kube_iam.kube.yaml_tree import parse_tree
 NEW_FILE_MODE = 0o600
 SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 _FIRST_TEXT = "apiVersion: v1\nkind: Config\n"
-_API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 
 Texts = dict[Path, str]
 
@@ -67,7 +66,8 @@ def _write(path: Path, before: str | None, after: str) -> None:
 
 def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value]) -> Texts:
     """Return the new texts of the files that change. `default` is where new entries go. Raises NotOwned and ConfigError."""
-    after = {path: text if text.strip() else _FIRST_TEXT for path, text in {default: "", **texts}.items()}
+    begun = {path: _begun(text, path) for path, text in {default: "", **texts}.items()}
+    after = dict(begun)
     order = [*texts, *([] if default in texts else [default])]
     entries = read_entries({path: after[path] for path in order})
     wanted = Wanted.of(config)
@@ -87,7 +87,14 @@ def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value]
     context = str(config["current-context"])
     if _current({path: after[path] for path in order}) != context:
         after[default] = set_value(after[default], ("current-context",), context, str(default))
-    return {path: text for path, text in after.items() if text != texts.get(path)}
+    return {path: text for path, text in after.items() if text != begun[path]}
+
+
+def _begun(text: str, path: Path) -> str:
+    """Return the text, with the first lines of a kubeconfig where it holds nothing but comments. Raises ConfigError."""
+    if parse_tree(text, str(path)) is not None:
+        return text
+    return f"{text}\n{_FIRST_TEXT}" if text and not text.endswith("\n") else text + _FIRST_TEXT
 
 
 def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
@@ -113,6 +120,12 @@ def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
 
 
 def _current(texts: Mapping[Path, str]) -> str:
-    """The current context: the first one that a file names."""
-    trees = (parse_tree(text, str(path)) for path, text in texts.items())
-    return next(filter(None, (scalar(lookup(tree, "current-context")) for tree in trees)), "")
+    """Return the current context: the first one that a file names, else empty. Raises ConfigError for one that stands there twice."""
+    for path, text in texts.items():
+        try:
+            name = scalar(lookup(parse_tree(text, str(path)), "current-context"))
+        except ValueError as error:
+            raise ConfigError(str(path), [Problem("current-context", str(error), "remove one of the two")]) from error
+        if name:
+            return name
+    return ""

@@ -6,6 +6,8 @@ is proved before it is given back: the new text is parsed, holds the value, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.kube.yaml_edit import insert_lines, newline_of
 from kube_iam.kube.yaml_text import Value, block, flow
@@ -45,6 +47,7 @@ def set_value(text: str, path: Path, value: Value, source: str) -> str:
     try:
         holder = _at(root, path[:-1])
         old = _child(holder, path[-1])
+        _check_not_shared(root, path)
         new = _replaced(text, old, value, holder.flow) if old is not None else _added(text, holder, path[-1], value)
         after = parse_tree(new, source)
         same = _child(_at(after, path[:-1]), path[-1])
@@ -62,6 +65,21 @@ def _at(root: Node | None, path: Path) -> Node:
     if node is None:
         raise ValueError("nothing stands there")
     return node
+
+
+def _check_not_shared(root: Node | None, path: Path) -> None:
+    """Raise ValueError where an alias stands for something on the path: an edit would change its meaning as well."""
+    targets = {id(node.target) for node in _nodes(root) if node.kind == "alias"}
+    if any(id(_at(root, path[:length])) in targets for length in range(1, len(path))):
+        raise ValueError("an alias stands for it elsewhere")
+
+
+def _nodes(root: Node | None) -> Iterator[Node]:
+    waiting = [] if root is None else [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += [*node.items, *(each for pair in node.pairs for each in pair)]
 
 
 def _child(node: Node, step: Step) -> Node | None:
