@@ -393,7 +393,17 @@ def test_kubeconfig_holds_public_data_and_the_plugin(account: FakeAccount, capsy
     assert plugin["args"] == ["token", "-i", "prod.example.com", "-r", role, "--region", "eu-central-1"]
     assert plugin["interactiveMode"] == "IfAvailable"
     assert plugin["env"] == [{"name": "AWS_PROFILE", "value": "work"}]
-    assert "pipx install kube-iam" in plugin["installHint"]
+    assert "Install it from its repository" in plugin["installHint"]
+
+
+@pytest.mark.parametrize("program", ["kube-iam", "aws-iam-authenticator"])
+def test_the_access_file_says_how_people_install_the_program(
+    program: str, account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "access.yaml").write_text(FILE + "installHint: |\n  Ask #platform.\n  It is in the toolbox.\n")
+    assert kube_iam("kubeconfig", "admin", "--exec-command", program) == 0
+    plugin = YAML(typ="safe", pure=True).load(capsys.readouterr().out)["users"][0]["user"]["exec"]
+    assert plugin["installHint"] == "Ask #platform.\nIt is in the toolbox.\n"
 
 
 def test_the_kubeconfig_of_a_level_by_group_assumes_no_role(

@@ -73,6 +73,15 @@ def test_a_level_by_group_and_membership_by_session_are_read(tmp_path: Path) -> 
     assert access.levels[0].method is Method.ROLE
 
 
+@pytest.mark.parametrize(
+    "written",
+    ['""', "12", "[a]", r'"\e[31mred"', r'"a\rb"', r'"\u202etxt"', r'"\u009b2J"', '"' + "x" * 2001 + '"', "null"],
+)
+def test_an_install_hint_is_text_that_a_terminal_can_show(tmp_path: Path, written: str) -> None:
+    (found,) = problems(tmp_path, HEAD + f"installHint: {written}\n" + LEVELS)
+    assert found.startswith("line 6: installHint: ")
+
+
 def test_all_problems_of_a_file_come_together_in_the_order_of_their_lines(tmp_path: Path) -> None:
     found = problems(
         tmp_path,

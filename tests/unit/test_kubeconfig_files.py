@@ -58,7 +58,7 @@ def config(**changes: Any) -> dict[str, Any]:
         "env": {"AWS_PROFILE": "work"},
         "api_version": "client.authentication.k8s.io/v1",
         "interactive_mode": "IfAvailable",
-        "install_hint": "pip install kube-iam\nthen try again",
+        "install_hint": "Ask the platform team\nthen try again",
     }
     return build_kubeconfig(**{**values, **changes})
 
@@ -86,7 +86,7 @@ def test_kubectl_reads_a_dumped_kubeconfig(tmp_path: Path) -> None:
     seen = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert seen["current-context"] == "shop-viewer"
     assert seen["users"][0]["user"]["exec"]["args"][2] == "012345670123"
-    assert seen["users"][0]["user"]["exec"]["installHint"] == "pip install kube-iam\nthen try again"
+    assert seen["users"][0]["user"]["exec"]["installHint"] == "Ask the platform team\nthen try again"
 
 
 def test_a_merge_into_nothing_makes_a_private_file(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_an_exec_plugin_that_fails_is_named_and_its_output_is_not(tmp_path: Path
 def test_a_missing_exec_plugin_gets_its_install_hint(tmp_path: Path) -> None:
     context = plugin(tmp_path, ECHO)
     (tmp_path / "plugin").unlink()
-    with pytest.raises(KubeError, match="pip install kube-iam"):
+    with pytest.raises(KubeError, match="Ask the platform team"):
         run_plugin(context, {}, terminal=False)
 
 

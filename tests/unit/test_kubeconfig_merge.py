@@ -39,7 +39,7 @@ def config(cluster: str = "shop", **changes: Any) -> dict[str, Any]:
         "env": {},
         "api_version": "client.authentication.k8s.io/v1",
         "interactive_mode": "IfAvailable",
-        "install_hint": "pip install kube-iam",
+        "install_hint": "Ask the platform team",
     }
     return build_kubeconfig(**{**values, **changes})
 

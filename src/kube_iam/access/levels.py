@@ -75,6 +75,7 @@ class ClusterAccess:
     """A whole access.yaml. `name` is the short cluster name used in IAM names; `certificate_authority` is PEM text.
 
     `door`: whoever comes with a role's session must be in the level's IAM group at that moment; without, the session is enough.
+    `install_hint` is shown to people who lack the program that signs in; empty means the program's own hint.
     """
 
     source: str
@@ -89,6 +90,7 @@ class ClusterAccess:
     levels: tuple[Level, ...]
     path_prefix: str = "/"
     door: bool = True
+    install_hint: str = ""
 
     @property
     def path(self) -> str:

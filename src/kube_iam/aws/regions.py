@@ -20,7 +20,7 @@ def regions_of(partition: str) -> tuple[str, ...]:
 def _partitions() -> list[object]:
     found = find_spec("botocore")
     if found is None or not found.submodule_search_locations:
-        raise AwsError("botocore is not installed", "install kube-iam with its dependencies")
+        raise AwsError("botocore is not installed", "in a clone of the repository: pip install .")
     path = Path(found.submodule_search_locations[0]) / "data" / "partitions.json"
     try:
         partitions = json.loads(path.read_bytes())["partitions"]

@@ -13,7 +13,9 @@ from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
 INSTALL_HINTS = {
-    "kube-iam": "kube-iam signs you in with your AWS credentials. Install it with: pipx install kube-iam",
+    # No package name: the project owns none in a registry, and whoever registers it would run code on people's machines.
+    "kube-iam": "kube-iam signs you in with your AWS credentials. Install it from its repository, as the README there says; "
+    "a package of that name in a registry such as PyPI is not the project's.",
     "aws-iam-authenticator": "Install aws-iam-authenticator: https://github.com/kubernetes-sigs/aws-iam-authenticator/releases",
 }
 # The reference answers in whichever version it is asked for, but its older releases know only v1beta1.
@@ -74,7 +76,7 @@ def command(
         env={"AWS_PROFILE": profile} if profile else {},
         api_version=API_VERSIONS[exec_command],
         interactive_mode="IfAvailable",
-        install_hint=INSTALL_HINTS[exec_command],
+        install_hint=access.install_hint or INSTALL_HINTS[exec_command],
     )
     if not merge:
         page(dump(config))

@@ -136,4 +136,7 @@ def _need_ministack() -> None:
     from importlib.util import find_spec
 
     if find_spec("ministack") is None:
-        raise SandboxError("the sandbox needs ministack", "pip install 'kube-iam[sandbox]'")
+        raise SandboxError(
+            "the sandbox needs ministack",
+            "it comes with the extra `sandbox`: in a clone of the repository, pip install '.[sandbox]'",
+        )

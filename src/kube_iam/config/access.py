@@ -101,6 +101,7 @@ def _build(document: dict[str, Any], path: Path, authority: str) -> ClusterAcces
         ),
         path_prefix=prefix,
         door=document.get("membership", "door") == "door",
+        install_hint=document.get("installHint", ""),
     )
 
 

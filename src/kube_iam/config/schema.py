@@ -271,6 +271,16 @@ ACCESS_SCHEMA: dict[str, Any] = {
                     "rolePath": _with(IAM_PATH, "Path of the roles.", default="/"),
                 },
             ),
+            "installHint": {
+                "type": "string",
+                "description": "Text that kubectl shows where the program that signs in is not installed: how your people get it. "
+                "`kube-iam kubeconfig` writes it into kubeconfig files. Default: points to kube-iam's repository.",
+                "pattern": r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$",
+                "patternErrorMessage": "takes text and line breaks: kubectl writes it to the terminal as it is",
+                "minLength": 1,
+                "maxLength": 2000,
+                "examples": ["Install kube-iam: https://wiki.example.com/kube-iam"],
+            },
             "levels": {
                 "type": "array",
                 "description": "The levels of access. Taking one out of the file takes it out of AWS and the cluster.",
