@@ -193,3 +193,31 @@ def test_who_says_that_the_server_may_not_read_iam(home: Home) -> None:
     assert wait_until(lambda: said in in_shell(home, "kube-iam who").stderr, 30)
     sandbox(home, "up")  # gives the server its rights again
     assert wait_until(lambda: said not in in_shell(home, "kube-iam who").stderr, 30)
+
+
+DELETE_GROUP = """\
+from botocore.session import Session
+iam, group = Session().create_client("iam", "us-east-1"), {"GroupName": "sandbox-viewer"}
+for user in iam.get_group(**group)["Users"]:
+    iam.remove_user_from_group(UserName=user["UserName"], **group)
+for policy in iam.list_attached_group_policies(**group)["AttachedPolicies"]:
+    iam.detach_group_policy(PolicyArn=policy["PolicyArn"], **group)
+iam.delete_group(**group)
+"""
+
+
+def test_server_sees_that_a_group_was_deleted_under_its_own_policy(home: Home) -> None:
+    sandbox(home, "up")
+    assert in_shell(home, "kube-iam apply --yes").returncode == 0
+    script = home.root / "delete_group.py"
+    script.write_text(DELETE_GROUP)
+    deleted = in_shell(home, f"python {script}")
+    assert deleted.returncode == 0, deleted.stderr
+    said = "warning: level viewer: IAM group sandbox-viewer does not exist"
+    seen: list[str] = []
+
+    def is_said() -> bool:
+        seen.append(in_shell(home, "kube-iam plan").stderr)
+        return said in seen[-1]
+
+    assert wait_until(is_said, 30), seen[-1]

@@ -64,7 +64,7 @@ GROUPS, ROLES = "arn:aws:iam::123456789012:group", "arn:aws:iam::123456789012:ro
 
 def test_policy_covers_levels_that_are_added_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = printed_for(tmp_path, capsys, ACCESS)
-    assert before == ([f"{GROUPS}/kube-iam/prod/*"], [f"{ROLES}/prod-*"])
+    assert before == ([f"{GROUPS}/kube-iam/prod/*", f"{GROUPS}/prod-*"], [f"{ROLES}/prod-*"])
     added = [
         "  - {name: audit, bind: [{clusterRole: view}]}",
         "  - {name: ops, method: group, bind: [{clusterRole: edit}]}",
@@ -77,20 +77,31 @@ def test_policy_names_each_role_that_the_prefix_does_not_cover(
     role: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     groups, roles = printed_for(tmp_path, capsys, ACCESS.replace("role: prod-admin", f"role: {role}"))
-    assert groups == [f"{GROUPS}/kube-iam/prod/*"]
+    assert groups == [f"{GROUPS}/kube-iam/prod/*", f"{GROUPS}/prod-*"]
     assert sorted(roles) == sorted([f"{ROLES}/prod-*", f"{ROLES}/{role}"])
 
 
 def test_policy_follows_the_paths_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = "iam: {pathPrefix: /teams/a/, rolePath: /people/}\nlevels:"
     found = printed_for(tmp_path, capsys, ACCESS.replace("levels:", paths))
-    assert found == ([f"{GROUPS}/teams/a/kube-iam/prod/*"], [f"{ROLES}/people/prod-*"])
+    groups = [f"{GROUPS}/prod-*", f"{GROUPS}/teams/a/kube-iam/prod/*"]
+    assert found == (groups, [f"{ROLES}/people/prod-*", f"{ROLES}/prod-*"])
+
+
+def test_policy_covers_deleted_groups_and_roles_whose_path_iam_no_longer_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = "iam: {rolePath: /people/}\nlevels:\n  - {name: ops, bind: [{clusterRole: edit}], iam: {group: operators, role: ops}}"
+    groups, roles = printed_for(tmp_path, capsys, ACCESS.replace("levels:", own))
+    assert {f"{GROUPS}/prod-*", f"{GROUPS}/operators"} <= set(groups)
+    assert {f"{ROLES}/prod-*", f"{ROLES}/ops"} <= set(roles)
 
 
 def test_wildcards_and_variables_in_a_path_are_literal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = 'iam: {pathPrefix: "/*/", rolePath: "/${aws:username}/?/"}\nlevels:'
     found = printed_for(tmp_path, capsys, ACCESS.replace("levels:", paths))
-    assert found == ([f"{GROUPS}/${{*}}/kube-iam/prod/*"], [f"{ROLES}/${{$}}{{aws:username}}/${{?}}/prod-*"])
+    assert f"{GROUPS}/${{*}}/kube-iam/prod/*" in found[0]
+    assert f"{ROLES}/${{$}}{{aws:username}}/${{?}}/prod-*" in found[1]
 
 
 def test_policy_is_printed_before_a_level_needs_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The IAM policy of the server for one access file. It covers levels that are added later, so that it is attached once.
 
-Groups are covered by the IAM path of the cluster, roles by the prefix of their default names. A role with a name of its own is named.
+Groups are covered by the IAM path of the cluster, roles by the prefix of their default names. A role with a name of its own is named;
+so is a group with a name of its own, for the case that it is deleted.
 """
 
 from __future__ import annotations
@@ -14,11 +15,19 @@ from kube_iam.core.server_policy import literal, server_policy
 
 
 def server_document(access: ClusterAccess) -> dict[str, object]:
-    """Return the policy: read the members of all groups and the trust policies of all roles that levels of this file can have."""
+    """Return the policy: read the members of all groups and the trust policies of all roles that levels of this file can have.
+
+    Each name is covered below its path and without one. IAM knows no path of a name that does not exist, so it checks the rights for
+    the ARN without path. Where the policy does not cover that ARN, IAM answers AccessDenied for a deleted group and not NoSuchEntity;
+    the server would then keep what it read last, with all members, for `membershipMaxAge`.
+    """
     home = f"arn:{access.partition}:iam::{access.account}"
-    groups = [f"{home}:group{literal(access.path)}*"]
-    prefixes = {f"{home}:role{literal(level.role_path)}{_prefix(access)}*" for level in access.levels}
-    return server_policy(groups, [*prefixes, *(literal(role_arn(access, level)) for level in _named_roles(access))])
+    prefix = f"{_prefix(access)}*"
+    named = {level.group_name for level in access.levels if not level.group_name.startswith(_prefix(access))}
+    groups = [f"{home}:group{literal(access.path)}*", *(f"{home}:group/{name}" for name in (prefix, *named))]
+    paths = {"/", *(literal(level.role_path) for level in access.levels)}
+    names = (prefix, *(level.role_name for level in _named_roles(access)))
+    return server_policy(groups, [f"{home}:role{path}{name}" for path in paths for name in names])
 
 
 def asks_membership(access: ClusterAccess, level: Level) -> bool:
