@@ -148,6 +148,36 @@ def test_entries_taken_from_the_end_of_the_file_are_gone(file: File) -> None:
     assert found(mappings, "role/Nodes") is not None
 
 
+RESERVED = f"""\
+clusterID: prod
+server:
+  mapUsers:
+  - userarn: arn:aws:iam::{ACCOUNT}:user/bob
+    username: bob
+  reservedPrefixConfig:
+  - backendMode: MountedFile
+    usernamePrefixReserveList: ["aws:"]
+  - backendMode: MountedFile
+    usernamePrefixReserveList:
+    - "system:"
+"""
+
+
+def test_cut_at_any_byte_no_reserved_prefix_is_lost(file: File) -> None:
+    assert file.read(RESERVED).reserved_prefixes == ("aws:", "system:")
+    for end in range(len(RESERVED)):
+        try:
+            reserved = file.read(RESERVED[:end]).reserved_prefixes
+        except ConfigError:
+            continue
+        assert reserved == ("aws:", "system:"), end
+    file.read(RESERVED)
+    cut = RESERVED[: RESERVED.index("  reserved")]
+    with pytest.raises(ConfigError, match="cut off before the end of reservedPrefixConfig"):
+        file.read(cut)
+    assert file.read(f"{cut}# meant\n").reserved_prefixes == ()
+
+
 def test_a_refused_version_is_not_the_last_good_one(file: File) -> None:
     """Cut off twice: the second cut is compared with the last good version, not with the first cut."""
     first, second = (WHOLE[: WHOLE.index(word)] for word in ("    iamGroup", "    - admins-too"))

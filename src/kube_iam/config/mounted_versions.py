@@ -31,6 +31,7 @@ class MountedVersions:
         # Compressed: ten thousand entries are a megabyte and a half of text, and the server has 20 MiB in all.
         self._last_good: bytes | None = None
         self._entries = 0
+        self._reserved: tuple[str, ...] = ()
 
     def read(self) -> tuple[MountedMappings, list[Problem]]:
         """Return the mappings of the file as it is now, and what is odd about them.
@@ -52,7 +53,8 @@ class MountedVersions:
             )
         if self._last_good is not None:
             self._refuse_cut_off(text, document, mappings)
-        self._last_good, self._entries = zlib.compress(text.encode()), mappings.entries
+        self._last_good = zlib.compress(text.encode())
+        self._entries, self._reserved = mappings.entries, mappings.reserved_prefixes
         return mappings, in_order(found.bearable)
 
     def _refuse_cut_off(self, text: str, document: YamlFile, mappings: MountedMappings) -> None:
@@ -61,10 +63,13 @@ class MountedVersions:
             raise self._refused(Problem("server", "has no mappings at all, and those in force are kept", _EMPTY_HINT))
         before = zlib.decompress(self._last_good).decode()
         if len(text) < len(before) and before.startswith(text):
-            whole = parse_yaml(before, str(self._path))
-            if not is_shortened(whole.data, document.data):
-                last = text.count("\n") + (not text.endswith("\n"))
+            last = text.count("\n") + (not text.endswith("\n"))
+            if not is_shortened(parse_yaml(before, str(self._path)).data, document.data):
                 message = "is the last good version, cut off inside an entry or a value"
+                raise self._refused(Problem("", message, _CUT_HINT, last))
+            # Entries that are gone admit nobody. Prefixes that are no longer reserved admit more names.
+            if mappings.reserved_prefixes != self._reserved:
+                message = "is the last good version, cut off before the end of reservedPrefixConfig"
                 raise self._refused(Problem("", message, _CUT_HINT, last))
 
     def _refused(self, *problems: Problem) -> ConfigError:
