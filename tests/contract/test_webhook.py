@@ -497,7 +497,7 @@ def test_endpoint_of_iam_is_announced_as_loudly(make_server: Make, sts: FakeSts)
     server.start("-l", "json")
     warning = next(json.loads(line) for line in server.log().splitlines() if "AWS_ENDPOINT_URL_IAM is set" in line)
     assert (warning["level"], warning["endpoint"]) == ("warning", f"https://{sts.authority}")
-    assert "Never set it in production" in warning["msg"]
+    assert "In production it may only name a host of AWS" in warning["msg"]
     assert "canary" not in server.log()
 
 

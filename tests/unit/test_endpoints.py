@@ -167,25 +167,44 @@ def test_no_secret_of_an_endpoint_is_shown(clean: pytest.MonkeyPatch) -> None:
         assert secret not in said
 
 
+METADATA = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1338", "https://metadata.example.com", "https://169.254.169.254"])
+def test_other_metadata_that_gives_credentials_is_an_override(clean: pytest.MonkeyPatch, url: str) -> None:
+    clean.setenv(METADATA, url)
+    (found,) = endpoint_overrides(os.environ)
+    assert (found.source, found.services) == (METADATA, ("metadata",))
+
+
 @pytest.mark.parametrize(
-    ("url", "refused"),
+    "url",
     [
-        ("http://169.254.169.254", False),
-        ("http://[fd00:ec2::254]/", False),
-        ("http://127.0.0.1:1338", False),
-        ("https://metadata.example.com", False),
-        ("http://metadata.example.com", True),
-        ("http://169.254.169.254.example.com", True),
+        *("http://metadata.example.com", "http://169.254.169.254.example.com", "http://169.254.169.254:8080"),
+        *("http://169.254.169.253", "http://169.254.169.254@x.example", "http://[fd00:ec2::255]", "169.254.169.254"),
     ],
 )
-def test_metadata_that_gives_credentials_is_looked_at_too(clean: pytest.MonkeyPatch, url: str, refused: bool) -> None:
-    clean.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
-    if refused:
-        with pytest.raises(UsageError, match="AWS_EC2_METADATA_SERVICE_ENDPOINT"):
-            endpoint_overrides(os.environ)
-    else:
-        (found,) = endpoint_overrides(os.environ)
-        assert (found.source, found.services) == ("AWS_EC2_METADATA_SERVICE_ENDPOINT", ("metadata",))
+def test_other_metadata_over_http_beyond_this_machine_is_refused(clean: pytest.MonkeyPatch, url: str) -> None:
+    clean.setenv(METADATA, url)
+    with pytest.raises(UsageError, match=METADATA):
+        endpoint_overrides(os.environ)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://169.254.169.254",
+            "http://169.254.169.254/",
+            "http://169.254.169.254:80/latest/",
+            "HTTP://169.254.169.254",
+        ),
+        *("http://[fd00:ec2::254]", "http://[FD00:EC2::254]:80", "http://[fd00:ec2:0:0:0:0:0:254]/"),
+    ],
+)
+def test_metadata_of_aws_itself_is_no_override_in_any_spelling(clean: pytest.MonkeyPatch, url: str) -> None:
+    clean.setenv(METADATA, url)
+    assert endpoint_overrides(os.environ) == ()
 
 
 @pytest.mark.parametrize("variable", ["AWS_DATA_PATH", "HOME"])

@@ -36,6 +36,7 @@ class EndpointOverride:
 def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ...]:
     """Return the overrides in effect for `SERVICES` and for instance metadata, by the environment and the profile in use.
 
+    AWS's own metadata addresses, in any spelling, are no overrides.
     Raises UsageError for one that would be asked over http beyond this machine, CredentialsError where the profile cannot be read.
     botocore is loaded only where a setting is there.
     """
@@ -47,9 +48,9 @@ def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ..
 
     found: dict[tuple[str, str], list[str]] = {}
     for service, source, url in _in_effect(environ, make_session()):
-        # Metadata is http by its nature, at an address that no packet leaves the machine's link for.
-        if service != "metadata" or url.rstrip("/") not in (IPV4_ENDPOINT, IPV6_ENDPOINT):
-            check_endpoint(url, source)
+        if service == "metadata" and _is_aws_metadata(url):
+            continue
+        check_endpoint(url, source)
         found.setdefault((source, url), []).append(service)
     return tuple(EndpointOverride(source, shown(url), tuple(services)) for (source, url), services in found.items())
 
@@ -106,6 +107,17 @@ def _in_effect(environ: Mapping[str, str], session: Any) -> Iterator[tuple[str, 
     chosen = next(((source, url) for source, url in metadata if url), None)
     if chosen is not None:
         yield "metadata", *chosen
+
+
+def _is_aws_metadata(url: str) -> bool:
+    """Return whether the URL names AWS's own metadata service. It has no https, and its packets do not leave the link."""
+    try:
+        parts = urlsplit(url)
+        host, port = ip_address(parts.hostname or ""), parts.port
+    except ValueError:
+        return False
+    own = (ip_address(urlsplit(endpoint).hostname or "") for endpoint in (IPV4_ENDPOINT, IPV6_ENDPOINT))
+    return parts.scheme == "http" and port in (None, 80) and host in own
 
 
 def _is_loopback(host: str) -> bool:

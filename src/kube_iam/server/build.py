@@ -144,7 +144,8 @@ def warn_of_endpoints(environ: Mapping[str, str], log: Log) -> None:
     for override in overrides:
         log.warning(
             f"{override.source} is set: the owner of that host decides what this server takes for AWS's answers"
-            f" ({', '.join(override.services)}), and so who signs in. Never set it in production",
+            f" ({', '.join(override.services)}), and so who signs in. In production it may only name a host of AWS, such as a"
+            " VPC endpoint",
             endpoint=override.url,
         )
 
