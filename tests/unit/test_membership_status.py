@@ -87,6 +87,16 @@ def stale(server: Server) -> None:
     server.door.read_failed("group", "prod-admin", forbidden=False)
 
 
+def forbidden_for_too_long(server: Server) -> None:
+    forbidden("group", "prod-admin")(server)
+    server.uptime += 201
+
+
+def forbidden_group_of_unread_role(server: Server) -> None:
+    server.group()
+    server.door.read_failed("group", "prod-admin", forbidden=True)
+
+
 def repaired(server: Server) -> None:
     server.group()
     server.role(problem="open")
@@ -110,6 +120,8 @@ STORIES: list[tuple[Callable[[Server], object], MembershipState, float]] = [
     (forbidden("group", "prod-admin"), MembershipState.GROUP_FORBIDDEN, WALL + 300),
     (forbidden("group", "prod-admin", known=False), MembershipState.GROUP_FORBIDDEN, 0),
     (forbidden("role", ROLE), MembershipState.ROLE_FORBIDDEN, WALL + 300),
+    (forbidden_for_too_long, MembershipState.GROUP_FORBIDDEN, 0),
+    (forbidden_group_of_unread_role, MembershipState.GROUP_FORBIDDEN, 0),
     (forbidden("group", "viewers"), MembershipState.ADMITS, 0),
     (forbidden("group", "prod-admin", denied=False), MembershipState.ADMITS, 0),  # the last read counts still
     (forbidden("group", "prod-admin", known=False, denied=False), MembershipState.UNREADABLE, 0),
@@ -185,6 +197,12 @@ def test_answer_is_found_in_whatever_the_api_server_puts_around_it(states: dict[
     other = MembershipAnswer("f" * 16, "bad", {name: MembershipStatus(MembershipState.ADMITS) for name in states})
     assert read_membership_answer(f"[invalid bearer token, {other.text}, x: {answer.text}, y]", NONCE) == answer
     assert read_membership_answer(other.text, NONCE) is None
+
+
+@pytest.mark.parametrize("until", ["9" * 12, "9" * 400, "-1", "1e9", "inf", ""])
+def test_time_that_no_server_answers_is_no_answer(until: str) -> None:
+    text = f"kube-iam-membership-status-v1 nonce={NONCE} server=c0ffee {ADMIN}=suspended@{until}"
+    assert read_membership_answer(text, NONCE) == MembershipAnswer(NONCE, "c0ffee", {})
 
 
 @given(st.lists(NAMES, min_size=1, max_size=MOST_ASKED).map(tuple))
@@ -296,6 +314,8 @@ def test_commands_say_until_when_a_level_is_suspended_and_how_to_end_that(
         (forbidden("role", ROLE, known=False), "IAM does not let the server read role prod-admin"),
         (lambda server: server.door.follow((), []), "the server has no such mapping"),
         (lambda server: server.group().role(problem="open"), "run `kube-iam apply`"),
+        (lambda server: server.group(), "has not read IAM group prod-admin and role prod-admin yet"),
+        (forbidden_for_too_long, "nobody is admitted; attach the policy"),
     ],
 )
 def test_who_says_what_else_keeps_members_out(site: Site, story: Callable[[Server], object], words: str) -> None:
@@ -319,6 +339,15 @@ def test_commands_say_that_the_server_could_not_be_asked(site: Site, arguments: 
         site.memory.status["POST", "/apis/authentication.k8s.io/v1/tokenreviews"] = code
     (line,) = site.run(*arguments)
     assert line.startswith("note: whether the server can read IAM for admin is not known: ")
+
+
+@pytest.mark.parametrize("states", ["", f" {ADMIN}=of-a-later-version@0", f" {ADMIN}=suspended@{'9' * 400}"])
+def test_commands_say_that_the_answer_names_no_state_of_a_level(site: Site, states: str) -> None:
+    site.memory.answer = lambda host, token: (
+        f"kube-iam-membership-status-v1 nonce={token.split('.')[1]} server=c0ffee{states}"
+    )
+    (line,) = site.run("who")
+    assert line == "note: whether the server can read IAM for admin is not known: its answer does not say so"
 
 
 def test_plan_does_not_ask_about_a_level_that_it_would_add(site: Site) -> None:

@@ -31,6 +31,10 @@ class Seen:
     former_until: float
     wall: Callable[[float], float]
 
+    def counts(self, snapshot: GroupSnapshot | RoleSnapshot | None) -> bool:
+        """Return whether a snapshot was read, and lately enough."""
+        return snapshot is not None and self.now - snapshot.read_at <= self.max_age
+
 
 class StatusQueries:
     """Knows what may be asked about, and which reads failed last. `server` is a hexadecimal name for this process."""
@@ -72,10 +76,11 @@ class StatusQueries:
         for place, snapshot in parts:
             if self._failed.get(place):
                 state = MembershipState.GROUP_FORBIDDEN if place[0] == "group" else MembershipState.ROLE_FORBIDDEN
-                until = found.wall(snapshot.read_at + found.max_age) if snapshot is not None else 0.0
+                admits = all(found.counts(each) for _, each in parts)
+                until = found.wall(snapshot.read_at + found.max_age) if snapshot is not None and admits else 0.0
                 return MembershipStatus(state, until)
         for place, snapshot in parts:
-            if snapshot is None or found.now - snapshot.read_at > found.max_age:
+            if not found.counts(snapshot):
                 return MembershipStatus(
                     MembershipState.UNREADABLE if place in self._failed else MembershipState.NOT_READ
                 )

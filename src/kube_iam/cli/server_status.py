@@ -36,16 +36,19 @@ def warn_of_server(access: ClusterAccess, where: Where, levels: Iterable[Level],
     asking = [level for level in levels if asks_membership(access, level)]
     if not asking:
         return
+    states: dict[str, MembershipStatus] = {}
+    why = "its answer does not say so"
     try:
         states = _ask(access, where, asking, settle=settle)
     except KubeIamError as error:
-        names = ", ".join(level.name for level in asking)
-        click.echo(f"note: whether the server can read IAM for {names} is not known: {error.message}", err=True)
-        return
+        why = error.message
     for level in asking:
         warning = membership_warning(level, states[level.name]) if level.name in states else ""
         if warning:
             click.echo(painted(f"warning: {warning}", "yellow"), err=True)
+    unknown = ", ".join(level.name for level in asking if level.name not in states)
+    if unknown:
+        click.echo(f"note: whether the server can read IAM for {unknown} is not known: {why}", err=True)
 
 
 def unchanged(access: ClusterAccess, plan: Plan) -> list[Level]:

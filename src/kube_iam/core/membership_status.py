@@ -20,7 +20,7 @@ MOST_ASKED = 64
 _QUESTION = re.compile(rf"{re.escape(PREFIX)}([0-9a-f]{{16,64}})((?:\.[0-9a-f]{{16}}){{1,{MOST_ASKED}}})", re.ASCII)
 _ANSWER = re.compile(
     rf"{re.escape(PREFIX.removesuffix('.'))} nonce=(?P<nonce>[0-9a-f]+) server=(?P<server>[0-9a-f]+)"
-    r"(?P<states>(?: [0-9a-f]{16}=[a-z-]+@[0-9]+)*)",
+    r"(?P<states>(?: [0-9a-f]{16}=[a-z-]+@[0-9]{1,11}(?![0-9a-z]))*)",
     re.ASCII,
 )
 

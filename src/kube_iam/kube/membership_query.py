@@ -8,6 +8,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection
+from http.client import HTTPException
 from pathlib import Path
 
 from kube_iam.config.server import ServerConfig, load_server_config
@@ -56,17 +57,28 @@ def _post(config: ServerConfig, token: str) -> str:
     host = f"[{config.hostname}]" if ":" in config.hostname else config.hostname
     url = f"https://{host}:{config.port}/authenticate"
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    trust = _trust(config.state_dir / "cert.pem")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
+    request = urllib.request.Request(url, json.dumps(review).encode(), {"Content-Type": "application/json"})
     try:
-        trust = ssl.create_default_context(cafile=str(config.state_dir / "cert.pem"))
-        trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # trust exactly this certificate, self-signed or not
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
-        )
-        request = urllib.request.Request(url, json.dumps(review).encode(), {"Content-Type": "application/json"})
         with opener.open(request, timeout=_TIMEOUT) as answer:
             found = json.loads(answer.read(_LARGEST_ANSWER))
-    except (OSError, ValueError) as error:
+    except urllib.error.HTTPError as error:
+        raise KubeError(f"the server at {url} cannot be asked (HTTP {error.code})") from error
+    except (OSError, ValueError, HTTPException) as error:
         why = error.reason if isinstance(error, urllib.error.URLError) else error
         raise KubeError(f"the server at {url} cannot be asked ({type(why).__name__})") from error
     status = found.get("status") if isinstance(found, dict) else None
     return str(status.get("error", "")) if isinstance(status, dict) else ""
+
+
+def _trust(certificate: Path) -> ssl.SSLContext:
+    """Return a context that trusts exactly this certificate, self-signed or not. Raises KubeError where it cannot be read."""
+    try:
+        context = ssl.create_default_context(cafile=str(certificate))
+    except OSError as error:
+        raise KubeError(
+            f"the certificate {certificate} of the server cannot be read ({type(error).__name__})"
+        ) from error
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kube_iam.access.levels import Level
+from kube_iam.access.levels import Level, Method
 from kube_iam.access.suspension import remedy
 from kube_iam.core.membership_status import MembershipState, MembershipStatus
 from kube_iam.core.utc import rfc3339
@@ -24,7 +24,8 @@ def _text(level: Level, status: MembershipStatus) -> str:
         case MembershipState.NOT_MAPPED:
             return "the server has no such mapping; it has not loaded it yet, or reads its mappings elsewhere"
         case MembershipState.NOT_READ:
-            return f"the server has not read {group} yet; nobody is admitted before"
+            both = f"{group} and {role}" if level.method is Method.ROLE else group
+            return f"the server has not read {both} yet; nobody is admitted before"
         case MembershipState.GROUP_FORBIDDEN:
             return f"IAM does not let the server read {group}, or the group does not exist; {last}; {_ATTACH}"
         case MembershipState.ROLE_FORBIDDEN:
