@@ -356,7 +356,7 @@ def shape_row(case: Case, theirs: Outcome, ours: Outcome) -> set[str] | None:
         return None
     if ours.status == 200 and ours.review["status"]["error"]:
         return {"A1"}
-    if ours.status == 503:
+    if ours.status in (429, 504):
         return {"A2"}
     if ours.status == 413:
         return {"A5"}

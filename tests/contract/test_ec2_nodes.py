@@ -111,9 +111,9 @@ def test_a_session_that_is_no_living_instance_of_the_account_is_denied(
     ("fault", "status", "reason"),
     [
         (error("RequestLimitExceeded", status=503), 429, "ec2_throttled"),
-        (error("InternalError", status=500), 503, "ec2_unreachable"),
-        ((0, ""), 503, "ec2_unreachable"),
-        ((200, "<DescribeInstancesResponse><reserv"), 503, "ec2_unreachable"),
+        (error("InternalError", status=500), 504, "ec2_unreachable"),
+        ((0, ""), 504, "ec2_unreachable"),
+        ((200, "<DescribeInstancesResponse><reserv"), 504, "ec2_unreachable"),
         (error("UnauthorizedOperation", "You: arn:aws:iam::1:role/server", 403), 200, "ec2_refused"),
     ],
 )
@@ -124,7 +124,7 @@ def test_an_ec2_that_fails_is_told_apart_from_one_that_knows_no_such_instance(
     token = server.token()
     reply = server.review(token)
     assert reply.status == status
-    assert reply.headers.get("retry-after") == (None if status == 200 else "1")
+    assert "retry-after" not in reply.headers
     assert reply.review["status"]["authenticated"] is False
     assert "role/server" not in reply.error
     wait_until(lambda: f"reason={reason}" in server.log())

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from kube_iam.authn.decide import Authenticator
+from kube_iam.authn.decide import Authenticator, Unavailable
+from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.server.health import Health
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
@@ -75,6 +77,47 @@ def test_a_fault_of_the_server_denies_with_500_and_repeats_nothing(error: Except
     assert "level=error" in line
     assert type(error).__name__ in line
     assert "canary" not in line + metrics.render()
+
+
+class Slow:
+    """An authenticator that cannot decide, and says so after a time of the webhook's own clock."""
+
+    def __init__(self, reason: Reason, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._decision = Unavailable(Refusal(reason), throttled=reason in (Reason.STS_THROTTLED, Reason.EC2_THROTTLED))
+        self._seconds = seconds
+        self._monkeypatch = monkeypatch
+
+    async def authenticate(self, token: str) -> Unavailable:
+        later = time.perf_counter() + self._seconds
+        self._monkeypatch.setattr("kube_iam.server.webhook.time.perf_counter", lambda: later)
+        return self._decision
+
+
+@pytest.mark.parametrize(
+    ("reason", "seconds", "status"),
+    [
+        (Reason.STS_UNREACHABLE, 0.1, 504),
+        (Reason.STS_THROTTLED, 0.1, 429),
+        (Reason.EC2_UNREACHABLE, 0.1, 504),
+        (Reason.EC2_THROTTLED, 0.1, 429),
+        (Reason.STS_NO_ANSWER, 0.1, 200),
+        (Reason.STS_NO_ANSWER, 5, 200),
+        (Reason.STS_UNREACHABLE, 4, 200),
+        (Reason.STS_THROTTLED, 4, 200),
+        (Reason.EC2_UNREACHABLE, 10, 200),
+        (Reason.EC2_THROTTLED, 10, 200),
+    ],
+)
+def test_only_quick_temporary_failures_are_answered_so_that_they_are_retried(
+    monkeypatch: pytest.MonkeyPatch, reason: Reason, seconds: float, status: int
+) -> None:
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "k8s-aws-v1.x"}}
+    exchange = Exchange(json.dumps(review).encode())
+    webhook = Webhook(cast("Authenticator", Slow(reason, seconds, monkeypatch)), Metrics(), Log(io.StringIO()))
+    asyncio.run(webhook.handle(request("/authenticate", "POST"), exchange))
+    ((answered, headers, body),) = exchange.answers
+    assert (answered, headers) == (status, {"content-type": "application/json"})
+    assert json.loads(body)["status"] == {"authenticated": False, "error": Refusal(reason).message}
 
 
 def test_readyz_shows_no_scrubbed_account() -> None:

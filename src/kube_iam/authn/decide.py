@@ -48,7 +48,7 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Nobody can tell now: STS or EC2 throttles (`throttled`) or cannot be reached. Asking again later may go well."""
+    """No decision is possible now: STS or EC2 throttles (`throttled`), cannot be reached or does not answer, or the server starts."""
 
     refusal: Refusal
     throttled: bool
@@ -59,7 +59,7 @@ class Unavailable:
 Decision = Allowed | Denied | Unavailable
 
 _THROTTLED = (Reason.STS_THROTTLED, Reason.EC2_THROTTLED)
-_TEMPORARY = (*_THROTTLED, Reason.STS_UNREACHABLE, Reason.EC2_UNREACHABLE)
+_TEMPORARY = (*_THROTTLED, Reason.STS_UNREACHABLE, Reason.STS_NO_ANSWER, Reason.EC2_UNREACHABLE)
 _MOST_REMEMBERED = 8192
 
 _NO_DOOR = Refusal(Reason.MEMBERSHIP_UNKNOWN)

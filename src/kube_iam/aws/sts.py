@@ -16,16 +16,17 @@ from datetime import timedelta
 from pathlib import Path
 
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import NetworkError, PyreqwestError
+from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.request import RequestBuilder
 
 from kube_iam.core.input_checks import check_environment
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.sts_answer import is_throttling
 from kube_iam.errors import ConfigError, Problem
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 5
 MAX_BODY = 64 * 1024
-_CONNECT_SECONDS = 4.0  # so that the second attempt still fits into the ten
+_RETRIED_SECONDS = 1.0  # a failure that took longer is not worth a second attempt
 _LETTING_GO_SECONDS = 0.1
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -49,17 +50,28 @@ class StsClient:
         self._client = client
 
     async def get_caller_identity(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
-        """Send the request, a second time when the connection failed. A refusal is always `sts_unreachable`."""
-        end = time.monotonic() + TIMEOUT_SECONDS
-        request = self._client.get(url).header("x-k8s-aws-id", cluster_id)
+        """Send the request, a second time when it failed at once: no connection, a connection that was cut, or a fault of STS.
+
+        A refusal is `sts_no_answer` where nothing came within TIMEOUT_SECONDS for both attempts, else `sts_unreachable`.
+        """
+        start = time.monotonic()
+        answer = await self._attempt(url, cluster_id, TIMEOUT_SECONDS)
+        took = time.monotonic() - start
+        if took > _RETRIED_SECONDS or not _failed(answer):
+            return answer
+        return await self._attempt(url, cluster_id, TIMEOUT_SECONDS - took)
+
+    async def is_silent(self, host: str) -> bool:
+        """Send an unsigned request, and return whether nothing came within TIMEOUT_SECONDS: no answer, and no failure either."""
+        answer = await self._attempt(f"https://{host}/", "", TIMEOUT_SECONDS)
+        return isinstance(answer, Refusal) and answer.reason is Reason.STS_NO_ANSWER
+
+    async def _attempt(self, url: str, cluster_id: str, seconds: float) -> StsAnswer | Refusal:
         try:
-            try:
-                return await _send(request)
-            except NetworkError:
-                left = timedelta(seconds=max(0.0, end - time.monotonic()))
-                return await _send(self._client.get(url).header("x-k8s-aws-id", cluster_id).timeout(left))
+            request = self._client.get(url).header("x-k8s-aws-id", cluster_id)
+            return await _send(request.timeout(timedelta(seconds=seconds)))
         except TimeoutError:
-            return Refusal(Reason.STS_UNREACHABLE, f"no answer within {TIMEOUT_SECONDS} seconds")
+            return Refusal(Reason.STS_NO_ANSWER, f"no answer within {TIMEOUT_SECONDS} seconds")
         except PyreqwestError as error:
             # The library's messages can hold the URL; its class says enough.
             return Refusal(Reason.STS_UNREACHABLE, _plain(error))
@@ -93,8 +105,6 @@ def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
         .https_only(True)
         .follow_redirects(False)
         .referer(False)
-        .timeout(timedelta(seconds=TIMEOUT_SECONDS))
-        .connect_timeout(timedelta(seconds=_CONNECT_SECONDS))
         .user_agent("kube-iam")
         .default_headers({"accept": "application/json"})
         # No Accept-Encoding: the bound on the answer must be a bound on what is decoded too.
@@ -111,6 +121,13 @@ def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
     except PyreqwestError as error:
         problem = Problem("", "the HTTPS client cannot be set up", "check AWS_CA_BUNDLE, SSL_CERT_FILE and HTTPS_PROXY")
         raise ConfigError("environment", [problem]) from error
+
+
+def _failed(answer: StsAnswer | Refusal) -> bool:
+    """Return whether there is no answer, or STS itself failed. Throttling is no failure: asking again would add to it."""
+    if isinstance(answer, Refusal):
+        return answer.reason is Reason.STS_UNREACHABLE
+    return answer.status >= 500 and not is_throttling(answer.status, answer.body)
 
 
 def _certificates(path: Path) -> list[bytes]:

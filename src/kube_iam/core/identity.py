@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from kube_iam.core.arns import Arn, canonical_arn, is_account_id, parse_arn
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.sts_answer import CallerIdentity, NotAnAnswer, error_code, read_answer
+from kube_iam.core.sts_answer import CallerIdentity, NotAnAnswer, error_code, is_throttling, read_answer
 
 _USER_ID = re.compile(r"[\w+=,.@:-]{1,256}", re.ASCII)
 _UNIQUE_ID = re.compile(r"[A-Za-z][\w+=,.@-]*", re.ASCII)
@@ -44,8 +44,7 @@ def judge_sts_answer(
     if status == 200:
         return parse_sts_answer(body, content_type, access_key_id=access_key_id, sts_host=sts_host)
     code = error_code(body)
-    # STS throttles with 400 or 503 and a code of this family; the reference looks for the same word.
-    if status == 429 or "Throttl" in code:
+    if is_throttling(status, body):
         return Refusal(Reason.STS_THROTTLED)
     if status >= 500:
         return Refusal(Reason.STS_UNREACHABLE, f"{sts_host} answered HTTP {status}")

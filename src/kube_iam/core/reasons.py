@@ -34,6 +34,7 @@ class Reason(Enum):
     STS_REFUSED = "sts_refused"
     STS_NONSENSE = "sts_nonsense"
     STS_UNREACHABLE = "sts_unreachable"
+    STS_NO_ANSWER = "sts_no_answer"
     STS_THROTTLED = "sts_throttled"
     NOT_MAPPED = "not_mapped"
     RESERVED_NAME = "reserved_name"
@@ -82,6 +83,7 @@ _METRICS = {
     Reason.STS_REFUSED: "sts_error",
     Reason.STS_NONSENSE: "sts_error",
     Reason.STS_UNREACHABLE: "sts_error",
+    Reason.STS_NO_ANSWER: "sts_error",
     Reason.STS_THROTTLED: "sts_throttling",
     # The reference's spelling; dashboards and alerts are written against it.
     Reason.NOT_MAPPED: "uknown_user",
@@ -135,6 +137,7 @@ _SENTENCES = {
     Reason.STS_REFUSED: "STS refused the signed request",
     Reason.STS_NONSENSE: "STS gave an answer that is not one to GetCallerIdentity",
     Reason.STS_UNREACHABLE: "STS could not be reached",
+    Reason.STS_NO_ANSWER: "STS does not answer; try again in a few seconds",
     Reason.STS_THROTTLED: "STS is throttling requests; try again",
     Reason.NOT_MAPPED: "no mapping lets this AWS identity in",
     Reason.RESERVED_NAME: "the mapping yields a name with a reserved prefix",

@@ -48,6 +48,14 @@ def error_code(body: bytes) -> str:
     return found.group(1).decode() if found else ""
 
 
+def is_throttling(status: int, body: bytes) -> bool:
+    """Return whether an answer other than 200 is throttling: HTTP 429, or `Throttl` anywhere in its body.
+
+    STS throttles with 400 or 503 and a code of that family; proxies and gateways put the word into texts of their own.
+    """
+    return status == 429 or b"throttl" in body[:MAX_BODY].lower()
+
+
 def _read_json(body: bytes) -> CallerIdentity:
     try:
         answer = _JSON.decode(body.decode("utf-8"))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from kube_iam.authn.decide import Authenticator
@@ -31,6 +31,7 @@ from kube_iam.server.connections import ConnectionLimits
 from kube_iam.server.deny_report import DenyReport
 from kube_iam.server.denying import Denying
 from kube_iam.server.ec2_report import Ec2Report
+from kube_iam.server.guarded_sts import GuardedSts
 from kube_iam.server.health import Health
 from kube_iam.server.listener import Listener
 from kube_iam.server.log import Log
@@ -40,6 +41,7 @@ from kube_iam.server.metrics import Metrics
 from kube_iam.server.process import descriptor_limit, raise_descriptor_limit, stop_signal
 from kube_iam.server.scrubbing import Scrubber
 from kube_iam.server.settings_watch import SettingsWatch
+from kube_iam.server.sts_circuit import StsCircuit
 from kube_iam.server.verifier import StsVerifier
 from kube_iam.server.webhook import Webhook
 from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook_kubeconfig
@@ -64,7 +66,8 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], flag
     door = Door(config.membership.max_age, uptime, time.time, secrets.token_hex(6))
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
-    sts = sts_client()
+    client = sts_client()
+    sts = GuardedSts(client, _report_sts(log), StsCircuit())
     denials = Denying(config, DenyReport(log, metrics), environ)
     finding_region = asyncio.create_task(_own_region(environ, log))
     readiness = Health(lambda: _why_not_ready(backends, door, denials, stopping), Scrubber(config.scrubbed_accounts))
@@ -75,6 +78,7 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], flag
     )
 
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(client.close)
         stack.push_async_callback(sts.close)
         await connections.start()
         stack.push_async_callback(connections.stop)
@@ -118,6 +122,19 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], flag
         if not await webhook.stop():
             log.warning("requests were cut off: they did not end in time")
     log.info("stopped")
+
+
+def _report_sts(log: Log) -> Callable[[str, bool], None]:
+    def report(host: str, answers: bool) -> None:
+        if answers:
+            log.info("STS answers again", stsendpoint=host)
+        else:
+            log.error(
+                "STS does not answer: new tokens are refused at once until it does; check the network, DNS and HTTPS_PROXY",
+                stsendpoint=host,
+            )
+
+    return report
 
 
 def sts_hosts(config: ServerConfig, log: Log | None, region: str) -> StsHosts:

@@ -33,7 +33,7 @@ class Sts(Protocol):
     """Sends one GetCallerIdentity request."""
 
     async def get_caller_identity(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
-        """STS's answer, or the refusal `sts_unreachable`."""
+        """Return STS's answer, or the refusal `sts_unreachable` or `sts_no_answer`."""
 
 
 class StsVerifier:

@@ -1,4 +1,9 @@
-"""The webhook's HTTP face: POST /authenticate, /metrics and /healthz, by the table in section 3 of the contract."""
+"""The webhook's HTTP side: POST /authenticate, /metrics and /healthz.
+
+kube-apiserver retries 429, 500 and 504 five times within some 4.5 seconds, and every answer must arrive within 30 seconds. So a quick
+temporary failure is answered with one of those. A slow one is answered with 200 and `error`, which is not retried: five slow attempts
+would keep kubectl waiting for half a minute. Retry-After is never sent: kube-apiserver's client then repeats each attempt ten times.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
-from kube_iam.authn.decide import Allowed, Authenticator, Decision, Unavailable
+from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied, Unavailable
+from kube_iam.core.reasons import Reason
 from kube_iam.core.token_review import ReviewRequest, decode_review, encode_allowed, encode_denied
 from kube_iam.server.decision_log import log_decision
 from kube_iam.server.log import Log
@@ -19,7 +25,7 @@ _MAX_DISCARDED = 32 * MAX_BODY
 _DISCARD_SECONDS = 1.0
 _TEXT = [("content-type", "text/plain; charset=utf-8")]
 _JSON = [("content-type", "application/json")]
-_JSON_LATER = [*_JSON, ("retry-after", "1")]
+_QUICK_SECONDS = 3.0
 
 
 class Headers(Protocol):
@@ -100,8 +106,9 @@ class Webhook:
             self._log.error("unexpected error", error=type(error).__name__, client=scope.client)
             exchange.response_bytes(500, _JSON, encode_denied(request, "internal error"))
             return
-        _answer(exchange, request, decision)
-        self._count(decision, time.perf_counter() - start, scope.client)
+        seconds = time.perf_counter() - start
+        _answer(exchange, request, decision, seconds)
+        self._count(decision, seconds, scope.client)
 
     def _count(self, decision: Decision, seconds: float, client: str) -> None:
         if isinstance(decision, Allowed):
@@ -119,14 +126,17 @@ class Webhook:
         self._log.error(what, error=expected, client=scope.client, method=scope.method, path=scope.path)
 
 
-def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision) -> None:
+def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision, seconds: float) -> None:
     if isinstance(decision, Allowed):
         exchange.response_bytes(200, _JSON, _granted(request, decision))
-    elif isinstance(decision, Unavailable):
-        status = 429 if decision.throttled else 503
-        exchange.response_bytes(status, _JSON_LATER, encode_denied(request, decision.refusal.message))
     else:
-        exchange.response_bytes(200, _JSON, encode_denied(request, decision.refusal.message))
+        exchange.response_bytes(_status(decision, seconds), _JSON, encode_denied(request, decision.refusal.message))
+
+
+def _status(decision: Denied | Unavailable, seconds: float) -> int:
+    if isinstance(decision, Denied) or decision.refusal.reason is Reason.STS_NO_ANSWER or seconds > _QUICK_SECONDS:
+        return 200
+    return 429 if decision.throttled else 504
 
 
 def _granted(request: ReviewRequest, decision: Allowed) -> bytes:
