@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -260,6 +260,37 @@ def test_role_that_was_absent_in_between_was_created_again() -> None:
     refusal = role_refusal(house, "AROAADMIN")
     assert refusal is not None
     assert refusal.reason is Reason.SESSION_PREDATES_ROLE
+
+
+@pytest.mark.parametrize("absent_before", [False, True])
+def test_stale_read_of_a_deleted_role_changes_nothing(absent_before: bool) -> None:
+    """IAM is eventually consistent: a read may show the role that was deleted, after another one showed the new role."""
+    house = House()
+    house.group("admins", alice=ALICE)
+    former = RoleSnapshot(house.clocks.uptime, "AROAADMIN", created=house.clocks.wall - 2 * HOUR)
+    house.door.role_read(ROLE, former)
+    house.clocks.pass_by(1)
+    created_again(house)
+    house.clocks.pass_by(1)
+    if absent_before:
+        house.door.role_read(ROLE, RoleSnapshot(house.clocks.uptime, problem="IAM knows no such role", exists=False))
+    assert not house.door.role_read(ROLE, replace(former, read_at=house.clocks.uptime))
+    assert role_refusal(house, "AROAADMIN") is not None
+    if not absent_before:
+        assert role_refusal(house, "AROAANEW") is None
+    house.clocks.pass_by(1)
+    created_again(house, seconds_ago=2)
+    assert role_refusal(house, "AROAANEW") is None
+
+
+def test_role_that_iam_shows_as_the_deleted_one_for_too_long_admits_nobody() -> None:
+    house = House()
+    former = RoleSnapshot(house.clocks.uptime, "AROAADMIN", created=house.clocks.wall - 2 * HOUR)
+    created_again(house)
+    house.clocks.pass_by(301)
+    house.group("admins", alice=ALICE)
+    house.door.role_read(ROLE, replace(former, read_at=house.clocks.uptime))
+    assert {role_refusal(house, each).reason for each in ("AROAADMIN", "AROAANEW")} == {Reason.MEMBERSHIP_UNKNOWN}  # type: ignore[union-attr]
 
 
 def test_suspension_by_a_repaired_trust_policy_ends_at_the_time_that_it_names() -> None:

@@ -132,10 +132,13 @@ class Door:
         return self._index(name, before, snapshot)
 
     def role_read(self, key: str, snapshot: RoleSnapshot) -> bool:
-        """Take a role over, where it is still followed; whether it is another than before, or has another problem."""
+        """Take a role over, where it is still followed; whether it is another than before, or has another problem.
+
+        A read that shows a deleted role again is dropped: the last read counts until it is too old.
+        """
         self._queries.read("role", key)
         before = self._roles.get(key)
-        if key not in self._roles or _older(snapshot, before):
+        if key not in self._roles or _older(snapshot, before) or self._role_history.is_former(key, snapshot):
             return False
         # A session that was begun when they could last longer lasts longer.
         longest = max(snapshot.longest, before.longest if before is not None else 0)

@@ -41,6 +41,11 @@ class RoleHistory:
             self._seen[key, former.role_id] = -math.inf
             self._former_until[key] = now + former.longest
 
+    def is_former(self, key: str, role: RoleSnapshot) -> bool:
+        """Return whether one created later was read before. IAM is eventually consistent, and shows a deleted role at times."""
+        current = self._current.get(key)
+        return current is not None and 0 < role.created < current.created
+
     def former_sessions_until(self, key: str, now: float) -> float:
         """Return until when sessions of the former role may live; 0 where none can."""
         until = self._former_until.get(key, 0.0)
