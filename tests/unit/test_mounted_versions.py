@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from kube_iam.access.ports import MappingEntry, Temporary
 from kube_iam.config.mounted import MountedMappings
 from kube_iam.config.mounted_versions import MountedVersions, is_shortened
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import Mapped
 from kube_iam.errors import ConfigError, Problem
+from kube_iam.kube.mapping_list import MappingList
 from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.metrics import Metrics
@@ -178,6 +180,20 @@ def test_cut_at_any_byte_no_reserved_prefix_is_lost(file: File) -> None:
     assert file.read(f"{cut}# meant\n").reserved_prefixes == ()
 
 
+def test_edits_of_temporary_access_by_commands_are_taken_over(file: File) -> None:
+    """`grant --for` and `revoke` edit the last entry of the file, at its end."""
+    entry = MappingEntry(f"arn:aws:iam::{ACCOUNT}:role/prod-ops", "ops", ("ops",), "prod-ops", "ops")
+    mappings = MappingList(("server", "mapRoles"), str(file.path))
+    text = mappings.put("clusterID: prod\n", entry)
+    bob, carol = (
+        Temporary(name, f"AIDA{name.upper():A<17}", "2027-01-01T00:00:00Z", "on call") for name in ("bob", "carol")
+    )
+    for items in ((bob,), (bob, carol), (bob,), (), (carol, bob), ()):
+        text = mappings.change_temporary(text, entry, lambda _, items=items: items)  # type: ignore[misc]
+        (gate,) = file.read(text).table.gates
+        assert [item.user_name for item in gate.temporary] == [item.user_name for item in items]
+
+
 def test_a_refused_version_is_not_the_last_good_one(file: File) -> None:
     """Cut off twice: the second cut is compared with the last good version, not with the first cut."""
     first, second = (WHOLE[: WHOLE.index(word)] for word in ("    iamGroup", "    - admins-too"))
@@ -218,6 +234,13 @@ def test_a_file_that_cannot_be_read_replaces_nothing(file: File, change: Callabl
         ({"a": [1, 2]}, {"a": [1]}, True),
         ({"a": [1, 2]}, {"a": None}, True),
         ({"a": [{"b": 1, "c": 2}]}, {"a": [{"b": 1}]}, False),
+        ({"a": [{"b": 1, "temporary": [1, 2]}]}, {"a": [{"b": 1, "temporary": [1]}]}, True),
+        ({"a": [{"b": 1, "temporary": [1, 2]}]}, {"a": [{"b": 1, "temporary": None}]}, True),
+        ({"a": [{"b": 1, "temporary": [1, 2]}]}, {"a": [{"b": 1}]}, True),
+        ({"a": [{"b": 1, "temporary": [{"c": 1, "d": 2}]}]}, {"a": [{"b": 1, "temporary": [{"c": 1}]}]}, False),
+        ({"a": [{"temporary": [1], "b": 1}]}, {"a": [{"temporary": [1]}]}, False),
+        ({"a": [{"b": 1, "temporary": [1]}, 2]}, {"a": [{"b": 1}]}, True),
+        ({"a": [{"b": 1, "temporary": [1]}, 2]}, {"a": [{"b": 1}, 3]}, False),
         ({"a": "system:masters-view"}, {"a": "system:masters"}, False),
         ({"a": 1}, {"b": 1}, False),
         ({"a": 1}, "a", False),

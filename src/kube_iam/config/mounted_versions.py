@@ -16,6 +16,7 @@ from kube_iam.config.server_file import in_order
 from kube_iam.config.yaml_file import YamlFile, parse_yaml, read_text
 from kube_iam.errors import ConfigError, Problem
 
+_TEMPORARY = "temporary"
 _EMPTY_HINT = "to remove all mappings, write `mapRoles: []` under `server:`, or restart the server"
 _CUT_HINT = "write the whole file; if this is meant, add a line at its end, such as a comment"
 
@@ -79,13 +80,24 @@ class MountedVersions:
 def is_shortened(whole: object, start: object) -> bool:
     """Return whether `start`, read from the beginning of the text of `whole`, only lacks whole keys or list items at its end.
 
-    An item of a list counts as a whole: one that says less than before was cut.
+    An item of a list counts as a whole: one that says less than before was cut. Its `temporary` is a list of its own, since
+    commands take items from that.
     """
     if isinstance(whole, dict) and isinstance(start, dict):
         keys = list(start)
         same = all(key in whole and whole[key] == start[key] for key in keys[:-1])
         return same and (not keys or (keys[-1] in whole and is_shortened(whole[keys[-1]], start[keys[-1]])))
     if isinstance(whole, list) and isinstance(start, list):
-        return whole[: len(start)] == start
+        last = len(start) - 1
+        same = last < len(whole) and whole[: max(last, 0)] == start[:-1]
+        return same and (last < 0 or _is_same_item(whole[last], start[last]))
     # A key without its value, as when all items of its list were removed.
     return whole == start or start is None
+
+
+def _is_same_item(whole: object, start: object) -> bool:
+    """Return whether two items are equal, apart from what `temporary` of `start` lacks at its end."""
+    if not (isinstance(whole, dict) and isinstance(start, dict)):
+        return whole == start
+    rest, rest_of_start = ({key: each[key] for key in each if key != _TEMPORARY} for each in (whole, start))
+    return rest == rest_of_start and is_shortened(whole.get(_TEMPORARY), start.get(_TEMPORARY))
