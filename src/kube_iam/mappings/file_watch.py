@@ -77,12 +77,16 @@ class FileWatch:
     async def _look(self) -> None:
         """Say so if the file is not what was looked at last."""
         async with self._looking:
+            version = _version(self._path)
             seen = await asyncio.to_thread(_fingerprint, self._path)
             if seen == self._seen:
                 return
             self._seen = seen
             try:
                 await self._changed()
+                if _version(self._path) != version:
+                    # Written meanwhile: what was read may be a part of it, or what is in `seen` no longer there.
+                    self._seen = ""
             except Exception as error:
                 # Whatever it was: a watch that stops silently would leave what it last read in force for ever.
                 self._seen = ""
@@ -94,3 +98,12 @@ def _fingerprint(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror}"
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """Return what changes with each write of the file; empty where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
