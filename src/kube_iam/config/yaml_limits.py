@@ -13,7 +13,7 @@ from typing import Any
 MAX_CHARACTERS = 16 * 1024 * 1024
 """Characters of one document. kube-apiserver takes ConfigMaps of at most 1 MiB."""
 MAX_EDITED_CHARACTERS = 4 * 1024 * 1024
-"""Characters of a text that is edited, which a slower parser reads: mapping lists and kubeconfigs."""
+"""Characters of a text that is edited, of which each edit makes a tree several times: mapping lists and kubeconfigs."""
 MAX_VALUES = 250_000
 """Keys, scalars, lists and mappings in one document, each alias counted as all that it stands for: twenty thousand mapping entries."""
 MAX_DEPTH = 100
@@ -35,7 +35,7 @@ def check_length(text: str, most: int = MAX_CHARACTERS) -> None:
 
 
 def bounded(events: Iterable[Any]) -> Iterator[Any]:
-    """Yield the events of PyYAML or ruamel.yaml. Raises LimitExceeded at the first that is over a limit, before it is yielded."""
+    """Yield the events of PyYAML. Raises LimitExceeded at the first that is over a limit, before it is yielded."""
     count = _Count()
     for event in events:
         count.take(event)

@@ -11,14 +11,10 @@ from typing import Any
 
 import yaml
 
-from kube_iam.config.yaml_limits import LimitExceeded, bounded, check_length
-from kube_iam.core.redaction import without_quoted
+from kube_iam.config.yaml_events import document_events
 from kube_iam.errors import ConfigError, Problem
 
 CORE = "tag:yaml.org,2002:"
-
-# A PyYAML that was built without libyaml has only the slow parser, with the same events.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # YAML 1.2's core schema, with the underscores and binary numbers that readers of 1.1 take for numbers too.
 _KINDS = (
@@ -34,8 +30,6 @@ _KINDS = (
     (CORE + "float", re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")),
     (CORE + "merge", re.compile(r"<<")),
 )
-# JSON writes characters beyond U+FFFF as two escapes, which libyaml refuses.
-_ESCAPED_PAIR = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _MAYBE_SPECIAL = frozenset("0123456789+-.~nNtTfF<")
 
 
@@ -101,24 +95,10 @@ def compose(text: str, source: str) -> Node | None:
 
     Raises ConfigError (named after `source`) for any other text, and for one over the limits of `kube_iam.config.yaml_limits`.
     """
-    try:
-        check_length(text)
-        return _compose(text, source)
-    except LimitExceeded as error:
-        raise _unusable(source, str(error), error.line) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = f"is not YAML: {without_quoted(str(error.problem or error.context))}"
-        raise _unusable(source, message, mark.line + 1 if mark else None) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise _unusable(source, f"is not YAML: {without_quoted(str(error).splitlines()[0])}") from error
-
-
-def _compose(text: str, source: str) -> Node | None:
     top = SequenceNode("", 0)
     open_nodes: list[SequenceNode | MappingNode] = [top]
     anchors: dict[str, Node] = {}
-    for event in bounded(yaml.parse(_ESCAPED_PAIR.sub(_one_escape, text), Loader=_LOADER)):
+    for event, _, _ in document_events(text, source):
         match event:
             case yaml.ScalarEvent():
                 node: Node = ScalarNode(_tag(event), _line(event), event.value)
@@ -128,13 +108,11 @@ def _compose(text: str, source: str) -> Node | None:
                 node = MappingNode(event.tag or CORE + "map", _line(event))
             case yaml.AliasEvent():
                 if event.anchor not in anchors:
-                    raise _unusable(source, "is not YAML: an undefined alias", _line(event))
+                    raise ConfigError(source, [Problem("", "is not YAML: an undefined alias", line=_line(event))])
                 node = anchors[event.anchor]
             case yaml.CollectionEndEvent():
                 open_nodes.pop()
                 continue
-            case yaml.DocumentStartEvent() if top.value:
-                raise _unusable(source, "holds more than one document", _line(event))
             case _:
                 continue
         open_nodes[-1].add(node)
@@ -145,11 +123,6 @@ def _compose(text: str, source: str) -> Node | None:
         if not isinstance(node, ScalarNode):
             open_nodes.append(node)
     return top.value[0] if top.value else None
-
-
-def _one_escape(pair: re.Match[str]) -> str:
-    high, low = int(pair[1], 16), int(pair[2], 16)
-    return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
 
 
 def _tag(event: Any) -> str:
@@ -166,7 +139,3 @@ def _tag(event: Any) -> str:
 
 def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
-
-
-def _unusable(source: str, message: str, line: int | None = None) -> ConfigError:
-    return ConfigError(source, [Problem("", message, line=line)])

@@ -1,6 +1,6 @@
 """YAML as a tree of nodes that know where in the text they stand, so that an edit can replace one entry and leave every other byte.
 
-Built from ruamel.yaml's event stream, not from its round-trip dump: a dump re-wraps, re-indents and re-quotes what others wrote.
+Built from the events that the server's reader is built from as well, so that both take the same texts and see the same in them.
 Aliases stay aliases, so the tree is never larger than the text.
 """
 
@@ -9,26 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
+import yaml
 
-from kube_iam.config.yaml_limits import MAX_EDITED_CHARACTERS, LimitExceeded, bounded, check_length
+from kube_iam.config.yaml_events import Event, document_events
+from kube_iam.config.yaml_limits import MAX_EDITED_CHARACTERS
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.redaction import without_quoted
 from kube_iam.errors import ConfigError, Problem
 
 DASH = re.compile(r"^\ufeff?[ ]*-(?=[ \t\r\n]|$)", re.MULTILINE)
+_DOCUMENT_MARK = re.compile(r"(?:---|\.\.\.)(?=\s|$)")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MAX_HOPS = 20  # of aliases and merge keys followed to find one value
 
@@ -101,23 +92,14 @@ def parse_tree(text: str, source: str, key: str = "") -> Node | None:
 
     Raises ConfigError naming `source`, `key` and the line: no YAML, or over the limits of `kube_iam.config.yaml_limits`.
     """
-    try:
-        check_length(text, MAX_EDITED_CHARACTERS)
-        return _Builder(text).root()
-    except LimitExceeded as error:
-        raise ConfigError(source, [Problem(key, str(error), line=error.line)]) from error
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark is not None else None
-        raise ConfigError(
-            source, [Problem(key, f"is not YAML: {without_quoted(str(error.problem or error.context))}", line=line)]
-        ) from error
-    except _SeveralDocumentsError as error:
-        raise ConfigError(source, [Problem(key, "holds more than one YAML document", line=error.line)]) from error
-    except (YAMLError, ValueError) as error:
-        raise ConfigError(
-            source, [Problem(key, f"is not YAML: {without_quoted(str(error).splitlines()[0])}")]
-        ) from error
+    return parse_document(text, source, key)[0]
+
+
+def parse_document(text: str, source: str, key: str = "") -> tuple[Node | None, int]:
+    """Return what `parse_tree` does, and the offset at which the document ends: that of a mark (`---`, `...`) or of the text's end."""
+    builder = _Builder(text, source, key)
+    root = builder.root()
+    return root, builder.end
 
 
 def line_end(text: str, offset: int) -> int:
@@ -145,56 +127,53 @@ def dash_of(text: str, sequence: Node, index: int, before: int) -> int:
     return found.start()
 
 
-class _SeveralDocumentsError(Exception):
-    def __init__(self, line: int) -> None:
-        super().__init__()
-        self.line = line
-
-
 class _Builder:
     """Reads events into nodes; `_cursor` is the end of the last content seen."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, source: str, key: str) -> None:
+        self.end = len(text)
         self._text = text
-        self._events: Iterator[Any] = bounded(YAML(typ="safe", pure=True).parse(text))
+        self._source = source
+        self._key = key
+        self._events: Iterator[Event] = document_events(text, source, key, MAX_EDITED_CHARACTERS)
         self._cursor = 0
         self._anchors: dict[str, Node] = {}
 
     def root(self) -> Node | None:
         root: Node | None = None
-        seen = False
         for event in self._events:
-            if isinstance(event, DocumentStartEvent):
-                if seen:
-                    raise _SeveralDocumentsError(event.start_mark.line + 1)
-                seen = True
-                root = self._node(next(self._events))
+            if isinstance(event[0], yaml.NodeEvent):
+                root = self._node(event)
+            elif isinstance(event[0], yaml.DocumentEndEvent) and _DOCUMENT_MARK.match(self._text, event[1]):
+                self.end = event[1]
         return None if root is None or (root.is_null and root.start == root.end) else root
 
-    def _node(self, event: Any) -> Node:
-        start, line = event.start_mark.index, event.start_mark.line + 1
-        if isinstance(event, AliasEvent):
-            node = Node("alias", start, event.end_mark.index, line, value=event.anchor)
+    def _node(self, found: Event) -> Node:
+        event, start, end = found
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise ValueError(f"line {line}: an alias has no anchor")
-            node.target = self._anchors[event.anchor]
-            self._cursor = node.end
-            return node
-        tag, anchor = str(getattr(event, "ctag", None) or ""), event.anchor or ""
-        if isinstance(event, ScalarEvent):
-            node = Node("scalar", start, event.end_mark.index, line, value=event.value, tag=tag, anchor=anchor)
+                problem = Problem(self._key, "is not YAML: an undefined alias", line=line)
+                raise ConfigError(self._source, [problem])
+            self._cursor = end
+            return Node("alias", start, end, line, value=event.anchor, target=self._anchors[event.anchor])
+        tag, anchor = event.tag or "", event.anchor or ""
+        if isinstance(event, yaml.ScalarEvent):
+            node = Node("scalar", start, end, line, value=event.value, tag=tag, anchor=anchor)
             node.plain = not event.style
-            self._place(node, block=event.style in ("|", ">"))
-        elif isinstance(event, SequenceStartEvent):
-            node = Node("sequence", start, start, line, tag=tag, anchor=anchor, flow=bool(event.flow_style))
-            self._items(node)
-        elif isinstance(event, MappingStartEvent):
-            node = Node("mapping", start, start, line, tag=tag, anchor=anchor, flow=bool(event.flow_style))
-            self._pairs(node)
         else:
-            raise ValueError(f"unexpected {type(event).__name__}")
+            kind: Literal["sequence", "mapping"] = (
+                "sequence" if isinstance(event, yaml.SequenceStartEvent) else "mapping"
+            )
+            node = Node(kind, start, start, line, tag=tag, anchor=anchor, flow=bool(event.flow_style))
         if anchor:
             self._anchors[anchor] = node
+        if node.kind == "scalar":
+            self._place(node, block=event.style in ("|", ">"))
+        elif node.kind == "sequence":
+            self._items(node)
+        else:
+            self._pairs(node)
         return node
 
     def _place(self, node: Node, *, block: bool) -> None:
@@ -207,30 +186,26 @@ class _Builder:
             self._cursor = node.end
 
     def _items(self, node: Node) -> None:
-        while not isinstance(event := next(self._events), SequenceEndEvent):
-            before = self._cursor
-            item = self._node(event)
-            if item.start == item.end and item.kind == "scalar" and not node.flow:
-                begin = next_line(self._text, before) if node.items else line_start(self._text, node.start)
-                dash = DASH.search(self._text, begin)
-                item.start = item.end = dash.end() if dash else before
-                self._cursor = item.end
+        while not isinstance((found := next(self._events))[0], yaml.SequenceEndEvent):
+            item = self._node(found)
+            # An item that is nothing stands just behind its dash.
+            self._cursor = max(self._cursor, item.end)
             node.items.append(item)
-        self._close(node, event)
+        self._close(node, found)
 
     def _pairs(self, node: Node) -> None:
-        while not isinstance(event := next(self._events), MappingEndEvent):
-            key = self._node(event)
+        while not isinstance((found := next(self._events))[0], yaml.MappingEndEvent):
+            key = self._node(found)
             value = self._node(next(self._events))
             if value.start == value.end and value.kind == "scalar":
-                # ruamel places a missing value at the next token; it belongs just after the colon.
-                colon = self._text.find(":", key.end)
-                value.start = value.end = colon + 1 if colon >= 0 else key.end
-                self._cursor = value.end
+                # A missing value stands just behind its colon, and without one at the next token.
+                if not self._text.endswith(":", 0, value.start):
+                    value.start = value.end = key.end
+                self._cursor = max(self._cursor, value.end)
             node.pairs.append((key, value))
-        self._close(node, event)
+        self._close(node, found)
 
-    def _close(self, node: Node, event: Any) -> None:
+    def _close(self, node: Node, end: Event) -> None:
         if node.flow:
-            self._cursor = event.end_mark.index
+            self._cursor = end[2]
         node.end = max(self._cursor, node.start)
