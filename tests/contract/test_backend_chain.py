@@ -34,7 +34,7 @@ class World:
         self.mode = directory / "mode.json"
         self.config = directory / "config.yaml"
         self.dynamic = directory / "dynamic.json"
-        self.config.write_text(f"server: {{mapRoles: [{{rolearn: '{ROLE}', username: MountedFile}}]}}")
+        self.config.write_text(f"clusterID: x\nserver: {{mapRoles: [{{rolearn: '{ROLE}', username: MountedFile}}]}}")
         self.dynamic.write_text(json.dumps({"mapRoles": [{"rolearn": ROLE, "username": "DynamicFile"}]}))
         ConfigMapSource(self.cluster).write({ROLE: ("EKSConfigMap", ())})
         IdentityMappingSource(self.cluster).write({ROLE: ("CRD", ())})
@@ -186,7 +186,7 @@ def test_a_backend_that_stays_is_not_loaded_again(world: World) -> None:
         world.switch("DynamicFile MountedFile")
         await until(lambda: world.heard.chains[-1] == ("DynamicFile", "MountedFile"))
         assert {mapper.name: mapper.table for mapper in chain} == before
-        world.config.write_text("server: {}")
+        world.config.write_text("clusterID: x\nserver: {mapRoles: []}")
         await until(lambda: world.heard.loads[-1] == 0)
         await chain.stop()
 
