@@ -1,4 +1,4 @@
-"""The short chain is held against botocore over a matrix of environments and files: it says the same, or it abstains.
+"""The short chain is compared with our botocore session over a matrix of environments and files: it says the same, or it abstains.
 
 botocore gets a session of its own per case, with a clean environment, and no way to reach any network.
 """
@@ -11,16 +11,16 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-import botocore.session
 import pytest
 from botocore.credentials import Credentials as BotocoreCredentials
-from botocore.exceptions import ProfileNotFound
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kube_iam.aws.client import make_session
 from kube_iam.aws.credentials import short_chain
 from kube_iam.aws.profiles import parse, profiles_of, read_profile
 from kube_iam.core.credentials import Credentials
+from kube_iam.errors import KubeIamError
 from required import not_applicable
 
 NOW = 1795507200.0
@@ -46,7 +46,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch
 def by_botocore() -> Credentials | None:
     """What botocore finds, or None where it finds nothing, refuses, or would have to call somebody."""
     try:
-        found = botocore.session.Session().get_credentials()
+        found = make_session().get_credentials()
     except Exception:
         return None
     if found is None or (type(found) is not BotocoreCredentials and not hasattr(found, "_expiry_time")):
@@ -64,8 +64,8 @@ def by_botocore() -> Credentials | None:
 def region_by_botocore() -> str:
     """The region of the profile in use. AWS_DEFAULT_REGION is not in any case."""
     try:
-        return str(botocore.session.Session().get_scoped_config().get("region", ""))
-    except ProfileNotFound:
+        return str(make_session().get_scoped_config().get("region", ""))
+    except KubeIamError:
         return ""
 
 

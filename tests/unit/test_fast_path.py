@@ -31,6 +31,7 @@ KEPT_TOKEN = {
     "kube_iam.aws.caller_key",
     "kube_iam.aws.files",
     "kube_iam.aws.kept_tokens",
+    "kube_iam.aws.variables",
     "kube_iam.cli",
     "kube_iam.cli.main",
     "kube_iam.cli.token_flags",

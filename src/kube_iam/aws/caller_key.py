@@ -39,7 +39,7 @@ def caller_key(environ: "Mapping[str, str]") -> str:
     texts = []
     parts: list[str | bytes] = []
     for variable, default in (("AWS_CONFIG_FILE", CONFIG_FILE), ("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE)):
-        path = environ.get(variable, default)
+        path = environ.get(variable) or default
         text = read_file(path)
         if text is None:
             return ""
@@ -53,7 +53,7 @@ def caller_key(environ: "Mapping[str, str]") -> str:
     if b"sso_" in text:
         paths += _files_in(_SSO_DIRECTORY)
     if b"login_session" in text:
-        paths += _files_in(environ.get("AWS_LOGIN_CACHE_DIRECTORY", _LOGIN_DIRECTORY))
+        paths += _files_in(environ.get("AWS_LOGIN_CACHE_DIRECTORY") or _LOGIN_DIRECTORY)
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true":
         paths.append(_BOOT_ID)
         parts.append(_host_name(environ))

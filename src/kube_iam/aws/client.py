@@ -22,17 +22,19 @@ DEFAULT_REGION = "us-east-1"
 
 
 def make_session(profile: str = "", environ: Mapping[str, str] = os.environ) -> Any:
-    """A botocore session for the profile (empty: AWS_PROFILE, else `default`), which reads this process's environment.
+    """A botocore session for the profile, which reads this process's environment.
 
+    An empty `profile` means AWS_PROFILE, else AWS_DEFAULT_PROFILE, else `default`: keys in the environment then have precedence.
     Raises CredentialsError for an unknown profile, and for variables and settings with values that cannot be sent.
     """
     from botocore.loaders import Loader
-    from botocore.session import Session
+
+    from kube_iam.aws.sdk_session import SdkSession
 
     check_environment(environ)
     check_token_files(environ)
     check_value("the profile's name", profile)
-    session = Session(profile=profile or None)
+    session = SdkSession(profile, environ)
     # Models of the SDK alone: AWS_DATA_PATH and ~/.aws/models could name other endpoints, which no setting would show.
     session.register_component(
         "data_loader", Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)

@@ -70,8 +70,8 @@ def _check_section(settings: Mapping[str, Any], shown: str, name: str, environ: 
 def _place(setting: str, section: str, environ: Mapping[str, str]) -> str:
     """`FILE, line N, ` of a setting; the credentials file's where both files have it (as in botocore). Empty where it is not found."""
     for path in (
-        environ.get("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE),
-        environ.get("AWS_CONFIG_FILE", CONFIG_FILE),
+        environ.get("AWS_SHARED_CREDENTIALS_FILE") or CREDENTIALS_FILE,
+        environ.get("AWS_CONFIG_FILE") or CONFIG_FILE,
     ):
         text = (read_file(path) or b"").decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
         inside = False

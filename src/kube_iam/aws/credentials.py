@@ -61,7 +61,7 @@ def _from_environment(environ: "Mapping[str, str]", now: float) -> Credentials |
     secret = environ.get("AWS_SECRET_ACCESS_KEY", "")
     if not secret:
         return None
-    token = environ.get("AWS_SECURITY_TOKEN") or environ.get("AWS_SESSION_TOKEN") or ""
+    token = environ.get("AWS_SESSION_TOKEN") or environ.get("AWS_SECURITY_TOKEN") or ""
     end = environ.get("AWS_CREDENTIAL_EXPIRATION", "")
     expires = parse_rfc3339(end) if end else None
     if end and (expires is None or expires < now + _RENEWAL_WINDOW):
@@ -75,7 +75,7 @@ def _from_profile(profile: "Profile") -> Credentials | None:
     # The credentials file is asked before the config file, and the one that has the key id must have the rest.
     settings = profile.credentials if "aws_access_key_id" in profile.credentials else profile.config
     key_id, secret = settings.get("aws_access_key_id"), settings.get("aws_secret_access_key")
-    token = settings.get("aws_security_token", settings.get("aws_session_token"))
+    token = settings.get("aws_session_token", settings.get("aws_security_token"))
     if not key_id or not secret or token == "":
         return None
     return Credentials(key_id, secret, token or "")

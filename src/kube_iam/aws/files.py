@@ -35,8 +35,8 @@ def cache_directory(environ: "Mapping[str, str]", kind: str) -> str:
 def configuration_files(environ: "Mapping[str, str]") -> tuple[bytes | None, bytes | None]:
     """What AWS's config file and credentials file hold, each as `read_file` says."""
     return (
-        read_file(environ.get("AWS_CONFIG_FILE", CONFIG_FILE)),
-        read_file(environ.get("AWS_SHARED_CREDENTIALS_FILE", CREDENTIALS_FILE)),
+        read_file(environ.get("AWS_CONFIG_FILE") or CONFIG_FILE),
+        read_file(environ.get("AWS_SHARED_CREDENTIALS_FILE") or CREDENTIALS_FILE),
     )
 
 

@@ -44,8 +44,11 @@ class Profile:
 
 
 def profile_name(environ: "Mapping[str, str]") -> str | None:
-    """The profile that the environment names, in botocore's order; None where it names none."""
-    return environ.get("AWS_DEFAULT_PROFILE", environ.get("AWS_PROFILE"))
+    """Return the profile that the environment names, None where it names none. An empty variable counts as unset.
+
+    AWS_PROFILE has precedence, as in current SDKs and in the reference; botocore alone has it the other way round.
+    """
+    return environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE") or None
 
 
 def read_profile(environ: "Mapping[str, str]") -> Profile | None:

@@ -52,6 +52,11 @@ def program_name(path: str) -> str:
 
 
 def _dispatch(program: str, arguments: "Sequence[str]") -> int:
+    import os
+
+    from kube_iam.aws.variables import normalize
+
+    normalize(os.environ)
     if arguments and arguments[0] == "token":
         from kube_iam.cli.token_flags import parse
 
