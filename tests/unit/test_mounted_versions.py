@@ -96,6 +96,38 @@ def test_cut_at_any_byte_nobody_gets_more_or_else_and_not_all_are_gone(file: Fil
     assert taken > 20
 
 
+def test_cut_at_any_byte_below_a_changed_line_nobody_gets_more_or_else(file: File) -> None:
+    """A program that renders the file writes the time of day above all, and the disk is full."""
+    whole = {principal: found(file.now, principal) for principal in PRINCIPALS}
+    changed = WHOLE.replace("# A comment", "# Another comment")
+    for end in range(len(changed)):
+        try:
+            mappings = file.read(changed[:end])
+        except ConfigError:
+            continue
+        for principal in PRINCIPALS:
+            assert found(mappings, principal) in (None, whole[principal]), (end, principal)
+        file.read(WHOLE)
+
+
+def test_edits_above_and_at_the_end_of_a_file_are_taken_over(file: File) -> None:
+    changed = WHOLE.replace("# A comment", "# Another comment").partition("  scrubbedAccounts")[0]
+    start = changed.index(f"  - rolearn: arn:aws:iam::{ACCOUNT}:role/Admin")
+    admin = changed[start:]
+    for version in (
+        changed,
+        changed[:start],  # without the last entry
+        changed[:start] + admin.replace("admins-too", "admins-2"),
+        changed[:start] + admin.replace("    - admins-too\n", ""),
+        changed + admin.replace("role/Admin", "role/Adm"),
+    ):
+        assert file.read(version).entries > 0
+        file.read(WHOLE)
+    cut = changed[: changed.index("    iamGroup")]
+    assert "ends in a part of an entry of the last good version" in file.refused(cut)
+    assert file.read(f"{cut}# meant\n").entries == file.now.entries
+
+
 NOT_STARTABLE: list[str | bytes] = [
     *("", " ", "\n\n", "# only\n# comments\n", "---\n", "---\n...\n", "null", "~", "{}", "[]", "server", "server:"),
     *("server: {}", "clusterID:", "clusterID: ''", "\ufeff", "clusterID: [", "clusterID: prod\nclusterID: prod\n"),

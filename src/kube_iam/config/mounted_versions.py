@@ -14,6 +14,7 @@ from kube_iam.config.mounted import MountedMappings, read_mounted
 from kube_iam.config.server import read_settings
 from kube_iam.config.server_file import in_order
 from kube_iam.config.yaml_file import YamlFile, parse_yaml, read_text
+from kube_iam.config.yaml_nodes import MappingNode, SequenceNode
 from kube_iam.errors import ConfigError, Problem
 
 _TEMPORARY = "temporary"
@@ -63,8 +64,8 @@ class MountedVersions:
         if self._entries and not mappings.named:
             raise self._refused(Problem("server", "has no mappings at all, and those in force are kept", _EMPTY_HINT))
         before = zlib.decompress(self._last_good).decode()
+        last = text.count("\n") + (not text.endswith("\n"))
         if len(text) < len(before) and before.startswith(text):
-            last = text.count("\n") + (not text.endswith("\n"))
             if not is_shortened(parse_yaml(before, str(self._path)).data, document.data):
                 message = "is the last good version, cut off inside an entry or a value"
                 raise self._refused(Problem("", message, _CUT_HINT, last))
@@ -72,9 +73,37 @@ class MountedVersions:
             if mappings.reserved_prefixes != self._reserved:
                 message = "is the last good version, cut off before the end of reservedPrefixConfig"
                 raise self._refused(Problem("", message, _CUT_HINT, last))
+        if ends_in_part_of_entry(text, document, before):
+            message = "ends in a part of an entry of the last good version"
+            raise self._refused(Problem("", message, _CUT_HINT, last))
 
     def _refused(self, *problems: Problem) -> ConfigError:
         return ConfigError(str(self._path), in_order(list(problems)))
+
+
+def ends_in_part_of_entry(text: str, document: YamlFile, before: str) -> bool:
+    """Return whether the text ends in the beginning of an entry of `before`, whatever stands above it.
+
+    A version with another first line, cut off while it is written, is not the beginning of the version before. An entry that was
+    itself changed and then cut off cannot be told from one that is meant.
+    """
+    keys, node = [], document.root
+    while isinstance(node, MappingNode) and node.value:
+        key, node = node.value[-1]
+        keys.append(str(key.value))
+    if not (isinstance(node, SequenceNode) and node.value):
+        return False
+    end = "".join(text.splitlines(keepends=True)[(node.value[-1].line or 1) - 1 :])
+    if f"\n{end}" not in before or before.endswith(end):
+        return False
+    was, now = _list_at(parse_yaml(before, "").data, keys), _list_at(document.data, keys)
+    return bool(was and now) and not any(_is_same_item(item, now[-1]) for item in was)
+
+
+def _list_at(data: object, keys: list[str]) -> list[object]:
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, list) else []
 
 
 def is_shortened(whole: object, start: object) -> bool:
