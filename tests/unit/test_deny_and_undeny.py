@@ -33,6 +33,7 @@ ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/prod-admin"
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/prod-admin"
 KEY = "AKIA0000000000000001"
+OPEN_DIRECTORY = access_session.open_directory
 
 
 class Site:
@@ -79,7 +80,7 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
     account = FakeAccount()
     site = Site(account)
     monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, **_: account.directory)
     monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
     monkeypatch.setattr(access_session, "on_terminal", lambda: False)
     monkeypatch.setattr(deny_session, "open_api", lambda where, server="": site.memory.api(server))
@@ -217,6 +218,23 @@ def test_a_denial_does_not_wait_for_what_cannot_look_names_up(
     assert "a misspelt one denies nobody" in err
     assert "Gone" not in out
     assert "Refused (computed): not let in for 300." in out
+
+
+def test_a_denial_does_not_ask_for_an_mfa_code(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config").write_text(
+        f"[default]\nrole_arn = {ROLE}\nsource_profile = base\nmfa_serial = arn:aws:iam::{ACCOUNT}:mfa/me\n"
+        "[profile base]\naws_access_key_id = AKID\naws_secret_access_key = s\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(access_session, "open_directory", OPEN_DIRECTORY)
+    assert kube_iam("deny", "alice") == 0
+    assert "the names were not looked up" in (err := capsys.readouterr().err)
+    assert "an MFA code is needed" in err
+    assert site.denied == ["alice"]
 
 
 def test_an_access_file_that_was_named_must_be_there(site: Site) -> None:

@@ -60,7 +60,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
 def account(monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
     account = FakeAccount()
     monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, **_: account.directory)
     monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
     monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
     return account

@@ -221,6 +221,14 @@ INPUTS: dict[str, tuple[Callable[[Machine], object], str]] = {
         lambda m: m.variables(**KEYS, AWS_ENDPOINT_URL_STS=f"https://me:{CANARY}@127.0.0.1:1"),
         "AWS_ENDPOINT_URL_STS",
     ),
+    "endpoint with a path and a query": (
+        lambda m: m.variables(**KEYS, AWS_ENDPOINT_URL_STS=f"https://127.0.0.1:1/{CANARY}?token={CANARY}"),
+        "the STS endpoint https://127.0.0.1:1 must be https://HOST[:PORT] with nothing else",
+    ),
+    "endpoint that is no URL": (
+        lambda m: m.variables(**KEYS, AWS_ENDPOINT_URL_STS=CANARY),
+        "the STS endpoint (no URL) is not an https URL",
+    ),
     "continued key id": (
         lambda m: m.file(".aws/credentials", FILES.format(f"AK\n {CANARY}", CANARY, CANARY)),
         "credentials, line 2, profile default: the value of aws_access_key_id contains a line break",
@@ -257,6 +265,11 @@ INPUTS: dict[str, tuple[Callable[[Machine], object], str]] = {
     "tool prints another version": (lambda m: m.tool(output(Version=CANARY)), "credential_process failed"),
     "tool prints no JSON": (lambda m: m.tool(f"secret: {CANARY}"), "cannot be used"),
     "tool prints a list": (lambda m: m.tool(f'["{CANARY}"]'), "not understood"),
+    "tool prints what is nested too deep": (lambda m: m.tool(f"{'[' * 100_000}{CANARY}"), "not understood"),
+    "tool prints what has expired": (
+        lambda m: m.tool(output(Expiration="2001-01-01T00:00:00Z")),
+        "credentials that their source gives have expired",
+    ),
     "tool prints half": (
         lambda m: m.tool(json.dumps({"Version": 1, "AccessKeyId": CANARY})),
         "credential_process failed",

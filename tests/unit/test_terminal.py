@@ -142,7 +142,7 @@ def test_a_files_problems_are_a_line_each_and_values_make_none(run: Run, tmp_pat
 def account(monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path) -> FakeAccount:
     account = FakeAccount()
     monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, **_: account.directory)
     monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
     (tmp_path / "access.yaml").write_text(FILE)
     assert run("apply", "--yes") == 0

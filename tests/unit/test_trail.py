@@ -43,7 +43,7 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     account = FakeAccount()
     cluster = Cluster()
     monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
+    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, **_: account.directory)
     monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
     monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
     monkeypatch.setattr(access_session, "open_api", lambda access, where: None)

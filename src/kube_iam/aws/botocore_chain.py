@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kube_iam.aws.client import make_client, make_session
 from kube_iam.aws.config_checks import profile_chain
-from kube_iam.aws.mfa import MfaPrompt
+from kube_iam.aws.mfa import MfaPrompt, ask_with
 from kube_iam.aws.region import DEFAULT_REGION, Endpoint, authority_of
 from kube_iam.aws.translate import (
     CLOCK_HINT,
@@ -84,7 +84,7 @@ class BotocoreChain:
         from botocore.exceptions import NoCredentialsError
 
         with aws_errors("find AWS credentials"):
-            self._take_over_prompt()
+            ask_with(self.prompt, self._session)
             found = self._session.get_credentials()
             if found is None:
                 raise NoCredentialsError
@@ -162,13 +162,6 @@ class BotocoreChain:
         """What the profile in use says of this setting, or empty."""
         with aws_errors("read the AWS configuration"):
             return str(self._session.get_scoped_config().get(name) or "")
-
-    def _take_over_prompt(self) -> None:
-        """Let our prompt ask for the codes that profiles with `role_arn` and `mfa_serial` need.
-
-        botocore has no public way to say so; a test would notice if this one were gone.
-        """
-        self._session.get_component("credential_provider").get_provider("assume-role")._prompter = self.prompt
 
     def _sts(self, credentials: Credentials, region: str) -> Any:
         return make_client(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from kube_iam.aws.metadata import IPV4_ENDPOINT, IPV6_ENDPOINT
 from kube_iam.aws.profiles import read_profile
+from kube_iam.core.redaction import shown_url
 from kube_iam.errors import UsageError
 
 GLOBAL_VARIABLE = "AWS_ENDPOINT_URL"
@@ -52,7 +53,7 @@ def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ..
             continue
         check_endpoint(url, source)
         found.setdefault((source, url), []).append(service)
-    return tuple(EndpointOverride(source, shown(url), tuple(services)) for (source, url), services in found.items())
+    return tuple(EndpointOverride(source, shown_url(url), tuple(services)) for (source, url), services in found.items())
 
 
 def check_endpoint(url: str, source: str) -> None:
@@ -65,17 +66,10 @@ def check_endpoint(url: str, source: str) -> None:
     if host and (scheme == "https" or (scheme == "http" and _is_loopback(host) and not _has_proxy(url))):
         return
     raise UsageError(
-        f"{source} is {shown(url)}, which is neither https nor http on this machine: anybody on the way could answer in AWS's place",
+        f"{source} is {shown_url(url)}, which is neither https nor http on this machine:"
+        " anybody on the way could answer in AWS's place",
         f"unset it, or name an https URL{'; with a proxy, add the host to NO_PROXY' if _is_loopback(host) else ''}",
     )
-
-
-def shown(url: str) -> str:
-    """Return scheme, host and port of the URL: user info, path and query can hold secrets."""
-    scheme, separator, rest = url.partition("://")
-    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
-    text = f"{scheme}{separator}{authority}" if separator else "not a URL"
-    return "".join(character if character.isprintable() else "?" for character in text[:200])
 
 
 def _in_effect(environ: Mapping[str, str], session: Any) -> Iterator[tuple[str, str, str]]:

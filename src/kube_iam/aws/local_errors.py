@@ -17,7 +17,7 @@ _CONFIGURATION = "correct the AWS configuration (~/.aws/config, AWS_* variables)
 _WHERE_VALUES_STAND = (
     "check the AWS_* variables, ~/.aws/config, ~/.aws/credentials, and what a credential_process prints"
 )
-_NOT_UNDERSTOOD = (KeyError, IndexError, AttributeError, TypeError)
+_NOT_UNDERSTOOD = (KeyError, IndexError, AttributeError, TypeError, RecursionError)
 _MAX_FIELD = 200
 
 
@@ -31,13 +31,26 @@ def is_expected(error: Exception) -> bool:
 
     if isinstance(error, (BotoCoreError, HTTPError, OSError, ValueError)):
         return True
-    return isinstance(error, _NOT_UNDERSTOOD) and _raised_in(error).partition(".")[0] in ("botocore", "dateutil")
+    if isinstance(error, RecursionError):  # JSON of a tool, nested so deep that its decoder gives up
+        return any(_package(name) == "botocore" for name in _modules(error))
+    return isinstance(error, (*_NOT_UNDERSTOOD, RuntimeError)) and _package(_raised_in(error)) in (
+        "botocore",
+        "dateutil",
+    )
 
 
 def _raised_in(error: Exception) -> str:
     """Return the name of the module whose code raised the error."""
-    frames = list(walk_tb(error.__traceback__))
-    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+    return next(reversed(_modules(error)), "")
+
+
+def _modules(error: Exception) -> list[str]:
+    """Return the names of the modules that the error came through, the one that raised it last."""
+    return [str(frame.f_globals.get("__name__", "")) for frame, _ in walk_tb(error.__traceback__)]
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def before_an_answer(error: Exception, doing: str) -> KubeIamError:
@@ -89,7 +102,12 @@ def before_an_answer(error: Exception, doing: str) -> KubeIamError:
         case known.EndpointVariantError():
             variants = _text(str(getattr(error, "kwargs", {}).get("tags", "")))
             return CredentialsError(f"{what}: this region has no endpoint with {variants}", _CONFIGURATION)
-        case OSError() | ValueError() | KeyError() | IndexError() | AttributeError() | TypeError():
+        case RuntimeError() if not isinstance(error, RecursionError):
+            return CredentialsError(  # botocore raises it where a source gives such credentials, and in no other place
+                f"{what}: the AWS credentials that their source gives have expired",
+                "sign in again there; is this machine's clock right?",
+            )
+        case OSError() | ValueError() | KeyError() | IndexError() | AttributeError() | TypeError() | RecursionError():
             return _not_read(error, what)
     return AwsError(f"{what}: botocore fails with {type(error).__name__}")
 

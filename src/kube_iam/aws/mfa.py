@@ -6,6 +6,7 @@ kubectl hands stdout to whoever reads the credential, and runs plugins where nob
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from kube_iam.core.printable import escaped
 from kube_iam.errors import CredentialsError, NobodyToAsk, UsageError
@@ -48,6 +49,14 @@ class MfaPrompt:
     def code_of(self, device: str) -> str:
         """The code that this device shows now."""
         return self(f"Enter MFA code for {device}: ")
+
+
+def ask_with(prompt: MfaPrompt, session: Any) -> None:
+    """Let the prompt ask for the codes that profiles with `role_arn` and `mfa_serial` need, instead of botocore's own.
+
+    botocore has no public way to say so; a test would notice if this one were gone.
+    """
+    session.get_component("credential_provider").get_provider("assume-role")._prompter = prompt
 
 
 def has_terminal() -> bool:

@@ -90,18 +90,23 @@ def authority_of(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     authority, _, path = rest.partition("/")
     authority = authority.lower()
-    shown = "<a URL with user info>" if "@" in url else f"{url!r:.120}"  # which may be a password
     if not separator or scheme.lower() != "https":
         raise usage_error(
-            f"the STS endpoint {shown} is not an https URL (AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, endpoint_url)",
+            f"the STS endpoint {_shown(url)} is not an https URL (AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, endpoint_url)",
             "a token is always a request over https",
         )
     if path or not authority or any(character in authority for character in "@?#%\\ "):
         raise usage_error(
-            f"the STS endpoint {shown} is not of the form https://HOST[:PORT]",
+            f"the STS endpoint {_shown(url)} must be https://HOST[:PORT] with nothing else",
             "correct AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL or the profile's endpoint_url",
         )
     return authority.removesuffix(":443")
+
+
+def _shown(url: str) -> str:
+    from kube_iam.core.redaction import shown_url
+
+    return shown_url(url)
 
 
 def instance_region(environ: "Mapping[str, str]") -> str:

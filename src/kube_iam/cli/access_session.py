@@ -38,12 +38,20 @@ def open_access(file: str) -> ClusterAccess:
     return load_access(file)
 
 
-def open_directory(access: ClusterAccess, where: Where, waiting: Callable[[str], None]) -> Directory:
-    """The AWS account's IAM; `waiting` hears what IAM is being waited for. Nothing is called yet."""
+def open_directory(
+    access: ClusterAccess, where: Where, waiting: Callable[[str], None], *, may_ask: bool = True
+) -> Directory:
+    """The AWS account's IAM; `waiting` hears what IAM is being waited for. Nothing is called yet.
+
+    Without `may_ask`, calls that need an MFA code raise NobodyToAsk.
+    """
     from kube_iam.aws.client import iam_client, make_client, make_session
     from kube_iam.aws.iam import IamDirectory
+    from kube_iam.aws.mfa import MfaPrompt, ask_with
 
     session = make_session(where.profile)
+    if not may_ask:
+        ask_with(MfaPrompt(interactive=False), session)
     region = where.region or access.region
 
     def make(service: str) -> Any:

@@ -87,4 +87,6 @@ def _read(file: str, names: Sequence[str], where: Where) -> KnownNames:
     access = access_session.open_access(file)
     # The mapping first: where there is no way into the cluster, nothing can be denied either.
     entries = access_session.open_store(access, where).entries()
-    return known_names(access, access_session.open_directory(access, where, lambda _: None), entries, names)
+    # A denial does not wait for an MFA code. A thread that is given up while it asks leaves the terminal without echo, too.
+    directory = access_session.open_directory(access, where, lambda _: None, may_ask=False)
+    return known_names(access, directory, entries, names)

@@ -13,6 +13,7 @@ _SECRETS = re.compile(
     r"|X-Amz-(?:Signature|Security-Token|Credential)=[^&\s\"]*"
     r"|(?<=://)[^/\s@'\"]*@"  # user:password@
 )
+_MAX_URL = 200
 _QUOTED = re.compile(r"'(?!<)[^']{2,}'|\"[^\"]{2,}\"")
 
 
@@ -30,6 +31,16 @@ def without_quoted(text: str) -> str:
     Single characters and the parser's own tokens, such as `'<scalar>'`, stay.
     """
     return _QUOTED.sub("'…'", without_secrets(text))
+
+
+def shown_url(url: str) -> str:
+    """Return scheme, host and port of the URL, `(no URL)` for other text: user info, path and query can hold secrets."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return "(no URL)"
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0].rpartition("@")[2]
+    text = f"{scheme}{separator}{authority}"
+    return "".join(character if character.isprintable() else "?" for character in text[:_MAX_URL])
 
 
 def network_reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kube_iam.core.redaction import shown_url
 from kube_iam.kube.kubeconfig_owner import (
     Entries,
     Entry,
@@ -14,7 +15,6 @@ from kube_iam.kube.kubeconfig_owner import (
     certificates_of,
     parse_arguments,
     same_server,
-    shown_server,
     sign_in,
 )
 from kube_iam.kube.yaml_text import Value
@@ -97,7 +97,7 @@ def _cluster(entries: Entries, wanted: Wanted) -> Iterator[str]:
 
 def _difference(entry: Entry, wanted: Wanted) -> str:
     """Return what tells a cluster entry from this cluster, without what a URL may hold of secrets."""
-    theirs, ours = shown_server(entry.text("server")), shown_server(wanted.server)
+    theirs, ours = shown_url(entry.text("server")), shown_url(wanted.server)
     if same_server(entry.text("server"), wanted.server):
         return "it has another CA"
     if theirs == ours:

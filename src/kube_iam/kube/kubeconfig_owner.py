@@ -104,16 +104,6 @@ def same_server(one: str, other: str) -> bool:
     return _address(one) == _address(other)
 
 
-def shown_server(url: str) -> str:
-    """Return the URL without user name, password, path and query: those may hold a secret."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "an address that is no URL"
-    return f"{parts.scheme}://{host}{port}" if host else "no address"
-
-
 def certificates(cluster: Entry) -> frozenset[str] | None:
     """Return the certificate authority of a cluster entry (`certificates_of`), None where it names none.
 
