@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from kube_iam.errors import ConfigError, Conflict, KubeIamError, Problem
@@ -17,11 +19,25 @@ except ImportError:  # Windows has no flock; comparing before the replacement is
     fcntl = None  # type: ignore[assignment]
 
 ATTEMPTS = 20
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+)
+_NOT_REPLACEABLE = frozenset((errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS))
+"""Errors of a rename onto a mount point, and of making a file in a directory that is read-only or belongs to others."""
 
 
 def read_text(path: Path) -> str | None:
-    """The file's text with its line ends as they are, None where there is no file. Raises ConfigError when it cannot be read."""
+    """Return the file's text with its line ends as they are, None where there is no file.
+
+    Raises ConfigError when it cannot be read. What is no regular file is never opened: a read of a named pipe waits for ever, and to
+    open a device can change it.
+    """
     try:
+        _check_regular(path)
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         return None
@@ -31,11 +47,21 @@ def read_text(path: Path) -> str | None:
         raise ConfigError(str(path), [Problem("", f"cannot be read: {error.strerror or error}")]) from error
 
 
+def _check_regular(path: Path) -> None:
+    """Raise ConfigError for what is neither a regular file nor a link to one, OSError where that cannot be told."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        what = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+        raise ConfigError(str(path), [Problem("", f"is {what}, not a regular file", "it was not opened; name a file")])
+
+
 def edit_text(path: Path, edit: Callable[[str | None], str | None], new_mode: int = 0o600) -> None:
     """Replace the file's text by what `edit` makes of it (None: there is no file; an answer of None: leave it).
 
-    The replacement is atomic and keeps mode and owner; a symbolic link stays one. When the text changes while `edit` works, the
-    edit is made again on the new text. Raises Conflict when that never ends, KubeIamError when the file cannot be written.
+    The replacement is atomic and keeps mode and owner; a symbolic link stays one. A file that cannot be replaced (bind mounts,
+    directories that are read-only) or must not be (hard links) is written in place. When the text changes while `edit` works, the
+    edit is made again on the new text. Raises Conflict when that never ends, ConfigError for what is no regular file, KubeIamError
+    when the file cannot be written.
     """
     path = Path(os.path.realpath(path))
     try:
@@ -57,7 +83,7 @@ def edit_text(path: Path, edit: Callable[[str | None], str | None], new_mode: in
 def check_edit(path: Path, edit: Callable[[str | None], str | None]) -> None:
     """Make the edit without writing it. Raises what `edit` raises, and KubeIamError where the file could not be replaced.
 
-    A replacement needs the directory alone; directories that are missing would be created.
+    A replacement needs the directory alone, a write in place the file; directories that are missing would be created.
     """
     path = Path(os.path.realpath(path))
     before = read_text(path)
@@ -65,14 +91,30 @@ def check_edit(path: Path, edit: Callable[[str | None], str | None]) -> None:
     directory = next(each for each in path.parents if each.exists())
     if after is None or after == before or (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
         return
+    if before is not None and os.access(path, os.W_OK):
+        return
     raise KubeIamError(f"cannot write {path}: {directory} is not a directory that you may write to")
 
 
 def _replace(path: Path, text: str, new_mode: int) -> None:
+    data = text.encode("utf-8")
+    exists = path.exists()
+    if exists and path.stat().st_nlink > 1:
+        _overwrite(path, data)
+        return
+    try:
+        _put_in_place_of(path, data, new_mode)
+    except OSError as error:
+        if not exists or error.errno not in _NOT_REPLACEABLE:
+            raise
+        _overwrite(path, data)
+
+
+def _put_in_place_of(path: Path, data: bytes, new_mode: int) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode("utf-8"))
+            file.write(data)
             _dress_like(path, file.fileno(), new_mode)
             file.flush()
             os.fsync(file.fileno())
@@ -80,6 +122,26 @@ def _replace(path: Path, text: str, new_mode: int) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    """Write into the file itself. Readers may see a part; what stops half-way puts the old content back."""
+    with path.open("r+b", buffering=0) as file:
+        before = file.readall()
+        try:
+            _fill(file, data)
+        except BaseException:
+            _fill(file, before)
+            raise
+
+
+def _fill(file: FileIO, data: bytes) -> None:
+    file.seek(0)
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+    file.truncate(len(data))
+    os.fsync(file.fileno())
 
 
 def _dress_like(path: Path, descriptor: int, new_mode: int) -> None:
@@ -99,11 +161,17 @@ def _dress_like(path: Path, descriptor: int, new_mode: int) -> None:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory's advisory lock, so that two of us do not compare and replace at once."""
-    if fcntl is None:
+    """Hold the directory's advisory lock, so that two of us do not compare and replace at once.
+
+    A directory that may not be read has none: what can be written there is a file in place.
+    """
+    try:
+        descriptor = None if fcntl is None else os.open(directory, os.O_RDONLY)
+    except PermissionError:
+        descriptor = None
+    if fcntl is None or descriptor is None:
         yield
         return
-    descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
