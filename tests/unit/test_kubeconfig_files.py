@@ -133,6 +133,20 @@ def test_a_merge_replaces_entries_of_the_same_names(tmp_path: Path) -> None:
         '{"kind": "Config", "clusters": [], "users": [], "contexts": [], "current-context": ""}',
         "apiVersion: v1\nkind: Config\ncurrent-context:\nusers:\n  - name: x\n    user: {token: y}",
         "# nothing yet\n",
+        "{}",
+        "{ }\n",
+        "{\n}\n",
+        "--- {}\n",
+        "---\n{}\n# nothing else\n",
+        "%YAML 1.1\n---\n{}\n...\n",
+        "\ufeff{}\n",
+        "{}\r\n",
+        "null\n",
+        "--- ~\n",
+        "---\n",
+        "---\n...\n",
+        "# one\n{} # two\n",
+        "{ # three\n}\n",
     ],
 )
 def test_a_merge_fits_into_every_empty_shape(tmp_path: Path, text: str) -> None:
@@ -143,6 +157,61 @@ def test_a_merge_fits_into_every_empty_shape(tmp_path: Path, text: str) -> None:
     assert read["clusters"] == config()["clusters"]
     assert read["users"][-1] == config()["users"][0]
     assert read["current-context"] == "shop-viewer"
+    comments = [line[line.index("#") :] for line in text.splitlines() if "#" in line]
+    assert all(comment in path.read_text() for comment in comments)
+
+
+@pytest.mark.parametrize("text", ["{}", "--- {}\n", "null\n", "\ufeff{}\n", "---\n{}\n# nothing else\n"])
+def test_a_file_without_content_becomes_a_kubeconfig_of_a_line_a_field(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    merge_into([path], config())
+    assert load(path.read_text()) == config()
+    assert "\napiVersion: v1\nkind: Config\nclusters:\n- name: shop\n" in "\n" + path.read_text().lstrip("\ufeff")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Clusters:\n- name: shop\n  cluster: {server: https://other.example.com}\n",
+        "USERS: text\nclusters: []\nContexts: {}\n",
+        "Users:\n- user: {}\nusers:\n- name: x\n  user: {}\n",
+        "Current-Context: other\nClusters: &all [1]\nmore: *all\n",
+    ],
+)
+def test_keys_in_other_letter_case_are_unknown_keys_as_for_kubectl(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    merge_into([path], config())
+    read, before = load(path.read_text()), load(text)
+    assert {key: read[key] for key in before if key != "users" and key != "clusters"} == {
+        key: value for key, value in before.items() if key != "users" and key != "clusters"
+    }
+    assert [entry["name"] for entry in read["clusters"]] == ["shop"]
+    assert read["users"][-1] == config()["users"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "clusters:\n- name: shop\n  cluster:\n    server: https://shop.example.com\n"
+            "users:\n- name: shop-viewer\n  user: &mine\n    exec:\n      command: kube-iam\n"
+            "      args: [token, -i, '012345670123', -r, old]\n- name: alias\n  user: *mine\n",
+            9,
+        ),
+        ("clusters: []\nusers: []\ncurrent-context: &name other\npreferences: {colour: *name}\n", 3),
+        ("clusters: []\ncontexts: []\n\ncurrent-context: a\nusers: []\ncurrent-context: b\n", 6),
+        ("clusters:\n- {name: a, cluster: {}}\nusers: &none []\ncontexts: *none\n", 4),
+        ("kind: Config\nclusters:\n- name: a\n  cluster: {}\n  - b\n", 5),
+    ],
+)
+def test_errors_name_lines_of_the_file_as_it_is(tmp_path: Path, text: str, line: int) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"config: line {line}: "):
+        merge_into([path], config())
+    assert path.read_text() == text
 
 
 @pytest.mark.parametrize(

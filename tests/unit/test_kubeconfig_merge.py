@@ -307,7 +307,7 @@ def test_a_server_that_another_cluster_shares_by_an_alias_is_left_alone(tmp_path
 def test_a_current_context_that_stands_twice_is_named(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text("current-context: a\ncurrent-context: b\n")
-    with pytest.raises(ConfigError, match=f"{path}: current-context: .*twice"):
+    with pytest.raises(ConfigError, match=f"{path}: line 2: current-context: .*twice"):
         merge_into([path], config())
 
 

@@ -7,7 +7,10 @@ https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +19,18 @@ from kube_iam.kube.context import writable_file
 from kube_iam.kube.files import ATTEMPTS, edit_text, read_text
 from kube_iam.kube.kubeconfig_check import REMEDY, Wanted, problems
 from kube_iam.kube.kubeconfig_fields import edits
+from kube_iam.kube.kubeconfig_lock import kubectl_locks
 from kube_iam.kube.kubeconfig_owner import Entry, scalar
-from kube_iam.kube.yaml_edit import ListEdit
-from kube_iam.kube.yaml_fields import lookup, set_value
+from kube_iam.kube.yaml_edit import ListEdit, newline_of
+from kube_iam.kube.yaml_fields import Path as Place
+from kube_iam.kube.yaml_fields import RepeatedKey, line_at, lookup, set_value
 from kube_iam.kube.yaml_text import Value
-from kube_iam.kube.yaml_tree import parse_tree
+from kube_iam.kube.yaml_tree import line_start, parse_tree
 
 NEW_FILE_MODE = 0o600
 SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 _FIRST_TEXT = "apiVersion: v1\nkind: Config\n"
+_DOCUMENT_END = re.compile(r"^\.\.\.", re.MULTILINE)
 
 Texts = dict[Path, str]
 
@@ -33,13 +39,21 @@ class _ChangedError(Exception):
     """A file is not any more what the merge was made of."""
 
 
-def merge_into(files: Sequence[Path], config: Mapping[str, Value]) -> list[Path]:
+def merge_into(
+    files: Sequence[Path], config: Mapping[str, Value], sleep: Callable[[float], None] = time.sleep
+) -> list[Path]:
     """Put the entries of `config` into the kubeconfig files and make its context the current one; returns the files written.
 
     Entries that are this cluster's own (`kubeconfig_owner`) get the fields that we own and keep all others. Everything else stays
     byte for byte, and a second merge changes nothing. New files get mode 0600. Raises NotOwned, before anything is written, where
-    an entry of that name is somebody else's; ConfigError for a file that is no kubeconfig; Conflict where the files keep changing.
+    an entry of that name is somebody else's; ConfigError for a file that is no kubeconfig; Conflict where the files keep changing or
+    stay locked by kubectl.
     """
+    with kubectl_locks(files, sleep):
+        return _merge_into(files, config)
+
+
+def _merge_into(files: Sequence[Path], config: Mapping[str, Value]) -> list[Path]:
     for _ in range(ATTEMPTS):
         found = {path: read_text(path) for path in files}
         before = {path: text for path, text in found.items() if text is not None}
@@ -70,6 +84,7 @@ def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value]
     after = dict(begun)
     order = [*texts, *([] if default in texts else [default])]
     entries = read_entries({path: after[path] for path in order})
+    current = _current(begun, order)
     wanted = Wanted.of(config)
     found = list(problems(entries, wanted))
     if found:
@@ -79,22 +94,50 @@ def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value]
         name = made[0]["name"]
         old = entries.get((section, name))
         if old is None:
-            after[default] = ListEdit(after[default], (section,), str(default)).append(made[0])
+            with _lines_as_read(begun[default], (section,), default):
+                after[default] = ListEdit(after[default], (section,), str(default), exact=True).append(made[0])
         else:
             for step, value in edits(old, made[0][inner], wanted):
                 place = (section, old.index, inner, *step)
-                after[old.file] = set_value(after[old.file], place, value, str(old.file))
+                with _lines_as_read(begun[old.file], place, old.file):
+                    after[old.file] = set_value(after[old.file], place, value, str(old.file))
     context = str(config["current-context"])
-    if _current({path: after[path] for path in order}) != context:
-        after[default] = set_value(after[default], ("current-context",), context, str(default))
+    if current != context:
+        with _lines_as_read(begun[default], ("current-context",), default):
+            after[default] = set_value(after[default], ("current-context",), context, str(default))
     return {path: text for path, text in after.items() if text != begun[path]}
 
 
 def _begun(text: str, path: Path) -> str:
-    """Return the text, with the first lines of a kubeconfig where it holds nothing but comments. Raises ConfigError."""
-    if parse_tree(text, str(path)) is not None:
+    """Return the text, with the first lines of a kubeconfig where it has no content: null, or a mapping of nothing.
+
+    Comments and the marks of a document stay. Raises ConfigError.
+    """
+    root = parse_tree(text, str(path))
+    first = _FIRST_TEXT.replace("\n", newline_of(text))
+    if root is None:
+        end = _DOCUMENT_END.search(text)
+        before, after = (text[: end.start()], text[end.start() :]) if end else (text, "")
+        return before + (newline_of(text) if before and not before.endswith("\n") else "") + first + after
+    inside = text[root.start + 1 : root.end - 1]
+    if not root.is_null and (root.kind != "mapping" or root.pairs or inside.strip()):
         return text
-    return f"{text}\n{_FIRST_TEXT}" if text and not text.endswith("\n") else text + _FIRST_TEXT
+    before, after = text[: root.start], text[root.end :]
+    if before[line_start(text, root.start) :].strip("\ufeff "):  # behind `---` on its line
+        before = before.rstrip() + newline_of(text)
+    return before + (first.removesuffix(newline_of(text)) + after if after.strip("\r\n") else first + after.lstrip())
+
+
+@contextmanager
+def _lines_as_read(text: str, place: Place, path: Path) -> Iterator[None]:
+    """Give errors of an edit the line of `place` in the text as it was read: edits before it may have moved lines."""
+    try:
+        yield
+    except ConfigError as error:
+        line = line_at(parse_tree(text, str(path)), place)
+        raise ConfigError(
+            error.path, [Problem(each.key, each.message, each.hint, line) for each in error.problems]
+        ) from error
 
 
 def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
@@ -103,12 +146,12 @@ def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
     for path, text in texts.items():
         for section, inner in SECTIONS.items():
             seen: set[str] = set()
-            for index, item in enumerate(ListEdit(text, (section,), str(path)).items()):
+            for index, item in enumerate(ListEdit(text, (section,), str(path), exact=True).items()):
                 try:
                     name, fields = scalar(lookup(item.resolved(), "name")), lookup(item.resolved(), inner)
-                except ValueError as error:
+                except RepeatedKey as error:
                     raise ConfigError(
-                        str(path), [Problem(f"{section}[{index}]", str(error), line=item.line)]
+                        str(path), [Problem(f"{section}[{index}]", str(error), line=error.line)]
                     ) from error
                 if not name:
                     raise ConfigError(str(path), [Problem(f"{section}[{index}]", "has no name", line=item.line)])
@@ -119,13 +162,14 @@ def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
     return entries
 
 
-def _current(texts: Mapping[Path, str]) -> str:
+def _current(texts: Mapping[Path, str], order: Sequence[Path]) -> str:
     """Return the current context: the first one that a file names, else empty. Raises ConfigError for one that stands there twice."""
-    for path, text in texts.items():
+    for path in order:
         try:
-            name = scalar(lookup(parse_tree(text, str(path)), "current-context"))
-        except ValueError as error:
-            raise ConfigError(str(path), [Problem("current-context", str(error), "remove one of the two")]) from error
+            name = scalar(lookup(parse_tree(texts[path], str(path)), "current-context"))
+        except RepeatedKey as error:
+            problem = Problem("current-context", str(error), "remove one of the two", error.line)
+            raise ConfigError(str(path), [problem]) from error
         if name:
             return name
     return ""

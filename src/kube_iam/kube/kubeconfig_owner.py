@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.kube.yaml_fields import lookup
+from kube_iam.kube.yaml_fields import RepeatedKey, lookup
 from kube_iam.kube.yaml_tree import Node
 
 PROGRAMS = ("kube-iam", "aws-iam-authenticator", "kubectl-iam")
@@ -44,8 +44,9 @@ class Entry:
         for key in path:
             try:
                 node = lookup(node, key)
-            except ValueError as error:
-                raise ConfigError(str(self.file), [Problem(f"{self.section}[{self.index}]", str(error))]) from error
+            except RepeatedKey as error:
+                problem = Problem(f"{self.section}[{self.index}]", str(error), line=error.line)
+                raise ConfigError(str(self.file), [problem]) from error
         return node
 
     def text(self, *path: str) -> str:

@@ -1,18 +1,18 @@
 """Edits of one list inside a YAML text, made by replacing exactly the bytes of the entry: nothing else moves.
 
 A list is named by the path of keys that leads to it (`("server", "mapRoles")`; `()` is the document itself), matched in any letter
-case. Every edit is proved before it is given back: the new text is parsed, the edited list must hold what was asked for, and
-everything else must say what it said. Where that fails (aliases, exotic layouts) ConfigError is raised and nothing is changed.
+case unless `exact`. Every edit is proved before it is given back: the new text is parsed, the edited list must hold what was asked
+for, and everything else must say what it said. Where that fails (aliases, exotic layouts) ConfigError is raised, and nothing is
+changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.kube.yaml_text import Value, block, flow
-from kube_iam.kube.yaml_tree import Node, Shape, dash_of, line_end, line_start, next_line, parse_tree
+from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, line_end, line_start, next_line, parse_tree
 
 Path = tuple[str, ...]
 
@@ -20,12 +20,15 @@ Path = tuple[str, ...]
 class ListEdit:
     """One list in one text. `source` and `key` name the text in errors; `note` marks keys that an edit had to add."""
 
-    def __init__(self, text: str, path: Path, source: str, key: str = "", note: str = "") -> None:
+    def __init__(
+        self, text: str, path: Path, source: str, key: str = "", note: str = "", *, exact: bool = False
+    ) -> None:
         self.text = text
         self.path = path
         self.source = source
         self.key = key
         self.note = f"  # {note}" if note else ""
+        self.exact = exact
         self.root = parse_tree(text, source, key)
         self.found, self.node = self._locate()
 
@@ -69,11 +72,11 @@ class ListEdit:
                 return depth, None
             if node.kind != "mapping":
                 raise self._problem(f"{'.'.join(self.path[:depth]) or 'the document'} is not a mapping", node.line)
-            pairs = node.own_pairs(name)
+            pairs = self._own_pairs(node, name)
             if len(pairs) > 1:
                 raise self._problem(f"{'.'.join(self.path[: depth + 1])} stands there twice", pairs[1][0].line)
             if not pairs:
-                if node.get(name) is not None:
+                if node.get(name, exact=self.exact) is not None:
                     raise self._problem(f"{name} comes from a YAML merge key", node.line)
                 return depth, None
             node = pairs[0][1]
@@ -95,22 +98,20 @@ class ListEdit:
         holder, owner = self.root, None
         for name in self.path[: self.found]:
             assert holder is not None
-            owner, holder = holder.own_pairs(name)[0]
+            owner, holder = self._own_pairs(holder, name)[0]
         if holder is None:
             return insert_lines(self.text, len(self.text), block(nested, self.note), "")
         if holder.is_null:
             if holder.end > holder.start or owner is None or self._inside_flow():
                 gap = "" if holder.end > holder.start or self.text[holder.end - 1].isspace() else " "
                 return self.text[: holder.start] + gap + flow(nested) + self.text[holder.end :]
-            indent = " " * (owner.start - line_start(self.text, owner.start) + (2 if missing else 0))
+            indent = " " * (column(self.text, owner.start) + (2 if missing else 0))
             return insert_lines(self.text, holder.end, block(nested, self.note), indent)
         assert isinstance(nested, Mapping)
         if holder.flow:
             return self._insert_pair(holder, flow(nested)[1:-1])
         first = holder.pairs[0][0].start
-        return insert_lines(
-            self.text, holder.end, block(nested, self.note), " " * (first - line_start(self.text, first))
-        )
+        return insert_lines(self.text, holder.end, block(nested, self.note), " " * column(self.text, first))
 
     def _append_to(self, node: Node, value: Value) -> str:
         if not node.flow:
@@ -156,12 +157,12 @@ class ListEdit:
     def _without_added_keys(self, text: str) -> str:
         """Takes out the keys that carry our note and lead to nothing any more, the innermost first."""
         for depth in range(len(self.path), 0, -1):
-            edit = ListEdit(text, self.path, self.source, self.key)
+            edit = ListEdit(text, self.path, self.source, self.key, exact=self.exact)
             if edit.found < depth or edit.root is None:
                 continue
             owner, holder = edit.root, edit.root
             for name in self.path[:depth]:
-                owner, holder = holder.own_pairs(name)[0]
+                owner, holder = self._own_pairs(holder, name)[0]
             line = text[owner.start : line_end(text, owner.start)].rstrip("\r")
             if not holder.is_null or not line.endswith(self.note) or holder.end > holder.start:
                 break
@@ -171,7 +172,7 @@ class ListEdit:
     def _proved(self, new: str, wanted: list[Shape | None], value: Value = "") -> str:
         """The new text, after checking that it says what it should (`None` in `wanted` stands for `value`)."""
         try:
-            after = ListEdit(new, self.path, self.source, self.key)
+            after = ListEdit(new, self.path, self.source, self.key, exact=self.exact)
         except ConfigError as error:
             raise self._unsafe() from error
         items = after.items()
@@ -179,7 +180,7 @@ class ListEdit:
             item.data() == value if shape is None else item.shape() == shape
             for item, shape in zip(items, wanted, strict=True)
         )
-        if not same or _rest(after.root, self.path) != _rest(self.root, self.path):
+        if not same or _rest(after.root, self.path, self.exact) != _rest(self.root, self.path, self.exact):
             raise self._unsafe()
         return new
 
@@ -204,8 +205,11 @@ class ListEdit:
         for name in self.path[: self.found]:
             if node is None or node.flow:
                 return node is not None
-            node = node.own_pairs(name)[0][1]
+            node = self._own_pairs(node, name)[0][1]
         return False
+
+    def _own_pairs(self, node: Node, name: str) -> list[tuple[Node, Node]]:
+        return node.own_pairs(name, exact=self.exact)
 
     def _problem(self, message: str, line: int | None = None, hint: str = "") -> ConfigError:
         return ConfigError(self.source, [Problem(self.key, message, hint, line)])
@@ -231,14 +235,15 @@ def newline_of(text: str) -> str:
     return "\r\n" if end > 0 and text[end - 1] == "\r" else "\n"
 
 
-def _rest(node: Node | None, path: Path) -> Shape:
+def _rest(node: Node | None, path: Path, exact: bool) -> Shape:
     """What the document says apart from the list at `path`; keys that lead to nothing but that list do not count."""
     if node is None or not path or node.kind != "mapping":
         return ()
     kept: list[object] = []
+    leading = [key for key, _ in node.own_pairs(path[0], exact=exact)]
     for key, value in node.pairs:
-        if key.kind == "scalar" and ascii_lower(key.value) == ascii_lower(path[0]):
-            inner = _rest(value, path[1:])
+        if any(key is each for each in leading):
+            inner = _rest(value, path[1:], exact)
             if inner:
                 kept.append((key.shape(), inner))
         else:

@@ -11,23 +11,32 @@ from collections.abc import Iterator
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.kube.yaml_edit import insert_lines, newline_of
 from kube_iam.kube.yaml_text import Value, block, flow
-from kube_iam.kube.yaml_tree import Node, Shape, dash_of, line_start, parse_tree
+from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, parse_tree
 
 Step = str | int
 Path = tuple[Step, ...]
+
+
+class RepeatedKey(ValueError):
+    """A key stands twice in one mapping; `line` is where it stands again."""
+
+    def __init__(self, key: str, line: int) -> None:
+        super().__init__(f"{key} stands there twice")
+        self.line = line
+
 
 _MAX_HOPS = 20  # of aliases and merge keys followed to find one value
 
 
 def lookup(node: Node | None, key: str, hops: int = 0) -> Node | None:
-    """Return the value under exactly this key, aliases and merge keys (`<<`) followed, or None. Raises ValueError for a key twice."""
+    """Return the value under exactly this key, aliases and merge keys (`<<`) followed, or None. Raises RepeatedKey."""
     if node is None or node.kind != "mapping":
         return None
-    own = [value for name, value in node.pairs if name.kind == "scalar" and name.value == key]
+    own = node.own_pairs(key, exact=True)
     if len(own) > 1:
-        raise ValueError(f"{key} stands there twice")
+        raise RepeatedKey(key, own[1][0].line)
     if own:
-        return own[0].resolved()
+        return own[0][1].resolved()
     for name, value in node.pairs if hops < _MAX_HOPS else ():
         if name.plain and name.value == "<<":
             merged = value.resolved()
@@ -56,6 +65,20 @@ def set_value(text: str, path: Path, value: Value, source: str) -> str:
     except (ValueError, ConfigError) as error:
         raise _unsafe(source, path) from error
     raise _unsafe(source, path)
+
+
+def line_at(root: Node | None, path: Path) -> int | None:
+    """Return the line of the value at `path`, or of what leads to it as far as it is there; None for an empty document."""
+    node, line = root, None
+    for step in (*path, None):
+        if node is None:
+            break
+        line = node.line
+        try:
+            node = _child(node, step) if step is not None else None
+        except ValueError:
+            break
+    return line
 
 
 def _at(root: Node | None, path: Path) -> Node:
@@ -90,15 +113,15 @@ def _child(node: Node, step: Step) -> Node | None:
         return node.items[step] if step < len(node.items) else None
     if node.kind != "mapping":
         raise ValueError("not a mapping")
-    own = [value for name, value in node.pairs if name.kind == "scalar" and name.value == step]
+    own = node.own_pairs(step, exact=True)
     if len(own) > 1:
-        raise ValueError("stands there twice")
-    return own[0] if own else None
+        raise RepeatedKey(step, own[1][0].line)
+    return own[0][1] if own else None
 
 
 def _replaced(text: str, old: Node, value: Value, in_flow: bool) -> str:
     if old.kind == "sequence" and not old.flow:
-        margin = newline_of(text) + " " * (old.start - line_start(text, old.start))
+        margin = newline_of(text) + " " * column(text, old.start)
         new = margin.join(block(value))
     else:
         new = block(value)[0] if isinstance(value, str) and not in_flow else flow(value)
@@ -117,7 +140,7 @@ def _added(text: str, holder: Node, step: Step, value: Value) -> str:
         indent = len(line) - len(line.lstrip(" "))
     else:
         first = holder.pairs[0][0].start
-        indent = first - line_start(text, first)
+        indent = column(text, first)
     return insert_lines(text, holder.end, block(new), " " * indent)
 
 

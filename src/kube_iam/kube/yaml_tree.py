@@ -60,20 +60,26 @@ class Node:
             node, hops = node.target, hops + 1
         return node
 
-    def own_pairs(self, name: str) -> list[tuple[Node, Node]]:
-        """The pairs of a mapping whose key is `name` in any letter case."""
+    def own_pairs(self, name: str, *, exact: bool = False) -> list[tuple[Node, Node]]:
+        """Return the pairs of a mapping whose key is `name`, in any letter case unless `exact`."""
+        pairs = [pair for pair in self.pairs if pair[0].kind == "scalar"]
+        if exact:
+            return [pair for pair in pairs if pair[0].value == name]
         wanted = ascii_lower(name)
-        return [(key, value) for key, value in self.pairs if key.kind == "scalar" and ascii_lower(key.value) == wanted]
+        return [pair for pair in pairs if ascii_lower(pair[0].value) == wanted]
 
-    def get(self, name: str, hops: int = 0) -> Node | None:
-        """The value under `name` in any letter case, aliases and merge keys (`<<`) followed; the mapping's own pair goes first."""
-        for _, value in self.own_pairs(name):
+    def get(self, name: str, hops: int = 0, *, exact: bool = False) -> Node | None:
+        """Return the value under `name`, in any letter case unless `exact`, aliases and merge keys (`<<`) followed.
+
+        The mapping's own pair has precedence.
+        """
+        for _, value in self.own_pairs(name, exact=exact):
             return value.resolved()
         for key, value in self.pairs if hops < _MAX_HOPS else ():
             if key.plain and key.value == "<<":
                 merged = value.resolved()
                 for source in merged.items if merged.kind == "sequence" else [merged]:
-                    found = source.resolved().get(name, hops + 1)
+                    found = source.resolved().get(name, hops + 1, exact=exact)
                     if found is not None:
                         return found
         return None
@@ -111,6 +117,12 @@ def line_end(text: str, offset: int) -> int:
 def line_start(text: str, offset: int) -> int:
     """The offset of the first character of the line of `offset`."""
     return text.rfind("\n", 0, offset) + 1
+
+
+def column(text: str, offset: int) -> int:
+    """Return how many characters stand before `offset` on its line; a byte order mark has no width."""
+    start = line_start(text, offset)
+    return offset - start - (1 if text.startswith("\ufeff", start) and start == 0 else 0)
 
 
 def next_line(text: str, end: int) -> int:
