@@ -430,6 +430,41 @@ def test_kubeconfig_for_the_reference_and_with_other_names(
     )
 
 
+V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command", "version"),
+    [
+        ((), "kube-iam", V1),
+        (("--exec-command", "/opt/kube-iam/bin/kube-iam"), "/opt/kube-iam/bin/kube-iam", V1),
+        (("--exec-command", "./bin/kube-iam"), "{here}/bin/kube-iam", V1),
+        (("--exec-command", "/usr/bin/aws-iam-authenticator"), "/usr/bin/aws-iam-authenticator", V1BETA1),
+        (("--exec-command", "kubectl-iam"), "kubectl-iam", V1),
+        (("--exec-command", "/opt/with blanks/sign-in"), "/opt/with blanks/sign-in", V1),
+        (("--exec-api-version", V1BETA1), "kube-iam", V1BETA1),
+        (("--exec-api-version", "v1beta1"), "kube-iam", V1BETA1),
+        (("--exec-command", "aws-iam-authenticator", "--exec-api-version", "v1"), "aws-iam-authenticator", V1),
+    ],
+)
+def test_the_program_and_the_version_of_the_plugin_can_be_chosen(
+    arguments: tuple[str, ...], command: str, version: str, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kube_iam("kubeconfig", "admin", *arguments) == 0
+    plugin = YAML(typ="safe", pure=True).load(capsys.readouterr().out)["users"][0]["user"]["exec"]
+    assert (plugin["command"], plugin["apiVersion"]) == (command.format(here=Path.cwd()), version)
+    assert plugin["interactiveMode"] == "IfAvailable"
+    assert ("sign-in" in command) == (plugin["installHint"] == f"Install {command}, or put it on the PATH.")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--exec-command", ""), ("--exec-command", "a\nb"), ("--exec-api-version", "v1alpha1")]
+)
+def test_what_is_no_program_or_version_is_a_usage_error(arguments: tuple[str, ...], account: FakeAccount) -> None:
+    with pytest.raises(UsageError, match=arguments[0]):
+        kube_iam("kubeconfig", "admin", *arguments)
+
+
 def test_kubeconfig_merges_and_keeps_what_is_there(
     account: FakeAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,11 +58,12 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(
         path = tmp_path / "link"
         path.symlink_to(target)
     before = target.stat()
-    for action in (
+    actions: list[Callable[[], object]] = [
         lambda: read_text(path),
         lambda: edit_text(path, lambda _: NEW),
         lambda: check_edit(path, lambda _: NEW),
-    ):
+    ]
+    for action in actions:
         with pytest.raises(ConfigError, match=f"{SPECIAL[kind][1]}, not a regular file"):
             action()
     after = target.stat()

@@ -102,7 +102,15 @@ def test_kubectl_refuses_to_edit_meanwhile(tmp_path: Path) -> None:
         missing("kubectl", "make venv")
     path = tmp_path / "config"
     path.write_text(dump(config()))
-    command = [kubectl, "--kubeconfig", str(path), "config", "set-cluster", "new", "--server=https://new.example.com"]
+    command = [
+        str(kubectl),
+        "--kubeconfig",
+        str(path),
+        "config",
+        "set-cluster",
+        "new",
+        "--server=https://new.example.com",
+    ]
     with kubectl_locks([path], never):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode != 0

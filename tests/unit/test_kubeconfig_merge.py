@@ -266,6 +266,34 @@ def test_an_old_file_of_the_reference_becomes_one_of_ours(tmp_path: Path) -> Non
     assert read["clusters"] == config()["clusters"]
 
 
+def test_a_program_and_version_that_are_asked_for_replace_those_of_an_entry_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(EDITED)
+    changed = config(command="/usr/local/bin/kube-iam", api_version="client.authentication.k8s.io/v1")
+    assert merge_into([path], changed) == []
+    merge_into([path], changed, chosen=frozenset({"command"}))
+    plugin = load(path.read_text())["users"][0]["user"]["exec"]
+    assert (plugin["command"], plugin["apiVersion"][-7:]) == ("/usr/local/bin/kube-iam", "v1beta1")
+    merge_into([path], changed, chosen=frozenset({"apiVersion"}))
+    plugin = load(path.read_text())["users"][0]["user"]["exec"]
+    assert plugin["apiVersion"] == "client.authentication.k8s.io/v1"
+    assert plugin["installHint"] == "Ask alice.\n"
+
+
+def test_an_entry_that_runs_another_program_of_our_choice_is_ours_with_that_choice(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    wrapper = config(command="/opt/bin/sign-in")
+    merge_into([path], wrapper)
+    assert merge_into([path], wrapper) == []
+    merge_into(
+        [path], {**wrapper, **config(command="/opt/bin/sign-in", args=["token", "-i", ID, "--region", "eu-west-1"])}
+    )
+    assert load(path.read_text())["users"][0]["user"]["exec"]["args"] == ["token", "-i", ID, "--region", "eu-west-1"]
+    for other in ("kube-iam", "/opt/bin/other"):
+        with pytest.raises(NotOwned, match="user 'shop-viewer'"):
+            merge_into([path], config(command=other))
+
+
 def test_a_changed_authority_is_ours_to_change_where_only_our_contexts_use_it(tmp_path: Path) -> None:
     path = tmp_path / "config"
     merge_into([path], config(ca_pem=PEM.replace("MIIB", "MIIC")))

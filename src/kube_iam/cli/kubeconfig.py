@@ -12,6 +12,7 @@ from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
+V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 INSTALL_HINTS = {
     # No package name: the project owns none in a registry, and whoever registers it would run code on people's machines.
     "kube-iam": "kube-iam signs you in with your AWS credentials. Install it from its repository, as the README there says; "
@@ -19,10 +20,7 @@ INSTALL_HINTS = {
     "aws-iam-authenticator": "Install aws-iam-authenticator: https://github.com/kubernetes-sigs/aws-iam-authenticator/releases",
 }
 # The reference answers in whichever version it is asked for, but its older releases know only v1beta1.
-API_VERSIONS = {
-    "kube-iam": "client.authentication.k8s.io/v1",
-    "aws-iam-authenticator": "client.authentication.k8s.io/v1beta1",
-}
+API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
 
 
 @click.command("kubeconfig")
@@ -37,14 +35,19 @@ API_VERSIONS = {
 @click.option("--context-name", metavar="NAME", default="", help="Name of the context.  [default: <cluster>-<level>]")
 @click.option(
     "--exec-command",
-    type=click.Choice(sorted(INSTALL_HINTS, reverse=True)),
-    default="kube-iam",
-    help="The program that kubectl runs to sign in.  [default: kube-iam]",
+    metavar="PATH",
+    help="The program that kubectl runs to sign in, as a name on the PATH or as a path.  [default: kube-iam]",
+)
+@click.option(
+    "--exec-api-version",
+    metavar="VERSION",
+    type=click.Choice([V1, V1BETA1, "v1", "v1beta1"]),
+    help=f"The version in which kubectl talks to it: {V1} or {V1BETA1}.  [default: v1; aws-iam-authenticator: v1beta1]",
 )
 @click.option("--profile", metavar="NAME", default="", help="AWS profile that the person signs in with.")
 def command(
-    level: str, file: str, merge: bool, cluster_name: str, user_name: str, context_name: str, exec_command: str,
-    profile: str,
+    level: str, file: str, merge: bool, cluster_name: str, user_name: str, context_name: str,
+    exec_command: str | None, exec_api_version: str | None, profile: str,
 ) -> int:  # fmt: skip
     """Print the kubeconfig of a level: public data only, safe to hand out.
 
@@ -71,18 +74,43 @@ def command(
         ca_pem=access.certificate_authority,
         user_name=user_name or name,
         context_name=context_name or name,
-        command=exec_command,
         args=["token", "-i", access.cluster_id, *role, "--region", access.region],
         env={"AWS_PROFILE": profile} if profile else {},
-        api_version=API_VERSIONS[exec_command],
         interactive_mode="IfAvailable",
-        install_hint=access.install_hint or INSTALL_HINTS[exec_command],
+        **_plugin(exec_command, exec_api_version, access.install_hint),
     )
     if not merge:
         page(dump(config))
         return 0
     files = kubeconfig_files(os.environ)
-    changed = merge_into(files, config)
+    asked = {"command": exec_command, "apiVersion": exec_api_version}
+    chosen = frozenset(name for name, value in asked.items() if value is not None)
+    changed = merge_into(files, config, chosen=chosen)
     shown = ", ".join(map(str, changed)) or "nothing to change"
     click.echo(f"{shown}: the current context is {context_name or name}.", err=True)
     return 0
+
+
+def _plugin(command: str | None, version: str | None, hint: str) -> dict[str, str]:
+    """Return the exec plugin's command, version and install hint: as given, else what fits the program. Raises UsageError."""
+    from kube_iam.kube.kubeconfig_owner import program_of
+
+    command = _command(command) if command is not None else "kube-iam"
+    program = program_of(command)
+    version = version or API_VERSIONS.get(program, V1)
+    default = INSTALL_HINTS.get("kube-iam" if program == "kubectl-iam" else program)
+    return {
+        "command": command,
+        "api_version": version if "/" in version else f"client.authentication.k8s.io/{version}",
+        "install_hint": hint or default or f"Install {command}, or put it on the PATH.",
+    }
+
+
+def _command(written: str) -> str:
+    """Return the command for the kubeconfig: kubectl takes a relative path from the kubeconfig's directory, people from theirs.
+
+    Raises UsageError for what names no program.
+    """
+    if not written.strip() or not written.isprintable():
+        raise UsageError("--exec-command takes the name or the path of a program", "such as /usr/local/bin/kube-iam")
+    return os.path.abspath(written) if os.path.dirname(written) else written  # noqa: PTH100, PTH120  (Path drops a leading ./)

@@ -14,6 +14,7 @@ from kube_iam.kube.kubeconfig_owner import (
     certificates,
     certificates_of,
     parse_arguments,
+    program_of,
     same_server,
     sign_in,
 )
@@ -27,7 +28,10 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The kubeconfig that is merged. `authority` is its CA as `certificates` gives it, None where it names none."""
+    """The kubeconfig that is merged. `authority` is its CA as `certificates` gives it, None where it names none.
+
+    `chosen` are the fields of `exec` that were asked for, and not filled in.
+    """
 
     cluster: str
     user: str
@@ -35,26 +39,28 @@ class Wanted:
     server: str
     authority: frozenset[str] | None
     sign_in: SignIn
+    chosen: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, config: Mapping[str, Value]) -> Wanted:
+    def of(cls, config: Mapping[str, Value], chosen: frozenset[str] = frozenset()) -> Wanted:
         """The kubeconfig as `build_kubeconfig` makes it."""
         (cluster,), (user,), (context,) = (_entries(config, section) for section in ("clusters", "users", "contexts"))
         plugin = user["user"]["exec"]
         data = cluster["cluster"].get("certificate-authority-data", "")
-        command, arguments = plugin["command"], plugin["args"]
+        program, arguments = program_of(plugin["command"]), plugin["args"]
         return cls(
             cluster=cluster["name"],
             user=user["name"],
             context=context["name"],
             server=cluster["cluster"]["server"],
             authority=certificates_of(data) if data else None,
-            sign_in=parse_arguments(command, arguments) or SignIn(command, {}, tuple(arguments)),
+            sign_in=parse_arguments(program, arguments) or SignIn(program, {}, tuple(arguments)),
+            chosen=chosen,
         )
 
     def is_signed_in_by(self, entry: Entry | None) -> bool:
         """Whether a user entry signs in with our exec plugin for this cluster id."""
-        found = sign_in(entry) if entry is not None else None
+        found = sign_in(entry, self.sign_in.program) if entry is not None else None
         return found is not None and bool(self.cluster_id) and found.own.get("id") == self.cluster_id
 
     def is_at(self, entry: Entry) -> bool:
@@ -119,7 +125,7 @@ def _user(entries: Entries, wanted: Wanted) -> Iterator[str]:
         )
         yield f"{entry.file}: {what}"
     else:
-        now = sign_in(entry)
+        now = sign_in(entry, wanted.sign_in.program)
         if now is not None and now.own.get("role") != wanted.sign_in.own.get("role") and others:
             what = f"user {entry.name!r} has another role, and context {others[0].name!r} uses it too"
             yield f"{entry.file}: {what}"

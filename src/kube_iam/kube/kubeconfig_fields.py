@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kube_iam.kube.exec_plugin import VERSIONS as API_VERSIONS
 from kube_iam.kube.kubeconfig_check import Wanted
 from kube_iam.kube.kubeconfig_owner import Entry, certificates, same_server, scalar, sign_in
 from kube_iam.kube.yaml_fields import Path, lookup
@@ -15,7 +16,6 @@ from kube_iam.kube.yaml_text import Value
 from kube_iam.kube.yaml_tree import Node
 
 Edit = tuple[Path, Value]
-_API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 
 
 def edits(old: Entry, new: Mapping[str, Any], wanted: Wanted) -> Iterator[Edit]:
@@ -38,13 +38,14 @@ def _cluster(old: Entry, new: Mapping[str, Any], wanted: Wanted) -> Iterator[Edi
 
 
 def _plugin(old: Entry, new: Mapping[str, Any], wanted: Wanted) -> Iterator[Edit]:
-    now = sign_in(old)
+    now = sign_in(old, wanted.sign_in.program)
     assert now is not None
     other_program = now.program != wanted.sign_in.program
-    if other_program:
-        yield ("command",), new["command"]
-    if other_program or old.text("exec", "apiVersion") not in _API_VERSIONS:
-        yield ("apiVersion",), new["apiVersion"]
+    # Another directory of the same program, and another version that kubectl knows, are people's own unless they ask for one.
+    for key in ("command", "apiVersion"):
+        unusable = key == "apiVersion" and old.text("exec", key) not in API_VERSIONS
+        if old.text("exec", key) != new[key] and (other_program or unusable or key in wanted.chosen):
+            yield (key,), new[key]
     if now.own != wanted.sign_in.own:
         yield ("args",), [*new["args"], *now.rest]
     # The hint tells how to install the program: with another program, another hint.

@@ -40,24 +40,27 @@ class _ChangedError(Exception):
 
 
 def merge_into(
-    files: Sequence[Path], config: Mapping[str, Value], sleep: Callable[[float], None] = time.sleep
+    files: Sequence[Path],
+    config: Mapping[str, Value],
+    sleep: Callable[[float], None] = time.sleep,
+    chosen: frozenset[str] = frozenset(),
 ) -> list[Path]:
     """Put the entries of `config` into the kubeconfig files and make its context the current one; returns the files written.
 
-    Entries that are this cluster's own (`kubeconfig_owner`) get the fields that we own and keep all others. Everything else stays
-    byte for byte, and a second merge changes nothing. New files get mode 0600. Raises NotOwned, before anything is written, where
-    an entry of that name is somebody else's; ConfigError for a file that is no kubeconfig; Conflict where the files keep changing or
-    stay locked by kubectl.
+    Entries that are this cluster's own (`kubeconfig_owner`) get the fields that we own and keep all others; `chosen` names fields of
+    `exec` that were asked for (`command`, `apiVersion`) and are set in any case. Everything else stays byte for byte, and a second
+    merge changes nothing. New files get mode 0600. Raises NotOwned, before anything is written, where an entry of that name is
+    somebody else's; ConfigError for a file that is no kubeconfig; Conflict where the files keep changing or stay locked by kubectl.
     """
     with kubectl_locks(files, sleep):
-        return _merge_into(files, config)
+        return _merge_into(files, config, chosen)
 
 
-def _merge_into(files: Sequence[Path], config: Mapping[str, Value]) -> list[Path]:
+def _merge_into(files: Sequence[Path], config: Mapping[str, Value], chosen: frozenset[str]) -> list[Path]:
     for _ in range(ATTEMPTS):
         found = {path: read_text(path) for path in files}
         before = {path: text for path, text in found.items() if text is not None}
-        after = merged(before, writable_file(files), config)
+        after = merged(before, writable_file(files), config, chosen)
         try:
             for path, text in after.items():
                 _write(path, found[path], text)
@@ -78,14 +81,14 @@ def _write(path: Path, before: str | None, after: str) -> None:
     edit_text(path, edit, NEW_FILE_MODE)
 
 
-def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value]) -> Texts:
+def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value], chosen: frozenset[str]) -> Texts:
     """Return the new texts of the files that change. `default` is where new entries go. Raises NotOwned and ConfigError."""
     begun = {path: _begun(text, path) for path, text in {default: "", **texts}.items()}
     after = dict(begun)
     order = [*texts, *([] if default in texts else [default])]
     entries = read_entries({path: after[path] for path in order})
     current = _current(begun, order)
-    wanted = Wanted.of(config)
+    wanted = Wanted.of(config, chosen)
     found = list(problems(entries, wanted))
     if found:
         raise NotOwned("\n".join(found), REMEDY, tuple(found))

@@ -72,11 +72,17 @@ def scalar(node: Node | None) -> str:
     return node.value if node is not None and node.kind == "scalar" and not node.is_null else ""
 
 
-def sign_in(user: Entry) -> SignIn | None:
-    """Return how this user signs in, where it runs our exec plugin, else None."""
+def program_of(command: str) -> str:
+    """Return which of `PROGRAMS` a command runs, by its file name in any directory; the command itself for another one."""
+    name = command.replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
+    return name if name in PROGRAMS else command
+
+
+def sign_in(user: Entry, also: str = "") -> SignIn | None:
+    """Return how this user signs in, where it runs our exec plugin, or the command `also` in its place, else None."""
     arguments = user.get("exec", "args")
-    program = user.text("exec", "command").replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
-    if program not in PROGRAMS or arguments is None or arguments.kind != "sequence":
+    program = program_of(user.text("exec", "command"))
+    if program not in (*PROGRAMS, *filter(None, [also])) or arguments is None or arguments.kind != "sequence":
         return None
     return parse_arguments(program, [scalar(item.resolved()) for item in arguments.items])
 
