@@ -180,6 +180,10 @@ INPUTS: dict[str, tuple[Callable[[Machine], object], str]] = {
         lambda m: m.variables(**KEYS, AWS_SECURITY_TOKEN=f"{CANARY}\x1b[1m"),
         "AWS_SECURITY_TOKEN contains a control character",
     ),
+    "old name of the secret": (
+        lambda m: m.variables(AWS_ACCESS_KEY="AK", AWS_SECRET_KEY=f"Ä{CANARY}"),
+        "AWS_SECRET_KEY contains a character that is not ASCII",
+    ),
     "region": (lambda m: m.variables(**KEYS, AWS_REGION=f"eu\n{CANARY}"), "AWS_REGION contains a line break"),
     "proxy": (
         lambda m: m.variables(**KEYS, HTTPS_PROXY=f"http://me:{CANARY}\n@127.0.0.1:1"),

@@ -21,12 +21,15 @@ _OLDER_NAMES = (
 def normalize(environ: "MutableMapping[str, str]") -> None:
     """Remove empty AWS_ variables, and move values of older names to the current names unless these have a value.
 
-    Afterwards `environ` holds no empty AWS_ variable and none of the older names.
+    Afterwards `environ` holds no empty AWS_ variable, and of the older names only those whose value is not plain ASCII: an error
+    about such a value (`input_checks`) names the variable that was set.
     """
     for name in [name for name in environ if name[:4] == "AWS_"]:
         if not environ[name]:
             del environ[name]
     for current, older in _OLDER_NAMES:
-        value = environ.pop(older, "")
-        if value and current not in environ:
-            environ[current] = value
+        value = environ.get(older, "")
+        if value.isascii() and value.isprintable():
+            environ.pop(older, "")
+            if value:
+                environ.setdefault(current, value)

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 SECRET_VARIABLES = frozenset(
     (
+        "AWS_ACCESS_KEY",
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
+        "AWS_SECRET_KEY",
         "AWS_SESSION_TOKEN",
         "AWS_SECURITY_TOKEN",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN",
