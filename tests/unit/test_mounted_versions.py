@@ -197,19 +197,29 @@ server:
 """
 
 
-def test_cut_at_any_byte_no_reserved_prefix_is_lost(file: File) -> None:
+@pytest.mark.parametrize("head", ["", "# rendered again\n"])
+def test_cut_at_any_byte_no_reserved_prefix_is_lost(file: File, head: str) -> None:
     assert file.read(RESERVED).reserved_prefixes == ("aws:", "system:")
     for end in range(len(RESERVED)):
         try:
-            reserved = file.read(RESERVED[:end]).reserved_prefixes
+            reserved = file.read(head + RESERVED[:end]).reserved_prefixes
         except ConfigError:
             continue
         assert reserved == ("aws:", "system:"), end
-    file.read(RESERVED)
-    cut = RESERVED[: RESERVED.index("  reserved")]
+        file.read(RESERVED)
+    cut = head + RESERVED[: RESERVED.index("  reserved")]
     with pytest.raises(ConfigError, match="cut off before the end of reservedPrefixConfig"):
         file.read(cut)
     assert file.read(f"{cut}# meant\n").reserved_prefixes == ()
+
+
+def test_reserved_prefixes_can_be_changed_above_the_end_of_the_file(file: File) -> None:
+    head, reserved = RESERVED[: RESERVED.index("  mapUsers")], RESERVED[RESERVED.index("  reserved") :]
+    users = RESERVED[len(head) : -len(reserved)]
+    file.read(RESERVED)
+    for now, expected in ((reserved, ("aws:", "system:")), ("", ()), (reserved, ("aws:", "system:"))):
+        assert file.read(head + now + users).reserved_prefixes == expected
+    assert file.read(f"{head}{users}  reservedPrefixConfig: []\n").reserved_prefixes == ()
 
 
 def test_edits_of_temporary_access_by_commands_are_taken_over(file: File) -> None:

@@ -1,7 +1,8 @@
-"""Role ids (AROA…) that were a role's before it was created again, so that a session of the former role gets its true reason. Pure.
+"""Role ids (AROA…) that a role had before it was created again, so that a session of the former role gets its true reason. Pure.
 
-STS says which role id signed and not when the session began. A read of the role that began after the session was first seen, and
-shows another id, proves that the session is of a former role: unless IAM still shows the former role itself, which its age tells.
+STS tells the role id of a session and not when the session began. A session counts as one of the former role where a read that began
+after the session was first seen shows another id. IAM is eventually consistent, so such a read may still show the former role: surely
+so where that role was created longer ago than any session lasts. For a younger role the reason is wrong until the next read.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class RoleHistory:
         self._former_until = {key: until for key, until in self._former_until.items() if key in keys}
 
     def read(self, key: str, role: RoleSnapshot, now: float) -> None:
-        """Take over what was read. A role that is absent for a while and comes back with another id was created again too."""
+        """Take over a read. A role that was absent in between and has another id was created again too."""
         if not role.role_id:
             return
         former = self._current.get(key)
@@ -42,7 +43,7 @@ class RoleHistory:
             self._former_until[key] = now + former.longest
 
     def is_former(self, key: str, role: RoleSnapshot) -> bool:
-        """Return whether one created later was read before. IAM is eventually consistent, and shows a deleted role at times."""
+        """Return whether a role created later was read before: this read shows one that was deleted since."""
         current = self._current.get(key)
         return current is not None and 0 < role.created < current.created
 
@@ -54,7 +55,7 @@ class RoleHistory:
     def refusal(self, key: str, role: RoleSnapshot, role_id: str, now: float, wall: float) -> Refusal:
         """Return why a session with this role id is refused, which is not the id that was read. `wall` is Unix seconds."""
         first_seen = self._seen.setdefault((key, role_id), now)
-        # No session of the role before it can live still: IAM shows the former role, and the session is the new one's.
+        # Any role before this one was deleted longer ago than a session lasts. So IAM still shows the former role.
         too_old = 0 < role.created <= wall - LONGEST_SESSION
         if too_old or role.read_at <= first_seen:
             return Refusal(Reason.ROLE_RECREATED)

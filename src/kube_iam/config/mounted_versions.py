@@ -64,17 +64,17 @@ class MountedVersions:
         if self._entries and not mappings.named:
             raise self._refused(Problem("server", "has no mappings at all, and those in force are kept", _EMPTY_HINT))
         before = zlib.decompress(self._last_good).decode()
-        last = text.count("\n") + (not text.endswith("\n"))
-        if len(text) < len(before) and before.startswith(text):
-            if not is_shortened(parse_yaml(before, str(self._path)).data, document.data):
-                message = "is the last good version, cut off inside an entry or a value"
-                raise self._refused(Problem("", message, _CUT_HINT, last))
-            # Entries that are gone admit nobody. Prefixes that are no longer reserved admit more names.
-            if mappings.reserved_prefixes != self._reserved:
-                message = "is the last good version, cut off before the end of reservedPrefixConfig"
-                raise self._refused(Problem("", message, _CUT_HINT, last))
-        if ends_in_part_of_entry(text, document, before):
+        is_start = len(text) < len(before) and before.startswith(text)
+        message = ""
+        if is_start and not is_shortened(parse_yaml(before, str(self._path)).data, document.data):
+            message = "is the last good version, cut off inside an entry or a value"
+        elif ends_in_part_of_entry(text, document, before):
             message = "ends in a part of an entry of the last good version"
+        # Entries that are gone admit nobody. Prefixes that are no longer reserved admit more names.
+        elif set(self._reserved) - set(mappings.reserved_prefixes) and (is_start or _ends_inside(text, before)):
+            message = "is cut off before the end of reservedPrefixConfig"
+        if message:
+            last = text.count("\n") + (not text.endswith("\n"))
             raise self._refused(Problem("", message, _CUT_HINT, last))
 
     def _refused(self, *problems: Problem) -> ConfigError:
@@ -98,6 +98,12 @@ def ends_in_part_of_entry(text: str, document: YamlFile, before: str) -> bool:
         return False
     was, now = _list_at(parse_yaml(before, "").data, keys), _list_at(document.data, keys)
     return bool(was and now) and not any(_is_same_item(item, now[-1]) for item in was)
+
+
+def _ends_inside(text: str, before: str) -> bool:
+    """Return whether the last line of the text stands in `before`, with more behind it."""
+    line = text.rstrip().rpartition("\n")[2]
+    return f"\n{line}" in before and not before.rstrip().endswith(line)
 
 
 def _list_at(data: object, keys: list[str]) -> list[object]:

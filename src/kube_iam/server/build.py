@@ -155,7 +155,7 @@ def warn_of_endpoints(environ: Mapping[str, str], log: Log) -> None:
     try:
         overrides = endpoint_overrides(environ)
     except CredentialsError as error:
-        # Calls to AWS fail by the same, so that no endpoint is asked; tokens are verified without them.
+        # botocore fails by the same settings, so it asks no endpoint. Tokens are verified without botocore.
         log.error("the server's AWS settings cannot be read", problem=str(error))
         return
     for override in overrides:
