@@ -100,13 +100,13 @@ def test_help_is_a_command_too(run: Run) -> None:
 
 def test_an_unknown_command_gets_its_near_match(run: Run) -> None:
     code, out, err = run("tokn")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "token" in err
 
 
 def test_a_command_that_is_not_there_yet_is_told_as_such(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(root, "COMMANDS", {"later": root.Entry("kube_iam.cli.later:command", "Later.", root.OTHER)})
-    assert run("later") == (1, "", "kube-iam: error: `later` is not in this version\n")
+    assert run("later") == (2, "", "kube-iam: error: `later` is not in this version\n")
 
 
 def test_an_unknown_option_is_one_line_that_names_the_help(run: Run) -> None:

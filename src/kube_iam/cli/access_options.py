@@ -21,7 +21,7 @@ def file_option(function: F) -> F:
         metavar="FILE",
         default="access.yaml",
         envvar=FILE_VARIABLE,
-        help=f"The access file.  [default: access.yaml] [{FILE_VARIABLE}]",
+        help=f"The access file; - reads standard input.  [default: access.yaml] [{FILE_VARIABLE}]",
     )(function)
 
 

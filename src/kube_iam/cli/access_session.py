@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kube_iam.kube.client import KubeApi
 
 
+STANDARD_INPUT = "-"
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
     """The administrator's own way into AWS and into the cluster, as given on the command line; empty means the default."""
@@ -30,9 +33,11 @@ class Where:
 
 
 def open_access(file: str) -> ClusterAccess:
-    """The access file. Raises ConfigError with all its problems, UsageError where there is none."""
-    from kube_iam.config.access import load_access
+    """Read the access file; `-` stands for standard input. Raises ConfigError with all problems, UsageError where there is no file."""
+    from kube_iam.config.access import load_access, parse_access
 
+    if file == STANDARD_INPUT:
+        return parse_access(sys.stdin.buffer.read(), "standard input", Path())
     if not Path(file).exists():
         raise UsageError(f"there is no {file}", "name the access file with -f or KUBE_IAM_ACCESS")
     return load_access(file)

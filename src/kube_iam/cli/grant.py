@@ -7,13 +7,13 @@ import click
 from kube_iam.cli.access_options import aws_options, cluster_options, dry_run_option, file_option, output_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import deny_list_option
+from kube_iam.cli.member_arguments import member_arguments, require_words
 from kube_iam.cli.options import global_options
 from kube_iam.errors import UsageError
 
 
 @click.command("grant")
-@click.argument("users", nargs=-1, required=True, metavar="USER...")
-@click.argument("level", metavar="LEVEL")
+@member_arguments
 @global_options
 @file_option
 @click.option(
@@ -26,7 +26,7 @@ from kube_iam.errors import UsageError
 @aws_options
 @cluster_options
 def command(
-    users: tuple[str, ...], level: str, file: str, duration: str | None, reason: str, deny_list: str, dry_run: bool,
+    users: tuple[str, ...], level: str | None, file: str, duration: str | None, reason: str, deny_list: str, dry_run: bool,
     output: str, **where: str,
 ) -> int:  # fmt: skip
     """Let users into a level. Those who are in it already stay; nothing changes unless all users exist.
@@ -36,6 +36,7 @@ def command(
     from kube_iam.cli.membership import Order, change_members
     from kube_iam.cli.temporary import grant_for, lasting
 
+    level = require_words("grant", file, users, level)
     if duration is not None:
         time = lasting(duration, reason)
         return grant_for(file, users, level, Where(**where), time, deny_list=deny_list, dry_run=dry_run, output=output)

@@ -7,12 +7,12 @@ import click
 from kube_iam.cli.access_options import aws_options, cluster_options, dry_run_option, file_option, output_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import closing_options, deny_list_option
+from kube_iam.cli.member_arguments import member_arguments, require_words
 from kube_iam.cli.options import global_options
 
 
 @click.command("revoke")
-@click.argument("users", nargs=-1, required=True, metavar="USER...")
-@click.argument("level", metavar="LEVEL")
+@member_arguments
 @global_options
 @file_option
 @click.option(
@@ -28,8 +28,8 @@ from kube_iam.cli.options import global_options
 @aws_options
 @cluster_options
 def command(
-    users: tuple[str, ...], level: str, file: str, now: bool, force: bool, reason: str, cache_ttl: int, no_wait: bool, deny_list: str,
-    dry_run: bool, output: str, **where: str,
+    users: tuple[str, ...], level: str | None, file: str, now: bool, force: bool, reason: str, cache_ttl: int, no_wait: bool,
+    deny_list: str, dry_run: bool, output: str, **where: str,
 ) -> int:  # fmt: skip
     """Take users out of a level, also those who are in it for a time only. With --now a session that they hold is refused at once.
 
@@ -38,6 +38,7 @@ def command(
     from kube_iam.cli.deny_session import Closing
     from kube_iam.cli.membership import Order, change_members
 
+    level = require_words("revoke", file, users, level)
     closing = Closing(deny_list, reason, cache_ttl, not no_wait) if now else None
     order = Order(into=False, dry_run=dry_run, output=output, reason=reason, force=force)
     return change_members(file, users, level, Where(**where), order, closing)

@@ -53,6 +53,9 @@ COMMANDS: Mapping[str, Entry] = {
     "help": Entry("kube_iam.cli.help:command", "Show the help of a command.", OTHER),
 }
 
+REFERENCE_COMMANDS = frozenset({"token", "server", "init", "verify", "add", "version", "help"})
+USAGE_ERROR = 2
+
 EXAMPLES = """\b
 Examples:
   {program} token -i my-cluster -r arn:aws:iam::123456789012:role/my-cluster-admin
@@ -124,10 +127,21 @@ def completion_variable(name: str) -> str:
     return f"_{name.replace('-', '_').replace('.', '_').replace(' ', '_').upper()}_COMPLETE"
 
 
+def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    from kube_iam.cli.version import installed_version
+
+    if value and not context.resilient_parsing:
+        click.echo(f"{context.find_root().info_name} {installed_version()}")
+        context.exit()
+
+
 def make_root(program: str) -> LazyGroup:
     """The whole command line, under the name by which the program was started."""
 
     @root_options
+    @click.option(
+        "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+    )
     def root() -> None:
         """Sign in to Kubernetes with AWS IAM, and say who may."""
 
@@ -146,7 +160,20 @@ def make_root(program: str) -> LazyGroup:
 def run_command(program: str, arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Run the command line through click; returns the exit code. Raises UsageError, KeyboardInterrupt and the tree's errors."""
     with guarded(environ):
-        return _run(program, arguments)
+        try:
+            return _run(program, arguments)
+        except UsageError as error:
+            error.exit_code = usage_exit_code(arguments)
+            raise
+
+
+def usage_exit_code(arguments: Sequence[str]) -> int:
+    """Return the exit code of a usage error: 2, as of most programs.
+
+    It is 1 for the reference's commands, which exit so, and with --detailed-exitcode, where 2 stands for changes.
+    """
+    command = next((word for word in arguments if word in COMMANDS), "")
+    return 1 if command in REFERENCE_COMMANDS or "--detailed-exitcode" in arguments else USAGE_ERROR
 
 
 def _run(program: str, arguments: Sequence[str]) -> int:

@@ -20,5 +20,5 @@ def command(file: str) -> int:
     for caution in cautions(access):
         click.echo(f"warning: {caution}", err=True)
     levels = ", ".join(level.name for level in access.levels)
-    click.echo(f"{file} is valid: cluster {access.cluster_id}, levels {levels}")
+    click.echo(f"{access.source} is valid: cluster {access.cluster_id}, levels {levels}")
     return 0

@@ -22,7 +22,7 @@ from kube_iam.config.access_checks import check_meaning
 from kube_iam.config.durations import parse_duration
 from kube_iam.config.schema import ACCESS_SCHEMA
 from kube_iam.config.structure import check_structure
-from kube_iam.config.yaml_file import YamlFile, read_yaml
+from kube_iam.config.yaml_file import YamlFile, decode, parse_yaml, read_yaml
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.errors import ConfigError, Problem
 
@@ -30,18 +30,26 @@ from kube_iam.errors import ConfigError, Problem
 def load_access(path: str | Path) -> ClusterAccess:
     """The file's ClusterAccess, defaults filled in. Raises ConfigError with all problems of the file, in the order of its lines."""
     path = Path(path)
-    file = read_yaml(path)
+    return _load(read_yaml(path), str(path), path.parent)
+
+
+def parse_access(raw: bytes, source: str, folder: Path) -> ClusterAccess:
+    """Return the ClusterAccess of a file's bytes, as `load_access` does. `folder` is where relative paths start from."""
+    return _load(parse_yaml(decode(raw, source), source), source, folder)
+
+
+def _load(file: YamlFile, source: str, folder: Path) -> ClusterAccess:
     if file.data is None:
-        raise ConfigError(str(path), [Problem("", "is empty", "examples/access.yaml is a file to start from")])
+        raise ConfigError(source, [Problem("", "is empty", "examples/access.yaml is a file to start from")])
     problems = [*file.problems, *check_structure(file, ACCESS_SCHEMA)]
     document = file.data if isinstance(file.data, dict) else {}
-    authority, unreadable = _certificate_authority(file, document, path.parent)
+    authority, unreadable = _certificate_authority(file, document, folder)
     problems += unreadable
     if isinstance(file.data, dict):
         problems += check_meaning(file, name_for_iam(document))
     if problems:
-        raise ConfigError(str(path), sorted(problems, key=lambda problem: problem.line or 0))
-    return _build(document, path, authority)
+        raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
+    return _build(document, source, folder, authority)
 
 
 def name_for_iam(document: dict[str, Any]) -> str:
@@ -83,11 +91,11 @@ def _certificate_authority(file: YamlFile, document: dict[str, Any], folder: Pat
     return text, []
 
 
-def _build(document: dict[str, Any], path: Path, authority: str) -> ClusterAccess:
+def _build(document: dict[str, Any], source: str, folder: Path, authority: str) -> ClusterAccess:
     cluster, paths = document["cluster"], document.get("iam", {})
     name, prefix = name_for_iam(document), paths.get("pathPrefix", "/")
     return ClusterAccess(
-        source=str(path),
+        source=source,
         cluster_id=cluster["id"],
         name=name,
         account=document["account"],
@@ -95,7 +103,7 @@ def _build(document: dict[str, Any], path: Path, authority: str) -> ClusterAcces
         region=document["region"],
         endpoint=cluster.get("endpoint", ""),
         certificate_authority=authority,
-        mapping=_target(document.get("mapping", {"configFile": {}}), path.parent),
+        mapping=_target(document.get("mapping", {"configFile": {}}), folder),
         levels=tuple(
             _level(level, name, f"{prefix}kube-iam/{name}/", paths.get("rolePath", "/")) for level in document["levels"]
         ),

@@ -105,12 +105,17 @@ def read_text(path: Path) -> str:
     except OSError as error:
         problem = Problem("", f"cannot be read: {error.strerror or error}")
         raise ConfigError(str(path), [problem]) from error
+    return decode(raw, str(path))
+
+
+def decode(raw: bytes, source: str) -> str:
+    """Return the text of these bytes. Raises ConfigError, named after `source`, when they are more than MAX_BYTES or not UTF-8."""
     if len(raw) > MAX_BYTES:
-        raise ConfigError(str(path), [Problem("", f"is larger than {MAX_BYTES // 1024 // 1024} MiB")])
+        raise ConfigError(source, [Problem("", f"is larger than {MAX_BYTES // 1024 // 1024} MiB")])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(str(path), [Problem("", "is not UTF-8 text")]) from error
+        raise ConfigError(source, [Problem("", "is not UTF-8 text")]) from error
 
 
 def parse_yaml(text: str, source: str) -> YamlFile:

@@ -20,7 +20,11 @@ def as_yaml(data: object) -> str:
     from ruamel.yaml.representer import SafeRepresenter
 
     class Representer(SafeRepresenter):
-        """Quotes what needs escapes."""
+        """Quotes what needs escapes, and writes a value in full wherever it stands: readers need not know anchors."""
+
+        def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+            """Return that nothing is shared."""
+            return True
 
     def text_node(writer: Any, value: str) -> Any:
         return writer.represent_scalar("tag:yaml.org,2002:str", value, style=None if _is_visible(value) else '"')

@@ -11,6 +11,7 @@ from kube_iam.core.printable import escaped
 
 MARKS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.ADOPT: "^", Verb.DELETE: "-"}
 COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.ADOPT: "cyan", Verb.DELETE: "red"}
+_EMPTY: tuple[object, ...] = (None, "", (), [], {})
 DOCUMENTS = frozenset({"document", "trust"})
 
 Paint = Callable[[str, str], str]
@@ -53,6 +54,8 @@ def headline(change: Change) -> str:
 def _change(change: Change, paint: Paint) -> Iterator[str]:
     yield paint(headline(change), COLOURS[change.verb])
     for part in change.fields if change.verb is not Verb.DELETE else ():
+        if part.before is None and part.after in _EMPTY:
+            continue
         yield from (escaped(line) for line in _field(part))
 
 

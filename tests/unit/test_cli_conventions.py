@@ -1,0 +1,142 @@
+"""Conventions of the command line that hold for every command: exit codes, --version, missing words, standard input, data."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_account import FakeAccount
+from ruamel.yaml import YAML
+from test_access_commands import FILE
+from test_access_commands import account as account
+
+from kube_iam.cli.main import main
+from kube_iam.report.data import as_yaml
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str, stdin: str = "", program: str = "/usr/bin/kube-iam") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        code = main()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "nonsense",
+        "--nonsense",
+        "plan --nonsense",
+        "plan too many",
+        "plan -o xml",
+        "apply -f nowhere.yaml",
+        "grant",
+        "grant alice",
+        "grant alice nonsense",
+        "grant alice admin --for never",
+        "revoke admin",
+        "who nonsense",
+        "kubeconfig",
+        "kubeconfig nonsense",
+        "deny",
+        "undeny",
+        "completion csh",
+        "manifest nonsense",
+        "sandbox nonsense",
+    ],
+)
+def test_usage_errors_exit_with_2(words: str, run: Run, account: FakeAccount) -> None:
+    code, out, err = run(*words.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("kube-iam: error: ")
+
+
+@pytest.mark.parametrize("words", ["token", "token -i x --nonsense", "verify -t x", "server -i x --port x", "add user"])
+def test_usage_errors_of_the_references_commands_exit_as_the_reference_does(words: str, run: Run) -> None:
+    assert run(*words.split())[0] == 1
+
+
+def test_a_usage_error_is_never_taken_for_changes_in_a_plan(run: Run, account: FakeAccount) -> None:
+    assert run("plan", "--detailed-exitcode", "--nonsense")[0] == 1
+    assert run("plan", "--detailed-exitcode", "-f", "nowhere.yaml")[0] == 1
+    assert run("plan", "--detailed-exitcode")[0] == 2
+
+
+def test_other_errors_exit_with_1(run: Run, account: FakeAccount) -> None:
+    Path("access.yaml").write_text("levels: [")
+    assert run("validate")[0] == 1
+    Path("access.yaml").write_text(FILE)
+    assert run("grant", "alice", "admin")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "name"), [("kube-iam", "kube-iam"), ("kubectl-iam", "kubectl iam"), ("aws-iam-authenticator",) * 2]
+)
+def test_the_version_is_an_option_too(program: str, name: str, run: Run) -> None:
+    number = json.loads(run("version")[1])["Version"]
+    assert run("--version", program=program) == (0, f"{name} {number}\n", "")
+
+
+@pytest.mark.parametrize("command", ["grant", "revoke"])
+def test_a_missing_level_or_user_is_named(command: str, run: Run, account: FakeAccount) -> None:
+    assert run(command, "alice")[2] == (
+        f"kube-iam: error: {command} alice: the LEVEL is missing\nhint: {command} alice LEVEL; levels: admin, viewer\n"
+    )
+    assert run(command, "viewer")[2] == (
+        f"kube-iam: error: {command} viewer: the USER is missing\nhint: {command} USER... viewer\n"
+    )
+    assert "the USER and the LEVEL are missing" in run(command)[2]
+    Path("access.yaml").unlink()
+    assert "alice: the LEVEL is missing" in run(command, "alice")[2]
+
+
+@pytest.mark.parametrize("words", ["validate", "plan", "kubeconfig admin"])
+def test_the_access_file_can_come_from_standard_input(words: str, run: Run, account: FakeAccount) -> None:
+    expected = run(*words.split())[1].replace("access.yaml", "standard input")
+    Path("access.yaml").unlink()
+    assert run(*words.split(), "-f", "-", stdin=FILE) == (0, expected, "")
+
+
+def test_problems_in_standard_input_are_named_so(run: Run, account: FakeAccount) -> None:
+    code, _, err = run("validate", "-f", "-", stdin="levels: [")
+    assert (code, err.startswith("kube-iam: error: standard input: ")) == (1, True)
+    code, _, err = run("validate", "--file=-", stdin=FILE.replace("account", "acount"))
+    assert (code, "standard input: line 4: acount: " in err) == (1, True)
+    code, _, err = run("validate", "-f", "-", stdin="")
+    assert (code, "standard input: is empty" in err) == (1, True)
+
+
+def test_files_named_in_standard_input_are_relative_to_the_working_directory(
+    run: Run, account: FakeAccount, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    text = FILE.replace("name: prod,", "name: prod, certificateAuthority: ca.pem,")
+    assert "certificate-authority-data" in run("kubeconfig", "admin", "-f", "-", stdin=text)[1]
+
+
+def test_yaml_output_repeats_values_and_has_no_anchors(run: Run, account: FakeAccount) -> None:
+    shared = ["a"]
+    text = as_yaml({"one": shared, "two": shared, "three": [{"same": shared}, {"same": shared}]})
+    assert YAML(typ="safe", pure=True).load(text)["three"] == [{"same": ["a"]}, {"same": ["a"]}]
+    assert "&" not in text
+    assert "*" not in text
+    text = run("plan", "-o", "yaml")[1]
+    assert "&id" not in text
+    assert "*id" not in text
+
+
+def test_a_created_thing_shows_no_empty_fields(run: Run, account: FakeAccount) -> None:
+    out = run("plan")[1]
+    assert "+ role prod-admin (admin)" in out
+    assert "none" not in out
