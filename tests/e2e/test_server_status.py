@@ -64,7 +64,7 @@ def test_server_that_may_not_read_iam_is_told(levels: Sandbox, auditor: Path) ->
 def test_suspended_level_is_told_and_ends_by_its_remedy(levels: Sandbox, auditor: Path) -> None:
     levels.member("aud", "auditor")
     iam(levels, f"update_assume_role_policy(RoleName='{ROLE}', PolicyDocument='{OPEN_TRUST}')")
-    assert wait_until(lambda: "lets callers choose their session name" in said(levels, "who", "auditor"), 30)
+    assert wait_until(lambda: "may let callers choose their session name" in said(levels, "who", "auditor"), 30)
     plan = levels.administrator.works("kube-iam", "plan")
     assert "once it is repaired, the server refuses everybody in this level for 60 minutes" in plan
     levels.administrator.works("kube-iam", "apply", "--yes")

@@ -418,7 +418,9 @@ def changed_role(account: FakeAccount, **fields: object) -> FakeAccount:
 def test_plan_that_repairs_a_trust_policy_says_for_how_long_the_level_is_suspended() -> None:
     account = changed_role(applied(ADMIN), trust=OPEN_TRUST, max_session_seconds=7200)
     (warning,) = plan_apply(access(ADMIN), account.ports).warnings
-    assert warning.startswith("level admin: the trust policy of role prod-admin lets callers choose their session name")
+    assert warning.startswith(
+        "level admin: the trust policy of role prod-admin may let callers choose their session name"
+    )
     assert "for 120 minutes" in warning
     assert "`aws iam delete-role --role-name prod-admin`, then `kube-iam apply`" in warning
     assert "`kube-iam logout admin`" in warning

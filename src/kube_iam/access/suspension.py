@@ -31,13 +31,13 @@ def suspensions(observed: Observed, desired: Iterable[DesiredLevel], changes: It
 
 
 def _repaired(observed: Observed, change: Change, role: DesiredRole) -> Iterator[str]:
-    """Yield the warning where the trust policy lets callers choose their session name now."""
+    """Yield the warning where the trust policy may let callers choose their session name now."""
     have = observed.roles.get(role.name.casefold())
     if have is None or not open_trust(have.trust, have.arn):
         return
     longest = max(have.max_session_seconds, role.max_session_seconds)
     yield (
-        f"level {change.level}: the trust policy of role {change.name} lets callers choose their session name; once it is repaired,"
+        f"level {change.level}: the trust policy of role {change.name} may let callers choose their session name; once it is repaired,"
         f" the server refuses everybody in this level for {longest // 60} minutes, while such a session may be valid;"
         f" {remedy(role.name, change.level)}"
     )

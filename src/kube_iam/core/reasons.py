@@ -145,9 +145,9 @@ _SENTENCES = {
     Reason.NOT_LOADED: "the mappings have not been loaded yet",
     Reason.NOT_MEMBER: "the mapping is for members of an IAM group, and this is not one now",
     Reason.MEMBERSHIP_UNKNOWN: "the mapping is for members of an IAM group, and who is one is not known now; see the server's log",
-    Reason.TRUST_OPEN: "the role's trust policy lets callers choose their session name, so that it says nothing about who they are",
+    Reason.TRUST_OPEN: "the role's trust policy may let callers choose their session name, which then does not say who they are",
     Reason.ROLE_SUSPENDED: (
-        "the role's trust policy let callers choose their session name until lately, and a session that was begun then may be valid"
+        "the role's trust policy may have let callers choose their session name until lately: a session begun then may be valid"
     ),
     Reason.ROLE_RECREATED: "the role was created again, and this server has not read it since; try again",
     Reason.SESSION_PREDATES_ROLE: (

@@ -37,10 +37,10 @@ def _text(level: Level, status: MembershipStatus) -> str:
         case MembershipState.ROLE_MISSING:
             return f"{role} does not exist in the account of the server's AWS credentials; nobody is admitted"
         case MembershipState.TRUST_OPEN:
-            return f"the trust policy of {role} lets callers choose their session name; nobody is admitted; run `kube-iam apply`"
+            return f"the trust policy of {role} may let callers choose their session name; nobody is admitted; run `kube-iam apply`"
         case MembershipState.SUSPENDED:
             return (
-                f"suspended until {until}: the trust policy of {role} let callers choose their session name;"
+                f"suspended until {until}: the trust policy of {role} may have let callers choose their session name;"
                 f" {remedy(level.role_name, level.name)}"
             )
         case MembershipState.RECREATED:
