@@ -34,6 +34,10 @@ class KubeIamError(Exception):
         return cls("\n".join(lines), hint, lines)
 
 
+class Interrupted(BaseException):
+    """Ctrl-C ended a command. Its text is the line to print. click answers KeyboardInterrupt itself, with an empty line."""
+
+
 class UsageError(KubeIamError):
     """The command line cannot be carried out as it stands."""
 

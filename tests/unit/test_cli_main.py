@@ -31,10 +31,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
-def extra_command(monkeypatch: pytest.MonkeyPatch, body: Callable[[], object]) -> None:
+def extra_command(monkeypatch: pytest.MonkeyPatch, body: Callable[[], object], section: str = root.OTHER) -> None:
     """Put a command named `extra` into the table that does this."""
     monkeypatch.setattr(sys.modules[__name__], "EXTRA", click.Command("extra", callback=body), raising=False)
-    table = {**root.COMMANDS, "extra": root.Entry(f"{__name__}:EXTRA", "Extra.", root.OTHER)}
+    table = {**root.COMMANDS, "extra": root.Entry(f"{__name__}:EXTRA", "Extra.", section)}
     monkeypatch.setattr(root, "COMMANDS", table)
 
 
@@ -163,6 +163,16 @@ def test_a_pressed_control_c_is_130_and_silent(run: Run, monkeypatch: pytest.Mon
     extra_command(monkeypatch, fail)
     assert run("extra")[0] == 130
     assert "Traceback" not in run("extra")[2]
+
+
+def test_control_c_at_a_question_is_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", interrupt)
+    extra_command(monkeypatch, lambda: click.confirm("Sure?"), section=root.ACCESS)
+    code, _, err = run("extra")
+    assert (code, err.splitlines()[-1]) == (130, "kube-iam: stopped: nothing was changed")
 
 
 def test_a_question_answered_with_no_is_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ AT_ONCE = 8
 def in_parallel(read: Callable[[Item], Result], items: Iterable[Item], at_once: int = AT_ONCE) -> list[Result]:
     """What `read` says about each of the items, in their order, several asked about at a time.
 
-    The first error ends it: what has not begun is not begun, what has is waited for, and that error is raised.
+    The first error ends it: what has not begun is not begun, what has is waited for, and that error is raised. KeyboardInterrupt is
+    raised without waiting: the caller ends the process.
     """
     asked = list(items)
     if len(asked) < 2:
@@ -30,12 +31,14 @@ def in_parallel(read: Callable[[Item], Result], items: Iterable[Item], at_once: 
             errors.append(error)
             raise
 
-    with ThreadPoolExecutor(min(at_once, len(asked)), thread_name_prefix="kube-iam-read") as pool:
+    pool = ThreadPoolExecutor(min(at_once, len(asked)), thread_name_prefix="kube-iam-read")
+    try:
         futures = [pool.submit(guarded, item) for item in asked]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        wait(futures, return_when=FIRST_EXCEPTION)
+        pool.shutdown(cancel_futures=True)
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
     if errors:
         raise errors[0]
     return [future.result() for future in futures]

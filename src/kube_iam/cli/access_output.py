@@ -8,10 +8,11 @@ from dataclasses import replace
 import click
 
 from kube_iam.access.apply import Applied, apply_plan
-from kube_iam.access.changes import Plan, Verb
+from kube_iam.access.changes import Change, Plan, Verb
 from kube_iam.access.observed import Ports
 from kube_iam.access.preflight import find_refusals
 from kube_iam.cli.access_progress import Display
+from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.terminal import page, painted
 from kube_iam.errors import AccessDenied, Conflict, Guarded, KubeIamError, Throttled, Unreachable, WouldFail
 from kube_iam.kube.errors import status_of
@@ -57,12 +58,23 @@ def carry_out(plan: Plan, ports: Ports, display: Display, done: Callable[[str], 
 
     `done` hears in words what has been done, also where that is not all.
     """
+    made = changes_made()
+    headlines = [headline(change) for change in plan.changes]
+    made.expect(headlines, AGAIN)
     try:
         with display.changes(plan) as progress:
-            applied = apply_plan(plan, ports, progress)
+
+            def show(position: int, change: Change) -> None:
+                if position:
+                    made.finish(headlines[position - 1])
+                made.begin(headlines[position])
+                progress(position, change)
+
+            applied = apply_plan(plan, ports, show)
+            if applied.error is None and headlines:
+                made.finish(headlines[-1])
     except KeyboardInterrupt:
-        click.echo(f"stopped; what is done stays done: {AGAIN}", err=True)
-        done("stopped half-way")
+        done(f"stopped half-way: {made.count}")
         raise
     if applied.error is not None:
         if applied.done:
@@ -77,12 +89,12 @@ def _explained(applied: Applied, total: int) -> KubeIamError:
     assert applied.error is not None
     assert applied.failed is not None
     click.echo(f"{len(applied.done)} of {total} changes are done; stopped at: {headline(applied.failed)}", err=True)
-    click.echo(f"what is done stays done: {_remedy(applied.error)}", err=True)
+    click.echo(f"what is done stays done: {remedy_half_way(applied.error)}", err=True)
     return applied.error
 
 
-def _remedy(error: KubeIamError) -> str:
-    """What to do after an error half way. A repetition is offered only where it can end otherwise."""
+def remedy_half_way(error: KubeIamError) -> str:
+    """Return what to do after an error half way. A repetition is offered only where it can end otherwise."""
     if isinstance(error, (Unreachable, Throttled, Conflict)):
         return AGAIN
     if isinstance(error, AccessDenied):

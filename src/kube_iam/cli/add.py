@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kube_iam.cli import access_session
+from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.cli.token_flags import go_boolean
@@ -141,7 +143,8 @@ def _add(entry: NewEntry, context: click.Context, shared: dict[str, Any]) -> int
         if not click.confirm("Add it?", err=True):
             click.echo("Nothing was changed.", err=True)
             return 0
-    where = add(api, entry, dry_run=dry_run)
+    with nullcontext() if dry_run else changes_made().making(f"add an entry to {entry.key} of kube-system/aws-auth"):
+        where = add(api, entry, dry_run=dry_run)
     click.echo(f"{'would be added' if dry_run else 'added'} to {entry.key} of {where}:")
     page(entry.text())
     return 0

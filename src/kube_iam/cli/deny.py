@@ -9,6 +9,7 @@ import click
 
 from kube_iam.cli.access_options import aws_options, cluster_options, file_option, output_option, yes_option
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.deny_options import Duration, closing_options, deny_list_option
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
@@ -70,6 +71,7 @@ def command(
     began, now = session.CLOCK.now(), time.time()
     by = session.caller(place)
     denials = [session.denial(text, until=now + seconds, reason=reason, by=by, now=now) for text in names]
+    changes_made().expect((), "whether the servers obey it is not known")
     closed = session.shut(place, closing, denials, began)
     with Trail(lambda: session.open_api(place)) as trail:
         trail.add(*(denied_record(denial) for denial in denials))

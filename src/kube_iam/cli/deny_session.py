@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kube_iam.access.closing import Clock, Closed, Wanted, await_force
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.cli.access_session import Where, check_server
+from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.deny_options import LONGEST_SESSION
 from kube_iam.core.denied import Denial, NobodysName, denial_of, ident_of
 from kube_iam.core.principals import fits, kind_of, objection
@@ -62,7 +63,9 @@ def shut(where: Where, closing: Closing, denials: Sequence[Denial], began: float
     from kube_iam.kube.deny_store import DenyStore
     from kube_iam.kube.prober import Prober
 
-    DenyStore(open_api(where), closing.deny_list).put(denials, time.time())
+    names = "write the denial of " + ", ".join(denial.value for denial in denials)
+    with changes_made().making(names):
+        DenyStore(open_api(where), closing.deny_list).put(denials, time.time())
     prober = Prober(lambda server: open_api(where, server))
     wanted = [Wanted(denial.ident, denial.until) for denial in denials]
     addresses: tuple[str, ...] = ()
@@ -90,12 +93,22 @@ def denial(text: str, *, role: str = "", until: float, reason: str, by: str, now
 
 
 def lift(
-    where: Where, deny_list: str, chosen: Callable[[Denial], bool], now: float, otherwise: Sequence[Denial] = ()
+    where: Where,
+    deny_list: str,
+    chosen: Callable[[Denial], bool],
+    now: float,
+    otherwise: Sequence[Denial] = (),
+    lifting: str = "lift denials",
 ) -> tuple[Denial, ...]:
-    """Lift the denials that are chosen and return them; write `otherwise` where there are none. Raises KubeIamError."""
+    """Lift the denials that are chosen and return them; write `otherwise` where there are none. Raises KubeIamError.
+
+    `lifting` names the change for `changes_made`.
+    """
     from kube_iam.kube.deny_store import DenyStore
 
-    return DenyStore(open_api(where), deny_list).lift(chosen, caller(where), now, otherwise)
+    store, by = DenyStore(open_api(where), deny_list), caller(where)
+    with changes_made().making(lifting):
+        return store.lift(chosen, by, now, otherwise)
 
 
 def denied_values(where: Where, deny_list: str, now: float) -> list[str]:

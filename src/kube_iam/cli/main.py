@@ -18,12 +18,13 @@ INTERRUPTED = 130
 
 
 def entry_point() -> int:
-    """What the installed commands run: `main`, and for `token` the end of the process at once.
+    """Run `main` for an installed command. After `token` and after Ctrl-C the process ends at once.
 
-    Everything is written by then, and to take an interpreter apart takes a tenth of all the time that kubectl waits for us.
+    Everything is written by then. To take an interpreter apart takes a tenth of all the time that kubectl waits for `token`.
+    After Ctrl-C it would wait for the threads that still read from IAM.
     """
     code = main()
-    if sys.argv[1:2] == ["token"]:
+    if sys.argv[1:2] == ["token"] or code == INTERRUPTED:
         import os
 
         os._exit(code)
@@ -40,7 +41,7 @@ def main() -> int:
         _give_up_stdout()
         return 1
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _interrupted(program)
     except Exception as error:
         return _explain(program, error)
 
@@ -80,6 +81,14 @@ def _flush(program: str) -> int:
         _give_up_stdout()
         return _fail(program, [f"the output cannot be written: {error.strerror}"], "", 1)
     return 0
+
+
+def _interrupted(program: str) -> int:
+    try:
+        _flush(program)
+    except BrokenPipeError:
+        _give_up_stdout()
+    return INTERRUPTED
 
 
 def _fail(program: str, lines: "Sequence[str]", hint: str, code: int) -> int:

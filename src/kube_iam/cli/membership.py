@@ -12,11 +12,11 @@ from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import Move, carry_out, find_level, moves
 from kube_iam.access.ports import Directory
 from kube_iam.cli import access_session
-from kube_iam.cli.access_output import print_data
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.deny_session import Closing
+from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
 from kube_iam.cli.revoke_now import ShutOut, lift_level
 from kube_iam.cli.temporary import clean, find_temporary
@@ -77,29 +77,44 @@ def _change(
     if own is not None and not dry_run:
         own.refuse(level, users, lambda: directory)
     planned = moves(access, directory, level, users, near, into=into, temporary=found.temporary)
-    done: Iterable[Move] = planned
+    results = MemberResults(planned, "granted" if into else "revoked", level.name)
     now = time.time()
-    if not dry_run:
+    if dry_run:
+        results.done += planned
+    else:
         done = carry_out(directory, level, planned, into=into, temporary=found.temporary, now=now)
-        done = trail.moves(done, level.name, into=into, reason=order.reason)
+        _follow(results, trail.moves(done, level.name, into=into, reason=order.reason), access, level, order)
     if order.output == "table":
-        for move in done:
+        for move in planned if dry_run else ():
             click.echo(_sentence(move, level, into=into, dry_run=dry_run))
-        if shut is None and not into and any(move.changes for move in planned):
+        if shut is None and not into and any(move.changes for move in results.done):
             click.echo(_still_in(access, level, dry_run=dry_run))
     else:
-        data = _data(access, level, list(done), into=into, dry_run=dry_run)
-        print_data(data if shut is None else {**data, **shut.data()}, order.output)
+        data = _data(access, level, into=into, dry_run=dry_run)
+        print_members(results, data if shut is None else {**data, **shut.data()}, order.output)
+    if into and not dry_run:
+        lift_level(access, level, [move.user for move in results.done], where, order.deny_list, trail)
+    results.complain()
     for loss in own.losses(level, users, lambda: directory) if own is not None and dry_run else ():
         click.echo(f"needs --force: {loss}", err=True)
     if not dry_run:
         clean(access, directory, found, now)
-    if into and not dry_run:
-        lift_level(access, level, [move.user for move in planned], where, order.deny_list, trail)
     found.complain(must_know=not into)
     if shut is not None:
         shut.say() if order.output == "table" else shut.complain()
     return 0
+
+
+def _follow(results: MemberResults, done: Iterable[Move], access: ClusterAccess, level: Level, order: Order) -> None:
+    """Carry out the moves and print each as text. Ctrl-C prints the results so far for programs too."""
+    try:
+        for move in results.follow(done):
+            if order.output == "table":
+                click.echo(_sentence(move, level, into=order.into, dry_run=False))
+    except KeyboardInterrupt:
+        if order.output != "table":
+            print_members(results, _data(access, level, into=order.into, dry_run=False), order.output)
+        raise
 
 
 def _directory(access: ClusterAccess, where: Where) -> Directory:
@@ -122,14 +137,12 @@ def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
     return f"Note: {now}; a session that was already assumed lasts until it ends, {longest} at the most."
 
 
-def _data(access: ClusterAccess, level: Level, done: list[Move], *, into: bool, dry_run: bool) -> dict[str, object]:
-    verb = "granted" if into else "revoked"
+def _data(access: ClusterAccess, level: Level, *, into: bool, dry_run: bool) -> dict[str, object]:
     data: dict[str, object] = {
         "cluster": access.cluster_id,
         "level": level.name,
         "group": level.group_name,
         "dryRun": dry_run,
-        "users": [{"name": move.user, "result": verb if move.changes else "already"} for move in done],
     }
     longest = level.session_seconds if level.method is Method.ROLE else 0
     return data if into else {**data, "sessionsEndWithinSeconds": longest}

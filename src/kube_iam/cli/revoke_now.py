@@ -132,7 +132,7 @@ def lift_level(
 
     try:
         session.check_cluster(access, where)
-        lifted = session.lift(where, deny_list, chosen, time.time())
+        lifted = session.lift(where, deny_list, chosen, time.time(), lifting=f"lift denials in {level.name}")
     except KubeIamError as error:
         said = (
             f"Note: a denial by `revoke --now` may still stand, since the cluster could not be asked: {error.message}"

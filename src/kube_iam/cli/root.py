@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from kube_iam.cli.options import root_options
 from kube_iam.cli.terminal import guarded, with_one_line_messages
-from kube_iam.errors import UsageError
+from kube_iam.errors import Interrupted, UsageError
 
 
 class Entry(NamedTuple):
@@ -55,6 +55,8 @@ COMMANDS: Mapping[str, Entry] = {
 
 REFERENCE_COMMANDS = frozenset({"token", "server", "init", "verify", "add", "version", "help"})
 USAGE_ERROR = 2
+_RECORDING = ("add", "verify")
+"""Commands beside those of ACCESS that record all their changes (`changes_made`), so that Ctrl-C can say what they have done."""
 
 EXAMPLES = """\b
 Examples:
@@ -75,7 +77,7 @@ class LazyGroup(click.Group):
         """The names in the table's order: the order in which people meet them."""
         return list(self._table)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command. A module that cannot be found says that the command is not in this version."""
         entry = self._table.get(cmd_name)
         if entry is None:
@@ -88,7 +90,12 @@ class LazyGroup(click.Group):
                 raise
             raise UsageError(f"`{cmd_name}` is not in this version") from error
         assert isinstance(command, click.Command)
-        return with_one_line_messages(command)
+        with_one_line_messages(command)
+        if entry.section == ACCESS or cmd_name in _RECORDING:
+            from kube_iam.cli.interrupt import interruptible
+
+            interruptible(command, ctx.find_root().info_name or cmd_name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -193,6 +200,9 @@ def _run(program: str, arguments: Sequence[str]) -> int:
         raise UsageError(f"{' '.join(_text_of(error).split()).rstrip('.')} (see `{path} --help`)") from error
     except click.ClickException as error:
         raise UsageError(_text_of(error)) from error
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        raise KeyboardInterrupt from error
     except click.Abort as error:
         if isinstance(error.__cause__, KeyboardInterrupt):
             raise KeyboardInterrupt from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import click
@@ -15,11 +15,12 @@ from kube_iam.access.ports import Directory, MappingEntry, MappingStore, Tempora
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
 from kube_iam.access.trail import Deed, Record
 from kube_iam.cli import access_session
-from kube_iam.cli.access_output import print_data
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.changes_made import changes_made
+from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.revoke_now import lift_level
-from kube_iam.cli.trail import trail_of
+from kube_iam.cli.trail import Trail, trail_of
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.near import near
 from kube_iam.core.utc import rfc3339
@@ -87,7 +88,8 @@ def clean(access: ClusterAccess, directory: Directory, found: Found, now: float)
     """Take away what is over, and say so; that it cannot be is no more than a warning, since it lets nobody in."""
     for ended, who in leftovers(access, found.entries, now):
         try:
-            end(ended, directory, found.store)
+            with changes_made().making(f"clean up {who.user_name}'s access, which ended at {who.until}"):
+                end(ended, directory, found.store)
         except KubeIamError as error:
             click.echo(f"warning: what is left of {who.user_name}'s access until {who.until} stays: {error}", err=True)
         else:
@@ -113,21 +115,38 @@ def grant_for(
     found = open_temporary(access, level, directory, where)
     assert found.temporary is not None
     planned = moves(access, directory, level, users, near, into=True)
+    results = MemberResults(planned, "granted", level.name)
     now = time.time()
     item = Temporary("", "", rfc3339(now + lasting.seconds), lasting.reason)
+    data = _data(access, level, item, dry_run=dry_run)
     with trail_of(access, where) as trail:
-        for move in planned:
-            if move.changes and not dry_run:
-                found.temporary.let_in(replace(item, user_name=move.user, user_id=move.unique_id), now)
-                trail.add(Record(Deed.GRANTED, move.user, level.name, item.until, item.reason))
-            if output == "table":
-                click.echo(_sentence(move, level, item.until, lasting, dry_run=dry_run))
-        if output != "table":
-            print_data(_data(access, level, planned, item, dry_run=dry_run), output)
+        if dry_run:
+            results.done += planned
+        try:
+            done = _granted(planned, level, item, found.temporary, now, trail)
+            for move in planned if dry_run else results.follow(done):
+                if output == "table":
+                    click.echo(_sentence(move, level, item.until, lasting, dry_run=dry_run))
+        finally:
+            if output != "table":
+                print_members(results, data, output)
         if not dry_run:
-            lift_level(access, level, [move.user for move in planned], where, deny_list, trail)
+            lift_level(access, level, [move.user for move in results.done], where, deny_list, trail)
+        results.complain()
+        if not dry_run:
             clean(access, directory, found, now)
     return 0
+
+
+def _granted(
+    planned: Iterable[Move], level: Level, item: Temporary, temporary: TemporaryAccess, now: float, trail: Trail
+) -> Iterator[Move]:
+    """Let the users in as the item says; each move is yielded when it is done and recorded."""
+    for move in planned:
+        if move.changes:
+            temporary.let_in(replace(item, user_name=move.user, user_id=move.unique_id), now)
+            trail.add(Record(Deed.GRANTED, move.user, level.name, item.until, item.reason))
+        yield move
 
 
 def _sentence(move: Move, level: Level, until: str, lasting: Lasting, *, dry_run: bool) -> str:
@@ -137,9 +156,7 @@ def _sentence(move: Move, level: Level, until: str, lasting: Lasting, *, dry_run
     return f"{move.user}: {granted} {level.name} for {show_duration(lasting.seconds)}, until {until}"
 
 
-def _data(
-    access: ClusterAccess, level: Level, planned: Sequence[Move], item: Temporary, *, dry_run: bool
-) -> dict[str, object]:
+def _data(access: ClusterAccess, level: Level, item: Temporary, *, dry_run: bool) -> dict[str, object]:
     return {
         "cluster": access.cluster_id,
         "level": level.name,
@@ -147,5 +164,4 @@ def _data(
         "dryRun": dry_run,
         "until": item.until,
         "reason": item.reason,
-        "users": [{"name": move.user, "result": "granted" if move.changes else "already"} for move in planned],
     }

@@ -9,6 +9,7 @@ import click
 
 from kube_iam.cli.access_options import cluster_options
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
 from kube_iam.config.near import near
@@ -30,10 +31,11 @@ def command(who: tuple[str, ...], deny_list: str, **where: str) -> int:
     from kube_iam.cli.trail import Trail
 
     place, now = Where(**where), time.time()
+    changes_made().expect(f"lift the denial of {text}" for text in dict.fromkeys(who))
     with Trail(lambda: session.open_api(place)) as trail:
         for text in dict.fromkeys(who):
             chosen = partial(_is_about, text)
-            lifted = session.lift(place, deny_list, chosen, now)
+            lifted = session.lift(place, deny_list, chosen, now, lifting=f"lift the denial of {text}")
             for denial in lifted or _lift_remembered(place, deny_list, text, now):
                 trail.add(Record(Deed.LIFTED, denial.value, detail=denial.ident))
                 click.echo(f"{denial.value}: denial lifted ({denial.ident})")
@@ -52,7 +54,8 @@ def _lift_remembered(place: Where, deny_list: str, text: str, now: float) -> tup
         said = f"{text}: nothing to lift, neither {deny_list} nor the servers that answered have a denial of it"
         click.echo(f"{said}: {hint}" if hint else said, err=True)
         return ()
-    lifted = session.lift(place, deny_list, partial(_is_about, text), now, remembered or entries[:1])
+    chosen, lifting = partial(_is_about, text), f"lift the denial of {text} where only a server remembers it"
+    lifted = session.lift(place, deny_list, chosen, now, remembered or entries[:1], lifting)
     if not (lifted or remembered):
         click.echo(
             f"{text}: nothing to lift in {deny_list}. Not every server could be asked; one that remembers a denial from a list"
