@@ -42,7 +42,7 @@ def command():
         wait()
     finally:
         wait()
-root.LazyGroup.get_command = lambda self, ctx, name: interrupt.interruptible(command, "kube-iam")
+root.LazyGroup.get_command = lambda self, ctx, name: interrupt.interruptible(command)
 sys.argv[0] = "kube-iam"
 sys.exit(main.entry_point())
 """

@@ -23,6 +23,7 @@ from kube_iam.errors import (
     KubeIamError,
     NotFound,
     NotOwned,
+    Unreachable,
     UsageError,
 )
 
@@ -200,6 +201,52 @@ def test_a_copied_file_grants_and_revokes_nothing_in_the_other_cluster(account: 
             kube_iam(*looking)
     assert kube_iam("destroy", "--yes", "--force") == 1
     assert account.state() == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unreachable("cannot ask the cluster who you are: https://api does not answer in time", "is it reachable?"),
+        KubeError("no kubeconfig found"),
+        KubeError("there is no context 'prod' in config"),
+        UsageError("the current kubeconfig context leads to another cluster", "choose the context with --context"),
+    ],
+)
+def test_destroy_without_its_cluster_names_iam_only_which_deletes_what_is_in_iam(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: KubeIamError
+) -> None:
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "alice", "admin")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    for opening in ("open_ports", "open_store", "open_cluster", "open_api"):
+        monkeypatch.setattr(access_session, opening, fail)
+    with pytest.raises(type(error)) as raised:
+        kube_iam("destroy", "--yes")
+    assert raised.value.hint.endswith("if the cluster is gone, add --iam-only, which deletes what is in IAM alone")
+    account.world.writes = 0
+    assert kube_iam("destroy", "--iam-only", "--dry-run") == 0
+    assert account.world.writes == 0
+    capsys.readouterr()
+    assert kube_iam("destroy", "--iam-only", "--yes") == 0
+    assert "note: --iam-only leaves bindings, the mapping" in capsys.readouterr().err
+    assert account.directory.state() == FakeAccount().directory.state()
+    assert account.store.entries()
+    assert kube_iam("destroy", "--iam-only") == 0
+    assert capsys.readouterr().out == (
+        "Nothing of prod.example.com is left in IAM; its bindings and its mapping were not read.\n"
+    )
+
+
+def test_destroy_finds_the_bindings_and_the_mapping_that_iam_only_left(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kube_iam("apply", "--yes")
+    kube_iam("destroy", "--iam-only", "--yes")
+    assert kube_iam("destroy", "--yes") == 0
+    assert (account.store.entries(), account.cluster.bindings()) == ((), ())
 
 
 def test_destroy_dry_run_only_shows(account: FakeAccount) -> None:

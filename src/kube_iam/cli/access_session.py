@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from kube_iam.access.levels import ClusterAccess, TargetKind
 from kube_iam.access.observed import Ports
 from kube_iam.access.ports import Cluster, Directory, MappingStore, Preflight
+from kube_iam.access.unread_mapping import UnreadMapping
 from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ def open_ports(access: ClusterAccess, where: Where, waiting: Callable[[str], Non
     dry = DryRunApi(api)
     preflight = Preflight(KubeCluster(dry), make_store(access, dry, dry_run=True), make_source(access, api))
     return Ports(directory, KubeCluster(api), make_store(access, api), preflight)
+
+
+def open_iam(access: ClusterAccess, where: Where, waiting: Callable[[str], None]) -> Ports:
+    """IAM alone, for a cluster that is gone: no bindings, and a mapping that is not read."""
+    return Ports(open_directory(access, where, waiting), None, UnreadMapping(access.mapping.describe()))
 
 
 def open_cluster(access: ClusterAccess, where: Where) -> Cluster | None:

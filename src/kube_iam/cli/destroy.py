@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from kube_iam.access.changes import Plan
@@ -16,6 +18,15 @@ from kube_iam.cli.access_options import (
 )
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.options import global_options
+from kube_iam.errors import KubeIamError
+
+if TYPE_CHECKING:
+    from kube_iam.access.levels import ClusterAccess
+
+_GONE = "if the cluster is gone, add --iam-only, which deletes what is in IAM alone"
+_NOT_READ = (
+    "note: --iam-only leaves bindings, the mapping ({mapping}), and policies of `grant --for`, which end by themselves"
+)
 
 
 @click.command("destroy")
@@ -24,23 +35,33 @@ from kube_iam.cli.options import global_options
 @yes_option
 @dry_run_option
 @force_option
+@click.option(
+    "--iam-only", is_flag=True, help="Delete what is in IAM alone, where the cluster is gone. Its mapping is not read."
+)
 @aws_options
 @cluster_options
-def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> int:
+def command(file: str, yes: bool, dry_run: bool, force: bool, iam_only: bool, **where: str) -> int:
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
-    from kube_iam.access.plan import plan_destroy
+    from kube_iam.access.plan import check_caller, plan_destroy
     from kube_iam.access.trail import Deed, Record
     from kube_iam.cli.access_output import carry_out, check_again, print_plan, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
-    from kube_iam.cli.trail import trail_of
+    from kube_iam.cli.trail import Trail, trail_of
 
     access = access_session.open_access(file)
     display = Display()
-    ports = access_session.open_ports(access, Where(**where), display.waiting)
+    if iam_only:
+        ports = access_session.open_iam(access, Where(**where), display.waiting)
+    else:
+        check_caller(access, access_session.open_directory(access, Where(**where), display.waiting))
+        _require_cluster(access, Where(**where))
+        ports = access_session.open_ports(access, Where(**where), display.waiting)
     plan = plan_destroy(access, ports)
     if not plan.changes:
-        return _report(plan)
+        return _report(plan, iam_only=iam_only)
     print_plan(plan)
+    if iam_only:
+        click.echo(_NOT_READ.format(mapping=access.mapping.describe()), err=True)
     if dry_run:
         return 0
     refuse_failing(plan)
@@ -54,13 +75,27 @@ def command(file: str, yes: bool, dry_run: bool, force: bool, **where: str) -> i
             click.echo("Nothing was changed.", err=True)
             return 1
         check_again(plan, ports)
-    with trail_of(access, Where(**where)) as trail:
+    with Trail(None) if iam_only else trail_of(access, Where(**where)) as trail:
         carry_out(plan, ports, display, lambda done: trail.add(Record(Deed.DESTROYED, access.name, detail=done)))
     return 0
 
 
-def _report(plan: Plan) -> int:
+def _require_cluster(access: ClusterAccess, where: Where) -> None:
+    """Raise what keeps this command from the cluster, where the file needs one, with the remedy for one that is gone."""
+    try:
+        cluster = access_session.open_cluster(access, where)
+        if cluster is not None:
+            cluster.whoami()
+    except KubeIamError as error:
+        error.hint = f"{error.hint}; {_GONE}" if error.hint else _GONE
+        raise
+
+
+def _report(plan: Plan, *, iam_only: bool) -> int:
     """Say that nothing is left, or what was left alone; return the exit code."""
+    if not plan.left_alone and iam_only:
+        click.echo(f"Nothing of {plan.cluster} is left in IAM; its bindings and its mapping were not read.")
+        return 0
     if not plan.left_alone:
         click.echo(f"Nothing of {plan.cluster} is left.")
         return 0

@@ -28,18 +28,19 @@ GRACE_SECONDS = 0.7
 _FLUSH_SECONDS = 0.1
 
 
-def interruptible(command: click.Command, program: str) -> click.Command:
+def interruptible(command: click.Command) -> click.Command:
     """Make the command, and all below it, end as this module says. Returns the command."""
     for inner in getattr(command, "commands", {}).values():
-        interruptible(inner, program)
+        interruptible(inner)
     if command.callback is not None and not hasattr(command.callback, "interruptible"):
-        command.callback = _ending_at_once(command.callback, program)
+        command.callback = _ending_at_once(command.callback)
     return command
 
 
-def _ending_at_once(body: Callable[..., Any], program: str) -> Callable[..., Any]:
+def _ending_at_once(body: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(body)
     def call(*arguments: Any, **values: Any) -> Any:
+        program = click.get_current_context().find_root().info_name or "kube-iam"
         with recording() as made, _Watchdog(made, program):
             try:
                 return body(*arguments, **values)

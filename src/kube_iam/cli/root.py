@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
         """The names in the table's order: the order in which people meet them."""
         return list(self._table)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import the command. A module that cannot be found says that the command is not in this version."""
         entry = self._table.get(cmd_name)
         if entry is None:
@@ -94,7 +94,7 @@ class LazyGroup(click.Group):
         if entry.section == ACCESS or cmd_name in _RECORDING:
             from kube_iam.cli.interrupt import interruptible
 
-            interruptible(command, ctx.find_root().info_name or cmd_name)
+            interruptible(command)
         return command
 
     def resolve_command(
