@@ -194,6 +194,7 @@ USER = "arn:aws:iam::111122223333:user/alice"
         # Several in one text.
         "alice, bob",
         "bob, alice",
+        "alice/bob",
         "alice bob",
         "bob; alice",
         "alice;",
@@ -219,6 +220,8 @@ USER = "arn:aws:iam::111122223333:user/alice"
         "iam:alice",
         "user/alice",
         "user/team/alice",
+        "alice/",
+        "/alice/",
         "team/alice",
         "111122223333:user/alice",
         # ARNs that nobody has as they are written.

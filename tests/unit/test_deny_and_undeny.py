@@ -12,6 +12,7 @@ from api_in_memory import REVIEWS, SLICES, ApiInMemory, endpoint_slice
 from click.exceptions import Abort
 from fake_account import FakeAccount
 
+from kube_iam.access.ports import MappingEntry
 from kube_iam.cli import access_session, deny_session
 from kube_iam.cli.root import run_command
 from kube_iam.core.denial_text import read_denial, write_denial
@@ -124,6 +125,9 @@ NOBODY = [
     "",
     "AGPA0000000000000001",
     "AIDA0000000000000001:alice",
+    "akia0000000000000001",
+    "aidajqabltzs4a3qdu576",
+    "agpajqabltzs4a3qdu576",
 ]
 
 
@@ -151,7 +155,8 @@ def test_what_can_be_nobodys_name_is_refused_before_anything_is_written(
         (f"arn:aws:iam::{ACCOUNT}:user/alcie", "did you mean 'alice'?"),
         ("arn:aws:iam::999999999999:user/alice", ""),
         ("AIDA0000000000000001", ""),
-        ("akia0000000000000001", ""),
+        ("prod-admin", f"did you mean the role {ROLE}?"),
+        ("arn:aws:iam::999999999999:root", ""),
     ],
 )
 def test_a_name_that_no_level_knows_is_refused_with_a_near_match(site: Site, name: str, near: str) -> None:
@@ -165,10 +170,22 @@ def test_a_name_that_no_level_knows_is_refused_with_a_near_match(site: Site, nam
 
 
 @pytest.mark.parametrize(
-    "name", ["alice", "Alice", "carol", ROLE, f"{SESSION}/alice", f"arn:aws:iam::{ACCOUNT}:user/bob", KEY]
+    "name",
+    [
+        *("alice", "Alice", "carol", ROLE, f"{SESSION}/alice", f"arn:aws:iam::{ACCOUNT}:user/bob", KEY),
+        *(f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws:sts::{ACCOUNT}:federated-user/dave"),
+    ],
 )
 def test_a_name_that_a_level_or_iam_knows_gets_no_question(site: Site, name: str) -> None:
     # carol and bob are users of the account who are in no level: somebody who has just been revoked is one.
+    assert kube_iam("deny", name) == 0
+    assert site.denied == [name]
+
+
+@pytest.mark.parametrize("name", ["zoe", "arn:aws:iam::999999999999:user/zoe"])
+def test_a_user_of_another_account_who_is_mapped_gets_no_question(site: Site, name: str) -> None:
+    principal = "arn:aws:iam::999999999999:user/zoe"
+    site.account.store.all_entries.append(MappingEntry("", "zoe", (), principal=principal))
     assert kube_iam("deny", name) == 0
     assert site.denied == [name]
 
@@ -218,6 +235,18 @@ def test_a_denial_does_not_wait_for_what_cannot_look_names_up(
     assert "a misspelt one denies nobody" in err
     assert "Gone" not in out
     assert "Refused (computed): not let in for 300." in out
+
+
+def test_several_names_in_one_are_refused_where_names_cannot_be_looked_up(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "access.yaml").unlink()
+    with pytest.raises(
+        UsageError, match="several names in one denies nobody: alice,bob, so none was written"
+    ) as raised:
+        kube_iam("deny", "alice,bob")
+    assert raised.value.hint.startswith("name each by itself")
+    assert site.data == {}
+    assert kube_iam("deny", "alice,bob", "--yes") == 0
+    assert site.denied == ["alice,bob"]
 
 
 def test_a_denial_does_not_ask_for_an_mfa_code(

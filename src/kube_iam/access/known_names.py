@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from kube_iam.access.documents import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.ports import Directory, MappingEntry, User
+from kube_iam.core.arns import user_name
 from kube_iam.core.principals import arn_key, kind_of, role_of
 from kube_iam.errors import NotFound
 
@@ -16,19 +17,24 @@ Near = Callable[[str, Iterable[str]], str]
 
 @dataclass(slots=True)
 class KnownNames:
-    """The users that are in a level for good or for a time, their unique ids, and the roles of levels and mapping entries.
+    """The users that are mapped or in a level, for good or for a time, their unique ids, and the roles of levels and entries.
 
-    `roles` are comparable ARNs with the role's name as it is written; `others` are users of the account that are in no level.
+    `roles` are comparable ARNs with the ARN as it is written; `mapped` are comparable ARNs of users; `others` are users of the account
+    that are in no level.
     """
 
     account: str
     users: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
+    mapped: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
 
     def knows(self, text: str) -> bool:
-        """Return whether a level or IAM knows the principal. True for what neither can tell: access keys and unique ids of roles."""
+        """Return whether a level, a mapping entry or IAM knows the principal.
+
+        True for what none of them can tell: access keys, unique ids of roles, federated users of the account.
+        """
         match kind_of(text):
             case "userName":
                 return self._is_user(text)
@@ -37,8 +43,10 @@ class KnownNames:
             case "arn":
                 account, _, resource = arn_key(text).partition(":")
                 kind, _, name = resource.rpartition("/")
+                if resource == "root" or kind == "federated-user":
+                    return account == self.account
                 if kind == "user":
-                    return account == self.account and self._is_user(name)
+                    return arn_key(text) in self.mapped or (account == self.account and self._is_user(name))
                 return role_of(text) in self.roles and (kind == "role" or self._is_user(name))
         return True
 
@@ -48,10 +56,11 @@ class KnownNames:
     def near(self, text: str, near: Near) -> str:
         """Return a near match as a question, empty where nothing is near."""
         role, name = role_of(text), text.rpartition("/")[2]
+        roles = {arn.rpartition("/")[2]: arn for arn in self.roles.values()}
         if role and role not in self.roles:
-            name = role.rpartition("/")[2]
-            return near(name, self.roles.values())
-        return near(name, self.users.values())
+            return near(role.rpartition("/")[2], roles)
+        of_that_name = [arn for role_name, arn in roles.items() if role_name.casefold() == name.casefold()]
+        return f"did you mean the role {of_that_name[0]}?" if of_that_name else near(name, self.users.values())
 
 
 def known_names(
@@ -76,8 +85,11 @@ def known_names(
     for entry in entries:
         known.users |= {item.user_name.casefold(): item.user_name for item in entry.temporary}
         arns += [entry.role_arn] if entry.role_arn else []
+        if kind_of(entry.principal) == "arn" and (name := user_name(entry.principal)):
+            known.mapped.add(arn_key(entry.principal))
+            known.users[name.casefold()] = name
     names = {text.rpartition("/")[2] for text in texts if kind_of(text) in ("userName", "arn")}
     found = directory.each(directory.user, [name for name in names if not known._is_user(name)])
     known.others = {user.name.casefold() for user in found if user is not None}
-    known.roles = {role_of(arn): arn.rpartition("/")[2] for arn in arns if role_of(arn)}
+    known.roles = {role_of(arn): arn for arn in arns if role_of(arn)}
     return known

@@ -26,7 +26,8 @@ def check_names(file: str, names: Sequence[str], where: Where, *, yes: bool) -> 
     Returns who is known where that is everybody named, else None.
 
     Raises UsageError where nobody can be asked, and click.Abort where the answer is no. Names that cannot be looked up, since there
-    is no access file or IAM or the cluster does not answer, are reported as a note and denied.
+    is no access file or IAM or the cluster does not answer, are reported as a note and denied. Of those, names with a comma are asked
+    about: they may be several names.
     """
     if not Path(file).exists() and _was_typed("file"):
         raise UsageError(f"there is no {file}", "name the access file with -f, or leave -f away")
@@ -34,6 +35,13 @@ def check_names(file: str, names: Sequence[str], where: Where, *, yes: bool) -> 
         known = _within(LOOKUP_SECONDS, file, names, where)
     except KubeIamError as error:
         click.echo(f"Note: the names were not looked up, and a misspelt one denies nobody: {error.message}", err=True)
+        joined = ", ".join(name for name in names if "," in name)
+        if joined and not yes:
+            _confirm(
+                f"a denial of several names in one denies nobody: {joined}",
+                "name each by itself",
+                "deny that as one name",
+            )
         return None
     unknown = [name for name in names if not known.knows(name)]
     if not unknown:
@@ -46,15 +54,19 @@ def check_names(file: str, names: Sequence[str], where: Where, *, yes: bool) -> 
             err=True,
         )
         return None
-    if not access_session.on_terminal():
-        raise UsageError(
-            f"neither a level of {file} nor IAM knows {listed}: a denial of a misspelt name denies nobody, so none was written",
-            f"{said}. Add --yes to deny it all the same",
-        )
-    click.confirm(
-        f"Neither a level of {file} nor IAM knows {listed} ({said}). Deny it all the same?", abort=True, err=True
+    _confirm(
+        f"neither a level of {file} nor IAM knows {listed}: a denial of a misspelt name denies nobody",
+        said,
+        "deny it all the same",
     )
     return None
+
+
+def _confirm(doubt: str, remedy: str, otherwise: str) -> None:
+    """Ask whether to go on. Raises click.Abort where the answer is no, UsageError where nobody can be asked."""
+    if not access_session.on_terminal():
+        raise UsageError(f"{doubt}, so none was written", f"{remedy}. Add --yes to {otherwise}")
+    click.confirm(f"{doubt[0].upper()}{doubt[1:]} ({remedy}). {otherwise.capitalize()}?", abort=True, err=True)
 
 
 def _was_typed(option: str) -> bool:

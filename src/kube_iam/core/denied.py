@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from kube_iam.core.arns import parse_arn
 from kube_iam.core.identity import Identity
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.principals import KINDS, arn_key, kind_of, objection, role_of
+from kube_iam.core.principals import KINDS, arn_key, is_folded_id, kind_of, objection, role_of
 from kube_iam.core.utc import rfc3339
 
 ANY_KIND = ""
@@ -119,7 +119,7 @@ class NobodysName(ValueError):
 def denial_of(text: str, *, role: str = "", until: float, reason: str = "", by: str = "", at: float = 0.0) -> Denial:
     """Return the denial of a user name, an ARN, an access key id or a unique id. Raises NobodysName for any other text."""
     kind = kind_of(text)
-    if not kind:
+    if not kind or is_folded_id(text):
         raise NobodysName(*objection(text))
     return Denial(ident_of(kind, text, role), kind, text, role, until, reason, by, at)
 

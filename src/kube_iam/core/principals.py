@@ -29,6 +29,10 @@ _NOBODYS_IDS = {
 }
 _NOBODYS_ID = re.compile(rf"({'|'.join(_NOBODYS_IDS)})[A-Z0-9]{{12,124}}", re.ASCII)
 _ID = re.compile(rf"(AIDA|AROA|AKIA|ASIA|{'|'.join(_NOBODYS_IDS)})[A-Z0-9]{{12,124}}", re.ASCII)
+# 20 characters of a key and 21 of another id, with a digit: what people are called has none, or another length.
+_EXACT_ID = re.compile(
+    rf"(?=.*[0-9])(?:(?:AKIA|ASIA)[A-Z0-9]{{16}}|(?:AIDA|AROA|{'|'.join(_NOBODYS_IDS)})[A-Z0-9]{{17}})", re.ASCII
+)
 # AWS allows more in paths. Nobody uses it, and such a text is two ARNs, or a pattern.
 _PATH = re.compile(r"""[^*?:;,"']*""")
 _FORMS = "name a user, an ARN, an access key id or a unique id; several as arguments of their own"
@@ -63,6 +67,14 @@ def kind_of(text: str) -> str:
     return next((kind for kind in ("arn", "userId", "accessKeyId", "userName") if fits(kind, text)), "")
 
 
+def is_folded_id(text: str) -> bool:
+    """Return whether the text is an id in the length and characters of AWS's, but not in capitals: as a user name it denies nobody.
+
+    Some log systems fold everything to lower case.
+    """
+    return text != text.upper() and _EXACT_ID.fullmatch(text.upper()) is not None
+
+
 def arn_key(arn: str) -> str:
     """A principal's ARN as it is compared: `account:role/name`, in lower case, without the path of a user or role.
 
@@ -93,9 +105,18 @@ def meant(text: str) -> tuple[str, ...]:
     parts: dict[str, None] = {}
     for word in dict.fromkeys(_WORD.findall(plain)):
         # A comma may be part of a name, and may be what stands between two.
-        parts |= dict.fromkeys((word, word.rstrip(",.:"), *(word.split(",") if "," in word else ())))
+        parts |= dict.fromkeys(
+            (word, word.rstrip(",.:"), *(word.split(",") if "," in word else ()), *_between_slashes(word))
+        )
     principals = (_principal(part) for part in parts if _NAMING.search(part))
     return tuple(dict.fromkeys(principal for principal in principals if principal))
+
+
+def _between_slashes(word: str) -> list[str]:
+    """The names in `alice/bob`, or in a path and a name: which of the two cannot be told. None in an ARN or a part of one."""
+    if ":" in word or _LENIENT.fullmatch(ascii_lower(word)) or _NO_PRINCIPAL.fullmatch(ascii_lower(word)):
+        return []
+    return word.split("/")
 
 
 def objection(text: str) -> tuple[str, str]:
@@ -110,6 +131,11 @@ def objection(text: str) -> tuple[str, str]:
         return (
             f"{text!r} is no user, role or session, and nobody signs in as one",
             "name users, roles or sessions; `kube-iam revoke USER LEVEL --now` takes a user out of a level and its group",
+        )
+    if is_folded_id(text):
+        return (
+            f"{text!r} looks like an id of AWS, and those are in capitals",
+            f"did you mean {text.upper()}? A user who is named so is denied by ARN (arn:aws:iam::ACCOUNT:user/{text})",
         )
     others = [name for name in meant(text) if kind_of(name) and not name.endswith(",")]
     instead = f"did you mean {' '.join(others)}?" if others else ""
