@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fake_account import ACCOUNT, FakeAccount
-from levels_for_tests import ADMIN, EDITOR, NODES, VIEWER, access, run
+from levels_for_tests import ADMIN, EDITOR, NODES, VIEWER, access, level, run
 
 from kube_iam.access.changes import Kind, Plan, Verb
 from kube_iam.access.levels import ClusterAccess, Level, Method
@@ -20,6 +20,7 @@ from kube_iam.errors import NotOwned
 
 CLUSTER, LEVEL = "kube-iam.dev/cluster", "kube-iam.dev/level"
 OURS = {CLUSTER: "prod.example.com", LEVEL: "viewer"}
+LEVELS = (ADMIN, EDITOR, VIEWER, level("auditor"), level("operator"))
 THEIRS = {CLUSTER: "other.example.com", LEVEL: "viewer"}
 PATH = "/kube-iam/prod/"
 VIEWER_ARN = f"arn:aws:iam::{ACCOUNT}:role/prod-viewer"
@@ -346,7 +347,9 @@ def test_a_level_at_a_former_path_is_not_forgotten(changed: dict[str, Any]) -> N
     account = applied(unbound)
     file = stage(unbound, **changed)
     (guard,) = plan_apply(file, account.ports).guards
-    assert f"mapping {VIEWER_ARN} is of a level of this cluster that has no policy under {file.path}" in guard
+    assert (
+        f"mapping {VIEWER_ARN} is of a level of this cluster that has no policy and no group under {file.path}" in guard
+    )
     run(account, plan_destroy(file, account.ports))
     assert account.store.all_entries == [NODES]
     assert "prod-viewer" not in account.directory.role_states
@@ -403,3 +406,116 @@ def test_a_broken_policy_does_not_keep_its_level_from_being_removed(document: ob
     assert plan.guards == ()
     run(account, plan)
     assert account.state() == applied(ADMIN, EDITOR).state()
+
+
+@pytest.mark.parametrize("command", ["destroy", "apply without the levels"])
+def test_levels_whose_policies_are_on_each_others_groups_can_be_removed(command: str) -> None:
+    account = applied(*LEVELS)
+    for group, policy in (("prod-viewer", "prod-editor"), ("prod-editor", "prod-viewer")):
+        account.directory.attach(group, f"arn:aws:iam::{ACCOUNT}:policy{PATH}{policy}")
+    file = access(*LEVELS) if command == "destroy" else access(ADMIN, *LEVELS[3:])
+    run(account, plan_destroy(file, account.ports) if command == "destroy" else plan_apply(file, account.ports))
+    assert {"prod-viewer", "prod-editor"}.isdisjoint(account.directory.group_states)
+    assert not any("viewer" in arn or "editor" in arn for arn in account.directory.policy_states)
+
+
+WRONG_LEVEL: dict[str, Callable[[FakeAccount], None]] = {
+    "policy": lambda account: change_policy(account, tags={**OURS, LEVEL: "editor"}),
+    "role": lambda account: change_role(account, tags={**OURS, LEVEL: "editor"}),
+    "group": lambda account: add_group(
+        account, "prod-viewer", f"arn:aws:iam::{ACCOUNT}:policy{PATH}prod-editor", members=("carol",)
+    ),
+}
+
+
+@pytest.mark.parametrize("entry", ["the level's", "one for the group by hand"])
+@pytest.mark.parametrize("changed", [("policy",), ("policy", "role"), ("role", "group"), ("group",)])
+def test_members_get_another_level_with_force_only_whatever_iam_says(changed: tuple[str, ...], entry: str) -> None:
+    account = applied(ADMIN, EDITOR, VIEWER)
+    account.directory.add_member("prod-viewer", "carol")
+    if entry != "the level's":
+        account.store.all_entries.append(MappingEntry("", "x", ("x",), "prod-viewer"))
+    for each in changed:
+        WRONG_LEVEL[each](account)
+    guards = plan_apply(access(ADMIN, EDITOR), account.ports).guards
+    assert any(guard.startswith("carol would be added to level editor") for guard in guards)
+
+
+@pytest.mark.parametrize("group", ["none yet", "ours", "adopted"])
+def test_an_entry_for_the_group_of_a_level_by_role_goes_in_the_same_run(group: str) -> None:
+    account = FakeAccount((NODES, MappingEntry("", "x", ("system:masters",), "prod-viewer")))
+    if group != "none yet":
+        add_group(account, "prod-viewer", path=PATH if group == "ours" else "/")
+    run(account, plan_apply(access(VIEWER), account.ports, adopt=group == "adopted"))
+    assert [entry.name for entry in account.store.all_entries] == [
+        NODES.role_arn,
+        f"arn:aws:iam::{ACCOUNT}:role/prod-viewer",
+    ]
+    assert plan_apply(access(VIEWER), account.ports).changes == ()
+
+
+def delete_policy(account: FakeAccount) -> None:
+    account.directory.detach("prod-viewer", VIEWER_POLICY)
+    account.directory.delete_policy(VIEWER_POLICY)
+
+
+LOST_POLICY: dict[str, Callable[[FakeAccount], None]] = {
+    "no tag": lambda account: change_policy(account, tags={}),
+    "tags of others only": lambda account: change_policy(account, tags={"team": "x"}),
+    "the cluster's tag only": lambda account: change_policy(account, tags={CLUSTER: "prod.example.com"}),
+    "another level's tag": lambda account: change_policy(account, tags={**OURS, LEVEL: "ghost"}),
+    "deleted": delete_policy,
+    "another level's tag on the role": lambda account: change_role(account, tags={**OURS, LEVEL: "ghost"}),
+}
+
+
+@pytest.mark.parametrize("lost", LOST_POLICY.values(), ids=LOST_POLICY.keys())
+def test_a_level_whose_policy_or_tags_were_lost_is_removed_without_force(lost: Callable[[FakeAccount], None]) -> None:
+    account = applied(*LEVELS)
+    account.directory.add_member("prod-viewer", "carol")
+    lost(account)
+    left = (ADMIN, EDITOR, *LEVELS[3:])
+    plan = plan_apply(access(*left), account.ports)
+    assert plan.guards == ()
+    run(account, plan)
+    assert {"prod-viewer"}.isdisjoint({*account.directory.role_states, *account.directory.group_states})
+    assert VIEWER_ARN not in [entry.key for entry in account.store.all_entries]
+
+
+def test_a_level_whose_role_lost_its_trust_policy_and_description_is_removed_without_force() -> None:
+    account = applied(ADMIN, EDITOR, VIEWER)
+    change_role(account, trust=OPEN_TRUST, description="")
+    plan = plan_apply(access(ADMIN, EDITOR), account.ports)
+    assert plan.guards == ()
+    assert deleted(plan, Kind.ROLE) == ["prod-viewer"]
+
+
+@pytest.mark.parametrize("door", [True, False])
+@pytest.mark.parametrize("kept", ["group_name", "policy_name", "role_name"])
+def test_a_level_under_another_name_keeps_one_iam_name_without_force(kept: str, door: bool) -> None:
+    account = applied(ADMIN, EDITOR, VIEWER, door=door)
+    account.directory.add_member("prod-viewer", "carol")
+    names: dict[str, Any] = {"name": "looker", "groups": ("kube-iam:looker",)}
+    names |= dict.fromkeys({"group_name", "policy_name", "role_name"} - {kept}, "prod-looker")
+    file = access(ADMIN, EDITOR, replace(VIEWER, **names), door=door)
+    plan = plan_apply(file, account.ports)
+    assert plan.guards == ()
+    run(account, plan)
+    assert plan_apply(file, account.ports).changes == ()
+
+
+@pytest.mark.parametrize("door", [True, False])
+@pytest.mark.parametrize("renamed", ["policy_name", "role_name"])
+def test_people_of_a_level_keep_it_without_force_under_another_iam_name(renamed: str, door: bool) -> None:
+    account = applied(VIEWER, door=door)
+    account.directory.add_member("prod-viewer", "bob")
+    fields: dict[str, Any] = {renamed: "lookers"}
+    assert plan_apply(access(replace(VIEWER, **fields), door=door), account.ports).guards == ()
+
+
+def test_a_mapping_without_tag_is_not_said_to_have_lost_one() -> None:
+    account = applied(VIEWER)
+    change_role(account, tags={})
+    with pytest.raises(NotOwned) as caught:
+        plan_apply(access(VIEWER), account.ports)
+    assert f"mapping {VIEWER_ARN} is level viewer's, and its role is not marked" in caught.value.message

@@ -33,7 +33,10 @@ def taken(kind: Kind, name: str, owner: Owner, level: str, why: str = "exists an
     if owner.is_other:
         return Foreign(kind, name, f"belongs to cluster {owner.cluster}", _other_name(kind, level), adoptable=False)
     if owner.standing is Standing.UNMARKED:
-        why = f"is level {owner.level}'s, and its tag {CLUSTER_TAG} is missing"
+        lost = (
+            "its role is not marked as this cluster's" if kind is Kind.MAPPING else f"its tag {CLUSTER_TAG} is missing"
+        )
+        why = f"is level {owner.level}'s, and {lost}"
     return Foreign(kind, name, why, ADOPT)
 
 

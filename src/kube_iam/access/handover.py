@@ -80,13 +80,16 @@ def _admits(observed: Observed, level: DesiredLevel, group: str) -> bool:
 
     The group's path and policy do not say so: whoever may create groups could have made it. Neither does an entry without a group.
     """
-    entries = (
-        entry
+    return group in {
+        entry.iam_group.casefold()
         for entry in observed.entries
-        if entry.key == level.entry.key
-        or (observed.owners.entry(entry.key).is_ours and observed.owners.entry(entry.key).level == level.name)
-    )
-    return any(entry.iam_group.casefold() == group for entry in entries)
+        if entry.key == level.entry.key or _is_entry_of(observed, entry, level.name)
+    }
+
+
+def _is_entry_of(observed: Observed, entry: MappingEntry, level: str) -> bool:
+    """Return whether an entry is this cluster's and names the level itself. Its role's tags may have been changed since."""
+    return entry.level == level and observed.owners.entry(entry.key).is_ours
 
 
 def guarded(observed: Observed, desired: Desired, changes: tuple[Change, ...]) -> Iterator[str]:
@@ -108,16 +111,31 @@ def _guarded_members(observed: Observed, desired: Desired) -> Iterator[str]:
         group = observed.groups.get(level.group.name.casefold())
         if group is not None and observed.owns_group(group) and level.policy.arn not in group.attached:
             members = [user.name for user in observed.members.get(group.name.casefold(), ())]
-            if members and not _admits(observed, level, group.name.casefold()):
+            if members and not _had_level(observed, desired, level, group):
                 yield (
                     f"{', '.join(members)} would get level {level.name}, as members of group {group.name}, which exists without the "
-                    "level's policy and which the mapping does not name"
+                    f"level's policy and which the mapping does not name for it; to leave them out, remove them from group {group.name}"
                 )
         for former, users in added.items():
             yield (
                 f"{', '.join(users)} would be added to level {level.name}, as members of group {former}, which has the level's "
-                "policy and which the mapping does not name"
+                f"policy and which the mapping does not name for it; to leave them out, remove them from group {former}"
             )
+
+
+def _had_level(observed: Observed, desired: Desired, level: DesiredLevel, group: GroupState) -> bool:
+    """Return whether the mapping gives the group's members the level now, or one that has left the file and is this one renamed.
+
+    Where entries ask for no group, the group has to have a policy of that level.
+    """
+    key = group.name.casefold()
+    former = observed.group_level(group)
+    entries = [entry for entry in observed.entries if _is_entry_of(observed, entry, former)]
+    admitted = any(entry.iam_group.casefold() == key for entry in entries)
+    if former in _levels_of(observed, group.attached):
+        admitted = admitted or any(not entry.iam_group for entry in entries)
+    is_renamed = former not in {each.name for each in desired}
+    return _admits(observed, level, key) or (admitted and (former == level.name or is_renamed))
 
 
 def _guarded_entries(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
@@ -126,19 +144,28 @@ def _guarded_entries(observed: Observed, changes: tuple[Change, ...]) -> Iterato
         entry = change.item
         if change.verb is not Verb.DELETE or not isinstance(entry, MappingEntry) or not entry.role_arn:
             continue
-        role = observed.owners.role(role_key(entry.role_arn))
-        if role.is_marked and role.level not in observed.registered_levels():
+        if observed.owners.role(role_key(entry.role_arn)).is_marked and not _is_at_path(observed, entry):
             yield (
-                f"mapping {change.name} is of a level of this cluster that has no policy under {observed.path}: "
+                f"mapping {change.name} is of a level of this cluster that has no policy and no group under {observed.path}: "
                 "it would be deleted. Restore cluster.name and iam.pathPrefix if they were changed"
             )
+
+
+def _is_at_path(observed: Observed, entry: MappingEntry) -> bool:
+    """Return whether the level of an entry has a policy or a group under the cluster's path, or a policy there names its role."""
+    group = observed.groups.get(entry.iam_group.casefold())
+    return (
+        observed.owners.is_registered(entry.key)
+        or observed.owners.role(role_key(entry.role_arn)).level in observed.registered_levels()
+        or (group is not None and observed.owns_group(group))
+    )
 
 
 def guarded_deletions(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
     """A sentence for every role and group that would be deleted though it may never have been a level's."""
     for change in changes:
         item = change.item if change.verb is Verb.DELETE else None
-        if isinstance(item, RoleState) and not observed.owners.is_level_role(item):
+        if isinstance(item, RoleState) and not observed.owners.is_level_role(item) and not _is_mapped(observed, item):
             yield (
                 f"role {item.name} carries this cluster's tag, but neither its trust policy nor its description is that of a level: "
                 "it would be deleted"
@@ -146,6 +173,12 @@ def guarded_deletions(observed: Observed, changes: tuple[Change, ...]) -> Iterat
         in_use = isinstance(item, GroupState) and (item.attached or observed.members.get(item.name.casefold()))
         if isinstance(item, GroupState) and in_use and not observed.group_level(item):
             yield f"group {item.name} at {item.path} has no policy of a level: it would be deleted, with its memberships"
+
+
+def _is_mapped(observed: Observed, role: RoleState) -> bool:
+    """Return whether the mapping has an entry for the role that names the role's level."""
+    level = observed.level_of(role)
+    return any(entry.key == pathless(role.arn) and entry.level == level for entry in observed.entries)
 
 
 def _guarded_reassignments(observed: Observed, desired: Desired) -> Iterator[str]:

@@ -91,11 +91,6 @@ class OwnershipIndex:
             if not self.entries.get(entry.key, UNKNOWN).is_ours:
                 self.entries[entry.key] = self._entry(entry)
 
-    @property
-    def shared_with(self) -> str:
-        """The id of another cluster that has policies under this cluster's path; empty where there is none."""
-        return self._shared_with
-
     def policy(self, arn: str) -> Owner:
         """Return the owner of a policy under the cluster's path."""
         return self.policies.get(arn, UNKNOWN)
@@ -138,19 +133,28 @@ class OwnershipIndex:
         in_file = (each.name for each in self._access.levels if policy_arn(self._access, each) == policy.arn)
         level = policy.tags.get(LEVEL_TAG, "") or next(in_file, "")
         if cluster:
-            return self._by_tag(cluster, level)
+            return self._by_tag(cluster, level or self._level_of_role(policy))
         if level and policy.path == self._access.path and self._grants_level(policy, level):
             return Owner(Standing.UNMARKED, level)
         return UNKNOWN
+
+    def _level_of_role(self, policy: PolicyState) -> str:
+        """Return the level that the tags of the policy's role say; empty where they say none, or the policy names several roles."""
+        tags = self._tags_of_role(policy)
+        return tags.get(LEVEL_TAG, "") if tags.get(CLUSTER_TAG) == self._access.cluster_id else ""
+
+    def _tags_of_role(self, policy: PolicyState) -> Mapping[str, str]:
+        """Return the tags of the only role that a policy names; empty where it names several, or one of another account."""
+        roles = assumed_roles(policy.document)
+        alone = len(roles) == 1 and self._is_home(pathless(roles[0]))
+        return self._role_tags.get(role_key(roles[0]), {}) if alone else {}
 
     def _grants_level(self, policy: PolicyState, name: str) -> bool:
         """Return whether the document of a policy without cluster tag is the level's, or names one role of this cluster."""
         level = self._access.level(name)
         if level is not None and same_document(policy.document, policy_document(self._access, level)):
             return True
-        roles = assumed_roles(policy.document)
-        tags = [self._role_tags.get(role_key(role), {}) for role in roles if self._is_home(pathless(role))]
-        return len(roles) == 1 and any(each.get(CLUSTER_TAG) == self._access.cluster_id for each in tags)
+        return self._tags_of_role(policy).get(CLUSTER_TAG) == self._access.cluster_id
 
     def _named_roles(self, policies: tuple[PolicyState, ...]) -> dict[str, set[str]]:
         """The roles of this account that our policies name, by name in lower case, with the levels of those policies."""
@@ -191,14 +195,14 @@ class OwnershipIndex:
         other = next((owner for owner in owners if owner.is_other), None)
         if other is not None:
             return other
-        in_file = self._level_with_group(key)
-        levels = [owner.level for owner in owners if owner.is_ours]
-        if levels:
-            return Owner(Standing.MARKED, in_file if in_file in levels else levels[0])
-        if self._shared_with:
+        if self._shared_with and not any(owner.is_ours for owner in owners):
             return Owner(Standing.OTHER, cluster=self._shared_with)
-        mapped = next((entry.level for entry in entries if entry.iam_group.casefold() == key and entry.level), "")
-        return Owner(Standing.MARKED, in_file or mapped)
+        levels = [owner.level for owner in owners if owner.is_ours and owner.level]
+        mapped = (entry.level for entry in entries if entry.iam_group.casefold() == key and entry.level)
+        likely = [level for level in (self._level_with_group(key), *mapped) if level]
+        return Owner(
+            Standing.MARKED, next((each for each in likely if each in levels), next(iter((*levels, *likely)), ""))
+        )
 
     def _entry(self, entry: MappingEntry) -> Owner:
         if not entry.role_arn:

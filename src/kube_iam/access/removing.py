@@ -22,7 +22,8 @@ def closing(observed: Observed, desired: Desired, now: float) -> Iterator[Change
     """
     anew = {change.name.casefold() for change in replacing(observed, desired)}
     wanted = {level.entry.key for level in desired if level.role_key not in anew}
-    ours = observed.entry_levels()
+    # A level by role has no entry in mapGroups. One for its group, which may be about to be created, would admit the group's members.
+    ours = observed.entry_levels() | {level.group.name.casefold(): level.name for level in desired if level.role}
     going = {entry.key: entry for entry in reversed(observed.entries) if entry.key in ours and entry.key not in wanted}
     for key, entry in reversed(going.items()):
         yield Change(Verb.DELETE, Kind.MAPPING, entry.name, ours[key], _vanishing(entry_fields(entry)), entry)
@@ -106,7 +107,8 @@ def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
         if policy.arn not in policies:
             level = observed.level_of(policy)
             changes.append(Change(Verb.DELETE, Kind.POLICY, policy.name, level, (), policy))
-    yield from sorted(changes, key=lambda change: change.level)  # stable: within a level the order above stays
+    # Stable: within a level the order above stays. A policy can be on groups of several levels, so that all policies go last.
+    yield from sorted(changes, key=lambda change: (change.kind is Kind.POLICY, change.level))
 
 
 def _strays(observed: Observed, desired: Desired) -> Iterator[tuple[GroupState, str, str, bool]]:
