@@ -181,6 +181,18 @@ def test_a_group_whose_policy_was_detached_gets_it_back_without_force() -> None:
 
 
 @pytest.mark.parametrize("method", Method)
+def test_a_group_that_others_made_and_the_file_chooses_adds_its_members_with_force_only(method: Method) -> None:
+    before = replace(VIEWER, method=method)
+    account = applied(before)
+    account.directory.add_member("prod-viewer", "alice")
+    add_group(account, "lookers", VIEWER_POLICY, members=("alice", "bob"))
+    (guard,) = plan_apply(access(replace(before, group_name="lookers")), account.ports).guards
+    assert guard.startswith(
+        "bob would get level viewer, as members of group lookers, which has the level's policy and which"
+    )
+
+
+@pytest.mark.parametrize("method", Method)
 def test_people_of_a_renamed_group_move_without_force(method: Method) -> None:
     before = replace(VIEWER, method=method)
     account = applied(before)
@@ -490,14 +502,13 @@ def test_a_level_whose_role_lost_its_trust_policy_and_description_is_removed_wit
     assert deleted(plan, Kind.ROLE) == ["prod-viewer"]
 
 
-@pytest.mark.parametrize("door", [True, False])
 @pytest.mark.parametrize("kept", ["group_name", "policy_name", "role_name"])
-def test_a_level_under_another_name_keeps_one_iam_name_without_force(kept: str, door: bool) -> None:
-    account = applied(ADMIN, EDITOR, VIEWER, door=door)
+def test_a_level_under_another_name_keeps_one_iam_name_without_force(kept: str) -> None:
+    account = applied(ADMIN, EDITOR, VIEWER)
     account.directory.add_member("prod-viewer", "carol")
     names: dict[str, Any] = {"name": "looker", "groups": ("kube-iam:looker",)}
     names |= dict.fromkeys({"group_name", "policy_name", "role_name"} - {kept}, "prod-looker")
-    file = access(ADMIN, EDITOR, replace(VIEWER, **names), door=door)
+    file = access(ADMIN, EDITOR, replace(VIEWER, **names))
     plan = plan_apply(file, account.ports)
     assert plan.guards == ()
     run(account, plan)

@@ -31,7 +31,7 @@ from kube_iam.access.facts import (
     tag_fields,
 )
 from kube_iam.access.foreign import Foreign, foreign_binding, taken
-from kube_iam.access.handover import moved_members
+from kube_iam.access.new_members import moved_members
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState, role_key
 from kube_iam.access.transitions import adds, binding_for_now, document_for_now

@@ -137,7 +137,8 @@ def too_much(observed: Observed, wanted: frozenset[str]) -> Iterator[str]:
     present = observed.registered_levels()
     going = sorted(present - wanted)
     if 3 * len(going) > len(present):
-        yield f"{len(going)} of {len(present)} levels would be removed ({', '.join(name or 'one without a name' for name in going)}): more than a third"
+        names = ", ".join(name or "one without a name" for name in going)
+        yield f"{len(going)} of {len(present)} levels would be removed ({names}): more than a third"
 
 
 def _lost(change: Change, entry: MappingEntry, members: set[str], subject: Subject | None) -> str:

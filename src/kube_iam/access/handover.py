@@ -14,6 +14,7 @@ from kube_iam.access.changes import Change, Kind, Verb
 from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.documents import assumed_roles
 from kube_iam.access.foreign import Foreign
+from kube_iam.access.new_members import guarded_members, levels_of
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import GroupState, MappingEntry, RoleState, pathless, role_key
 
@@ -49,93 +50,12 @@ def refused(observed: Observed, desired: Desired) -> Iterator[Foreign]:
             yield Foreign(handed.kind, handed.name, why, remedy, adoptable=False)
 
 
-@dataclass(frozen=True, slots=True)
-class MovedMember:
-    """A member of a former group of a level, who would get into its present one. `is_admitted`: the mapping admits that user now."""
-
-    user: str
-    group: str
-    is_admitted: bool
-
-
-def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[str]) -> Iterator[MovedMember]:
-    """Return who is in a group with the level's policy that no level has any more, and not in the level's group.
-
-    `staying` are the groups of all levels, in lower case.
-    """
-    ours = {policy.arn for policy in observed.owned_policies() if observed.level_of(policy) == level.name}
-    present = {user.name for user in observed.members.get(level.group.name.casefold(), ())}
-    for group in observed.owned_groups():
-        key = group.name.casefold()
-        if key in staying or not ours & set(group.attached):
-            continue
-        for user in observed.members.get(key, ()):
-            if user.name not in present:
-                present.add(user.name)
-                yield MovedMember(user.name, group.name, _admits(observed, level, key))
-
-
-def _admits(observed: Observed, level: DesiredLevel, group: str) -> bool:
-    """Return whether the mapping names the group for the level now.
-
-    The group's path and policy do not say so: whoever may create groups could have made it. Neither does an entry without a group.
-    """
-    return group in {
-        entry.iam_group.casefold()
-        for entry in observed.entries
-        if entry.key == level.entry.key or _is_entry_of(observed, entry, level.name)
-    }
-
-
-def _is_entry_of(observed: Observed, entry: MappingEntry, level: str) -> bool:
-    """Return whether an entry is this cluster's and names the level itself. Its role's tags may have been changed since."""
-    return entry.level == level and observed.owners.entry(entry.key).is_ours
-
-
 def guarded(observed: Observed, desired: Desired, changes: tuple[Change, ...]) -> Iterator[str]:
     """A sentence for everything that needs --force because of whose it is, or was."""
     yield from _guarded_reassignments(observed, desired)
-    yield from _guarded_members(observed, desired)
+    yield from guarded_members(observed, desired)
     yield from _guarded_entries(observed, changes)
     yield from guarded_deletions(observed, changes)
-
-
-def _guarded_members(observed: Observed, desired: Desired) -> Iterator[str]:
-    """People who would get a level that the mapping does not give them now."""
-    staying = frozenset(level.group.name.casefold() for level in desired)
-    for level in desired:
-        added: dict[str, list[str]] = {}
-        for move in moved_members(observed, level, staying):
-            if not move.is_admitted:
-                added.setdefault(move.group, []).append(move.user)
-        group = observed.groups.get(level.group.name.casefold())
-        if group is not None and observed.owns_group(group) and level.policy.arn not in group.attached:
-            members = [user.name for user in observed.members.get(group.name.casefold(), ())]
-            if members and not _had_level(observed, desired, level, group):
-                yield (
-                    f"{', '.join(members)} would get level {level.name}, as members of group {group.name}, which exists without the "
-                    f"level's policy and which the mapping does not name for it; to leave them out, remove them from group {group.name}"
-                )
-        for former, users in added.items():
-            yield (
-                f"{', '.join(users)} would be added to level {level.name}, as members of group {former}, which has the level's "
-                f"policy and which the mapping does not name for it; to leave them out, remove them from group {former}"
-            )
-
-
-def _had_level(observed: Observed, desired: Desired, level: DesiredLevel, group: GroupState) -> bool:
-    """Return whether the mapping gives the group's members the level now, or one that has left the file and is this one renamed.
-
-    Where entries ask for no group, the group has to have a policy of that level.
-    """
-    key = group.name.casefold()
-    former = observed.group_level(group)
-    entries = [entry for entry in observed.entries if _is_entry_of(observed, entry, former)]
-    admitted = any(entry.iam_group.casefold() == key for entry in entries)
-    if former in _levels_of(observed, group.attached):
-        admitted = admitted or any(not entry.iam_group for entry in entries)
-    is_renamed = former not in {each.name for each in desired}
-    return _admits(observed, level, key) or (admitted and (former == level.name or is_renamed))
 
 
 def _guarded_entries(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
@@ -227,14 +147,10 @@ def _handed_group(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]:
     group = observed.groups.get(level.group.name.casefold())
     if group is None or not observed.owns_group(group):
         return
-    levels = _levels_of(observed, group.attached)
+    levels = levels_of(observed, group.attached)
     if levels and level.name not in levels:
         yield _Handed(Kind.GROUP, group.name, min(levels), level.name)
 
 
-def _levels_of(observed: Observed, attached: tuple[str, ...]) -> set[str]:
-    return {observed.level_of(policy) for policy in observed.owned_policies() if policy.arn in attached} - {""}
-
-
 def _levels_with_groups(observed: Observed) -> set[str]:
-    return {name for group in observed.owned_groups() for name in _levels_of(observed, group.attached)}
+    return {name for group in observed.owned_groups() for name in levels_of(observed, group.attached)}
