@@ -6,6 +6,7 @@ import pytest
 
 from kube_iam.config.config_map import ConfigMapMappings, read_config_map
 from kube_iam.core.identity import Identity
+from kube_iam.kube.mapping_view import view_aws_auth
 
 ACCOUNT = "555555555555"
 NODE = f"arn:aws:iam::{ACCOUNT}:role/Node"
@@ -41,7 +42,7 @@ def test_keys_of_the_config_map_count_as_the_reference_spells_them_only(key: str
     assert read_config_map({key: ROLES}, {}).entries == 0
 
 
-@pytest.mark.parametrize("text", ["", " \n", '""', "''", "``", "[]", "null", "# nothing\n"])
+@pytest.mark.parametrize("text", ["", " \n", '""', "''", "``", "[]", "{}", "null", "---", "# nothing\n"])
 def test_the_ways_to_write_nothing_are_nothing(text: str) -> None:
     mappings = read_config_map({"mapRoles": text, "mapUsers": USERS}, {"mapRoles": ROLES})
     assert user_of(mappings, NODE) is None
@@ -115,3 +116,33 @@ def test_the_arn_of_one_session_lets_nobody_in() -> None:
     mappings = read_config_map({"mapRoles": f"- rolearn: {session}\n  username: node\n"}, {})
     assert user_of(mappings, NODE) is None
     assert "names one session of a role" in problems(mappings)
+
+
+@pytest.mark.parametrize("written", ["012345670123", "098765432109", "555555555555"])
+def test_an_unquoted_account_id_is_taken_as_written_with_a_leading_zero_too(written: str) -> None:
+    mappings = read_config_map({"mapAccounts": f"- {written}   # note\n"}, {})
+    assert mappings.table.account_match(written)
+    assert f"quote it: '{written}'" in problems(mappings)
+
+
+@pytest.mark.parametrize("word", ["0x1234567890", "1234_5678_9012", "12345670123", "123456789012.0", "~"])
+def test_what_is_no_account_id_as_written_is_left_out(word: str) -> None:
+    mappings = read_config_map({"mapAccounts": f"- {word}\n- '{ACCOUNT}'\n"}, {})
+    assert mappings.entries == 1
+    assert "mapAccounts[0]" in problems(mappings)
+
+
+@pytest.mark.parametrize("escape", [r"\/", r"\ud83d\ude00"])
+def test_escapes_of_json_that_eks_refuses_serve_with_a_warning(escape: str) -> None:
+    text = f'[{{"rolearn": "{NODE}", "username": "node", "groups": ["a{escape}b"]}}]'
+    mappings = read_config_map({"mapRoles": text}, {})
+    assert user_of(mappings, NODE) == "node"
+    assert f"line 1: mapRoles: has the escape {escape}, which the reference and EKS refuse" in problems(mappings)
+    view = view_aws_auth({"mapRoles": text}, "aws-auth")
+    assert "EKS drops the whole key" in view.fatal[0]
+    assert len(view.mappings.roles) == 1
+
+
+def test_escapes_of_json_that_everybody_reads_are_no_problem() -> None:
+    text = f'[{{"rolearn": "{NODE}", "username": "n\\u00f6de", "groups": ["a\\\\/b"]}}]'
+    assert problems(read_config_map({"mapRoles": text}, {})) == ""

@@ -32,6 +32,19 @@ def warnings(text: str) -> list[str]:
     return [str(problem) for problem in found.warnings]
 
 
+@pytest.mark.parametrize("key", MAPPING_KEYS)
+@pytest.mark.parametrize("word", ["", "null", "~", '""', "''", "{}", "[]"])
+def test_empty_text_and_an_empty_mapping_are_an_empty_list(key: str, word: str) -> None:
+    mappings, found = parse(f"{key}: {word}\n")
+    assert (mappings.count, found.errors, found.warnings) == (0, [], [])
+
+
+@pytest.mark.parametrize("word", ["''", "{}", "[]"])
+def test_an_entry_may_have_empty_groups_in_any_spelling(word: str) -> None:
+    mappings, found = parse(f"mapRoles: [{{rolearn: 'arn:aws:iam::123456789012:role/a', username: x, groups: {word}}}]")
+    assert (mappings.roles[0].groups, found.errors) == ((), [])
+
+
 def test_entries_are_read_in_the_reference_s_spelling_and_in_any_other_case() -> None:
     mappings, found = parse(
         """

@@ -109,6 +109,7 @@ def test_of_several_entries_for_one_role_one_is_left() -> None:
     assert [entry.username for entry in LIST.entries(LIST.remove(text, OURS))] == ["foreign"]
 
 
+WORDS = ("null", "Null", "~", '""', "''", "{}", "[]")
 RESTORED = {
     "nothing": (LIST, ""),
     "an empty list": (LIST, "[]\n"),
@@ -133,6 +134,27 @@ RESTORED = {
         "- &a\n  rolearn: arn:aws:iam::1:role/a\n  groups: &g [x]\n- groups: *g\n  <<: *a\n",
     ),
     "byte order mark": (LIST, "\ufeff- rolearn: a\n"),
+    "a document mark at the end": (LIST, "- rolearn: a\n# who\n---\n"),
+    "nothing but document marks": (LIST, "---\n# who\n---\n"),
+    "a document mark without a newline": (LIST, "---"),
+    "an end of the document": (LIST, "- rolearn: a\n...\n# more\n"),
+    "tabs": (LIST, "- rolearn:\ta\t# who\n  groups: [b,\tc]\t\n"),
+    "an escaped pair": (LIST, '[{"rolearn": "a\\ud83d\\ude00", "username": "b\\/"}]'),
+    "an escaped pair before an entry": (LIST, '- rolearn: "a\\ud83d\\ude00\\ud83d\\ude00" # "\n- rolearn: b\n'),
+    "spaces": (LIST, " \n\n"),
+    "a comment behind an item": (LIST, "- rolearn: a\n  groups:\n  - b\n  #- c\n# fin\n"),
+    "null after a comment": (LIST, "# none\nnull # yet\n"),
+    "server is null": (CONFIG, "server: ~ # nothing\nclusterID: c"),
+    "server is empty text": (CONFIG, "clusterID: c\nserver: ''\n"),
+    "server is an empty list": (CONFIG, "server: []\nclusterID: c\n"),
+    "server is an empty mapping": (CONFIG, "server: {}  # none\nclusterID: c\n"),
+    **{f"mapRoles is {word}": (CONFIG, f"server:\n  mapRoles: {word}\n  port: 1\n") for word in WORDS},
+    **{f"mapRoles is {word} at the end": (CONFIG, f"server:\n  mapRoles: {word}") for word in WORDS},
+    **{
+        f"mapRoles is {word}, on Windows": (CONFIG, f"server:\r\n  mapRoles: {word}  # none\r\nx: y\r\n")
+        for word in WORDS
+    },
+    **{f"the text is {word}": (LIST, word) for word in (*WORDS, "``", " `` \n")},
 }
 
 
@@ -140,6 +162,64 @@ RESTORED = {
 def test_put_then_remove_gives_back_the_text(where: MappingList, text: str) -> None:
     new = where.put(text, OURS)
     assert where.entries(new)[-1] == OURS
+    assert where.remove(new, OURS) == text
+
+
+@pytest.mark.parametrize("added", ["\n  - rolearn: arn:aws:iam::1:role/hand\n", ""])
+def test_an_emptied_key_stays_as_it_is_where_somebody_else_wrote_meanwhile(added: str) -> None:
+    text = CONFIG.put("server: null\n", OURS).replace("# kube-iam: instead of null", "# ours" + added.rstrip("\n"))
+    assert CONFIG.entries(CONFIG.remove(text.replace(added, "", 1), OURS)) == ()
+    kept = CONFIG.put("server: null\n", OURS).replace("{", '{"port": 1, ', 1)
+    assert CONFIG.remove(kept, OURS).startswith('server: {"port": 1, "mapRoles": []}')
+
+
+# A text, and the line that a new entry of mapRoles goes in front of; empty where it goes to the end.
+TRAILING = {
+    "a group": (LIST, "- rolearn: a\n  groups:\n  - b\n  #- payments:write\n", ""),
+    "a group of a list that is not indented": (LIST, "- rolearn: a\n  groups:\n  - b\n#  - payments:write\n", ""),
+    "a group behind a blank line": (LIST, "- rolearn: a\n  groups: [b]\n\n    # - payments:write\n\n", ""),
+    "a whole entry": (LIST, "- rolearn: a\n#- rolearn: b\n#  groups:\n#  - payments:write\n", ""),
+    "a remark": (LIST, "- rolearn: a\n# fin", ""),
+    "a comment deep in config.yaml": (
+        CONFIG,
+        "server:\n  mapRoles:\n  - rolearn: a\n    groups:\n    - b\n    #- payments:write\n  # users\n  mapUsers: []\n",
+        "  # users",
+    ),
+    "a comment at column nought in config.yaml": (
+        CONFIG,
+        "server:\n  mapRoles:\n  - rolearn: a\n    groups:\n    - b\n#    - payments:write\n  mapUsers: []\n",
+        "  mapUsers: []",
+    ),
+    "an indented list": (
+        CONFIG,
+        "server:\n  mapRoles:\n    - rolearn: a\n      groups: [b]\n    # - rolearn: old\n\n  # users\n  mapUsers: []\n",
+        "",
+    ),
+    "the next section's comment": (CONFIG, "server:\n  mapRoles:\n  - rolearn: a\n\n  # users\n  mapUsers: []\n", ""),
+    "an empty key": (
+        CONFIG,
+        "server:\n  mapRoles:\n    # - rolearn: old\n    #   username: x\n  port: 1\n",
+        "  port: 1",
+    ),
+    "a list before the new key": (
+        CONFIG,
+        "server:\n  mapUsers:\n  - userarn: a\n    #- payments:write\nclusterID: c\n",
+        "clusterID: c",
+    ),
+    "Windows": (LIST, "- rolearn: a\r\n  groups:\r\n  - b\r\n  #- payments:write\r\n", ""),
+    "before a document mark": (LIST, "- rolearn: a\n  #- payments:write\n---\n", "---"),
+}
+
+
+@pytest.mark.parametrize(("where", "text", "before"), TRAILING.values(), ids=TRAILING.keys())
+def test_a_new_entry_goes_behind_the_comments_of_the_last(where: MappingList, text: str, before: str) -> None:
+    new = where.put(text, OURS)
+    head = new[: new.index("rolearn: arn:aws:iam::012345670123")]
+    for line in text.splitlines():
+        if "payments" in line or "old" in line or "fin" in line:
+            assert line in head
+    if before:
+        assert f"{before}\n" in new[len(head) :].replace("\r", "") + "\n"
     assert where.remove(new, OURS) == text
 
 

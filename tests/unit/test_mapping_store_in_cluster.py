@@ -31,6 +31,21 @@ MEMORY = ApiInMemory()
 API = MEMORY.api()  # one for all tests: to make a client takes 0.1 s
 
 
+@pytest.mark.parametrize(
+    "data", [{}, {"mapUsers": ""}, {"mapRoles": ""}, {"mapRoles": " \n"}, {"mapRoles": "[]", "mapGroups": "null\n"}]
+)
+def test_keys_of_aws_auth_return_to_what_they_were_or_go(data: dict[str, str]) -> None:
+    MEMORY.put_config_map("kube-system/aws-auth", data)
+    where = make_store(access(mapping=MappingTarget(TargetKind.AWS_AUTH, name="aws-auth", key="mapRoles")), API)
+    for entry in (ROLE, GROUP):
+        where.put(entry)
+        where.put(replace(entry, username="changed"))
+    assert len(where.entries()) == 2
+    for entry in (ROLE, GROUP):
+        where.remove(entry)
+    assert MEMORY.data("kube-system/aws-auth") == data
+
+
 class Where:
     """One of the two ConfigMaps that hold mappings."""
 

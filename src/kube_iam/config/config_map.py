@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kube_iam.config.mapping_entries import Reading
+from kube_iam.config.mapping_entries import AWS_AUTH
 from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_mappings, warn_of_user_ids
-from kube_iam.config.section import Findings, Section, kind_of
+from kube_iam.config.section import Findings, Section, is_empty, kind_of
 from kube_iam.config.yaml_file import YamlFile, joined, parse_yaml
 from kube_iam.core.mapping import MappingTable
 from kube_iam.errors import ConfigError, Problem
 
-# What people write to say "nothing".
-_NOTHING = ("", "``", '""', "''")
+# What people write to say "nothing", and the reference understands.
+NOTHING = ("", "``", '""', "''")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def read_config_map(data: Mapping[str, str], last_good: Mapping[str, str]) -> Co
             if text is None:
                 break
             try:
-                documents[key] = _document(key, text)
+                documents[key] = list_document(text, key)
             except ConfigError as error:
                 kept = "its last good value stays in force" if key in last_good else "none of its entries serve"
                 problems += [
@@ -51,19 +51,21 @@ def read_config_map(data: Mapping[str, str], last_good: Mapping[str, str]) -> Co
                 break
     document = joined(documents)
     section = Section(document, document.data, (), MAPPING_KEYS, Findings())
-    mappings = parse_mappings(section, Reading(text_groups=False, sessions=False))
+    mappings = parse_mappings(section, AWS_AUTH)
     warn_of_user_ids(section)
     table = build_table(mappings, section)
     left_out = [
         Problem(problem.key, f"{problem.message}; left out", problem.hint, problem.line)
         for problem in (*document.problems, *section.found.errors)
     ]
-    return ConfigMapMappings(table, mappings.count, [*problems, *left_out, *section.found.warnings], good)
+    warnings = (*section.found.warnings, *document.foreign)
+    return ConfigMapMappings(table, mappings.count, [*problems, *left_out, *warnings], good)
 
 
-def _document(key: str, text: str) -> YamlFile:
-    """The parsed value of a key. Raises ConfigError where it is no YAML, or no list."""
-    document = parse_yaml("" if text.strip() in _NOTHING else text, key)
-    if document.data is not None and not isinstance(document.data, list):
-        raise ConfigError(key, [Problem(key, f"must be a list of entries, not {kind_of(document.data)}")])
+def list_document(text: str, key: str, source: str = "") -> YamlFile:
+    """Return the parsed value of a key. Raises ConfigError, named after `source` or the key, where it is no YAML, or no list."""
+    document = parse_yaml("" if text.strip() in NOTHING else text, f"{source} {key}".lstrip())
+    if not is_empty(document.data) and not isinstance(document.data, list):
+        problem = Problem(key, f"must be a list of entries, not {kind_of(document.data)}")
+        raise ConfigError(source or key, [problem])
     return document

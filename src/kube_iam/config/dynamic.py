@@ -94,7 +94,7 @@ def _read(path: Path, keys: tuple[str, ...]) -> Section | None:
         raise ConfigError(str(path), [Problem("", message)]) from error
     if not isinstance(data, dict):
         raise ConfigError(str(path), [Problem("", f"must be a mapping of keys, not {kind_of(data)}")])
-    return Section(YamlFile(data, [], None), data, (), (*_STAMP_KEYS, *keys), Findings())
+    return Section(YamlFile(data, [], None, []), data, (), (*_STAMP_KEYS, *keys), Findings())
 
 
 class _Repeated(ValueError):

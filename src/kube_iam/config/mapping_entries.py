@@ -26,13 +26,16 @@ class Reading:
     """What a source takes beside the plain spelling, where the reference does; the default is that of config.yaml.
 
     `text_groups`: one text for a list of groups, split at its commas. `sessions`: the ARN of a role's session for the role's.
+    `account_zeros`: an account id without quotes and with a leading zero, as it is written.
     """
 
     text_groups: bool = True
     sessions: bool = True
+    account_zeros: bool = False
 
 
 CONFIG_YAML = Reading()
+AWS_AUTH = Reading(text_groups=False, sessions=False, account_zeros=True)
 
 
 def role_entry(entry: Section, reading: Reading) -> RoleMapping | None:

@@ -22,7 +22,7 @@ from kube_iam.config.mapping_entries import (
     user_entry,
     user_id_entry,
 )
-from kube_iam.config.section import Section, account_ids, kind_of
+from kube_iam.config.section import Section, account_ids, is_empty, kind_of
 from kube_iam.config.yaml_file import key_path
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping import GroupMapping, MappingTable, RoleMapping, UserMapping
@@ -57,7 +57,7 @@ def parse_mappings(section: Section, reading: Reading = CONFIG_YAML) -> Mappings
     return Mappings(
         roles=_entries(section, "mapRoles", ROLE_KEYS, partial(role_entry, reading=reading)),
         users=_entries(section, "mapUsers", USER_KEYS, partial(user_entry, reading=reading)),
-        accounts=_accounts(section),
+        accounts=_accounts(section, reading),
         groups=parse_groups(section),
     )
 
@@ -71,7 +71,7 @@ def parse_user_ids(section: Section) -> tuple[tuple[UserIdMapping, ...], tuple[s
     """The same entries by their `userid`, roles before users, and the accounts. An ARN is taken as it stands: the table judges it."""
     roles = _entries(section, "mapRoles", ROLE_KEYS, lambda entry: user_id_entry(entry, "rolearn"))
     users = _entries(section, "mapUsers", USER_KEYS, lambda entry: user_id_entry(entry, "userarn"))
-    return (*roles, *users), _accounts(section)
+    return (*roles, *users), _accounts(section, CONFIG_YAML)
 
 
 def warn_of_user_ids(section: Section) -> None:
@@ -97,7 +97,7 @@ def _entries(
     section: Section, name: str, keys: tuple[str, ...], parse: Callable[[Section], Entry | None]
 ) -> tuple[Entry, ...]:
     value = section.value(name)
-    if value is None:
+    if is_empty(value):
         return ()
     if not isinstance(value, list):
         section.error(section.at(name), f"must be a list of entries, not {kind_of(value)}")
@@ -118,8 +118,8 @@ def _entries(
     return tuple(entries)
 
 
-def _accounts(section: Section) -> tuple[str, ...]:
-    return tuple(account for _, account in account_ids(section, "mapAccounts"))
+def _accounts(section: Section, reading: Reading) -> tuple[str, ...]:
+    return tuple(account for _, account in account_ids(section, "mapAccounts", leading_zeros=reading.account_zeros))
 
 
 def _line_of(section: Section, key: str) -> int | None:

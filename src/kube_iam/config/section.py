@@ -1,7 +1,7 @@
 """One mapping of a YAML document, read key by key without regard to letter case, and what is wrong with it.
 
 An account id that YAML read as a number is still known as written: without a leading zero every reader takes it for the same id, so
-it is a warning; with one the reference silently takes another account, so it is an error.
+it is a warning; with one in config.yaml the reference silently takes another account, so it is an error.
 """
 
 from __future__ import annotations
@@ -57,12 +57,14 @@ class Section:
         self.keys: tuple[str, ...] = ()
         """All keys as they are spelled in the file, known or not."""
         self._values: dict[str, tuple[str, object]] = {}
-        if value is not None and not isinstance(value, dict):
-            self.error(steps, f"must be a mapping of keys, not {kind_of(value)}")
+        if not isinstance(value, dict):
+            # Empty text or an empty list is no keys, as it is for the reference.
+            if value not in (None, "", []):
+                self.error(steps, f"must be a mapping of keys, not {kind_of(value)}")
             return
-        self.keys = tuple(value or ())
+        self.keys = tuple(value)
         spelled = {ascii_lower(name): name for name in known}
-        for key, content in (value or {}).items():
+        for key, content in value.items():
             lowered = ascii_lower(key)
             if lowered not in spelled:
                 self.warn((*steps, key), "is not a known key and has no effect", document.suggestion(key, known))
@@ -102,7 +104,7 @@ class Section:
         value, steps = self.value(name), self.at(name)
         if isinstance(value, str):
             return [(steps, word) for word in value.replace(",", " ").split()]
-        if value is None:
+        if is_empty(value):
             return []
         if not isinstance(value, list):
             self.error(steps, f"must be a list, not {kind_of(value)}")
@@ -155,16 +157,26 @@ class Section:
         self.found.warnings.append(self.document.problem(steps, message, hint))
 
 
-def account_ids(section: Section, name: str) -> list[tuple[Steps, str]]:
-    """A list of account ids; numbers are taken as written where that is safe. What is no account id is a `local` error."""
+def is_empty(value: object) -> bool:
+    """Return whether a value stands for an empty list, as it does for the reference: nothing, empty text or an empty mapping."""
+    return value in (None, "", {})
+
+
+def account_ids(section: Section, name: str, *, leading_zeros: bool = False) -> list[tuple[Steps, str]]:
+    """A list of account ids; numbers are taken as written where that is safe. What is no account id is a `local` error.
+
+    With `leading_zeros` it is safe for numbers with a leading zero too.
+    """
     value, steps = section.value(name), section.at(name)
+    if is_empty(value):
+        return []
     if not isinstance(value, list):
         return [(path, word) for path, word in section.words(name) if _is_account(section, path, word)]
     found = []
     for index, item in enumerate(value):
         path = (*steps, index)
         written = section.document.text(*path)
-        if not isinstance(item, str) and is_account_id(written) and not written.startswith("0"):
+        if not isinstance(item, str) and is_account_id(written) and (leading_zeros or written[0] != "0"):
             section.warn(path, "is an account id without quotes", QUOTE.format(written))
             found.append((path, written))
         elif not isinstance(item, str):

@@ -33,7 +33,7 @@ def read_document(path: Path | None) -> YamlFile:
 
 def sections(document: YamlFile) -> tuple[Section, Section]:
     """The top level and the section `server`, which share their findings."""
-    found = Findings(errors=list(document.problems))
+    found = Findings(errors=list(document.problems), warnings=list(document.foreign))
     top = Section(document, document.data, (), _TOP_KEYS, found)
     return top, Section(document, top.value("server"), top.at("server"), _SERVER_KEYS, found)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from kube_iam.config.near import near
+from kube_iam.config.yaml_events import go_refuses
 from kube_iam.config.yaml_nodes import CORE, MappingNode, Node, ScalarNode, SequenceNode, compose
 from kube_iam.errors import ConfigError, Problem
 
@@ -37,11 +39,15 @@ def key_path(*steps: Step) -> str:
 
 
 class YamlFile:
-    """One parsed document: `data` (dict, list, str, int, float, bool, None) and the `problems` found while reading it."""
+    """One parsed document: `data` (dict, list, str, int, float, bool, None) and the `problems` found while reading it.
 
-    def __init__(self, data: object, problems: list[Problem], root: Node | None) -> None:
+    `foreign` is the first place that readers written in Go refuse, and with it the whole document; none where they read it.
+    """
+
+    def __init__(self, data: object, problems: list[Problem], root: Node | None, foreign: list[Problem]) -> None:
         self.data = data
         self.problems = problems
+        self.foreign = foreign
         self.root = root
         self._troubled: frozenset[str] | None = None
         self._suggestions = 0
@@ -123,22 +129,29 @@ def parse_yaml(text: str, source: str) -> YamlFile:
     root = compose(text, source)
     building = _Builder()
     data = building.build(root, ()) if root is not None else None
-    return YamlFile(data, building.problems, root)
+    foreign = [
+        Problem("", f"has the escape {escape}, which the reference and EKS refuse", "write the character itself", line)
+        for line, escape in islice(go_refuses(text, source), 1)
+    ]
+    return YamlFile(data, building.problems, root, foreign)
 
 
 def joined(documents: Mapping[str, YamlFile]) -> YamlFile:
     """One document that has each of these under its key. Lines stay those of the single documents."""
-    problems = [
-        Problem(_under(key, problem.key), problem.message, problem.hint, problem.line)
-        for key, document in documents.items()
-        for problem in document.problems
-    ]
+    problems, foreign = (
+        [
+            Problem(_under(key, problem.key), problem.message, problem.hint, problem.line)
+            for key, document in documents.items()
+            for problem in getattr(document, kind)
+        ]
+        for kind in ("problems", "foreign")
+    )
     root = MappingNode(CORE + "map", None)
     for key, document in documents.items():
         if document.root is not None:
             root.add(ScalarNode(CORE + "str", document.root.line, key))
             root.add(document.root)
-    return YamlFile({key: document.data for key, document in documents.items()}, problems, root)
+    return YamlFile({key: document.data for key, document in documents.items()}, problems, root, foreign)
 
 
 def _under(key: str, path: str) -> str:

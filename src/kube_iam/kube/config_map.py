@@ -113,9 +113,17 @@ class ConfigMapEditor:
 class ConfigMapText:
     """The text in one key of a ConfigMap."""
 
-    def __init__(self, api: KubeApi, target: MappingTarget, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        target: MappingTarget,
+        sleep: Callable[[float], None] = time.sleep,
+        missing: str | None = None,
+    ) -> None:
+        """`missing` is a text that stands for no key: the key goes where an edit leaves nothing else in it."""
         self._editor = ConfigMapEditor(api, target.namespace, target.name, sleep)
         self._target = target
+        self._missing = missing
 
     def describe(self) -> str:
         """The ConfigMap as messages name it."""
@@ -136,7 +144,9 @@ class ConfigMapText:
                 raise NotFound(f"there is no {self.describe()} in this cluster", "is this the right --context?")
             text = self._text(contents)
             new = change(text)
-            return Edit({} if new is None or new == text else {self._target.key: new}, None)
+            if new is None or new == text:
+                return Edit({}, None)
+            return Edit({self._target.key: None if new == self._missing else new}, None)
 
         self._editor.edit(changed)
 

@@ -142,7 +142,7 @@ def _is_written(item: Node, entry: MappingEntry) -> bool:
 def _oddities(item: Node) -> Iterator[str]:
     """Yield what the server may accept and other readers read otherwise."""
     groups = item.get("groups")
-    if groups is not None and groups.kind == "scalar" and not groups.is_null:
+    if groups is not None and groups.kind == "scalar" and not groups.is_empty:
         yield "groups is text, not a list"
 
 
@@ -167,7 +167,7 @@ def _temporary(item: Node) -> Temporary:
 
 
 def _groups(node: Node | None) -> tuple[str, ...]:
-    if node is None or node.is_null:
+    if node is None or node.is_empty:
         return ()
     if node.kind == "sequence":
         return tuple(_text(group.resolved()) for group in node.items)

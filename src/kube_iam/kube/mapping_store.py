@@ -17,12 +17,14 @@ from kube_iam.errors import KubeError, NotFound
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.files import check_edit, edit_text, read_text
-from kube_iam.kube.mapping_list import NAMES, SERVER, MappingList
+from kube_iam.kube.mapping_list import ADDED, NAMES, SERVER, MappingList
 from kube_iam.kube.mapping_view import MappingView, principal_of, view_aws_auth, view_config
 from kube_iam.kube.yaml_text import quoted
 
 AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, namespace="kube-system", name="aws-auth", key="mapRoles")
 ROLES, USERS, GROUPS = NAMES.values()
+ADDED_KEY = f"# {ADDED}\n"
+"""The beginning of a key of aws-auth that an edit added."""
 NEW_FILE_MODE = 0o644  # it holds no secret, and the server may run as another user
 
 
@@ -40,7 +42,9 @@ def make_store(access: ClusterAccess, api: KubeApi | None, *, dry_run: bool = Fa
     if target.kind is TargetKind.AWS_AUTH:
         # EKS reads this one and no other.
         lists = {name: _of_aws_auth(api, principal) for principal, name in NAMES.items()}
-        return TextStore(lists, "", partial(view_aws_auth, source=target.describe()))
+        return TextStore(
+            lists, lambda text: ADDED_KEY if text is None else text, partial(view_aws_auth, source=target.describe())
+        )
     return _of_server(ConfigMapText(api, target), target.key, first_text)
 
 
@@ -51,13 +55,17 @@ def _of_server(place: _Place, key: str, first_text: str) -> MappingStore:
         name: (place, MappingList((*SERVER, name), source, key, principal=principal))
         for principal, name in NAMES.items()
     }
-    return TextStore(lists, first_text, lambda texts: view_config(texts[ROLES], f"{source} {key}".rstrip()))
+    return TextStore(
+        lists,
+        lambda text: text if text and text.strip() else first_text,
+        lambda texts: view_config(texts[ROLES], f"{source} {key}".rstrip()),
+    )
 
 
 def _of_aws_auth(api: KubeApi, principal: str) -> tuple[_Place, MappingList]:
     """One list, which is all that one key of the ConfigMap holds."""
     key = NAMES[principal]
-    place = ConfigMapText(api, replace(AWS_AUTH, key=key))
+    place = ConfigMapText(api, replace(AWS_AUTH, key=key), missing=ADDED_KEY)
     return place, MappingList((), place.describe(), key, principal=principal)
 
 
@@ -83,17 +91,18 @@ class _Read:
 class TextStore(MappingStore):
     """The lists mapRoles, mapUsers and mapGroups, by name, each in a text: all in one, or each in its own.
 
-    `view` returns how the server reads texts by the names of the lists.
+    `begun` returns the text that an entry goes into, from the one that is there, if any. `view` returns how the server reads texts by
+    the names of the lists.
     """
 
     def __init__(
         self,
         lists: Mapping[str, tuple[_Place, MappingList]],
-        first_text: str,
+        begun: Callable[[str | None], str],
         view: Callable[[Mapping[str, str]], MappingView],
     ) -> None:
         self._lists = lists
-        self._first_text = first_text
+        self._begun = begun
         self._view = view
         self._last: _Read | None = None
 
@@ -142,10 +151,10 @@ class TextStore(MappingStore):
     def put(self, entry: MappingEntry) -> None:
         """Add the entry, or change the one with its key in place; a text that is missing is made."""
         place, entries = self._of(entry)
-        place.edit(lambda text: entries.put(text if text and text.strip() else self._first_text, entry))
+        place.edit(lambda text: entries.put(self._begun(text), entry))
 
     def remove(self, entry: MappingEntry) -> None:
-        """Remove the entries with that key; a text that is missing stays missing."""
+        """Remove the entries with that key; a text that is missing stays missing, and one that `put` made goes with its last entry."""
         place, entries = self._of(entry)
         place.edit(lambda text: None if text is None else entries.remove(text, entry))
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kube_iam.config.mapping_entries import CONFIG_YAML, Reading
+from kube_iam.config.config_map import list_document
+from kube_iam.config.mapping_entries import AWS_AUTH, CONFIG_YAML, Reading
 from kube_iam.config.mappings import MAPPING_KEYS, Mappings, build_table, parse_mappings, warn_of_user_ids
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.server_file import sections
@@ -56,10 +57,14 @@ def view_config(text: str, source: str) -> MappingView:
 
 
 def view_aws_auth(texts: Mapping[str, str], source: str) -> MappingView:
-    """Return how the backend EKSConfigMap reads the keys of aws-auth. Raises ConfigError where one is no YAML."""
-    document = joined({key: parse_yaml(text, f"{source} {key}") for key, text in texts.items()})
+    """Return how the backend EKSConfigMap reads the keys of aws-auth, and what EKS's own authenticator cannot load.
+
+    Raises ConfigError where a key is no YAML, or no list.
+    """
+    document = joined({key: list_document(text, key, source) for key, text in texts.items()})
     section = Section(document, document.data, (), MAPPING_KEYS, Findings(errors=list(document.problems)))
-    return _view(section, Reading(text_groups=False, sessions=False))
+    view = _view(section, AWS_AUTH)
+    return replace(view, fatal=tuple(f"{problem}: EKS drops the whole key" for problem in document.foreign))
 
 
 def principal_of(entry: RoleMapping | UserMapping) -> str:

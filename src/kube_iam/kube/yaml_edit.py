@@ -8,13 +8,21 @@ changed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
+from kube_iam.config.config_map import NOTHING
 from kube_iam.errors import ConfigError, Problem
+from kube_iam.kube.yaml_layout import behind_comments, insert_lines, newline_of
 from kube_iam.kube.yaml_text import Value, block, flow
-from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, line_end, line_start, next_line, parse_tree
+from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, line_end, line_start, next_line, parse_document
 
 Path = tuple[str, ...]
+
+# What stood where a list is now, for the day when the list is empty again.
+_INSTEAD = "  # kube-iam: instead of "
+_INSTEAD_OF = re.compile(re.escape(_INSTEAD) + r"(null|Null|NULL|~|\"\"|''|``|\{\}|\[\])(?=\s|$)")
+_REST_IS_COMMENT = re.compile(r"[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 
 
 class ListEdit:
@@ -29,7 +37,9 @@ class ListEdit:
         self.key = key
         self.note = f"  # {note}" if note else ""
         self.exact = exact
-        self.root = parse_tree(text, source, key)
+        # As readers of aws-auth do: an editor that shows code in backquotes left such a text.
+        readable = text.replace("``", "''") if not path and text.strip() in NOTHING else text
+        self.root, self.end = parse_document(readable, source, key)
         self.found, self.node = self._locate()
 
     def items(self) -> list[Node]:
@@ -56,19 +66,19 @@ class ListEdit:
         return self._proved(new, wanted, value)
 
     def remove(self, index: int) -> str:
-        """The text without one item; keys that an edit of ours added go with the last one."""
+        """The text without one item. With the last one the key returns to what it was: keys that an edit of ours added go."""
         items = self.items()
         assert self.node is not None
         new = self._cut_flow(index) if self.node.flow else self._cut_lines(self._dash(index), items[index].end)
         wanted: list[Shape | None] = [item.shape() for at, item in enumerate(items) if at != index]
         new = self._proved(new, wanted)
-        return self._without_added_keys(new) if not wanted and self.note else new
+        return self._as_before(self._without_added_keys(new)) if self.note and not wanted else new
 
     def _locate(self) -> tuple[int, Node | None]:
         """How many keys of the path are there, and the list at its end."""
         node = self.root
         for depth, name in enumerate(self.path):
-            if node is None or node.is_null:
+            if node is None or (node.is_empty and node.kind != "mapping"):
                 return depth, None
             if node.kind != "mapping":
                 raise self._problem(f"{'.'.join(self.path[:depth]) or 'the document'} is not a mapping", node.line)
@@ -80,7 +90,7 @@ class ListEdit:
                     raise self._problem(f"{name} comes from a YAML merge key", node.line)
                 return depth, None
             node = pairs[0][1]
-        if node is None or node.is_null:
+        if node is None or (node.is_empty and node.kind != "sequence"):
             return len(self.path), None
         if node.kind != "sequence":
             shown = ".".join(self.path) or "the document"
@@ -100,27 +110,44 @@ class ListEdit:
             assert holder is not None
             owner, holder = self._own_pairs(holder, name)[0]
         if holder is None:
-            return insert_lines(self.text, len(self.text), block(nested, self.note), "")
-        if holder.is_null:
+            return insert_lines(self.text, self.end, block(nested, self.note), "")
+        if holder.is_empty and not (missing and "\n" in self.text[holder.start : holder.end]):
             if holder.end > holder.start or owner is None or self._inside_flow():
-                gap = "" if holder.end > holder.start or self.text[holder.end - 1].isspace() else " "
-                return self.text[: holder.start] + gap + flow(nested) + self.text[holder.end :]
+                return self._instead_of(holder, flow(nested))
             indent = " " * (column(self.text, owner.start) + (2 if missing else 0))
-            return insert_lines(self.text, holder.end, block(nested, self.note), indent)
+            return self._insert_block(holder.end, block(nested, self.note), indent)
         assert isinstance(nested, Mapping)
         if holder.flow:
             return self._insert_pair(holder, flow(nested)[1:-1])
         first = holder.pairs[0][0].start
-        return insert_lines(self.text, holder.end, block(nested, self.note), " " * column(self.text, first))
+        return self._insert_block(holder.end, block(nested, self.note), " " * column(self.text, first))
 
     def _append_to(self, node: Node, value: Value) -> str:
         if not node.flow:
-            return insert_lines(self.text, node.end, block([value]), self._indent(self._dash(0)))
+            return self._insert_block(node.end, block([value]), self._indent(self._dash(0)))
         if node.items:
             at = node.items[-1].end
             return self.text[:at] + ", " + flow(value) + self.text[at:]
         at = self.text.index("[", node.start) + 1
         return self.text[:at] + flow(value) + self.text[at:]
+
+    def _insert_block(self, end: int, lines: list[str], indent: str) -> str:
+        at = behind_comments(self.text, end, len(indent), self.end, item=lines[0].startswith("- "))
+        return insert_lines(self.text, at, lines, indent)
+
+    def _instead_of(self, holder: Node, new: str) -> str:
+        """Put a value in the place of one that says nothing, with a comment about the old one where a comment can stand."""
+        old, rest = self.text[holder.start : holder.end], self.text[holder.end :]
+        if "\n" in old:  # there can be a comment in it
+            raise self._unsafe()
+        gap = "" if old or self.text[holder.end - 1].isspace() else " "
+        noted = (
+            self.note
+            and _INSTEAD_OF.fullmatch(_INSTEAD + old)
+            and not self._inside_flow()
+            and _REST_IS_COMMENT.match(rest)
+        )
+        return self.text[: holder.start] + gap + new + (_INSTEAD + old if noted else "") + rest
 
     def _insert_pair(self, holder: Node, pair: str) -> str:
         at = holder.pairs[-1][1].end if holder.pairs else self.text.index("{", holder.start) + 1
@@ -168,6 +195,24 @@ class ListEdit:
                 break
             text = edit._cut_lines(line_start(text, owner.start), owner.end)
         return self._proved(text, [])
+
+    def _as_before(self, text: str) -> str:
+        """Put back the value that `_instead_of` replaced, if one was noted."""
+        edit = ListEdit(text, self.path, self.source, self.key, exact=self.exact)
+        node = edit.root
+        for depth, name in enumerate((*self.path[: edit.found], None)):
+            if node is None:
+                break
+            noted = (
+                _INSTEAD_OF.match(text, node.end)
+                if node.flow and not _rest(node, self.path[depth:], self.exact)
+                else None
+            )
+            if noted:
+                return self._proved(text[: node.start] + noted[1] + text[noted.end() :], [])
+            if name is not None:
+                node = self._own_pairs(node, name)[0][1]
+        return text
 
     def _proved(self, new: str, wanted: list[Shape | None], value: Value = "") -> str:
         """The new text, after checking that it says what it should (`None` in `wanted` stands for `value`)."""
@@ -217,22 +262,6 @@ class ListEdit:
     def _unsafe(self) -> ConfigError:
         shown = ".".join(self.path) or "the list"
         return self._problem(f"{shown} cannot be edited safely; nothing was written", hint="edit it by hand once")
-
-
-def insert_lines(text: str, end: int, lines: list[str], indent: str) -> str:
-    """Return the text with lines put after the line on which content ends; one without a final newline stays one without."""
-    newline = newline_of(text)
-    added = newline.join(indent + line for line in lines)
-    at = next_line(text, end)
-    if at == len(text) and text and not text.endswith("\n"):
-        return text + newline + added
-    return text[:at] + added + newline + text[at:]
-
-
-def newline_of(text: str) -> str:
-    """Return the line ending of the text's first line."""
-    end = text.find("\n")
-    return "\r\n" if end > 0 and text[end - 1] == "\r" else "\n"
 
 
 def _rest(node: Node | None, path: Path, exact: bool) -> Shape:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.kube.yaml_edit import insert_lines, newline_of
+from kube_iam.kube.yaml_layout import behind_comments, insert_lines, newline_of
 from kube_iam.kube.yaml_text import Value, block, flow
 from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, parse_tree
 
@@ -141,7 +141,8 @@ def _added(text: str, holder: Node, step: Step, value: Value) -> str:
     else:
         first = holder.pairs[0][0].start
         indent = column(text, first)
-    return insert_lines(text, holder.end, block(new), " " * indent)
+    end = behind_comments(text, holder.end, indent, len(text), item=isinstance(step, int))
+    return insert_lines(text, end, block(new), " " * indent)
 
 
 def _masked(node: Node | None, path: Path) -> Shape:

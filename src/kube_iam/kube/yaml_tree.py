@@ -48,6 +48,12 @@ class Node:
         """Whether this is YAML's null: nothing at all, `~` or `null`."""
         return self.kind == "scalar" and self.plain and not self.tag and self.value in _NULLS
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether this is null, empty text, `{}` or `[]`: readers take each for an empty list, and for a mapping without keys."""
+        untouched = not (self.tag or self.anchor)
+        return self.is_null or (untouched and self.kind != "alias" and not (self.value or self.items or self.pairs))
+
     def shape(self) -> Shape:
         """What the node says, without where: equal shapes are the same YAML, written alike apart from layout and comments."""
         inside = tuple(item.shape() for item in self.items) + tuple((k.shape(), v.shape()) for k, v in self.pairs)

@@ -1,0 +1,49 @@
+"""Where new lines of a YAML text go: behind the comments of what stands before them, with the text's own line ends."""
+
+from __future__ import annotations
+
+import re
+
+from kube_iam.kube.yaml_tree import line_end, next_line
+
+# An entry or a key that somebody commented out, and how far it is indented behind the mark.
+_COMMENTED_OUT = re.compile(r"#( *)(?:- |[A-Za-z][\w-]*:(?:\s|$))")
+
+
+def behind_comments(text: str, end: int, column: int, stop: int, *, item: bool) -> int:
+    """Return where the comments end that belong to content which ends at `end`; `end` itself where there are none before `stop`.
+
+    New lines at `column` go behind that: an item of a list, or else a key. A comment belongs to the content where it is indented
+    further, or comments out what would be. One at the column itself belongs to a list's last item unless a key at that column follows.
+    """
+    comments: list[tuple[int, int]] = []
+    following = column - 1 if item else column
+    start = next_line(text, end)
+    while start < stop:
+        line = text[start : line_end(text, start)].rstrip()
+        word = line.lstrip()
+        indent = len(line) - len(word)
+        if word.startswith("#"):
+            commented_out = _COMMENTED_OUT.match(word)
+            comments.append((indent + len(commented_out[1]) if commented_out else indent, start + len(line)))
+        elif word:
+            following = indent
+            break
+        start = line_end(text, start) + 1
+    return max([end, *(comment for indent, comment in comments if indent > min(column, following))])
+
+
+def insert_lines(text: str, end: int, lines: list[str], indent: str) -> str:
+    """Return the text with lines put after the line on which content ends; one without a final newline stays one without."""
+    newline = newline_of(text)
+    added = newline.join(indent + line for line in lines)
+    at = next_line(text, end)
+    if at == len(text) and text and not text.endswith("\n"):
+        return text + newline + added
+    return text[:at] + added + newline + text[at:]
+
+
+def newline_of(text: str) -> str:
+    """Return the line ending of the text's first line."""
+    end = text.find("\n")
+    return "\r\n" if end > 0 and text[end - 1] == "\r" else "\n"
