@@ -11,7 +11,7 @@ from levels_for_tests import access
 from ruamel.yaml import YAML
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingEntry, RoleState, Subject, Temporary
+from kube_iam.access.ports import MappingEntry, RoleState, Subject, Temporary, User
 from kube_iam.cli import access_session
 from kube_iam.cli.root import run_command
 from kube_iam.errors import (
@@ -304,6 +304,84 @@ def test_access_for_a_time_is_granted_shown_and_taken_away(
     granted = json.loads(capsys.readouterr().out)
     assert granted["users"] == [{"name": "alice", "result": "granted"}]
     assert granted["until"].endswith("Z")
+
+
+def test_temporary_access_of_a_deleted_user_is_shown_and_revoked(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "bob", "viewer", "--for", "2h")
+    del account.directory.all_users["bob"]
+    account.directory.user_policies.clear()
+    capsys.readouterr()
+    assert kube_iam("who", "viewer") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split() == ["viewer", "prod-viewer", "bob", "not", "admitted", "deleted", "in", "IAM"]
+    assert "admits nobody: deleted in IAM; `kube-iam revoke bob viewer` removes it\n" in err
+    kube_iam("who", "--by-user")
+    assert "bob    (viewer: not admitted, deleted in IAM)" in capsys.readouterr().out
+    kube_iam("who", "viewer", "-o", "json")
+    (level,) = json.loads(capsys.readouterr().out)
+    assert (level["temporary"], level["notAdmitted"][0]["user"]) == ([], "bob")
+    assert kube_iam("revoke", "bob", "viewer") == 0
+    assert "bob: revoked viewer (temporary access of a user who was deleted in IAM)\n" in capsys.readouterr().out
+    assert not any(entry.temporary for entry in account.store.entries())
+    with pytest.raises(NotFound, match="no IAM user bob in this account; nothing was changed"):
+        kube_iam("revoke", "bob", "viewer")
+
+
+def test_a_new_user_of_the_same_name_is_not_shown_as_admitted(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "bob", "viewer", "--for", "2h")
+    account.directory.all_users["bob"] = replace(account.directory.all_users["bob"], unique_id="AIDANEW")
+    capsys.readouterr()
+    kube_iam("who", "--by-user", "-o", "json")
+    (bob,) = json.loads(capsys.readouterr().out)
+    assert (bob["user"], bob["levels"], bob["temporary"]) == ("bob", [], [])
+    assert bob["notAdmitted"][0]["why"] == "another IAM user of this name was created since"
+    kube_iam("who", "viewer")
+    assert "not admitted" in capsys.readouterr().out
+    assert kube_iam("grant", "bob", "viewer", "--for", "2h") == 0
+    capsys.readouterr()
+    kube_iam("who", "viewer")
+    assert "not admitted" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("users", [("alice", "bob"), ("bob", "alice"), ("alice", "bob", "carol")])
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_revoke_goes_on_where_only_some_users_are_gone(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str], users: tuple[str, ...], output: str
+) -> None:
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "alice", "carol", "admin")
+    del account.directory.all_users["bob"]
+    capsys.readouterr()
+    with pytest.raises(NotFound, match="no IAM user bob in this account; the others are out of the level"):
+        kube_iam("revoke", *users, "admin", "-o", output)
+    out = capsys.readouterr().out
+    assert account.directory.group_members["prod-admin"] == {"alice", "carol"} - set(users)
+    if output == "json":
+        results = {user["name"]: user["result"] for user in json.loads(out)["users"]}
+        assert results == {user: "noSuchUser" if user == "bob" else "revoked" for user in users}
+    else:
+        assert "alice: revoked admin\n" in out
+        assert "bob: no such IAM user\n" in out
+
+
+@pytest.mark.parametrize("options", [(), ("--for", "2h"), ("--dry-run",)])
+def test_a_user_with_a_name_of_one_letter_is_refused_with_the_reason(
+    account: FakeAccount, options: tuple[str, ...]
+) -> None:
+    kube_iam("apply", "--yes")
+    account.directory.all_users["x"] = User("x", "arn:aws:iam::123456789012:user/x", "AIDAX")
+    account.world.writes = 0
+    with pytest.raises(UsageError, match=r"'x' cannot sign in by level admin.* session names of 2 to 64 characters"):
+        kube_iam("grant", "alice", "x", "admin", *options)
+    assert account.world.writes == 0
+    account.directory.group_members["prod-admin"].add("x")
+    assert kube_iam("revoke", "x", "admin") == 0
 
 
 def test_what_is_over_is_cleaned_by_the_next_grant(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from kube_iam.access.documents import policy_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.ownership import OwnershipIndex
-from kube_iam.access.ports import Directory, GroupState, Temporary
+from kube_iam.access.ports import Directory, GroupState, Temporary, User
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.errors import NotFound, NotOwned, UsageError
+
+SHORTEST_SESSION_NAME = 2
+"""In characters: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
 
 Near = Callable[[str, Iterable[str]], str]
 """A remedy such as "did you mean 'alice'?" for a word and the words that exist."""
@@ -18,22 +21,29 @@ Near = Callable[[str, Iterable[str]], str]
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What granting or revoking comes to for one user; `changes` is False where there is nothing to do."""
+    """What granting or revoking comes to for one user; `changes` is False where there is nothing to do.
+
+    `exists` is False where IAM has no user of that name; with `changes`, temporary access of one is left.
+    """
 
     user: str
     changes: bool
     unique_id: str = field(default="", compare=False)
+    exists: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class LevelMembers:
-    """The users in a level's group, sorted; None where the level has not been applied. `temporary`: whom the level lets in for a time
-    beside them, sorted."""
+    """The users in a level's group, sorted; None where the level has not been applied.
+
+    `temporary` are those with temporary access beside them, sorted; `void` is temporary access that admits nobody, with the reason.
+    """
 
     level: str
     group: str
     users: tuple[str, ...] | None
     temporary: tuple[Temporary, ...] = ()
+    void: tuple[tuple[Temporary, str], ...] = ()
 
 
 def find_level(access: ClusterAccess, name: str, near: Near, users: Iterable[str] = ()) -> Level:
@@ -61,21 +71,28 @@ def moves(
 ) -> tuple[Move, ...]:
     """What granting (`into`) or revoking the level would come to. Changes nothing. Who is in for a time is not in for good.
 
-    Raises NotFound for users that do not exist (all of them, with near matches) and for a level that was not applied. Raises NotOwned
-    for a level whose things are another cluster's, and when granting for one whose group does not give this level alone.
+    Raises NotFound for users that do not exist (all of them, with near matches), and for a level that was not applied. A revocation
+    takes those whose temporary access is left. Where some do not exist it goes on with the others; `no_such_users` is for the end.
+    Raises UsageError for a user whose name can be no session's. Raises NotOwned for a level whose things are another cluster's, and
+    when granting for one whose group does not give this level alone.
     """
     wanted = tuple(dict.fromkeys(users))
+    if into:
+        _check_session_names(level, wanted)
     present = {name.casefold() for name in _members(access, directory, level, granting=into)}
     found = dict(zip(wanted, directory.each(directory.user, wanted), strict=True))
     missing = [name for name, user in found.items() if user is None]
-    if missing:
-        raise _no_such_users(directory, missing, near)
-    ids = {user.name: user.unique_id for user in found.values() if user is not None}
-    let_in = {name for name in ids if temporary and temporary.may_be_in(name) and not into}
-    return tuple(
-        Move(name, name in let_in or (name.casefold() in present) is not into, unique_id)
-        for name, unique_id in ids.items()
-    )
+    left = {name for name in missing if not into and temporary is not None and temporary.item(name) is not None}
+    if any(name not in left for name in missing) and (into or (len(missing) == len(wanted) and not left)):
+        raise no_such_users(directory, missing, near)
+
+    def move(name: str, user: User | None) -> Move:
+        if user is None:
+            return Move(name, name in left, exists=False)
+        let_in = not into and temporary is not None and temporary.may_be_in(user.name)
+        return Move(user.name, let_in or (user.name.casefold() in present) is not into, user.unique_id)
+
+    return tuple(dict.fromkeys(move(name, user) for name, user in found.items()))
 
 
 def carry_out(
@@ -94,7 +111,7 @@ def carry_out(
     for move in planned:
         if move.changes and into:
             directory.add_member(level.group_name, move.user)
-        elif move.changes:
+        elif move.changes and move.exists:
             directory.remove_member(level.group_name, move.user)
         if move.changes and temporary is not None:
             temporary.let_out(move.user, now)
@@ -109,8 +126,10 @@ def who(
 ) -> tuple[LevelMembers, ...]:
     """Return the members of the levels, in the order given, and those of `let_in` (by level name) who are no members.
 
-    Raises NotOwned for a level whose group is not this cluster's.
+    The IAM user of each temporary access is read: the server admits the user with the unique id of that time alone. Raises NotOwned
+    for a level whose group is not this cluster's.
     """
+    reasons = _void(directory, [each for items in (let_in or {}).values() for each in items])
 
     def read(level: Level) -> LevelMembers:
         try:
@@ -119,8 +138,11 @@ def who(
             users = None
         members = {user.casefold() for user in users or ()}
         others = (each for each in (let_in or {}).get(level.name, ()) if each.user_name.casefold() not in members)
-        beside = tuple(sorted(others, key=lambda each: each.user_name.casefold()))
-        return LevelMembers(level.name, level.group_name, users, beside)
+        beside = sorted(others, key=lambda each: each.user_name.casefold())
+        void = tuple((each, reasons[each]) for each in beside if each in reasons)
+        return LevelMembers(
+            level.name, level.group_name, users, tuple(each for each in beside if each not in reasons), void
+        )
 
     return tuple(directory.each(read, levels))
 
@@ -132,6 +154,27 @@ def by_user(levels: Iterable[LevelMembers]) -> dict[str, list[str]]:
         for user in (*(level.users or ()), *(each.user_name for each in level.temporary)):
             found.setdefault(user, []).append(level.level)
     return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
+
+
+def _void(directory: Directory, items: Iterable[Temporary]) -> dict[Temporary, str]:
+    """Return why temporary access admits nobody: its user was deleted in IAM, or is another one by now."""
+    asked = list(dict.fromkeys(items))
+    users = directory.each(directory.user, (each.user_name for each in asked))
+    return {
+        each: "deleted in IAM" if user is None else "another IAM user of this name was created since"
+        for each, user in zip(asked, users, strict=True)
+        if user is None or user.unique_id != each.user_id
+    }
+
+
+def _check_session_names(level: Level, users: Iterable[str]) -> None:
+    short = [user for user in users if len(user) < SHORTEST_SESSION_NAME]
+    if short and level.method is Method.ROLE:
+        raise UsageError(
+            f"{', '.join(map(repr, short))} cannot sign in by level {level.name}: its sessions are named after their IAM user, and AWS"
+            f" takes session names of {SHORTEST_SESSION_NAME} to 64 characters",
+            "give the IAM user a longer name (aws iam update-user), or use a level with method: group; nothing was changed",
+        )
 
 
 def _members(access: ClusterAccess, directory: Directory, level: Level, *, granting: bool = False) -> list[str]:
@@ -188,8 +231,10 @@ def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: O
         )
 
 
-def _no_such_users(directory: Directory, missing: list[str], near: Near) -> NotFound:
+def no_such_users(directory: Directory, missing: list[str], near: Near, *, changed: bool = False) -> NotFound:
+    """Return the error of users whom IAM does not have, with near matches. `changed` says that others were revoked."""
     everyone = [user.name for user in directory.users()]
     said = "; ".join(f"{name}: {near(name, everyone) or 'nothing like it'}" for name in missing)
     plural = "users" if len(missing) > 1 else "user"
-    return NotFound(f"no IAM {plural} {', '.join(missing)} in this account; nothing was changed", said)
+    end = "the others are out of the level" if changed else "nothing was changed"
+    return NotFound(f"no IAM {plural} {', '.join(missing)} in this account; {end}", said)

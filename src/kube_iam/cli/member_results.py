@@ -50,7 +50,8 @@ class MemberResults:
         return len(self.done) == len(self._planned)
 
     def data(self) -> list[dict[str, object]]:
-        """Return an object per user: `result` is granted or revoked, already, failed (with `error`), unknown or notTried."""
+        """Return an object per user: `result` is granted or revoked, already, noSuchUser, failed (with
+        `error`), unknown or notTried."""
         return [self._item(position, move) for position, move in enumerate(self._planned)]
 
     def complain(self) -> None:
@@ -66,6 +67,8 @@ class MemberResults:
         raise self._error
 
     def _item(self, position: int, move: Move) -> dict[str, object]:
+        if position < len(self.done) and not move.exists and not move.changes:
+            return {"name": move.user, "result": "noSuchUser"}
         if position < len(self.done):
             return {"name": move.user, "result": self._verb if move.changes else "already"}
         if position > len(self.done) or self._tried is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import click
 
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.members import Move, carry_out, find_level, moves
+from kube_iam.access.members import Move, carry_out, find_level, moves, no_such_users
 from kube_iam.access.ports import Directory
 from kube_iam.cli import access_session
 from kube_iam.cli.access_progress import Display
@@ -100,6 +100,9 @@ def _change(
     if not dry_run:
         clean(access, directory, found, now)
     found.complain(must_know=not into)
+    missing = [move.user for move in planned if not (move.exists or move.changes)]
+    if missing:
+        raise no_such_users(directory, missing, near, changed=not dry_run)
     if shut is not None:
         shut.say() if order.output == "table" else shut.complain()
     return 0
@@ -122,10 +125,13 @@ def _directory(access: ClusterAccess, where: Where) -> Directory:
 
 
 def _sentence(move: Move, level: Level, *, into: bool, dry_run: bool) -> str:
+    if not (move.changes or move.exists):
+        return f"{move.user}: no such IAM user"
     if not move.changes:
         return f"{move.user}: already in {level.name}" if into else f"{move.user}: already out of {level.name}"
     verb = "would be " if dry_run else ""
-    return f"{move.user}: {verb}{'granted' if into else 'revoked'} {level.name}"
+    gone = "" if move.exists else " (temporary access of a user who was deleted in IAM)"
+    return f"{move.user}: {verb}{'granted' if into else 'revoked'} {level.name}{gone}"
 
 
 def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:

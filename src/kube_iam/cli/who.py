@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -52,6 +53,13 @@ def command(level: str | None, file: str, by_user: bool, output: str, **where: s
         page(users_table(found, now) if by_user else levels_table(found, now))
     else:
         print_data(users_data(found, now) if by_user else levels_data(found, now), output)
+    for each in found:
+        for who, why in each.void:
+            remedy = f"`kube-iam revoke {quote(who.user_name)} {each.level}` removes it"
+            click.echo(
+                f"note: the temporary access of {who.user_name} to {each.level} admits nobody: {why}; {remedy}",
+                err=True,
+            )
     warn_of_server(
         access, Where(**where), [level for level, each in zip(levels, found, strict=True) if each.users is not None]
     )

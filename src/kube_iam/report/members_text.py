@@ -8,6 +8,8 @@ from kube_iam.access.members import LevelMembers, by_user
 from kube_iam.access.ports import Temporary
 from kube_iam.core.printable import escaped
 
+NOT_ADMITTED = "not admitted"
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return columns aligned by spaces, as kubectl prints them: easy to read, easy to cut. Cells are escaped here."""
@@ -18,9 +20,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def levels_table(levels: Sequence[LevelMembers], now: float) -> str:
-    """A line per person; a level without people, or without a group in IAM, says so. More columns where someone is in for a time."""
+    """Return a line per person; a level without people, or without a group in IAM, says so. More columns where access is temporary."""
     rows = [row for level in levels for row in _rows(level, now)]
-    some = any(level.temporary for level in levels)
+    some = any(level.temporary or level.void for level in levels)
     head = ("LEVEL", "IAM GROUP", "USER", "TIME LEFT", "REASON")
     return table(head if some else head[:3], rows if some else (row[:3] for row in rows))
 
@@ -32,6 +34,7 @@ def users_table(levels: Sequence[LevelMembers], now: float) -> str:
     for user, names in by_user(levels).items():
         shown = (f"{name} ({left(who, now)} left)" if (who := ends.get((user, name))) else name for name in names)
         rows.append((user, ", ".join(shown)))
+    rows += [(who.user_name, f"({level.level}: {NOT_ADMITTED}, {why})") for level in levels for who, why in level.void]
     return table(("USER", "LEVELS"), rows)
 
 
@@ -46,9 +49,11 @@ def left(who: Temporary, now: float) -> str:
 def _rows(level: LevelMembers, now: float) -> Iterator[tuple[str, ...]]:
     if level.users is None:
         yield (level.level, level.group, "(not applied)", "", "")
-    elif not level.users and not level.temporary:
+    elif not (level.users or level.temporary or level.void):
         yield (level.level, level.group, "(nobody)", "", "")
     for user in level.users or ():
         yield (level.level, level.group, user, "", "")
     for who in level.temporary:
         yield (level.level, level.group, who.user_name, left(who, now), who.reason)
+    for who, why in level.void:
+        yield (level.level, level.group, who.user_name, NOT_ADMITTED, why)
