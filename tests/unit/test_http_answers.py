@@ -18,6 +18,7 @@ from kube_iam.server.health import Health
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
 from kube_iam.server.scrubbing import Scrubber
+from kube_iam.server.starting import Starting
 from kube_iam.server.webhook import Scope, Webhook
 
 ACCOUNT = "999999999999"
@@ -118,6 +119,26 @@ def test_only_quick_temporary_failures_are_answered_so_that_they_are_retried(
     ((answered, headers, body),) = exchange.answers
     assert (answered, headers) == (status, {"content-type": "application/json"})
     assert json.loads(body)["status"] == {"authenticated": False, "error": Refusal(reason).message}
+
+
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        ("k8s-aws-v1.aHR0cHM6", 504),
+        ("kube-iam-probe-v1.x", 504),
+        ("kube-iam-membership-status-v1.x", 504),
+        ("eyJhbGciOiJSUzI1NiJ9.x.y", 200),
+        ("", 200),
+    ],
+)
+def test_starting_server_keeps_only_its_own_tokens_waiting(token: str, status: int) -> None:
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    exchange = Exchange(json.dumps(review).encode())
+    asyncio.run(Webhook(Starting(), Metrics(), Log(io.StringIO())).handle(request("/authenticate", "POST"), exchange))
+    ((answered, headers, body),) = exchange.answers
+    assert (answered, headers) == (status, {"content-type": "application/json"})
+    assert json.loads(body)["status"]["authenticated"] is False
+    assert json.loads(body)["status"]["error"]
 
 
 def test_readyz_shows_no_scrubbed_account() -> None:

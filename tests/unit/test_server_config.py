@@ -69,6 +69,29 @@ def loaded(file: Path, text: str, flags: dict[str, object] | None = None) -> Ser
     return load_server_config(file, flags or {})[0]
 
 
+@pytest.mark.parametrize("key", ["address", "healthAddress"])
+@pytest.mark.parametrize("written", ["localhost", "LOCALHOST", "127.0.0.1"])
+def test_localhost_is_an_address(file: Path, key: str, written: str) -> None:
+    config = loaded(file, f"clusterID: c\nserver:\n  {key}: {written}\n")
+    assert (config.address, config.health_address) == ("127.0.0.1", "127.0.0.1")
+
+
+@pytest.mark.parametrize("key", ["address", "healthAddress"])
+@pytest.mark.parametrize(
+    "written", ["node-1.example.com", "127.0.0.256", "'[::1]'", "'127.1'", "eth0", "' 127.0.0.1'", "127.0.0.1:21362"]
+)
+def test_address_that_cannot_be_listened_on_is_refused_with_a_remedy(file: Path, key: str, written: str) -> None:
+    (problem,) = errors(file, f"clusterID: c\nserver:\n  {key}: {written}\n")
+    assert f"server.{key}" in problem
+    assert "is not an IP address" in problem
+    assert "such as 127.0.0.1 for this machine alone, or 0.0.0.0" in problem
+
+
+@pytest.mark.parametrize("written", ["0.0.0.0", "::", "::1", "192.0.2.7"])
+def test_other_ip_addresses_are_taken_as_they_are(file: Path, written: str) -> None:
+    assert loaded(file, f"clusterID: c\nserver:\n  address: '{written}'\n").address == written
+
+
 def test_the_reference_s_own_example_is_read_unchanged(file: Path) -> None:
     file.write_text(REFERENCE)
     config, warnings = load_server_config(file, {})

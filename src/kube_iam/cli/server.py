@@ -129,10 +129,13 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     # The STS client's allocator (mimalloc, which reads this when it is loaded) would take huge pages: 7 MiB that nobody uses.
     os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
     from kube_iam.cli.terminal import unguarded
-    from kube_iam.server.build import serve
     from kube_iam.server.log import Batched
+    from kube_iam.server.ports import open_ports
+    from kube_iam.server.process import ignore_signals
     from kube_iam.server.scrubbing import Scrubber
     from kube_iam.server.unexpected import log_unexpected
+
+    ignore_signals()
 
     # Mappings are many small objects that live long and have no cycles: the default would walk over all of them again and again
     # while they are read, a third of the time of a start.
@@ -148,9 +151,15 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     log.scrub = Scrubber(config.scrubbed_accounts)
     for warning in warnings:
         log.warning("configuration", file=str(path), problem=str(warning))
+    # Clients may connect from here on, and wait. What follows takes longer to load.
+    ports = open_ports(config)
+    if ports.taken_over:
+        log.warning("another server of this state directory listens on the port: both answer until that one is stopped")
+    from kube_iam.server.build import serve
+
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.get_loop().set_exception_handler(log_unexpected(log))
-        runner.run(serve(config, log, os.environ, given))
+        runner.run(serve(config, ports, log, os.environ, given))
         lines.flush()
         # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
         os._exit(0)

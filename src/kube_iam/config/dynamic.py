@@ -12,6 +12,7 @@ from pathlib import Path
 from kube_iam.config.backends import backend_names
 from kube_iam.config.mapping_entries import Reading
 from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_groups, parse_mappings, parse_user_ids
+from kube_iam.config.regular_file import read_regular_file
 from kube_iam.config.section import Findings, Section, kind_of
 from kube_iam.config.yaml_file import MAX_BYTES, YamlFile
 from kube_iam.core.letter_case import ascii_lower
@@ -79,8 +80,7 @@ def load_backend_mode(path: Path) -> tuple[tuple[str, ...], Stamp] | None:
 
 def _read(path: Path, keys: tuple[str, ...]) -> Section | None:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = read_regular_file(path, MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -106,9 +107,9 @@ def read_settings(document: YamlFile, path: Path | None, flags: Mapping[str, obj
         source=path,
         partition=_partition(reader, default.partition),
         hostname=reader.text("hostname", default.hostname),
-        address=reader.text("address", default.address),
+        address=_address(reader, "address", default.address),
         port=reader.port("port", default.port),
-        health_address=reader.text("healthAddress", default.health_address),
+        health_address=_address(reader, "healthAddress", default.health_address),
         health_port=reader.port("healthPort", default.health_port),
         state_dir=Path(reader.text("stateDir", str(default.state_dir))),
         generate_kubeconfig=Path(reader.text("generateKubeconfig", str(default.generate_kubeconfig))),
@@ -155,6 +156,19 @@ def _partition(reader: Settings, default: str) -> str:
         hint = near(partition, PARTITIONS) or f"known are {', '.join(PARTITIONS)}"
         reader.error("partition", f"{partition!r} is not an AWS partition", hint)
     return partition
+
+
+def _address(reader: Settings, name: str, default: str) -> str:
+    text = reader.text(name, default)
+    if text.lower() == "localhost":
+        # A name may stand for several addresses, and for others tomorrow; this one has one meaning.
+        return "127.0.0.1"
+    try:
+        ip_address(text)
+    except ValueError:
+        hint = "such as 127.0.0.1 for this machine alone, or 0.0.0.0 for all of its IPv4 addresses"
+        reader.error(name, f"{text!r} is not an IP address", hint)
+    return text
 
 
 _CONFIG_MAP = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)

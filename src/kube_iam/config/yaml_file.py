@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from kube_iam.config.near import near
+from kube_iam.config.regular_file import read_regular_file
 from kube_iam.config.yaml_events import go_refuses
 from kube_iam.config.yaml_nodes import CORE, MappingNode, Node, ScalarNode, SequenceNode, compose
 from kube_iam.errors import ConfigError, Problem
@@ -106,8 +107,7 @@ def read_yaml(path: Path) -> YamlFile:
 def read_text(path: Path) -> str:
     """Return the text of a file. Raises ConfigError when it cannot be read, is longer than MAX_BYTES or is not UTF-8."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = read_regular_file(path, MAX_BYTES + 1)
     except OSError as error:
         problem = Problem("", f"cannot be read: {error.strerror or error}")
         raise ConfigError(str(path), [problem]) from error

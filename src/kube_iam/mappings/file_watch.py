@@ -11,6 +11,8 @@ from pathlib import Path
 
 from watchfiles import awatch
 
+from kube_iam.config.regular_file import read_regular_file
+from kube_iam.config.yaml_file import MAX_BYTES
 from kube_iam.errors import KubeIamError
 
 LOOK_AGAIN_MILLISECONDS = 5000
@@ -39,17 +41,24 @@ class FileWatch:
     async def start(self) -> None:
         """Look at the file, and follow it."""
         self._task = asyncio.create_task(self._follow())
+        _running.add(self)
         # The watch stands after one turn of the loop; only then look, so that no change falls between the two.
         await asyncio.sleep(0)
         await self._look()
 
     async def stop(self) -> None:
         """Stop following the file."""
+        _running.discard(self)
         if self._task is not None:
             # The event ends the thread that watches, which a cancellation would wait for.
             self._stopping.set()
             self._task.cancel()
             await asyncio.wait({self._task})
+
+    async def look_again(self) -> None:
+        """Call `changed`, whether the content is another one or not."""
+        self._seen = ""
+        await self._look()
 
     async def _follow(self) -> None:
         while not self._stopping.is_set():
@@ -93,9 +102,18 @@ class FileWatch:
                 self._failed(KubeIamError(f"{self._path} cannot be used: {type(error).__name__}"))
 
 
+_running: set[FileWatch] = set()
+
+
+async def look_again() -> None:
+    """Have all files that are followed in this process read again, as SIGHUP asks for."""
+    for watch in tuple(_running):
+        await watch.look_again()
+
+
 def _fingerprint(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_regular_file(path, MAX_BYTES + 1)).hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror}"
 

@@ -22,6 +22,7 @@ from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.core.sts_hosts import StsHosts
 from kube_iam.errors import CredentialsError, UsageError
 from kube_iam.mappings.chain import Chain
+from kube_iam.mappings.file_watch import look_again
 from kube_iam.server.certificate_watch import follow_certificate, warn_of_end
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
 from kube_iam.server.clock import uptime
@@ -38,9 +39,12 @@ from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.memberships import follow_memberships
 from kube_iam.server.metrics import Metrics
-from kube_iam.server.process import descriptor_limit, raise_descriptor_limit, stop_signal
+from kube_iam.server.ports import Ports, backlog
+from kube_iam.server.process import descriptor_limit, raise_descriptor_limit, reload_signal, stop_signal
 from kube_iam.server.scrubbing import Scrubber
 from kube_iam.server.settings_watch import SettingsWatch
+from kube_iam.server.sockets import no_new_connections
+from kube_iam.server.starting import Starting
 from kube_iam.server.sts_circuit import StsCircuit
 from kube_iam.server.verifier import StsVerifier
 from kube_iam.server.webhook import Webhook
@@ -49,14 +53,19 @@ from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook
 DEFAULT_REGION = "us-east-1"
 _WEBHOOK_CONNECTIONS = 1024
 _HEALTH_CONNECTIONS = 64
+_LINGER_SECONDS, _HANDSHAKE_SECONDS = 1.0, 0.25
 
 
-async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], flags: Mapping[str, object]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `flags` are those that `config` was read with.
+async def serve(
+    config: ServerConfig, ports: Ports, log: Log, environ: Mapping[str, str], flags: Mapping[str, object]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `flags` are those that `config` was read with. SIGHUP looks at all files again.
+
+    Answers 504 on the webhook's port as soon as the certificate is known, until all is loaded: kube-apiserver retries that for 4.5 s.
 
     Raises KubeIamError when the server cannot start. Mappings that cannot be used do not keep it from starting: it is not ready.
     """
-    stopping = stop_signal()
+    stopping, reloading = stop_signal(), reload_signal()
     warn_of_endpoints(environ, log)
     raise_descriptor_limit()
     metrics = Metrics()
@@ -75,6 +84,12 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], flag
         connections.limited("health", readiness.handle, config.health_port, ConnectionLimits(_HEALTH_CONNECTIONS)),
         config.health_address,
         config.health_port,
+        ports.health,
+    )
+    front = Webhook(Starting(), metrics, log)
+    limits = ConnectionLimits(min(_WEBHOOK_CONNECTIONS, descriptor_limit() // 2))
+    webhook = Listener(
+        connections.limited("webhook", front.handle, config.port, limits), config.address, config.port, ports.webhook
     )
 
     async with contextlib.AsyncExitStack() as stack:
@@ -82,9 +97,9 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], flag
         stack.push_async_callback(sts.close)
         await connections.start()
         stack.push_async_callback(connections.stop)
+        await webhook.start(pair)
         await health.start()
         stack.push_async_callback(health.stop)
-        # Only then the webhook: kube-apiserver tries again when nobody listens, but takes "not loaded yet" for an answer.
         stack.push_async_callback(backends.stop)
         stack.push_async_callback(denials.stop)
         await asyncio.gather(backends.start(), denials.start())
@@ -95,7 +110,7 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], flag
         stack.push_async_callback(membership.stop)
         await membership.start()
         verifier = StsVerifier(sts, sts_hosts(config, log, region), config.cluster_id, metrics)
-        authenticator = Authenticator(
+        front.authenticator = Authenticator(
             verifier,
             backends,
             scrubbed_accounts=config.scrubbed_accounts,
@@ -104,22 +119,19 @@ async def serve(config: ServerConfig, log: Log, environ: Mapping[str, str], flag
             memberships=membership,
             denials=denials.list,
         )
-        limits = ConnectionLimits(min(_WEBHOOK_CONNECTIONS, descriptor_limit() // 2))
-        webhook = Listener(
-            connections.limited("webhook", Webhook(authenticator, metrics, log).handle, config.port, limits),
-            config.address,
-            config.port,
-        )
-        await webhook.start(pair)
         settings = SettingsWatch(config, lambda: load_server_config(config.source, flags)[0], log)
         stack.push_async_callback(settings.stop)
         await settings.start()
-        renewing = asyncio.create_task(_follow(config, pair, webhook, metrics, log))
+        tasks = (
+            asyncio.create_task(_follow(config, pair, webhook, metrics, log)),
+            asyncio.create_task(_reload(reloading, log)),
+        )
         log.info("listening", address=f"{config.address}:{config.port}", clusterid=config.cluster_id)
         await stopping.wait()
-        log.info("stopping: no new requests, the ones under way end")
-        renewing.cancel()
-        if not await webhook.stop():
+        log.info("stopping: requests under way end")
+        for task in tasks:
+            task.cancel()
+        if not await _drained(webhook):
             log.warning("requests were cut off: they did not end in time")
     log.info("stopped")
 
@@ -207,6 +219,25 @@ async def _follow(config: ServerConfig, pair: TlsPair, webhook: Listener, metric
         metrics.certificate_ends.set(renewed.not_after.timestamp())
 
     await follow_certificate(config.state_dir, pair, renew, log)
+
+
+async def _drained(webhook: Listener) -> bool:
+    """Stop the webhook so that a successor fails no sign-in; return whether all requests ended in time."""
+    # kube-apiserver does not retry a refused connection: a successor that starts only now has this time to listen.
+    await asyncio.sleep(_LINGER_SECONDS)
+    # Nor does it retry a connection that ends in the handshake: those that are open get to their request. Later ones are not
+    # established; their clients try again after a second, and reach the successor.
+    with no_new_connections(backlog()):
+        await asyncio.sleep(_HANDSHAKE_SECONDS)
+    return await webhook.stop()
+
+
+async def _reload(reloading: asyncio.Event, log: Log) -> None:
+    while True:
+        await reloading.wait()
+        reloading.clear()
+        log.info("SIGHUP: the files that this server follows are read again")
+        await look_again()
 
 
 def _why_not_ready(backends: Chain, door: Door, denials: Denying, stopping: asyncio.Event) -> str:

@@ -1,9 +1,7 @@
 """A port that answers: granian's embedded server, with TLS or without, stopped with a drain and renewed while it serves.
 
-granian binds with SO_REUSEPORT, so a second server can take over a port from the first while requests go on; only a connection that
-waits to be accepted in that instant is lost, and kube-apiserver tries again. It also means that a port in use by another process of
-the same user would not be noticed: that is asked first. Windows has no such option: there the first server stops before the second
-one starts.
+The listening socket is ours (`ports`), and granian gets a descriptor of it. So connections wait to be accepted before granian runs,
+and while one granian takes the place of another.
 """
 
 from __future__ import annotations
@@ -15,67 +13,66 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.embed import Server
 
 from kube_iam.errors import KubeIamError
 from kube_iam.server.certificates import TlsPair, write_file
-from kube_iam.server.process import descriptor_limit
+from kube_iam.server.ports import backlog, open_port, reachable
 from kube_iam.server.sockets import LISTED, set_backlog
 from kube_iam.server.webhook import Handler
 
-DRAIN_SECONDS = 4.0
+DRAIN_SECONDS = 3.0
 _START_SECONDS = 10.0
-# The reserve of 320 descriptors takes the connections that wait on both ports when none is left (`connection_watch`).
-_BACKLOG = 128
+# Neither TLS nor HTTP: granian answers it with an alert or an error, or closes the connection.
+_NO_REQUEST = b"\0\r\n\r\n"
 # granian stops accepting at this number of connections. Where `connections` can close them, it is out of reach.
 _ACCEPTED = 1_000_000 if LISTED else 1024
 _MEMORY = "/dev/shm"  # noqa: S108
-_SHARED_PORTS = hasattr(socket, "SO_REUSEPORT")
-# What SO_REUSEADDR means elsewhere is what Windows does anyway; there it would let us bind a port that another program listens on.
-_BIND_OPTION = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 
 
 class Listener:
     """One address and port, and the handler of its requests."""
 
-    def __init__(self, handler: Handler, address: str, port: int) -> None:
+    def __init__(self, handler: Handler, address: str, port: int, listening: socket.socket | None = None) -> None:
+        """`listening` is a socket that listens there already; without it one is opened by `start`."""
         self._handler = handler
         self._address = address
         self._port = port
+        self._listening = listening
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self, pair: TlsPair | None = None) -> None:
-        """Listen; returns once connections are taken. Raises KubeIamError where the address cannot be used."""
-        _claim(self._address, self._port)
-        await self._serve(pair)
+        """Serve; returns once connections are accepted. Raises KubeIamError where the address cannot be used."""
+        if self._listening is None:
+            self._listening = open_port(self._address, self._port)
+        await self._serve(self._listening, pair)
 
     async def renew(self, pair: TlsPair) -> None:
         """Present another certificate from now on. Requests under way end as they began."""
+        assert self._listening is not None
         old_server, old_serving = self._server, self._serving
-        if _SHARED_PORTS:
-            await self._serve(pair)
-            await _stop(old_server, old_serving)
-        else:
-            await _stop(old_server, old_serving)
-            await self._serve(pair)
+        await self._serve(self._listening, pair)
+        await _stop(old_server, old_serving)
 
     async def stop(self) -> bool:
         """Take no more connections and wait for requests under way; whether all of them ended in time."""
+        if self._listening is not None:
+            self._listening.close()
         return await _stop(self._server, self._serving)
 
-    async def _serve(self, pair: TlsPair | None) -> None:
+    async def _serve(self, listening: socket.socket, pair: TlsPair | None) -> None:
         with _tls_files(pair) as files:
-            server = Server(
-                self._handler,
-                address=self._address,
-                port=self._port,
+            server = _Server(
+                listening,
+                target=self._handler,
                 interface=Interfaces.RSGI,
                 http=HTTPModes.auto,
                 websockets=False,
-                backlog=backlog(),
                 backpressure=_ACCEPTED,
                 log_enabled=False,
                 ssl_cert=files[0] if files else None,
@@ -83,29 +80,43 @@ class Listener:
                 ssl_protocol_min=SSLProtocols.tls12,
             )
             serving = asyncio.create_task(server.serve())
-            await self._listening(serving)
-        set_backlog(backlog())  # granian takes no less than 128
+            await self._accepting(serving)
+        set_backlog(backlog())
         self._server, self._serving = server, serving
 
-    async def _listening(self, serving: asyncio.Task[None]) -> None:
+    async def _accepting(self, serving: asyncio.Task[None]) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_SECONDS):
                 while not serving.done():
-                    try:
-                        _, writer = await asyncio.open_connection(_reachable(self._address), self._port)
-                    except OSError:
-                        await asyncio.sleep(0.01)
-                        continue
-                    writer.close()
-                    return
+                    with contextlib.suppress(OSError):
+                        await _provoke(reachable(self._address), self._port)
+                        return
+                    await asyncio.sleep(0.01)
         if not serving.done():
             serving.cancel()
         raise KubeIamError(f"{self._address}:{self._port} cannot be listened on")
 
 
-def backlog() -> int:
-    """Return how many connections may wait to be accepted."""
-    return min(_BACKLOG, descriptor_limit() // 6)
+class _Server(Server):
+    """granian on a socket that listens already, of which it gets a descriptor of its own."""
+
+    def __init__(self, listening: socket.socket, **options: Any) -> None:
+        super().__init__(**options)
+        self._listening = listening
+
+    def _init_shared_socket(self) -> None:
+        # As granian itself does where the system has no SO_REUSEPORT: its workers get a descriptor instead of an address.
+        self._shd = SocketHolder(self._listening.dup().detach(), False, backlog())  # type: ignore[assignment, call-arg]
+
+
+async def _provoke(address: str, port: int) -> None:
+    """Return when the server reacts to something that is no request. Raises OSError."""
+    reader, writer = await asyncio.open_connection(address, port)
+    try:
+        writer.write(_NO_REQUEST)
+        await reader.read(1)
+    finally:
+        writer.close()
 
 
 async def _stop(server: Server | None, serving: asyncio.Task[None] | None) -> bool:
@@ -114,21 +125,6 @@ async def _stop(server: Server | None, serving: asyncio.Task[None] | None) -> bo
     server.stop()  # type: ignore[no-untyped-call]
     done, _ = await asyncio.wait({serving}, timeout=DRAIN_SECONDS)
     return bool(done)
-
-
-def _claim(address: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, _BIND_OPTION, 1)
-            probe.bind((address, port))
-    except OSError as error:
-        message = f"{address}:{port} cannot be listened on: {error.strerror or error}"
-        raise KubeIamError(message, "is another server running? See --address, --port and healthPort") from error
-
-
-def _reachable(address: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
 
 
 @contextlib.contextmanager

@@ -39,6 +39,21 @@ def stop_signal() -> asyncio.Event:
     return stopping
 
 
+def ignore_signals() -> None:
+    """Let no signal end the process that only asks a program to reload or to report: SIGHUP, SIGUSR1, SIGUSR2."""
+    for name in ("SIGHUP", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def reload_signal() -> asyncio.Event:
+    """Return an event that is set by each SIGHUP. Windows has no such signal."""
+    reloading = asyncio.Event()
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.set)
+    return reloading
+
+
 def descriptor_limit() -> int:
     """Return how many files and sockets this process may open now. Windows knows no such limit: a number that it can bear."""
     return _DESCRIPTORS_OF_WINDOWS if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]

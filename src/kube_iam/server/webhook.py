@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
-from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied, Unavailable
+from kube_iam.authn.decide import Allowed, Decision, Denied, Unavailable
 from kube_iam.core.reasons import Reason
 from kube_iam.core.token_review import ReviewRequest, decode_review, encode_allowed, encode_denied
 from kube_iam.server.decision_log import log_decision
@@ -63,6 +63,13 @@ class Exchange(Protocol):
         """Send the response."""
 
 
+class Decides(Protocol):
+    """Decides about tokens (`authn.decide.Authenticator`)."""
+
+    async def authenticate(self, token: str) -> Decision:
+        """Return the decision about a token."""
+
+
 Handler = Callable[[Scope, Exchange], Awaitable[None]]
 """Answers one request."""
 
@@ -70,8 +77,9 @@ Handler = Callable[[Scope, Exchange], Awaitable[None]]
 class Webhook:
     """Answers the requests of the TLS port."""
 
-    def __init__(self, authenticator: Authenticator, metrics: Metrics, log: Log) -> None:
-        self._authenticator = authenticator
+    def __init__(self, authenticator: Decides, metrics: Metrics, log: Log) -> None:
+        self.authenticator = authenticator
+        """Decides about the tokens of requests from now on."""
         self._metrics = metrics
         self._log = log
 
@@ -101,7 +109,7 @@ class Webhook:
             self._malformed(scope, exchange, start, 400, expected)
             return
         try:
-            decision = await self._authenticator.authenticate(request.token)
+            decision = await self.authenticator.authenticate(request.token)
         except Exception as error:  # a bug of ours: nobody gets in, and no message that may hold a secret gets out
             self._log.error("unexpected error", error=type(error).__name__, client=scope.client)
             exchange.response_bytes(500, _JSON, encode_denied(request, "internal error"))
