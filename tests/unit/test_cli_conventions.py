@@ -140,3 +140,28 @@ def test_a_created_thing_shows_no_empty_fields(run: Run, account: FakeAccount) -
     out = run("plan")[1]
     assert "+ role prod-admin (admin)" in out
     assert "none" not in out
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_validate_says_to_programs_what_is_wrong(output: str, run: Run, account: FakeAccount) -> None:
+    def validated(expected: int) -> dict[str, object]:
+        code, out, err = run("validate", "-o", output)
+        assert (code, err) == (expected, "")
+        read = YAML(typ="safe", pure=True).load(out)
+        assert isinstance(read, dict)
+        return read
+
+    assert validated(0) == {
+        "file": "access.yaml",
+        "valid": True,
+        "cluster": "prod.example.com",
+        "levels": ["admin", "viewer"],
+        "problems": [],
+        "warnings": [],
+    }
+    Path("access.yaml").write_text(FILE.replace("account", "acount").replace("sessionDuration: 2h", "mfa: perhaps"))
+    found = validated(1)
+    assert (found["valid"], found["cluster"], found["levels"]) == (False, None, [])
+    problems = found["problems"]
+    assert isinstance(problems, list)
+    assert {(each["line"], each["key"]) for each in problems} >= {(4, "acount"), (8, "levels[1].mfa")}

@@ -360,6 +360,15 @@ def test_undeny_of_a_misspelt_name_says_who_is_denied(site: Site, capsys: pytest
     assert site.denied == ["alice"]
 
 
+def test_undeny_says_to_programs_what_was_lifted(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    kube_iam("deny", "alice")
+    capsys.readouterr()
+    assert kube_iam("undeny", "alice", "-o", "json") == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert (result["asked"], [each["value"] for each in result["lifted"]]) == ("alice", ["alice"])
+    assert site.data == {} or site.denied == []
+
+
 def test_undeny_twice_lifts_once(site: Site) -> None:
     kube_iam("deny", "alice")
     site.memory.events.clear()

@@ -77,11 +77,13 @@ class LazyGroup(click.Group):
         """The names in the table's order: the order in which people meet them."""
         return list(self._table)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command. A module that cannot be found says that the command is not in this version."""
         entry = self._table.get(cmd_name)
         if entry is None:
             return None
+        from kube_iam.cli.examples import add_examples
+
         module, _, attribute = entry.target.partition(":")
         try:
             command = getattr(import_module(module), attribute)
@@ -90,6 +92,7 @@ class LazyGroup(click.Group):
                 raise
             raise UsageError(f"`{cmd_name}` is not in this version") from error
         assert isinstance(command, click.Command)
+        add_examples(command, cmd_name, ctx.find_root().info_name or "kube-iam")
         with_one_line_messages(command)
         if entry.section == ACCESS or cmd_name in _RECORDING:
             from kube_iam.cli.interrupt import interruptible

@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from kube_iam.cli.access_options import cluster_options
+from kube_iam.cli.access_options import cluster_options, output_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.deny_options import deny_list_option
@@ -20,25 +20,33 @@ from kube_iam.core.denied import Denial, about
 @click.argument("who", nargs=-1, required=True, metavar="USER|ARN|ACCESS-KEY|DENIAL...")
 @global_options
 @deny_list_option
+@output_option
 @cluster_options
-def command(who: tuple[str, ...], deny_list: str, **where: str) -> int:
+def command(who: tuple[str, ...], deny_list: str, output: str, **where: str) -> int:
     """Lift what keeps somebody out: every denial of that user, ARN or key, or the one of that name (`deny --list`).
 
     Whether they get in then is for IAM and the mappings to say.
     """
     from kube_iam.access.trail import Deed, Record
     from kube_iam.cli import deny_session as session
+    from kube_iam.cli.access_output import print_data
     from kube_iam.cli.trail import Trail
 
     place, now = Where(**where), time.time()
     changes_made().expect(f"lift the denial of {text}" for text in dict.fromkeys(who))
+    results: list[dict[str, object]] = []
     with Trail(lambda: session.open_api(place)) as trail:
         for text in dict.fromkeys(who):
             chosen = partial(_is_about, text)
             lifted = session.lift(place, deny_list, chosen, now, lifting=f"lift the denial of {text}")
-            for denial in lifted or _lift_remembered(place, deny_list, text, now):
+            lifted = lifted or _lift_remembered(place, deny_list, text, now)
+            results.append({"asked": text, "lifted": [{"value": each.value, "denial": each.ident} for each in lifted]})
+            for denial in lifted:
                 trail.add(Record(Deed.LIFTED, denial.value, detail=denial.ident))
-                click.echo(f"{denial.value}: denial lifted ({denial.ident})")
+                if output == "table":
+                    click.echo(f"{denial.value}: denial lifted ({denial.ident})")
+    if output != "table":
+        print_data(results, output)
     return 0
 
 

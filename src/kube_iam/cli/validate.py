@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
+from kube_iam.access.levels import ClusterAccess
 from kube_iam.cli import access_session
-from kube_iam.cli.access_options import file_option
+from kube_iam.cli.access_options import file_option, output_option
 from kube_iam.cli.options import global_options
+from kube_iam.errors import ConfigError, Problem
 
 
 @click.command("validate")
 @global_options
 @file_option
-def command(file: str) -> int:
+@output_option
+def command(file: str, output: str) -> int:
     """Check an access file, and report all its problems at once."""
     from kube_iam.access.plan import cautions
+    from kube_iam.cli.access_output import print_data
 
-    access = access_session.open_access(file)
-    for caution in cautions(access):
-        click.echo(f"warning: {caution}", err=True)
+    try:
+        access = access_session.open_access(file)
+    except ConfigError as error:
+        if output == "table":
+            raise
+        print_data(_data(error.path, None, error.problems), output)
+        return error.exit_code
+    warnings = list(cautions(access))
+    if output != "table":
+        print_data(_data(access.source, access, (), warnings), output)
+        return 0
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
     levels = ", ".join(level.name for level in access.levels)
     click.echo(f"{access.source} is valid: cluster {access.cluster_id}, levels {levels}")
     return 0
+
+
+def _data(
+    source: str, access: ClusterAccess | None, problems: Sequence[Problem], warnings: Sequence[str] = ()
+) -> dict[str, object]:
+    return {
+        "file": source,
+        "valid": access is not None,
+        "cluster": access.cluster_id if access is not None else None,
+        "levels": [level.name for level in access.levels] if access is not None else [],
+        "problems": [
+            {"line": each.line, "key": each.key, "message": each.message, "hint": each.hint} for each in problems
+        ],
+        "warnings": list(warnings),
+    }

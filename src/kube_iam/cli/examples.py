@@ -1,0 +1,117 @@
+"""Examples in the help of every command, written for the name under which the program was started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+Example = tuple[str, str]
+"""What a command line does, and its words after the program's name."""
+
+EXAMPLES: Mapping[str, tuple[Example, ...]] = {
+    "kubeconfig": (
+        ("Print the kubeconfig of a level, to hand it out", "kubeconfig developer > developer.yaml"),
+        (
+            "Put it into your own kubeconfig, to sign in with the AWS profile work",
+            "kubeconfig developer --merge --profile work",
+        ),
+        ("Name the program that kubectl runs by its path", "kubeconfig developer --exec-command /opt/bin/kube-iam"),
+    ),
+    "validate": (
+        ("Check access.yaml", "validate"),
+        ("Check a file of another name, for a program", "validate -f prod.yaml -o json"),
+        ("Check what another program writes", "validate -f - < prod.yaml"),
+    ),
+    "schema": (("Write the schema for your editor", "schema > access.schema.json"),),
+    "plan": (
+        ("Show what would change", "plan"),
+        ("Exit with 2 where something would change, for CI", "plan -f prod.yaml --detailed-exitcode"),
+        ("Take over what exists under the names of the levels", "plan --adopt"),
+    ),
+    "apply": (
+        ("Show the plan, ask, and carry it out", "apply"),
+        ("Do not ask", "apply -f prod.yaml --yes"),
+    ),
+    "destroy": (
+        ("Show what would be deleted", "destroy --dry-run"),
+        ("Delete it after a question", "destroy -f prod.yaml"),
+    ),
+    "grant": (
+        ("Give a user a level", "grant alice admin"),
+        ("Give two users a level for two hours", "grant alice bob admin --for 2h --reason 'incident 4711'"),
+        ("Show what would change", "grant alice admin --dry-run"),
+    ),
+    "revoke": (
+        ("Take a level from a user", "revoke alice admin"),
+        ("Refuse the sessions that the user holds too, at once", "revoke alice admin --now"),
+    ),
+    "who": (
+        ("List the members of all levels", "who"),
+        ("List a line per user, for a program", "who --by-user -o json"),
+    ),
+    "deny": (
+        ("Refuse every sign-in of a user for twelve hours", "deny alice"),
+        ("Refuse an access key that leaked", "deny AKIAIOSFODNN7EXAMPLE --for 168h --reason 'leaked key'"),
+        ("List the denials in force", "deny --list"),
+    ),
+    "undeny": (("Lift every denial of a user", "undeny alice"),),
+    "add": (
+        (
+            "Map a role to a user name and a group",
+            "add role --rolearn arn:aws:iam::123456789012:role/ops --username ops --groups ops",
+        ),
+    ),
+    "add role": (
+        (
+            "Map a role",
+            "add role --rolearn arn:aws:iam::123456789012:role/ops --username ops --groups ops,viewers",
+        ),
+        (
+            "Map a permission set of IAM Identity Center",
+            "add role --sso permissionSetName=Ops,accountID=123456789012 --username ops --groups ops",
+        ),
+    ),
+    "add user": (
+        (
+            "Map a user, and show the change alone",
+            "add user --userarn arn:aws:iam::123456789012:user/alice --username alice --groups ops --dry-run",
+        ),
+    ),
+    "server": (
+        ("Serve with a configuration", "server -c config.yaml"),
+        ("Check a configuration, and serve nothing", "server -c config.yaml --check-config"),
+    ),
+    "init": (("Make the certificate and the webhook kubeconfig", "init -i prod.example.com"),),
+    "verify": (
+        ("Check a token", "verify -i prod.example.com -t k8s-aws-v1.EXAMPLE"),
+        ("Print its identity for a program", "verify -i prod.example.com -t k8s-aws-v1.EXAMPLE -o json"),
+    ),
+    "manifest": (
+        ("Install the CRD", "manifest crd | kubectl apply -f -"),
+        ("Give the server its rights", "manifest rbac | kubectl apply -f -"),
+    ),
+    "policy": (("Print the policy for the server's role", "policy server > server-policy.json"),),
+    "sandbox": (
+        ("Start an AWS account, the webhook and, where the binaries are, a cluster", "sandbox up"),
+        ("Use it in this shell", "sandbox env"),
+        ("Stop it", "sandbox down"),
+    ),
+    "sandbox up": (("Start it in a directory of your choice", "sandbox up --dir /tmp/sandbox"),),
+    "sandbox down": (("Stop it", "sandbox down --dir /tmp/sandbox"),),
+    "sandbox env": (("Print variables that make a shell one of a user", "sandbox env --user alice"),),
+    "sandbox review": (("Ask the webhook about a token on standard input", "sandbox review < token.txt"),),
+    "sandbox status": (("Show what runs", "sandbox status"),),
+    "version": (("Print the number alone", "version --short"),),
+    "help": (("Show the help of a command", "help grant"),),
+}
+
+
+def add_examples(command: click.Command, path: str, program: str) -> None:
+    """Put the examples of `EXAMPLES` under the help of the command and of those below it."""
+    for name, inner in getattr(command, "commands", {}).items():
+        add_examples(inner, f"{path} {name}", program)
+    found = EXAMPLES.get(path)
+    if found is not None:
+        lines = (line for what, words in found for line in (f"  # {what}", f"  {program} {words}"))
+        command.epilog = "\n".join(("\b", "Examples:", *lines))

@@ -1,0 +1,65 @@
+"""Examples in every `--help`: each is a command line that the program takes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from kube_iam.cli.root import COMMANDS, make_root
+
+
+def commands(command: click.Command, context: click.Context) -> Iterator[click.Context]:
+    """The command and all below it, each in a context of its own."""
+    yield context
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from commands(inner, click.Context(inner, info_name=name, parent=context))
+
+
+def all_commands(program: str = "kube-iam") -> list[click.Context]:
+    root = make_root(program)
+    return list(commands(root, click.Context(root, info_name=program)))
+
+
+PATHS = [context.command_path for context in all_commands()]
+
+
+def example_lines(context: click.Context) -> list[str]:
+    _, found, examples = context.get_help().partition("Examples:\n")
+    assert found, context.command_path
+    return [line.strip() for line in examples.splitlines() if f"{context.find_root().info_name} " in line]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_help_has_examples_and_each_is_taken(path: str) -> None:
+    context = next(each for each in all_commands() if each.command_path == path)
+    lines = example_lines(context)
+    assert lines
+    for line in lines:
+        words = line.removeprefix("source <(").removesuffix(")").partition("   ")[0]
+        arguments = shlex.split(words.partition(" > ")[0].partition(" < ")[0].partition(" | ")[0])[1:]
+        root = make_root("kube-iam")
+        parsed = root.make_context("kube-iam", list(arguments))
+        while isinstance(parsed.command, click.Group):
+            _, inner, rest = parsed.command.resolve_command(parsed, [*parsed._protected_args, *parsed.args])
+            assert inner is not None
+            parsed = inner.make_context(inner.name, rest, parent=parsed)
+        assert line.startswith(("kube-iam ", "source <(kube-iam "))
+        assert parsed.command_path.startswith(path) or path == "kube-iam"
+
+
+def test_examples_are_shown_for_the_name_under_which_the_program_runs() -> None:
+    shown = {context.command_path: context for context in all_commands("kubectl iam")}
+    assert "kubectl iam grant alice admin\n" in shown["kubectl iam grant"].get_help() + "\n"
+
+
+def test_the_examples_name_no_command_that_is_gone() -> None:
+    from kube_iam.cli.examples import EXAMPLES
+
+    assert {path.split()[0] for path in EXAMPLES} <= set(COMMANDS)
+    assert {f"kube-iam {path}" for path in EXAMPLES} <= set(PATHS)
