@@ -461,3 +461,29 @@ def test_no_secret_of_a_kubeconfig_is_repeated(server: str, user: str, machine: 
     assert machine.code == 1
     assert CANARY not in printed
     assert "is a bug" not in printed
+
+
+@pytest.mark.parametrize(
+    "command", [["plan"], ["revoke", "alice", "viewer", "--now"], ["deny", "alice"], ["who"]], ids=" ".join
+)
+@pytest.mark.parametrize(
+    ("server", "says"),
+    [
+        (f"https://me:{CANARY}@127.0.0.2:1", "leads to https://127.0.0.2:1"),
+        (f"https://127.0.0.2:1/{CANARY}?a={CANARY}", "leads to https://127.0.0.2:1"),
+        (f"https://me:{CANARY}@127.0.0.1:99999", "no address of an API server: https://127.0.0.1:99999"),
+        (f"https://[{CANARY}", "no address of an API server"),
+    ],
+)
+def test_a_server_of_a_kubeconfig_is_named_without_its_secrets(
+    server: str, says: str, command: list[str], machine: Machine
+) -> None:
+    machine.variables(
+        **KEYS, KUBECONFIG=str(machine.file("kubeconfig", KUBECONFIG.replace("https://127.0.0.1:1", server)))
+    )
+    machine.file("access.yaml", ACCESS.replace("mapping: {file: mapping.yaml}\n", ""))
+    printed = machine.run(*command)
+    assert machine.code != 0
+    assert says in printed or command != ["deny", "alice"]  # the others may end at AWS first
+    assert CANARY not in printed.replace(f"https://[{CANARY}", "")
+    assert "is a bug" not in printed

@@ -14,6 +14,7 @@ from kube_iam.access.levels import ClusterAccess, TargetKind
 from kube_iam.access.observed import Ports
 from kube_iam.access.ports import Cluster, Directory, MappingStore, Preflight
 from kube_iam.access.unread_mapping import UnreadMapping
+from kube_iam.core.redaction import shown_url
 from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def check_server(access: ClusterAccess, server: str, *, named: bool) -> None:
     if not access.endpoint or named or _address(server) == _address(access.endpoint):
         return
     raise UsageError(
-        f"the current kubeconfig context leads to {server}, and {access.source} is about {access.endpoint}",
+        f"the current kubeconfig context leads to {shown_url(server)}, and {access.source} is about {shown_url(access.endpoint)}",
         "choose the context with --context; one that is named may lead to another address of the same cluster",
     )
 

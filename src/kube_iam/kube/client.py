@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kube_iam.core.input_checks import defect
-from kube_iam.core.redaction import without_secrets
+from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeError, KubeIamError
 from kube_iam.kube.context import Context, load_context
 from kube_iam.kube.errors import kube_errors, reason_of
@@ -65,7 +65,7 @@ class KubeApi:
     @contextmanager
     def call(self, doing: str) -> Iterator[Client]:
         """A lightkube client for one call; whatever it raises becomes our tree. `doing` completes "cannot …"."""
-        with kube_errors(doing, without_secrets(self.server)):
+        with kube_errors(doing, shown_url(self.server)):
             yield self.client()
 
     def client(self) -> Client:

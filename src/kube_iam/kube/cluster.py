@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kube_iam.access.ports import BindingState, Cluster, Subject
 from kube_iam.core.arns import canonical_arn
+from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeError, NotFound, NotOwned
 from kube_iam.kube.client import FIELD_MANAGER, KubeApi
 from kube_iam.kube.labels import CLUSTER, LEVEL, MANAGED_BY, OWNER
@@ -36,7 +37,7 @@ class KubeCluster(Cluster):
             review = client.create(SelfSubjectReview())
             user = review.status.userInfo if review.status else None
         if user is None or not user.username:
-            raise KubeError(f"{self._api.server} does not say who you are")
+            raise KubeError(f"{shown_url(self._api.server)} does not say who you are")
         return Subject(user.username, tuple(user.groups or ()), _arn_in(user.extra or {}))
 
     def bindings(self) -> tuple[BindingState, ...]:

@@ -9,8 +9,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kube_iam.config.near import near
+from kube_iam.core.redaction import shown_url
 from kube_iam.errors import ConfigError, KubeError, Problem
 from kube_iam.kube.files import read_text
 from kube_iam.kube.yaml_tree import parse_tree
@@ -97,10 +99,24 @@ def _select(paths: list[Path], name: str) -> Context:
     cluster, user = str(chosen.get("cluster") or ""), str(chosen.get("user") or "")
     if cluster not in clusters or not clusters[cluster].get("server"):
         raise KubeError(f"context {name!r} names the cluster {cluster!r}, which {shown} does not describe")
+    if not _is_address(server := str(clusters[cluster]["server"])):
+        raise KubeError(
+            f"cluster {cluster!r} in {shown} has no address of an API server: {shown_url(server)}",
+            "correct its `server`",
+        )
     if user and user not in users:
         raise KubeError(f"context {name!r} names the user {user!r}, which {shown} does not describe")
     namespace = str(chosen.get("namespace") or "default")
     return Context(name, clusters[cluster], users.get(user, {}), namespace, origin.get(user, ""))
+
+
+def _is_address(url: str) -> bool:
+    """Return whether the URL has a host and a port that exist. kubectl takes `host:port`, too."""
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _read(path: Path) -> Fields:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from kube_iam.core.probe import Answer, Question, read_answer
+from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.context import Context
@@ -71,7 +72,7 @@ class Prober:
                 raise Unreachable(f"no credentials are sent to {address}, since {unverified}")
             with api.call(doing) as client:
                 review = client.create(TokenReview(spec=TokenReviewSpec(token=token)))
-            return (review.status.error if review.status else None) or "", api.server
+            return (review.status.error if review.status else None) or "", shown_url(api.server)
 
 
 def _unverified(context: Context) -> str:
