@@ -365,7 +365,27 @@ def shape_row(case: Case, theirs: Outcome, ours: Outcome) -> set[str] | None:
 
 SHAPES = ("A1", "A2", "A3")
 
-BESIDE = ("A6", "A7", "A11", "M10", "M14", "C2", "C5", "C6", "C7", "T9", "T17", "T18", "T19", "T20")
+BESIDE = (
+    "A6",
+    "A7",
+    "A11",
+    "M10",
+    "M14",
+    "C2",
+    "C5",
+    "C6",
+    "C7",
+    "T9",
+    "T17",
+    "T18",
+    "T19",
+    "T20",
+    "T21",
+    "T22",
+    "T23",
+    "T24",
+    "T25",
+)
 """Rows that a test of its own shows, with both programs."""
 
 _TOKEN = "tests/unit/test_token_command.py"

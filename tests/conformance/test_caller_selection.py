@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import random
+import re
 import subprocess
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tally import Tally
+from tls_sts import TlsSts
 
 from kube_iam.aws.kept_tokens import SignIn
 from kube_iam.aws.sign_in import sign_in
@@ -31,6 +33,7 @@ pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
 CASES = 60
 # Identifiers that tell where they came from.
 NAMES = ("alice", "bob", "default")
+TOOL_OUTPUT = json.dumps({"Version": 1, "AccessKeyId": "ASIATOOL", "SecretAccessKey": "s", "SessionToken": "tool"})
 
 
 class Caller(NamedTuple):
@@ -73,21 +76,25 @@ class Both:
     home: Path
     patch: pytest.MonkeyPatch
 
-    def callers(self, machine: Machine) -> tuple[Caller, Caller]:
-        """The caller that the reference signs as, and ours."""
+    def callers(self, machine: Machine, only: str = "") -> tuple[Caller, Caller]:
+        """The caller that the reference signs as, and ours. With `only`, the other one is not run."""
         directory = self.home / ".aws"
         directory.mkdir(exist_ok=True)
+        (self.home / "keys.json").write_text(TOOL_OUTPUT)
+        (self.home / "boto").write_text("[Credentials]\naws_access_key_id = AKIABOTO\naws_secret_access_key = s\n")
         for name, text in (("config", machine.config), ("credentials", machine.credentials)):
             (directory / name).unlink(missing_ok=True)
             if text is not None:
-                (directory / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+                written = text if isinstance(text, bytes) else text.format(HOME=self.home).encode()
+                (directory / name).write_bytes(written)
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "AWS_EC2_METADATA_DISABLED": "true",
-            **machine.variables,
+            **{name: value.format(HOME=self.home) for name, value in machine.variables.items()},
         }
-        return self._theirs(environ), self._ours(environ)
+        theirs = self._theirs(environ) if only != "ours" else Caller()
+        return theirs, self._ours(environ) if only != "reference" else Caller()
 
     def _theirs(self, environ: dict[str, str]) -> Caller:
         done = subprocess.run(
@@ -108,7 +115,7 @@ class Both:
                 patch.setenv(name, value)
             normalize(os.environ)
             try:
-                return caller_of(sign_in(SignIn("shop"), os.environ, time.time).token)
+                return caller_of(sign_in(SignIn("shop", interactive=False), os.environ, time.time).token)
             except KubeIamError:
                 return Caller()
 
@@ -190,6 +197,12 @@ def _default_profile_is_missing(machine: Machine) -> bool:
 
 
 PROFILES = "".join(f"[{name}]\n{keys(name)}" for name in NAMES)
+
+
+def _with_tool(command: str) -> Machine:
+    return Machine({}, f"[default]\ncredential_process = {command}\n", None)
+
+
 SAME = {
     "AWS_PROFILE beside AWS_DEFAULT_PROFILE": Machine(
         {"AWS_PROFILE": "alice", "AWS_DEFAULT_PROFILE": "bob"}, None, PROFILES
@@ -216,6 +229,48 @@ SAME = {
     "both token settings of a slow profile": Machine(
         {}, None, f"[default]\n{keys('a', token='current')}aws_security_token = old\nunknown = 1\n"
     ),
+    "a comment behind the region": Machine({}, "[default]\nregion = eu-west-1 # Ireland\n", PROFILES),
+    "a comment with a semicolon": Machine({}, "[default]\nregion = eu-west-1\t; Ireland\n", PROFILES),
+    "a region in quotes": Machine({}, '[default]\nregion = "eu-west-1"\n', PROFILES),
+    "a region in single quotes": Machine({}, "[default]\nregion = 'eu-west-1'\n", PROFILES),
+    "a section twice": Machine({}, None, f"[default]\n{keys('first')}[default]\n{keys('second')}"),
+    "a section twice, each with a part": Machine(
+        {}, f"[default]\nregion = eu-west-1\n[default]\noutput = json\n{keys('a')}", None
+    ),
+    "a setting twice": Machine({}, None, f"[default]\n{keys('first')}aws_access_key_id = AKIASECOND\n"),
+    "[default] and [profile default]": Machine({}, f"[profile default]\n{keys('p')}[default]\n{keys('d')}", None),
+    "[profile default] and [default]": Machine({}, f"[default]\n{keys('d')}[profile default]\n{keys('p')}", None),
+    "a byte order mark": Machine({}, b"\xef\xbb\xbf# mine\n[default]\nregion = eu-west-1\n", PROFILES),
+    "a byte order mark before keys": Machine({}, None, b"\xef\xbb\xbf# mine\n[default]\n" + keys("a").encode()),
+    "a profile with a blank in its name": Machine({"AWS_PROFILE": "a b"}, f"[profile a b]\n{keys('two')}", None),
+    "carriage returns": Machine({}, None, PROFILES.replace("\n", "\r\n")),
+    "blanks behind values": Machine({}, None, PROFILES.replace("\n", "  \t\n")),
+    "colons": Machine({}, None, f"[default]\n{keys('a')}".replace(" = ", ": ")),
+    "capitals": Machine({}, None, f"[default]\n{keys('a')}".replace("aws_", "AWS_")),
+    "a comment behind a header": Machine({}, None, f"[default] # mine\n{keys('a')}"),
+    "an indented section": Machine({}, None, "[default]\n  " + keys("a").replace("\n", "\n  ").rstrip(" ")),
+    "a section named DEFAULT": Machine({}, None, f"[DEFAULT]\n{keys('a')}"),
+    "keys beside a failing tool": Machine({}, f"[default]\ncredential_process = false\n{keys('a')}", None),
+    "keys beside a tool": Machine({}, f"[default]\ncredential_process = cat {{HOME}}/keys.json\n{keys('a')}", None),
+    "keys beside IAM Identity Center": Machine(
+        {}, f"[default]\nsso_account_id = 123456789012\nsso_role_name = Dev\n{keys('a')}", None
+    ),
+    "keys in a file of boto": Machine({"BOTO_CONFIG": "{HOME}/boto"}, None, None),
+    "a tool": _with_tool("cat {HOME}/keys.json"),
+    "a tool with a comment behind it": _with_tool("cat {HOME}/keys.json # mine"),
+    "a tool in the home directory": _with_tool("cat ~/keys.json"),
+    "a tool by a variable": _with_tool('cat "$HOME/keys.json"'),
+    "a tool behind an assignment": _with_tool("X=1 cat {HOME}/keys.json"),
+    "a tool behind a pipe": _with_tool("cat {HOME}/keys.json | cat"),
+    "a tool behind a command": _with_tool("true; cat {HOME}/keys.json"),
+    "a tool in quotes": _with_tool("cat '{HOME}/keys.json'"),
+    "a tool with messages": _with_tool("echo sign in at https://example.com >&2; cat {HOME}/keys.json"),
+    "a tool that fails": _with_tool("cat {HOME}/keys.json; exit 3"),
+    "a tool that does not exist": _with_tool("/nonexistent/tool"),
+    "a tool that prints nothing": _with_tool("true"),
+    "a tool that prints a list": _with_tool("echo []"),
+    "a tool that prints no object": _with_tool("echo 1"),
+    "a tool that prints an error": _with_tool("echo '{{\"Version\":2}}'"),
     "empty file variables": Machine(
         {"AWS_CONFIG_FILE": "", "AWS_SHARED_CREDENTIALS_FILE": "", "AWS_PROFILE": "alice"}, None, PROFILES
     ),
@@ -245,6 +300,47 @@ DIFFERENT = {
         Machine({}, f"[default]\n{keys('config', token='config-session')}", f"[default]\n{keys('credentials')}"),
         Caller("AKIACREDENTIALS", "", "sts.us-east-1.amazonaws.com"),
     ),
+    "an access key id with a comment behind it": (
+        "T21",
+        Machine({}, None, f"[default]\n{keys('a')}".replace("AKIAA", "AKIAA # mine")),
+        Caller(),
+    ),
+    "an access key id in quotes": (
+        "T21",
+        Machine({}, None, f"[default]\n{keys('a')}".replace("AKIAA", '"AKIAA"')),
+        Caller(),
+    ),
+    "a secret access key in quotes": (
+        "T21",
+        Machine({}, None, f"[default]\n{keys('a')}".replace("secreta", "'secreta'")),
+        Caller(),
+    ),
+    "a variable with a blank behind the key": (
+        "T21",
+        Machine({"AWS_ACCESS_KEY_ID": "AKIAENV ", "AWS_SECRET_ACCESS_KEY": "s"}),
+        Caller(),
+    ),
+    "a line that is no setting": ("T22", Machine({}, "[default]\nnonsense\n", PROFILES), Caller()),
+    "a setting before the first section": ("T22", Machine({}, "region = eu-west-1\n", PROFILES), Caller()),
+    "a header without its bracket": ("T22", Machine({}, "[default\nregion = eu-west-1\n", PROFILES), Caller()),
+    "keys that have ended": (
+        "T23",
+        Machine(
+            {
+                "AWS_ACCESS_KEY_ID": "AKIAENV",
+                "AWS_SECRET_ACCESS_KEY": "s",
+                "AWS_CREDENTIAL_EXPIRATION": "2001-01-01T00:00:00Z",
+            }
+        ),
+        Caller(),
+    ),
+    "a tool whose credentials have ended": (
+        "T23",
+        _with_tool(
+            'echo \'{{"Version":1,"AccessKeyId":"A","SecretAccessKey":"s","Expiration":"2001-01-01T00:00:00Z"}}\''
+        ),
+        Caller(),
+    ),
     "AWS_SECURITY_TOKEN alone": (
         "T19",
         Machine({"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SECURITY_TOKEN": "old"}),
@@ -265,3 +361,78 @@ def test_a_deliberate_difference_in_who_signs_has_a_row(name: str, both: Both, t
     assert ours == expected
     assert theirs not in (ours, Caller())
     tally.shown(row)
+
+
+TAKEN = {
+    "a profile's name in quotes": (
+        "T24",
+        Machine({"AWS_PROFILE": "a b"}, f'[profile "a b"]\n{keys("two")}', None),
+        "AKIATWO",
+    ),
+    "a number that is not one": ("T25", Machine({"AWS_MAX_ATTEMPTS": "abc"}, None, PROFILES), "AKIADEFAULT"),
+    "a CA file that does not exist": ("T25", Machine({"AWS_CA_BUNDLE": "/nonexistent"}, None, PROFILES), "AKIADEFAULT"),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_only_we_sign_in_with_has_a_row(name: str, both: Both, tally: Tally) -> None:
+    row, machine, expected = TAKEN[name]
+    theirs, ours = both.callers(machine)
+    assert (theirs, ours.access_key_id) == (Caller(), expected)
+    tally.shown(row)
+
+
+CORPUS = Path(__file__).parents[1] / "corpus" / "aws"
+PEOPLE = f"[people]\n{keys('people')}"
+
+
+def _corpus() -> list[tuple[str, str]]:
+    found = []
+    for path in sorted(CORPUS.glob("*.ini")):
+        headers = re.findall(r"^\[(?:profile )?([^\]]+)\]", path.read_text(), re.MULTILINE)
+        found += [
+            (path.name, name.strip('"'))
+            for name in headers
+            if not name.startswith(("sso-session", "services", "plugins"))
+        ]
+    return found
+
+
+@pytest.mark.parametrize(("file", "profile"), _corpus())
+def test_files_as_people_write_them_select_the_same_caller(file: str, profile: str, both: Both, tally: Tally) -> None:
+    """Roles are assumed at a stand-in for STS: the roles, external ids and signers of the calls are compared too."""
+    (both.home / "sts").mkdir()
+    with TlsSts(both.home / "sts").serving() as sts:
+        text = (CORPUS / file).read_text().replace("@DIR@", str(both.home))
+        text = text.replace("@AKID@", "AKIACORPUS").replace("@SECRET@", "secret").replace("{", "{{").replace("}", "}}")
+        _tool_and_token(both.home)
+        machine = Machine({"AWS_PROFILE": profile, **sts.environment()}, text, PEOPLE)
+        sts.asked.clear()
+        theirs, _ = both.callers(machine, only="reference")
+        their_calls, their_signers = _calls(sts)
+        _, ours = both.callers(machine, only="ours")
+        our_calls, our_signers = _calls(sts)
+    if theirs == Caller() and file == "08-keys-in-config-odd-names.ini":
+        assert ours.access_key_id, "its name is in quotes"
+        tally.shown("T24")
+        return
+    assert (our_calls, our_signers) == (their_calls, their_signers)
+    assert (ours.access_key_id[:4], ours.host) == (theirs.access_key_id[:4], theirs.host)
+    if not our_calls:
+        assert ours == theirs
+    tally.same()
+
+
+def _tool_and_token(home: Path) -> None:
+    (home / "my tools").mkdir(exist_ok=True)
+    (home / "my tools" / "give keys.sh").write_text(f"cat <<'END'\n{TOOL_OUTPUT}\nEND\n")
+    (home / "ci-token").write_text("the.web.identity")
+
+
+def _calls(sts: TlsSts) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """What was asked since the last time, and by whom."""
+    calls = [(call["Action"], call.get("RoleArn", ""), call.get("ExternalId", "")) for call in sts.asked]
+    signers = [signer[:4] for signer in sts.signers]
+    sts.asked.clear()
+    sts.signers.clear()
+    return calls, signers

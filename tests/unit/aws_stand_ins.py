@@ -29,6 +29,7 @@ class StandIns:
         self.length = 600
         self.asked: list[str] = []
         self.end = ""
+        self.agent_body: str | None = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -48,7 +49,7 @@ class StandIns:
             case "GET", "/federation/credentials":
                 return self._portal(parse_qs(parts.query), headers)
             case "GET", "/agent" if headers["Authorization"] == AGENT_AUTHORIZATION:
-                return 200, json.dumps(self._session("ASIACONTAINER"))
+                return 200, json.dumps(self._session("ASIACONTAINER")) if self.agent_body is None else self.agent_body
             case "PUT", "/latest/api/token":
                 return 200, METADATA_TOKEN
             case "GET", path if headers["X-aws-ec2-metadata-token"] == METADATA_TOKEN:

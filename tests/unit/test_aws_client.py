@@ -105,9 +105,9 @@ def test_an_unknown_profile_or_a_broken_file_is_said_at_once(clean: pytest.Monke
         (known.SSOTokenLoadError(error_msg="x"), CredentialsError, "aws sso login"),
         (known.TokenRetrievalError(provider="sso", error_msg="x"), CredentialsError, "aws sso login"),
         (
-            known.CredentialRetrievalError(provider="custom-process", error_msg="it failed"),
+            known.CredentialRetrievalError(provider="container-role", error_msg="it failed"),
             CredentialsError,
-            "credential_process failed",
+            "container's credentials service failed",
         ),
         (known.EndpointConnectionError(endpoint_url="https://x"), Unreachable, "network"),
         (known.ConnectTimeoutError(endpoint_url="https://x"), Unreachable, "network"),

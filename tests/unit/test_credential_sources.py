@@ -10,7 +10,7 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha1
+from hashlib import sha1, sha256
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -261,3 +261,221 @@ def test_keys_of_the_environment_go_before_everything_else(home: Home, sts: TlsS
     }
     assert home.signed_by(**environ)[0] == "AKIDENVIRONMENT"
     assert (sts.asked, services.asked) == ([], [])
+
+
+def keys_of(tool: Path, **changes: object) -> str:
+    """A command that prints credentials."""
+    answer = {"Version": 1, "AccessKeyId": "ASIATOOL", "SecretAccessKey": "s", "SessionToken": "t", **changes}
+    tool.write_text(json.dumps(answer))
+    return f"cat {tool}"
+
+
+def test_messages_of_a_tool_reach_the_terminal_while_it_waits(home: Home) -> None:
+    """The tool prints an address, and goes on only when somebody has been there."""
+    done = home.path / "done"
+    os.mkfifo(done)
+    command = keys_of(home.path / "keys.json")
+    home.config(f"[profile p]\ncredential_process = echo open https://example.com >&2; read x < {done}; {command}\n")
+    running = subprocess.Popen(
+        [PROGRAM, "token", "-i", "shop"],
+        env={**home.environ, "AWS_PROFILE": "p"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    assert running.stderr.readline() == "open https://example.com\n"
+    done.write_text("yes\n")
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert json.loads(out)["status"]["token"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "~/tool x",
+        "$HOME/tool x",
+        '"$HOME/tool" x',
+        "X=y ~/tool x",
+        "~/tool x | cat",
+        "cd ~ && ./tool x",
+        "~/tool \\\n  x",
+    ],
+)
+def test_a_shell_runs_the_command_as_with_the_reference(command: str, home: Home) -> None:
+    tool = home.path / "tool"
+    tool.write_text(f'#!/bin/sh\n[ "$1" = x ] && {keys_of(home.path / "keys.json")}\n')
+    tool.chmod(0o755)
+    home.config(f"[profile p]\ncredential_process = {command}\n")
+    assert home.signed_by(AWS_PROFILE="p")[0] == "ASIATOOL"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"Expiration": "2001-01-01T00:00:00Z"}, "credentials that ended at 2001-01-01T00:00:00Z"),
+        ({"Expiration": "2099-01-01T00:00:00"}, "not a time with its zone"),
+        ({"Expiration": "next week"}, "not a time with its zone"),
+        ({"Expiration": 4070908800}, "no Expiration"),
+        ({"AccessKeyId": ""}, "no AccessKeyId"),
+        ({"SecretAccessKey": None}, "no SecretAccessKey"),
+        ({"SessionToken": ["t"]}, "no SessionToken"),
+        ({"Version": "1"}, "no Version"),
+        (
+            {"AccessKeyId": "AKIA # mine"},
+            "access key id that the credential_process of profile p gives contains a blank",
+        ),
+    ],
+)
+@pytest.mark.parametrize("through", ["p", "role"])
+def test_what_a_tool_prints_wrongly_is_named_with_its_profile(
+    through: str, changes: dict[str, object], says: str, home: Home
+) -> None:
+    command = keys_of(home.path / "keys.json", **changes)
+    home.config(
+        f"[profile p]\ncredential_process = {command}\n[profile role]\nrole_arn = {ROLE}r\nsource_profile = p\n"
+    )
+    ran = home.token(AWS_PROFILE=through)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "profile p" in ran.stderr
+    assert says in ran.stderr
+    assert "a bug" not in ran.stderr
+
+
+@pytest.mark.parametrize("expiration", ["2099-01-01T00:00:00+02:00", "2099-01-01T00:00:00.123Z", "", None])
+def test_every_spelling_of_an_end_is_taken(expiration: str | None, home: Home) -> None:
+    home.config(f"[profile p]\ncredential_process = {keys_of(home.path / 'keys.json', Expiration=expiration)}\n")
+    assert home.signed_by(AWS_PROFILE="p")[0] == "ASIATOOL"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "not JSON", '{"accessToken": 1}'])
+@pytest.mark.parametrize("form", SSO_PROFILES)
+def test_a_damaged_sign_in_of_identity_center_is_named(form: str, text: str, home: Home, services: StandIns) -> None:
+    home.config(SSO_PROFILES[form])
+    name = "corp" if form == "an sso-session" else "https://x.awsapps.com"
+    home.sso_token(name)
+    for path in (home.path / ".aws" / "sso" / "cache").iterdir():
+        path.write_text(text)
+    ran = home.token(AWS_PROFILE="s", AWS_ENDPOINT_URL_SSO=services.url)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "aws sso login" in ran.stderr
+    assert "a bug" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", "[]", "null", "", "no", '{"AccessKeyId": "A"}', '{"AccessKeyId": "A", "SecretAccessKey": 1}']
+)
+def test_a_containers_agent_that_gives_no_credentials_is_named(body: str, home: Home, services: StandIns) -> None:
+    services.agent_body = body
+    environ = {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{services.url}/agent",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": AGENT_AUTHORIZATION,
+    }
+    ran = home.token(**environ)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "container" in ran.stderr
+    assert "AWS_CONTAINER_" in ran.stderr
+    assert "a bug" not in ran.stderr
+
+
+SLOW = "[profile p]\ncredential_process = false\n"
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"AWS_MAX_ATTEMPTS": "abc"}, "AWS_MAX_ATTEMPTS"),
+        ({"AWS_MAX_ATTEMPTS": "0"}, "AWS_MAX_ATTEMPTS"),
+        ({"AWS_METADATA_SERVICE_TIMEOUT": "1s"}, "AWS_METADATA_SERVICE_TIMEOUT"),
+        ({"AWS_CA_BUNDLE": "/nonexistent/ca.pem"}, "/nonexistent/ca.pem in the variable AWS_CA_BUNDLE"),
+        ({"AWS_ACCESS_KEY_ID": "AKIA # mine", "AWS_SECRET_ACCESS_KEY": "s"}, "AWS_ACCESS_KEY_ID contains a blank"),
+        ({"AWS_ACCESS_KEY_ID": "AKIA ", "AWS_SECRET_ACCESS_KEY": "s"}, "AWS_ACCESS_KEY_ID contains a blank"),
+        ({"AWS_ACCESS_KEY_ID": "'AKIA'", "AWS_SECRET_ACCESS_KEY": "s"}, "AWS_ACCESS_KEY_ID contains a quote"),
+        ({"AWS_ACCESS_KEY_ID": "AKIA\r", "AWS_SECRET_ACCESS_KEY": "s"}, "AWS_ACCESS_KEY_ID contains a line break"),
+        ({"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": '"s"'}, "AWS_SECRET_ACCESS_KEY contains a quote"),
+        (
+            {
+                "AWS_ACCESS_KEY_ID": "A",
+                "AWS_SECRET_ACCESS_KEY": "s",
+                "AWS_CREDENTIAL_EXPIRATION": "2001-01-01T00:00:00Z",
+            },
+            "ended at 2001-01-01T00:00:00Z (AWS_CREDENTIAL_EXPIRATION)",
+        ),
+        (
+            {
+                "AWS_ACCESS_KEY_ID": "A",
+                "AWS_SECRET_ACCESS_KEY": "s",
+                "AWS_CREDENTIAL_EXPIRATION": "2099-01-01T00:00:00",
+            },
+            "AWS_CREDENTIAL_EXPIRATION is not a time with its zone",
+        ),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(environ: dict[str, str], says: str, home: Home) -> None:
+    home.config(SLOW)
+    ran = home.token(**{"AWS_PROFILE": "p", **environ})
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert says in ran.stderr
+    assert "a bug" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("", "source_profile = NAME"),
+        ("credential_source = Environment\n", "AWS_ACCESS_KEY_ID"),
+        ("credential_source = EcsContainer\n", "AWS_CONTAINER_CREDENTIALS_"),
+        ("credential_source = Ec2InstanceMetadata\n", "AWS_EC2_METADATA_DISABLED"),
+    ],
+)
+def test_a_role_without_keys_to_assume_it_says_where_they_come_from(settings: str, says: str, home: Home) -> None:
+    home.config(f"[profile r]\nrole_arn = {ROLE}r\n{settings}")
+    ran = home.token(AWS_PROFILE="r")
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert says in ran.stderr
+    assert "both halves" not in ran.stderr
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h"])
+def test_a_socks_proxy_is_refused_by_its_name(scheme: str, home: Home) -> None:
+    home.config(f"[profile base]\n{KEYS}[profile r]\nrole_arn = {ROLE}r\nsource_profile = base\n")
+    ran = home.token(AWS_PROFILE="r", HTTPS_PROXY=f"{scheme}://me:secret@127.0.0.1:1", NO_PROXY="")
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert f"the proxy {scheme}://127.0.0.1:1" in ran.stderr
+    assert "NO_PROXY" in ran.stderr
+    assert "secret" not in ran.stderr
+
+
+def aws_login(home: Home, lasts: float) -> str:
+    """What `aws login` leaves behind, and the profile that it writes. Returns the session's end."""
+    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + lasts))
+    session = "arn:aws:iam::123456789012:user/alice"
+    cache = home.path / ".aws" / "login" / "cache"
+    cache.mkdir(parents=True)
+    keys = {"accessKeyId": "ASIALOGIN", "secretAccessKey": "s", "sessionToken": "t", "expiresAt": end}
+    token = {"accessToken": {**keys, "accountId": ACCOUNT}, "refreshToken": "r", "dpopKey": "k", "clientId": "c"}
+    (cache / f"{sha256(session.encode()).hexdigest()}.json").write_text(json.dumps(token))
+    home.config(f"[profile l]\nlogin_session = {session}\n")
+    return end
+
+
+@pytest.mark.parametrize("lasts", [300, 800])
+def test_a_session_of_aws_login_signs_until_its_end(lasts: float, home: Home) -> None:
+    end = aws_login(home, lasts)
+    assert home.signed_by(AWS_PROFILE="l") == ("ASIALOGIN", end)
+
+
+def test_a_session_of_aws_login_that_has_ended_names_the_command_and_the_extra(home: Home) -> None:
+    aws_login(home, -60)
+    ran = home.token(AWS_PROFILE="l")
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "aws login" in ran.stderr
+    assert "botocore[crt]" in ran.stderr
+
+
+def test_without_a_session_of_aws_login_the_command_is_named(home: Home) -> None:
+    home.config("[profile l]\nlogin_session = arn:aws:iam::123456789012:user/alice\n")
+    ran = home.token(AWS_PROFILE="l")
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "aws login" in ran.stderr

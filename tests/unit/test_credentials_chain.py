@@ -213,7 +213,7 @@ def test_it_says_what_botocore_says_or_abstains(
         (
             {},
             None,
-            "; x\n\n[default]\n\n  # indented comment\nAWS_Access_Key_ID=AKIDA\n\naws_secret_access_key\t=  a=b#c ;d  \n",
+            "; x\n\n[default]\n\n  # indented comment\nAWS_Access_Key_ID=AKIDA\n\naws_secret_access_key\t=  a=b#c/d  \n",
         ),
     ],
 )

@@ -263,25 +263,34 @@ INPUTS: dict[str, tuple[Callable[[Machine], object], str]] = {
     "file that is not a configuration": (lambda m: m.file(".aws/config", f"[default]\n{CANARY}\n"), ".aws/config"),
     "tool prints a line break": (
         lambda m: m.tool(output(SessionToken=f"a\n{CANARY}")),
-        "session token that the credential source custom-process gives contains a line break",
+        "session token that the credential_process of profile default gives contains a line break",
     ),
     "tool prints a key id that is not ASCII": (lambda m: m.tool(output(AccessKeyId=f"Ä{CANARY}")), "not ASCII"),
-    "tool prints another version": (lambda m: m.tool(output(Version=CANARY)), "credential_process failed"),
-    "tool prints no JSON": (lambda m: m.tool(f"secret: {CANARY}"), "cannot be used"),
-    "tool prints a list": (lambda m: m.tool(f'["{CANARY}"]'), "not understood"),
-    "tool prints what is nested too deep": (lambda m: m.tool(f"{'[' * 100_000}{CANARY}"), "not understood"),
+    "tool prints another version": (
+        lambda m: m.tool(output(Version=CANARY)),
+        "credential_process of profile default failed",
+    ),
+    "tool prints no JSON": (lambda m: m.tool(f"secret: {CANARY}"), "default failed: it printed no JSON"),
+    "tool prints a list": (lambda m: m.tool(f'["{CANARY}"]'), "JSON that is not an object"),
+    "tool prints what is nested too deep": (
+        lambda m: m.tool(f"{'[' * 100_000}{CANARY}"),
+        "default failed: it printed no JSON",
+    ),
     "tool prints what has expired": (
         lambda m: m.tool(output(Expiration="2001-01-01T00:00:00Z")),
-        "credentials that their source gives have expired",
+        "default failed: it printed credentials that ended at 2001-01-01T00:00:00Z",
     ),
     "tool prints half": (
         lambda m: m.tool(json.dumps({"Version": 1, "AccessKeyId": CANARY})),
-        "credential_process failed",
+        "credential_process of profile default failed",
     ),
-    "tool fails aloud": (lambda m: m.tool("", 1, f"the password {CANARY} is wrong"), "credential_process failed"),
+    "tool fails aloud": (
+        lambda m: m.tool("", 1, f"the password {CANARY} is wrong"),
+        "credential_process of profile default failed",
+    ),
     "tool that does not exist": (
         lambda m: m.file(".aws/config", f"[default]\ncredential_process = /bin/{CANARY} x\n"),
-        "credential_process of the profile in use cannot be run",
+        "credential_process of profile default failed: the command was not found",
     ),
 }
 

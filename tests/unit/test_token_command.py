@@ -429,7 +429,7 @@ def test_a_failing_credential_process_is_told_in_one_line(bare: Shell) -> None:
     (bare.home / ".aws" / "config").write_text("[profile slow]\ncredential_process = KEY=very-secret /bin/program\n")
     bare.set(AWS_PROFILE="slow")
     line = bare.fails("token", "-i", "shop", "--region", "eu-west-1")
-    assert "credential_process of the profile in use cannot be run: No such file" in line
+    assert "credential_process of profile slow failed: the command was not found" in line
 
 
 def test_help_and_nothing_else_goes_to_stdout(shell: Shell) -> None:

@@ -11,6 +11,7 @@ from kube_iam.aws.client import make_client, make_session
 from kube_iam.aws.config_checks import profile_chain
 from kube_iam.aws.mfa import MfaPrompt, ask_with
 from kube_iam.aws.region import DEFAULT_REGION, Endpoint, authority_of
+from kube_iam.aws.source_errors import source_errors
 from kube_iam.aws.translate import (
     CLOCK_HINT,
     aws_errors,
@@ -88,7 +89,8 @@ class BotocoreChain:
             found = self._session.get_credentials()
             if found is None:
                 raise NoCredentialsError
-            frozen = found.get_frozen_credentials()
+            with source_errors(str(found.method)):
+                frozen = found.get_frozen_credentials()
         end = getattr(found, "_expiry_time", None)  # botocore has no public name for it
         expires = end.timestamp() if end is not None else None
         self._method = str(found.method)

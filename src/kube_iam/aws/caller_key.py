@@ -25,6 +25,8 @@ _SSO_DIRECTORY = "~/.aws/sso/cache"
 _LOGIN_DIRECTORY = "~/.aws/login/cache"
 # Another one after each start, so that a home directory on several instances holds no session of another instance's role.
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
+# Between words of a command, for the shell that runs it.
+_SHELL = dict.fromkeys(map(ord, "=|&;()<>`"), " ")
 _MAX_FILES = 1000
 _MAX_CONTENT = 64 * 1024  # bytes; of a bigger file, such as a program, the time at which it was written counts
 
@@ -83,7 +85,7 @@ def _named_files(text: bytes) -> "Iterator[str]":
             for quote in ('"', "'"):
                 yield from value.split(quote)[1::2]
                 value = value.replace(quote, " ")
-            yield from value.replace("=", " ").split()
+            yield from value.translate(_SHELL).split()
 
 
 def _files_in(directory: str) -> "list[str]":

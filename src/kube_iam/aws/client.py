@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from kube_iam.aws.config_checks import check_configuration, check_token_files
+from kube_iam.aws.config_checks import check_configuration, check_process_variables, check_token_files
 from kube_iam.aws.endpoints import check_endpoint
 from kube_iam.aws.translate import aws_errors, translate
 from kube_iam.core.input_checks import check_environment, check_value
@@ -32,6 +32,7 @@ def make_session(profile: str = "", environ: Mapping[str, str] = os.environ) -> 
     from kube_iam.aws.sdk_session import SdkSession
 
     check_environment(environ)
+    check_process_variables(environ)
     check_token_files(environ)
     check_value("the profile's name", profile)
     session = SdkSession(profile, environ)

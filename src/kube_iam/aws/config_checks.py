@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE, read_file
-from kube_iam.core.input_checks import check_value, defect
+from kube_iam.core.input_checks import KEY_SETTINGS, check_value, defect
+from kube_iam.core.utc import rfc3339
 from kube_iam.errors import CredentialsError
 
-_SECRETS = frozenset({"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token"})
 # A command may be continued on further lines: it is split at white space.
 _COMMANDS = frozenset({"credential_process"})
 
@@ -30,6 +31,41 @@ def check_configuration(config: Mapping[str, Any], profile: str, environ: Mappin
         settings = config.get("sso_sessions", {}).get(session) if isinstance(session, str) else None
         if isinstance(settings, Mapping):
             _check_section(settings, f"sso-session {session}", str(session), environ)
+
+
+def check_process_variables(environ: Mapping[str, str]) -> None:
+    """Raise CredentialsError, naming the variable, for a number or a CA file that cannot be used."""
+    for name in ("AWS_MAX_ATTEMPTS", "AWS_METADATA_SERVICE_TIMEOUT", "AWS_METADATA_SERVICE_NUM_ATTEMPTS"):
+        value = environ.get(name) or "1"
+        if not (value.isascii() and value.isdigit() and int(value)):
+            raise CredentialsError(f"the variable {name} is not a whole number above 0", "correct it, or unset it")
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        path = environ.get(name)
+        if path and not os.path.exists(path):  # noqa: PTH110
+            raise CredentialsError(
+                f"the file {path} in the variable {name} does not exist", "name a file of CA certificates, or unset it"
+            )
+
+
+def check_end_of_keys(environ: Mapping[str, str]) -> None:
+    """Raise CredentialsError where the keys in the environment have ended, or their end (AWS_CREDENTIAL_EXPIRATION) is no time."""
+    text = environ.get("AWS_CREDENTIAL_EXPIRATION")
+    if not text or not environ.get("AWS_ACCESS_KEY_ID"):
+        return
+    try:
+        end = datetime.fromisoformat(text)
+    except ValueError:
+        end = None
+    if end is None or end.tzinfo is None:
+        raise CredentialsError(
+            "the variable AWS_CREDENTIAL_EXPIRATION is not a time with its zone",
+            "it looks like 2026-01-31T12:00:00Z; correct it, or unset it",
+        )
+    if end <= datetime.now(UTC):
+        raise CredentialsError(
+            f"the keys in the environment ended at {rfc3339(end.timestamp())} (AWS_CREDENTIAL_EXPIRATION)",
+            "get new ones from the tool that sets these variables, or unset the AWS_* variables to use a profile",
+        )
 
 
 def check_token_files(environ: Mapping[str, str]) -> None:
@@ -59,7 +95,7 @@ def _check_section(settings: Mapping[str, Any], shown: str, name: str, environ: 
     for setting, value in settings.items():
         if setting in _COMMANDS or not isinstance(value, str):
             continue
-        found = defect(value, ascii_only=setting in _SECRETS)
+        found = defect(value, ascii_only=setting in KEY_SETTINGS)
         if found:
             raise CredentialsError(
                 f"{_place(setting, name, environ)}{shown}: the value of {setting} contains {found}",

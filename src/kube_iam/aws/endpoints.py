@@ -72,6 +72,19 @@ def check_endpoint(url: str, source: str) -> None:
     )
 
 
+def check_proxy(url: str) -> None:
+    """Raise UsageError where a proxy that botocore cannot use, such as a SOCKS proxy, would get requests to the URL."""
+    from botocore.utils import get_environ_proxies
+
+    proxy = str(get_environ_proxies(url).get(urlsplit(url).scheme) or "")
+    scheme = proxy.partition("://")[0].lower()
+    if "://" in proxy and scheme not in ("http", "https"):
+        raise UsageError(
+            f"the proxy {shown_url(proxy)} (HTTPS_PROXY, ALL_PROXY) is no http proxy, and calls to AWS cannot use it",
+            f"name an http proxy, or add {urlsplit(url).hostname} to NO_PROXY",
+        )
+
+
 def _in_effect(environ: Mapping[str, str], session: Any) -> Iterator[tuple[str, str, str]]:
     """Yield service, source and URL of each setting that the SDK would obey."""
     profile = session.get_scoped_config()

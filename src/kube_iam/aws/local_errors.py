@@ -13,6 +13,12 @@ from kube_iam.core.redaction import network_reason, without_secrets
 from kube_iam.errors import AwsError, CredentialsError, KubeIamError, Unreachable
 
 _SIGN_IN = "run `aws sso login` for this profile"
+# Values of credential_source, each with what gives its credentials.
+_NAMED_SOURCES = {
+    "Environment": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "EcsContainer": "run in a container with a task role or a pod identity, which sets AWS_CONTAINER_CREDENTIALS_*",
+    "Ec2InstanceMetadata": "run on an instance with a role, and without AWS_EC2_METADATA_DISABLED",
+}
 _CONFIGURATION = "correct the AWS configuration (~/.aws/config, AWS_* variables)"
 _WHERE_VALUES_STAND = (
     "check the AWS_* variables, ~/.aws/config, ~/.aws/credentials, and what a credential_process prints"
@@ -30,6 +36,18 @@ def is_expected(error: Exception) -> bool:
     from urllib3.exceptions import HTTPError
 
     if isinstance(error, (BotoCoreError, HTTPError, OSError, ValueError)):
+        return True
+    return is_unreadable_answer(error)
+
+
+def is_unreadable_answer(error: Exception) -> bool:
+    """Return whether botocore trips over an answer that is not what it expects, or finds that new credentials have ended."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    if isinstance(error, (BotoCoreError, ClientError, HTTPError, OSError, KubeIamError)):
+        return False
+    if isinstance(error, ValueError):
         return True
     if isinstance(error, RecursionError):  # JSON of a tool, nested so deep that its decoder gives up
         return any(_package(name) == "botocore" for name in _modules(error))
@@ -62,6 +80,11 @@ def before_an_answer(error: Exception, doing: str) -> KubeIamError:
         case known.NoCredentialsError():
             return CredentialsError(
                 f"{what}: no AWS credentials found", "set AWS_PROFILE, or run `aws configure` or `aws sso login`"
+            )
+        case known.PartialCredentialsError() if _field(error, "provider") == "assume-role":
+            return CredentialsError(
+                f"{what}: the profile has a role_arn, and neither source_profile nor credential_source",
+                "add to the profile: source_profile = NAME, with the profile whose keys assume the role",
             )
         case known.PartialCredentialsError():
             return CredentialsError(
@@ -114,10 +137,9 @@ def before_an_answer(error: Exception, doing: str) -> KubeIamError:
 
 def _no_credentials(error: Exception, what: str) -> KubeIamError:
     provider = _field(error, "provider")
-    if provider == "custom-process":
+    if provider in _NAMED_SOURCES:
         return CredentialsError(
-            f"{what}: the profile's credential_process failed, or printed no credentials",
-            "run the command that stands there by itself: what it prints is not repeated here",
+            f"{what}: credential_source is {provider}, which has no keys here", _NAMED_SOURCES[provider]
         )
     if provider == "container-role":
         return CredentialsError(
@@ -159,13 +181,6 @@ def _not_sent(error: Exception, what: str) -> KubeIamError:
 def _not_read(error: Exception, what: str) -> KubeIamError:
     """Return the error for a file or a value that cannot be used."""
     kind = type(error).__name__
-    if (
-        isinstance(error, OSError) and _raised_in(error) == "subprocess"
-    ):  # its first word may be a secret: it is not named
-        return CredentialsError(
-            f"{what}: the credential_process of the profile in use cannot be run: {error.strerror or kind}",
-            "give the full path of an executable program in ~/.aws/config",
-        )
     if isinstance(error, OSError):
         named = _text(error.filename)
         return CredentialsError(f"{what}: {error.strerror or kind}: {named}".removesuffix(": "), _CONFIGURATION)

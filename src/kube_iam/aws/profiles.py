@@ -5,6 +5,7 @@ all files stay within. Wherever a file leaves it, the answer is "don't know" (No
 """
 
 from kube_iam.aws.files import configuration_files
+from kube_iam.core.input_checks import KEY_SETTINGS, key_defect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +131,18 @@ def _setting(line: str) -> tuple[str, str] | None:
     name = name.rstrip(" \t").lower()
     if not equals or not name or ":" in name:
         return None
-    return name, value.strip(" \t")
+    value = value.strip(" \t")
+    if name in KEY_SETTINGS:
+        return None if value and key_defect(name, value) else (name, value)  # the other reader words the error
+    return name, plain_value(value)
+
+
+def plain_value(text: str) -> str:
+    """Return a value without the comment behind it and without the quotes around it, as the Go SDK reads it."""
+    for mark in (" #", " ;", "\t#", "\t;"):
+        text = text.partition(mark)[0]
+    text = text.strip(" \t")
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def _plain_header(header: str) -> bool:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
     from kube_iam.core.credentials import Credentials
 
+KEY_SETTINGS = frozenset(("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token"))
+"""Settings, and in upper case variables, of an access key."""
+
 SECRET_VARIABLES = frozenset(
     (
         "AWS_ACCESS_KEY",
@@ -102,6 +105,24 @@ def defect(text: str, *, ascii_only: bool = False) -> str:
     return "a character that is not ASCII" if text.isprintable() else "an invisible character"
 
 
+def key_defect(name: str, text: str) -> str:
+    """What a part of an access key contains that no key has, such as `a blank`; empty where there is nothing.
+
+    `name` is a variable or a setting; for others than an access key id, a secret access key and a session token there is no rule.
+    """
+    kind = name.lower()
+    if kind not in KEY_SETTINGS:
+        return ""
+    if " " in text or "\t" in text:
+        return "a blank"
+    if '"' in text or "'" in text:
+        return "a quote"
+    # An access key id is made of word characters (API_AccessKey); the others are in base64, and tests use further characters.
+    if kind == "aws_access_key_id" and not (text.isascii() and text.replace("_", "").isalnum()):
+        return "a character that no access key id has"
+    return ""
+
+
 def check_environment(environ: "Mapping[str, str]") -> None:
     """Raise CredentialsError, naming the variable, where one that decides how AWS is called contains what cannot be sent."""
     for name, value in environ.items():
@@ -109,11 +130,19 @@ def check_environment(environ: "Mapping[str, str]") -> None:
             upper = name.upper()
             if name in VARIABLES or name.startswith(_PREFIXES) or upper.endswith("_PROXY"):
                 check_value(f"the variable {name}", value, ascii_only=name in SECRET_VARIABLES)
+    for name in KEY_SETTINGS:
+        variable = name.upper()
+        value = environ.get(variable, "")
+        if value:
+            _refuse(f"the variable {variable}", key_defect(variable, value))
 
 
 def check_value(what: str, text: str, *, ascii_only: bool = False) -> None:
     """Raise CredentialsError, naming `what`, where the text contains what cannot be sent. The text is never in the error."""
-    found = defect(text, ascii_only=ascii_only)
+    _refuse(what, defect(text, ascii_only=ascii_only))
+
+
+def _refuse(what: str, found: str) -> None:
     if found:
         from kube_iam.errors import CredentialsError
 
@@ -130,3 +159,5 @@ def check_credentials(source: str, keys: "Credentials") -> None:
         ("session token", keys.session_token),
     ):
         check_value(f"the {what} that {source} gives", text, ascii_only=True)
+        if text:
+            _refuse(f"the {what} that {source} gives", key_defect(f"aws_{what.replace(' ', '_')}", text))
