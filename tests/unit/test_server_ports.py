@@ -34,6 +34,11 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kube_iam.server.ports._PATIENCE_SECONDS", 0)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -132,6 +137,22 @@ def test_health_port_of_another_program_is_refused_and_nothing_stays_open(own: P
     with listening(health), pytest.raises(PortInUse):
         open_ports(config(own, port, health))
     open_port("127.0.0.1", port).close()
+
+
+@pytest.mark.parametrize("which", ["port", "health_port"])
+def test_port_that_an_ending_program_leaves_is_waited_for(
+    own: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    monkeypatch.setattr("kube_iam.server.ports._PATIENCE_SECONDS", 30)
+    wanted = config(own, free_port())
+    ending = socket.socket()
+    ending.bind(("127.0.0.1", getattr(wanted, which)))
+    ending.listen()
+    monkeypatch.setattr("kube_iam.server.ports._is_predecessor", lambda *_: False)
+    monkeypatch.setattr("kube_iam.server.ports.time.sleep", lambda _: ending.close())
+    ports = open_ports(wanted)
+    assert not ports.taken_over
+    close(ports.webhook, ports.health)
 
 
 def test_address_of_another_machine_is_an_error_that_names_it(own: Path) -> None:

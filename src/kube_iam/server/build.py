@@ -98,6 +98,7 @@ async def serve(
         await connections.start()
         stack.push_async_callback(connections.stop)
         await webhook.start(pair)
+        stack.push_async_callback(webhook.stop)
         await health.start()
         stack.push_async_callback(health.stop)
         stack.push_async_callback(backends.stop)

@@ -60,10 +60,11 @@ class Listener:
         await _stop(old_server, old_serving)
 
     async def stop(self) -> bool:
-        """Take no more connections and wait for requests under way; whether all of them ended in time."""
+        """Take no more connections and wait for requests under way; whether all of them ended in time. Once more has no effect."""
         if self._listening is not None:
             self._listening.close()
-        return await _stop(self._server, self._serving)
+        server, self._server = self._server, None
+        return await _stop(server, self._serving)
 
     async def _serve(self, listening: socket.socket, pair: TlsPair | None) -> None:
         with _tls_files(pair) as files:

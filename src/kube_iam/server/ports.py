@@ -14,8 +14,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from kube_iam.config.server import ServerConfig
 from kube_iam.errors import KubeIamError
@@ -25,10 +28,14 @@ from kube_iam.server.process import descriptor_limit
 # The reserve of 320 descriptors takes the connections that wait on both ports when none is left (`connection_watch`).
 _BACKLOG = 128
 _PROOF_SECONDS = 5.0
+# A server stops within five seconds.
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 6.0, 0.02
 _CERTIFICATE_END = "-----END CERTIFICATE-----"
 _SHARED_PORTS = hasattr(socket, "SO_REUSEPORT")
 # What SO_REUSEADDR means elsewhere is what Windows does anyway; there it would let us bind a port that another program listens on.
 _BIND_OPTION = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+
+_Opened = TypeVar("_Opened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +50,36 @@ class Ports:
 def open_ports(config: ServerConfig) -> Ports:
     """Listen on the ports of the webhook and of health.
 
-    Raises KubeIamError where an address cannot be used, or another program than a predecessor listens on it.
+    Raises KubeIamError where an address cannot be used, or another program than a predecessor still listens on it after some seconds:
+    a predecessor that ends cannot prove any more what it is, and keeps the health port for longest.
     """
+    webhook, taken_over = _patiently(lambda: _open_webhook(config))
     try:
-        webhook, taken_over = open_port(config.address, config.port), False
-    except PortInUse:
-        if not _is_predecessor(config.address, config.port, config.state_dir / CERTIFICATE_FILE):
-            raise
-        webhook, taken_over = open_port(config.address, config.port, shared=True), True
-    try:
-        health = open_port(config.health_address, config.health_port, shared=taken_over)
+        health = _patiently(lambda: open_port(config.health_address, config.health_port, shared=taken_over))
     except KubeIamError:
         webhook.close()
         raise
     return Ports(webhook, health, taken_over)
+
+
+def _open_webhook(config: ServerConfig) -> tuple[socket.socket, bool]:
+    try:
+        return open_port(config.address, config.port), False
+    except PortInUse:
+        if not _is_predecessor(config.address, config.port, config.state_dir / CERTIFICATE_FILE):
+            raise
+    return open_port(config.address, config.port, shared=True), True
+
+
+def _patiently(opened: Callable[[], _Opened]) -> _Opened:
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return opened()
+        except PortInUse:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 def open_port(address: str, port: int, *, shared: bool = False) -> socket.socket:
