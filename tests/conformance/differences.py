@@ -395,6 +395,8 @@ ELSEWHERE: dict[str, str] = {
     "T7": "tests/unit/test_mint.py::test_a_token_ends_with_the_session_that_signed_it",
     "T8": f"{_TOKEN}::test_a_role_is_assumed_in_the_users_name_once",
     "T10": f"{_TOKEN}::test_the_cache_flag_keeps_temporary_credentials_of_a_slow_profile",
+    "M20": "tests/unit/test_config_map.py::test_escapes_of_json_that_eks_refuses_serve_with_a_warning",
+    "M21": "tests/unit/test_yaml_events.py::test_a_further_document_with_content_is_named_by_its_line",
     "C1": f"{_ADD}::test_ours_and_the_reference_add_the_same_and_see_each_others_entries",
     "C3": "tests/unit/test_kube_endpoint.py::test_what_cannot_be_trusted_or_used_is_refused",
     "C4": "tests/e2e/test_reference.py::test_both_servers_say_the_same_about_a_user",

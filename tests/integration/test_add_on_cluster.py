@@ -51,10 +51,10 @@ class AwsAuth:
         entries: list[dict[str, Any]] = YAML(typ="safe").load(self.data()[key])
         return entries
 
-    def add(self, *arguments: str, program: Path = OURS) -> subprocess.CompletedProcess[str]:
+    def add(self, *arguments: str, program: Path = OURS, answer: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [program, "add", "--kubeconfig", self.kubeconfig, *arguments],
-            stdin=subprocess.DEVNULL,
+            input=answer,
             capture_output=True,
             text=True,
             check=False,
@@ -114,6 +114,19 @@ def test_it_asks_first_on_a_terminal(answer: str, aws_auth: AwsAuth) -> None:
     assert ran.returncode == 0
     assert "arn:aws:iam::012345678901:user/alice" in ran.stderr
     assert ("mapUsers" in aws_auth.data()) == (answer == "y")
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("answer", ["y\n", "YES\n", "n\n", "\n", "yep\n", ""])
+def test_an_answer_on_standard_input_counts_as_for_the_reference(
+    answer: str, aws_auth: AwsAuth, reference: Path
+) -> None:
+    outcomes = []
+    for program in (OURS, reference):
+        aws_auth.put(mapRoles=NODES)
+        ran = aws_auth.add(*USER, program=program, answer=answer)
+        outcomes.append((ran.returncode, "mapUsers" in aws_auth.data()))
+    assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.reference

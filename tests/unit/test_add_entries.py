@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ruamel.yaml import YAML
 
 from kube_iam.cli.main import main
 from kube_iam.errors import ConfigError, Conflict
+from kube_iam.kube import aws_auth
 from kube_iam.kube.aws_auth import NewEntry, appended, new_role, new_sso_role, new_user
 
 MAP = "ConfigMap kube-system/aws-auth"
@@ -114,8 +116,21 @@ def test_mistakes_are_told_before_anything_is_changed(
     assert says in captured.err
 
 
-def test_without_a_terminal_nobody_is_asked_and_nothing_is_added(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("answer", "code", "is_added"),
+    [
+        *((answer, 0, True) for answer in ("y\n", "Y\n", "yes\n", " YES \r\n", "y", "y\nn\n")),
+        *((answer, 0, False) for answer in ("n\n", "\n", "no\n", "yess\n", "j\n", "n\ny\n", "true\n", "\ny\n")),
+        *((answer, 1, False) for answer in ("", None)),
+    ],
+)
+def test_the_answer_is_one_line_of_standard_input(
+    answer: str | None,
+    code: int,
+    is_added: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     kubeconfig = tmp_path / "config"
     kubeconfig.write_text(
@@ -125,7 +140,17 @@ def test_without_a_terminal_nobody_is_asked_and_nothing_is_added(
     monkeypatch.setattr(
         sys, "argv", ["kube-iam", "add", "--kubeconfig", str(kubeconfig), "user", *USER, "--master-url", "https://x:7"]
     )
-    assert main() == 1
-    err = capsys.readouterr().err
+    added: list[NewEntry] = []
+
+    def add(api: object, entry: NewEntry, *, dry_run: bool) -> str:
+        added.append(entry)
+        return "aws-auth"
+
+    monkeypatch.setattr(aws_auth, "add", add)
+    monkeypatch.setattr(sys, "stdin", StringIO(answer) if answer is not None else None)
+    assert main() == code
+    out, err = capsys.readouterr()
     assert "at https://x:7 would get:\n- userarn: arn:aws:iam::012345678901:user/alice\n" in err
-    assert "--prompt=false" in err
+    assert "Add it? [y/N]: " in err
+    assert (bool(added), out.startswith("added to mapUsers")) == (is_added, is_added)
+    assert ("no answer came on standard input" in err and "--prompt=false" in err) == (code == 1)

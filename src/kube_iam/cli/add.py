@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kube_iam.cli import access_session
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
@@ -19,6 +19,7 @@ from kube_iam.errors import UsageError
 if TYPE_CHECKING:
     from kube_iam.kube.aws_auth import NewEntry
 
+_LONGEST_ANSWER = 1024  # characters
 # Go's flag package takes them before the subcommand's name and after it.
 _SHARED = ("prompt", "master_url", "kubeconfig", "kubeconfig_context", "dry_run")
 
@@ -139,8 +140,7 @@ def _add(entry: NewEntry, context: click.Context, shared: dict[str, Any]) -> int
     if not dry_run and given["prompt"] is not False:
         click.echo(f"{entry.key} of ConfigMap kube-system/aws-auth at {api.server} would get:", err=True)
         page(entry.text(), err=True)
-        access_session.require_terminal("add --prompt=false where you are sure")
-        if not click.confirm("Add it?", err=True):
+        if not _is_confirmed():
             click.echo("Nothing was changed.", err=True)
             return 0
     with nullcontext() if dry_run else changes_made().making(f"add an entry to {entry.key} of kube-system/aws-auth"):
@@ -148,6 +148,25 @@ def _add(entry: NewEntry, context: click.Context, shared: dict[str, Any]) -> int
     click.echo(f"{'would be added' if dry_run else 'added'} to {entry.key} of {where}:")
     page(entry.text())
     return 0
+
+
+def _is_confirmed() -> bool:
+    """Ask, and return whether the next line of standard input is `y` or `yes`, as the reference does: `echo y |` answers too.
+
+    Raises UsageError where there is no line.
+    """
+    click.echo("Add it? [y/N]: ", nl=False, err=True)
+    try:
+        line = sys.stdin.readline(_LONGEST_ANSWER) if sys.stdin is not None else ""
+    except ValueError:  # closed, or no text
+        line = ""
+    if not line:
+        click.echo(err=True)
+        raise UsageError(
+            "no answer came on standard input, so nothing was changed",
+            "answer y, or add --prompt=false where you are sure",
+        )
+    return line.strip().lower() in ("y", "yes")
 
 
 def _require(given: dict[str, object]) -> None:

@@ -8,21 +8,15 @@ changed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from kube_iam.config.config_map import NOTHING
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.kube.yaml_layout import behind_comments, insert_lines, newline_of
+from kube_iam.kube.yaml_layout import behind_comments, insert_lines, newline_of, note_of, noted
 from kube_iam.kube.yaml_text import Value, block, flow
 from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, line_end, line_start, next_line, parse_document
 
 Path = tuple[str, ...]
-
-# What stood where a list is now, for the day when the list is empty again.
-_INSTEAD = "  # kube-iam: instead of "
-_INSTEAD_OF = re.compile(re.escape(_INSTEAD) + r"(null|Null|NULL|~|\"\"|''|``|\{\}|\[\])(?=\s|$)")
-_REST_IS_COMMENT = re.compile(r"[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 
 
 class ListEdit:
@@ -47,9 +41,19 @@ class ListEdit:
         return self.node.items if self.node is not None else []
 
     def append(self, value: Value) -> str:
-        """The text with the value as the list's last item; keys that lead to the list are added where they are missing."""
+        """Return the text with the value as the list's last item; keys that lead to the list are added where they are missing.
+
+        It is the last but one where the text ends without a newline in a block scalar, of which a newline would become a part.
+        """
         wanted: list[Shape | None] = [item.shape() for item in self.items()]
-        return self._proved(self._appended(value), [*wanted, None], value)
+        try:
+            return self._proved(self._appended(value), [*wanted, None], value)
+        except ConfigError:
+            if self.node is None or self.node.flow or not wanted or self.text.endswith("\n"):
+                raise
+        at = self._dash(len(wanted) - 1)
+        lines = [self._indent(at) + line + newline_of(self.text) for line in block([value])]
+        return self._proved(self.text[:at] + "".join(lines) + self.text[at:], [*wanted[:-1], None, wanted[-1]], value)
 
     def replace(self, index: int, value: Value) -> str:
         """The text with the value in the place of one item."""
@@ -141,13 +145,8 @@ class ListEdit:
         if "\n" in old:  # there can be a comment in it
             raise self._unsafe()
         gap = "" if old or self.text[holder.end - 1].isspace() else " "
-        noted = (
-            self.note
-            and _INSTEAD_OF.fullmatch(_INSTEAD + old)
-            and not self._inside_flow()
-            and _REST_IS_COMMENT.match(rest)
-        )
-        return self.text[: holder.start] + gap + new + (_INSTEAD + old if noted else "") + rest
+        note = note_of(old, rest) if self.note and not self._inside_flow() else ""
+        return self.text[: holder.start] + gap + new + note + rest
 
     def _insert_pair(self, holder: Node, pair: str) -> str:
         at = holder.pairs[-1][1].end if holder.pairs else self.text.index("{", holder.start) + 1
@@ -203,13 +202,10 @@ class ListEdit:
         for depth, name in enumerate((*self.path[: edit.found], None)):
             if node is None:
                 break
-            noted = (
-                _INSTEAD_OF.match(text, node.end)
-                if node.flow and not _rest(node, self.path[depth:], self.exact)
-                else None
-            )
-            if noted:
-                return self._proved(text[: node.start] + noted[1] + text[noted.end() :], [])
+            leads_nowhere = node.flow and not _rest(node, self.path[depth:], self.exact)
+            found = noted(text, node.end) if leads_nowhere else None
+            if found is not None:
+                return self._proved(text[: node.start] + found[0] + text[found[1] :], [])
             if name is not None:
                 node = self._own_pairs(node, name)[0][1]
         return text
