@@ -136,6 +136,8 @@ RESTORED = {
         "- &a\n  rolearn: arn:aws:iam::1:role/a\n  groups: &g [x]\n- groups: *g\n  <<: *a\n",
     ),
     "byte order mark": (LIST, "\ufeff- rolearn: a\n"),
+    "byte order mark before a list that is indented": (LIST, "\ufeff  - rolearn: a\n  # b\n"),
+    "an empty block scalar": (CONFIG, "server:\n  mapRoles: |\n  port: 1\n"),
     "a document mark at the end": (LIST, "- rolearn: a\n# who\n---\n"),
     "nothing but document marks": (LIST, "---\n# who\n---\n"),
     "a document mark without a newline": (LIST, "---"),
@@ -223,6 +225,13 @@ def test_a_new_entry_goes_behind_the_comments_of_the_last(where: MappingList, te
     if before:
         assert f"{before}\n" in new[len(head) :].replace("\r", "") + "\n"
     assert where.remove(new, OURS) == text
+
+
+def test_a_byte_order_mark_stays_when_the_first_entry_is_changed_or_removed() -> None:
+    other = "- rolearn: arn:aws:iam::1:role/b\n"
+    text = "\ufeff" + LIST.put("", OURS) + other
+    assert LIST.put(text, replace(OURS, username="new")).startswith("\ufeff- rolearn: ")
+    assert LIST.remove(text, OURS) == "\ufeff" + other
 
 
 def test_account_ids_and_words_stay_strings_for_every_parser() -> None:

@@ -11,7 +11,7 @@ _COMMENTED_OUT = re.compile(r"#( *)(?:- |[A-Za-z][\w-]*:(?:\s|$))")
 
 # What stood where a list is now, for the day when the list is empty again.
 _INSTEAD = "  # kube-iam: instead of "
-_NOTE = re.compile(re.escape(_INSTEAD) + r"(null|Null|NULL|~|\"\"|''|``|\{\}|\[\])(?=\s|$)")
+_NOTE = re.compile(re.escape(_INSTEAD) + r"(null|Null|NULL|~|[|>][-+]?|\"\"|''|``|\{\}|\[\])(?=\s|$)")
 _REST_IS_COMMENT = re.compile(r"[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import yaml
 
-from kube_iam.config.yaml_events import Event, document_events
+from kube_iam.config.yaml_events import BYTE_ORDER_MARK, Event, document_events
 from kube_iam.config.yaml_limits import MAX_EDITED_CHARACTERS
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import ConfigError, Problem
@@ -137,12 +137,15 @@ def next_line(text: str, end: int) -> int:
 
 
 def dash_of(text: str, sequence: Node, index: int, before: int) -> int:
-    """The offset of the line on which item `index` of a block sequence has its dash. Raises ValueError where there is none."""
+    """Return where the line begins on which item `index` of a block sequence has its dash, behind a byte order mark.
+
+    Raises ValueError where there is none.
+    """
     begin = line_start(text, sequence.start) if index == 0 else next_line(text, sequence.items[index - 1].end)
     found = DASH.search(text, begin, max(before, begin) + 1)
     if found is None:
         raise ValueError("a list item whose dash does not begin its line")
-    return found.start()
+    return found.start() + text.startswith(BYTE_ORDER_MARK, found.start())
 
 
 class _Builder:
