@@ -294,7 +294,7 @@ class FakeCluster:
 
     def bindings(self) -> tuple[BindingState, ...]:
         self.world.read("bindings")
-        return tuple(binding for binding in self.binding_states.values() if binding.level)
+        return tuple(binding for binding in self.binding_states.values() if binding.level or binding.cluster)
 
     def binding(self, namespace: str, name: str) -> BindingState | None:
         self.world.read("binding")

@@ -530,3 +530,40 @@ def test_a_mapping_without_tag_is_not_said_to_have_lost_one() -> None:
     with pytest.raises(NotOwned) as caught:
         plan_apply(access(VIEWER), account.ports)
     assert f"mapping {VIEWER_ARN} is level viewer's, and its role is not marked" in caught.value.message
+
+
+LOST_LABELS: dict[str, dict[str, Any]] = {"level": {"level": ""}, "cluster": {"cluster": ""}}
+
+
+@pytest.mark.parametrize("lost", LOST_LABELS.values(), ids=LOST_LABELS.keys())
+@pytest.mark.parametrize("command", ["apply", "apply without the level", "destroy"])
+def test_a_binding_that_lost_a_label_is_mended_or_goes_with_its_level(lost: dict[str, Any], command: str) -> None:
+    account = applied(ADMIN, EDITOR, VIEWER)
+    states = account.cluster.binding_states
+    labelled = states["", "kube-iam:viewer:view"]
+    states["", "kube-iam:viewer:view"] = replace(labelled, **lost)
+    left = (ADMIN, EDITOR) if command == "apply without the level" else (ADMIN, EDITOR, VIEWER)
+    plan = plan_destroy(access(), account.ports) if command == "destroy" else plan_apply(access(*left), account.ports)
+    assert plan.guards == ()
+    run(account, plan)
+    assert states.get(("", "kube-iam:viewer:view")) == (labelled if command == "apply" else None)
+
+
+def test_destroy_lists_a_binding_without_labels_and_claims_nothing() -> None:
+    account = applied(VIEWER)
+    states = account.cluster.binding_states
+    states["", "kube-iam:viewer:view"] = replace(states["", "kube-iam:viewer:view"], level="", cluster="")
+    run(account, plan_destroy(access(VIEWER), account.ports))
+    assert plan_destroy(access(VIEWER), account.ports).left_alone == (
+        "binding kube-iam:viewer:view (ClusterRole view for kube-iam:viewer) is not marked as this cluster's",
+    )
+
+
+def test_a_binding_of_another_cluster_name_and_of_an_unknown_level_stay() -> None:
+    account = applied(VIEWER)
+    states = account.cluster.binding_states
+    for name, cluster in (("stage", "stage"), ("ghost", "")):
+        binding = replace(states["", "kube-iam:viewer:view"], name=f"kube-iam:{name}:view", level=name, cluster=cluster)
+        states[binding.ident] = binding
+    run(account, plan_destroy(access(VIEWER), account.ports))
+    assert [name for _, name in states] == ["kube-iam:stage:view", "kube-iam:ghost:view"]

@@ -210,6 +210,7 @@ class LevelBuilder:
         for before, after, changes in steps if adds(have, now) else ((have, want, self.narrowed_bindings),):
             old = binding_fields(before)
             fields = differing((key, old[key], value) for key, value in binding_fields(after).items())
+            fields += differing([("cluster", before.cluster, after.cluster)])
             if fields:
                 changes.append(self._change(Verb.UPDATE, Kind.BINDING, binding_name(want), fields, after))
 

@@ -10,6 +10,7 @@ from kube_iam.access.ports import BindingState, MappingEntry
 
 CLUSTER_TAG = "kube-iam.dev/cluster"
 LEVEL_TAG = "kube-iam.dev/level"
+_BINDING = "kube-iam:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,12 @@ def desired_bindings(access: ClusterAccess, level: Level) -> tuple[BindingState,
         kind, role = ("ClusterRole", bind.cluster_role) if bind.cluster_role else ("Role", bind.role)
         suffix = role if kind == "ClusterRole" else f"role:{role}"
         for namespace in bind.namespaces or ("",):
-            name = f"kube-iam:{level.name}:{suffix}"
+            name = f"{_BINDING}{level.name}:{suffix}"
             bindings.append(BindingState(name, namespace, kind, role, level.groups, level.name, access.name))
     return tuple(sorted(bindings, key=lambda binding: binding.ident))
+
+
+def level_in_name(binding_name: str) -> str:
+    """Return the level in the name of a binding that `desired_bindings` made; empty for any other name."""
+    level, colon, suffix = binding_name.removeprefix(_BINDING).partition(":")
+    return level if binding_name.startswith(_BINDING) and colon and suffix else ""

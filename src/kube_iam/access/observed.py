@@ -77,8 +77,8 @@ class Observed:
         return self.owners.group(group.name).is_ours
 
     def owns_binding(self, binding: BindingState) -> bool:
-        """Return whether our labels on a binding name this cluster."""
-        return self.owners.owns_binding(binding.level, binding.cluster)
+        """Return whether a binding is this cluster's."""
+        return self.owners.owns_binding(binding)
 
     def owned_policies(self) -> tuple[PolicyState, ...]:
         """The registry: the policies that are this cluster's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kube_iam.access.desired import DesiredLevel
+from kube_iam.access.desired import DesiredLevel, desired_state
 from kube_iam.access.documents import assumed_roles, mapped_arn
 from kube_iam.access.levels import ClusterAccess, Method
 from kube_iam.access.observed import Observed, Ports
@@ -164,10 +164,11 @@ def _members(
 def _bindings(
     access: ClusterAccess, desired: tuple[DesiredLevel, ...], cluster: Cluster
 ) -> tuple[dict[tuple[str, str], BindingState], tuple[tuple[str, str, str], ...]]:
-    """Our bindings, those of others in the way of ours, and the RBAC roles that are wanted and missing."""
-    found = {binding.ident: binding for binding in cluster.bindings() if binding.cluster == access.name}
+    """Our bindings, those of others that have the names of ours, and the RBAC roles that are wanted and missing."""
+    found = {binding.ident: binding for binding in cluster.bindings() if binding.cluster in ("", access.name)}
     wanted = [binding for level in desired for binding in level.bindings]
-    for binding in wanted:
+    # A `destroy` wants none. Those of the file are looked for all the same: labels can be lost.
+    for binding in wanted or [each for level in desired_state(access) for each in level.bindings]:
         other = cluster.binding(*binding.ident) if binding.ident not in found else None
         if other is not None:
             found[binding.ident] = other

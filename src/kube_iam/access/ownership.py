@@ -20,10 +20,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG
+from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG, level_in_name
 from kube_iam.access.documents import assumed_roles, is_level_trust, policy_arn, policy_document, same_document
 from kube_iam.access.levels import ClusterAccess, Method
-from kube_iam.access.ports import GroupState, MappingEntry, PolicyState, RoleState, pathless, role_key
+from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState, pathless, role_key
 
 _CLUSTER_PATH = re.compile(r"/kube-iam/([^/]+)/$")
 _DESCRIPTION = re.compile(r"Level \S+ of the Kubernetes cluster (\S+)")
@@ -107,11 +107,19 @@ class OwnershipIndex:
         """Return the owner of the mapping entries with that key."""
         return self.entries.get(key, UNKNOWN)
 
-    def owns_binding(self, level: str, cluster_name: str) -> bool:
-        """Return whether the labels of a binding name this cluster; where a cluster of the same name exists, and one of our levels."""
-        if not level or cluster_name != self._access.name:
-            return False
-        return not self._shared_with or level in {owner.level for owner in self.policies.values() if owner.is_ours}
+    def owns_binding(self, binding: BindingState) -> bool:
+        """Return whether a binding is this cluster's, by its labels or by what is left of them.
+
+        Its name stands for a level label that is missing. Without the cluster label, label and name have to agree on a level of this
+        cluster. Where another cluster has the same name, the level has to be one of this cluster's policies.
+        """
+        named = level_in_name(binding.name)
+        level = binding.level or named
+        applied = {owner.level for owner in self.policies.values() if owner.is_ours}
+        if binding.cluster == self._access.name:
+            return bool(level) and (not self._shared_with or level in applied)
+        in_file = () if self._shared_with else (each.name for each in self._access.levels)
+        return not binding.cluster and binding.level == named != "" and named in {*applied, *in_file}
 
     def is_related(self, entry: MappingEntry) -> bool:
         """Return whether an entry is for a role or group that a level of the file, or a policy of this cluster, names."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kube_iam.access.changes import Attachment, Change, Detachment, Ended, Field, Kind, Membership, Verb
-from kube_iam.access.desired import DesiredLevel
+from kube_iam.access.desired import DesiredLevel, level_in_name
 from kube_iam.access.documents import assumed_roles, user_policy_name
 from kube_iam.access.facts import binding_fields, binding_name, entry_fields, is_removable
 from kube_iam.access.observed import Observed
@@ -33,7 +33,8 @@ def closing(observed: Observed, desired: Desired, now: float) -> Iterator[Change
     for ident, binding in sorted(observed.bindings.items()):
         if ident not in kept and observed.owns_binding(binding):
             fields = _vanishing(binding_fields(binding))
-            yield Change(Verb.DELETE, Kind.BINDING, binding_name(binding), binding.level, fields, binding)
+            level = binding.level or level_in_name(binding.name)
+            yield Change(Verb.DELETE, Kind.BINDING, binding_name(binding), level, fields, binding)
     yield from (_detached(group, arn, level) for group, arn, level, early in _strays(observed, desired) if early)
 
 
