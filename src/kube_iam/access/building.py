@@ -39,9 +39,10 @@ from kube_iam.access.transitions import adds, binding_for_now, document_for_now
 
 @dataclass(slots=True)
 class LevelBuilder:
-    """Collects one level's changes, and what stands in their way.
+    """The changes that one level needs, and the things of others that stop them. `build` fills the lists.
 
-    `changes` add, and switch the level over. `narrowed_bindings` and `narrowed_policy` take away what `changes` left in place.
+    `changes` create and update. `narrowed_bindings` and `narrowed_policy` take away what `changes` left in place; they come after the
+    additions of all levels. `foreign` is what stops the plan.
     """
 
     level: DesiredLevel
@@ -55,7 +56,7 @@ class LevelBuilder:
     foreign: list[Foreign] = field(default_factory=list)
 
     def build(self) -> None:
-        """Fill `changes` and `foreign`."""
+        """Fill the lists, in the order in which the things rely on each other."""
         self._policy()
         self._role()
         self._group()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kube_iam.access.changes import Field, Kind
 from kube_iam.access.desired import CLUSTER_TAG
-from kube_iam.access.ownership import Owner, Standing
+from kube_iam.access.owner import Owner, Standing
 
 ADOPT = "take it over with --adopt"
 

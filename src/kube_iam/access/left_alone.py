@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kube_iam.access.desired import level_in_name
 from kube_iam.access.facts import binding_name, given, is_removable
 from kube_iam.access.observed import Observed
-from kube_iam.access.ownership import Owner
+from kube_iam.access.owner import Owner
 from kube_iam.access.ports import role_key
 
 

@@ -17,52 +17,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import Enum
 
 from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG, level_in_name
 from kube_iam.access.documents import assumed_roles, is_level_trust, policy_arn, policy_document, same_document
 from kube_iam.access.levels import ClusterAccess, Method
+from kube_iam.access.owner import UNKNOWN, Owner, Standing
 from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState, pathless, role_key
 
 _CLUSTER_PATH = re.compile(r"/kube-iam/([^/]+)/$")
 _DESCRIPTION = re.compile(r"Level \S+ of the Kubernetes cluster (\S+)")
-
-
-class Standing(Enum):
-    """The certainty with which the owner of a thing is known."""
-
-    MARKED = "marked as this cluster's"
-    UNMARKED = "this cluster's by two marks, without the tag that says so"
-    OTHER = "another cluster's"
-    UNKNOWN = "not known to be kube-iam's"
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The owner of one thing. `level` is set for this cluster's things, as far as it is known; `cluster` names another cluster."""
-
-    standing: Standing
-    level: str = ""
-    cluster: str = ""
-
-    @property
-    def is_ours(self) -> bool:
-        """Return whether the thing is this cluster's, with or without its tag."""
-        return self.standing in (Standing.MARKED, Standing.UNMARKED)
-
-    @property
-    def is_marked(self) -> bool:
-        """Return whether the thing carries this cluster's mark."""
-        return self.standing is Standing.MARKED
-
-    @property
-    def is_other(self) -> bool:
-        """Return whether the thing is another cluster's."""
-        return self.standing is Standing.OTHER
-
-
-UNKNOWN = Owner(Standing.UNKNOWN)
 
 
 class OwnershipIndex:
@@ -77,13 +40,13 @@ class OwnershipIndex:
         entries: Iterable[MappingEntry] = (),
     ) -> None:
         self._access = access
-        self._home = f"arn:{access.partition}:iam::{access.account}:role/".lower()
+        self._role_prefix = f"arn:{access.partition}:iam::{access.account}:role/".lower()
         policies, entries = tuple(policies), tuple(entries)
         self._role_tags = {key: role.tags for key, role in roles.items()}
         self.policies = {policy.arn: self._policy(policy) for policy in policies}
-        # Two clusters with one cluster.name share the path: there a name proves nothing.
-        self._shared_with = next((owner.cluster for owner in self.policies.values() if owner.is_other), "")
-        self._named = self._named_roles(policies)
+        # The id of another cluster with the same cluster.name. It has the same path and the same names: there a name proves nothing.
+        self._other_cluster = next((owner.cluster for owner in self.policies.values() if owner.is_other), "")
+        self._role_levels = self._levels_of_roles(policies)
         self.roles = {key: self._role(role) for key, role in roles.items()}
         self.groups = {key: self._group(group, entries) for key, group in groups.items()}
         self.entries: dict[str, Owner] = {}
@@ -117,8 +80,8 @@ class OwnershipIndex:
         level = binding.level or named
         applied = {owner.level for owner in self.policies.values() if owner.is_ours}
         if binding.cluster == self._access.name:
-            return bool(level) and (not self._shared_with or level in applied)
-        in_file = () if self._shared_with else (each.name for each in self._access.levels)
+            return bool(level) and (not self._other_cluster or level in applied)
+        in_file = () if self._other_cluster else (each.name for each in self._access.levels)
         return not binding.cluster and binding.level == named != "" and named in {*applied, *in_file}
 
     def is_related(self, entry: MappingEntry) -> bool:
@@ -126,17 +89,18 @@ class OwnershipIndex:
         if not entry.role_arn:
             return any(entry.key == level.group_name.casefold() for level in self._access.levels)
         in_file = any(role_key(entry.key) == level.role_name.casefold() for level in self._access.levels)
-        return self._is_home(entry.key) and (in_file or self.is_registered(entry.key))
+        return self._is_in_account(entry.key) and (in_file or self.is_registered(entry.key))
 
     def is_registered(self, entry_key: str) -> bool:
         """Return whether a policy of this cluster names the role with that comparable ARN."""
-        return self._is_home(entry_key) and role_key(entry_key) in self._named
+        return self._is_in_account(entry_key) and role_key(entry_key) in self._role_levels
 
     def is_level_role(self, role: RoleState) -> bool:
         """Return whether a role is one that the file names for a level, or looks as `apply` makes roles."""
         return self._looks_made(role) or bool(self._level_with_role(role.name.casefold()))
 
     def _policy(self, policy: PolicyState) -> Owner:
+        """Apply the rules to a policy. Its own mark of a level is the level tag or the file's name, its second mark the document."""
         cluster = policy.tags.get(CLUSTER_TAG, "")
         in_file = (each.name for each in self._access.levels if policy_arn(self._access, each) == policy.arn)
         level = policy.tags.get(LEVEL_TAG, "") or next(in_file, "")
@@ -154,7 +118,7 @@ class OwnershipIndex:
     def _tags_of_role(self, policy: PolicyState) -> Mapping[str, str]:
         """Return the tags of the only role that a policy names; empty where it names several, or one of another account."""
         roles = assumed_roles(policy.document)
-        alone = len(roles) == 1 and self._is_home(pathless(roles[0]))
+        alone = len(roles) == 1 and self._is_in_account(pathless(roles[0]))
         return self._role_tags.get(role_key(roles[0]), {}) if alone else {}
 
     def _grants_level(self, policy: PolicyState, name: str) -> bool:
@@ -164,21 +128,22 @@ class OwnershipIndex:
             return True
         return self._tags_of_role(policy).get(CLUSTER_TAG) == self._access.cluster_id
 
-    def _named_roles(self, policies: tuple[PolicyState, ...]) -> dict[str, set[str]]:
-        """The roles of this account that our policies name, by name in lower case, with the levels of those policies."""
+    def _levels_of_roles(self, policies: tuple[PolicyState, ...]) -> dict[str, set[str]]:
+        """Return the levels of this cluster's policies by the roles of this account that they name, in lower case."""
         found: dict[str, set[str]] = {}
         for policy in policies:
             owner = self.policies[policy.arn]
             for arn in assumed_roles(policy.document) if owner.is_ours else ():
-                if self._is_home(pathless(arn)):
+                if self._is_in_account(pathless(arn)):
                     found.setdefault(role_key(arn), set()).add(owner.level)
         return found
 
     def _role(self, role: RoleState) -> Owner:
+        """Apply the rules to a role. Its own marks are level tag, name, trust policy and description; a policy is a second one."""
         cluster, tagged = role.tags.get(CLUSTER_TAG, ""), role.tags.get(LEVEL_TAG, "")
         key = role.name.casefold()
         in_file = self._level_with_role(key)
-        named = self._named.get(key, set())
+        named = self._role_levels.get(key, set())
         if cluster:
             return self._by_tag(cluster, tagged or min(named, default="") or in_file)
         described = _DESCRIPTION.fullmatch(role.description)
@@ -195,6 +160,7 @@ class OwnershipIndex:
         return bool(_DESCRIPTION.fullmatch(role.description)) or is_level_trust(self._access, role.trust)
 
     def _group(self, group: GroupState, entries: tuple[MappingEntry, ...]) -> Owner:
+        """Apply the rules to a group. Groups have no tags, so that their path and policies take the place of these."""
         if group.path != self._access.path:
             place = _CLUSTER_PATH.search(group.path)
             return Owner(Standing.OTHER, cluster=place[1]) if place else UNKNOWN
@@ -203,26 +169,27 @@ class OwnershipIndex:
         other = next((owner for owner in owners if owner.is_other), None)
         if other is not None:
             return other
-        if self._shared_with and not any(owner.is_ours for owner in owners):
-            return Owner(Standing.OTHER, cluster=self._shared_with)
-        levels = [owner.level for owner in owners if owner.is_ours and owner.level]
+        if self._other_cluster and not any(owner.is_ours for owner in owners):
+            return Owner(Standing.OTHER, cluster=self._other_cluster)
+        given = [owner.level for owner in owners if owner.is_ours and owner.level]
         mapped = (entry.level for entry in entries if entry.iam_group.casefold() == key and entry.level)
-        likely = [level for level in (self._level_with_group(key), *mapped) if level]
-        return Owner(
-            Standing.MARKED, next((each for each in likely if each in levels), next(iter((*levels, *likely)), ""))
-        )
+        named = [level for level in (self._level_with_group(key), *mapped) if level]
+        # Of several levels that its policies give, the one that the file or the mapping names too.
+        likely = [level for level in named if level in given] or given or named
+        return Owner(Standing.MARKED, likely[0] if likely else "")
 
     def _entry(self, entry: MappingEntry) -> Owner:
+        """Return the owner of the entry's role or group, or this cluster where the entry itself agrees with the file or a policy."""
         if not entry.role_arn:
             return self._group_entry(entry)
-        if not self._is_home(entry.key):
+        if not self._is_in_account(entry.key):
             return UNKNOWN
         key = role_key(entry.key)
         role = self.role(key)
         if role.is_ours:
             return role
         in_file = self._level_with_role(key)
-        named = self._named.get(key, set())
+        named = self._role_levels.get(key, set())
         for level in sorted({in_file, *named} - {""}):
             marks = (
                 level == entry.level,
@@ -252,16 +219,16 @@ class OwnershipIndex:
         return Owner(Standing.OTHER, cluster=cluster)
 
     def _level_with_role(self, key: str) -> str:
-        """The level of the file whose role has that name; empty where the names may be another cluster's just as well."""
-        levels = () if self._shared_with else self._access.levels
+        """Return the level of the file whose role has that name; empty where the name may be another cluster's just as well."""
+        levels = () if self._other_cluster else self._access.levels
         found = (each.name for each in levels if each.method is Method.ROLE and each.role_name.casefold() == key)
         return next(found, "")
 
     def _level_with_group(self, key: str) -> str:
-        """The same for groups."""
-        levels = () if self._shared_with else self._access.levels
+        """Return the level of the file whose group has that name; empty where the name may be another cluster's just as well."""
+        levels = () if self._other_cluster else self._access.levels
         return next((each.name for each in levels if each.group_name.casefold() == key), "")
 
-    def _is_home(self, key: str) -> bool:
-        """Return whether a comparable ARN is that of a role in the cluster's account."""
-        return key.startswith(self._home)
+    def _is_in_account(self, key: str) -> bool:
+        """Return whether a comparable ARN is that of a role in the cluster's account and partition."""
+        return key.startswith(self._role_prefix)
