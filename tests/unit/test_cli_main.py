@@ -67,6 +67,8 @@ def test_help_shows_every_command_and_imports_none(tmp_path: Path) -> None:
         assert f"  {name} " in ran.stdout
     assert set(ran.stderr.split()) == {
         "kube_iam",
+        "kube_iam.aws",
+        "kube_iam.aws.variables",
         "kube_iam.cli",
         "kube_iam.cli.main",
         "kube_iam.cli.options",

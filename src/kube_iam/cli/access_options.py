@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from kube_iam.cli.completions import complete_contexts, complete_files, complete_profiles
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE_VARIABLE = "KUBE_IAM_ACCESS"
@@ -21,6 +23,7 @@ def file_option(function: F) -> F:
         metavar="FILE",
         default="access.yaml",
         envvar=FILE_VARIABLE,
+        shell_complete=complete_files,
         help=f"The access file; - reads standard input.  [default: access.yaml] [{FILE_VARIABLE}]",
     )(function)
 
@@ -41,18 +44,30 @@ def aws_options(function: F) -> F:
     function = click.option(
         "--region", metavar="REGION", default="", help="Region of your own AWS calls.  [default: the file's]"
     )(function)
-    return click.option("--profile", metavar="NAME", default="", help="AWS profile to work with.  [AWS_PROFILE]")(
-        function
-    )
+    return click.option(
+        "--profile",
+        metavar="NAME",
+        default="",
+        shell_complete=complete_profiles,
+        help="AWS profile to work with.  [AWS_PROFILE]",
+    )(function)
 
 
 def cluster_options(function: F) -> F:
     """`--kubeconfig` and `--context` of the administrator's own way into the cluster."""
     function = click.option(
-        "--context", metavar="NAME", default="", help="kubeconfig context to work with.  [default: the current one]"
+        "--context",
+        metavar="NAME",
+        default="",
+        shell_complete=complete_contexts,
+        help="kubeconfig context to work with.  [default: the current one]",
     )(function)
     return click.option(
-        "--kubeconfig", metavar="FILE", default="", help="kubeconfig to work with.  [default: as kubectl]"
+        "--kubeconfig",
+        metavar="FILE",
+        default="",
+        shell_complete=complete_files,
+        help="kubeconfig to work with.  [default: as kubectl]",
     )(function)
 
 

@@ -10,6 +10,7 @@ import click
 from kube_iam.cli.access_options import aws_options, cluster_options, file_option, output_option, yes_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.changes_made import changes_made
+from kube_iam.cli.completions import complete_users
 from kube_iam.cli.deny_options import Duration, closing_options, deny_list_option
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("deny")
-@click.argument("who", nargs=-1, metavar="USER|ARN|ACCESS-KEY...")
+@click.argument("who", nargs=-1, metavar="USER|ARN|ACCESS-KEY...", shell_complete=complete_users)
 @global_options
 @click.option(
     "--for", "seconds", type=Duration(), default="12h", metavar="DURATION", help="For how long.  [default: 12h]"

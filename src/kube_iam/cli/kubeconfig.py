@@ -8,6 +8,7 @@ import click
 
 from kube_iam.cli import access_session
 from kube_iam.cli.access_options import file_option
+from kube_iam.cli.completions import complete_files, complete_levels, complete_profiles
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
@@ -24,7 +25,7 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
 
 
 @click.command("kubeconfig")
-@click.argument("level", metavar="LEVEL")
+@click.argument("level", metavar="LEVEL", shell_complete=complete_levels)
 @global_options
 @file_option
 @click.option(
@@ -36,6 +37,7 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
 @click.option(
     "--exec-command",
     metavar="PATH",
+    shell_complete=complete_files,
     help="The program that kubectl runs to sign in, as a name on the PATH or as a path.  [default: kube-iam]",
 )
 @click.option(
@@ -44,7 +46,13 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
     type=click.Choice([V1, V1BETA1, "v1", "v1beta1"]),
     help=f"The version in which kubectl talks to it: {V1} or {V1BETA1}.  [default: v1; aws-iam-authenticator: v1beta1]",
 )
-@click.option("--profile", metavar="NAME", default="", help="AWS profile that the person signs in with.")
+@click.option(
+    "--profile",
+    metavar="NAME",
+    default="",
+    shell_complete=complete_profiles,
+    help="AWS profile that the person signs in with.",
+)
 def command(
     level: str, file: str, merge: bool, cluster_name: str, user_name: str, context_name: str,
     exec_command: str | None, exec_api_version: str | None, profile: str,

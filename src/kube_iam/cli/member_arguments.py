@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from kube_iam.cli import access_session
+from kube_iam.cli.completions import complete_levels, complete_users_then_levels
 from kube_iam.errors import KubeIamError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -15,8 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def member_arguments(function: F) -> F:
     """Add the arguments, passed as `users` and `level`. Either may be missing: see `require_words`."""
-    function = click.argument("level", metavar="LEVEL", required=False)(function)
-    return click.argument("users", nargs=-1, metavar="USER...")(function)
+    function = click.argument("level", metavar="LEVEL", required=False, shell_complete=complete_levels)(function)
+    return click.argument("users", nargs=-1, metavar="USER...", shell_complete=complete_users_then_levels)(function)
 
 
 def require_words(command: str, file: str, users: Sequence[str], level: str | None) -> str:

@@ -95,10 +95,19 @@ def _remember(context: click.Context, parameter: click.Parameter, value: str | N
         settings.cluster_id_given = True
 
 
+def _complete_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+    from kube_iam.cli.completions import complete_files  # the main help imports nothing but this module and its like
+
+    return list(complete_files(context, parameter, incomplete))
+
+
 def _add(function: F, *, shown: tuple[str, ...]) -> F:
     _, long, short, metavar, text = CLUSTER_ID
     options: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-        (("-c", "--config"), {"metavar": "FILE", "help": "Read the configuration from this file."}),
+        (
+            ("-c", "--config"),
+            {"metavar": "FILE", "help": "Read the configuration from this file.", "shell_complete": _complete_files},
+        ),
         ((short, long), {"metavar": metavar, "help": text}),
         (
             ("-l", "--log-format"),

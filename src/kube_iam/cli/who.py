@@ -12,6 +12,7 @@ import click
 from kube_iam.cli import access_session
 from kube_iam.cli.access_options import aws_options, cluster_options, file_option, output_option
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.completions import complete_levels
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import KubeIamError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("who")
-@click.argument("level", required=False, metavar="[LEVEL]")
+@click.argument("level", required=False, metavar="[LEVEL]", shell_complete=complete_levels)
 @global_options
 @file_option
 @click.option("--by-user", is_flag=True, help="A line per user, with the levels that they are in.")

@@ -1,0 +1,123 @@
+"""Completion: what bash, zsh and fish are offered by `kube-iam`, and kubectl by `kubectl_complete-iam`."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete, get_completion_class
+from fake_account import FakeAccount
+from test_access_commands import FILE
+
+from kube_iam.cli import access_session
+from kube_iam.cli.completions import complete_for_kubectl, kubectl_lines
+from kube_iam.cli.root import make_root
+from kube_iam.errors import CredentialsError
+
+KUBECONFIG = "contexts:\n- name: prod-admin\n  context: {}\n- name: stage\n  context: {}\n"
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
+    account = FakeAccount()
+    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, may_ask: account.directory)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    (tmp_path / "access.yaml").write_text(FILE)
+    (tmp_path / "stage.yaml").write_text(FILE.replace("name: admin", "name: operator"))
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    (tmp_path / "config").write_text("[default]\n[profile work]\nregion = x\n[profile 'two words']\n[sso-session s]\n")
+    (tmp_path / "credentials").write_text("[work]\naws_access_key_id = x\n[keys]\n")
+    return account
+
+
+def offered(words: str) -> list[str]:
+    *before, incomplete = words.split(" ")
+    found = ShellComplete(make_root("kube-iam"), {}, "kube-iam", "").get_completions(before, incomplete)
+    return [str(item.value) if item.type == "plain" else f"<{item.type}>" for item in found]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("kubeconfig ", ["admin", "viewer"]),
+        ("kubeconfig v", ["viewer"]),
+        ("kubeconfig -f stage.yaml ", ["operator", "viewer"]),
+        ("kubeconfig --file=stage.yaml o", ["operator"]),
+        ("who a", ["admin"]),
+        ("grant al", ["alice"]),
+        ("grant alice adm", ["admin"]),
+        ("grant alice b", ["bob"]),
+        ("revoke bob v", ["viewer"]),
+        ("deny al", ["alice"]),
+        ("plan --context ", ["prod-admin", "stage"]),
+        ("deny --context st", ["stage"]),
+        ("plan --profile ", ["default", "keys", "two words", "work"]),
+        ("kubeconfig admin --profile w", ["work"]),
+        ("plan -f ac", ["<file>"]),
+        ("plan --kubeconfig k", ["<file>"]),
+        ("server -c ", ["<file>"]),
+        ("plan -o ", ["table", "json", "yaml"]),
+    ],
+)
+def test_words_are_offered(words: str, expected: list[str], account: FakeAccount) -> None:
+    assert offered(words) == expected
+
+
+def test_what_cannot_be_read_offers_nothing(
+    account: FakeAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, may_ask: bool) -> None:
+        assert not may_ask
+        raise CredentialsError("no credentials")
+
+    monkeypatch.setattr(access_session, "open_directory", refuse)
+    assert offered("grant al") == []
+    assert offered("grant alice ad") == ["admin"]
+    (tmp_path / "access.yaml").write_text("levels: [")
+    (tmp_path / "kubeconfig").write_bytes(b"\xff")
+    (tmp_path / "config").write_bytes(b"no section\n")
+    (tmp_path / "credentials").unlink()
+    for words in ("kubeconfig ", "who ", "kubeconfig -f - ", "plan --context ", "plan --profile ", "plan -f none who "):
+        assert offered(words) == []
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["ver"], ["verify\tCheck a token as the server would, for debugging.", "version\tPrint the version.", ":4"]),
+        (["kubeconfig", ""], ["admin", "viewer", ":4"]),
+        (["grant", "alice", "v"], ["viewer", ":4"]),
+        (["plan", "-f", ""], [":0"]),
+    ],
+)
+def test_kubectl_is_answered_in_its_own_form(words: list[str], lines: list[str], account: FakeAccount) -> None:
+    assert kubectl_lines(words) == lines
+
+
+def test_kubectl_finds_the_program_that_completes(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"]["kubectl_complete-iam"] == "kube_iam.cli.completions:complete_for_kubectl"
+    monkeypatch.setattr(sys, "argv", ["kubectl_complete-iam", "who", "vi"])
+    assert complete_for_kubectl() == 0
+    assert capsys.readouterr().out == "viewer\n:4\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [("bash", "plain,viewer"), ("zsh", "plain\nviewer\n_"), ("fish", "plain,viewer")],
+)
+def test_every_shell_is_answered(shell: str, line: str, account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_WORDS", "kube-iam kubeconfig v")
+    monkeypatch.setenv("COMP_CWORD", "v" if shell == "fish" else "2")
+    kind = get_completion_class(shell)
+    assert kind is not None
+    assert kind(make_root("kube-iam"), {}, "kube-iam", "X").complete().startswith(line)
