@@ -52,6 +52,7 @@ def test_up_is_idempotent_and_down_leaves_nothing(home: Home) -> None:
     first = sandbox(home, "up")
     assert first.returncode == 0, first.stderr
     assert "make control-plane" in first.stderr
+    assert f'next: eval "$(kube-iam sandbox env --dir {home.root})"' in first.stderr
     running = pids(home)
     assert all(running.values())
     assert "up already" in sandbox(home, "up").stderr
@@ -74,15 +75,21 @@ def test_everything_in_it_is_for_its_owner_only(home: Home) -> None:
         assert stat.S_IMODE((home.root / name).stat().st_mode) == 0o600, name
 
 
-def test_after_a_crash_up_starts_anew_and_down_cleans_up(home: Home) -> None:
+def test_after_a_crash_up_replaces_nothing_that_runs_and_down_cleans_up(home: Home) -> None:
     sandbox(home, "up")
     before = pids(home)
     home.process("account").signal(signal.SIGKILL)
     assert wait_until(lambda: home.process("account").pid() is None, 10)
     assert sandbox(home, "status").returncode == 1
     assert "no sandbox is up" in sandbox(home, "env").stderr
+    refused = sandbox(home, "up")
+    assert refused.returncode == 1
+    assert "is not complete: webhook runs, without account" in refused.stderr
+    assert pids(home)["webhook"] == before["webhook"]
+    home.process("webhook").signal(signal.SIGKILL)
+    assert wait_until(lambda: home.process("webhook").pid() is None, 10)
     again = sandbox(home, "up")
-    assert "starting anew" in again.stderr
+    assert "had ended: starting anew" in again.stderr
     assert all(pid and pid != before[name] for name, pid in pids(home).items())
     home.process("webhook").signal(signal.SIGKILL)
     assert sandbox(home, "down").returncode == 0

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from kube_iam.cli.sandbox import command as sandbox_command
 from kube_iam.config.access import load_access
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import SandboxError
@@ -27,7 +29,7 @@ from kube_iam.sandbox.processes import Process
 from kube_iam.sandbox.running import Running, look_at
 from kube_iam.sandbox.shell import environment, exports
 from kube_iam.sandbox.state import ADMINISTRATOR, Home, State
-from kube_iam.sandbox.up import default_directory, down, status
+from kube_iam.sandbox.up import default_directory, down, status, up
 from kube_iam.sandbox.webhook import token_of
 from required import linux_only
 
@@ -265,6 +267,74 @@ def test_a_shell_gets_what_it_needs_and_loses_what_is_in_the_way(home: Home) -> 
     assert "export AWS_SECRET_ACCESS_KEY='it'\"'\"'s'" in lines
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "KUBECONFIG"):
         assert name in lines[0].split()
+
+
+OTHER_SETTINGS = {
+    "AWS_REGION": "us-west-2",
+    "AWS_DEFAULT_REGION": "us-west-2",
+    "AWS_SECURITY_TOKEN": "other-token",
+    "AWS_CREDENTIAL_EXPIRATION": "2001-01-01T00:00:00Z",
+    "AWS_MFA_SERIAL": "arn:aws:iam::111122223333:mfa/other",
+    "AWS_ENDPOINT_URL_IAM": "https://iam.example.com",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_USE_FIPS_ENDPOINT": "true",
+    "AWS_USE_DUALSTACK_ENDPOINT": "true",
+}
+
+
+def test_shell_has_the_sandboxs_region_and_no_aws_settings_of_its_user(home: Home) -> None:
+    lines = exports(environment(home, STATE, "alice", Credentials("AKIA", "secret")))
+    script = f"{lines}\nenv"
+    done = subprocess.run(["/bin/sh", "-c", script], env=OTHER_SETTINGS, capture_output=True, text=True, check=True)
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    assert (found["AWS_REGION"], found["AWS_DEFAULT_REGION"]) == ("eu-central-1", "eu-central-1")
+    assert not set(OTHER_SETTINGS) & set(found) - {"AWS_REGION", "AWS_DEFAULT_REGION"}
+
+
+@pytest.mark.parametrize("parts", ["process ended", "state unreadable", "access file missing"])
+def test_up_refuses_to_replace_a_sandbox_of_which_a_part_runs(home: Home, parts: str) -> None:
+    home.save(STATE if parts != "process ended" else replace(STATE, api_port=0))
+    process = sleeper(home)
+    if parts == "state unreadable":
+        home.marker.write_text("{}")
+    elif parts == "access file missing":
+        home.save(replace(STATE, api_port=0))
+        record = process.record.read_text()
+        home.process("webhook").record.write_text(record)
+    try:
+        with pytest.raises(SandboxError) as caught:
+            up(home, {}, lambda _: None)
+        assert process.pid() is not None
+        assert home.marker.is_file()
+    finally:
+        down(home)
+    missing = {"process ended": "webhook", "state unreadable": "sandbox.json", "access file missing": "access.yaml"}
+    assert missing[parts] in str(caught.value).partition("without")[2]
+    assert f"kube-iam sandbox down --dir {home.root} && kube-iam sandbox up --dir {home.root}" in caught.value.hint
+
+
+def test_hints_repeat_the_directory_quoted_unless_it_is_the_default(tmp_path: Path) -> None:
+    spaced = Home(tmp_path / "a b; c")
+    with pytest.raises(SandboxError) as caught:
+        spaced.require()
+    assert caught.value.hint == f"start one: kube-iam sandbox up --dir '{tmp_path}/a b; c'"
+    assert Home(tmp_path, is_default=True).command("env") == "kube-iam sandbox env"
+
+
+@pytest.mark.parametrize("named_by", ["option", "variable", "default"])
+def test_status_names_the_directory_and_how_to_start_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named_by: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("KUBE_IAM_SANDBOX", raising=False)
+    if named_by == "variable":
+        monkeypatch.setenv("KUBE_IAM_SANDBOX", str(tmp_path / "box"))
+    options = ["--dir", str(tmp_path / "box")] if named_by == "option" else []
+    result = CliRunner().invoke(sandbox_command, ["status", *options], standalone_mode=False)
+    assert result.return_value == 1
+    root = tmp_path / ("kube-iam/sandbox" if named_by == "default" else "box")
+    again = "kube-iam sandbox up" + ("" if named_by == "default" else f" --dir {root}")
+    assert result.stderr == f"sandbox: no sandbox is up in {root}: start one: {again}\n"
 
 
 def test_a_token_is_taken_bare_or_in_an_exec_credential() -> None:

@@ -29,7 +29,9 @@ def _directory(function: Callable[..., object]) -> Callable[..., object]:
         from kube_iam.sandbox.state import Home
         from kube_iam.sandbox.up import default_directory
 
-        return Home((value or default_directory(os.environ)).absolute())
+        default = default_directory(os.environ).absolute()
+        root = (value or default).absolute()
+        return Home(root, is_default=root == default)
 
     return click.option(
         "--dir",
@@ -63,12 +65,12 @@ def command() -> None:
     help="How long kube-apiserver remembers the webhook's answers.",
 )  # fmt: skip
 def up_command(home: Home, cache_ttl: float) -> None:
-    """Start the sandbox; it is left as it is where it runs already."""
+    """Start the sandbox; it is left as it is where it runs already, and never replaced while a part of it runs."""
     _need_ministack()
     from kube_iam.sandbox.up import up
 
     up(home, os.environ, lambda line: click.echo(f"sandbox: {line}", err=True), cache_ttl)
-    click.echo('sandbox: next: eval "$(kube-iam sandbox env)" && kube-iam plan', err=True)
+    click.echo(f'sandbox: next: eval "$({home.command("env")})" && kube-iam plan', err=True)
 
 
 @command.command("down")
@@ -78,7 +80,7 @@ def down_command(home: Home) -> None:
     from kube_iam.sandbox.up import down
 
     ran = down(home)
-    click.echo(f"sandbox: stopped {', '.join(ran)}" if ran else "sandbox: nothing was running", err=True)
+    click.echo(f"sandbox: stopped {', '.join(ran)}" if ran else f"sandbox: nothing was running in {home.root}", err=True)
 
 
 @command.command("status")
@@ -89,7 +91,7 @@ def status_command(home: Home) -> int:
 
     state = home.load()
     if state is None:
-        click.echo("sandbox: not up", err=True)
+        click.echo(f"sandbox: no sandbox is up in {home.root}: start one: {home.command('up')}", err=True)
         return 1
     page(describe(home, state))
     return 0 if all(status(home).values()) else 1

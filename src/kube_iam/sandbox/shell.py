@@ -7,8 +7,19 @@ import shlex
 from kube_iam.core.credentials import Credentials
 from kube_iam.sandbox.state import ADMINISTRATOR, REGION, Home, State
 
-# Whatever would win over the access key, or lead somewhere else.
-_IN_THE_WAY = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_IAM")
+# Each would have precedence over the sandbox's access key, spoil it, or send calls to another endpoint.
+_IN_THE_WAY = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_MFA_SERIAL",
+    "AWS_ENDPOINT_URL_IAM",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+)
 
 
 def environment(home: Home, state: State, name: str, credentials: Credentials) -> dict[str, str]:
@@ -16,7 +27,9 @@ def environment(home: Home, state: State, name: str, credentials: Credentials) -
     variables = {
         "AWS_ACCESS_KEY_ID": credentials.access_key_id,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        # Tools differ in which of the two they read: the AWS CLI v1 and botocore know the second alone.
         "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": state.account_url,
         "AWS_ENDPOINT_URL_STS": state.account_url,
         "AWS_CA_BUNDLE": str(home.ca),

@@ -76,9 +76,14 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The directory of one sandbox."""
+    """The directory of one sandbox. `is_default`: commands find it without `--dir`."""
 
     root: Path
+    is_default: bool = False
+
+    def command(self, name: str) -> str:
+        """Return the command line of `kube-iam sandbox NAME` for this sandbox, quoted for a POSIX shell."""
+        return f"kube-iam sandbox {name}" + ("" if self.is_default else f" --dir {shlex.quote(str(self.root))}")
 
     @property
     def marker(self) -> Path:
@@ -189,7 +194,7 @@ class Home:
         """The state of a sandbox that is up. Raises SandboxError where there is none."""
         state = self.load()
         if state is None or self.process("account").pid() is None:
-            raise SandboxError(f"no sandbox is up in {self.root}", "start one: kube-iam sandbox up")
+            raise SandboxError(f"no sandbox is up in {self.root}", f"start one: {self.command('up')}")
         return state
 
     def remove(self) -> None:

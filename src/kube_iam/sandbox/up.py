@@ -33,20 +33,29 @@ _WITHOUT_CONTROL_PLANE = ("account", "webhook")
 def up(
     home: Home, environ: Mapping[str, str], say: Say, cache_ttl_seconds: float = 2.0, membership_refresh: str = REFRESH
 ) -> State:
-    """Start what the sandbox consists of, or find that it is up already. Nothing is left running when it fails.
+    """Start the sandbox, or leave it as it is where it is up already. Nothing is left running when the start fails.
 
     `say` gets a line for each part; `environ` tells where binaries are. kube-apiserver remembers the webhook's answers for
-    `cache_ttl_seconds`, and the server what IAM said about members for `membership_refresh`. Raises SandboxError.
+    `cache_ttl_seconds`, and the server what IAM said about members for `membership_refresh`. Raises SandboxError, also where only
+    some parts of a sandbox run: starting anew would delete what its account and its cluster hold.
     """
     home.create()
     state = home.load()
-    if state is not None and _runs(home, state):
-        say(f"the sandbox is up already in {home.root}")
+    running = [name for name, runs in status(home).items() if runs]
+    missing = _missing(home, state)
+    if running and (missing or state is None):
+        raise SandboxError(
+            f"the sandbox in {home.root} is not complete: {', '.join(running)} run{'s' * (len(running) == 1)}, "
+            f"without {', '.join(missing)}",
+            f"to delete all that it holds, and start anew: {home.command('down')} && {home.command('up')}",
+        )
+    if running and state is not None:
+        say(f"the sandbox is up already in {home.root}, and is left as it is")
         _let_server_read(home, state)
         return state
     binaries = find_binaries(environ)
-    if any(status(home).values()):
-        say("parts of an earlier sandbox had ended: starting anew")
+    if state is not None:
+        say(f"the sandbox in {home.root} had ended: starting anew, with an empty account")
     down(home)
     home.create()
     try:
@@ -142,9 +151,13 @@ def _let_server_read(home: Home, state: State) -> None:
     let_server_read(home, state, server_document(load_access(home.access)))
 
 
-def _runs(home: Home, state: State) -> bool:
+def _missing(home: Home, state: State | None) -> list[str]:
+    """Return the processes and files without which the sandbox is not up."""
+    if state is None:
+        return [f"a readable {home.marker.name}"]
     expected = PROCESSES if state.api_port else _WITHOUT_CONTROL_PLANE
-    return home.access.is_file() and all(home.process(name).pid() is not None for name in expected)
+    ended = [name for name in expected if home.process(name).pid() is None]
+    return ended + ([] if home.access.is_file() else [home.access.name])
 
 
 def describe(home: Home, state: State) -> str:
