@@ -1,4 +1,4 @@
-"""The whole life of a level's IAM parts in the sandbox's account, whose IAM is not moto's (and knows no UpdateGroup)."""
+"""The whole life of a level's IAM parts in the sandbox's account, whose IAM is not moto's."""
 
 from __future__ import annotations
 

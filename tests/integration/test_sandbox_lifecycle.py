@@ -228,3 +228,34 @@ def test_server_sees_that_a_group_was_deleted_under_its_own_policy(home: Home) -
         return said in seen[-1]
 
     assert wait_until(is_said, 30), seen[-1]
+
+
+MAKE_GROUP = """\
+from botocore.session import Session
+iam, group = Session().create_client("iam", "us-east-1"), {"GroupName": "sandbox-viewer"}
+iam.create_group(Path="/older/", **group)
+iam.add_user_to_group(UserName="carol", **group)
+print(iam.get_group(**group)["Group"]["GroupId"])
+"""
+SHOW_GROUP = """\
+from botocore.session import Session
+found = Session().create_client("iam", "us-east-1").get_group(GroupName="sandbox-viewer")
+print(found["Group"]["GroupId"], found["Group"]["Path"], *(user["UserName"] for user in found["Users"]))
+"""
+
+
+def test_adopt_moves_a_group_and_keeps_its_members_and_unique_id(home: Home) -> None:
+    sandbox(home, "up")
+    sandbox(home, "env", "--user", "carol")
+    scripts = {"make.py": MAKE_GROUP, "show.py": SHOW_GROUP}
+    for name, text in scripts.items():
+        (home.root / name).write_text(text)
+    made = in_shell(home, f"python {home.root}/make.py")
+    assert made.returncode == 0, made.stderr
+    refused = in_shell(home, "kube-iam apply --yes")
+    assert refused.returncode != 0
+    assert "sandbox-viewer" in refused.stderr
+    adopted = in_shell(home, "kube-iam apply --yes --adopt")
+    assert adopted.returncode == 0, adopted.stderr
+    shown = in_shell(home, f"python {home.root}/show.py").stdout.split()
+    assert shown == [made.stdout.strip(), "/kube-iam/sandbox/", "carol"]

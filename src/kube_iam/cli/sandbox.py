@@ -80,7 +80,9 @@ def down_command(home: Home) -> None:
     from kube_iam.sandbox.up import down
 
     ran = down(home)
-    click.echo(f"sandbox: stopped {', '.join(ran)}" if ran else f"sandbox: nothing was running in {home.root}", err=True)
+    click.echo(
+        f"sandbox: stopped {', '.join(ran)}" if ran else f"sandbox: nothing was running in {home.root}", err=True
+    )
 
 
 @command.command("status")

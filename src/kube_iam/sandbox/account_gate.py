@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from kube_iam.sandbox.account_rules import STS_ACTIONS, VERSIONS, Answer, error
+from kube_iam.sandbox.account_answers import Answer, error
+from kube_iam.sandbox.account_rules import STS_ACTIONS, VERSIONS
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -17,15 +17,16 @@ from typing import Any
 
 from kube_iam.core.policy import AssumeRequest, evaluate_trust
 from kube_iam.errors import SandboxError
+from kube_iam.sandbox.account_answers import Answer, error
 from kube_iam.sandbox.account_mfa import code_problem, present
+from kube_iam.sandbox.account_names import CREATE_PROBLEMS, UPDATES, Parameters
+from kube_iam.sandbox.account_quotas import QUOTA_PROBLEMS
 from kube_iam.sandbox.account_resources import PARAMETERS, with_paths
 
 VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam"}
 STS_ACTIONS = ("GetCallerIdentity", "AssumeRole", "GetSessionToken")
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _SHORTEST, _LONGEST, _LONGEST_CHAINED = 900, 43200, 3600
-
-Answer = tuple[int, dict[str, str], bytes]
 
 
 def install(root_key: str) -> None:
@@ -43,6 +44,20 @@ def install(root_key: str) -> None:
     # Signed query strings of IAM would be taken for S3's.
     _replace(app, "detect_service", ("method", "path", "headers", "query_params"), _service)
     app.SERVICE_HANDLERS["sts"] = _sts(app.SERVICE_HANDLERS["sts"])
+    _complete(import_module("ministack.services.iam")._IAM_HANDLERS)
+
+
+def _complete(handlers: dict[str, Callable[[Parameters], Answer]]) -> None:
+    """Check names and quotas before the emulator's own actions of IAM, and add the actions that it lacks."""
+    for action, problem in {**CREATE_PROBLEMS, **QUOTA_PROBLEMS}.items():
+        handlers[action] = _checked(problem, handlers[action])
+    handlers.update(UPDATES)
+
+
+def _checked(
+    problem: Callable[[Parameters], Answer | None], handler: Callable[[Parameters], Answer]
+) -> Callable[[Parameters], Answer]:
+    return lambda parameters: problem(parameters) or handler(parameters)
 
 
 def expire_sessions() -> None:
@@ -157,12 +172,3 @@ def _identity_json(xml: str) -> bytes:
     return json.dumps(
         {"GetCallerIdentityResponse": {"GetCallerIdentityResult": values, "ResponseMetadata": metadata}}
     ).encode()
-
-
-def error(status: int, code: str, message: str) -> Answer:
-    """An error in the query protocol of IAM and STS."""
-    text = message.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    body = (
-        f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error></ErrorResponse>"
-    )
-    return status, {"Content-Type": "text/xml"}, body.encode()

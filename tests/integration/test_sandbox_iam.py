@@ -1,0 +1,178 @@
+"""IAM of the sandbox has AWS's rules for names and quotas, and moves users and groups. Real requests to a real process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from account_in_a_box import Account
+from botocore.exceptions import ClientError
+
+from kube_iam.aws.iam import IamDirectory
+from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR
+
+pytestmark = pytest.mark.integration
+EVERYTHING = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"},
+    }
+)
+CREATE: dict[str, Callable[[Any, str], object]] = {
+    "user": lambda iam, name: iam.create_user(UserName=name),
+    "group": lambda iam, name: iam.create_group(GroupName=name),
+    "role": lambda iam, name: iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST),
+    "policy": lambda iam, name: iam.create_policy(PolicyName=name, PolicyDocument=EVERYTHING),
+    "policy under another path": lambda iam, name: iam.create_policy(
+        PolicyName=name, PolicyDocument=EVERYTHING, Path=f"/{name}/"
+    ),
+}
+
+
+@pytest.fixture
+def iam(account: Account) -> Any:
+    return account.administrator
+
+
+def code_of(call: Callable[[], object]) -> str:
+    with pytest.raises(ClientError) as caught:
+        call()
+    return str(caught.value.response["Error"]["Code"])
+
+
+@pytest.mark.parametrize("kind", CREATE)
+def test_names_that_differ_only_in_case_collide(iam: Any, kind: str) -> None:
+    name = f"Case-{kind.replace(' ', '')}"
+    CREATE[kind](iam, name)
+    for other in (name, name.lower(), name.upper()):
+        assert code_of(lambda other=other: CREATE[kind](iam, other)) == "EntityAlreadyExists"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "ä", "x" * 129])
+@pytest.mark.parametrize("kind", ["user", "group"])
+def test_names_that_iam_does_not_take_are_refused(iam: Any, kind: str, name: str) -> None:
+    assert code_of(lambda: CREATE[kind](iam, name)) == "ValidationError"
+
+
+@pytest.mark.parametrize("path", ["x", "/x", "x/", "/a b/"])
+def test_paths_that_iam_does_not_take_are_refused(iam: Any, path: str) -> None:
+    assert code_of(lambda: iam.create_group(GroupName="path", Path=path)) == "ValidationError"
+
+
+def test_user_is_in_ten_groups_at_most(iam: Any) -> None:
+    iam.create_user(UserName="busy")
+    for number in range(11):
+        iam.create_group(GroupName=f"busy-{number}")
+    for number in range(10):
+        iam.add_user_to_group(GroupName=f"busy-{number}", UserName="busy")
+    assert code_of(lambda: iam.add_user_to_group(GroupName="busy-10", UserName="busy")) == "LimitExceeded"
+    iam.add_user_to_group(GroupName="busy-9", UserName="busy")
+    iam.remove_user_from_group(GroupName="busy-0", UserName="busy")
+    iam.add_user_to_group(GroupName="busy-10", UserName="busy")
+
+
+@pytest.mark.parametrize("kind", ["user", "group", "role"])
+def test_ten_managed_policies_at_most_are_attached(iam: Any, kind: str) -> None:
+    holder = {f"{kind.capitalize()}Name": f"holder-{kind}"}
+    CREATE[kind](iam, f"holder-{kind}")
+    names = [f"held-{kind}-{number}" for number in range(11)]
+    arns = [iam.create_policy(PolicyName=name, PolicyDocument=EVERYTHING)["Policy"]["Arn"] for name in names]
+    attach, detach = getattr(iam, f"attach_{kind}_policy"), getattr(iam, f"detach_{kind}_policy")
+    for arn in arns[:10]:
+        attach(PolicyArn=arn, **holder)
+    assert code_of(lambda: attach(PolicyArn=arns[10], **holder)) == "LimitExceeded"
+    attach(PolicyArn=arns[9], **holder)
+    detach(PolicyArn=arns[0], **holder)
+    attach(PolicyArn=arns[10], **holder)
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("user", 2048), ("group", 5120), ("role", 10240)])
+def test_inline_policies_together_have_a_largest_size(iam: Any, kind: str, limit: int) -> None:
+    holder = {f"{kind.capitalize()}Name": f"large-{kind}"}
+    CREATE[kind](iam, f"large-{kind}")
+    put = getattr(iam, f"put_{kind}_policy")
+
+    def document(size: int) -> str:
+        frame = {"Version": "2012-10-17", "Id": "", "Statement": json.loads(EVERYTHING)["Statement"]}
+        bare = len(json.dumps(frame, separators=(",", ":")))
+        return json.dumps({**frame, "Id": "x" * (size - bare)}, indent=2)
+
+    put(PolicyName="half", PolicyDocument=document(limit // 2), **holder)
+    assert code_of(lambda: put(PolicyName="rest", PolicyDocument=document(limit // 2 + 1), **holder)) == "LimitExceeded"
+    put(PolicyName="rest", PolicyDocument=document(limit // 2), **holder)
+    put(PolicyName="half", PolicyDocument=document(limit // 2), **holder)
+
+
+def test_user_has_two_access_keys_at_most(iam: Any) -> None:
+    iam.create_user(UserName="keys")
+    for _ in range(2):
+        iam.create_access_key(UserName="keys")
+    assert code_of(lambda: iam.create_access_key(UserName="keys")) == "LimitExceeded"
+
+
+def test_renamed_group_keeps_its_members_policies_and_unique_id(account: Account, iam: Any) -> None:
+    role = account.make_level("first")
+    keys = account.user("gina")
+    iam.add_user_to_group(GroupName="first", UserName="gina")
+    iam.put_group_policy(GroupName="first", PolicyName="inline", PolicyDocument=EVERYTHING)
+    before = iam.get_group(GroupName="first")["Group"]
+    iam.update_group(GroupName="first", NewGroupName="second", NewPath="/moved/")
+    assert code_of(lambda: iam.get_group(GroupName="first")) == "NoSuchEntity"
+    found = iam.get_group(GroupName="second")
+    assert found["Group"]["GroupId"] == before["GroupId"]
+    assert found["Group"]["Arn"] == f"arn:aws:iam::{ACCOUNT}:group/moved/second"
+    assert [user["UserName"] for user in found["Users"]] == ["gina"]
+    attached = iam.list_attached_group_policies(GroupName="second")["AttachedPolicies"]
+    assert [policy["PolicyName"] for policy in attached] == ["first"]
+    assert iam.list_group_policies(GroupName="second")["PolicyNames"] == ["inline"]
+    assert account.client("sts", keys).assume_role(RoleArn=role, RoleSessionName="gina")
+
+
+def test_renamed_user_keeps_keys_groups_policies_and_unique_id(account: Account, iam: Any) -> None:
+    role = account.make_level("renaming")
+    keys = account.user("before")
+    iam.add_user_to_group(GroupName="renaming", UserName="before")
+    iam.put_user_policy(UserName="before", PolicyName="inline", PolicyDocument=EVERYTHING)
+    unique = iam.get_user(UserName="before")["User"]["UserId"]
+    iam.update_user(UserName="before", NewUserName="after", NewPath="/staff/")
+    found = iam.get_user(UserName="after")["User"]
+    assert (found["UserId"], found["Arn"]) == (unique, f"arn:aws:iam::{ACCOUNT}:user/staff/after")
+    assert code_of(lambda: iam.get_user(UserName="before")) == "NoSuchEntity"
+    assert [user["UserName"] for user in iam.get_group(GroupName="renaming")["Users"]] == ["after"]
+    assert [group["GroupName"] for group in iam.list_groups_for_user(UserName="after")["Groups"]] == ["renaming"]
+    assert iam.list_user_policies(UserName="after")["PolicyNames"] == ["inline"]
+    sts = account.client("sts", keys)
+    identity = sts.get_caller_identity()
+    assert (identity["Arn"], identity["UserId"]) == (found["Arn"], unique)
+    assert sts.assume_role(RoleArn=role, RoleSessionName="after")
+    assert code_of(lambda: sts.assume_role(RoleArn=role, RoleSessionName="before")) == "AccessDenied"
+
+
+@pytest.mark.parametrize("kind", ["user", "group"])
+def test_update_refuses_taken_names_bad_paths_and_missing_entities(iam: Any, kind: str) -> None:
+    key, update = f"{kind.capitalize()}Name", getattr(iam, f"update_{kind}")
+    for name in ("update-one", "update-two"):
+        CREATE[kind](iam, name)
+    for taken in ("update-two", "Update-Two"):
+        assert code_of(lambda taken=taken: update(**{key: "update-one", f"New{key}": taken})) == "EntityAlreadyExists"  # type: ignore[misc]
+    assert code_of(lambda: update(**{key: "update-one", "NewPath": "moved"})) == "ValidationError"
+    assert code_of(lambda: update(**{key: "update-none", "NewPath": "/moved/"})) == "NoSuchEntity"
+    update(**{key: "update-one", f"New{key}": "Update-One"})
+
+
+def test_group_is_adopted_with_members_and_policies(account: Account) -> None:
+    administrator = account.user(ADMINISTRATOR)
+    directory = IamDirectory(lambda service: account.client(service, administrator))
+    account.make_level("adopted")
+    account.user("hugo")
+    directory.add_member("adopted", "hugo")
+    before = directory.group("adopted")
+    directory.move_group("adopted", "/kube-iam/box-adopts/")
+    after = directory.group("adopted")
+    assert before is not None
+    assert after is not None
+    assert (after.arn, after.attached) == (f"arn:aws:iam::{ACCOUNT}:group/kube-iam/box-adopts/adopted", before.attached)
+    assert [member.name for member in directory.members("adopted")] == ["hugo"]
