@@ -1,9 +1,10 @@
-"""IAM of the sandbox has AWS's rules for names and quotas, and moves users and groups. Real requests to a real process."""
+"""IAM of the sandbox: names, quotas, UpdateUser, UpdateGroup and late reads. Real requests to a real process."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from account_in_a_box import Account
 from botocore.exceptions import ClientError
 
 from kube_iam.aws.iam import IamDirectory
-from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR
+from kube_iam.sandbox.certificates import Authority
+from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR, Home
+from kube_iam.sandbox.up import down, start_account
 
 pytestmark = pytest.mark.integration
 EVERYTHING = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
@@ -176,3 +179,25 @@ def test_group_is_adopted_with_members_and_policies(account: Account) -> None:
     assert after is not None
     assert (after.arn, after.attached) == (f"arn:aws:iam::{ACCOUNT}:group/kube-iam/box-adopts/adopted", before.attached)
     assert [member.name for member in directory.members("adopted")] == ["hugo"]
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> Iterator[Account]:
+    """An account whose IAM shows changes ten minutes late: never, as far as a test is concerned."""
+    home = Home(tmp_path / "late")
+    home.create()
+    try:
+        yield Account(home, start_account(home, Authority(home.tls), lambda _: None, iam_delay_seconds=600.0))
+    finally:
+        down(home)
+
+
+def test_changes_are_seen_late_by_reads_and_by_authorization(late: Account) -> None:
+    root, keys = late.client("iam", late.state.root), late.user("alice")
+    root.create_group(GroupName="slow")
+    root.add_user_to_group(GroupName="slow", UserName="alice")  # a write finds the new group at once
+    root.put_group_policy(GroupName="slow", PolicyName="all", PolicyDocument=EVERYTHING)
+    assert code_of(lambda: root.get_group(GroupName="slow")) == "NoSuchEntity"
+    assert root.list_groups()["Groups"] == []
+    assert code_of(late.client("iam", keys).list_groups) == "AccessDenied"
+    assert late.client("sts", keys).get_caller_identity()["Arn"].endswith(":user/alice")

@@ -64,12 +64,16 @@ def command() -> None:
     "--cache-ttl", type=click.FloatRange(0, 3600), default=2.0, show_default=True, metavar="SECONDS",
     help="How long kube-apiserver remembers the webhook's answers.",
 )  # fmt: skip
-def up_command(home: Home, cache_ttl: float) -> None:
+@click.option(
+    "--iam-delay", type=click.FloatRange(0, 60), default=0.0, show_default=True, metavar="SECONDS",
+    help="How late IAM shows changes of memberships and policies, as AWS does.",
+)  # fmt: skip
+def up_command(home: Home, cache_ttl: float, iam_delay: float) -> None:
     """Start the sandbox; it is left as it is where it runs already, and never replaced while a part of it runs."""
     _need_ministack()
     from kube_iam.sandbox.up import up
 
-    up(home, os.environ, lambda line: click.echo(f"sandbox: {line}", err=True), cache_ttl)
+    up(home, os.environ, lambda line: click.echo(f"sandbox: {line}", err=True), cache_ttl, iam_delay_seconds=iam_delay)
     click.echo(f'sandbox: next: eval "$({home.command("env")})" && kube-iam plan', err=True)
 
 

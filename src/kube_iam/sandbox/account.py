@@ -15,15 +15,25 @@ from importlib import import_module
 from pathlib import Path
 
 from kube_iam.core.partitions import sts_host
+from kube_iam.sandbox.account_delay import install_delay
 from kube_iam.sandbox.account_gate import gate
 from kube_iam.sandbox.account_rules import expire_sessions, install
 
 LOOPBACK = "127.0.0.1"
 
 
-def command(port: int, region: str, certificate: Path, key: Path, root_key: str) -> list[str]:
-    """The command line of the process. Nothing secret is in it: `environment` carries the root's secret."""
-    options = {"port": port, "region": region, "certificate": certificate, "key": key, "root-key": root_key}
+def command(
+    port: int, region: str, certificate: Path, key: Path, root_key: str, iam_delay_seconds: float = 0.0
+) -> list[str]:
+    """Return the command line of the process. It holds no secret: `environment` carries the root's secret."""
+    options: dict[str, object] = {
+        "port": port,
+        "region": region,
+        "certificate": certificate,
+        "key": key,
+        "root-key": root_key,
+    }
+    options["iam-delay"] = iam_delay_seconds
     return [sys.executable, "-m", __spec__.name, *(f"--{name}={value}" for name, value in options.items())]
 
 
@@ -53,8 +63,11 @@ def main() -> None:
     parser.add_argument("--certificate", required=True)
     parser.add_argument("--key", required=True)
     parser.add_argument("--root-key", required=True)
+    parser.add_argument("--iam-delay", type=float, default=0.0)
     options = parser.parse_args()
     install(options.root_key)
+    if options.iam_delay > 0:
+        install_delay(options.iam_delay)
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(_serve(options))
 

@@ -31,13 +31,18 @@ _WITHOUT_CONTROL_PLANE = ("account", "webhook")
 
 
 def up(
-    home: Home, environ: Mapping[str, str], say: Say, cache_ttl_seconds: float = 2.0, membership_refresh: str = REFRESH
+    home: Home,
+    environ: Mapping[str, str],
+    say: Say,
+    cache_ttl_seconds: float = 2.0,
+    membership_refresh: str = REFRESH,
+    iam_delay_seconds: float = 0.0,
 ) -> State:
     """Start the sandbox, or leave it as it is where it is up already. Nothing is left running when the start fails.
 
     `say` gets a line for each part; `environ` tells where binaries are. kube-apiserver remembers the webhook's answers for
-    `cache_ttl_seconds`, and the server what IAM said about members for `membership_refresh`. Raises SandboxError, also where only
-    some parts of a sandbox run: starting anew would delete what its account and its cluster hold.
+    `cache_ttl_seconds`, and the server what IAM said about members for `membership_refresh`. IAM shows changes `iam_delay_seconds`
+    late. Raises SandboxError, also where only some parts run: starting anew would delete what the account and the cluster hold.
     """
     home.create()
     state = home.load()
@@ -59,7 +64,7 @@ def up(
     down(home)
     home.create()
     try:
-        return _start(home, binaries, say, cache_ttl_seconds, membership_refresh)
+        return _start(home, binaries, say, cache_ttl_seconds, membership_refresh, iam_delay_seconds)
     except BaseException:
         for name in reversed(PROCESSES):
             home.process(name).stop()
@@ -90,14 +95,14 @@ def status(home: Home) -> dict[str, bool]:
     return {name: home.process(name).pid() is not None for name in PROCESSES if home.process(name).record.exists()}
 
 
-def start_account(home: Home, authority: Authority, say: Say) -> State:
-    """Start the AWS account and make its administrator."""
+def start_account(home: Home, authority: Authority, say: Say, iam_delay_seconds: float = 0.0) -> State:
+    """Start the AWS account and make its administrator. IAM shows changes that many seconds late."""
     key = (f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
     state = State(free_port(), free_port(), free_port(), root_key=key)
     pair = authority.server("account", [LOOPBACK, "localhost", sts_host(REGION)])
     process = home.process("account")
     process.start(
-        account.command(state.account_port, REGION, pair.certificate, pair.key, key[0]),
+        account.command(state.account_port, REGION, pair.certificate, pair.key, key[0], iam_delay_seconds),
         account.environment(ACCOUNT, REGION, *key, home.root),
         home.root,
     )
@@ -113,11 +118,13 @@ def default_directory(environ: Mapping[str, str]) -> Path:
     return base / "kube-iam" / "sandbox"
 
 
-def _start(home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: float, refresh: str) -> State:
+def _start(
+    home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: float, refresh: str, iam_delay_seconds: float
+) -> State:
     began = time.monotonic()
     authority = Authority(home.tls)
     etcd = start_etcd(home, authority, binaries) if binaries else None
-    state = start_account(home, authority, say)
+    state = start_account(home, authority, say, iam_delay_seconds)
     text = config(home, state, cluster=binaries is not None, refresh=refresh)
     if binaries:
         mount.project(home.server_config.parent, {home.server_config.name: text})
