@@ -42,6 +42,10 @@ class UsageError(KubeIamError):
     """The command line cannot be carried out as it stands."""
 
 
+class OutputNotWritten(KubeIamError):
+    """Standard output or standard error takes no more, as on a full disk."""
+
+
 class Problem:
     """One thing wrong in a file: where (`key`, a path such as `levels[1].bind[0].clusterRole`), what, and the remedy.
 

@@ -22,6 +22,7 @@ from kube_iam.aws.region import find_endpoint
 from kube_iam.aws.session_cache import CachedSession, SessionCache
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.sha256 import digest_of
+from required import not_applicable
 
 # Beside our own modules: what the interpreter has loaded before it runs us, and these.
 ALLOWED = {"_sha2", "_sha256", "binascii"}
@@ -185,3 +186,14 @@ def test_the_installed_command_fails_where_its_answer_cannot_be_written(tmp_path
         assert ran.returncode == 1
         assert "No space left" in ran.stderr
         assert "bug" not in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["version", "schema", "--help", "token --help", "completion bash", "manifest crd"])
+def test_a_full_disk_is_named_by_every_command(command: str, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        not_applicable("no device that is always full")
+    full = os.open("/dev/full", os.O_WRONLY)
+    ran = installed(tmp_path, *command.split(), stdout=full)
+    os.close(full)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert "the output cannot be written: No space left on device" in ran.stderr

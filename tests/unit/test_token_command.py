@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tls_sts import TlsSts
+from tls_sts import TlsSts, _result
 
 from kube_iam.aws.botocore_chain import own_session_name
 from kube_iam.cli.main import main
@@ -395,6 +395,22 @@ def test_what_sts_refuses_is_explained(code: str, message: str, says: str, shell
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
     assert says in ran.err
     assert "own-secret" not in ran.err
+
+
+@pytest.mark.parametrize("action", ["GetCallerIdentity", "AssumeRole"])
+@pytest.mark.parametrize("result", ["", "<Credentials></Credentials>", "<Arn></Arn>", "<Credentials>x</Credentials>"])
+def test_an_answer_of_sts_without_what_was_asked_is_told_as_such(
+    action: str, result: str, shell: Shell, aws: TlsSts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = aws.answer
+
+    def answer(call: dict[str, str]) -> tuple[int, str]:
+        return (200, _result(action, result)) if call["Action"] == action else whole(call)
+
+    monkeypatch.setattr(aws, "answer", answer)
+    line = shell.fails("token", "-i", "shop", "-r", ROLE)
+    assert "the answer of STS has no" in line
+    assert "a bug" not in line
 
 
 def test_an_unreachable_sts_is_told_as_such(shell: Shell) -> None:

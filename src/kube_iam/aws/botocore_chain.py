@@ -5,6 +5,7 @@ Imports botocore when called. A profile's MFA code is asked for by `kube_iam.aws
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kube_iam.aws.client import make_client, make_session
@@ -22,11 +23,12 @@ from kube_iam.aws.translate import (
 )
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.input_checks import check_credentials
-from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError
+from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Unreachable
 
 CACHED_WITHOUT_EXPIRATION = 15 * 60
 """How long (seconds) a session is cached whose source cannot be foreseen and gives no Expiration of its own."""
 
+_NOT_STS = "is there a proxy in between? Try again"
 # Sources that are told by variables and files alone, all of which `caller_key` covers.
 _FORESEEN = frozenset(
     {"env", "shared-credentials-file", "config-file", "ec2-credentials-file", "boto-config", "sso", "login"}
@@ -123,7 +125,10 @@ class BotocoreChain:
     def caller_arn(self, credentials: Credentials, region: str) -> str:
         """Who these credentials belong to, by sts:GetCallerIdentity."""
         with aws_errors("ask AWS who you are"):
-            arn: str = self._sts(credentials, region).get_caller_identity()["Arn"]
+            answer = self._sts(credentials, region).get_caller_identity()
+        arn = answer.get("Arn")
+        if not isinstance(arn, str) or not arn:
+            raise Unreachable("cannot ask AWS who you are: the answer of STS has no Arn", _NOT_STS)
         return arn
 
     def assume_role(
@@ -141,24 +146,19 @@ class BotocoreChain:
 
         `mfa` is the serial number of an MFA device and the code that it shows.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         arguments = {"RoleArn": role, "RoleSessionName": session_name}
         if external_id:
             arguments["ExternalId"] = external_id
         if mfa is not None:
             arguments["SerialNumber"], arguments["TokenCode"] = mfa
-        try:
-            answer = self._sts(credentials, region).assume_role(**arguments)
-        except ClientError as error:
-            raise _refused(error, role, session_name, caller) from error
-        except BotoCoreError as error:
-            raise translate(error, f"assume {role}") from error
-        keys = answer["Credentials"]
-        end = keys["Expiration"].timestamp()
-        role_id = str(answer.get("AssumedRoleUser", {}).get("AssumedRoleId", "")).partition(":")[0]
-        session = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], end)
-        return AssumedRole(session, role_id if role_id.isalnum() and role_id.isascii() else "")
+        with aws_errors(f"assume {role}"):
+            try:
+                answer = self._sts(credentials, region).assume_role(**arguments)
+            except ClientError as error:
+                raise _refused(error, role, session_name, caller) from error
+        return _session_in(answer, role)
 
     def profile_setting(self, name: str) -> str:
         """What the profile in use says of this setting, or empty."""
@@ -192,6 +192,20 @@ def own_session_name(caller_arn: str) -> str:
             f"no session name can be made of your own identity, {caller_arn}", "give one with --session-name"
         )
     return name
+
+
+def _session_in(answer: Mapping[str, Any], role: str) -> AssumedRole:
+    """Return the session in an answer of STS. Raises Unreachable for an answer that has none: no text of it is repeated."""
+    try:
+        keys = answer["Credentials"]
+        session = Credentials(
+            keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], keys["Expiration"].timestamp()
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise Unreachable(f"cannot assume {role}: the answer of STS has no session", _NOT_STS) from None
+    check_credentials("STS", session)
+    role_id = str(answer.get("AssumedRoleUser", {}).get("AssumedRoleId", "")).partition(":")[0]
+    return AssumedRole(session, role_id if role_id.isalnum() and role_id.isascii() else "")
 
 
 def _refused(error: Any, role: str, session_name: str, caller: str) -> KubeIamError:

@@ -108,8 +108,10 @@ def _give_up_stdout() -> None:
 
 
 def _explain(program: str, error: Exception) -> int:
-    from kube_iam.errors import KubeIamError
+    from kube_iam.errors import KubeIamError, OutputNotWritten
 
+    if isinstance(error, OutputNotWritten):
+        _give_up_stdout()
     if isinstance(error, KubeIamError):
         return _fail(program, error.lines, error.hint, error.exit_code)
     from kube_iam.cli.crash import describe  # the last resort: people get a sentence, not a traceback

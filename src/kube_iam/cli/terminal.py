@@ -18,6 +18,7 @@ from typing import Any, TextIO, cast
 import click
 
 from kube_iam.core.printable import escaped
+from kube_iam.errors import OutputNotWritten
 
 _END = "\uf8f0"
 _COLOURS = {"green": ("\uf8f1", 32), "yellow": ("\uf8f2", 33), "cyan": ("\uf8f3", 36), "red": ("\uf8f4", 31)}
@@ -49,8 +50,14 @@ class SafeStream:
             shown = escaped(text.removesuffix("\n"), self._kept.replace("\n", "")) + end
         else:
             shown = escaped(text, self._kept)
-        self.unguarded.write(shown.translate(self._marks))
+        with _output_errors():
+            self.unguarded.write(shown.translate(self._marks))
         return len(text)
+
+    def flush(self) -> None:
+        """Write what is left. Raises OutputNotWritten, as `write` does."""
+        with _output_errors():
+            self.unguarded.flush()
 
     def writelines(self, lines: Iterator[str]) -> None:
         """Write each of the texts."""
@@ -62,6 +69,17 @@ class SafeStream:
         if name == "buffer":
             raise AttributeError(name)
         return getattr(self.unguarded, name)
+
+
+@contextmanager
+def _output_errors() -> Iterator[None]:
+    """Raise OutputNotWritten for an error of the stream. BrokenPipeError passes unchanged: it needs no message."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputNotWritten(f"the output cannot be written: {error.strerror}") from error
 
 
 @contextmanager
