@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.ports import MappingEntry, RoleState, Subject, Temporary, User
+from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.cli import access_session
+from kube_iam.cli.permissions import DIRECTORY_METHODS
 from kube_iam.cli.root import run_command
 from kube_iam.errors import (
     AccessDenied,
@@ -482,6 +484,17 @@ def test_grant_revoke_and_who_are_data_for_programs(account: FakeAccount, capsys
     revoked = json.loads(capsys.readouterr().out)
     assert revoked["users"] == [{"name": "alice", "result": "already"}]
     assert revoked["sessionsEndWithinSeconds"] == 7200
+
+
+def test_the_permissions_that_commands_name_are_those_that_they_use(account: FakeAccount) -> None:
+    for arguments in (
+        ("plan",), ("apply", "--yes"), ("grant", "alice", "admin"), ("grant", "bob", "admin", "--for", "2h"), ("who",),
+        ("revoke", "alice", "bob", "admin"), ("destroy", "--yes"),
+    ):  # fmt: skip
+        account.world.log.clear()
+        kube_iam(*arguments)
+        called = {method for method in account.world.log if method in PERMISSIONS}
+        assert called <= set(DIRECTORY_METHODS[arguments[0]])
 
 
 def test_grant_changes_nothing_when_a_name_is_wrong(account: FakeAccount) -> None:

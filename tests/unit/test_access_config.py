@@ -124,7 +124,7 @@ levels:
         (HEAD + LEVELS + f"    iam: {{role: {'r' * 65}}}\n", "65 characters, at most 64 are allowed"),
         (HEAD + LEVELS.replace("admin", "a" * 63, 1), "the IAM role would be named"),
         (HEAD + LEVELS + "    sessionDuration: '3600'\n", "(give the unit: 3600s)"),
-        (HEAD + LEVELS + "    sessionDuration: 3600\n", 'YAML reads 3600 as a number (quote it: "3600")'),
+        (HEAD + LEVELS + "    sessionDuration: 3600\n", "3600 has no unit of time (give the unit: 3600s)"),
         (HEAD + LEVELS + "    sessionDuration: 30m\n", "30m is out of range"),
         (HEAD + LEVELS + "    username: system:admin\n", "names in system: belong to Kubernetes itself"),
         (HEAD + LEVELS + "    username: '{{EC2PrivateDNSName}}'\n", "levels are for people"),

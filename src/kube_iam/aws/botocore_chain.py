@@ -213,7 +213,8 @@ def _refused(error: Any, role: str, session_name: str, caller: str) -> KubeIamEr
     if error_code(error) == "AccessDenied" and not is_wrong_mfa_code(error):
         return AccessDenied(
             f"{who} may not assume {role} (session name {session_name!r})",
-            "perhaps you are not in the IAM group of this level; a role made by kube-iam also wants the session name to be"
+            "AWS says the same of a role that does not exist: check the ARN (`kube-iam kubeconfig LEVEL` writes it); perhaps you are"
+            " not in the IAM group of this level; a role made by kube-iam also wants the session name to be"
             " your IAM user name, so leave --session-name out; a level with MFA wants a code, so name your device with"
             " --mfa-serial",
         )

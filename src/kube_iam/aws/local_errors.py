@@ -6,6 +6,7 @@ its type and by fields that cannot hold a secret: names of profiles, variables a
 
 from __future__ import annotations
 
+import re
 from traceback import walk_tb
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ _WHERE_VALUES_STAND = (
 )
 _NOT_UNDERSTOOD = (KeyError, IndexError, AttributeError, TypeError, RecursionError)
 _MAX_FIELD = 200
+_REGIONAL_STS = re.compile(r"sts(?:-fips)?\.([a-z0-9-]+)\.", re.ASCII)
 
 
 def is_expected(error: Exception) -> bool:
@@ -167,14 +169,26 @@ def _not_sent(error: Exception, what: str) -> KubeIamError:
             proxy = _host(error, "proxy_url")
             return Unreachable(f"{what}: the proxy {proxy} cannot be reached", "check HTTPS_PROXY and NO_PROXY")
         case known.ConnectTimeoutError() | known.ReadTimeoutError():
-            return Unreachable(
-                f"{what}: {host} does not answer in time", "check the network, HTTPS_PROXY and the region's name"
-            )
+            return Unreachable(f"{what}: {host} does not answer in time", _network_hint(host))
     if isinstance(inner, (ValueError, TypeError)):
         return _not_read(inner, what)
     reason = network_reason(error) or type(inner or error).__name__
-    return Unreachable(
-        f"{what}: {host} cannot be reached ({reason})", "check the network, HTTPS_PROXY and the region's name"
+    return Unreachable(f"{what}: {host} cannot be reached ({reason})", _network_hint(host))
+
+
+def _network_hint(host: str) -> str:
+    """Return a remedy; where the host names a region that this version does not know, with the region that was probably meant."""
+    from kube_iam.aws.regions import regions_of
+    from kube_iam.config.near import near
+    from kube_iam.core.partitions import partition_of_region
+
+    found = _REGIONAL_STS.match(host)
+    known = regions_of(partition_of_region(found[1])) if found else ()
+    if found is None or found[1] in known:
+        return "check the network and HTTPS_PROXY"
+    suggestion = near(found[1], known) or "see `aws account list-regions`."
+    return (
+        f"{found[1]} is no region that this version knows: {suggestion} If it is one, check the network and HTTPS_PROXY"
     )
 
 

@@ -85,6 +85,16 @@ _CODE = re.compile(r"[\w.:#-]{1,80}", re.ASCII)
 # STS and IAM quote the parameter itself, an MFA code or a web identity token among them: `Value 'X' at 'tokenCode' failed …`.
 _QUOTED_VALUE = re.compile(r"\b[Vv]alue '.*' at '", re.DOTALL)
 
+_DETACH = "remove what is attached to it, then repeat the command; it goes on where it stopped"
+_DELETE_CONFLICTS = {
+    "DeleteRole": "somebody gave this role policies or an instance profile: `aws iam list-role-policies --role-name ROLE` shows inline"
+    " policies, `aws iam delete-role-policy` deletes one, `aws iam detach-role-policy` detaches; then repeat the command",
+    "DeleteGroup": "somebody gave this group policies or members: `aws iam list-group-policies --group-name GROUP` shows inline"
+    " policies, `aws iam delete-group-policy` deletes one; then repeat the command",
+    "DeletePolicy": "somebody attached this policy: `aws iam list-entities-for-policy --policy-arn ARN` shows to what; detach it, then"
+    " repeat the command",
+}
+
 CLOCK_HINT = "AWS takes requests that are at most 15 minutes off; set this machine's clock (time synchronisation, NTP)"
 _SIGN_IN_AGAIN = "the session has ended: sign in again (`aws sso login`, or new temporary keys) and repeat the command"
 
@@ -190,6 +200,8 @@ def _answered(error: ClientError, doing: str) -> KubeIamError:
         )
     if code in _MISSING:
         return NotFound(f"{what}: {message or code}")
+    if code == "DeleteConflict":
+        return Conflict(f"{what}: {message or code}", _DELETE_CONFLICTS.get(error.operation_name, _DETACH))
     if code in _CONFLICTS:
         return Conflict(f"{what}: {message or code}", "repeat the command; it goes on where it stopped")
     if code in _FULL:

@@ -96,8 +96,9 @@ class LazyGroup(click.Group):
         with_one_line_messages(command)
         if entry.section == ACCESS or cmd_name in _RECORDING:
             from kube_iam.cli.interrupt import interruptible
+            from kube_iam.cli.permissions import naming_permissions
 
-            interruptible(command)
+            interruptible(naming_permissions(command))
         return command
 
     def resolve_command(

@@ -10,13 +10,12 @@ from typing import Any
 
 from kube_iam.access.documents import user_policy_name
 from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP
-from kube_iam.config.durations import parse_duration, show_duration
+from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, show_duration, with_unit
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, parse_template
 from kube_iam.errors import Problem
 
-SHORTEST_SESSION, LONGEST_SESSION = 3600, 43200  # what IAM allows for MaxSessionDuration
 NAME_LIMITS = {"role": 64, "policy": 128, "group": 128}
 LONGEST_USER_POLICY = 128
 MASTERS = "system:masters"
@@ -119,7 +118,7 @@ def _check_session(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Itera
     try:
         seconds = parse_duration(written)
     except ValueError:
-        hint = f"give the unit: {written}s" if written.isdigit() else "such as 1h, 90m or PT1H"
+        hint = with_unit(int(written)) if written.isascii() and written.isdigit() else "such as 1h, 90m or PT1H"
         yield file.problem(where, f"{written!r} is not a length of time", hint)
         return
     if not SHORTEST_SESSION <= seconds <= LONGEST_SESSION:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+SHORTEST_SESSION, LONGEST_SESSION = 3600, 43200  # what IAM allows for MaxSessionDuration
 _GO = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 _ISO = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", re.ASCII)
 
@@ -21,3 +22,11 @@ def show_duration(seconds: int) -> str:
     """The shortest Go form: `1h`, `1h30m`, `45s`."""
     parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
+
+
+def with_unit(number: int) -> str:
+    """Return a remedy for a session's length without its unit: the first unit that makes a length which IAM allows."""
+    for unit, seconds in (("h", 3600), ("m", 60), ("s", 1)):
+        if SHORTEST_SESSION <= number * seconds <= LONGEST_SESSION:
+            return f"give the unit: {number}{unit}"
+    return "give the unit, such as 1h or 90m; IAM allows 1h to 12h"

@@ -22,10 +22,11 @@ from kube_iam.config.mapping_entries import (
     user_entry,
     user_id_entry,
 )
-from kube_iam.config.section import Section, account_ids, is_empty, kind_of
+from kube_iam.config.section import Findings, Section, account_ids, is_empty, kind_of
 from kube_iam.config.yaml_file import key_path
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping import GroupMapping, MappingTable, RoleMapping, UserMapping
+from kube_iam.core.partitions import PARTITIONS
 from kube_iam.core.templates import unusable_template
 from kube_iam.core.user_ids import UserIdMapping
 
@@ -82,6 +83,24 @@ def warn_of_user_ids(section: Section) -> None:
             for key in item if isinstance(item, dict) else ():
                 if ascii_lower(key) == "userid":
                     section.warn((*section.at(name), index, key), "counts only in the backend DynamicFile")
+
+
+def warn_of_partitions(found: Findings, section: Section, partition: str) -> None:
+    """Warn of entries for principals of another partition than the server's, whose tokens it refuses."""
+    for name, arn in (("mapRoles", "rolearn"), ("mapUsers", "userarn")):
+        value = section.value(name)
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            for key, text in item.items() if isinstance(item, dict) else ():
+                parts = text.split(":") if isinstance(text, str) and ascii_lower(key) == arn else []
+                other = ascii_lower(parts[1]) if len(parts) > 1 else partition
+                if other in PARTITIONS and other != partition:
+                    message = (
+                        f"is in partition {other}, and this server takes tokens of {partition} only: matches nobody"
+                    )
+                    steps = (*section.at(name), index, key)
+                    found.warnings.append(
+                        section.document.problem(steps, message, "set server.partition, or remove it")
+                    )
 
 
 def build_table(mappings: Mappings, section: Section) -> MappingTable:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from kube_iam.config.section import QUOTE, Section
-from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id
+from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id, strip_role_path
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping import Sso
+from kube_iam.core.sso import parse_sso_role
 
+_PERMISSION_SET = "awsreservedsso_"
 _SSO_KEYS = ("permissionSetName", "accountID", "partition")
 
 
@@ -35,7 +37,21 @@ def read_arn(entry: Section, name: str, kinds: tuple[str, ...], *, sessions: boo
         return ""
     if kinds and canonical.split(":")[5].partition("/")[0] not in kinds:
         entry.warn(entry.at(name), "is not the ARN of a role", "users belong in mapUsers")
+    _warn_of_permission_set(entry, name, canonical)
     return text
+
+
+def _warn_of_permission_set(entry: Section, name: str, canonical: str) -> None:
+    """Warn of the role of a permission set without the suffix that AWS gives it: such an entry matches nobody."""
+    account, _, resource = canonical.split(":", 4)[4].partition(":")
+    role = resource.rpartition("/")[2]
+    if not role.startswith(_PERMISSION_SET) or parse_sso_role(strip_role_path(canonical)) is not None:
+        return
+    written = entry.text(name)[-len(role) :][len(_PERMISSION_SET) :]
+    hint = f"in place of {name}: sso: {{permissionSetName: {written or 'NAME'}, accountID: '{account}'}}"
+    entry.warn(
+        entry.at(name), "is a permission set's role without `_` and its 16 hexadecimal digits: matches nobody", hint
+    )
 
 
 def read_sso(entry: Section) -> Sso | None:

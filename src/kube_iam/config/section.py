@@ -7,7 +7,9 @@ it is a warning; with one in config.yaml the reference silently takes another ac
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.arns import is_account_id
@@ -49,8 +51,15 @@ class Section:
     """One mapping of a YAML document, its keys looked up without regard to letter case."""
 
     def __init__(
-        self, document: YamlFile, value: object, steps: Steps, known: tuple[str, ...], found: Findings
+        self,
+        document: YamlFile,
+        value: object,
+        steps: Steps,
+        known: tuple[str, ...],
+        found: Findings,
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`elsewhere` has keys of other sections, in lower case, with the place where each belongs."""
         self.document = document
         self.steps = steps
         self.found = found
@@ -67,7 +76,9 @@ class Section:
         for key, content in value.items():
             lowered = ascii_lower(key)
             if lowered not in spelled:
-                self.warn((*steps, key), "is not a known key and has no effect", document.suggestion(key, known))
+                place = elsewhere.get(lowered, "")
+                hint = f"it belongs {place}" if place else document.suggestion(key, known)
+                self.warn((*steps, key), "is not a known key and has no effect", hint)
             elif lowered in self._values:
                 first = self._values[lowered][0]
                 self.error((*steps, key), f"stands twice, as {first} and as {key}", "keep one of the two")

@@ -21,6 +21,7 @@ from kube_iam.config.backends import (
     reserved_prefixes,
 )
 from kube_iam.config.ec2 import Ec2Settings, read_ec2
+from kube_iam.config.mappings import warn_of_partitions
 from kube_iam.config.membership_settings import MembershipSettings, read_membership
 from kube_iam.config.mounted import read_mounted
 from kube_iam.config.near import near
@@ -89,8 +90,10 @@ def load_server_config(path: Path | None, flags: Mapping[str, object]) -> tuple[
 def check_server_config(path: Path | None, flags: Mapping[str, object]) -> Findings:
     """Everything that is wrong with a file, settings and mappings, in the order of its lines. Raises ConfigError: not readable."""
     document = read_document(path)
-    found = read_settings(document, path, flags).found
-    mounted = read_mounted(document)[1]
+    settings = read_settings(document, path, flags)
+    found, (_, mounted) = settings.found, read_mounted(document)
+    if settings.config is not None:
+        warn_of_partitions(mounted, sections(document)[1], settings.config.partition)
     reported = {str(problem) for problem in found.errors}
     found.errors += [problem for problem in mounted.errors if str(problem) not in reported]
     return Findings(in_order(found.errors), in_order([*found.warnings, *mounted.warnings]))

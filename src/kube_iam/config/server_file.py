@@ -10,6 +10,7 @@ from pathlib import Path
 from kube_iam.config.mappings import MAPPING_KEYS
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.yaml_file import YamlFile, parse_yaml, read_yaml
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import Problem
 
 _TOP_KEYS = (
@@ -25,6 +26,9 @@ _SERVER_KEYS = (
     *("membershipRefresh", "membershipMaxAge", "denyList"),
 )
 
+_BELOW_SERVER = {ascii_lower(key): "below `server:`, indented" for key in _SERVER_KEYS}
+_AT_THE_TOP = {ascii_lower(key): "at the top of the file, beside `server:`" for key in _TOP_KEYS if key != "server"}
+
 
 def read_document(path: Path | None) -> YamlFile:
     """The file; an empty document where there is none. Raises ConfigError when it cannot be read or is no YAML."""
@@ -34,8 +38,8 @@ def read_document(path: Path | None) -> YamlFile:
 def sections(document: YamlFile) -> tuple[Section, Section]:
     """The top level and the section `server`, which share their findings."""
     found = Findings(errors=list(document.problems), warnings=list(document.foreign))
-    top = Section(document, document.data, (), _TOP_KEYS, found)
-    return top, Section(document, top.value("server"), top.at("server"), _SERVER_KEYS, found)
+    top = Section(document, document.data, (), _TOP_KEYS, found, _BELOW_SERVER)
+    return top, Section(document, top.value("server"), top.at("server"), _SERVER_KEYS, found, _AT_THE_TOP)
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from kube_iam.config.durations import with_unit
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.errors import Problem
 
@@ -18,6 +19,8 @@ _TYPES: dict[str, tuple[type, str]] = {
     "boolean": (bool, "true or false"),
 }
 
+_ADD_ITEM = "add an item, which begins with `- `"
+
 Schema = dict[str, Any]
 
 
@@ -26,7 +29,9 @@ def check_structure(file: YamlFile, schema: Schema) -> list[Problem]:
     return _check(file, schema, file.data, ())
 
 
-def _check(file: YamlFile, schema: Schema, value: object, steps: tuple[Step, ...]) -> list[Problem]:
+def _check(
+    file: YamlFile, schema: Schema, value: object, steps: tuple[Step, ...], *, required: bool = False
+) -> list[Problem]:
     if "const" in schema:
         return [] if value == schema["const"] else [file.problem(steps, f"must be {schema['const']}")]
     if "enum" in schema:
@@ -34,16 +39,23 @@ def _check(file: YamlFile, schema: Schema, value: object, steps: tuple[Step, ...
         return [] if value in schema["enum"] else [file.problem(steps, f"{value!r} is not known", hint)]
     wanted, called = _TYPES[schema["type"]]
     if not isinstance(value, wanted):
-        return [_wrong_type(file, value, called, steps)]
+        return [_wrong_type(file, schema, value, called, steps)]
     if isinstance(value, dict):
         return _check_object(file, schema, value, steps)
     if isinstance(value, list):
-        return _check_list(file, schema, value, steps)
+        return _check_list(file, schema, value, steps, required=required)
     return _check_text(file, schema, value, steps) if isinstance(value, str) else []
 
 
-def _wrong_type(file: YamlFile, value: object, called: str, steps: tuple[Step, ...]) -> Problem:
+def _wrong_type(file: YamlFile, schema: Schema, value: object, called: str, steps: tuple[Step, ...]) -> Problem:
     written = file.text(*steps)
+    if schema.get("numberErrorMessage") and isinstance(value, (int, float)):
+        whole = value if isinstance(value, int) and not isinstance(value, bool) else 0
+        return file.problem(steps, f"{written} {schema['numberErrorMessage']}", with_unit(whole))
+    if schema.get("minItems") and not value:
+        return file.problem(steps, "is empty", _ADD_ITEM)
+    if called == "a list" and isinstance(value, dict):
+        return file.problem(steps, "must be a list, not a mapping of keys to values", "begin each item with `- `")
     if called == "text" and isinstance(value, (int, float)):
         kind = "true or false" if isinstance(value, bool) else "a number"
         return file.problem(steps, f"YAML reads {written} as {kind}", f'quote it: "{written}"')
@@ -70,14 +82,18 @@ def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], step
         problems.append(file.problem(steps, f"takes exactly one of {', '.join(properties)}"))
     for key, part in properties.items():
         if key in value:
-            problems += _check(file, part, value[key], (*steps, key))
+            problems += _check(file, part, value[key], (*steps, key), required=key in schema.get("required", ()))
     return problems
 
 
-def _check_list(file: YamlFile, schema: Schema, value: list[object], steps: tuple[Step, ...]) -> list[Problem]:
+def _check_list(
+    file: YamlFile, schema: Schema, value: list[object], steps: tuple[Step, ...], *, required: bool
+) -> list[Problem]:
     problems = []
     if len(value) < schema.get("minItems", 0):
-        problems.append(file.problem(steps, "is an empty list", "add an item, or leave the key out"))
+        problems.append(
+            file.problem(steps, "is an empty list", _ADD_ITEM if required else f"{_ADD_ITEM}, or leave the key out")
+        )
     before: set[str] = set()
     for index, item in enumerate(value):
         problems += _check(file, schema["items"], item, (*steps, index))

@@ -44,7 +44,8 @@ def document_events(text: str, source: str, key: str = "", most: int = MAX_CHARA
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"is not YAML: {without_quoted(str(error.problem or error.context))}{_character(text, mark)}"
-        raise _unusable(source, key, message, mark.line + 1 if mark else None) from error
+        hint = "YAML wants spaces there" if message.endswith("is a tab)") else ""
+        raise _unusable(source, key, message, mark.line + 1 if mark else None, hint) from error
     except yaml.reader.ReaderError as error:
         # Its position counts bytes, or characters, by the parser.
         at = text.find(chr(error.character)) if isinstance(error.character, int) else -1
@@ -139,5 +140,5 @@ def _character(text: str, mark: Any) -> str:
     return "" if found.isalnum() or found.isspace() else f" ({column} is {found!r})"
 
 
-def _unusable(source: str, key: str, message: str, line: int | None = None) -> ConfigError:
-    return ConfigError(source, [Problem(key, message, line=line)])
+def _unusable(source: str, key: str, message: str, line: int | None = None, hint: str = "") -> ConfigError:
+    return ConfigError(source, [Problem(key, message, hint, line)])

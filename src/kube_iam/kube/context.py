@@ -18,6 +18,7 @@ from kube_iam.kube.files import read_text
 from kube_iam.kube.yaml_tree import parse_tree
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_LISTED = 20
 _CLUSTER_FILES = ("certificate-authority",)
 _USER_FILES = ("client-certificate", "client-key", "tokenFile")
 
@@ -92,9 +93,9 @@ def _select(paths: list[Path], name: str) -> Context:
     shown = ", ".join(str(path) for path in paths)
     name = name or current
     if not name:
-        raise KubeError(f"{shown} has no current context", "choose one with --context")
+        raise KubeError(f"{shown} has no current context", f"choose one with --context; {_known('', list(contexts))}")
     if name not in contexts:
-        raise KubeError(f"there is no context {name!r} in {shown}", near(name, list(contexts)))
+        raise KubeError(f"there is no context {name!r} in {shown}", _known(name, list(contexts)))
     chosen = contexts[name]
     cluster, user = str(chosen.get("cluster") or ""), str(chosen.get("user") or "")
     if cluster not in clusters or not clusters[cluster].get("server"):
@@ -117,6 +118,16 @@ def _is_address(url: str) -> bool:
         return bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def _known(name: str, contexts: list[str]) -> str:
+    """Return a near match and the names that there are."""
+    if not contexts:
+        return "it has no contexts: choose another file with --kubeconfig"
+    more = f" and {len(contexts) - _LISTED} more" if len(contexts) > _LISTED else ""
+    listed = f"contexts: {', '.join(sorted(contexts)[:_LISTED])}{more}"
+    suggestion = near(name, contexts)
+    return f"{suggestion} {listed}" if suggestion else listed
 
 
 def _read(path: Path) -> Fields:

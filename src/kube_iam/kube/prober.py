@@ -14,10 +14,28 @@ from contextlib import closing
 
 from kube_iam.core.probe import Answer, Question, read_answer
 from kube_iam.core.redaction import shown_url
-from kube_iam.errors import KubeError, NotFound, Unreachable
+from kube_iam.errors import KubeError, KubeIamError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.context import Context
 
+_WEBHOOK_KUBECONFIG = "the file of kube-apiserver's --authentication-token-webhook-config-file"
+_WEBHOOK_FAILURES = (
+    (
+        ("x509: ", "tls: ", "certificate "),
+        "it does not trust the server's certificate",
+        f"{_WEBHOOK_KUBECONFIG} must hold the server's certificate; the server writes such a file (generateKubeconfig)",
+    ),
+    (
+        ("connection refused", "connection reset", "EOF", "no such host", "no route to host", "network is unreachable"),
+        "nothing answers at its address",
+        f"start the server on that control plane node, or see its log; {_WEBHOOK_KUBECONFIG} names its address",
+    ),
+    (
+        ("deadline exceeded", "i/o timeout", "Client.Timeout", "TLS handshake timeout"),
+        "it does not answer in time",
+        "see the server's log on that control plane node, and whether it reaches STS",
+    ),
+)
 HERE = ""
 """Stands for the kubeconfig's own address among those of API servers."""
 
@@ -51,10 +69,7 @@ class Prober:
         error, server = self._review(address, question.token, "ask for the denial (TokenReview)")
         answer = read_answer(error, question.nonce)
         if answer is None:
-            raise KubeError(
-                f"no kube-iam server with a deny list answers behind {server}",
-                "set server.denyList in its config.yaml, and restart it",
-            )
+            raise _no_answer(error, server)
         return answer
 
     def review(self, token: str) -> str:
@@ -73,6 +88,20 @@ class Prober:
             with api.call(doing) as client:
                 review = client.create(TokenReview(spec=TokenReviewSpec(token=token)))
             return (review.status.error if review.status else None) or "", shown_url(api.server)
+
+
+def _no_answer(error: str, server: str) -> KubeIamError:
+    """Return the error for a TokenReview that no server with a deny list answered. `error` is its `status.error`, never repeated.
+
+    kube-apiserver puts there why it could not ask its webhook, in the words of Go's HTTP client.
+    """
+    for words, message, hint in _WEBHOOK_FAILURES:
+        if any(word in error for word in words):
+            return Unreachable(f"kube-apiserver at {server} cannot ask the kube-iam server: {message}", hint)
+    return KubeError(
+        f"no kube-iam server with a deny list answers behind {server}",
+        "set server.denyList in its config.yaml, and restart it",
+    )
 
 
 def _unverified(context: Context) -> str:
