@@ -16,6 +16,7 @@ from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.cli import access_session
 from kube_iam.cli.permissions import DIRECTORY_METHODS
 from kube_iam.cli.root import run_command
+from kube_iam.core.denied import Denial
 from kube_iam.errors import (
     AccessDenied,
     ConfigError,
@@ -495,6 +496,79 @@ def test_the_permissions_that_commands_name_are_those_that_they_use(account: Fak
         kube_iam(*arguments)
         called = {method for method in account.world.log if method in PERMISSIONS}
         assert called <= set(DIRECTORY_METHODS[arguments[0]])
+
+
+def denials(monkeypatch: pytest.MonkeyPatch, *found: Denial) -> None:
+    """Make these the deny list of the cluster."""
+    from kube_iam.cli import deny_session, server_status
+
+    monkeypatch.setattr(server_status, "warn_of_server", lambda *_: None)
+    monkeypatch.setattr(access_session, "open_api", lambda access, where: None)
+    monkeypatch.setattr(deny_session, "read_denials", lambda api, deny_list: list(found))
+
+
+ADMIN_ROLE = "arn:aws:iam::123456789012:role/prod-admin"
+LATER = 4_000_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("denial", "denied"),
+    [
+        (Denial("d", "userName", "alice", until=LATER), {"admin", "viewer"}),
+        (Denial("d", "userName", "al*", until=LATER), {"admin", "viewer"}),
+        (Denial("d", "arn", "arn:aws:iam::123456789012:user/alice", until=LATER), {"admin", "viewer"}),
+        (Denial("d", "arn", ADMIN_ROLE, until=LATER), {"admin"}),
+        (Denial("d", "userName", "alice", role=ADMIN_ROLE, until=LATER), {"admin"}),
+        (Denial("d", "userName", "alice", until=1.0), set()),
+        (Denial("d", "userName", "bob", until=LATER), set()),
+    ],
+)
+def test_who_says_until_when_a_member_is_denied(
+    account: FakeAccount,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    denial: Denial,
+    denied: set[str],
+) -> None:
+    kube_iam("apply", "--yes")
+    kube_iam("grant", "alice", "admin")
+    kube_iam("grant", "alice", "viewer")
+    denials(monkeypatch, denial)
+    capsys.readouterr()
+    kube_iam("who")
+    table = capsys.readouterr().out
+    assert {line.split()[0] for line in table.splitlines() if "denied until 2096-10-02T07:06:40Z" in line} == denied
+    kube_iam("who", "-o", "json")
+    levels = json.loads(capsys.readouterr().out)
+    assert {level["level"] for level in levels if level.get("denied")} == denied
+    kube_iam("who", "--by-user")
+    assert capsys.readouterr().out.count("denied until") == len(denied)
+
+
+def test_who_and_plan_count_the_entries_of_others_and_who_lists_them(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kube_iam("apply", "--yes")
+    for name in ("nodes", "ops"):
+        account.store.put(MappingEntry(f"arn:aws:iam::123456789012:role/{name}", f"sys-{name}", (f"group-{name}",)))
+    capsys.readouterr()
+    kube_iam("who")
+    out, err = capsys.readouterr()
+    assert "role/nodes" not in out
+    assert "note: 2 other entries of " in err
+    kube_iam("who", "--all")
+    out, err = capsys.readouterr()
+    assert [line.split()[1:3] for line in out.splitlines() if "role/" in line] == [
+        ["sys-nodes", "group-nodes"],
+        ["sys-ops", "group-ops"],
+    ]
+    assert "other entries" not in err
+    kube_iam("who", "--all", "-o", "json")
+    data = json.loads(capsys.readouterr().out)
+    assert [entry["username"] for entry in data["otherEntries"]] == ["sys-nodes", "sys-ops"]
+    assert [level["level"] for level in data["members"]] == ["admin", "viewer"]
+    kube_iam("plan")
+    assert "note: 2 other entries of " in capsys.readouterr().err
 
 
 def test_grant_changes_nothing_when_a_name_is_wrong(account: FakeAccount) -> None:

@@ -113,12 +113,16 @@ def lift(
 
 def denied_values(where: Where, deny_list: str, now: float) -> list[str]:
     """Return the values of all denials in force in the list. Raises KubeIamError."""
+    return [denial.value for denial in read_denials(open_api(where), deny_list) if denial.until > now]
+
+
+def read_denials(api: KubeApi, deny_list: str) -> list[Denial]:
+    """Return all denials of the list, ended ones too. Raises KubeIamError."""
     from kube_iam.core.denial_text import read_denial
     from kube_iam.kube.deny_store import DenyStore
 
-    entries = DenyStore(open_api(where), deny_list).read().data
-    found = (denial for ident, text in entries.items() for denial in read_denial(ident, text).denials)
-    return [denial.value for denial in found if denial.until > now]
+    entries = DenyStore(api, deny_list).read().data
+    return [denial for ident, text in entries.items() for denial in read_denial(ident, text).denials]
 
 
 def lifted_entries(text: str, now: float) -> tuple[Denial, ...]:

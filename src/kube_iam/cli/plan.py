@@ -26,15 +26,21 @@ CHANGES = 2
 @cluster_options
 def command(file: str, adopt: bool, detailed_exitcode: bool, output: str, **where: str) -> int:
     """Show what apply would change, in the order it would happen, and change nothing."""
+    from kube_iam.access.member_states import other_entries
     from kube_iam.access.plan import plan_apply
+    from kube_iam.access.ports import MappingEntry
     from kube_iam.cli.access_output import print_plan
     from kube_iam.cli.access_progress import Display
     from kube_iam.cli.server_status import unchanged, warn_of_server
 
     access = access_session.open_access(file)
-    plan = plan_apply(
-        access, access_session.open_ports(access, Where(**where), Display().waiting), adopt=adopt, now=time.time()
-    )
+    ports = access_session.open_ports(access, Where(**where), Display().waiting)
+    plan = plan_apply(access, ports, adopt=adopt, now=time.time())
     print_plan(plan, output)
+    changed = {change.item.key for change in plan.changes if isinstance(change.item, MappingEntry)}
+    staying = [entry for entry in other_entries(access, ports.store.entries()) if entry.key not in changed]
+    if staying:
+        said = f"note: {len(staying)} other entries of {plan.target} stay as they are"
+        click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
     warn_of_server(access, Where(**where), unchanged(access, plan))
     return CHANGES if detailed_exitcode and plan.changes else 0

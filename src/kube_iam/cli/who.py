@@ -1,9 +1,8 @@
-"""`who`: the members of the levels."""
+"""`who`: the members of the levels, and what keeps them from signing in."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,16 @@ from kube_iam.cli import access_session
 from kube_iam.cli.access_options import aws_options, cluster_options, file_option, output_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.completions import complete_levels
+from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
-    from kube_iam.access.levels import ClusterAccess, Level
-    from kube_iam.access.ports import Temporary
+    from kube_iam.access.levels import ClusterAccess
+    from kube_iam.access.member_states import Denied
+    from kube_iam.access.members import LevelMembers
+    from kube_iam.access.ports import MappingEntry
 
 
 @click.command("who")
@@ -27,56 +29,81 @@ if TYPE_CHECKING:
 @global_options
 @file_option
 @click.option("--by-user", is_flag=True, help="A line per user, with the levels that they are in.")
+@click.option("--all", "everything", is_flag=True, help="List the other entries of the mapping too.")
+@deny_list_option
 @output_option
 @aws_options
 @cluster_options
-def command(level: str | None, file: str, by_user: bool, output: str, **where: str) -> int:
+def command(
+    level: str | None, file: str, by_user: bool, everything: bool, deny_list: str, output: str, **where: str
+) -> int:
     """List who is in all levels, or in one: the members, and who is let in for a time, with what is left of it.
 
-    Warns of levels that the running server cannot read in IAM, or that are suspended.
+    Says who is denied until when, and warns of levels that the running server cannot read in IAM, or that are suspended. Counts the
+    entries of the mapping that are not of these levels; --all lists them. Entries of mapUsers and mapAccounts are not among them.
     """
     from kube_iam.access import members
+    from kube_iam.access.member_states import other_entries
     from kube_iam.access.plan import check_caller
+    from kube_iam.access.temporary import let_in_now
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.access_progress import Display
     from kube_iam.cli.server_status import warn_of_server
     from kube_iam.config.near import near
-    from kube_iam.report.members_data import levels_data, users_data
-    from kube_iam.report.members_text import levels_table, users_table
+    from kube_iam.report.members_data import entries_data, levels_data, users_data
+    from kube_iam.report.members_text import entries_table, levels_table, users_table
 
     access = access_session.open_access(file)
+    place = Where(**where)
     levels = (members.find_level(access, level, near),) if level else access.levels
-    directory = access_session.open_directory(access, Where(**where), Display().waiting)
+    directory = access_session.open_directory(access, place, Display().waiting)
     check_caller(access, directory)
     now = time.time()
-    found = members.who(access, directory, levels, _let_in(access, levels, Where(**where), now))
+    entries = _entries(access, place)
+    found = members.who(access, directory, levels, let_in_now(access, levels, entries, now))
+    denied = _denied(access, found, place, deny_list, now)
+    others = other_entries(access, entries)
     if output == "table":
-        page(users_table(found, now) if by_user else levels_table(found, now))
+        page(users_table(found, now, denied) if by_user else levels_table(found, now, denied))
+        if everything and others:
+            page("\n" + entries_table(others))
     else:
-        print_data(users_data(found, now) if by_user else levels_data(found, now), output)
-    for each in found:
-        for who, why in each.void:
-            remedy = f"`kube-iam revoke {quote(who.user_name)} {each.level}` removes it"
-            click.echo(
-                f"note: the temporary access of {who.user_name} to {each.level} admits nobody: {why}; {remedy}",
-                err=True,
-            )
-    warn_of_server(
-        access, Where(**where), [level for level, each in zip(levels, found, strict=True) if each.users is not None]
-    )
+        data = users_data(found, now, denied) if by_user else levels_data(found, now, denied)
+        print_data({"members": data, "otherEntries": entries_data(others)} if everything else data, output)
+    _say_void(found)
+    if others and not everything:
+        said = f"note: {len(others)} other entries of {access.mapping.describe()} admit principals beside these levels"
+        click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
+    warn_of_server(access, place, [level for level, each in zip(levels, found, strict=True) if each.users is not None])
     return 0
 
 
-def _let_in(
-    access: ClusterAccess, levels: tuple[Level, ...], where: Where, now: float
-) -> Mapping[str, tuple[Temporary, ...]]:
-    """Whom the levels let in for a time. Without a way into the cluster that is not known, which is said."""
-    from kube_iam.access.temporary import has_temporary, let_in_now
+def _say_void(found: tuple[LevelMembers, ...]) -> None:
+    for each in found:
+        for who, why in each.void:
+            said = f"note: the temporary access of {who.user_name} to {each.level} admits nobody: {why}"
+            click.echo(f"{said}; `kube-iam revoke {quote(who.user_name)} {each.level}` removes it", err=True)
 
-    if not any(has_temporary(access, level) for level in levels):
-        return {}
+
+def _entries(access: ClusterAccess, where: Where) -> tuple[MappingEntry, ...]:
+    """Return the entries of the mapping. Without a way into the cluster they are not known, which is said."""
     try:
-        return let_in_now(access, levels, access_session.open_store(access, where).entries(), now)
+        return access_session.open_store(access, where).entries()
     except KubeIamError as error:
         click.echo(f"warning: who is let in for a time is not known: {error}", err=True)
+        return ()
+
+
+def _denied(access: ClusterAccess, found: tuple[LevelMembers, ...], where: Where, deny_list: str, now: float) -> Denied:
+    """Return the members whom the deny list denies. Where it cannot be read that is not known, which is said."""
+    from kube_iam.access.member_states import denied_members
+    from kube_iam.cli.deny_session import read_denials
+
+    if not access_session.needs_cluster(access):
         return {}
+    try:
+        denials = read_denials(access_session.open_api(access, where), deny_list)
+    except KubeIamError as error:
+        click.echo(f"note: whether members are denied is not known: {error.message}", err=True)
+        return {}
+    return denied_members(access, found, denials, now)

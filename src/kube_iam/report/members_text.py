@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from types import MappingProxyType
 
+from kube_iam.access.member_states import Denied
 from kube_iam.access.members import LevelMembers, by_user
-from kube_iam.access.ports import Temporary
+from kube_iam.access.ports import MappingEntry, Temporary
+from kube_iam.core.denied import Denial
 from kube_iam.core.printable import escaped
 
 NOT_ADMITTED = "not admitted"
@@ -19,23 +22,44 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(line.rstrip() + "\n" for line in padded)
 
 
-def levels_table(levels: Sequence[LevelMembers], now: float) -> str:
+def levels_table(levels: Sequence[LevelMembers], now: float, denied: Denied = MappingProxyType({})) -> str:
     """Return a line per person; a level without people, or without a group in IAM, says so. More columns where access is temporary."""
     rows = [row for level in levels for row in _rows(level, now)]
     some = any(level.temporary or level.void for level in levels)
     head = ("LEVEL", "IAM GROUP", "USER", "TIME LEFT", "REASON")
-    return table(head if some else head[:3], rows if some else (row[:3] for row in rows))
+    shown = [row if some else row[:3] for row in rows]
+    if denied:
+        states = (denied.get((row[0], row[2])) for row in rows)
+        shown = [(*row, denied_text(denial) if denial else "") for row, denial in zip(shown, states, strict=True)]
+    columns: tuple[str, ...] = head if some else head[:3]
+    return table((*columns, "STATE") if denied else columns, shown)
 
 
-def users_table(levels: Sequence[LevelMembers], now: float) -> str:
+def denied_text(denial: Denial) -> str:
+    """Return until when a member is denied."""
+    return f"denied until {denial.end}"
+
+
+def entries_table(entries: Iterable[MappingEntry]) -> str:
+    """Return a line per entry of the mapping: the principal that it admits, the user name and groups that it gives."""
+    rows = ((each.name, each.username, ", ".join(each.groups) or "-", each.level or "-") for each in entries)
+    return table(("OTHER ENTRY", "USER NAME", "GROUPS", "LEVEL"), rows)
+
+
+def users_table(levels: Sequence[LevelMembers], now: float, denied: Denied = MappingProxyType({})) -> str:
     """A line per user with the levels that they are in, and for how long where that ends."""
     ends = {(who.user_name, level.level): who for level in levels for who in level.temporary}
     rows = []
     for user, names in by_user(levels).items():
-        shown = (f"{name} ({left(who, now)} left)" if (who := ends.get((user, name))) else name for name in names)
+        shown = (_with_notes(name, ends.get((user, name)), denied.get((name, user)), now) for name in names)
         rows.append((user, ", ".join(shown)))
     rows += [(who.user_name, f"({level.level}: {NOT_ADMITTED}, {why})") for level in levels for who, why in level.void]
     return table(("USER", "LEVELS"), rows)
+
+
+def _with_notes(level: str, who: Temporary | None, denial: Denial | None, now: float) -> str:
+    notes = [*([f"{left(who, now)} left"] if who else ()), *([denied_text(denial)] if denial else ())]
+    return f"{level} ({', '.join(notes)})" if notes else level
 
 
 def left(who: Temporary, now: float) -> str:
