@@ -319,7 +319,7 @@ def test_a_missing_config_map_is_created_with_our_label(
     assert found.metadata is not None
     assert found.metadata.labels == {"app.kubernetes.io/managed-by": "kube-iam"}
     assert (found.data or {})[target.key].startswith(
-        "- rolearn" if target is AWS_AUTH else 'clusterID: "shop.example.com"\n'
+        "# added by kube-iam\n- rolearn" if target is AWS_AUTH else 'clusterID: "shop.example.com"\n'
     )
 
 

@@ -254,7 +254,7 @@ def test_logout_finds_a_level_in_the_kubeconfig(level: str, signed_in: Machine) 
 def test_logout_of_what_is_no_level_removes_nothing(arguments: list[str], says: str, signed_in: Machine) -> None:
     signed_in.file("access.yaml", ACCESS)
     assert signed_in.run("logout", *arguments) == ""
-    assert signed_in.code == 1
+    assert signed_in.code == 2
     assert says in signed_in.err
     assert roles(signed_in) == [ROLE, OTHER]
 

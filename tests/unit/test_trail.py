@@ -50,7 +50,8 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     monkeypatch.setattr(server_status, "warn_of_server", lambda *arguments, **options: None)
     monkeypatch.setattr(deny_session, "open_api", lambda where: None)
     monkeypatch.setattr(deny_session, "shut", cluster.shut)
-    monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now: ())
+    monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now, **_: ())
+    monkeypatch.setattr(deny_session, "read_denials", lambda api, deny_list: [])
     monkeypatch.setattr(deny_session, "caller", lambda where: "root")
     monkeypatch.setattr(deny_session, "check_cluster", lambda access, where: None)
     monkeypatch.chdir(tmp_path)
@@ -111,7 +112,7 @@ def test_every_deed_is_recorded_with_whom_level_end_and_reason(trail: Written) -
 
 def test_a_denial_that_is_lifted_is_recorded(trail: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     denial = Denial("alice-1", "userName", "alice")
-    monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now: (denial,))
+    monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now, **_: (denial,))
     kube_iam("undeny", "alice")
     kube_iam("grant", "alice", "admin")
     kube_iam("grant", "alice", "admin", "--for", "1h")
