@@ -7,6 +7,7 @@ import os
 import ssl
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ ENTRY = """\
 """
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE_SECONDS = 120
+_NO_TOKEN = b'{"apiVersion": "authentication.k8s.io/v1beta1", "kind": "TokenReview", "spec": {"token": "k8s-aws-v1."}}'
 _DRAIN_SECONDS = 3  # the reference takes no notice of SIGTERM while connections are open
 
 
@@ -74,24 +76,27 @@ class Server:
         """The end of its log."""
         return (self.directory / "log").read_text(errors="replace")[-800:]
 
-    def get(self, path: str) -> str:
-        """What it answers to a GET of its TLS port. Raises OSError."""
+    def get(self, path: str, body: bytes | None = None) -> str:
+        """What it answers to a GET, or to a POST of a body, at its TLS port. Raises OSError."""
         trust = ssl.create_default_context(cafile=str(self.certificate))
         direct = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
         )
-        with direct.open(f"https://localhost:{self.port}{path}", timeout=5) as answer:
+        with direct.open(f"https://localhost:{self.port}{path}", body, timeout=5) as answer:
             text: str = answer.read().decode()
             return text
 
     def answers(self) -> bool:
-        """Whether it is healthy."""
+        """Return whether it decides about tokens. While it loads, ours answers them with 504."""
         if self.process.poll() is not None:
             raise RuntimeError(f"{self.name} has ended: {self.log()}")
         try:
-            return bool(self.get("/healthz"))
+            self.get("/authenticate", _NO_TOKEN)
+        except urllib.error.HTTPError as error:
+            return error.code != 504
         except OSError:
             return False
+        return True
 
 
 @contextmanager
