@@ -29,8 +29,12 @@ levels:
 CALLER = """\
 <GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ann</Arn><UserId>AIDAEXAMPLE</UserId>
 <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"""
-ENTRY = "import sys; from kube_iam.cli.main import entry_point; sys.argv[0] = 'kube-iam'; sys.exit(entry_point())"
-STUCK = """
+# A shell starts its background jobs, perhaps this test run, with SIGINT ignored, and children inherit that.
+HEEDED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+ENTRY = f"""{HEEDED}
+import sys; from kube_iam.cli.main import entry_point; sys.argv[0] = "kube-iam"; sys.exit(entry_point())
+"""
+STUCK = f"""{HEEDED}
 import sys, threading, click
 from kube_iam.cli import interrupt, main, root
 def wait():
