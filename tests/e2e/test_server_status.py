@@ -37,7 +37,7 @@ def said(levels: Sandbox, *command: str) -> str:
     """What the command says of the server."""
     done = levels.administrator.run("kube-iam", *command)
     assert done.returncode == 0, done.stderr
-    return "\n".join(line for line in done.stderr.splitlines() if line.startswith(("warning: level", "note:")))
+    return "\n".join(line for line in done.stderr.splitlines() if line.startswith(("warning: level", "note: whether")))
 
 
 @pytest.fixture(scope="module")

@@ -555,20 +555,20 @@ def test_who_and_plan_count_the_entries_of_others_and_who_lists_them(
     kube_iam("who")
     out, err = capsys.readouterr()
     assert "role/nodes" not in out
-    assert "note: 2 other entries of " in err
+    assert "beside these levels: 2; `kube-iam who --all`" in err
     kube_iam("who", "--all")
     out, err = capsys.readouterr()
     assert [line.split()[1:3] for line in out.splitlines() if "role/" in line] == [
         ["sys-nodes", "group-nodes"],
         ["sys-ops", "group-ops"],
     ]
-    assert "other entries" not in err
+    assert "beside these levels" not in err
     kube_iam("who", "--all", "-o", "json")
     data = json.loads(capsys.readouterr().out)
     assert [entry["username"] for entry in data["otherEntries"]] == ["sys-nodes", "sys-ops"]
     assert [level["level"] for level in data["members"]] == ["admin", "viewer"]
     kube_iam("plan")
-    assert "note: 2 other entries of " in capsys.readouterr().err
+    assert "beside these levels, which stay as they are: 2;" in capsys.readouterr().err
 
 
 def test_grant_changes_nothing_when_a_name_is_wrong(account: FakeAccount) -> None:

@@ -40,7 +40,7 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, output: str, **wher
     changed = {change.item.key for change in plan.changes if isinstance(change.item, MappingEntry)}
     staying = [entry for entry in other_entries(access, ports.store.entries()) if entry.key not in changed]
     if staying:
-        said = f"note: {len(staying)} other entries of {plan.target} stay as they are"
+        said = f"note: entries in {plan.target} beside these levels, which stay as they are: {len(staying)}"
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
     warn_of_server(access, Where(**where), unchanged(access, plan))
     return CHANGES if detailed_exitcode and plan.changes else 0

@@ -72,7 +72,7 @@ def command(
         print_data({"members": data, "otherEntries": entries_data(others)} if everything else data, output)
     _say_void(found)
     if others and not everything:
-        said = f"note: {len(others)} other entries of {access.mapping.describe()} admit principals beside these levels"
+        said = f"note: entries in {access.mapping.describe()} beside these levels: {len(others)}"
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
     warn_of_server(access, place, [level for level, each in zip(levels, found, strict=True) if each.users is not None])
     return 0
