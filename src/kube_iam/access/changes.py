@@ -124,7 +124,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would change, in order. `guards` are the reasons for which it needs --force, `failures` what would be refused.
+    """The changes, in order. `guards` are the reasons for which it needs --force, `failures` what would be refused.
 
     `left_alone` are the things that a `destroy` found and leaves, since they are not this cluster's or may not be.
     """

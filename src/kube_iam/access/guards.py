@@ -86,7 +86,7 @@ def _unnamed(document: object) -> object:
 
 
 def _lost_grants(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
-    """What bindings of ours grant to the caller before the plan, and none of them grants after it."""
+    """Return what our bindings grant to the caller before the plan, and no longer grant after it."""
     mine = _rbac_subjects(observed.subject)
     if MASTERS in mine:  # RBAC cannot take anything from this group
         return

@@ -19,7 +19,7 @@ Denied = Mapping[tuple[str, str], Denial]
 def denied_members(
     access: ClusterAccess, levels: Iterable[LevelMembers], denials: Iterable[Denial], now: float
 ) -> Denied:
-    """Return the members whom a denial keeps out of their level at `now` (unix seconds), by user name or ARN.
+    """Return the members that a denial refuses in their level at `now` (unix seconds), by user name or ARN.
 
     Denials of access keys and unique ids are not among them: a user's name does not tell these.
     """

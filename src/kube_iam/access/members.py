@@ -21,7 +21,7 @@ Near = Callable[[str, Iterable[str]], str]
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What granting or revoking comes to for one user; `changes` is False where there is nothing to do.
+    """Result of granting or revoking for one user; `changes` is False where there is nothing to do.
 
     `exists` is False where IAM has no user of that name; with `changes`, temporary access of one is left.
     """
@@ -232,7 +232,7 @@ def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: O
 
 
 def no_such_users(directory: Directory, missing: list[str], near: Near, *, changed: bool = False) -> NotFound:
-    """Return the error of users whom IAM does not have, with near matches. `changed` says that others were revoked."""
+    """Return the error of users that IAM does not have, with near matches. `changed` says that others were revoked."""
     everyone = [user.name for user in directory.users()]
     said = "; ".join(f"{name}: {near(name, everyone) or 'nothing like it'}" for name in missing)
     plural = "users" if len(missing) > 1 else "user"

@@ -1,6 +1,6 @@
 """Members of existing groups who would get a level: who they are, and whether the mapping gives them that level already.
 
-The mapping decides. Groups, policies and tags do not: whoever may create them in IAM could give people a level by the next apply.
+The mapping decides. Groups, policies and tags do not: a user who may create them in IAM could add people to a level by the next apply.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[st
 def _admits(observed: Observed, level: DesiredLevel, group: str) -> bool:
     """Return whether the mapping names the group for the level now.
 
-    The group's path and policy do not say so: whoever may create groups could have made it. Neither does an entry without a group.
+    The group's path and policy are no proof: a user who may create groups could have made it. Neither does an entry without a group.
     """
     return group in _named_groups(observed, level.name, level.entry.key)
 

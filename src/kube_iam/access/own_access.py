@@ -1,4 +1,4 @@
-"""What `revoke` takes from the user who runs it. Such a revocation needs --force, as a plan that takes access from its caller does."""
+"""Access that `revoke` takes from its caller. Such a revocation needs --force, as a plan does that takes access from its caller."""
 
 from __future__ import annotations
 

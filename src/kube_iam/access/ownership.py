@@ -6,7 +6,7 @@
    cluster, and for a role without cluster tag its description. Such things are never changed and never adopted.
 2. This cluster's tag makes a policy or role this cluster's, and this cluster's path makes a group this cluster's.
 3. A thing without cluster tag is this cluster's if two marks agree on a level, and one of them is the thing's own. That a policy names
-   a role is no mark of the role's own: whoever may create policies can make it.
+   a role is no mark of the role's own: a user who may create policies can make it.
 4. Everything else is unknown, and is left alone.
 
 An entry of the mapping belongs to the owner of its role or group. It is also this cluster's if the file or a policy names its role,

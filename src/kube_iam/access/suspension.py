@@ -1,4 +1,4 @@
-"""What a plan says in advance about sign-ins that the server will refuse for a time: sessions outlive what they were begun with."""
+"""Warnings of a plan about sessions that the server will refuse for a time, since they outlive their role or its trust policy."""
 
 from __future__ import annotations
 

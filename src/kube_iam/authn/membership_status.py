@@ -19,7 +19,7 @@ from kube_iam.core.reasons import Reason, Refusal
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What counts for one requirement at one moment. Times are of the clock of the snapshots.
+    """The state of one requirement at one moment. Times are of the clock of the snapshots.
 
     `former_until` is until when sessions of a former role may live; `wall` makes Unix seconds of a time.
     """

@@ -26,7 +26,7 @@ from kube_iam.core.input_checks import check_credentials
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Unreachable
 
 CACHED_WITHOUT_EXPIRATION = 15 * 60
-"""How long (seconds) a session is cached whose source cannot be foreseen and gives no Expiration of its own."""
+"""Time (seconds) for which a session is cached whose source cannot be foreseen and gives no Expiration of its own."""
 
 _NOT_STS = "is there a proxy in between? Try again"
 # Sources that are told by variables and files alone, all of which `caller_key` covers.
@@ -103,7 +103,7 @@ class BotocoreChain:
     def cacheable_until(self, found: Credentials, now: float) -> float:
         """Return until when (unix seconds) a session may be cached that is made with what `credentials` found; `inf`: to its end.
 
-        Nobody can foresee for whom a credential_process, instance metadata or a container's agent answers next. So what was made with
+        A credential_process, instance metadata or a container's agent may answer for another principal later. So what was made with
         their answer is used until that answer's own Expiration; for 15 minutes where it has none, or where botocore keeps it to
         itself since it assumes a role with it.
         """

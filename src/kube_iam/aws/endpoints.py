@@ -21,7 +21,7 @@ from kube_iam.errors import UsageError
 GLOBAL_VARIABLE = "AWS_ENDPOINT_URL"
 METADATA_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 SERVICES = ("iam", "sts", "ec2", "sso", "sso_oidc", "signin")
-"""What a server may ask: members and roles, its own sessions, names of nodes, and what its credentials come from."""
+"""The services that a server may ask: members and roles, its own sessions, names of nodes, and what its credentials come from."""
 _PROFILE_SETTINGS = frozenset(("endpoint_url", "services", "ec2_metadata_service_endpoint"))
 
 

@@ -1,4 +1,4 @@
-"""What earlier sign-ins left on disk: which cached sessions and tokens there are, and their removal."""
+"""Cached sessions and tokens of earlier sign-ins: their list, and their removal."""
 
 from __future__ import annotations
 

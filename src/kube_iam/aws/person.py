@@ -162,7 +162,7 @@ class Person:
         return self._identity
 
     def _who(self) -> str:
-        """Who signs: an access key id, else all that decides it; empty where that cannot be read."""
+        """Return what tells callers apart: an access key id, else all that decides it; empty where that cannot be read."""
         found = short_chain(self._environ, self._profile, self._clock())
         return f"key {found.access_key_id}" if found is not None else caller_key(self._environ)
 

@@ -44,7 +44,7 @@ class ChangesMade:
 
     @property
     def count(self) -> str:
-        """How many of the changes are done, in words."""
+        """Return in words how many of the changes are done."""
         total = len(self._done) + len(self._begun) + len(self._pending)
         return f"{len(self._done)} of {total} changes done"
 

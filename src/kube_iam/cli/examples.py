@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 Example = tuple[str, str]
-"""What a command line does, and its words after the program's name."""
+"""A description of a command line, and its words after the program's name."""
 
 EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "kubeconfig": (

@@ -15,7 +15,7 @@ from kube_iam.errors import UsageError
 
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 INSTALL_HINTS = {
-    # No package name: the project owns none in a registry, and whoever registers it would run code on people's machines.
+    # No package name: the project owns none in a registry, and its first registrant would run code on people's machines.
     "kube-iam": "kube-iam signs you in with your AWS credentials. Install it from its repository, as the README there says; "
     "a package of that name in a registry such as PyPI is not the project's.",
     "aws-iam-authenticator": "Install aws-iam-authenticator: https://github.com/kubernetes-sigs/aws-iam-authenticator/releases",

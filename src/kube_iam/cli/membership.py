@@ -27,7 +27,7 @@ from kube_iam.config.near import near
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How to move people: into a level or out of it. `reason` is for the trail; a grant lifts denials in `deny_list`.
+    """Options of a grant or a revocation: into a level or out of it. `reason` is for the trail; a grant lifts denials in `deny_list`.
 
     `force` revokes although that takes access from the caller.
     """

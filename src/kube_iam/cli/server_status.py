@@ -1,4 +1,4 @@
-"""What `plan`, `apply` and `who` say of the running server: which levels it cannot read in IAM, and which are suspended until when."""
+"""Warnings of `plan`, `apply` and `who` about the running server: levels that it cannot read in IAM, and suspended levels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kube_iam.core.membership_status import MembershipStatus
 
 SETTLE_SECONDS = 10.0
-"""How long `apply` waits for the server to load and read what was applied. A ConfigMap that kubelet mounts may take a minute more."""
+"""Seconds that `apply` waits for the server to load and read the changes. A ConfigMap that kubelet mounts may take a minute more."""
 
 
 def warn_of_server(access: ClusterAccess, where: Where, levels: Iterable[Level], *, settle: bool = False) -> None:

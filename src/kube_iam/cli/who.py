@@ -95,7 +95,7 @@ def _entries(access: ClusterAccess, where: Where) -> tuple[MappingEntry, ...]:
 
 
 def _denied(access: ClusterAccess, found: tuple[LevelMembers, ...], where: Where, deny_list: str, now: float) -> Denied:
-    """Return the members whom the deny list denies. Where it cannot be read that is not known, which is said."""
+    """Return the members that the deny list denies. Print a note where it cannot be read."""
     from kube_iam.access.member_states import denied_members
     from kube_iam.cli.deny_session import read_denials
 

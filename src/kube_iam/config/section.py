@@ -29,7 +29,7 @@ class Findings:
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     meant: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
-    """What unknown keys of entries were found to mean (`kube_iam.config.memberships`)."""
+    """The meaning of unknown keys of entries (`kube_iam.config.memberships`)."""
 
     @property
     def fatal(self) -> list[Problem]:

@@ -1,7 +1,7 @@
 """Limits for YAML documents, counted on a parser's events before anything is built of them.
 
 Aliases and merge keys let a few hundred bytes stand for any number of values ("billion laughs", CVE-2019-11253 in kube-apiserver).
-Deep nesting exhausts the stack. Whoever may write a mapping must not be able to stop the server's reload or an administrator's
+Deep nesting exhausts the stack. A user who may write a mapping must not be able to stop the server's reload or an administrator's
 command by that.
 """
 

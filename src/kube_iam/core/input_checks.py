@@ -93,7 +93,7 @@ _PREFIXES = ("AWS_ENDPOINT_URL", "AWS_BEARER_TOKEN_")
 
 
 def defect(text: str, *, ascii_only: bool = False) -> str:
-    """What the text contains that cannot be sent, such as `a line break`; empty where there is nothing."""
+    """Return what the text contains that cannot be sent, such as `a line break`; empty where there is nothing."""
     if text.isprintable() and (not ascii_only or text.isascii()):
         return ""
     if "\n" in text or "\r" in text:
@@ -106,7 +106,7 @@ def defect(text: str, *, ascii_only: bool = False) -> str:
 
 
 def key_defect(name: str, text: str) -> str:
-    """What a part of an access key contains that no key has, such as `a blank`; empty where there is nothing.
+    """Return what a part of an access key contains that no key has, such as `a blank`; empty where there is nothing.
 
     `name` is a variable or a setting; for others than an access key id, a secret access key and a session token there is no rule.
     """

@@ -16,7 +16,7 @@ from kube_iam.core.sha256 import digest_of
 
 PREFIX = "kube-iam-membership-status-v1."
 MOST_ASKED = 64
-"""How many requirements one question may name: kube-apiserver takes no token much longer."""
+"""Limit of requirements in one question: kube-apiserver takes no token much longer."""
 _QUESTION = re.compile(rf"{re.escape(PREFIX)}([0-9a-f]{{16,64}})((?:\.[0-9a-f]{{16}}){{1,{MOST_ASKED}}})", re.ASCII)
 _ANSWER = re.compile(
     rf"{re.escape(PREFIX.removesuffix('.'))} nonce=(?P<nonce>[0-9a-f]+) server=(?P<server>[0-9a-f]+)"
@@ -26,7 +26,7 @@ _ANSWER = re.compile(
 
 
 class MembershipState(Enum):
-    """What a server knows of one level's IAM group and role. All but the last two admit nobody, or soon will."""
+    """A server's knowledge of one level's IAM group and role. All but the last two admit nobody, or soon will."""
 
     NOT_MAPPED = "not-mapped"  # its mappings hold no such requirement
     NOT_READ = "not-read"
@@ -51,7 +51,7 @@ class MembershipStatus:
 
 @dataclass(frozen=True, slots=True)
 class MembershipQuestion:
-    """What a status query asks; `nonce` is 16 to 64 hexadecimal digits, `requirements` are 1 to `MOST_ASKED` names."""
+    """The question of a status query; `nonce` is 16 to 64 hexadecimal digits, `requirements` are 1 to `MOST_ASKED` names."""
 
     nonce: str
     requirements: tuple[str, ...]
@@ -64,7 +64,7 @@ class MembershipQuestion:
 
 @dataclass(frozen=True, slots=True)
 class MembershipAnswer:
-    """What one server says. `server` is a name by which it can be told from others, `states` are by requirement."""
+    """The answer of one server. `server` is a name by which it can be told from others, `states` are by requirement."""
 
     nonce: str
     server: str

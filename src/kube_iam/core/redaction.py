@@ -1,4 +1,4 @@
-"""What may be repeated of errors and texts that others wrote: network reasons, and text without credentials."""
+"""Parts of errors and texts of others that may be repeated: network reasons, and text without credentials."""
 
 from __future__ import annotations
 

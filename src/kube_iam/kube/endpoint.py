@@ -70,7 +70,7 @@ class Access:
         if not url.hostname or url.scheme not in ("https", "http"):
             raise KubeError(f"{shown!r} is not the URL of an API server")
         if url.scheme == "http" and url.hostname not in _LOOPBACK:
-            raise KubeError(f"{shown} is not https: whoever stands between could choose who signs in", "use https")
+            raise KubeError(f"{shown} is not https: an attacker on the network could choose who signs in", "use https")
         secure = url.scheme == "https"
         return Endpoint(
             url=shown,

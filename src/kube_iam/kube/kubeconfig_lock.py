@@ -1,7 +1,7 @@
 """kubectl's lock of kubeconfig files: FILE.lock, which must not exist and is removed in the end.
 
 client-go locks every file of KUBECONFIG in the order of their names, and fails where one is locked (`ModifyConfig` in
-tools/clientcmd/config.go). Whoever edits a kubeconfig without that lock can lose an edit of kubectl's, or undo one.
+tools/clientcmd/config.go). An edit without that lock can lose an edit of kubectl's, or undo one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where new lines of a YAML text go: behind the comments of what stands before them, with the text's own line ends."""
+"""Places of new lines in a YAML text: behind the comments of what stands before them, with the text's own line ends."""
 
 from __future__ import annotations
 

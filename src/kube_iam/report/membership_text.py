@@ -1,4 +1,4 @@
-"""What a server says of the levels' memberships, as warnings: what is wrong, until when, and what to do."""
+"""Warnings from a server's answer about the levels' memberships: what is wrong, until when, and what to do."""
 
 from __future__ import annotations
 

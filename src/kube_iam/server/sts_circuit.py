@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from kube_iam.server.clock import uptime
 
 REMEMBERED_SECONDS = 10.0
-"""How long an unanswered request or probe counts."""
+"""Time for which an unanswered request or probe counts."""
 LONGEST_SECONDS = 60.0
-"""How long probes alone keep a circuit open. Then one request is sent, should only probes go unanswered."""
+"""Time for which probes alone keep a circuit open. Then one request is sent, in case only probes are not answered."""
 PROBED_SECONDS = 30.0
-"""How long a host is probed after the last sign-in that needed it."""
+"""Time for which a host is probed after the last sign-in that needed it."""
 
 
 @dataclass(slots=True)
