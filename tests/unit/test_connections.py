@@ -18,7 +18,7 @@ from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
 from kube_iam.server.sockets import AcceptedSocket, AcceptedSockets, client_key
 
-LIMITS = ConnectionLimits(maximum=3, first_request=10, body=20, idle=120)
+LIMITS = ConnectionLimits(maximum=3, first_request=10, body=20, idle=120, fresh=0.5)
 
 
 class Sockets(AcceptedSockets):
@@ -193,6 +193,21 @@ async def test_too_many_connections_close_the_longest_idle_without_requests_firs
     await site.answer("127.0.0.1:7")
     site.after(1)
     assert site.sockets.closed[3:] == ["127.0.0.1:1"]
+
+
+@on_loop
+async def test_a_new_client_has_time_for_its_request_where_all_others_are_idle() -> None:
+    site = Site()
+    for port in (1, 2, 3):
+        site.connect(f"127.0.0.1:{port}")
+        await site.answer(f"127.0.0.1:{port}")
+        site.after(1)
+    site.connect("127.0.0.1:4")
+    site.after(0.1)
+    assert site.sockets.closed == ["127.0.0.1:1"]
+    site.connect("127.0.0.1:5")
+    site.after(1)
+    assert site.sockets.closed == ["127.0.0.1:1", "127.0.0.1:4"]
 
 
 @on_loop

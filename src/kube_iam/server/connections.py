@@ -5,8 +5,8 @@ after the handshake, stop in an HTTP/2 preface, announce a body that never comes
 ever. At its limit of connections the library stops accepting, so that new clients wait.
 
 Here each connection is known by its socket and by its requests. It is closed when it is too old for its state. When too many are open,
-the longest idle ones are closed, those without any request first. A connection is never closed while a request on it is being
-answered. See docs/decisions/0010-connection-limits.md.
+the longest idle ones are closed: those without any request first, and clients of the last second last. A connection is never closed
+while a request on it is being answered. See docs/decisions/0010-connection-limits.md.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ LIMIT = "limit"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Limits of one listener, times in seconds. `idle` exceeds the 90 s after which kube-apiserver itself closes idle connections."""
+    """Limits of one listener, times in seconds. `idle` exceeds the 90 s after which kube-apiserver itself closes idle connections.
+
+    `fresh` is how long a new client has for its first request before it may be closed in favour of idle connections.
+    """
 
     maximum: int
+    fresh: float = 1.0
     first_request: float = 10.0
     body: float = 10.0
     idle: float = 120.0
@@ -114,10 +118,11 @@ class ConnectionLimiter:
                 self._close(accepted, connection)
                 closed[reason] += 1
             elif connection.may_close():
-                idle.append((connection.used, connection.since, accepted))
+                # Of connections that are first seen in this look, the older one has the lower socket number.
+                idle.append((self._worth(connection, now), connection.since, accepted.inode, accepted))
         left = sum(not self._connections[accepted.client].closed for accepted in sockets)
         excess = max(0, left - self._limits.maximum)
-        for _, _, accepted in sorted(idle, key=lambda one: one[:2])[:excess]:
+        for *_, accepted in sorted(idle, key=lambda one: one[:3])[:excess]:
             self._close(accepted, self._connections[accepted.client])
             closed[LIMIT] += 1
         self.open = len(sockets)
@@ -132,6 +137,13 @@ class ConnectionLimiter:
             known.inode = accepted.inode
             connections[accepted.client] = known
         self._connections = connections
+
+    def _worth(self, connection: _Connection, now: float) -> int:
+        """Return the rank of an idle connection where too many are open; the lowest is closed first."""
+        if connection.used:
+            return 1
+        # A client that has just connected is about to send its request: others that are idle go first.
+        return 2 if now - connection.since <= self._limits.fresh else 0
 
     def _overdue(self, connection: _Connection, now: float) -> str:
         if not connection.may_close():
