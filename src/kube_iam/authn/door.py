@@ -241,7 +241,7 @@ class Door:
 
 
 def _state(role: RoleSnapshot) -> tuple[str, str, float]:
-    """What is told when it changes."""
+    """Return the parts of what is known of a role whose changes are reported."""
     return role.role_id, role.problem, role.suspended_until
 
 
