@@ -127,6 +127,7 @@ class Plan:
     """The changes, in order. `guards` are the reasons for which it needs --force, `failures` what would be refused.
 
     `left_alone` are the things that a `destroy` found and leaves, since they are not this cluster's or may not be.
+    `entries` are those of the mapping when the plan was made.
     """
 
     cluster: str
@@ -137,6 +138,7 @@ class Plan:
     guards: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    entries: tuple[MappingEntry, ...] = field(default=(), compare=False, repr=False)
 
     def count(self, verb: Verb) -> int:
         """How many changes have this verb."""

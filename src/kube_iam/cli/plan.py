@@ -38,7 +38,7 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, output: str, **wher
     plan = plan_apply(access, ports, adopt=adopt, now=time.time())
     print_plan(plan, output)
     changed = {change.item.key for change in plan.changes if isinstance(change.item, MappingEntry)}
-    staying = [entry for entry in other_entries(access, ports.store.entries()) if entry.key not in changed]
+    staying = [entry for entry in other_entries(access, plan.entries) if entry.key not in changed]
     if staying:
         said = f"note: entries in {plan.target} beside these levels, which stay as they are: {len(staying)}"
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
