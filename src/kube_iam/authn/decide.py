@@ -13,8 +13,8 @@ from typing import Any
 from kube_iam.authn.door import Door
 from kube_iam.authn.ports import Denials, Mapper, Memberships, NodeNames, Verifier
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import Mapped, rendered, reserved_prefix
-from kube_iam.core.memberships import Gate, GroupEntries
+from kube_iam.core.mapping import GroupEntries, Mapped, rendered, reserved_prefix
+from kube_iam.core.memberships import Gate
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import User
 

@@ -17,8 +17,8 @@ from kube_iam.authn.role_history import RoleHistory
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.core.arns import user_name
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import Mapped, merged
-from kube_iam.core.memberships import Gate, GroupEntries, Temporary
+from kube_iam.core.mapping import GroupEntries, Mapped, merged
+from kube_iam.core.memberships import Gate, Temporary
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.utc import rfc3339
 

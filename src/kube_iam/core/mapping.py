@@ -7,20 +7,20 @@ are indexed without it. The first entry that matches wins, in the order of the f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from kube_iam.core.arns import canonical_arn, comparable_arn, is_account_id, strip_role_path
 from kube_iam.core.identity import Identity
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.memberships import Gate, GroupEntries, GroupMapping, Temporary
+from kube_iam.core.memberships import Gate, GroupMapping, Temporary
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sso import Sso, parse_sso_role
 from kube_iam.core.templates import Template
 from kube_iam.errors import Problem
 
-__all__ = ["GroupMapping", "Mapped", "MappingTable", "RoleMapping", "Sso", "Temporary", "UserMapping", "rendered"]
+__all__ = ["GroupEntries", "GroupMapping", "Mapped", "MappingTable", "RoleMapping", "Sso", "Temporary", "UserMapping", "rendered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,44 @@ class Mapped:
     def needs_ec2(self) -> bool:
         """Whether rendering needs the private DNS name of the instance that signed."""
         return self.username.needs_ec2 or any(group.needs_ec2 for group in self.groups)
+
+
+class GroupEntries:
+    """The mapGroups entries of one table, by group and by the unique ids that are let in for a time. In the order of the file."""
+
+    __slots__ = ("_by_group", "_by_user_id", "names")
+
+    def __init__(self, entries: Sequence[tuple[GroupMapping, Mapped]] = ()) -> None:
+        self._by_group: dict[str, list[tuple[int, Mapped]]] = {}
+        self._by_user_id: dict[str, list[tuple[int, str, float, Mapped]]] = {}
+        for position, (entry, mapped) in enumerate(entries):
+            self._by_group.setdefault(entry.iam_group, []).append((position, mapped))
+            for item in entry.temporary:
+                grant = (position, entry.iam_group, item.until, mapped)
+                self._by_user_id.setdefault(item.user_id, []).append(grant)
+        self.names = tuple(self._by_group)
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+    def of(
+        self, member_of: Iterable[str], user_id: str, now: float, *, is_current: Callable[[str], bool]
+    ) -> list[Mapped]:
+        """Return the entries of the groups that the user is a member of, and of unexpired grants to its unique id, in file order.
+
+        `now` is Unix seconds. `is_current` says of a group whether it was read lately enough and exists in the user's account: no
+        other group admits anybody, by membership or by grant.
+        """
+        found = {
+            position: mapped
+            for group in member_of
+            if is_current(group)
+            for position, mapped in self._by_group.get(group, ())
+        }
+        for position, group, until, mapped in self._by_user_id.get(user_id, ()):
+            if now < until and is_current(group):
+                found[position] = mapped
+        return [found[position] for position in sorted(found)]
 
 
 class MappingTable:
