@@ -188,7 +188,7 @@ def test_keys_reach_the_process_that_handles_them_through_pipes_only(
     ensure_pair(state, "localhost", "127.0.0.1", NOW)
     pair = load_pair(state, NOW)
     key_lines = pair.key_pem.decode().splitlines()
-    assert seen.read_text().count("kube_iam.server.key_work") == 3
+    assert seen.read_text().count("kube_iam.server.pem import") == 3
     assert not [line for line in key_lines if line in seen.read_text()]
     assert {path.name for path in state.iterdir()} == {"cert.pem", "key.pem"}
 

@@ -12,7 +12,7 @@ from fake_account import FakeAccount
 from test_access_commands import FILE
 
 from kube_iam.cli import access_session
-from kube_iam.cli.completions import complete_for_kubectl, kubectl_lines
+from kube_iam.cli.kubectl_completion import complete_for_kubectl, kubectl_lines
 from kube_iam.cli.root import make_root
 from kube_iam.errors import CredentialsError
 
@@ -105,7 +105,9 @@ def test_kubectl_finds_the_program_that_completes(
     account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    assert project["project"]["scripts"]["kubectl_complete-iam"] == "kube_iam.cli.completions:complete_for_kubectl"
+    assert (
+        project["project"]["scripts"]["kubectl_complete-iam"] == "kube_iam.cli.kubectl_completion:complete_for_kubectl"
+    )
     monkeypatch.setattr(sys, "argv", ["kubectl_complete-iam", "who", "vi"])
     assert complete_for_kubectl() == 0
     assert capsys.readouterr().out == "viewer\n:4\n"

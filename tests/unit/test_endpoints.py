@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from kube_iam.aws.client import make_client
-from kube_iam.aws.endpoints import EndpointOverride, check_endpoint, endpoint_overrides
+from kube_iam.aws.endpoint_checks import check_endpoint
+from kube_iam.aws.endpoints import EndpointOverride, endpoint_overrides
 from kube_iam.errors import KubeIamError, UsageError
 
 HTTPS, HTTP = "https://127.0.0.1:4566", "http://iam.example.com"

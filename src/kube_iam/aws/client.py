@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kube_iam.aws.config_checks import check_configuration, check_process_variables, check_token_files
-from kube_iam.aws.endpoints import check_endpoint
+from kube_iam.aws.endpoint_checks import check_endpoint
 from kube_iam.aws.translate import aws_errors, translate
 from kube_iam.core.input_checks import check_environment, check_value
 

@@ -13,10 +13,11 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from kube_iam.aws.client import make_session
+from kube_iam.aws.endpoint_checks import check_endpoint
 from kube_iam.aws.metadata import IPV4_ENDPOINT, IPV6_ENDPOINT
 from kube_iam.aws.profiles import read_profile
 from kube_iam.core.redaction import shown_url
-from kube_iam.errors import UsageError
 
 GLOBAL_VARIABLE = "AWS_ENDPOINT_URL"
 METADATA_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
@@ -45,8 +46,6 @@ def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ..
     named = any(name.startswith(GLOBAL_VARIABLE) for name in environ) or METADATA_VARIABLE in environ
     if not named and profile is not None and not profile.has_any(_PROFILE_SETTINGS):
         return ()
-    from kube_iam.aws.client import make_session
-
     found: dict[tuple[str, str], list[str]] = {}
     for service, source, url in _in_effect(environ, make_session()):
         if service == "metadata" and _is_aws_metadata(url):
@@ -54,35 +53,6 @@ def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ..
         check_endpoint(url, source)
         found.setdefault((source, url), []).append(service)
     return tuple(EndpointOverride(source, shown_url(url), tuple(services)) for (source, url), services in found.items())
-
-
-def check_endpoint(url: str, source: str) -> None:
-    """Raise UsageError unless requests to the URL are https, or stay on this machine. `source` names what set it, for the error."""
-    try:
-        parts = urlsplit(url)
-        scheme, host = parts.scheme, parts.hostname or ""
-    except ValueError:
-        scheme, host = "", ""
-    if host and (scheme == "https" or (scheme == "http" and _is_loopback(host) and not _has_proxy(url))):
-        return
-    raise UsageError(
-        f"{source} is {shown_url(url)}, which is neither https nor http on this machine:"
-        " anybody on the way could answer in AWS's place",
-        f"unset it, or name an https URL{'; with a proxy, add the host to NO_PROXY' if _is_loopback(host) else ''}",
-    )
-
-
-def check_proxy(url: str) -> None:
-    """Raise UsageError where a proxy that botocore cannot use, such as a SOCKS proxy, would get requests to the URL."""
-    from botocore.utils import get_environ_proxies
-
-    proxy = str(get_environ_proxies(url).get(urlsplit(url).scheme) or "")
-    scheme = proxy.partition("://")[0].lower()
-    if "://" in proxy and scheme not in ("http", "https"):
-        raise UsageError(
-            f"the proxy {shown_url(proxy)} (HTTPS_PROXY, ALL_PROXY) is no http proxy, and calls to AWS cannot use it",
-            f"name an http proxy, or add {urlsplit(url).hostname} to NO_PROXY",
-        )
 
 
 def _in_effect(environ: Mapping[str, str], session: Any) -> Iterator[tuple[str, str, str]]:
@@ -125,17 +95,3 @@ def _is_aws_metadata(url: str) -> bool:
         return False
     own = (ip_address(urlsplit(endpoint).hostname or "") for endpoint in (IPV4_ENDPOINT, IPV6_ENDPOINT))
     return parts.scheme == "http" and port in (None, 80) and host in own
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _has_proxy(url: str) -> bool:
-    """Return whether a proxy would get a request to the URL."""
-    from botocore.utils import get_environ_proxies
-
-    return bool(get_environ_proxies(url).get("http"))

@@ -25,7 +25,7 @@ from botocore.session import Session
 from kube_iam.aws.config_checks import check_end_of_keys
 from kube_iam.aws.config_files import read_configuration, read_sections
 from kube_iam.aws.credential_tool import CredentialTool
-from kube_iam.aws.endpoints import check_proxy
+from kube_iam.aws.endpoint_checks import check_proxy
 from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE
 from kube_iam.aws.login_source import LoginSource
 from kube_iam.aws.profiles import profile_name

@@ -7,11 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from kube_iam.cli.completions import complete_contexts, complete_files, complete_profiles
+from kube_iam.cli.completions import FILE_VARIABLE, complete_contexts, complete_files, complete_profiles
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-FILE_VARIABLE = "KUBE_IAM_ACCESS"
 
 
 def file_option(function: F) -> F:

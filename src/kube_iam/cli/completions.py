@@ -6,21 +6,20 @@ A completion never fails and never asks: what cannot be read offers nothing. Onl
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from configparser import Error as ConfigParserError
 from configparser import RawConfigParser
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem, ShellComplete
+from click.shell_completion import CompletionItem
 
 from kube_iam.errors import KubeIamError
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-# What cobra calls ShellCompDirective: kubectl hands it on to the shell.
-_FILES, _ERROR, _NO_FILES = 0, 1, 4
+FILE_VARIABLE = "KUBE_IAM_ACCESS"
+"""The environment variable that names the access file where `-f` does not."""
 
 
 def complete_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
@@ -45,7 +44,6 @@ def _option(context: click.Context, name: str) -> str:
 
 def _levels(context: click.Context) -> list[str]:
     from kube_iam.cli import access_session
-    from kube_iam.cli.access_options import FILE_VARIABLE
 
     file = _option(context, "file") or os.environ.get(FILE_VARIABLE) or "access.yaml"
     if file == access_session.STANDARD_INPUT:
@@ -55,7 +53,6 @@ def _levels(context: click.Context) -> list[str]:
 
 def _users(context: click.Context) -> list[str]:
     from kube_iam.cli import access_session
-    from kube_iam.cli.access_options import FILE_VARIABLE
 
     file = _option(context, "file") or os.environ.get(FILE_VARIABLE) or "access.yaml"
     if file == access_session.STANDARD_INPUT:
@@ -110,30 +107,3 @@ def complete_users_then_levels(
     levels = any(context.params.get(name) for name in ("users", "level"))
     offers = (complete_users, complete_levels) if levels else (complete_users,)
     return [item for offer in offers for item in offer(context, parameter, incomplete)]
-
-
-def kubectl_lines(words: Sequence[str]) -> list[str]:
-    """Return what `kubectl_complete-iam` prints for `kubectl iam WORDS`, of which the last is to be completed.
-
-    kubectl expects a completion a line, with its description behind a tab, and cobra's directive in the end.
-    https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/#add-completion-support
-    """
-    from kube_iam.cli.root import make_root
-
-    *before, incomplete = words or [""]
-    try:
-        found = ShellComplete(make_root("kubectl iam"), {}, "kubectl-iam", "").get_completions(before, incomplete)
-    except (KubeIamError, click.ClickException):
-        return [f":{_ERROR}"]
-    plain = [item for item in found if item.type == "plain"]
-    lines = [f"{item.value}\t{item.help}" if item.help else str(item.value) for item in plain]
-    return [*lines, f":{_NO_FILES if len(plain) == len(found) else _FILES}"]
-
-
-def complete_for_kubectl() -> int:
-    """Complete for kubectl; the program `kubectl_complete-iam` runs this."""
-    from kube_iam.cli.terminal import guarded, page
-
-    with guarded():
-        page("\n".join(kubectl_lines(sys.argv[1:])))
-    return 0

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from kube_iam.cli.access_options import FILE_VARIABLE, dry_run_option
+from kube_iam.cli.access_options import dry_run_option
+from kube_iam.cli.completions import FILE_VARIABLE
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import KubeIamError, UsageError

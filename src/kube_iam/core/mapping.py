@@ -20,7 +20,17 @@ from kube_iam.core.sso import Sso, parse_sso_role
 from kube_iam.core.templates import Template
 from kube_iam.errors import Problem
 
-__all__ = ["GroupEntries", "GroupMapping", "Mapped", "MappingTable", "RoleMapping", "Sso", "Temporary", "UserMapping", "rendered"]
+__all__ = [
+    "GroupEntries",
+    "GroupMapping",
+    "Mapped",
+    "MappingTable",
+    "RoleMapping",
+    "Sso",
+    "Temporary",
+    "UserMapping",
+    "rendered",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.server.key_process import NO_CERTIFICATE, NO_KEY, OTHER_KEY, ask
+from kube_iam.server.pem_subprocess import NO_CERTIFICATE, NO_KEY, OTHER_KEY, ask
 from kube_iam.server.process import own_user
 
 CERTIFICATE_FILE = "cert.pem"
@@ -51,10 +51,10 @@ def ensure_pair(state_dir: Path, hostname: str, address: str, now: datetime) -> 
             return False
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not key_path.exists():
-            write_file(key_path, ask({})["key"].encode(), 0o600)
+            write_file(key_path, _answer({})["key"].encode(), 0o600)
         # The certificate comes last: a crash in between leaves a key, which the next start uses.
         question = {"hostname": hostname, "address": address, "now": now.isoformat(), "key": _text(_read_key(key_path))}
-        made = ask(question)
+        made = _answer(question)
         if "problem" in made:
             raise _error(made["problem"], certificate_path, key_path)
         write_file(certificate_path, made["certificate"].encode(), 0o644)
@@ -68,7 +68,7 @@ def load_pair(state_dir: Path, now: datetime) -> TlsPair:
     """The pair in the state directory. Raises ConfigError: unreadable, readable by others, not a pair, expired, not valid yet."""
     certificate_path, key_path = state_dir / CERTIFICATE_FILE, state_dir / KEY_FILE
     certificate_pem = _read(certificate_path)
-    found = _looked_into(certificate_pem, _read_key(key_path))
+    found = _read_pair(certificate_pem, _read_key(key_path))
     if "problem" in found:
         raise _error(found["problem"], certificate_path, key_path)
     not_before, not_after = (datetime.fromisoformat(found[name]) for name in ("not_before", "not_after"))
@@ -104,9 +104,19 @@ def write_file(path: Path, content: bytes, mode: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _looked_into(certificate_pem: bytes, key_pem: bytes) -> dict[str, str]:
+def _read_pair(certificate_pem: bytes, key_pem: bytes) -> dict[str, str]:
     # Remembered, since the server looks every few seconds for a pair that changes once in months.
-    return ask({"certificate": _text(certificate_pem), "key": _text(key_pem)})
+    return _answer({"certificate": _text(certificate_pem), "key": _text(key_pem)})
+
+
+def _answer(question: dict[str, str]) -> dict[str, str]:
+    """Return the answer of `pem.answer`, computed in a child process, or in this one where no child can run."""
+    answer = ask(question)
+    if answer is None:
+        from kube_iam.server import pem
+
+        return pem.answer(question)
+    return answer
 
 
 def _error(problem: str, certificate_path: Path, key_path: Path) -> ConfigError:

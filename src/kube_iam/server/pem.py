@@ -1,6 +1,6 @@
-"""All that needs `cryptography`: making a self-signed pair, and looking into one. `key_process` has it done outside the server.
+"""Creates and reads certificates and keys: everything that needs `cryptography`. `pem_subprocess` runs it outside the server process.
 
-Questions and answers are texts (PEM, ISO 8601 dates), since they cross a pipe; an answer with `problem` has nothing else.
+Questions and answers hold texts (PEM, ISO 8601 dates), because they cross a pipe. An answer with `problem` holds nothing else.
 """
 
 from __future__ import annotations
@@ -18,21 +18,26 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kube_iam.server.key_process import NO_CERTIFICATE, NO_KEY, OTHER_KEY
+from kube_iam.server.pem_subprocess import NO_CERTIFICATE, NO_KEY, OTHER_KEY
 
 COMMON_NAME = "aws-iam-authenticator"
 LIFETIME = timedelta(days=365 * 100)
 
 
 def main() -> None:
-    """Answer the one question on standard input."""
+    """Read one question from standard input and write its answer to standard output, both as JSON."""
     question: dict[str, str] = json.load(sys.stdin)
     sys.stdout.write(json.dumps(answer(question)))
 
 
 def answer(question: Mapping[str, str]) -> dict[str, str]:
-    """By what the question holds: nothing: a new `key`; `key` and `hostname`, `address`, `now`: its self-signed `certificate`;
-    `key` and `certificate`: what is in them.
+    """Return the answer, which depends on the keys of the question.
+
+    - none: a new `key`
+    - `key`, `hostname`, `address`, `now`: a self-signed `certificate` of that key
+    - `key`, `certificate`: the `key` as PKCS#8, and `not_before` and `not_after` of the certificate
+
+    The other answer is `problem`: one of the constants of `pem_subprocess`.
     """
     if "key" not in question:
         return {"key": _pem(ec.generate_private_key(ec.SECP256R1()))}
@@ -41,12 +46,12 @@ def answer(question: Mapping[str, str]) -> dict[str, str]:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return {"problem": NO_KEY}
     if "certificate" in question:
-        return _looked_into(question["certificate"].encode("latin-1"), key)
+        return _read_pair(question["certificate"].encode("latin-1"), key)
     now = datetime.fromisoformat(question["now"])
     return {"certificate": _self_signed(key, question["hostname"], question["address"], now)}
 
 
-def _looked_into(certificate_pem: bytes, key: PrivateKeyTypes) -> dict[str, str]:
+def _read_pair(certificate_pem: bytes, key: PrivateKeyTypes) -> dict[str, str]:
     try:
         leaf = x509.load_pem_x509_certificates(certificate_pem)[0]
     except ValueError:

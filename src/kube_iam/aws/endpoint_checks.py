@@ -1,0 +1,52 @@
+"""Checks that requests to an endpoint cannot be read or answered on the way, and that their proxy is one that botocore can use."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from kube_iam.core.redaction import shown_url
+from kube_iam.errors import UsageError
+
+
+def check_endpoint(url: str, source: str) -> None:
+    """Raise UsageError unless requests to the URL are https, or stay on this machine. `source` names what set it, for the error."""
+    try:
+        parts = urlsplit(url)
+        scheme, host = parts.scheme, parts.hostname or ""
+    except ValueError:
+        scheme, host = "", ""
+    if host and (scheme == "https" or (scheme == "http" and _is_loopback(host) and not _has_proxy(url))):
+        return
+    raise UsageError(
+        f"{source} is {shown_url(url)}, which is neither https nor http on this machine:"
+        " anybody on the way could answer in AWS's place",
+        f"unset it, or name an https URL{'; with a proxy, add the host to NO_PROXY' if _is_loopback(host) else ''}",
+    )
+
+
+def check_proxy(url: str) -> None:
+    """Raise UsageError where a proxy that botocore cannot use, such as a SOCKS proxy, would get requests to the URL."""
+    from botocore.utils import get_environ_proxies
+
+    proxy = str(get_environ_proxies(url).get(urlsplit(url).scheme) or "")
+    scheme = proxy.partition("://")[0].lower()
+    if "://" in proxy and scheme not in ("http", "https"):
+        raise UsageError(
+            f"the proxy {shown_url(proxy)} (HTTPS_PROXY, ALL_PROXY) is no http proxy, and calls to AWS cannot use it",
+            f"name an http proxy, or add {urlsplit(url).hostname} to NO_PROXY",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _has_proxy(url: str) -> bool:
+    """Return whether a proxy would get a request to the URL."""
+    from botocore.utils import get_environ_proxies
+
+    return bool(get_environ_proxies(url).get("http"))
