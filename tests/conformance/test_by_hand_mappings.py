@@ -1,4 +1,4 @@
-"""Section 4 of the contract: users, roles, permission sets, accounts, templates, prefixes, backends; and files with faults."""
+"""Mappings (docs/protocol.md, section 5), rule by rule and backend by backend, and files with faults."""
 
 from __future__ import annotations
 

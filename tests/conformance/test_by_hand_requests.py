@@ -1,4 +1,4 @@
-"""Section 3 of the contract: what is asked of the webhook, in which words, and what it counts."""
+"""The webhook (docs/protocol.md, section 6): requests, answers and metrics."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ LISTED = {
     "dynamic_file_enabled": ("gauge", set()),
     "dynamic_file_only": ("gauge", set()),
 }
-"""The contract's list, but for what only a change of a DynamicFile brings about (test_by_hand_mappings.py)."""
+"""The reference's metrics, but for what only a change of a DynamicFile brings about (test_by_hand_mappings.py)."""
 
 
 def test_the_metrics_have_the_references_names_types_labels_buckets_and_values(pair: Pair, tally: Tally) -> None:

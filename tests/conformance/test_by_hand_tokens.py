@@ -1,4 +1,4 @@
-"""Section 1 and 2 of the contract, rule by rule: tokens and their hosts, and what STS answers."""
+"""Tokens, their hosts and answers of STS (docs/protocol.md, sections 1 and 2), rule by rule."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ BY_HAND: dict[str, tuple[Callable[[], str], str]] = {
     "no token": (str, ""),
     "a JWT": (lambda: "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln", ""),
 }
-"""The rule (its number in section 2), the token, and the row of docs/compatibility.md where the two differ on purpose."""
+"""The number in docs/protocol.md, section 2.1, the token, and the row of docs/compatibility.md where the two differ on purpose."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The contract's section 3, row by row, against the real server over real TLS."""
+"""The webhook (docs/protocol.md, section 6.2), row by row, against the real server over real TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each numbered check of the contract's section 2, by its number, and what holds for all tokens together."""
+"""Each numbered check of docs/protocol.md, section 2.1, by its number, and what holds for all tokens together."""
 
 import base64
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def with_value(key: str, value: str) -> str:
     return f"https://{HOST}/?" + "&".join(f"{name}={quote(given, safe='')}" for name, given in pairs.items())
 
 
-def test_the_checks_are_the_contracts_twelve_in_order() -> None:
+def test_the_checks_are_the_twelve_of_the_protocol_in_order() -> None:
     assert [number for number, _ in CHECKS] == list(range(1, 13))
 
 

@@ -259,7 +259,7 @@ def glob(pattern: str, text: str) -> bool:
 
 
 def matches_slowly(who: str | Sso, arn: str) -> bool:
-    """The contract's words, one entry at a time."""
+    """The rules of docs/protocol.md, section 5.2, one entry at a time."""
     bare = strip_role_path(arn).lower()
     if isinstance(who, str):
         return strip_role_path(who).lower() == bare

@@ -37,7 +37,7 @@ def test_the_token_is_the_one_that_the_reference_makes() -> None:
     )
 
 
-def test_the_parameters_stand_in_the_order_of_the_contract() -> None:
+def test_the_parameters_stand_in_the_order_of_the_protocol() -> None:
     names = [name for name, _ in parse_qsl(urlsplit(url_of(make(SESSION))).query)]
     assert names == [
         "Action",

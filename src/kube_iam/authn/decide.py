@@ -1,7 +1,7 @@
 """From a token to a decision: verify, ask the deny list, find the mapping, render it, answer.
 
-The order is the contract's (section 4): explicit mappings of every backend in turn, then the accounts of every backend in turn. A
-backend that has never loaded stops the search, since a later one might let in whom the earlier would have mapped otherwise.
+The order is that of docs/protocol.md, section 4: explicit mappings of every backend in turn, then the accounts of
+every backend in turn. A backend that has never loaded stops the search, since a later one might map the identity in another way.
 """
 
 from __future__ import annotations

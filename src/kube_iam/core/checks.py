@@ -1,4 +1,4 @@
-"""The twelve checks that a token must pass before STS is asked, in the contract's order.
+"""The twelve checks that a token must pass before STS is asked, in the order of docs/protocol.md, section 2.1.
 
 What passes is not forwarded: `CheckedToken.request_url` builds the request anew from the parts that were checked, so that no part
 which the server understands one way and STS another ever leaves (CVE-2022-2385 here, CVE-2020-16250 in Vault).
@@ -280,4 +280,4 @@ CHECKS: tuple[tuple[int, Callable[[_Parse], Refusal | None]], ...] = (
     (11, _check_expires),
     (12, _check_date),
 )
-"""The contract's checks, section 2, each under its number there."""
+"""The checks of docs/protocol.md, section 2.1, each under its number there."""

@@ -1,7 +1,8 @@
 """Which Kubernetes user and groups an AWS identity gets: the entries of one backend, indexed so that their number does not matter.
 
-Rules: contract section 4. ARNs compare without case, on the canonical ARN. A role's path is not part of what STS shows, so entries
-are indexed without it. The first entry that matches wins, in the order of the file, roles before users. mapGroups entries add up.
+Rules: docs/protocol.md, section 5. ARNs compare without case, on the canonical ARN. STS does not show a role's path, so
+entries are indexed without it. The first entry that matches wins, in the order of the file, roles before users. mapGroups
+entries add up.
 """
 
 from __future__ import annotations

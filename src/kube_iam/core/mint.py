@@ -1,6 +1,6 @@
-"""Mint a token: a presigned `sts:GetCallerIdentity` request, never sent by us, that proves who signed it (contract, section 1).
+"""Mint a token: a presigned `sts:GetCallerIdentity` request, never sent by us, that proves who signed it.
 
-On the `token` path: only `binascii` is imported.
+The format is in docs/protocol.md, section 1.1. On the `token` path: only `binascii` is imported.
 """
 
 from binascii import b2a_base64

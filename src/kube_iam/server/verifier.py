@@ -1,4 +1,6 @@
-"""Verification of tokens: the checks of the contract, then one call to STS for all concurrent requests with the same token.
+"""Verification of tokens: the checks, then one call to STS for all concurrent requests with the same token.
+
+The protocol is in docs/protocol.md, sections 2 and 3.
 
 A verdict is remembered briefly, so that kube-apiserver's retries and its replicas do not all become calls to STS. How long a
 verified token stays known adds to how long a revoked key still signs in; that is why it is a minute and no longer. That minute is
