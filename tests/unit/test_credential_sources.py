@@ -2,68 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
-import sysconfig
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import sha1, sha256
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aws_stand_ins import ACCOUNT, AGENT_AUTHORIZATION, BEARER, PERMISSION_SET, StandIns
+from credential_home import PROGRAM, Home
 from tls_sts import TlsSts
 
 from kube_iam.core.utc import parse_rfc3339
 
-PROGRAM = Path(sysconfig.get_path("scripts")) / "kube-iam"
 ROLE = "arn:aws:iam::123456789012:role/"
 KEYS = "aws_access_key_id = AKIDBASE\naws_secret_access_key = s\n"
-
-
-@dataclass
-class Home:
-    """A machine with nothing on it but what the test puts there."""
-
-    path: Path
-    environ: dict[str, str]
-
-    def config(self, text: str) -> None:
-        (self.path / ".aws").mkdir(exist_ok=True)
-        (self.path / ".aws" / "config").write_text(text)
-
-    def sso_token(self, name: str, lasts: float = 3600, bearer: str = BEARER) -> None:
-        """What `aws sso login` leaves behind."""
-        cache = self.path / ".aws" / "sso" / "cache"
-        cache.mkdir(parents=True, exist_ok=True)
-        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + lasts))
-        token = {"accessToken": bearer, "expiresAt": end, "region": "eu-west-1", "startUrl": "https://x.awsapps.com"}
-        (cache / f"{sha1(name.encode()).hexdigest()}.json").write_text(json.dumps(token))
-
-    def token(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PROGRAM, "token", "-i", "shop", *arguments],
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            start_new_session=True,
-        )
-
-    def signed_by(self, *arguments: str, **environ: str) -> tuple[str, str]:
-        """The access key id that signed the token, and the time at which the token ends."""
-        ran = self.token(*arguments, **environ)
-        assert (ran.returncode, ran.stderr) == (0, "")
-        status = json.loads(ran.stdout)["status"]
-        body = status["token"].removeprefix("k8s-aws-v1.")
-        query = parse_qs(urlsplit(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()).query)
-        return query["X-Amz-Credential"][0].split("/")[0], status["expirationTimestamp"]
 
 
 @pytest.fixture
@@ -81,14 +35,7 @@ def services() -> Iterator[StandIns]:
 
 @pytest.fixture
 def home(tmp_path: Path, sts: TlsSts) -> Home:
-    environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "AWS_REGION": "eu-central-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        **sts.environment(),
-    }
-    return Home(tmp_path, environ)
+    return Home.on(tmp_path, sts)
 
 
 def test_a_chain_of_profiles_assumes_one_role_after_the_other(home: Home, sts: TlsSts) -> None:
@@ -445,37 +392,3 @@ def test_a_socks_proxy_is_refused_by_its_name(scheme: str, home: Home) -> None:
     assert f"the proxy {scheme}://127.0.0.1:1" in ran.stderr
     assert "NO_PROXY" in ran.stderr
     assert "secret" not in ran.stderr
-
-
-def aws_login(home: Home, lasts: float) -> str:
-    """What `aws login` leaves behind, and the profile that it writes. Returns the session's end."""
-    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + lasts))
-    session = "arn:aws:iam::123456789012:user/alice"
-    cache = home.path / ".aws" / "login" / "cache"
-    cache.mkdir(parents=True)
-    keys = {"accessKeyId": "ASIALOGIN", "secretAccessKey": "s", "sessionToken": "t", "expiresAt": end}
-    token = {"accessToken": {**keys, "accountId": ACCOUNT}, "refreshToken": "r", "dpopKey": "k", "clientId": "c"}
-    (cache / f"{sha256(session.encode()).hexdigest()}.json").write_text(json.dumps(token))
-    home.config(f"[profile l]\nlogin_session = {session}\n")
-    return end
-
-
-@pytest.mark.parametrize("lasts", [300, 800])
-def test_a_session_of_aws_login_signs_until_its_end(lasts: float, home: Home) -> None:
-    end = aws_login(home, lasts)
-    assert home.signed_by(AWS_PROFILE="l") == ("ASIALOGIN", end)
-
-
-def test_a_session_of_aws_login_that_has_ended_names_the_command_and_the_extra(home: Home) -> None:
-    aws_login(home, -60)
-    ran = home.token(AWS_PROFILE="l")
-    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
-    assert "aws login" in ran.stderr
-    assert "botocore[crt]" in ran.stderr
-
-
-def test_without_a_session_of_aws_login_the_command_is_named(home: Home) -> None:
-    home.config("[profile l]\nlogin_session = arn:aws:iam::123456789012:user/alice\n")
-    ran = home.token(AWS_PROFILE="l")
-    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
-    assert "aws login" in ran.stderr

@@ -38,6 +38,7 @@ _THROTTLED = frozenset(
         "RequestThrottledException",
         "RequestLimitExceeded",
         "TooManyRequestsException",
+        "TooManyRequestsError",
         "SlowDown",
     }
 )
