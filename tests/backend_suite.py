@@ -12,7 +12,7 @@ from typing import Protocol
 
 from kube_iam.config.dynamic import Stamp
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import rendered
+from kube_iam.core.mapping import render
 from kube_iam.core.reasons import Refusal
 from kube_iam.errors import KubeIamError, Problem
 from kube_iam.mappings.backend import Backend
@@ -103,7 +103,7 @@ def names_of(backend: Backend, identity: Identity = ADMIN) -> tuple[str, tuple[s
     """User name and groups that the backend gives, why it refuses, or None where it knows nobody of that kind."""
     assert backend.table is not None
     mapped = backend.table.find(identity)
-    return rendered(mapped, identity, backend.reserved_prefixes) if mapped is not None else None
+    return render(mapped, identity, backend.reserved_prefixes) if mapped is not None else None
 
 
 def gives(backend: Backend, *groups: str) -> Callable[[], bool]:

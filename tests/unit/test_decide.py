@@ -8,7 +8,8 @@ from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied, Unav
 from kube_iam.authn.door import Door
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import GroupMapping, MappingTable, RoleMapping, UserMapping
+from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, UserMapping
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.templates import GROUP_VARIABLES, parse_template
 
@@ -264,14 +265,14 @@ def at_the_door(
     """The decision where everything that the backends name was read just now, or with `members` None nothing was."""
     door = Door(300, lambda: 0.0, lambda: 0.0)
     tables = [backend.table for backend in backends if backend.table is not None]
-    gates = [gate for table in tables for gate in table.gates]
-    groups = [name for table in tables for name in table.groups.names]
-    door.follow(groups, gates)
+    requirements = [requirement for table in tables for requirement in table.requirements]
+    groups = [name for table in tables for name in table.group_mappings.iam_groups]
+    door.follow(groups, requirements)
     if members is not None:
-        for name in (*groups, *(gate.iam_group for gate in gates)):
+        for name in (*groups, *(requirement.iam_group for requirement in requirements)):
             door.group_read(name, GroupSnapshot(0.0, ACCOUNT, members))
-        for gate in gates:
-            door.role_read(gate.role, RoleSnapshot(0.0, ALICE.user_id))
+        for requirement in requirements:
+            door.role_read(requirement.role, RoleSnapshot(0.0, ALICE.user_id))
     authenticator = Authenticator(KnownTokens(who), backends, door=door, scrubbed_accounts=scrubbed)
     return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
 
@@ -395,13 +396,13 @@ class Moved:
 def test_nobody_is_turned_away_by_a_group_that_was_read_before_they_came_in(backend: Backend, who: Identity) -> None:
     assert backend.table is not None
     door = Door(300, lambda: 0.0, lambda: 0.0)
-    door.follow(("admins",), backend.table.gates)
+    door.follow(("admins",), backend.table.requirements)
     door.group_read("admins", GroupSnapshot(0.0, ACCOUNT, {"carol": "AIDACAROL"}))
-    for gate in backend.table.gates:
-        door.role_read(gate.role, RoleSnapshot(0.0, ALICE.user_id))
+    for requirement in backend.table.requirements:
+        door.role_read(requirement.role, RoleSnapshot(0.0, ALICE.user_id))
     iam = Moved(door, {"alice": "AIDAALICE", "bob": "AIDABOB"})
     authenticator = Authenticator(KnownTokens(who), [backend], door=door, memberships=iam)
-    comes_by_it = bool(backend.table.gates) is (who is ALICE)
+    comes_by_it = bool(backend.table.requirements) is (who is ALICE)
     assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed) is comes_by_it
     assert iam.asked == ([("admins",)] if comes_by_it else [])
     assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed) is comes_by_it
@@ -442,10 +443,10 @@ def test_role_is_read_once_more_before_a_session_of_another_role_id_is_refused(
     backend, clock = gated(), [0.0]
     assert backend.table is not None
     door = Door(300, lambda: clock[0], lambda: clock[0])
-    door.follow((), backend.table.gates)
+    door.follow((), backend.table.requirements)
     door.group_read("admins", GroupSnapshot(0.0, ACCOUNT, {"alice": "AIDAALICE"}))
-    for gate in backend.table.gates:
-        door.role_read(gate.role, RoleSnapshot(0.0, "AROAREADBEFORE"))
+    for requirement in backend.table.requirements:
+        door.role_read(requirement.role, RoleSnapshot(0.0, "AROAREADBEFORE"))
     iam = RoleCreatedAgain(door, clock, answers)
     who = replace(ALICE, user_id=session_of)
     authenticator = Authenticator(KnownTokens(who), [backend], door=door, memberships=iam)

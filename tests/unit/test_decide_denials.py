@@ -12,7 +12,8 @@ from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied
 from kube_iam.authn.door import Door
 from kube_iam.authn.snapshots import GroupSnapshot
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import GroupMapping, MappingTable
+from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping_entries import GroupMapping
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.templates import parse_template
 

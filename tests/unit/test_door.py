@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from kube_iam.authn.door import Change, Door
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import GroupMapping, Mapped, MappingTable, Temporary
-from kube_iam.core.memberships import Gate
+from kube_iam.core.mapping import MappingMatch, MappingTable
+from kube_iam.core.mapping_entries import GroupMapping, MembershipRequirement, TemporaryGrant
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.templates import GROUP_VARIABLES, parse_template
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
 ALICE, BOB, OTHER = "AIDAALICEALICE", "AIDABOBBOBBOB", "AIDAOTHEROTHER"
-GATE = Gate("admins", ROLE, "admin")
+REQUIREMENT = MembershipRequirement("admins", ROLE, "admin")
 HOUR = 3600.0
 
 
@@ -34,13 +34,13 @@ class Clocks:
 
 
 class House:
-    """A door with one gate, and what it is told."""
+    """A door with one requirement, and what it is told."""
 
-    def __init__(self, *temporary: Temporary, max_age: float = 300.0) -> None:
+    def __init__(self, *temporary: TemporaryGrant, max_age: float = 300.0) -> None:
         self.clocks = Clocks()
-        self.gate = Gate("admins", ROLE, "admin", temporary)
+        self.requirement = MembershipRequirement("admins", ROLE, "admin", temporary)
         self.door = Door(max_age, lambda: self.clocks.uptime, lambda: self.clocks.wall)
-        self.door.follow((), [self.gate])
+        self.door.follow((), [self.requirement])
 
     def read(self, **members: str) -> Change:
         """Group and role are read whole, just now."""
@@ -54,7 +54,7 @@ class House:
         return self.door.role_read(ROLE, RoleSnapshot(self.clocks.uptime, role_id, longest, problem))
 
     def refused(self, name: str = "alice", account: str = ACCOUNT) -> Reason | None:
-        refusal = self.door.admits(self.gate, session(name, account))
+        refusal = self.door.admits(self.requirement, session(name, account))
         return refusal.reason if refusal is not None else None
 
     def enters(self, name: str = "alice") -> bool:
@@ -117,7 +117,7 @@ def test_a_trust_policy_that_leaves_names_open_closes_the_door() -> None:
     house = House()
     house.read(alice=ALICE)
     assert house.role(problem="statement number 2 …")
-    refusal = house.door.admits(house.gate, session("alice"))
+    refusal = house.door.admits(house.requirement, session("alice"))
     assert refusal == Refusal(Reason.TRUST_OPEN, "statement number 2 …")
 
 
@@ -127,7 +127,7 @@ def test_a_trust_policy_that_is_repaired_keeps_the_door_closed_while_a_session_o
     house.group("admins", alice=ALICE)
     house.clocks.pass_by(60)
     assert house.role()
-    refusal = house.door.admits(house.gate, session("alice"))
+    refusal = house.door.admits(house.requirement, session("alice"))
     assert refusal is not None
     assert refusal.reason is Reason.ROLE_SUSPENDED
     assert refusal.detail == "until 2027-01-15T09:01:00Z; to end that at once delete the role and run kube-iam apply"
@@ -170,7 +170,7 @@ def test_a_role_made_anew_after_its_trust_policy_was_open_lets_in_at_once() -> N
     house.role(problem="open")
     house.role()
     house.role(role_id="AROAANEW")
-    assert house.door.admits(house.gate, session("alice", role_id="AROAANEW")) is None
+    assert house.door.admits(house.requirement, session("alice", role_id="AROAANEW")) is None
     assert house.refused() is Reason.SESSION_PREDATES_ROLE
 
 
@@ -180,7 +180,7 @@ def test_that_it_was_open_is_known_also_after_an_absence() -> None:
     house.role(problem="open")
     house.door.role_read(ROLE, RoleSnapshot(house.clocks.uptime, problem="another account's", exists=False))
     house.door.follow((), [])
-    house.door.follow((), [house.gate])
+    house.door.follow((), [house.requirement])
     house.read(alice=ALICE)
     assert house.refused() is Reason.ROLE_SUSPENDED
 
@@ -202,7 +202,7 @@ def test_nobody_enters_while_a_session_of_an_open_time_may_live(reads: list[tupl
 
 
 def role_refusal(house: House, role_id: str) -> Refusal | None:
-    return house.door.admits(house.gate, session("alice", role_id=role_id))
+    return house.door.admits(house.requirement, session("alice", role_id=role_id))
 
 
 def created_again(house: House, seconds_ago: float = 0.0) -> bool:
@@ -343,7 +343,7 @@ def test_a_namesake_stays_outside_until_the_longest_session_of_the_one_before_ha
 
 def test_a_namesake_is_known_also_after_an_absence_and_in_another_group() -> None:
     house = House()
-    house.door.follow(("viewers",), [house.gate])
+    house.door.follow(("viewers",), [house.requirement])
     house.group("viewers", alice=ALICE)
     house.group("viewers")
     house.clocks.pass_by(30 * 24 * HOUR)
@@ -377,8 +377,8 @@ def test_sessions_begun_when_they_could_last_longer_are_waited_for() -> None:
     assert house.enters()
 
 
-def until(clocks: Clocks, seconds: float, user_id: str = BOB) -> Temporary:
-    return Temporary("bob", user_id, clocks.wall + seconds)
+def until(clocks: Clocks, seconds: float, user_id: str = BOB) -> TemporaryGrant:
+    return TemporaryGrant("bob", user_id, clocks.wall + seconds)
 
 
 def test_somebody_let_in_for_a_time_enters_until_then() -> None:
@@ -446,7 +446,7 @@ def test_who_is_let_in_for_a_time_needs_a_trust_policy_that_holds() -> None:
 
 def test_who_is_let_in_for_a_time_is_pinned_to_the_unique_id_where_it_can_be_seen() -> None:
     house = House(until(Clocks(), 7200, user_id=OTHER))
-    house.door.follow(("viewers",), [house.gate])
+    house.door.follow(("viewers",), [house.requirement])
     house.read()
     assert house.enters("bob")  # never seen: the entry's word is all there is
     house.group("viewers", bob=BOB)
@@ -485,7 +485,7 @@ def test_what_is_no_longer_followed_is_forgotten_and_not_taken_over() -> None:
     house.door.follow((), [])
     assert house.read(alice=ALICE) == Change((), (), first=False)
     assert list(house.door.ages()) == []
-    house.door.follow((), [house.gate])
+    house.door.follow((), [house.requirement])
     assert house.refused() is Reason.MEMBERSHIP_UNKNOWN
 
 
@@ -515,7 +515,7 @@ def test_ages_are_those_of_the_last_whole_read() -> None:
 # mapGroups
 
 
-def of_group(name: str, *temporary: Temporary, groups: tuple[str, ...] = ()) -> GroupMapping:
+def of_group(name: str, *temporary: TemporaryGrant, groups: tuple[str, ...] = ()) -> GroupMapping:
     templates = tuple(parse_template(each, GROUP_VARIABLES) for each in (name, *groups))
     username = parse_template(f"{name}:{{{{UserName}}}}", GROUP_VARIABLES)
     return GroupMapping(name, username, templates, f"level-{name}", temporary, f"mapGroups[{name}]")
@@ -525,14 +525,14 @@ class Groups(House):
     def __init__(self, *entries: GroupMapping) -> None:
         super().__init__()
         self.table = MappingTable.build((), (), (), entries)[0]
-        self.door.follow(self.table.groups.names, ())
+        self.door.follow(self.table.group_mappings.iam_groups, ())
 
-    def given(self, who: Identity) -> Mapped | Refusal | None:
-        return self.door.entries(self.table.groups, who)
+    def given(self, who: Identity) -> MappingMatch | Refusal | None:
+        return self.door.entries(self.table.group_mappings, who)
 
 
-def shown(mapped: Mapped | Refusal | None) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    assert isinstance(mapped, Mapped)
+def shown(mapped: MappingMatch | Refusal | None) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    assert isinstance(mapped, MappingMatch)
     return mapped.username.text, tuple(group.text for group in mapped.groups), mapped.levels
 
 
@@ -585,7 +585,9 @@ def test_a_group_that_is_not_known_shuts_out_nobody_of_an_account_that_it_cannot
 
 def test_somebody_let_into_a_whole_group_for_a_time_is_known_by_the_unique_id() -> None:
     wall = Clocks().wall
-    site = Groups(of_group("dev"), of_group("ops", Temporary("bob", BOB, wall + 60), Temporary("", BOB, wall + 30)))
+    site = Groups(
+        of_group("dev"), of_group("ops", TemporaryGrant("bob", BOB, wall + 60), TemporaryGrant("", BOB, wall + 30))
+    )
     site.group("dev", bob=BOB)
     site.group("ops")
     assert shown(site.given(user("bob", BOB)))[1] == ("dev", "ops")
@@ -596,7 +598,7 @@ def test_somebody_let_into_a_whole_group_for_a_time_is_known_by_the_unique_id() 
 
 def temporary_grant(*, user_id: str = BOB, group_account: str | None = ACCOUNT, age: float = 0.0) -> Groups:
     """A mapGroups entry with a temporary grant, its IAM group last read `age` seconds ago; None: never read."""
-    site = Groups(of_group("ops", Temporary("bob", user_id, Clocks().wall + 10 * HOUR)))
+    site = Groups(of_group("ops", TemporaryGrant("bob", user_id, Clocks().wall + 10 * HOUR)))
     if group_account is not None:
         site.door.group_read("ops", GroupSnapshot(site.clocks.uptime, group_account, {"alice": ALICE}))
         site.clocks.pass_by(age)
@@ -629,7 +631,7 @@ def test_temporary_grant_in_map_groups_is_refused_for(site: Groups, who: Identit
 
 
 def test_temporary_grant_in_map_groups_depends_on_its_own_group_alone() -> None:
-    site = Groups(of_group("dev"), of_group("ops", Temporary("bob", BOB, Clocks().wall + HOUR)))
+    site = Groups(of_group("dev"), of_group("ops", TemporaryGrant("bob", BOB, Clocks().wall + HOUR)))
     site.group("dev", bob=BOB)
     assert shown(site.given(user("bob", BOB)))[1] == ("dev",)
     site.group("ops")

@@ -6,13 +6,13 @@ import pytest
 
 from kube_iam.config.identity_mapping import MappingSpec, read_identity_mappings
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import Mapped
+from kube_iam.core.mapping import MappingMatch
 
 ROLE = "arn:aws:iam::123456789012:role/Admin"
 ADMIN = Identity(ROLE, ROLE, "123456789012", "AROA", "", "ASIA", "sts.amazonaws.com")
 
 
-def found(*specs: MappingSpec) -> Mapped | None:
+def found(*specs: MappingSpec) -> MappingMatch | None:
     return read_identity_mappings(specs).table.find(ADMIN)
 
 

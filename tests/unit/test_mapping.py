@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from kube_iam.core.arns import canonical_arn, strip_role_path
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import Mapped, MappingTable, RoleMapping, Sso, UserMapping, rendered
+from kube_iam.core.mapping import MappingMatch, MappingTable, render
+from kube_iam.core.mapping_entries import RoleMapping, UserMapping
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.sso import Sso
 from kube_iam.core.templates import Template, parse_template
 from kube_iam.errors import Problem
 
@@ -188,22 +190,22 @@ def test_accounts_are_asked_separately_and_bad_ones_reported() -> None:
     assert ["12345" in problem.message for problem in problems] == [True]
 
 
-def mapped(username: str, *groups: str) -> Mapped:
-    return Mapped(parse_template(username), tuple(map(parse_template, groups)))
+def mapped(username: str, *groups: str) -> MappingMatch:
+    return MappingMatch(parse_template(username), tuple(map(parse_template, groups)))
 
 
 WHO = identity("assumed-role/Admin/alice", service="sts")
 
 
 def test_names_are_rendered() -> None:
-    assert rendered(mapped("iam:{{SessionName}}", "a", "acct:{{AccountID}}"), WHO, ()) == (
+    assert render(mapped("iam:{{SessionName}}", "a", "acct:{{AccountID}}"), WHO, ()) == (
         "iam:alice",
         ("a", f"acct:{ACCOUNT}"),
     )
 
 
 def test_what_an_administrator_writes_out_in_system_is_legal() -> None:
-    assert rendered(mapped("system:node:{{SessionName}}", "system:masters"), WHO, ()) == (
+    assert render(mapped("system:node:{{SessionName}}", "system:masters"), WHO, ()) == (
         "system:node:alice",
         ("system:masters",),
     )
@@ -211,25 +213,25 @@ def test_what_an_administrator_writes_out_in_system_is_legal() -> None:
 
 def test_a_value_cannot_make_a_group_in_system() -> None:
     system = Identity(WHO.arn, WHO.canonical_arn, ACCOUNT, "AROAEXAMPLE", "system", "ASIAEXAMPLE", WHO.sts_host)
-    refusal = rendered(mapped("x", "{{SessionName}}:masters"), system, ())
+    refusal = render(mapped("x", "{{SessionName}}:masters"), system, ())
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.RESERVED_NAME
 
 
 @pytest.mark.parametrize("username", ["{{SessionName}}", "al{{SessionName}}", "alice"])
 def test_reserved_prefixes_are_checked_after_templates(username: str) -> None:
-    refusal = rendered(mapped(username), WHO, ("", "al"))
+    refusal = render(mapped(username), WHO, ("", "al"))
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.RESERVED_NAME
-    assert not isinstance(rendered(mapped(username), WHO, ("", "bob")), Refusal)
+    assert not isinstance(render(mapped(username), WHO, ("", "bob")), Refusal)
 
 
 def test_a_node_mapping_says_that_it_needs_ec2() -> None:
     assert mapped("x", "{{EC2PrivateDNSName}}").needs_ec2
     assert not mapped("x", "{{SessionName}}").needs_ec2
     entry = mapped("system:node:{{EC2PrivateDNSName}}")
-    assert isinstance(rendered(entry, WHO, ()), Refusal)
-    assert rendered(entry, WHO, (), "ip-10-0-0-1") == ("system:node:ip-10-0-0-1", ())
+    assert isinstance(render(entry, WHO, ()), Refusal)
+    assert render(entry, WHO, (), "ip-10-0-0-1") == ("system:node:ip-10-0-0-1", ())
 
 
 names = st.sampled_from(["Admin", "admin", "Admin_ReadOnly", "Dev", "Ops"])

@@ -16,13 +16,13 @@ from kube_iam.aws.holdup import CALLS_AT_ONCE
 from kube_iam.aws.iam_reader import GroupFound, RoleFound
 from kube_iam.aws.membership import Membership
 from kube_iam.core.identity import Identity
-from kube_iam.core.memberships import Gate
+from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.reasons import Reason
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Throttled, Unreachable
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Admin"
-GATE = Gate("admins", ROLE.lower(), "Admin")
+REQUIREMENT = MembershipRequirement("admins", ROLE.lower(), "Admin")
 HELD = {
     "Version": "2012-10-17",
     "Statement": {
@@ -103,7 +103,7 @@ def run(
 ) -> Site:
     async def whole() -> Site:
         site = Site(iam or FakeIam(), refresh, max_age)
-        site.membership.follow((), [GATE])
+        site.membership.follow((), [REQUIREMENT])
         try:
             await asyncio.wait_for(story(site), 20)
         finally:
@@ -143,7 +143,7 @@ def test_it_is_read_again_and_again_and_a_change_is_told_once() -> None:
 def test_new_groups_are_read_at_once() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
-        site.membership.follow(("viewers",), [GATE])
+        site.membership.follow(("viewers",), [REQUIREMENT])
         await until(lambda: "viewers" in site.iam.calls and site.door.waiting() == [])
         assert site.iam.calls.count("admins") == 1
 
@@ -214,7 +214,7 @@ def test_role_of_the_account_admits_members_whatever_its_path() -> None:
 def refusal_of(site: Site, name: str) -> Reason | None:
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/{name}"
     who = Identity(arn, ROLE, ACCOUNT, "AROAADMIN", name, "ASIA", "sts.amazonaws.com")
-    refusal = site.door.admits(GATE, who)
+    refusal = site.door.admits(REQUIREMENT, who)
     return refusal.reason if refusal is not None else None
 
 
@@ -222,8 +222,8 @@ def test_role_created_again_is_read_when_it_is_asked_for() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
         site.iam.roles["Admin"] = RoleFound(ROLE, "AROANEW", json.dumps(HELD), 3600, time.time())
-        assert await site.membership.read_again((), (GATE.role,))
-        assert not await site.membership.read_again((), (GATE.role,))  # not twice within two seconds
+        assert await site.membership.read_again((), (REQUIREMENT.role,))
+        assert not await site.membership.read_again((), (REQUIREMENT.role,))  # not twice within two seconds
 
     site = run(story, refresh=60)
     assert site.iam.calls.count("Admin") == 2
@@ -258,8 +258,8 @@ def test_a_start_without_iam_returns_and_what_was_not_read_is_waiting() -> None:
 
     async def story(site: Site) -> None:
         await site.membership.start()
-        await until(lambda: {name for name, _, _ in site.heard.failures} == {"admins", GATE.role})
-        assert site.door.waiting() == ["group admins", f"role {GATE.role}"]
+        await until(lambda: {name for name, _, _ in site.heard.failures} == {"admins", REQUIREMENT.role})
+        assert site.door.waiting() == ["group admins", f"role {REQUIREMENT.role}"]
         site.iam.fault = lambda _: None
         await until(lambda: site.door.waiting() == [])
 
@@ -368,7 +368,7 @@ def test_while_iam_fails_for_all_it_is_asked_by_one_call_at_a_time() -> None:
 
     async def story(site: Site) -> None:
         await site.membership.start()
-        site.membership.follow(names, [GATE])
+        site.membership.follow(names, [REQUIREMENT])
         await until(lambda: site.iam.at_once == 0 and site.heard.failures)
         site.iam.most_at_once, seen = 0, len(site.iam.calls)
         await until(lambda: len(site.iam.calls) > seen and site.iam.at_once == 0)
@@ -382,7 +382,7 @@ def test_a_role_whose_name_is_spelt_otherwise_now_is_read_by_it() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
         assert site.heard.problems == ["IAM knows no such role"]
-        site.membership.follow((), [Gate("admins", ROLE.lower(), "admin")])
+        site.membership.follow((), [MembershipRequirement("admins", ROLE.lower(), "admin")])
         await until(lambda: site.heard.problems[-1] == "")
 
     run(story, iam, refresh=60)
@@ -392,7 +392,7 @@ def test_many_groups_are_not_all_read_for_one_person() -> None:
     names = [f"group{number}" for number in range(20)]
 
     async def story(site: Site) -> None:
-        site.membership.follow(names, [GATE])
+        site.membership.follow(names, [REQUIREMENT])
         await site.membership.start()
         before = len(site.iam.calls)
         assert not await site.membership.read_again(names)
@@ -407,7 +407,7 @@ def test_however_many_groups_people_are_turned_away_by_few_are_read_for_them() -
 
     async def story(site: Site) -> None:
         site.membership = Membership(site.iam, site.door, site.heard, 3600, lambda: now)
-        site.membership.follow(names, [GATE])
+        site.membership.follow(names, [REQUIREMENT])
         await site.membership.start()
         before = len(site.iam.calls)
         done = [await site.membership.read_again([name]) for name in names]

@@ -14,8 +14,8 @@ from kube_iam.config.section import Findings, Section
 from kube_iam.config.server import load_server_config
 from kube_iam.config.yaml_file import parse_yaml
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import Mapped, MappingTable, Temporary, rendered
-from kube_iam.core.memberships import Gate
+from kube_iam.core.mapping import MappingMatch, MappingTable, render
+from kube_iam.core.mapping_entries import MembershipRequirement, TemporaryGrant
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.errors import ConfigError
 
@@ -30,9 +30,9 @@ BOB = Identity(
 ITEM = '{userName: bob, userId: AIDAJQABLZS4A3QDU576Q, until: "2026-11-24T14:00:00Z", reason: on call}'
 
 
-def entries_of(table: MappingTable, member_of: list[str], user_id: str) -> list[Mapped]:
+def entries_of(table: MappingTable, member_of: list[str], user_id: str) -> list[MappingMatch]:
     """The entries of whole groups for a user, all groups being known."""
-    return table.groups.of(member_of, user_id, 0, is_current=lambda _: True)
+    return table.group_mappings.find(member_of, user_id, 0, is_current=lambda _: True)
 
 
 def parse(text: str) -> tuple[Mappings, MappingTable, Findings]:
@@ -52,9 +52,9 @@ def test_an_entry_says_group_level_and_who_is_let_in_for_a_time() -> None:
     mapped = table.find(WHO)
     assert mapped is not None
     assert mapped.levels == ("admin",)
-    item = Temporary("bob", "AIDAJQABLZS4A3QDU576Q", 1795528800.0, "on call")
-    assert mapped.gate == Gate("prod-admin", ARN.lower(), "Admin", (item,))
-    assert table.gates == (mapped.gate,)
+    item = TemporaryGrant("bob", "AIDAJQABLZS4A3QDU576Q", 1795528800.0, "on call")
+    assert mapped.requirement == MembershipRequirement("prod-admin", ARN.lower(), "Admin", (item,))
+    assert table.requirements == (mapped.requirement,)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_an_entry_says_group_level_and_who_is_let_in_for_a_time() -> None:
 )
 def test_the_role_is_known_by_its_name_however_its_arn_is_spelt(arn: str) -> None:
     _, table, _ = parse(role("iamGroup: g", f"rolearn: {arn}"))
-    assert table.gates == (Gate("g", ARN.lower(), "Admin"),)
+    assert table.requirements == (MembershipRequirement("g", ARN.lower(), "Admin"),)
 
 
 def test_an_entry_without_the_keys_asks_for_nothing() -> None:
     _, table, _ = parse(f"mapRoles: [{{rolearn: {ARN}, username: x}}]")
     mapped = table.find(WHO)
     assert mapped is not None
-    assert (mapped.gate, mapped.levels, table.gates, bool(table.groups)) == (None, (), (), False)
+    assert (mapped.requirement, mapped.levels, table.requirements, bool(table.group_mappings)) == (None, (), (), False)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_an_entry_without_the_keys_asks_for_nothing() -> None:
 def test_a_key_that_is_nearer_to_another_or_to_none_has_no_effect(key: str) -> None:
     _, table, found = parse(role(key))
     assert (len(found.errors), len(found.warnings)) == (0, 1)
-    assert not isinstance(rendered(table.find(WHO), WHO, ()), Refusal)  # type: ignore[arg-type]
+    assert not isinstance(render(table.find(WHO), WHO, ()), Refusal)  # type: ignore[arg-type]
 
 
 def test_a_misspelt_list_of_people_beside_a_group_shuts_out_nobody_else() -> None:
     _, table, found = parse(role(f"iamGroup: g, temporry: [{ITEM}]"))
     assert (len(found.errors), len(found.warnings)) == (0, 1)
-    assert table.gates == (Gate("g", ARN.lower(), "Admin"),)
+    assert table.requirements == (MembershipRequirement("g", ARN.lower(), "Admin"),)
 
 
 def test_a_misspelt_group_of_a_permission_set_is_reported_once() -> None:
@@ -93,7 +93,7 @@ def test_a_misspelt_group_of_a_permission_set_is_reported_once() -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/AWSReservedSSO_Admin_0123456789abcdef"
     mapped = table.find(Identity(arn, arn, ACCOUNT, "AROA", "alice", "ASIA", "h"))
     assert mapped is not None
-    assert isinstance(rendered(mapped, WHO, ()), Refusal)
+    assert isinstance(render(mapped, WHO, ()), Refusal)
 
 
 SSO = f"sso: {{permissionSetName: Admin, accountID: '{ACCOUNT}'}}"
@@ -138,8 +138,8 @@ def test_a_slip_makes_an_entry_that_lets_nobody_in_and_hides_nothing_behind_it(k
     assert all(problem.local for problem in found.errors)
     mapped = table.find(WHO)
     assert mapped is not None
-    assert isinstance(rendered(mapped, WHO, ()), Refusal)
-    assert table.gates == ()
+    assert isinstance(render(mapped, WHO, ()), Refusal)
+    assert table.requirements == ()
 
 
 def test_a_permission_set_cannot_ask_for_a_group() -> None:
@@ -148,7 +148,7 @@ def test_a_permission_set_cannot_ask_for_a_group() -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/AWSReservedSSO_Admin_0123456789abcdef"
     mapped = table.find(Identity(arn, arn, ACCOUNT, "AROA", "alice", "ASIA", "h"))
     assert mapped is not None
-    assert isinstance(rendered(mapped, WHO, ()), Refusal)
+    assert isinstance(render(mapped, WHO, ()), Refusal)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_user_s_entry_cannot_ask_for_a_group(keys: str) -> None:
     assert [problem.message for problem in found.errors] == ["has no meaning in mapUsers"]
     mapped = table.find(BOB)
     assert mapped is not None
-    assert isinstance(rendered(mapped, BOB, ()), Refusal)
+    assert isinstance(render(mapped, BOB, ()), Refusal)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_an_item_that_cannot_be_understood_lets_nobody_in_and_keeps_nobody_out(i
     _, table, found = parse(role(f"iamGroup: g, temporary: [{item}, {ITEM}]"))
     assert said in str(found.errors[0])
     assert all(problem.local for problem in found.errors)
-    (gate,) = table.gates
-    assert [one.user_name for one in gate.temporary] == ["bob"]
-    assert not isinstance(rendered(table.find(WHO), WHO, ()), Refusal)  # type: ignore[arg-type]
+    (requirement,) = table.requirements
+    assert [one.user_name for one in requirement.temporary] == ["bob"]
+    assert not isinstance(render(table.find(WHO), WHO, ()), Refusal)  # type: ignore[arg-type]
 
 
 def test_a_whole_group_is_mapped_by_its_members_own_names() -> None:
@@ -190,7 +190,7 @@ def test_a_whole_group_is_mapped_by_its_members_own_names() -> None:
     assert not found.errors + found.warnings
     assert mappings.count == 1
     (mapped,) = entries_of(table, ["g"], "AIDABOB")
-    assert rendered(mapped, BOB, ()) == ("iam:bob", ("a",))
+    assert render(mapped, BOB, ()) == ("iam:bob", ("a",))
     assert mapped.levels == ("viewer",)
 
 
@@ -201,7 +201,7 @@ def test_a_name_that_all_of_a_group_would_share_by_mistake_lets_nobody_in(templa
     assert len(found.errors) == 1
     assert found.errors[0].local
     (mapped,) = entries_of(table, ["g"], "AIDABOB")
-    refusal = rendered(mapped, BOB, ())
+    refusal = render(mapped, BOB, ())
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.TEMPLATE_VALUE
 
@@ -214,7 +214,7 @@ def test_the_user_s_name_is_for_groups_only() -> None:
 def test_an_entry_of_a_group_without_a_group_gives_nobody_anything(keys: str) -> None:
     mappings, table, found = parse(f"mapGroups: [{{{keys}}}]")
     assert found.errors
-    assert (mappings.groups, bool(table.groups)) == ((), False)
+    assert (mappings.groups, bool(table.group_mappings)) == ((), False)
 
 
 @pytest.mark.parametrize("keys", ["level: ''", "level: []", "iamGroupName: h", "iamgroups: [h]"])
@@ -222,10 +222,10 @@ def test_an_entry_that_is_clear_about_its_group_and_nothing_else_lets_its_member
     _, table, found = parse(f"mapGroups: [{{iamGroup: g, username: x, groups: [a], temporary: [{ITEM}], {keys}}}]")
     assert found.errors
     assert all(problem.local for problem in found.errors)
-    assert table.groups.names == ("g",)
+    assert table.group_mappings.iam_groups == ("g",)
     for given in (entries_of(table, ["g"], "AIDABOB"), entries_of(table, [], "AIDAJQABLZS4A3QDU576Q")):
         (mapped,) = given
-        assert isinstance(rendered(mapped, BOB, ()), Refusal)
+        assert isinstance(render(mapped, BOB, ()), Refusal)
 
 
 @pytest.mark.parametrize("name", ["a/b", "[]", "'arn:aws:iam::123456789012:group/x'"])
@@ -238,8 +238,8 @@ def test_aws_auth_may_hold_groups_and_gates() -> None:
     data = {"mapRoles": f"- {{rolearn: {ARN}, username: x, iamGroup: g}}", "mapGroups": "- {iamGroup: h, username: x}"}
     read = read_config_map(data, {})
     assert (read.entries, read.problems) == (2, [])
-    assert [gate.iam_group for gate in read.table.gates] == ["g"]
-    assert read.table.groups.names == ("h",)
+    assert [requirement.iam_group for requirement in read.table.requirements] == ["g"]
+    assert read.table.group_mappings.iam_groups == ("h",)
 
 
 @pytest.mark.parametrize("user_ids", [False, True])
@@ -249,12 +249,12 @@ def test_the_dynamic_file_may_hold_groups_and_by_arn_gates(tmp_path: Path, user_
     path.write_text(json.dumps({"mapRoles": [entry], "mapGroups": [{"iamGroup": "h", "username": "x"}]}))
     read = load_dynamic_mappings(path, user_ids=user_ids)
     assert read is not None
-    assert read.table.groups.names == ("h",)
-    assert [gate.iam_group for gate in read.table.gates] == ([] if user_ids else ["g"])
+    assert read.table.group_mappings.iam_groups == ("h",)
+    assert [requirement.iam_group for requirement in read.table.requirements] == ([] if user_ids else ["g"])
     mapped = read.table.find(WHO)
     assert mapped is not None
     # By unique id the entry cannot be checked, and so lets nobody in.
-    assert isinstance(rendered(mapped, WHO, ()), Refusal) is user_ids
+    assert isinstance(render(mapped, WHO, ()), Refusal) is user_ids
 
 
 def settings(tmp_path: Path, *lines: str) -> Path:

@@ -7,7 +7,7 @@ import io
 from kube_iam.authn.door import Change, Door
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.aws.iam_reader import GroupFound
-from kube_iam.core.memberships import Gate
+from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.errors import AccessDenied, CredentialsError, Throttled, Unreachable
 from kube_iam.server.log import Log
 from kube_iam.server.membership_report import MembershipReport, show_ages
@@ -144,7 +144,7 @@ def test_metrics_show_no_scrubbed_account() -> None:
     site, other = Site(ACCOUNT, "444455556666"), ROLE.replace(ACCOUNT, "444455556666")
     door = Door(300, lambda: 100.0, lambda: 0.0)
     show_ages(door, site.metrics, Scrubber((ACCOUNT, "444455556666")))
-    door.follow((), [Gate("admins", role, "admin") for role in (ROLE, other)])
+    door.follow((), [MembershipRequirement("admins", role, "admin") for role in (ROLE, other)])
     for role, read_at in ((ROLE, 90.0), (other, 70.0)):
         door.role_read(role, RoleSnapshot(read_at, "AROA", 3600))
         site.report.role_read(role, "is open", changed=True)
@@ -165,7 +165,7 @@ def test_ages_are_those_of_what_was_read_and_are_left_out_where_nothing_was() ->
     site, now = Site(), [100.0]
     door = Door(300, lambda: now[0], lambda: 0.0)
     show_ages(door, site.metrics, str)
-    door.follow(("viewers",), [Gate("admins", ROLE, "admin")])
+    door.follow(("viewers",), [MembershipRequirement("admins", ROLE, "admin")])
     door.group_read("admins", GroupSnapshot(100.0, ACCOUNT, {}))
     now[0] = 107.5
     assert site.sample('kube_iam_membership_age_seconds{group="admins"}') == "7.5"

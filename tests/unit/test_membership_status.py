@@ -19,6 +19,7 @@ from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.cli import access_session, server_status
 from kube_iam.cli.root import run_command
 from kube_iam.core.identity import Identity
+from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.membership_status import (
     MOST_ASKED,
     MembershipAnswer,
@@ -29,7 +30,6 @@ from kube_iam.core.membership_status import (
     read_membership_question,
     requirement_name,
 )
-from kube_iam.core.memberships import Gate
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.kube.membership_query import ask_memberships
 from kube_iam.kube.prober import Prober
@@ -48,7 +48,7 @@ class Server:
     def __init__(self) -> None:
         self.uptime = 1000.0
         self.door = Door(300, lambda: self.uptime, lambda: WALL + self.uptime - 1000.0, "c0ffee")
-        self.door.follow(("viewers",), [Gate("prod-admin", ROLE, "prod-admin")])
+        self.door.follow(("viewers",), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])
 
     def group(self, name: str = "prod-admin", account: str = ACCOUNT) -> Server:
         self.door.group_read(name, GroupSnapshot(self.uptime, account, {"alice": "AIDAALICE"} if account else {}))
@@ -364,7 +364,9 @@ def test_apply_waits_until_the_server_has_read_what_was_applied(site: Site, monk
     monkeypatch.setattr(server_status, "SETTLE_SECONDS", 60.0)
     with Path("access.yaml").open("a") as file:
         file.write("  - {name: ops, method: group, bind: [{clusterRole: view}]}\n")
-    steps = iter([lambda: site.server.door.follow(("prod-ops",), [Gate("prod-admin", ROLE, "prod-admin")])])
+    steps = iter(
+        [lambda: site.server.door.follow(("prod-ops",), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])]
+    )
 
     def settles() -> None:
         next(steps, lambda: site.server.group("prod-ops"))()
@@ -404,7 +406,7 @@ def test_failure_of_what_is_no_longer_read_is_forgotten() -> None:
     server.door.read_failed("group", "prod-admin", forbidden=True)
     server.door.read_failed("role", ROLE, forbidden=True)
     server.door.follow((), [])
-    server.door.follow((), [Gate("prod-admin", ROLE, "prod-admin")])
+    server.door.follow((), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])
     assert server.status().state is MembershipState.NOT_READ
     assert server.read().status().state is MembershipState.ADMITS
 
@@ -413,5 +415,5 @@ def test_former_role_of_what_is_no_longer_read_is_forgotten() -> None:
     server = Server()
     recreated(server)
     server.door.follow((), [])
-    server.door.follow((), [Gate("prod-admin", ROLE, "prod-admin")])
+    server.door.follow((), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])
     assert server.group().role("AROANEW").status().state is MembershipState.ADMITS

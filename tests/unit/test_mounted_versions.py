@@ -12,7 +12,7 @@ from kube_iam.access.ports import MappingEntry, Temporary
 from kube_iam.config.mounted import MountedMappings
 from kube_iam.config.mounted_versions import MountedVersions, is_shortened
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import Mapped
+from kube_iam.core.mapping import MappingMatch
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.kube.mapping_list import MappingList
 from kube_iam.server.log import Log
@@ -72,7 +72,7 @@ def file(tmp_path: Path) -> File:
     return File(tmp_path / "config.yaml")
 
 
-def found(mappings: MountedMappings, principal: str) -> Mapped | None:
+def found(mappings: MountedMappings, principal: str) -> MappingMatch | None:
     arn = f"arn:aws:iam::{ACCOUNT}:{principal}"
     return mappings.table.find(Identity(arn, arn, ACCOUNT, "AROA1", "alice", "ASIA1", "sts.amazonaws.com"))
 
@@ -232,8 +232,8 @@ def test_edits_of_temporary_access_by_commands_are_taken_over(file: File) -> Non
     )
     for items in ((bob,), (bob, carol), (bob,), (), (carol, bob), ()):
         text = mappings.change_temporary(text, entry, lambda _, items=items: items)  # type: ignore[misc]
-        (gate,) = file.read(text).table.gates
-        assert [item.user_name for item in gate.temporary] == [item.user_name for item in items]
+        (requirement,) = file.read(text).table.requirements
+        assert [item.user_name for item in requirement.temporary] == [item.user_name for item in items]
 
 
 def test_a_refused_version_is_not_the_last_good_one(file: File) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ FIRST = "i-0123456789abcdef0"
 NAME = "ip-10-0-0-1.eu-central-1.compute.internal"
 
 
-def node(instance_id: str = FIRST, **other: str) -> Identity:
+def node(instance_id: str = FIRST, **other: Any) -> Identity:
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/node/{instance_id}"
     role = f"arn:aws:iam::{ACCOUNT}:role/node"
     return replace(Identity(arn, role, ACCOUNT, "AROANODE", instance_id, "ASIANODE", "sts.amazonaws.com"), **other)

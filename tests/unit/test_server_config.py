@@ -8,7 +8,7 @@ from kube_iam.config.ec2 import Ec2Settings
 from kube_iam.config.mounted import load_mounted_mappings
 from kube_iam.config.server import ServerConfig, check_server_config, load_server_config
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import rendered
+from kube_iam.core.mapping import render
 from kube_iam.core.reasons import Refusal
 from kube_iam.errors import ConfigError
 
@@ -227,7 +227,7 @@ def test_an_entry_that_lets_nobody_in_leaves_the_others_in_force(file: Path, ent
         arn = f"arn:aws:iam::123456789012:role/{role}"
         identity = Identity(arn, arn, "123456789012", "AROA", "s", "ASIA", "sts.amazonaws.com")
         mapped = mappings.table.find(identity)
-        return mapped and rendered(mapped, identity, ())
+        return mapped and render(mapped, identity, ())
 
     assert find("Good") == ("good", ())
     # It is not left to mapAccounts, or to a later backend, what an entry of its own says.

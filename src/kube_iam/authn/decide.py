@@ -13,8 +13,8 @@ from typing import Any
 from kube_iam.authn.door import Door
 from kube_iam.authn.ports import Denials, Mapper, Memberships, NodeNames, Verifier
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import GroupEntries, Mapped, rendered, reserved_prefix
-from kube_iam.core.memberships import Gate
+from kube_iam.core.mapping import GroupMappingIndex, MappingMatch, render, reserved_prefix
+from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import User
 
@@ -99,7 +99,7 @@ class Authenticator:
         self._scrubbed_accounts = frozenset(scrubbed_accounts)
         # What an entry came to for an identity, with the reserved prefixes that were asked. Which entry it is, if any, is found
         # anew for every decision.
-        self._rendered: dict[Identity, tuple[Mapped, tuple[str, ...], Allowed]] = {}
+        self._rendered: dict[Identity, tuple[MappingMatch, tuple[str, ...], Allowed]] = {}
 
     async def authenticate(self, token: str) -> Decision:
         """The decision about a token. Raises nothing of its own."""
@@ -139,17 +139,17 @@ class Authenticator:
             if table is None:
                 return Refusal(Reason.NOT_LOADED, mapper.name)
             mapped = table.find(identity)
-            if mapped is None and table.groups:
-                by_group = self._door.entries(table.groups, identity) if self._door is not None else _NO_DOOR
+            if mapped is None and table.group_mappings:
+                by_group = self._door.entries(table.group_mappings, identity) if self._door is not None else _NO_DOOR
                 if isinstance(by_group, Refusal):
                     return by_group
-                if by_group is None and first and await self._may_have_joined(table.groups, identity):
+                if by_group is None and first and await self._may_have_joined(table.group_mappings, identity):
                     return await self._map(identity, first=False)
                 mapped = by_group
             if mapped is not None:
-                if mapped.gate is not None:
-                    refusal = self._door.admits(mapped.gate, identity) if self._door is not None else _NO_DOOR
-                    if refusal is not None and first and await self._may_have_come_in(mapped.gate, refusal):
+                if mapped.requirement is not None:
+                    refusal = self._door.admits(mapped.requirement, identity) if self._door is not None else _NO_DOOR
+                    if refusal is not None and first and await self._may_have_come_in(mapped.requirement, refusal):
                         return await self._map(identity, first=False)
                     if refusal is not None:
                         return refusal
@@ -158,28 +158,28 @@ class Authenticator:
                 return self._denied(identity, mapped.iam_groups) or answer
         return self._denied(identity) or self._map_account(mappers, identity)
 
-    async def _may_have_come_in(self, gate: Gate, refusal: Refusal) -> bool:
+    async def _may_have_come_in(self, requirement: MembershipRequirement, refusal: Refusal) -> bool:
         """Whether IAM was asked once more about what the refusal rests on: the group, or the role that may have been created again."""
         if self._memberships is None:
             return False
         if refusal.reason is Reason.ROLE_RECREATED:
-            return await self._memberships.read_again((gate.iam_group,), (gate.role,))
-        return refusal.reason is Reason.NOT_MEMBER and await self._memberships.read_again((gate.iam_group,))
+            return await self._memberships.read_again((requirement.iam_group,), (requirement.role,))
+        return refusal.reason is Reason.NOT_MEMBER and await self._memberships.read_again((requirement.iam_group,))
 
-    async def _may_have_joined(self, groups: GroupEntries, identity: Identity) -> bool:
+    async def _may_have_joined(self, groups: GroupMappingIndex, identity: Identity) -> bool:
         """The same of groups that let an IAM user in."""
         if self._memberships is None or self._door is None or not self._door.knows_account(identity):
             return False
-        return await self._memberships.read_again(groups.names)
+        return await self._memberships.read_again(groups.iam_groups)
 
-    async def _render(self, mapper: Mapper, mapped: Mapped, identity: Identity) -> Allowed | Refusal:
+    async def _render(self, mapper: Mapper, mapped: MappingMatch, identity: Identity) -> Allowed | Refusal:
         # The prefixes of the same version as the table: the backend may load another one while EC2 is asked.
         reserved = mapper.reserved_prefixes
         known = self._rendered.get(identity)
         if known is not None and known[0] is mapped and known[1] == reserved:
             return known[2]
         node = await self._node_name(mapped, identity)
-        names = rendered(mapped, identity, reserved, node) if isinstance(node, str) else node
+        names = render(mapped, identity, reserved, node) if isinstance(node, str) else node
         if isinstance(names, Refusal):
             return names
         allowed = self._allowed(identity, *names, f"{mapper.name} {mapped.source}".rstrip(), mapped.levels)
@@ -189,7 +189,7 @@ class Authenticator:
             self._rendered[identity] = (mapped, reserved, allowed)
         return allowed
 
-    async def _node_name(self, mapped: Mapped, identity: Identity) -> str | Refusal:
+    async def _node_name(self, mapped: MappingMatch, identity: Identity) -> str | Refusal:
         if not mapped.needs_ec2 or self._node_names is None:
             return ""
         return await self._node_names.private_dns_name(identity)

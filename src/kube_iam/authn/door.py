@@ -15,10 +15,9 @@ from kube_iam.authn.namesakes import Namesakes
 from kube_iam.authn.opened import Opened
 from kube_iam.authn.role_history import RoleHistory
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
-from kube_iam.core.arns import user_name
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import GroupEntries, Mapped, merged
-from kube_iam.core.memberships import Gate, Temporary
+from kube_iam.core.mapping import GroupMappingIndex, MappingMatch, merge
+from kube_iam.core.mapping_entries import MembershipRequirement, TemporaryGrant
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.utc import rfc3339
 
@@ -54,70 +53,74 @@ class Door:
         self._opened = Opened()
         self._role_history = RoleHistory()
 
-    def admits(self, gate: Gate, identity: Identity) -> Refusal | None:
-        """Why a session of the gate's role stays outside; None lets it in."""
+    def admits(self, requirement: MembershipRequirement, identity: Identity) -> Refusal | None:
+        """Why a session of the requirement's role stays outside; None lets it in."""
         now = self._clock()
-        role, group = self._roles.get(gate.role), self._groups.get(gate.iam_group)
+        role, group = self._roles.get(requirement.role), self._groups.get(requirement.iam_group)
         if role is None or group is None or now - role.read_at > self._max_age or now - group.read_at > self._max_age:
-            return Refusal(Reason.MEMBERSHIP_UNKNOWN, self._not_known(gate))
+            return Refusal(Reason.MEMBERSHIP_UNKNOWN, self._not_known(requirement))
         if role.problem:
             return Refusal(Reason.TRUST_OPEN if role.exists else Reason.MEMBERSHIP_UNKNOWN, role.problem)
         if identity.user_id != role.role_id:
-            return self._role_history.refusal(gate.role, role, identity.user_id, now, self._wall_now(now))
+            return self._role_history.refusal(requirement.role, role, identity.user_id, now, self._wall_now(now))
         if now < role.suspended_until:
             return Refusal(Reason.ROLE_SUSPENDED, self._suspension(role, now))
         name = identity.session_name
         if self._namesakes.changed_within(name, role.longest, now):
             return Refusal(Reason.NOT_MEMBER, f"{name} is another IAM user than before, whose sessions may still live")
         if group.account != identity.account_id:
-            return Refusal(Reason.NOT_MEMBER, f"IAM group {gate.iam_group} does not exist in the account of the role")
+            return Refusal(
+                Reason.NOT_MEMBER, f"IAM group {requirement.iam_group} does not exist in the account of the role"
+            )
         if name in group.members:
             return None
-        for item in gate.temporary:
+        for item in requirement.temporary:
             if item.user_name == name and self._wall_now(now) < item.until and self._pinned(item, role.longest, now):
                 return None
-        return Refusal(Reason.NOT_MEMBER, f"{name} is not in {gate.iam_group}")
+        return Refusal(Reason.NOT_MEMBER, f"{name} is not in {requirement.iam_group}")
 
-    def entries(self, groups: GroupEntries, identity: Identity) -> Mapped | Refusal | None:
+    def entries(self, groups: GroupMappingIndex, identity: Identity) -> MappingMatch | Refusal | None:
         """What the entries of whole groups give an IAM user who signed with their own keys; None gives nothing.
 
         A group that is not known now gives nothing. Where nothing is given and some group is not known, that is a refusal, unless
         those that are known are of another account: all are of one.
         """
-        if not user_name(identity.canonical_arn):
+        if not identity.user_name:
             return None
         now = self._clock()
-        found = groups.of(
+        found = groups.find(
             self._groups_of.get(identity.user_id, ()),
             identity.user_id,
             self._wall_now(now),
             is_current=lambda name: self._is_current(name, identity, now),
         )
         if found:
-            return merged(found)
-        unknown = next((name for name in groups.names if not self._fresh(self._groups.get(name), now)), "")
+            return merge(found)
+        unknown = next((name for name in groups.iam_groups if not self._fresh(self._groups.get(name), now)), "")
         if unknown and self._elsewhere(identity, now):
             return None
         return Refusal(Reason.MEMBERSHIP_UNKNOWN, f"IAM group {unknown}") if unknown else None
 
     def knows_account(self, identity: Identity) -> bool:
         """Whether an IAM user signed whom the followed groups could hold: one of their account."""
-        return bool(user_name(identity.canonical_arn)) and any(
+        return bool(identity.user_name) and any(
             snapshot is not None and snapshot.account == identity.account_id for snapshot in self._groups.values()
         )
 
-    def follow(self, groups: Collection[str], gates: Iterable[Gate]) -> None:
-        """These groups, and those and the roles of these gates, are asked about from now on, and no others."""
-        gates = tuple(gates)
-        wanted = dict.fromkeys([*groups, *(gate.iam_group for gate in gates)])
+    def follow(self, groups: Collection[str], requirements: Iterable[MembershipRequirement]) -> None:
+        """These groups, and those and the roles of these requirements, are asked about from now on, and no others."""
+        requirements = tuple(requirements)
+        wanted = dict.fromkeys([*groups, *(requirement.iam_group for requirement in requirements)])
         for name in [name for name in self._groups if name not in wanted]:
             self._index(name, self._groups.pop(name), None)
         self._groups = {name: self._groups.get(name) for name in wanted}
-        self._roles = {gate.role: self._roles.get(gate.role) for gate in gates}
+        self._roles = {requirement.role: self._roles.get(requirement.role) for requirement in requirements}
         self._role_history.keep(self._roles)
-        self._queries.follow(groups, gates)
+        self._queries.follow(groups, requirements)
         now = self._clock()
-        self._namesakes.named((item for gate in gates for item in gate.temporary), now, self._wall_now(now))
+        self._namesakes.named(
+            (item for requirement in requirements for item in requirement.temporary), now, self._wall_now(now)
+        )
 
     def group_read(self, name: str, snapshot: GroupSnapshot) -> Change:
         """Take a whole group over, where it is still followed."""
@@ -191,10 +194,10 @@ class Door:
         until = rfc3339(self._wall_now(now) + role.suspended_until - now)
         return f"until {until}; to end that at once delete the role and run kube-iam apply"
 
-    def _not_known(self, gate: Gate) -> str:
+    def _not_known(self, requirement: MembershipRequirement) -> str:
         now = self._clock()
-        if not self._fresh(self._groups.get(gate.iam_group), now):
-            return f"IAM group {gate.iam_group}"
+        if not self._fresh(self._groups.get(requirement.iam_group), now):
+            return f"IAM group {requirement.iam_group}"
         return "the trust policy of the role"
 
     def _fresh(self, snapshot: GroupSnapshot | RoleSnapshot | None, now: float) -> bool:
@@ -211,7 +214,7 @@ class Door:
         accounts.discard("")
         return bool(accounts) and identity.account_id not in accounts
 
-    def _pinned(self, item: Temporary, longest: int, now: float) -> bool:
+    def _pinned(self, item: TemporaryGrant, longest: int, now: float) -> bool:
         """Whether the name is still that of the IAM user who was meant, as far as can be seen."""
         known = self._namesakes.user_id(item.user_name)
         if known in ("", item.user_id):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
+from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.membership_status import (
     MembershipAnswer,
     MembershipState,
@@ -13,7 +14,6 @@ from kube_iam.core.membership_status import (
     read_membership_question,
     requirement_name,
 )
-from kube_iam.core.memberships import Gate
 from kube_iam.core.reasons import Reason, Refusal
 
 
@@ -44,9 +44,12 @@ class StatusQueries:
         self._asked: dict[str, tuple[str, str]] = {}
         self._failed: dict[tuple[str, str], bool] = {}
 
-    def follow(self, groups: Iterable[str], gates: Collection[Gate]) -> None:
-        """Answer about the entries of these groups and gates, and no others."""
-        pairs = [*((name, "") for name in groups), *((gate.iam_group, gate.role) for gate in gates)]
+    def follow(self, groups: Iterable[str], requirements: Collection[MembershipRequirement]) -> None:
+        """Answer about the entries of these groups and requirements, and no others."""
+        pairs = [
+            *((name, "") for name in groups),
+            *((requirement.iam_group, requirement.role) for requirement in requirements),
+        ]
         self._asked = {requirement_name(*pair): pair for pair in pairs}
         places = {*(("group", group) for group, _ in pairs), *(("role", role) for _, role in pairs)}
         self._failed = {place: forbidden for place, forbidden in self._failed.items() if place in places}

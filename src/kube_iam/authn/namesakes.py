@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kube_iam.core.memberships import Temporary
+from kube_iam.core.mapping_entries import TemporaryGrant
 
 _LONGEST_SESSION = 12 * 3600
 """Of any role, in seconds."""
@@ -31,7 +31,7 @@ class Namesakes:
                 if before is not None:
                     self._changed[name] = now
 
-    def named(self, items: Iterable[Temporary], now: float, wall: float) -> None:
+    def named(self, items: Iterable[TemporaryGrant], now: float, wall: float) -> None:
         """These are all that are let in for a time; `wall` is Unix seconds."""
         items = sorted(items, key=lambda item: item.until)
         self._named = {key: self._named.get(key, now) for key in ((item.user_name, item.user_id) for item in items)}
@@ -50,6 +50,6 @@ class Namesakes:
         """The unique id that the name had last, also where it is nobody's in sight now; empty where it was never seen."""
         return self._ids.get(name, "")
 
-    def named_for(self, item: Temporary, now: float) -> float:
+    def named_for(self, item: TemporaryGrant, now: float) -> float:
         """For how many seconds the item has been there."""
         return now - self._named.get((item.user_name, item.user_id), now)

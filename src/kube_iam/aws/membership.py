@@ -22,7 +22,7 @@ from kube_iam.aws.holdup import CALLS_AT_ONCE, FIRST_PAUSE, Holdup
 from kube_iam.aws.iam_reader import GroupFound, RoleFound
 from kube_iam.core.arns import strip_role_path
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.memberships import Gate
+from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.trust import open_trust
 from kube_iam.errors import AccessDenied, KubeIamError
 
@@ -89,13 +89,13 @@ class Membership:
         self._running: asyncio.Task[None] | None = None
         self._reading: set[asyncio.Task[None]] = set()
 
-    def follow(self, groups: Collection[str], gates: Iterable[Gate]) -> None:
-        """Read these groups, and the groups and roles of these gates, from now on; new ones at once."""
-        gates = tuple(gates)
-        self._door.follow(groups, gates)
+    def follow(self, groups: Collection[str], requirements: Iterable[MembershipRequirement]) -> None:
+        """Read these groups, and the groups and roles of these requirements, from now on; new ones at once."""
+        requirements = tuple(requirements)
+        self._door.follow(groups, requirements)
         now = self._clock()
-        wanted = {("group", name): name for name in (*groups, *(gate.iam_group for gate in gates))}
-        wanted |= {("role", gate.role): gate.role_name for gate in gates}
+        wanted = {("group", name): name for name in (*groups, *(requirement.iam_group for requirement in requirements))}
+        wanted |= {("role", requirement.role): requirement.role_name for requirement in requirements}
         before = self._items
         self._items = {place: _Item(*place, name, now) for place, name in wanted.items()}
         self._items |= {place: item for place, item in before.items() if wanted.get(place) == item.name}

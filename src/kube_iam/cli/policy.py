@@ -61,15 +61,17 @@ def _of_config(path: Path) -> tuple[dict[str, object], bool]:
     config, _ = load_server_config(path, {})
     table = load_mounted_mappings(path)[0].table
     # The server sees one account, its own: that of the roles.
-    accounts = {gate.role.split(":")[4] for gate in table.gates}
+    accounts = {requirement.role.split(":")[4] for requirement in table.requirements}
     account = accounts.pop() if len(accounts) == 1 else ""
-    groups = dict.fromkeys([*(gate.iam_group for gate in table.gates), *table.groups.names])
+    groups = dict.fromkeys(
+        [*(requirement.iam_group for requirement in table.requirements), *table.group_mappings.iam_groups]
+    )
     document = server_policy(
         [arn for name in groups for arn in wherever("group", name, config.partition, account)],
         [
             arn
-            for gate in table.gates
-            for arn in wherever("role", gate.role_name, config.partition, gate.role.split(":")[4])
+            for requirement in table.requirements
+            for arn in wherever("role", requirement.role_name, config.partition, requirement.role.split(":")[4])
         ],
         nodes=table.needs_ec2,
         node_role=config.ec2.role_arn,

@@ -56,7 +56,7 @@ def load_dynamic_mappings(path: Path, *, user_ids: bool) -> DynamicMappings | No
         by_id, accounts = parse_user_ids(section)
         by_ids, odd = UserIdTable.of(by_id, accounts)
         found.warnings += odd
-        by_ids.let_groups_in(groups := parse_groups(section))
+        by_ids.set_groups(groups := parse_groups(section))
         table: MappingTable = by_ids
         entries = len(by_id) + len(accounts) + len(groups)
     else:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from kube_iam.core.arns import canonical_arn, comparable_arn
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.mapping import MappingTable, UserMapping
+from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping_entries import UserMapping
 from kube_iam.core.templates import parse_template, unusable_template
 from kube_iam.errors import Problem
 

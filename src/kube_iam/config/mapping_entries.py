@@ -12,9 +12,8 @@ from kube_iam.config.memberships import KEYS, Asked, read_asked, refuse_asked, r
 from kube_iam.config.principals import read_arn, read_sso
 from kube_iam.config.section import Section, Steps
 from kube_iam.config.yaml_file import key_path
-from kube_iam.core.mapping import GroupMapping, RoleMapping, UserMapping
+from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, UserIdMapping, UserMapping
 from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template, unusable_template
-from kube_iam.core.user_ids import UserIdMapping
 
 ROLE_KEYS = ("rolearn", "sso", "username", "groups", "userid", *KEYS)
 USER_KEYS = ("userarn", "username", "groups", "userid")

@@ -25,10 +25,10 @@ from kube_iam.config.mapping_entries import (
 from kube_iam.config.section import Findings, Section, account_ids, is_empty, kind_of
 from kube_iam.config.yaml_file import key_path
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.mapping import GroupMapping, MappingTable, RoleMapping, UserMapping
+from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, UserIdMapping, UserMapping
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.core.templates import unusable_template
-from kube_iam.core.user_ids import UserIdMapping
 
 MAPPING_KEYS = ("mapRoles", "mapUsers", "mapGroups", "mapAccounts")
 

@@ -12,7 +12,7 @@ from kube_iam.config.near import nearest
 from kube_iam.config.section import Section, kind_of
 from kube_iam.core.arns import is_iam_name
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.memberships import Temporary
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.utc import parse_rfc3339
 
 KEYS = ("iamGroup", "level", "temporary")
@@ -27,7 +27,7 @@ class Asked:
 
     iam_group: str = ""
     level: str = ""
-    temporary: tuple[Temporary, ...] = ()
+    temporary: tuple[TemporaryGrant, ...] = ()
     sound: bool = True
 
 
@@ -106,7 +106,7 @@ def _group(entry: Section, *, required: bool) -> str:
     return text or ""
 
 
-def _temporary(entry: Section, people: str) -> tuple[Temporary, ...]:
+def _temporary(entry: Section, people: str) -> tuple[TemporaryGrant, ...]:
     value = entry.value("temporary")
     if value is None:
         return ()
@@ -125,7 +125,7 @@ def _temporary(entry: Section, people: str) -> tuple[Temporary, ...]:
     return tuple(items)
 
 
-def _item(item: Section, people: str) -> Temporary | None:
+def _item(item: Section, people: str) -> TemporaryGrant | None:
     before = len(item.found.errors)
     name, user_id, until = (item.name(key) or "" if item.has(key) else "" for key in ("userName", "userId", "until"))
     if (name or people == "userName") and not is_iam_name(name, 64):
@@ -138,4 +138,4 @@ def _item(item: Section, people: str) -> Temporary | None:
         item.error(item.at("until"), "must be a time such as 2026-01-31T14:00:00Z", local=True)
     if len(item.found.errors) > before or end is None:
         return None
-    return Temporary(name, user_id, end, str(item.value("reason") or ""))
+    return TemporaryGrant(name, user_id, end, str(item.value("reason") or ""))

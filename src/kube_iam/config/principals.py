@@ -5,8 +5,7 @@ from __future__ import annotations
 from kube_iam.config.section import QUOTE, Section
 from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id, strip_role_path
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.mapping import Sso
-from kube_iam.core.sso import parse_sso_role
+from kube_iam.core.sso import Sso, parse_sso_role
 
 _PERMISSION_SET = "awsreservedsso_"
 _SSO_KEYS = ("permissionSetName", "accountID", "partition")

@@ -8,11 +8,13 @@ happens to hold an ARN is how CVE-2020-16250 got into Vault.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
-from kube_iam.core.arns import Arn, canonical_arn, is_account_id, parse_arn
+from kube_iam.core.arns import Arn, canonical_arn, is_account_id, parse_arn, strip_role_path, user_name
+from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.sso import parse_sso_role
 from kube_iam.core.sts_answer import CallerIdentity, NotAnAnswer, error_code, is_throttling, read_answer
 
 _USER_ID = re.compile(r"[\w+=,.@:-]{1,256}", re.ASCII)
@@ -26,6 +28,10 @@ class Identity:
     """An AWS principal that proved itself. `session_name` is empty where there is no role session.
 
     `user_id` is the unique id of the role or user (AROA…, AIDA…), the account id for root, and `account:name` for a federated user.
+
+    The last three are computed once, since every decision compares them: `comparable_arn` is the canonical ARN in lower case without a
+    role's path; `permission_set` is the key of `core.sso.Sso` where IAM Identity Center made the role; `user_name` is the name of an
+    IAM user, else empty.
     """
 
     arn: str
@@ -35,6 +41,15 @@ class Identity:
     session_name: str
     access_key_id: str
     sts_host: str
+    comparable_arn: str = field(init=False, repr=False, compare=False)
+    permission_set: tuple[str, str, str] | None = field(init=False, repr=False, compare=False)
+    user_name: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        comparable = strip_role_path(ascii_lower(self.canonical_arn))
+        object.__setattr__(self, "comparable_arn", comparable)
+        object.__setattr__(self, "permission_set", parse_sso_role(comparable))
+        object.__setattr__(self, "user_name", user_name(self.canonical_arn))
 
 
 def judge_sts_answer(

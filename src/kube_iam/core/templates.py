@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kube_iam.core.arns import user_name
 from kube_iam.core.identity import Identity
 from kube_iam.core.reasons import Reason, Refusal
 
@@ -49,7 +48,7 @@ class Template:
         rendered = list(self.parts)
         for position in range(1, len(rendered), 2):
             variable = rendered[position]
-            value = values[variable] if variable != "UserName" else user_name(identity.canonical_arn)
+            value = values[variable] if variable != "UserName" else identity.user_name
             # Who is no session has no session name, and an entry with it lets them in all the same, as the reference does.
             absent = value == "" and variable in _OPTIONAL
             if not absent and not _VALUE.fullmatch(value):

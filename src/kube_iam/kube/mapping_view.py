@@ -17,7 +17,8 @@ from kube_iam.config.server_file import sections
 from kube_iam.config.yaml_file import joined, parse_yaml
 from kube_iam.core.arns import canonical_arn
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import MappingTable, RoleMapping, UserMapping
+from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping_entries import RoleMapping, UserMapping
 from kube_iam.core.sso import Sso
 from kube_iam.errors import Problem
 from kube_iam.kube.mapping_list import Place

@@ -12,7 +12,7 @@ import msgspec
 from kube_iam.config.identity_mapping import IdentityMappings, Refused
 from kube_iam.core.event import event
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import Mapped, MappingTable
+from kube_iam.core.mapping import MappingMatch, MappingTable
 from kube_iam.kube.watch import Metadata
 from kube_iam.kube.writer import Write, Writer
 
@@ -105,7 +105,7 @@ class _Listening(MappingTable):
         self._inner = inner
         self._heard = heard
 
-    def find(self, identity: Identity) -> Mapped | None:
+    def find(self, identity: Identity) -> MappingMatch | None:
         mapped = self._inner.find(identity)
         if mapped is not None and mapped.username.usable:
             self._heard(mapped.source, identity.user_id)

@@ -25,10 +25,13 @@ def follow_memberships(
 
     def follow() -> None:
         tables = [mapper.table for mapper in backends]
-        groups = [name for table in tables if table is not None for name in table.groups.names]
-        gates = [gate for table in tables if table is not None for gate in table.gates]
-        membership.follow(groups, gates)
-        report.following({*groups, *(gate.iam_group for gate in gates)}, {gate.role for gate in gates})
+        groups = [name for table in tables if table is not None for name in table.group_mappings.iam_groups]
+        requirements = [requirement for table in tables if table is not None for requirement in table.requirements]
+        membership.follow(groups, requirements)
+        report.following(
+            {*groups, *(requirement.iam_group for requirement in requirements)},
+            {requirement.role for requirement in requirements},
+        )
 
     follow()
     mappings.changed = follow

@@ -1,0 +1,87 @@
+"""Entries of the mappings as they are written: mapRoles, mapUsers, mapGroups, and what a mapRoles entry requires of its sessions.
+
+Key paths (`where`) name an entry in messages: `mapRoles[0]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kube_iam.core.sso import Sso
+from kube_iam.core.templates import Template
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryGrant:
+    """Access of a user who is no member of the IAM group. `until` is Unix seconds, `user_id` the user's unique id (AIDA…)."""
+
+    user_name: str
+    user_id: str
+    until: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipRequirement:
+    """Condition of a mapRoles entry: the session is named after a member of the IAM group, or after a user with a temporary grant.
+
+    `role` is the role's comparable ARN (`comparable_arn`); `role_name` is spelled as in the file.
+    """
+
+    iam_group: str
+    role: str
+    role_name: str
+    temporary: tuple[TemporaryGrant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RoleMapping:
+    """One mapRoles entry: a role's ARN, or the role of an IAM Identity Center permission set.
+
+    `iam_group`, which goes with an ARN only, makes the entry require membership in that IAM group or a grant in `temporary`.
+    """
+
+    who: str | Sso
+    username: Template
+    groups: tuple[Template, ...] = ()
+    where: str = ""
+    iam_group: str = ""
+    level: str = ""
+    temporary: tuple[TemporaryGrant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UserMapping:
+    """One mapUsers entry."""
+
+    arn: str
+    username: Template
+    groups: tuple[Template, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMapping:
+    """One mapGroups entry: members of the IAM group sign in with their own keys."""
+
+    iam_group: str
+    username: Template
+    groups: tuple[Template, ...] = ()
+    level: str = ""
+    temporary: tuple[TemporaryGrant, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UserIdMapping:
+    """One entry by the unique id of a role or user (AROA…, AIDA…). Where it has an ARN too, that must agree.
+
+    A role that is deleted and created again keeps its ARN and gets another id, so that the old entry does not match it.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    """
+
+    user_id: str
+    arn: str
+    username: Template
+    groups: tuple[Template, ...] = ()
+    where: str = ""
