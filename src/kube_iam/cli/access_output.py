@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-import click
-
-from kube_iam.access.apply import Applied, apply_plan
-from kube_iam.access.changes import Change, Plan, Verb
+from kube_iam.access.changes import Plan
 from kube_iam.access.observed import Ports
 from kube_iam.access.preflight import find_refusals
-from kube_iam.cli.access_progress import Display
-from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.terminal import page, painted
 from kube_iam.errors import AccessDenied, Conflict, Guarded, KubeIamError, Throttled, Unreachable, WouldFail
 from kube_iam.kube.errors import status_of
 from kube_iam.report.data import as_json, as_yaml
-from kube_iam.report.plan_text import headline, plan_text
+from kube_iam.report.plan_text import plan_text
 
-PAST = {Verb.CREATE: "created", Verb.UPDATE: "updated", Verb.ADOPT: "adopted", Verb.DELETE: "deleted"}
 AGAIN = "run the same command again: it goes on from here"
 
 
@@ -28,10 +21,10 @@ def print_data(data: object, output: str) -> None:
     page(as_json(data) if output == "json" else as_yaml(data))
 
 
-def print_plan(plan: Plan, output: str = "table") -> None:
-    """Print the plan: coloured on a terminal, or as data."""
+def print_plan(plan: Plan, output: str = "table", *, err: bool = False) -> None:
+    """Print the plan: coloured on a terminal, or as data. With `err` text goes to stderr."""
     if output == "table":
-        page(plan_text(plan, painted))
+        page(plan_text(plan, painted), err=err)
     else:
         print_data(plan.as_data(), output)
 
@@ -51,46 +44,6 @@ def refuse_failing(plan: Plan) -> None:
 def check_again(plan: Plan, ports: Ports) -> None:
     """Raise WouldFail when changes of the plan would be refused by now: a question can stay unanswered for long."""
     refuse_failing(replace(plan, failures=find_refusals(plan.changes, ports).failures))
-
-
-def carry_out(plan: Plan, ports: Ports, display: Display, done: Callable[[str], None]) -> None:
-    """Apply the plan and show its progress. Raises the error of the change that failed, once it has said what is done.
-
-    `done` hears in words what has been done, also where that is not all.
-    """
-    made = changes_made()
-    headlines = [headline(change) for change in plan.changes]
-    made.expect(headlines, AGAIN)
-    try:
-        with display.changes(plan) as progress:
-
-            def show(position: int, change: Change) -> None:
-                if position:
-                    made.finish(headlines[position - 1])
-                made.begin(headlines[position])
-                progress(position, change)
-
-            applied = apply_plan(plan, ports, show)
-            if applied.error is None and headlines:
-                made.finish(headlines[-1])
-    except KeyboardInterrupt:
-        done(f"stopped half-way: {made.count}")
-        raise
-    if applied.error is not None:
-        if applied.done:
-            done(f"{len(applied.done)} of {len(plan.changes)} changes, then an error")
-        raise _explained(applied, len(plan.changes))
-    counts = ", ".join(f"{plan.count(verb)} {PAST[verb]}" for verb in Verb if plan.count(verb))
-    done(counts)
-    click.echo(f"Done: {counts}.")
-
-
-def _explained(applied: Applied, total: int) -> KubeIamError:
-    assert applied.error is not None
-    assert applied.failed is not None
-    click.echo(f"{len(applied.done)} of {total} changes are done; stopped at: {headline(applied.failed)}", err=True)
-    click.echo(f"what is done stays done: {remedy_half_way(applied.error)}", err=True)
-    return applied.error
 
 
 def remedy_half_way(error: KubeIamError) -> str:

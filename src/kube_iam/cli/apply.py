@@ -14,6 +14,7 @@ from kube_iam.cli.access_options import (
     dry_run_option,
     file_option,
     force_option,
+    output_option,
     yes_option,
 )
 from kube_iam.cli.access_session import Where
@@ -27,17 +28,19 @@ from kube_iam.cli.options import global_options
 @dry_run_option
 @adopt_option
 @force_option
+@output_option
 @aws_options
 @cluster_options
-def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **where: str) -> int:
+def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, output: str, **where: str) -> int:
     """Make IAM and the cluster match the access file: show the plan, ask, and carry it out.
 
     A run that was stopped is finished by the next one.
     """
     from kube_iam.access.plan import plan_apply
     from kube_iam.access.trail import Deed, Record
-    from kube_iam.cli.access_output import carry_out, check_again, print_plan, refuse_failing, refuse_guarded
+    from kube_iam.cli.access_output import check_again, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.plan_results import PlanResults, carry_out
     from kube_iam.cli.server_status import unchanged, warn_of_server
     from kube_iam.cli.trail import trail_of
 
@@ -45,19 +48,20 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, **whe
     display = Display()
     ports = access_session.open_ports(access, Where(**where), display.waiting)
     plan = plan_apply(access, ports, adopt=adopt, now=time.time())
-    print_plan(plan)
-    if dry_run or not plan.changes:
-        warn_of_server(access, Where(**where), unchanged(access, plan))
-        return 0
-    refuse_failing(plan)
-    refuse_guarded(plan, force=force)
-    if not yes:
-        access_session.require_terminal()
-        if not click.confirm("Apply these changes?", err=True):
-            click.echo("Nothing was changed.", err=True)
-            return 1
-        check_again(plan, ports)
-    with trail_of(access, Where(**where)) as trail:
-        carry_out(plan, ports, display, lambda done: trail.add(Record(Deed.APPLIED, access.name, detail=done)))
+    # The trail is written last: the document for programs does not wait for the cluster.
+    with trail_of(access, Where(**where)) as trail, PlanResults(plan, output, dry_run=dry_run) as results:
+        if dry_run or not plan.changes:
+            warn_of_server(access, Where(**where), unchanged(access, plan))
+            return 0
+        refuse_failing(plan)
+        refuse_guarded(plan, force=force)
+        if not yes:
+            access_session.require_terminal()
+            results.show_before_question()
+            if not click.confirm("Apply these changes?", err=True):
+                click.echo("Nothing was changed.", err=True)
+                return 1
+            check_again(plan, ports)
+        carry_out(plan, ports, display, results, lambda done: trail.add(Record(Deed.APPLIED, access.name, detail=done)))
     warn_of_server(access, Where(**where), access.levels, settle=True)
     return 0

@@ -14,6 +14,7 @@ from kube_iam.cli.access_options import (
     dry_run_option,
     file_option,
     force_option,
+    output_option,
     yes_option,
 )
 from kube_iam.cli.access_session import Where
@@ -38,14 +39,18 @@ _NOT_READ = (
 @click.option(
     "--iam-only", is_flag=True, help="Delete what is in IAM alone, where the cluster is gone. Its mapping is not read."
 )
+@output_option
 @aws_options
 @cluster_options
-def command(file: str, yes: bool, dry_run: bool, force: bool, iam_only: bool, **where: str) -> int:
+def command(
+    file: str, yes: bool, dry_run: bool, force: bool, iam_only: bool, output: str, **where: str
+) -> int:  # fmt: skip
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
     from kube_iam.access.plan import check_caller, plan_destroy
     from kube_iam.access.trail import Deed, Record
-    from kube_iam.cli.access_output import carry_out, check_again, print_plan, refuse_failing, refuse_guarded
+    from kube_iam.cli.access_output import check_again, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.plan_results import PlanResults, carry_out
     from kube_iam.cli.trail import Trail, trail_of
 
     access = access_session.open_access(file)
@@ -58,26 +63,35 @@ def command(file: str, yes: bool, dry_run: bool, force: bool, iam_only: bool, **
         ports = access_session.open_ports(access, Where(**where), display.waiting)
     plan = plan_destroy(access, ports)
     if not plan.changes:
-        return _report(plan, iam_only=iam_only)
-    print_plan(plan)
-    if iam_only:
-        click.echo(_NOT_READ.format(mapping=access.mapping.describe()), err=True)
-    if dry_run:
-        return 0
-    refuse_failing(plan)
-    refuse_guarded(plan, force=force)
-    if not yes:
-        access_session.require_terminal()
-        if (
-            click.prompt(f"Type the cluster's name, {access.name}, to go on", default="", show_default=False, err=True)
-            != access.name
-        ):
-            click.echo("Nothing was changed.", err=True)
-            return 1
-        check_again(plan, ports)
-    with Trail(None) if iam_only else trail_of(access, Where(**where)) as trail:
-        carry_out(plan, ports, display, lambda done: trail.add(Record(Deed.DESTROYED, access.name, detail=done)))
+        return _report(plan, output, dry_run=dry_run, iam_only=iam_only)
+    # The trail is written last: the document for programs does not wait for the cluster.
+    with (
+        Trail(None) if iam_only else trail_of(access, Where(**where)) as trail,
+        PlanResults(plan, output, dry_run=dry_run) as results,
+    ):
+        if iam_only:
+            click.echo(_NOT_READ.format(mapping=access.mapping.describe()), err=True)
+        if dry_run:
+            return 0
+        refuse_failing(plan)
+        refuse_guarded(plan, force=force)
+        if not yes:
+            access_session.require_terminal()
+            results.show_before_question()
+            if not _is_confirmed(access.name):
+                click.echo("Nothing was changed.", err=True)
+                return 1
+            check_again(plan, ports)
+        carry_out(
+            plan, ports, display, results, lambda done: trail.add(Record(Deed.DESTROYED, access.name, detail=done))
+        )
     return 0
+
+
+def _is_confirmed(cluster: str) -> bool:
+    """Return whether the person on the terminal types the cluster's name."""
+    said = f"Type the cluster's name, {cluster}, to go on"
+    return bool(click.prompt(said, default="", show_default=False, err=True) == cluster)
 
 
 def _require_cluster(access: ClusterAccess, where: Where) -> None:
@@ -91,15 +105,20 @@ def _require_cluster(access: ClusterAccess, where: Where) -> None:
         raise
 
 
-def _report(plan: Plan, *, iam_only: bool) -> int:
-    """Say that nothing is left, or what was left alone; return the exit code."""
-    if not plan.left_alone and iam_only:
+def _report(plan: Plan, output: str, *, dry_run: bool, iam_only: bool) -> int:
+    """Print that nothing is left, or what was left alone; return the exit code."""
+    from kube_iam.cli.access_output import print_data
+    from kube_iam.cli.plan_results import PlanResults
+
+    code = 1 if plan.left_alone else 0
+    if output != "table":
+        print_data(PlanResults(plan, output, dry_run=dry_run).data(), output)
+    elif plan.left_alone:
+        click.echo(f"Nothing is left that is marked as {plan.cluster}'s.")
+        for found in plan.left_alone:
+            click.echo(f"left alone: {found}")
+    elif iam_only:
         click.echo(f"Nothing of {plan.cluster} is left in IAM; its bindings and its mapping were not read.")
-        return 0
-    if not plan.left_alone:
+    else:
         click.echo(f"Nothing of {plan.cluster} is left.")
-        return 0
-    click.echo(f"Nothing is left that is marked as {plan.cluster}'s.")
-    for found in plan.left_alone:
-        click.echo(f"left alone: {found}")
-    return 1
+    return code

@@ -31,7 +31,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     ),
     "apply": (
         ("Show the plan, ask, and carry it out", "apply"),
-        ("Do not ask", "apply -f prod.yaml --yes"),
+        ("Do not ask, and print what came of each change for a program", "apply -f prod.yaml --yes -o json"),
     ),
     "destroy": (
         ("Show what would be deleted", "destroy --dry-run"),
