@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from fake_account import FakeAccount
 from ruamel.yaml import YAML
 from test_access_commands import FILE
 from test_access_commands import account as account
+from test_cli_examples import all_commands
 
 from kube_iam.cli.main import main
 from kube_iam.report.data import as_yaml
@@ -165,3 +167,20 @@ def test_validate_says_to_programs_what_is_wrong(output: str, run: Run, account:
     problems = found["problems"]
     assert isinstance(problems, list)
     assert {(each["line"], each["key"]) for each in problems} >= {(4, "acount"), (8, "levels[1].mfa")}
+
+
+def test_every_command_of_ours_has_the_same_forms_of_output() -> None:
+    forms: dict[tuple[str, ...], set[str]] = {}
+    for context in all_commands():
+        for option in context.command.params:
+            if "-o" in option.opts:
+                assert isinstance(option.type, click.Choice)
+                assert option.opts == ["-o", "--output"]
+                forms.setdefault(tuple(option.type.choices), set()).add(context.command_path.removeprefix("kube-iam "))
+    assert forms.pop(("json",)) == {"verify"}  # as the reference has it
+    assert forms.pop(("json", "yaml")) == {"version"}  # as the reference has it
+    assert forms == {
+        ("table", "json", "yaml"): {
+            *("plan", "apply", "destroy", "validate", "grant", "revoke", "who", "deny", "undeny", "logout")
+        }
+    }

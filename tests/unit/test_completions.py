@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
+from api_in_memory import ApiInMemory
 from click.shell_completion import ShellComplete, get_completion_class
 from fake_account import FakeAccount
 from test_access_commands import FILE
 
-from kube_iam.cli import access_session
+from kube_iam.cli import access_session, completions, deny_session
+from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.kubectl_completion import complete_for_kubectl, kubectl_lines
 from kube_iam.cli.root import make_root
-from kube_iam.errors import CredentialsError
+from kube_iam.core.denial_text import write_denial
+from kube_iam.core.denied import denial_of
+from kube_iam.errors import CredentialsError, KubeError
 
 KUBECONFIG = "contexts:\n- name: prod-admin\n  context: {}\n- name: stage\n  context: {}\n"
 
@@ -86,6 +92,71 @@ def test_what_cannot_be_read_offers_nothing(
     for words in ("kubeconfig ", "who ", "kubeconfig -f - ", "plan --context ", "plan --profile ", "plan -f none who "):
         assert offered(words) == []
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def cluster(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> ApiInMemory:
+    memory = ApiInMemory()
+    now = time.time()
+    denials = [denial_of(name, until=now + 60) for name in ("alice", "AKIA0000000000000001")]
+    entries = [*denials, denial_of("gone", until=now - 60)]
+    memory.put_config_map(DENY_LIST, {each.ident: write_denial(each) for each in entries} | {"odd": "{"})
+    memory.put_config_map("other/list", {"x": write_denial(denial_of("bob", until=now + 60))})
+    monkeypatch.setattr(deny_session, "open_api", lambda where: memory.api(f"https://{where.context or 'current'}"))
+    return memory
+
+
+def test_undeny_is_offered_who_is_denied_in_the_cluster_of_the_context(cluster: ApiInMemory) -> None:
+    assert offered("undeny A") == ["AKIA0000000000000001"]
+    assert offered("undeny ak") == [denial_of("AKIA0000000000000001", until=1).ident]
+    assert offered("undeny al") == ["alice", denial_of("alice", until=1).ident]
+    assert offered("undeny g") == []
+    assert offered("undeny --deny-list other/list b")[0] == "bob"
+    assert cluster.asked[-1][0] == "current"
+    assert "alice" in offered("undeny --context stage bob al")
+    assert cluster.asked[-1][0] == "stage"
+
+
+@pytest.mark.parametrize("error", [KubeError("no way"), TypeError("a bug"), SystemExit(1)])
+def test_denials_that_cannot_be_read_offer_nothing(
+    cluster: ApiInMemory, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    def fail(where: object) -> None:
+        raise error
+
+    monkeypatch.setattr(deny_session, "open_api", fail)
+    assert offered("undeny ") == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("words", ["undeny ", "grant "])
+def test_a_call_that_is_not_answered_is_given_up(
+    cluster: ApiInMemory, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    for_ever = threading.Event()
+    monkeypatch.setattr(completions, "CALL_SECONDS", 0.05)
+    monkeypatch.setattr(deny_session, "open_api", lambda where: for_ever.wait())
+    monkeypatch.setattr(access_session, "open_directory", lambda *_, **__: for_ever.wait())
+    assert offered(words) == []
+    for_ever.set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="not applicable here: the plugin is a shell script")
+def test_an_exec_plugin_that_complains_and_asks_reaches_no_terminal(
+    account: FakeAccount, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plugin = tmp_path / "plugin.sh"
+    plugin.write_text(f"#!/bin/sh\necho 'sign in first' >&2\nread code; echo \"[$code]\" > {tmp_path}/asked\nexit 1\n")
+    plugin.chmod(0o700)
+    run = f"exec: {{apiVersion: client.authentication.k8s.io/v1, command: {plugin}, interactiveMode: IfAvailable}}"
+    (tmp_path / "kubeconfig").write_text(
+        "clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\n"
+        "contexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n"
+        f"users: [{{name: a, user: {{{run}}}}}]\n"
+    )
+    assert offered("undeny ") == []
+    assert capfd.readouterr() == ("", "")
+    assert (tmp_path / "asked").read_text() == "[]\n"
 
 
 @pytest.mark.parametrize(

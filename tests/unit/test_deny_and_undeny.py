@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 import time
 from pathlib import Path
 from typing import cast
@@ -271,6 +273,18 @@ def test_an_access_file_that_was_named_must_be_there(site: Site) -> None:
     with pytest.raises(UsageError, match=r"there is no elsewhere\.yaml"):
         kube_iam("deny", "alice", "-f", "elsewhere.yaml")
     assert site.data == {}
+
+
+def test_the_access_file_can_come_from_standard_input(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("access.yaml").unlink()
+    for name in ("alice", "alcie"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(FILE.encode())))
+        if name == "alice":
+            assert kube_iam("deny", name, "-f", "-") == 0
+        else:
+            with pytest.raises(UsageError, match="nor IAM knows alcie"):
+                kube_iam("deny", name, "-f", "-")
+    assert site.denied == ["alice"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -9,13 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
+from ruamel.yaml import YAML
+from test_completions import offered
 from tls_sts import TlsSts
 
 from kube_iam.aws.botocore_chain import CACHED_WITHOUT_EXPIRATION, BotocoreChain
 from kube_iam.aws.logins import cached_logins, of_role
-from kube_iam.cli.logout import _complete
 from kube_iam.cli.main import main
 from kube_iam.core.credentials import Credentials
 
@@ -260,14 +261,17 @@ def test_logout_of_what_is_no_level_removes_nothing(arguments: list[str], says: 
 
 
 def test_a_dry_run_of_logout_removes_nothing(signed_in: Machine) -> None:
-    assert signed_in.run("logout", ROLE, "--dry-run").startswith(f"Would remove 1 session and 1 token of {ROLE}.\n")
+    assert signed_in.run("logout", ROLE, "--dry-run", "-o", "table").startswith(
+        f"Would remove 1 session and 1 token of {ROLE}.\n"
+    )
     assert roles(signed_in) == [ROLE, OTHER]
 
 
-def test_logout_answers_programs_in_json_without_a_secret(signed_in: Machine) -> None:
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_logout_answers_programs_without_a_secret(signed_in: Machine, output: str) -> None:
     kept = {str(path) for kind in ("sessions", "tokens") for path in signed_in.files(kind)}
-    out = signed_in.run("logout", "-o", "json")
-    answer = json.loads(out)
+    out = signed_in.run("logout", "-o", output)
+    answer = YAML(typ="safe", pure=True).load(out)
     assert {item["file"] for item in answer["removed"]} == kept
     assert {item["kind"] for item in answer["removed"]} == {"session", "token"}
     assert answer["dryRun"] is False
@@ -303,10 +307,21 @@ def test_logout_names_a_file_that_cannot_be_removed(signed_in: Machine, monkeypa
 def test_names_of_levels_are_offered_to_the_shell(signed_in: Machine) -> None:
     signed_in.file("access.yaml", ACCESS)
     signed_in.file(".kube/config", KUBECONFIG % OTHER)
-    context = click.Context(click.Command("logout"))
-    assert [item.value for item in _complete(context, click.Argument(["level"]), "")] == [
-        "admin",
-        "me",
-        "shop-viewer",
-        "viewer",
-    ]
+    assert offered("logout ") == ["admin", "me", "shop-viewer", "viewer"]
+    signed_in.file("other.yaml", ACCESS.replace("name: admin", "name: auditor"))
+    assert offered("logout -f other.yaml a") == ["auditor"]
+    assert offered("logout -f - ") == ["me", "shop-viewer", "viewer"]
+    assert offered("logout -f ot") == ["<file>"]
+    signed_in.file("access.yaml", "levels: [")
+    signed_in.file(".kube/config", "contexts: [")
+    assert offered("logout ") == []
+
+
+def test_logout_takes_the_access_file_from_standard_input(signed_in: Machine) -> None:
+    signed_in.patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ACCESS.encode())))
+    signed_in.run("logout", "admin", "-f", "-")
+    assert (signed_in.code, signed_in.err) == (0, "")
+    assert roles(signed_in) == [OTHER]
+    signed_in.patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(ACCESS.encode())))
+    signed_in.run("logout", "nobody", "-f", "-")
+    assert "in standard input or your kubeconfig" in signed_in.err

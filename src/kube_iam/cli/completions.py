@@ -1,14 +1,19 @@
-"""Words that a shell is offered for arguments and options: levels, users, contexts, profiles, file names.
+"""Words that a shell is offered for arguments and options: levels, users, denials, contexts, profiles, file names.
 
-A completion never fails and never asks: what cannot be read offers nothing. Only users cost a call to AWS.
+A completion never fails, asks or writes to the terminal: what cannot be read offers nothing. Users cost a call to AWS and denials one
+to the cluster, which are given up after `CALL_SECONDS`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from configparser import Error as ConfigParserError
 from configparser import RawConfigParser
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,6 +22,10 @@ from click.shell_completion import CompletionItem
 from kube_iam.errors import KubeIamError
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Words = Callable[[click.Context], Iterable[str]]
+
+CALL_SECONDS = 2.0
+"""Seconds after which a completion that calls AWS or the cluster offers nothing."""
 
 FILE_VARIABLE = "KUBE_IAM_ACCESS"
 """The environment variable that names the access file where `-f` does not."""
@@ -27,7 +36,7 @@ def complete_files(context: click.Context, parameter: click.Parameter, incomplet
     return [CompletionItem(incomplete, type="file")]
 
 
-def _offering(words: Callable[[click.Context], Iterable[str]]) -> Complete:
+def _offering(words: Words) -> Complete:
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
         try:
             found = sorted({word for word in words(context) if word.startswith(incomplete)})
@@ -36,6 +45,48 @@ def _offering(words: Callable[[click.Context], Iterable[str]]) -> Complete:
         return [CompletionItem(word) for word in found]
 
     return complete
+
+
+def _bounded(words: Words) -> Words:
+    """Make the words come from a thread that is given up after `CALL_SECONDS`. Whatever fails in it offers nothing."""
+
+    def bounded(context: click.Context) -> list[str]:
+        answers: queue.Queue[list[str]] = queue.Queue(1)
+
+        def ask() -> None:
+            try:
+                answers.put(list(words(context)))
+            except BaseException:  # whatever it is, a shell that completes is no place for it
+                answers.put([])
+
+        with _without_terminal():
+            threading.Thread(target=ask, daemon=True).start()
+            try:
+                return answers.get(timeout=CALL_SECONDS)
+            except queue.Empty:
+                return []
+
+    return bounded
+
+
+@contextmanager
+def _without_terminal() -> Iterator[None]:
+    """Keep stdin and stderr from programs that are started inside, which are exec plugins and credential tools."""
+    saved: list[tuple[int, int]] = []
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        for number in (0, 2):
+            try:
+                saved.append((number, os.dup(number)))
+            except OSError:  # it is closed
+                continue
+            os.dup2(null, number)
+        yield
+    finally:
+        for number, copy in saved:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(null)
 
 
 def _option(context: click.Context, name: str) -> str:
@@ -60,6 +111,27 @@ def _users(context: click.Context) -> list[str]:
     where = access_session.Where(_option(context, "profile"), _option(context, "region"))
     directory = access_session.open_directory(access_session.open_access(file), where, lambda _: None, may_ask=False)
     return [user.name for user in directory.users()]
+
+
+def _denials(context: click.Context) -> list[str]:
+    """The principals and the names of the denials that are in force in the cluster of the context."""
+    from kube_iam.cli import deny_session
+    from kube_iam.cli.access_session import Where
+    from kube_iam.cli.deny_options import DENY_LIST
+
+    where = Where(kubeconfig=_option(context, "kubeconfig"), context=_option(context, "context"))
+    denials = deny_session.read_denials(deny_session.open_api(where), _option(context, "deny_list") or DENY_LIST)
+    now = time.time()
+    return [name for denial in denials if denial.until > now for name in (denial.value, denial.ident)]
+
+
+def _cached_levels(context: click.Context) -> Iterable[str]:
+    """The levels of the access file that have a role, and the users and contexts of the kubeconfig that sign in with one."""
+    from kube_iam.cli.access_session import STANDARD_INPUT
+    from kube_iam.cli.cached_levels import roles_by_name
+
+    file = _option(context, "file") or os.environ.get(FILE_VARIABLE) or "access.yaml"
+    return roles_by_name("" if file == STANDARD_INPUT else file, os.environ)
 
 
 def _contexts(context: click.Context) -> list[str]:
@@ -95,7 +167,9 @@ def _profiles(context: click.Context) -> list[str]:  # noqa: ARG001
 
 
 complete_levels = _offering(_levels)
-complete_users = _offering(_users)
+complete_users = _offering(_bounded(_users))
+complete_denials = _offering(_bounded(_denials))
+complete_cached_levels = _offering(_cached_levels)
 complete_contexts = _offering(_contexts)
 complete_profiles = _offering(_profiles)
 

@@ -29,7 +29,8 @@ def check_names(file: str, names: Sequence[str], where: Where, *, yes: bool) -> 
     is no access file or IAM or the cluster does not answer, are reported as a note and denied. Of those, names with a comma are asked
     about: they may be several names.
     """
-    if not Path(file).exists() and _was_typed("file"):
+    there = file == access_session.STANDARD_INPUT or Path(file).exists()
+    if not there and _was_typed("file"):
         raise UsageError(f"there is no {file}", "name the access file with -f, or leave -f away")
     try:
         known = _within(LOOKUP_SECONDS, file, names, where)

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
-from kube_iam.cli.access_options import dry_run_option
-from kube_iam.cli.completions import FILE_VARIABLE
+from kube_iam.cli.access_options import dry_run_option, output_option
+from kube_iam.cli.access_session import STANDARD_INPUT
+from kube_iam.cli.cached_levels import roles_by_name
+from kube_iam.cli.completions import FILE_VARIABLE, complete_cached_levels, complete_files
 from kube_iam.cli.options import global_options
-from kube_iam.cli.terminal import page
-from kube_iam.errors import KubeIamError, UsageError
+from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from kube_iam.aws.logins import CachedLogin
 
@@ -32,16 +32,8 @@ Examples:
 A level is looked up in the access file, where there is one, and in your kubeconfig (KUBECONFIG, or ~/.kube/config)."""
 
 
-def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    try:
-        names = sorted(_roles_by_name(os.environ.get(FILE_VARIABLE) or "access.yaml", os.environ))
-    except KubeIamError:
-        return []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
 @click.command("logout", epilog=EPILOG)
-@click.argument("level", required=False, metavar="[LEVEL|ROLE-ARN]", shell_complete=_complete)
+@click.argument("level", required=False, metavar="[LEVEL|ROLE-ARN]", shell_complete=complete_cached_levels)
 @global_options
 @click.option("--all", "everything", is_flag=True, help="Everything that is cached, which is the default.")
 @click.option(
@@ -50,16 +42,11 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
     metavar="FILE",
     default="access.yaml",
     envvar=FILE_VARIABLE,
-    help=f"An access file to look levels up in.  [default: access.yaml, if there] [{FILE_VARIABLE}]",
+    shell_complete=complete_files,
+    help=f"An access file to look levels up in; - reads standard input.  [default: access.yaml, if there] [{FILE_VARIABLE}]",
 )
 @dry_run_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="For people, or for programs.  [default: text]",
-)
+@output_option
 def command(level: str | None, everything: bool, file: str, dry_run: bool, output: str) -> int:  # fmt: skip
     """Forget cached sessions and tokens: all of them, or those of one level. Nothing is sent to AWS.
 
@@ -67,7 +54,7 @@ def command(level: str | None, everything: bool, file: str, dry_run: bool, outpu
     repaired, and when a credential tool answers for somebody else.
     """
     from kube_iam.aws.logins import cached_logins, of_role, remove
-    from kube_iam.report.data import as_json
+    from kube_iam.cli.access_output import print_data
 
     if level and everything:
         raise UsageError("LEVEL and --all exclude each other", "leave one of them out")
@@ -77,8 +64,8 @@ def command(level: str | None, everything: bool, file: str, dry_run: bool, outpu
         found = [login for role in sorted(roles) for login in of_role(found, role)]
     if not dry_run:
         remove(found)
-    if output == "json":
-        page(as_json(_data(found, dry_run=dry_run)))
+    if output != "table":
+        print_data(_data(found, dry_run=dry_run), output)
     else:
         for line in _lines(found, dry_run=dry_run):
             click.echo(line)
@@ -127,47 +114,13 @@ def _roles_of(level: str, file: str, environ: Mapping[str, str]) -> set[str]:
         return {level}
     from kube_iam.config.near import near
 
-    known = _roles_by_name(file, environ)
+    known = roles_by_name(file, environ)
     if level not in known:
-        looked_at = f"{file} or your kubeconfig" if Path(file).exists() else f"your kubeconfig, and there is no {file}"
+        read = "standard input" if file == STANDARD_INPUT else file
+        there = file == STANDARD_INPUT or Path(file).exists()
+        looked_at = f"{read} or your kubeconfig" if there else f"your kubeconfig, and there is no {file}"
         raise UsageError(
             f"no level with a role is named {level!r:.100} in {looked_at}",
             near(level, sorted(known)) or "give the role's ARN, or leave LEVEL out to forget everything",
         )
     return known[level]
-
-
-def _roles_by_name(file: str, environ: Mapping[str, str]) -> dict[str, set[str]]:
-    """Return the roles by level, and by the users and contexts of the kubeconfig that sign in with them. Raises ConfigError."""
-    found: dict[str, set[str]] = {}
-    if Path(file).exists():
-        from kube_iam.access.documents import role_arn
-        from kube_iam.access.levels import Method
-        from kube_iam.config.access import load_access
-
-        access = load_access(file)
-        for level in access.levels:
-            if level.method is Method.ROLE:
-                found.setdefault(level.name, set()).add(role_arn(access, level))
-    for name, cluster, role in _roles_in_kubeconfig(environ):
-        # `kube-iam kubeconfig` names users and contexts <cluster>-<level>.
-        for known in {name, name.removeprefix(f"{cluster}-")}:
-            found.setdefault(known, set()).add(role)
-    return found
-
-
-def _roles_in_kubeconfig(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Yield the name of a context, its cluster's name and its role, and the same of the user; only where `token -r` signs in."""
-    from kube_iam.kube.context import kubeconfig_files
-    from kube_iam.kube.files import read_text
-    from kube_iam.kube.kubeconfig_merge import read_entries
-    from kube_iam.kube.kubeconfig_owner import sign_in
-
-    entries = read_entries({path: read_text(path) or "" for path in kubeconfig_files(environ) if path.is_file()})
-    for (section, name), context in entries.items():
-        user = entries.get(("users", context.text("user"))) if section == "contexts" else None
-        found = sign_in(user) if user is not None else None
-        role = found.own.get("role", "") if found is not None else ""
-        if user is not None and role:
-            yield name, context.text("cluster"), role
-            yield user.name, context.text("cluster"), role

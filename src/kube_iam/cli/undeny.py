@@ -10,6 +10,7 @@ import click
 from kube_iam.cli.access_options import cluster_options, output_option
 from kube_iam.cli.access_session import Where
 from kube_iam.cli.changes_made import changes_made
+from kube_iam.cli.completions import complete_denials
 from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
 from kube_iam.config.near import near
@@ -17,7 +18,9 @@ from kube_iam.core.denied import Denial, about
 
 
 @click.command("undeny")
-@click.argument("who", nargs=-1, required=True, metavar="USER|ARN|ACCESS-KEY|DENIAL...")
+@click.argument(
+    "who", nargs=-1, required=True, metavar="USER|ARN|ACCESS-KEY|DENIAL...", shell_complete=complete_denials
+)
 @global_options
 @deny_list_option
 @output_option
