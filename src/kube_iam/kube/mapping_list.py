@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from kube_iam.access.ports import MappingEntry, Temporary
 from kube_iam.core.arns import canonical_arn, strip_role_path
-from kube_iam.kube.yaml_edit import ListEdit
+from kube_iam.kube.yaml_edit import Document, ListEdit, parse
 from kube_iam.kube.yaml_text import Value, block, flow
 from kube_iam.kube.yaml_tree import Node
 
@@ -36,13 +36,20 @@ class MappingList:
     key: str = ""
     principal: str = "rolearn"
 
-    def entries(self, text: str, problems: Mapping[Place, tuple[str, ...]] | None = None) -> tuple[MappingEntry, ...]:
+    def parse(self, text: str) -> Document:
+        """Return the text's document, for `entries` of each list in it. Raises ConfigError where it cannot be read."""
+        return parse(text, self.path, self.source, self.key)
+
+    def entries(
+        self, text: str, problems: Mapping[Place, tuple[str, ...]] | None = None, document: Document | None = None
+    ) -> tuple[MappingEntry, ...]:
         """All entries that name a principal, in order, ARNs without path. Raises ConfigError where the text cannot be read.
 
         `problems` are what the server reports, by places. An entry that is written as `put` would write it shows none.
+        `document` is what `parse` returned for the text; without it the text is parsed.
         """
         found = []
-        for index, item in enumerate(self._edit(text).items()):
+        for index, item in enumerate(self._edit(text, document).items()):
             entry = self._entry(item)
             if entry is None:
                 continue
@@ -90,8 +97,10 @@ class MappingList:
             text = self._edit(text).remove(index)
         return text
 
-    def _edit(self, text: str) -> ListEdit:
-        return ListEdit(text, self.path, self.source, self.key, ADDED)
+    def _edit(self, text: str, document: Document | None = None) -> ListEdit:
+        # The reference reads a file of that name with a parser of JSON, which knows no comments.
+        as_json = (self.key or self.source).lower().endswith(".json")
+        return ListEdit(text, self.path, self.source, self.key, "" if as_json else ADDED, document=document)
 
     def _places(self, edit: ListEdit, entry: MappingEntry) -> list[int]:
         found = enumerate(map(self._entry, edit.items()))

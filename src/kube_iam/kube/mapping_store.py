@@ -19,6 +19,7 @@ from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.files import check_edit, edit_text, read_text
 from kube_iam.kube.mapping_list import ADDED, NAMES, SERVER, MappingList
 from kube_iam.kube.mapping_view import MappingView, principal_of, view_aws_auth, view_config
+from kube_iam.kube.yaml_edit import Document
 from kube_iam.kube.yaml_text import quoted
 
 AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, namespace="kube-system", name="aws-auth", key="mapRoles")
@@ -136,8 +137,14 @@ class TextStore(MappingStore):
         texts = self._texts()
         if self._last is None or self._last.texts != texts:
             view = self._view(texts)
-            lists = (self._lists[name][1].entries(texts[name], view.problems) for name in (ROLES, GROUPS))
-            self._last = _Read(texts, tuple(entry for entries in lists for entry in entries), view)
+            documents: dict[int, Document] = {}
+            entries: list[MappingEntry] = []
+            for name in (ROLES, GROUPS):
+                place, each = self._lists[name]
+                if id(place) not in documents:
+                    documents[id(place)] = each.parse(texts[name])
+                entries += each.entries(texts[name], view.problems, documents[id(place)])
+            self._last = _Read(texts, tuple(entries), view)
         return self._last
 
     def _texts(self) -> dict[str, str]:

@@ -8,22 +8,43 @@ changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from kube_iam.config.config_map import NOTHING
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.kube.yaml_layout import behind_comments, insert_lines, newline_of, note_of, noted
+from kube_iam.kube.yaml_layout import behind_comments, insert_lines, newline_of
+from kube_iam.kube.yaml_notes import ABSENT, NO_VALUE, is_covered, new_note, notes_at
 from kube_iam.kube.yaml_text import Value, block, flow
-from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, line_end, line_start, next_line, parse_document
+from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, line_end, next_line, parse_document
 
 Path = tuple[str, ...]
+Document = tuple[Node | None, int]
+"""The root of a document, and the offset at which it ends."""
+
+
+def parse(text: str, path: Path, source: str, key: str = "") -> Document:
+    """Return the document of a text with a list at `path`. Raises ConfigError as `parse_document` does."""
+    # As readers of aws-auth do: an editor that shows code in backquotes left such a text.
+    return parse_document(text.replace("``", "''") if not path and text.strip() in NOTHING else text, source, key)
 
 
 class ListEdit:
-    """One list in one text. `source` and `key` name the text in errors; `note` marks keys that an edit had to add."""
+    """One list in one text. `source` and `key` name the text in errors; `note` marks keys that an edit had to add.
+
+    `document` is what `parse` returned for the same text and path, for texts of several lists; without it the text is parsed.
+    """
 
     def __init__(
-        self, text: str, path: Path, source: str, key: str = "", note: str = "", *, exact: bool = False
+        self,
+        text: str,
+        path: Path,
+        source: str,
+        key: str = "",
+        note: str = "",
+        *,
+        exact: bool = False,
+        document: Document | None = None,
     ) -> None:
         self.text = text
         self.path = path
@@ -31,9 +52,7 @@ class ListEdit:
         self.key = key
         self.note = f"  # {note}" if note else ""
         self.exact = exact
-        # As readers of aws-auth do: an editor that shows code in backquotes left such a text.
-        readable = text.replace("``", "''") if not path and text.strip() in NOTHING else text
-        self.root, self.end = parse_document(readable, source, key)
+        self.root, self.end = document or parse(text, path, source, key)
         self.found, self.node = self._locate()
 
     def items(self) -> list[Node]:
@@ -43,17 +62,16 @@ class ListEdit:
     def append(self, value: Value) -> str:
         """Return the text with the value as the list's last item; keys that lead to the list are added where they are missing.
 
-        It is the last but one where the text ends without a newline in a block scalar, of which a newline would become a part.
+        Where the text ends without a newline in a block scalar, of which a newline would become a part, the new lines go in front of
+        the last item or key.
         """
         wanted: list[Shape | None] = [item.shape() for item in self.items()]
         try:
             return self._proved(self._appended(value), [*wanted, None], value)
         except ConfigError:
-            if self.node is None or self.node.flow or not wanted or self.text.endswith("\n"):
+            if self.text.endswith("\n"):
                 raise
-        at = self._dash(len(wanted) - 1)
-        lines = [self._indent(at) + line + newline_of(self.text) for line in block([value])]
-        return self._proved(self.text[:at] + "".join(lines) + self.text[at:], [*wanted[:-1], None, wanted[-1]], value)
+        return self._proved(self._in_front_of_last(value), [*wanted[:-1], None, *wanted[-1:]], value)
 
     def replace(self, index: int, value: Value) -> str:
         """The text with the value in the place of one item."""
@@ -73,9 +91,10 @@ class ListEdit:
         """The text without one item. With the last one the key returns to what it was: keys that an edit of ours added go."""
         items = self.items()
         assert self.node is not None
-        new = self._cut_flow(index) if self.node.flow else self._cut_lines(self._dash(index), items[index].end)
+        spans = [(item.start, item.end) for item in items]
+        cuts = [self._cut_flow(spans, index)] if self.node.flow else self._cuts(self._dash(index), items[index].end)
         wanted: list[Shape | None] = [item.shape() for at, item in enumerate(items) if at != index]
-        new = self._proved(new, wanted)
+        new = self._first_proved(cuts, wanted)
         return self._as_before(self._without_added_keys(new)) if self.note and not wanted else new
 
     def _locate(self) -> tuple[int, Node | None]:
@@ -106,17 +125,12 @@ class ListEdit:
         if self.node is not None:
             return self._append_to(self.node, value)
         missing = self.path[self.found :]
-        nested: Value = [value]
-        for name in reversed(missing):
-            nested = {name: nested}
-        holder, owner = self.root, None
-        for name in self.path[: self.found]:
-            assert holder is not None
-            owner, holder = self._own_pairs(holder, name)[0]
+        nested = self._nested(value)
+        owner, holder = self._chain()[-1]
         if holder is None:
             return insert_lines(self.text, self.end, block(nested, self.note), "")
-        if holder.is_empty and not (missing and "\n" in self.text[holder.start : holder.end]):
-            if holder.end > holder.start or owner is None or self._inside_flow():
+        if holder.is_empty and not (missing and holder.kind == "mapping"):
+            if holder.end > holder.start or owner is None or self._outermost_flow() is not None:
                 return self._instead_of(holder, flow(nested))
             indent = " " * (column(self.text, owner.start) + (2 if missing else 0))
             return self._insert_block(holder.end, block(nested, self.note), indent)
@@ -135,40 +149,90 @@ class ListEdit:
         at = self.text.index("[", node.start) + 1
         return self.text[:at] + flow(value) + self.text[at:]
 
+    def _in_front_of_last(self, value: Value) -> str:
+        """Return the text with the value in front of the list's last item, or its keys in front of the last one beside them."""
+        holder = self._chain()[-1][1]
+        if holder is None or holder.flow or not (holder.items or holder.pairs):
+            raise self._unsafe()
+        lines = block(self._nested(value), self.note)
+        first = holder.pairs[0][0].start if holder.pairs else self._dash(0) + len(self._indent(self._dash(0)))
+        indent = " " * column(self.text, first)
+        ends = [inner.end for _, inner in holder.pairs] or [item.end for item in holder.items]
+        if len(ends) > 1:
+            return self._insert_block(ends[-2], lines, indent)
+        at = first - len(indent)
+        newline = newline_of(self.text)
+        return self.text[:at] + "".join(indent + line + newline for line in lines) + self.text[at:]
+
+    def _nested(self, value: Value) -> Value:
+        """Return the value as an item, inside of the keys that are missing."""
+        nested: Value = [value]
+        for name in reversed(self.path[self.found :]):
+            nested = {name: nested}
+        return nested
+
+    def _chain(self) -> list[tuple[Node | None, Node | None]]:
+        """Return the document's root, and each key of the path that is there with its value; the root has no key."""
+        chain: list[tuple[Node | None, Node | None]] = [(None, self.root)]
+        for name in self.path[: self.found]:
+            holder = chain[-1][1]
+            assert holder is not None
+            chain.append(self._own_pairs(holder, name)[0])
+        return chain
+
     def _insert_block(self, end: int, lines: list[str], indent: str) -> str:
         at = behind_comments(self.text, end, len(indent), self.end, item=lines[0].startswith("- "))
         return insert_lines(self.text, at, lines, indent)
 
     def _instead_of(self, holder: Node, new: str) -> str:
-        """Put a value in the place of one that says nothing, with a comment about the old one where a comment can stand."""
-        old, rest = self.text[holder.start : holder.end], self.text[holder.end :]
+        """Put a value in the place of one that says nothing, with a note of the old one where there is room."""
+        old = self.text[holder.start : holder.end]
         if "\n" in old:  # there can be a comment in it
             raise self._unsafe()
         gap = "" if old or self.text[holder.end - 1].isspace() else " "
-        note = note_of(old, rest) if self.note and not self._inside_flow() else ""
-        return self.text[: holder.start] + gap + new + note + rest
+        return self._spliced(holder.start, holder.end, gap + new, old or NO_VALUE, self.path[: self.found])
 
     def _insert_pair(self, holder: Node, pair: str) -> str:
-        at = holder.pairs[-1][1].end if holder.pairs else self.text.index("{", holder.start) + 1
-        return self.text[:at] + (", " if holder.pairs else "") + pair + self.text[at:]
+        path = self.path[: self.found + 1]
+        if not holder.pairs:
+            at = self.text.index("{", holder.start) + 1
+            return self._spliced(at, at, pair, ABSENT, path)
+        last = holder.pairs[-1][1]
+        if last.start == last.end:  # a comma behind the colon would not end it
+            at = holder.pairs[0][0].start
+            return self._spliced(at, at, f"{pair}, ", ABSENT, path)
+        return self._spliced(last.end, last.end, f", {pair}", ABSENT, path)
 
-    def _cut_lines(self, start: int, end: int) -> str:
+    def _spliced(self, start: int, end: int, new: str, old: str, path: Path) -> str:
+        """Return the text with `new` from start to end, and the note that `old` stood at the path, behind the outermost flow value."""
+        outer = self._outermost_flow()
+        stop = max(outer.end, end) if outer is not None else end
+        inside = ".".join(path) if outer is not None and outer.flow and outer.start < start else ""
+        noted = bool(inside) and is_covered(notes_at(self.text, stop), inside)
+        note = new_note(self.text, stop, old, inside) if self.note and not noted else ""
+        return self.text[:start] + new + self.text[end:stop] + note + self.text[stop:]
+
+    def _outermost_flow(self) -> Node | None:
+        """Return the first value in flow style on the path, None where all are in block style."""
+        return next((node for _, node in self._chain() if node is not None and node.flow), None)
+
+    def _cuts(self, start: int, end: int) -> Iterable[str]:
+        """Yield the text without those lines; at its end first without the newline before them, which can be a block scalar's."""
         stop = next_line(self.text, end)
         if stop == len(self.text) and not self.text.endswith("\n"):
-            return self.text[:start].removesuffix("\n").removesuffix("\r")
-        return self.text[:start] + self.text[stop:]
+            yield self.text[:start].removesuffix("\n").removesuffix("\r")
+        yield self.text[:start] + self.text[stop:]
 
-    def _cut_flow(self, index: int) -> str:
-        """Removes the item and one comma; a comment that stands between the two stays."""
-        items = self.items()
-        start, end = items[index].start, items[index].end
+    def _cut_flow(self, spans: list[tuple[int, int]], index: int) -> str:
+        """Removes one of several things and a comma; a comment that stands between two of them stays."""
+        start, end = spans[index]
         if index > 0:
-            comma = self._comma(items[index - 1].end)
+            comma = self._comma(spans[index - 1][1])
             between = self.text[comma + 1 : start]
             if not between.strip():
                 return self.text[:comma] + self.text[end:]
             return self.text[:comma] + between + self.text[end:]
-        if len(items) > 1:
+        if len(spans) > 1:
             comma = self._comma(end)
             rest = self.text[comma + 1 :]
             return self.text[:start] + self.text[end:comma] + rest[len(rest) - len(rest.lstrip(" ")) :]
@@ -186,29 +250,49 @@ class ListEdit:
             edit = ListEdit(text, self.path, self.source, self.key, exact=self.exact)
             if edit.found < depth or edit.root is None:
                 continue
-            owner, holder = edit.root, edit.root
-            for name in self.path[:depth]:
-                owner, holder = self._own_pairs(holder, name)[0]
+            owner, holder = edit._chain()[depth]
+            assert owner is not None
+            assert holder is not None
             line = text[owner.start : line_end(text, owner.start)].rstrip("\r")
             if not holder.is_null or not line.endswith(self.note) or holder.end > holder.start:
                 break
-            text = edit._cut_lines(line_start(text, owner.start), owner.end)
+            text = edit._first_proved(edit._cuts(owner.start - column(text, owner.start), owner.end), [])
         return self._proved(text, [])
 
     def _as_before(self, text: str) -> str:
-        """Put back the value that `_instead_of` replaced, if one was noted."""
-        edit = ListEdit(text, self.path, self.source, self.key, exact=self.exact)
-        node = edit.root
-        for depth, name in enumerate((*self.path[: edit.found], None)):
-            if node is None:
-                break
-            leads_nowhere = node.flow and not _rest(node, self.path[depth:], self.exact)
-            found = noted(text, node.end) if leads_nowhere else None
-            if found is not None:
-                return self._proved(text[: node.start] + found[0] + text[found[1] :], [])
-            if name is not None:
-                node = self._own_pairs(node, name)[0][1]
-        return text
+        """Put back what notes say of the emptied list and of the keys that lead to it, the innermost first."""
+        for depth in range(len(self.path), -1, -1):
+            edit = ListEdit(text, self.path, self.source, self.key, exact=self.exact)
+            text = edit._restored(depth)
+        return self._proved(text, [])
+
+    def _restored(self, depth: int) -> str:
+        """Return the text with what stood at that depth of the path; unchanged where no note says it, or something else is inside."""
+        chain, outer = self._chain(), self._outermost_flow()
+        node = chain[depth][1] if depth < len(chain) else None
+        if outer is None or node is None or not node.flow or _rest(node, self.path[depth:], self.exact):
+            return self.text
+        path, notes = ".".join(self.path[:depth]), notes_at(self.text, outer.end)
+        own = next((note for note in notes if (note.path == path if note.path else node is outer)), None)
+        holder = chain[depth - 1][1] if node is not outer else None
+        text = self.text[: own.start] + self.text[own.end :] if own is not None else self.text
+        if own is not None and own.old != ABSENT:
+            # A comma just behind a colon would be a part of a word.
+            gap = own.old == NO_VALUE and text.endswith(": ", 0, node.start) and text[node.end] != ","
+            return text[: node.start - gap] + ("" if own.old == NO_VALUE else own.old) + text[node.end :]
+        if holder is None or (own is None and not is_covered(notes, path)):
+            return self.text
+        # A key inside of what was not there was not there either.
+        index = next(at for at, (_, value) in enumerate(holder.pairs) if value is node)
+        cut = self._cut_flow([(key.start, max(key.end, value.end)) for key, value in holder.pairs], index)
+        return cut[: own.start - len(self.text) + len(cut)] + cut[own.end - len(self.text) + len(cut) :] if own else cut
+
+    def _first_proved(self, texts: Iterable[str], wanted: list[Shape | None]) -> str:
+        """Return the first of the texts that `_proved` accepts. Raises ConfigError where it accepts none."""
+        for text in texts:
+            with suppress(ConfigError):
+                return self._proved(text, wanted)
+        raise self._unsafe()
 
     def _proved(self, new: str, wanted: list[Shape | None], value: Value = "") -> str:
         """The new text, after checking that it says what it should (`None` in `wanted` stands for `value`)."""
@@ -240,14 +324,6 @@ class ListEdit:
         """Where the item's last line ends, its newline excluded."""
         stop = next_line(self.text, item.end)
         return stop - len(newline_of(self.text)) if self.text[:stop].endswith(newline_of(self.text)) else stop
-
-    def _inside_flow(self) -> bool:
-        node = self.root
-        for name in self.path[: self.found]:
-            if node is None or node.flow:
-                return node is not None
-            node = self._own_pairs(node, name)[0][1]
-        return False
 
     def _own_pairs(self, node: Node, name: str) -> list[tuple[Node, Node]]:
         return node.own_pairs(name, exact=self.exact)

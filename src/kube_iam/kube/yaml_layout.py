@@ -9,22 +9,6 @@ from kube_iam.kube.yaml_tree import line_end, next_line
 # An entry or a key that somebody commented out, and how far it is indented behind the mark.
 _COMMENTED_OUT = re.compile(r"#( *)(?:- |[A-Za-z][\w-]*:(?:\s|$))")
 
-# What stood where a list is now, for the day when the list is empty again.
-_INSTEAD = "  # kube-iam: instead of "
-_NOTE = re.compile(re.escape(_INSTEAD) + r"(null|Null|NULL|~|[|>][-+]?|\"\"|''|``|\{\}|\[\])(?=\s|$)")
-_REST_IS_COMMENT = re.compile(r"[ \t]*(?:#.*)?\r?$", re.MULTILINE)
-
-
-def note_of(old: str, rest: str) -> str:
-    """Return a comment that notes the value `old`, which says nothing and is replaced; empty where `rest` leaves no room for one."""
-    return _INSTEAD + old if _NOTE.fullmatch(_INSTEAD + old) and _REST_IS_COMMENT.match(rest) else ""
-
-
-def noted(text: str, offset: int) -> tuple[str, int] | None:
-    """Return the value that a comment at the offset notes, and where the comment ends; None where `note_of` wrote none there."""
-    found = _NOTE.match(text, offset)
-    return (found[1], found.end()) if found else None
-
 
 def behind_comments(text: str, end: int, column: int, stop: int, *, item: bool) -> int:
     """Return where the comments end that belong to content which ends at `end`; `end` itself where there are none before `stop`.

@@ -19,6 +19,7 @@ from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import ConfigError, Problem
 
 DASH = re.compile(r"^\ufeff?[ ]*-(?=[ \t\r\n]|$)", re.MULTILINE)
+_COLON = re.compile(r"[ \t]*:")
 _DOCUMENT_MARK = re.compile(r"(?:---|\.\.\.)(?=\s|$)")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MAX_HOPS = 20  # of aliases and merge keys followed to find one value
@@ -219,9 +220,10 @@ class _Builder:
             key = self._node(found)
             value = self._node(next(self._events))
             if value.start == value.end and value.kind == "scalar":
-                # A missing value stands just behind its colon, and without one at the next token.
+                # A missing value stands just behind its colon, which the parser does not tell in flow style.
                 if not self._text.endswith(":", 0, value.start):
-                    value.start = value.end = key.end
+                    colon = _COLON.match(self._text, key.end)
+                    value.start = value.end = colon.end() if colon else key.end
                 self._cursor = max(self._cursor, value.end)
             node.pairs.append((key, value))
         self._close(node, found)
