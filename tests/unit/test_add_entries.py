@@ -7,12 +7,13 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from api_in_memory import ApiInMemory
 from ruamel.yaml import YAML
 
 from kube_iam.cli.main import main
 from kube_iam.errors import ConfigError, Conflict
 from kube_iam.kube import aws_auth
-from kube_iam.kube.aws_auth import NewEntry, appended, new_role, new_sso_role, new_user
+from kube_iam.kube.aws_auth import Added, NewEntry, appended, new_role, new_sso_role, new_user
 
 MAP = "ConfigMap kube-system/aws-auth"
 NODES = """\
@@ -142,9 +143,9 @@ def test_the_answer_is_one_line_of_standard_input(
     )
     added: list[NewEntry] = []
 
-    def add(api: object, entry: NewEntry, *, dry_run: bool) -> str:
+    def add(api: object, entry: NewEntry, *, dry_run: bool) -> Added:
         added.append(entry)
-        return "aws-auth"
+        return Added("aws-auth")
 
     monkeypatch.setattr(aws_auth, "add", add)
     monkeypatch.setattr(sys, "stdin", StringIO(answer) if answer is not None else None)
@@ -154,3 +155,25 @@ def test_the_answer_is_one_line_of_standard_input(
     assert "Add it? [y/N]: " in err
     assert (bool(added), out.startswith("added to mapUsers")) == (is_added, is_added)
     assert ("no answer came on standard input" in err and "--prompt=false" in err) == (code == 1)
+
+
+@pytest.mark.parametrize("written", ["b\\/c", "\\ud83d\\ude00"])
+@pytest.mark.parametrize("flags", [["--prompt=false"], ["--dry-run"]])
+def test_a_key_with_an_escape_that_eks_refuses_gets_a_warning(
+    written: str, flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f'[\n{{"userarn": "arn:aws:iam::111122223333:user/a", "username": "{written}"}}]'
+    memory = ApiInMemory()
+    memory.put_config_map("kube-system/aws-auth", {"mapUsers": text, "mapRoles": "[]"})
+    monkeypatch.setattr("kube_iam.kube.client.KubeApi", lambda **_: memory.api())
+    monkeypatch.setattr(sys, "argv", ["kube-iam", "add", "user", *USER, *flags])
+    assert main() == 0
+    out, err = capsys.readouterr()
+    assert "added to mapUsers" in out
+    assert ("alice" in memory.data("kube-system/aws-auth")["mapUsers"]) == (flags != ["--dry-run"])
+    assert err.count("warning: ") == 1
+    assert "line 2: mapUsers: has the escape" in err
+    assert "EKS drops the whole key" in err
+    monkeypatch.setattr(sys, "argv", ["kube-iam", "add", "role", *ROLE, *flags])
+    assert main() == 0
+    assert "warning" not in capsys.readouterr().err

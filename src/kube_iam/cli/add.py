@@ -144,9 +144,11 @@ def _add(entry: NewEntry, context: click.Context, shared: dict[str, Any]) -> int
             click.echo("Nothing was changed.", err=True)
             return 0
     with nullcontext() if dry_run else changes_made().making(f"add an entry to {entry.key} of kube-system/aws-auth"):
-        where = add(api, entry, dry_run=dry_run)
-    click.echo(f"{'would be added' if dry_run else 'added'} to {entry.key} of {where}:")
+        added = add(api, entry, dry_run=dry_run)
+    click.echo(f"{'would be added' if dry_run else 'added'} to {entry.key} of {added.where}:")
     page(entry.text())
+    for warning in added.warnings:
+        click.echo(f"warning: {warning}", err=True)
     return 0
 
 

@@ -15,6 +15,7 @@ from kube_iam.errors import Conflict, UsageError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.mapping_store import AWS_AUTH
+from kube_iam.kube.mapping_view import view_aws_auth
 from kube_iam.kube.yaml_edit import ListEdit
 from kube_iam.kube.yaml_text import Value, block
 from kube_iam.kube.yaml_tree import Node
@@ -55,20 +56,32 @@ def new_sso_role(settings: Mapping[str, str], username: str, groups: Sequence[st
     return _checked(MAP_ROLES, {"sso": ordered, "username": username, "groups": list(groups)})
 
 
-def add(api: KubeApi, entry: NewEntry, *, dry_run: bool = False) -> str:
-    """Write the entry behind the others; returns the ConfigMap's name. Raises Conflict where its ARN has one already.
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The result of `add`: the ConfigMap's name, and what keeps EKS from loading the list."""
+
+    where: str
+    warnings: tuple[str, ...] = ()
+
+
+def add(api: KubeApi, entry: NewEntry, *, dry_run: bool = False) -> Added:
+    """Write the entry behind the others. Raises Conflict where its ARN has one already.
 
     `dry_run` does all but write.
     As with the reference the ConfigMap must exist: where there is none this is no EKS cluster, or not the one that was meant.
     """
     target = ConfigMapText(api, replace(AWS_AUTH, key=entry.key))
 
+    warnings: tuple[str, ...] = ()
+
     def change(text: str | None) -> str | None:
+        nonlocal warnings
         new = appended(text or "", entry, target.describe())
+        warnings = view_aws_auth({entry.key: new}, target.describe()).fatal
         return None if dry_run else new
 
     target.edit(change, create=False)
-    return target.describe()
+    return Added(target.describe(), warnings)
 
 
 def appended(text: str, entry: NewEntry, source: str) -> str:
