@@ -49,7 +49,8 @@ class MappingList:
         `document` is what `parse` returned for the text; without it the text is parsed.
         """
         found = []
-        for index, item in enumerate(self._edit(text, document).items()):
+        read = ListEdit(text, self.path, self.source, self.key, document=document, follow=True)
+        for index, item in enumerate(read.items()):
             entry = self._entry(item)
             if entry is None:
                 continue
@@ -97,10 +98,10 @@ class MappingList:
             text = self._edit(text).remove(index)
         return text
 
-    def _edit(self, text: str, document: Document | None = None) -> ListEdit:
+    def _edit(self, text: str) -> ListEdit:
         # The reference reads a file of that name with a parser of JSON, which knows no comments.
         as_json = (self.key or self.source).lower().endswith(".json")
-        return ListEdit(text, self.path, self.source, self.key, "" if as_json else ADDED, document=document)
+        return ListEdit(text, self.path, self.source, self.key, "" if as_json else ADDED)
 
     def _places(self, edit: ListEdit, entry: MappingEntry) -> list[int]:
         found = enumerate(map(self._entry, edit.items()))

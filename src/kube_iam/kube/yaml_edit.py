@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from kube_iam.config.config_map import NOTHING
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.kube.yaml_layout import behind_comments, insert_lines, newline_of
+from kube_iam.kube.yaml_layout import behind_comments, cut_from_flow, insert_lines, newline_of
 from kube_iam.kube.yaml_notes import ABSENT, NO_VALUE, is_covered, new_note, notes_at
 from kube_iam.kube.yaml_text import Value, block, flow
 from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, line_end, next_line, parse_document
@@ -33,6 +33,7 @@ class ListEdit:
     """One list in one text. `source` and `key` name the text in errors; `note` marks keys that an edit had to add.
 
     `document` is what `parse` returned for the same text and path, for texts of several lists; without it the text is parsed.
+    With `follow` the list is found through aliases and merge keys too, to be read alone: an edit could change other things.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ListEdit:
         *,
         exact: bool = False,
         document: Document | None = None,
+        follow: bool = False,
     ) -> None:
         self.text = text
         self.path = path
@@ -53,7 +55,7 @@ class ListEdit:
         self.note = f"  # {note}" if note else ""
         self.exact = exact
         self.root, self.end = document or parse(text, path, source, key)
-        self.found, self.node = self._locate()
+        self.found, self.node = self._locate(follow=follow)
 
     def items(self) -> list[Node]:
         """The list's items, aliases unresolved; empty where there is no list."""
@@ -92,15 +94,20 @@ class ListEdit:
         items = self.items()
         assert self.node is not None
         spans = [(item.start, item.end) for item in items]
-        cuts = [self._cut_flow(spans, index)] if self.node.flow else self._cuts(self._dash(index), items[index].end)
+        cuts = (
+            [cut_from_flow(self.text, spans, index)]
+            if self.node.flow
+            else self._cuts(self._dash(index), items[index].end)
+        )
         wanted: list[Shape | None] = [item.shape() for at, item in enumerate(items) if at != index]
         new = self._first_proved(cuts, wanted)
         return self._as_before(self._without_added_keys(new)) if self.note and not wanted else new
 
-    def _locate(self) -> tuple[int, Node | None]:
+    def _locate(self, *, follow: bool) -> tuple[int, Node | None]:
         """How many keys of the path are there, and the list at its end."""
         node = self.root
         for depth, name in enumerate(self.path):
+            node = node.resolved() if node is not None and follow else node
             if node is None or (node.is_empty and node.kind != "mapping"):
                 return depth, None
             if node.kind != "mapping":
@@ -108,11 +115,13 @@ class ListEdit:
             pairs = self._own_pairs(node, name)
             if len(pairs) > 1:
                 raise self._problem(f"{'.'.join(self.path[: depth + 1])} stands there twice", pairs[1][0].line)
-            if not pairs:
-                if node.get(name, exact=self.exact) is not None:
-                    raise self._problem(f"{name} comes from a YAML merge key", node.line)
+            merged = node.get(name, exact=self.exact) if not pairs else None
+            if merged is not None and not follow:
+                raise self._problem(f"{name} comes from a YAML merge key", node.line)
+            if not pairs and merged is None:
                 return depth, None
-            node = pairs[0][1]
+            node = pairs[0][1] if pairs else merged
+        node = node.resolved() if node is not None and follow else node
         if node is None or (node.is_empty and node.kind != "sequence"):
             return len(self.path), None
         if node.kind != "sequence":
@@ -223,27 +232,6 @@ class ListEdit:
             yield self.text[:start].removesuffix("\n").removesuffix("\r")
         yield self.text[:start] + self.text[stop:]
 
-    def _cut_flow(self, spans: list[tuple[int, int]], index: int) -> str:
-        """Removes one of several things and a comma; a comment that stands between two of them stays."""
-        start, end = spans[index]
-        if index > 0:
-            comma = self._comma(spans[index - 1][1])
-            between = self.text[comma + 1 : start]
-            if not between.strip():
-                return self.text[:comma] + self.text[end:]
-            return self.text[:comma] + between + self.text[end:]
-        if len(spans) > 1:
-            comma = self._comma(end)
-            rest = self.text[comma + 1 :]
-            return self.text[:start] + self.text[end:comma] + rest[len(rest) - len(rest.lstrip(" ")) :]
-        return self.text[:start] + self.text[end:]
-
-    def _comma(self, offset: int) -> int:
-        """The next comma that is not inside a comment; between two flow items nothing else can stand."""
-        while self.text[offset] != ",":
-            offset = line_end(self.text, offset) if self.text[offset] == "#" else offset + 1
-        return offset
-
     def _without_added_keys(self, text: str) -> str:
         """Takes out the keys that carry our note and lead to nothing any more, the innermost first."""
         for depth in range(len(self.path), 0, -1):
@@ -284,7 +272,7 @@ class ListEdit:
             return self.text
         # A key inside of what was not there was not there either.
         index = next(at for at, (_, value) in enumerate(holder.pairs) if value is node)
-        cut = self._cut_flow([(key.start, max(key.end, value.end)) for key, value in holder.pairs], index)
+        cut = cut_from_flow(self.text, [(key.start, max(key.end, value.end)) for key, value in holder.pairs], index)
         return cut[: own.start - len(self.text) + len(cut)] + cut[own.end - len(self.text) + len(cut) :] if own else cut
 
     def _first_proved(self, texts: Iterable[str], wanted: list[Shape | None]) -> str:

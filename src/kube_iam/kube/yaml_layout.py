@@ -1,4 +1,4 @@
-"""Places of new lines in a YAML text: behind the comments of what stands before them, with the text's own line ends."""
+"""Places of new lines in a YAML text, behind the comments of what stands before them, and cuts of members of flow values."""
 
 from __future__ import annotations
 
@@ -41,6 +41,29 @@ def insert_lines(text: str, end: int, lines: list[str], indent: str) -> str:
     if at == len(text) and text and not text.endswith("\n"):
         return text + newline + added
     return text[:at] + added + newline + text[at:]
+
+
+def cut_from_flow(text: str, spans: list[tuple[int, int]], index: int) -> str:
+    """Return the text without one of the members of a flow list or mapping, and a comma; a comment between two of them stays.
+
+    `spans` are the offsets at which each member starts and ends.
+    """
+    start, end = spans[index]
+    if index > 0:
+        comma = _comma(text, spans[index - 1][1])
+        between = text[comma + 1 : start]
+        return text[:comma] + (between if between.strip() else "") + text[end:]
+    if len(spans) > 1:
+        comma = _comma(text, end)
+        return text[:start] + text[end:comma] + text[comma + 1 :].lstrip(" ")
+    return text[:start] + text[end:]
+
+
+def _comma(text: str, offset: int) -> int:
+    """Return the offset of the next comma that is not inside a comment; between two flow members nothing else can stand."""
+    while text[offset] != ",":
+        offset = line_end(text, offset) if text[offset] == "#" else offset + 1
+    return offset
 
 
 def newline_of(text: str) -> str:
