@@ -69,6 +69,10 @@ format: .venv/ready  ## Format the code
 lock: .venv/ready  ## Choose new versions of all dependencies (needs uv)
 	uv pip compile --quiet --universal --upgrade --extra dev --no-emit-index-url --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements/lock.txt
 
+.PHONY: story
+story: .venv/ready  ## How many files of ours three typical uses enter, and the moves between them
+	@$(BIN)/python tools/story.py
+
 .PHONY: bench
 bench: .venv/ready control-plane  ## kube-iam and the reference side by side; ROWS=token,… for some rows
 	@$(BIN)/python -m bench --rows "$(ROWS)"
