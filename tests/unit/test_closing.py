@@ -56,6 +56,7 @@ def test_every_api_server_is_asked_until_all_obey() -> None:
     world = World({"a": obeying("1"), "b": obeying("2", after=1000.5)})
     closed = world.run("a", "b")
     assert (closed.error, closed.asked, closed.servers, closed.complete) == (None, ["a", "b"], {"1", "2"}, True)
+    assert closed.seen == {WANTED.ident}
     assert 0.5 <= closed.measured < 0.7
 
 

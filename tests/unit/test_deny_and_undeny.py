@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from api_in_memory import REVIEWS, SLICES, ApiInMemory, endpoint_slice
 from click.exceptions import Abort
 from fake_account import FakeAccount
 
+from kube_iam.access.closing import Clock
 from kube_iam.access.ports import MappingEntry
 from kube_iam.cli import access_session, deny_session
 from kube_iam.cli.root import run_command
@@ -49,6 +51,7 @@ class Site:
         self.memory.answer = self.answer
         self.remembered: dict[str, Denial] = {}
         self.last_known = True
+        self.unseen: set[str] = set()
 
     def answer(self, host: str, token: str) -> str:
         question = read_question(token)
@@ -59,7 +62,8 @@ class Site:
             read = [self.remembered[question.denial]]
         until = min((each.until for each in read), default=0.0)
         state = IN_FORCE if until > time.time() else NOT_IN_FORCE
-        return Answer(question.nonce, "c0ffee", state, until, 300.0, self.last_known).text
+        known = self.last_known and question.denial not in self.unseen
+        return Answer(question.nonce, "c0ffee", state, until, 300.0, known).text
 
     @property
     def data(self) -> dict[str, str]:
@@ -103,9 +107,7 @@ def kube_iam(*arguments: str) -> int:
 def test_who_is_denied_is_denied_everywhere_and_recorded(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert kube_iam("deny", "alice") == 0
     out, err = capsys.readouterr()
-    assert "alice: denied everywhere until" in out
-    assert "In force after" in out
-    assert "Gone (computed): last let in 300." in out
+    assert out.startswith("alice is out (1 of 1 servers confirmed). The denial ends ")
     assert err == ""
     assert (site.denied, site.reasons) == (["alice"], ["AccessDenied"])
 
@@ -235,8 +237,8 @@ def test_a_denial_does_not_wait_for_what_cannot_look_names_up(
     out, err = capsys.readouterr()
     assert site.denied == ["alcie"]
     assert "a misspelt one denies nobody" in err
-    assert "Gone" not in out
-    assert "Refused (computed): not let in for 300." in out
+    assert " is out" not in out
+    assert out.startswith("alcie is refused (1 of 1 servers confirmed). ")
 
 
 def test_several_names_in_one_are_refused_where_names_cannot_be_looked_up(site: Site, tmp_path: Path) -> None:
@@ -290,21 +292,30 @@ def test_the_access_file_can_come_from_standard_input(site: Site, monkeypatch: p
 @pytest.mark.parametrize(
     ("name", "covered", "goes_on"),
     [
-        (KEY, "sign-ins with this access key are denied", "role sessions of its owner go on"),
-        ("ASIA0000000000000001", "sign-ins with this access key are denied", "other sessions of its owner go on"),
+        (KEY, f"access key {KEY} is refused", "role sessions of its owner go on"),
+        (
+            "ASIA0000000000000001",
+            "access key ASIA0000000000000001 is refused",
+            "other sessions of its owner go on",
+        ),
         (
             "AIDA0000000000000001",
-            "sign-ins with this user's own access keys are denied",
+            "the user's own access keys of AIDA0000000000000001 are refused",
             "role sessions of this user go on",
         ),
-        (f"{SESSION}/alice", "sessions of this role under this name are denied", "in another role"),
+        (
+            f"arn:aws:iam::{ACCOUNT}:user/bob",
+            f"arn:aws:iam::{ACCOUNT}:user/bob and sessions of the account under that user's name are refused",
+            "sessions named bob in roles of other accounts go on",
+        ),
+        (f"{SESSION}/alice", f"{SESSION}/alice is refused", "in another role"),
         (
             f"arn:aws:iam::{ACCOUNT}:root",
-            "the root user of this account is denied",
+            f"arn:aws:iam::{ACCOUNT}:root is refused",
             "other users and roles of the account",
         ),
-        (ROLE, "all sessions of this role are denied", ""),
-        ("AROA0000000000000001", "all sessions of this role are denied", ""),
+        (ROLE, f"every session of {ROLE} is out", ""),
+        ("AROA0000000000000001", "every session of AROA0000000000000001 is out", ""),
     ],
 )
 def test_what_goes_on_although_something_is_denied_is_said_with_the_remedy(
@@ -312,11 +323,10 @@ def test_what_goes_on_although_something_is_denied_is_said_with_the_remedy(
 ) -> None:
     assert kube_iam("deny", name, "--yes") == 0
     out, err = capsys.readouterr()
-    assert f"{name}: {covered} until" in out
-    assert "denied everywhere" not in out
+    assert out.startswith(f"{covered} (1 of 1 servers confirmed). The denial ends ")
     assert goes_on in err
-    assert ("Gone" in out) is not bool(goes_on)
-    if goes_on and "root" not in name:
+    assert (" is out" in out) is not bool(goes_on)
+    if goes_on and "root" not in name and "user/" not in name:
         assert "`kube-iam deny USER`" in err
     assert kube_iam("deny", name, "--yes", "-o", "json") == 0
     assert (goes_on in json.loads(capsys.readouterr().out)["notDenied"].get(name, "")) is True
@@ -337,10 +347,38 @@ def test_what_is_not_known_to_be_in_force_is_not_said_to_be(site: Site, capsys: 
     site.memory.answer = lambda host, token: "Unauthorized"
     with pytest.raises(KubeIamError, match="whether it is in force is not known"):
         kube_iam("deny", "alice")
-    out = capsys.readouterr().out
-    assert "alice: the denial is written until" in out
-    for words in ("denied everywhere", "In force", "Gone"):
-        assert words not in out
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "confirmed" not in err
+
+
+def test_ctrl_c_during_the_wait_states_that_the_servers_confirmed_the_denial(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deny_session, "CLOCK", Clock(lambda: 0.0, interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        kube_iam("deny", "alice", "--cache-ttl", "10m")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(
+        r"stopped: 1 of 1 changes done \(write the denial of alice\); "
+        r"the servers confirmed it; kube-apiserver's cache may admit a sign-in until 2\S+Z\n$",
+        err,
+    )
+    assert (site.denied, site.reasons) == (["alice"], ["AccessDenied"])
+
+
+def test_of_several_names_only_those_that_a_server_has_seen_are_said_to_be_out(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "access.yaml").unlink()
+    site.unseen = {denial_of("alcie", until=1).ident}
+    assert kube_iam("deny", "alice", "alcie") == 0
+    lines = [line.partition(" (")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines[:2] == ["alice is out", "alcie is refused"]
 
 
 def test_undeny_lifts_and_records(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import re
+import struct
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from fake_account import FakeAccount
 
-from kube_iam.access.closing import Closed
+from kube_iam.access.closing import Clock, Closed
 from kube_iam.cli import access_session, deny_session
 from kube_iam.cli.root import run_command
 from kube_iam.core.denied import Denial
@@ -40,6 +45,7 @@ class Cluster:
         if self.error is not None:
             raise self.error
         self.denied += denials
+        self.closed.seen = {denial.ident for denial in denials}
         return self.closed
 
 
@@ -86,9 +92,12 @@ def test_deny_says_who_is_out_until_when_and_what_was_measured(
         ("arn", ROLE, "lost laptop", "root"),
     ]
     assert all(each.until - each.at == pytest.approx(5400, abs=1) for each in cluster.denied)
-    assert "alice: denied everywhere until" in out
-    assert "In force after 0.2 s (measured)" in out
-    assert "Gone (computed): last let in 3.0 s ago" in out
+    ends = [f"The denial ends {each.end}." for each in cluster.denied]
+    assert out.splitlines() == [
+        f"alice is out (1 of 1 servers confirmed). {ends[0]}",
+        f"every session of {ROLE} is out (1 of 1 servers confirmed). {ends[1]}",
+        "Open watches, execs and port-forwards go on: kube-apiserver checks them no more.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,9 +146,10 @@ def test_where_not_every_api_server_was_asked_nobody_is_said_to_be_out(
         capsys.readouterr()
         with pytest.raises(KubeIamError, match=f"whether it is in force is not known: .*{why}"):
             kube_iam(*arguments, "-o", output)
-        out = capsys.readouterr().out
-        assert "In force" not in out
-        assert "Gone" not in out
+        out, err = capsys.readouterr()
+        assert all(f"not asked: {address}: no way" in err for address in closed.unasked)
+        for words in ("is out", "is refused", "confirmed"):
+            assert words not in out + err
     data = json.loads(out)
     assert (data["inForce"], data["complete"]) == (False, False)
 
@@ -149,14 +159,13 @@ def test_where_there_is_but_one_address_it_is_said_that_it_was_asked_and_who_ans
 ) -> None:
     cluster.closed = Closed(0.2, servers={"c0ffee"}, last=300.0)
     assert kube_iam("deny", "alice") == 0
-    out = capsys.readouterr().out
-    assert (
-        "In force after 0.2 s (measured): only the cluster's one address was asked, 1 server answered (c0ffee)" in out
-    )
-    assert "Gone (computed), if no other server is behind it: last let in" in out
-    cluster.closed.holds = 0.01
-    assert kube_iam("deny", "alice") == 0
-    assert capsys.readouterr().out.count("(computed), if no other server is behind it:") == 2
+    said = "alice is out, if there is no other server (1 confirmed; the cluster lists none). The denial ends "
+    assert capsys.readouterr().out.startswith(said)
+    cluster.closed.holds = 42.0
+    assert kube_iam("deny", "alice", "--no-wait") == 0
+    said = said.replace("is out,", "is out in at most 42 s,")
+    assert capsys.readouterr().out.startswith(said)
+    cluster.closed.holds = 0.0
     assert kube_iam("deny", "alice", "-o", "json") == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["inForce"], data["complete"]) == (True, False)
@@ -184,7 +193,9 @@ def test_revoke_now_of_a_level_without_a_role_denies_who_comes_by_its_group(
     capsys.readouterr()
     assert kube_iam("revoke", "alice", "admin", "--now") == 0
     assert [(each.value, each.role, each.iam_group) for each in cluster.denied] == [("alice", "", "prod-admin")]
-    assert "admin has no role: they are refused while the IAM group prod-admin" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "admin has no role: they are refused while the IAM group prod-admin" in out
+    assert "alice is out of admin (1 of 1 servers confirmed).\n" in out
 
 
 def test_revoke_now_takes_out_of_the_group_although_the_cluster_cannot_be_reached(
@@ -204,7 +215,8 @@ def test_revoke_now_denies_although_iam_refuses_and_says_so(
     with pytest.raises(NotFound):
         kube_iam("revoke", "alicia", "admin", "--now")
     assert [each.value for each in cluster.denied] == ["alicia"]
-    assert "alicia: denied until" in capsys.readouterr().err
+    line = f"alicia is out of admin (1 of 1 servers confirmed). The denial ends {cluster.denied[0].end}.\n"
+    assert line in capsys.readouterr().err
 
 
 def test_a_dry_run_denies_nobody(cluster: Cluster, account: FakeAccount) -> None:
@@ -218,3 +230,113 @@ def test_a_grant_succeeds_and_says_that_a_denial_may_still_stand(
 ) -> None:
     applied(account, "alice")
     assert "a denial by `revoke --now` may still stand" in capsys.readouterr().err
+
+
+class FakeTime:
+    """Seconds that pass by waiting alone."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.on_sleep: Callable[[float], None] = lambda now: None
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.on_sleep(self.now)
+
+
+@pytest.fixture
+def clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    cluster.closed.holds = 3.4
+    clock = FakeTime()
+    monkeypatch.setattr(deny_session, "CLOCK", Clock(lambda: clock.now, clock.sleep))
+    return clock
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 120) -> Iterator[Callable[[], str]]:
+    """Make stderr a pseudo-terminal of that width; the answer reads what was written to it."""
+    fcntl, pty, termios, tty = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios", "tty"))
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    os.set_blocking(master, False)
+    with os.fdopen(slave, "w") as stderr, os.fdopen(master, "rb", buffering=0) as screen:
+        monkeypatch.setattr(sys, "stderr", stderr)
+
+        def read() -> str:
+            stderr.flush()
+            return (screen.read() or b"").decode()
+
+        yield read
+
+
+def shown(written: str) -> list[str]:
+    """Return the lines as they stand on a terminal in the end, where a carriage return leads to overwriting."""
+    lines = []
+    for line in written.split("\n"):
+        row = ""
+        for part in line.split("\r"):
+            row = part + row[len(part) :]
+        lines.append(row.rstrip())
+    return lines
+
+
+@pytest.mark.parametrize("arguments", [("deny", "alice", "--yes"), ("revoke", "alice", "admin", "--now")])
+@pytest.mark.parametrize("columns", [120, 30])
+def test_seconds_count_down_on_a_terminal_in_one_line_that_is_erased(
+    cluster: Cluster,
+    account: FakeAccount,
+    clock: FakeTime,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    columns: int,
+) -> None:
+    applied(account, "alice")
+    capsys.readouterr()
+    monkeypatch.setenv("NO_COLOR", "1")
+    with terminal(monkeypatch, columns) as read:
+        assert kube_iam(*arguments) == 0
+        written = read()
+    assert re.findall(r"\rWaiting up to (\d+) s", written) == ["4", "3", "2", "1"]
+    assert not any("Waiting" in line for line in shown(written))
+    assert "\x1b" not in written
+    assert all(
+        len(row) < columns for row in re.findall(r"\r([^\r\n]*)", written) if "Waiting" in row or not row.strip()
+    )
+    assert re.search(r"^alice is out[^(]* \(1 of 1 servers confirmed\)\.", capsys.readouterr().out, re.MULTILINE)
+    assert clock.now == pytest.approx(3.4)
+
+
+def test_elsewhere_the_wait_is_one_line(cluster: Cluster, clock: FakeTime, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kube_iam("deny", "alice") == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "Waiting" in line]
+    assert lines == [
+        "Waiting up to 4 s for the end of kube-apiserver's cache; Ctrl-C ends the waiting, not the denial."
+    ]
+
+
+def test_ctrl_c_erases_the_line_of_the_wait(
+    cluster: Cluster, clock: FakeTime, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(now: float) -> None:
+        if now >= 2:
+            raise KeyboardInterrupt
+
+    clock.on_sleep = interrupt
+    with terminal(monkeypatch) as read:
+        with pytest.raises(KeyboardInterrupt):
+            kube_iam("deny", "alice", "--yes")
+        written = read()
+    assert "is out" not in capsys.readouterr().out
+    assert "\rWaiting up to 3 s" in written
+    assert not any("Waiting" in line for line in shown(written))
+
+
+def test_details_are_printed_on_demand(cluster: Cluster, clock: FakeTime, capsys: pytest.CaptureFixture[str]) -> None:
+    for more, expected in ((), False), (("-v", "debug"), True):
+        assert kube_iam("deny", "alice", "--no-wait", *more) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith("alice is out in at most 4 s (1 of 1 servers confirmed).")
+        assert ("0.2 s until the last answer; 1 of 1 API servers asked at their own address" in err) is expected
+        assert ("last sign-in 3.0 s ago; kube-apiserver caches a sign-in for 2m and 10 s: 3 s left" in err) is expected

@@ -37,12 +37,14 @@ class Closed:
     `unlisted` is why it is not known which there are.
     `servers` are the names of the servers that answered. `holds` is how long from then kube-apiserver may still remember the person,
     computed from `last`, the seconds since the person was let in: at the latest where not `known`.
+    `seen` are the denials whose principals a server remembers to have signed in.
     """
 
     measured: float = 0.0
     asked: list[str] = field(default_factory=list)
     unasked: dict[str, str] = field(default_factory=dict)
     servers: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
     last: float = float("inf")
     known: bool = True
     holds: float = 0.0
@@ -174,4 +176,6 @@ def _until_in_force(
                 )
             clock.sleep(_PAUSE_SECONDS)
         found.servers.add(answer.server)
+        if answer.known:
+            found.seen.add(denial.ident)
         hold.heard(answer)

@@ -84,7 +84,7 @@ def _print(denials: list[Denial], closed: Closed, closing: Closing, known: Known
     """Print what is denied, what goes on and since when; wait where that is wanted. Raises what keeps that from being known."""
     from kube_iam.cli import deny_result as result
     from kube_iam.cli.access_output import print_data
-    from kube_iam.report.denial_reach import covered, is_whole, not_covered
+    from kube_iam.report.denial_reach import is_whole, not_covered, subject
     from kube_iam.report.denials_text import denial_data
 
     ids = known.ids if known is not None else {}
@@ -94,16 +94,17 @@ def _print(denials: list[Denial], closed: Closed, closing: Closing, known: Known
         print_data({**data, "notDenied": {value: note for value, note in notes.items() if note}}, output)
         result.complain(closed)
         return
-    in_force = result.shortfall(closed) is None
-    for denial in denials:
-        said = covered(denial) if in_force else "the denial is written"
-        click.echo(f"{denial.value}: {said} until {denial.end} ({denial.ident})")
     for value, note in notes.items():
         if note:
             click.echo(f"{value}: {note}", err=True)
-    # That somebody is gone is known of a person or a whole role, and where somebody was seen or the name is known.
-    gone = all(is_whole(denial) for denial in denials) and (known is not None or closed.known)
-    result.say_closed(closed, closing, gone=gone)
+    # Only a person or a whole role is out, and only where a server has seen them or the name is known: a misspelt name denies nobody.
+    refused = [
+        result.Refused(
+            subject(denial), is_whole(denial) and (known is not None or denial.ident in closed.seen), end=denial.end
+        )
+        for denial in denials
+    ]
+    result.print_result(closed, closing, refused)
 
 
 def _list(where: Where, deny_list: str, output: str) -> int:

@@ -1,48 +1,73 @@
-"""Results of a denial as the commands print them: measured where a server said so, computed for kube-apiserver's cache."""
+"""Results of a denial, a plain line for each principal: who is out, as far as it was checked. `-v debug` adds the figures."""
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
 
 import click
 
 from kube_iam.access.closing import Closed
 from kube_iam.cli import deny_session as session
+from kube_iam.cli.changes_made import changes_made
+from kube_iam.cli.countdown import count_down
 from kube_iam.cli.deny_session import Closing
-from kube_iam.cli.terminal import unguarded
+from kube_iam.cli.options import settings_of
 from kube_iam.config.durations import show_duration
+from kube_iam.core.utc import rfc3339
 from kube_iam.errors import KubeIamError
 
+_WAITING = "Waiting up to {} s for the end of kube-apiserver's cache; Ctrl-C ends the waiting, not the denial."
+_GOES_ON = "Open watches, execs and port-forwards go on: kube-apiserver checks them no more."
 
-def say_closed(closed: Closed, closing: Closing, *, gone: bool) -> None:
-    """Print what was measured and what was computed, wait for the latter, and raise what keeps either from being known.
 
-    `gone`: the people who are named cannot sign in otherwise, so that they are gone when kube-apiserver has forgotten them.
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A principal that is denied: `subject` with its verb ("bob is"), the level (empty: all), and the denial's end if it is printed.
+
+    `out` says that the principal cannot sign in otherwise. A key, a session or a name never seen is only refused.
     """
-    say_measured(closed, closing, gone=gone)
+
+    subject: str
+    out: bool
+    level: str = ""
+    end: str = ""
+
+
+def print_result(closed: Closed, closing: Closing, refused: Sequence[Refused]) -> None:
+    """Print the result of each denial, once kube-apiserver's cache has ended where that is waited for. Raises `shortfall`."""
+    print_details(closed, closing)
     complain(closed)
-    if closing.wait and closed.holds > 0:
-        _wait(closed, gone=gone)
-    click.echo(
-        "What is running goes on: kube-apiserver does not ask again about a watch, an exec or a port-forward that is open."
-    )
+    left = closed.holds
+    if closing.wait and left > 0:
+        end = rfc3339(time.time() + left)
+        changes_made().expect((), f"the servers confirmed it; kube-apiserver's cache may admit a sign-in until {end}")
+        count_down(left, _WAITING, session.CLOCK)
+        left = 0.0
+    for each in refused:
+        click.echo(sentence(each, closed, left))
+    click.echo(_GOES_ON)
 
 
-def say_measured(closed: Closed, closing: Closing, *, gone: bool, err: bool = False) -> None:
-    """Print what was measured, and what was computed where that can be trusted. Nothing where `closed.error` says it all."""
-    if closed.error is not None:
-        return
-    done = "Obeyed" if shortfall(closed) else "In force"
-    click.echo(f"{done} after {closed.measured:.1f} s (measured): {_asked(closed)}.", err=err)
-    for address, why in closed.unasked.items():
-        click.echo(f"Not asked: {address}: {why}", err=True)
-    if shortfall(closed) is None:
-        click.echo(_last(closed, closing, gone=gone), err=err)
+def sentence(refused: Refused, closed: Closed, left: float) -> str:
+    """Return the result of a denial that is in force. kube-apiserver's cache may admit the principal for `left` seconds more."""
+    state = "out" if refused.out else "refused"
+    place = (f" of {refused.level}" if refused.out else f" in {refused.level}") if refused.level else ""
+    within = f" in at most {ceil(left)} s" if left > 0 else ""
+    end = f" The denial ends {refused.end}." if refused.end else ""
+    return f"{refused.subject} {state}{place}{within}{_confirmed(closed)}.{end}"
+
+
+def _confirmed(closed: Closed) -> str:
+    if closed.complete:
+        return f" ({closed.total} of {closed.total} servers confirmed)"
+    return f", if there is no other server ({len(closed.servers)} confirmed; the cluster lists none)"
 
 
 def shortfall(closed: Closed) -> KubeIamError | None:
-    """The error of a denial that is written and may or may not be obeyed everywhere; None where it is.
+    """Return the error of a denial that is written and may or may not be obeyed everywhere; None where it is.
 
     A cluster that names no API server but its one address is taken at its word; what is printed says so.
     """
@@ -55,10 +80,17 @@ def shortfall(closed: Closed) -> KubeIamError | None:
 
 
 def complain(closed: Closed) -> None:
-    """Raise `shortfall`, where there is one."""
+    """Raise `shortfall`, where there is one, once the servers that could not be asked are named on stderr."""
     error = shortfall(closed)
     if error is not None:
+        print_unasked(closed)
         raise error
+
+
+def print_unasked(closed: Closed) -> None:
+    """Name on stderr the API servers that could not be asked, with the reason."""
+    for address, why in closed.unasked.items():
+        click.echo(f"not asked: {address}: {why}", err=True)
 
 
 def _incomplete(closed: Closed) -> KubeIamError:
@@ -74,7 +106,7 @@ def _incomplete(closed: Closed) -> KubeIamError:
 
 
 def closed_data(closed: Closed) -> dict[str, object]:
-    """The same for programs."""
+    """Return the same for programs."""
     return {
         "inForce": shortfall(closed) is None,
         "inForceAfterSeconds": round(closed.measured, 3),
@@ -88,43 +120,17 @@ def closed_data(closed: Closed) -> dict[str, object]:
     }
 
 
-def _asked(closed: Closed) -> str:
-    servers = f"{len(closed.servers)} server{'s' if len(closed.servers) != 1 else ''} answered"
-    if not closed.total:
-        return f"only the cluster's one address was asked, {servers} ({', '.join(sorted(closed.servers))})"
-    return f"{servers}, {len(closed.asked)} of {closed.total} API servers were asked at their own address"
-
-
-def _last(closed: Closed, closing: Closing, *, gone: bool) -> str:
-    ago = f"{closed.last:.1f} s"
-    last = (
-        f"last let in {ago} ago" if closed.known else f"not let in for {ago} at least, as long as the servers remember"
-    )
+def print_details(closed: Closed, closing: Closing) -> None:
+    """Print on stderr, with `-v debug` and `-v trace`, what was measured and how the wait for kube-apiserver's cache is computed."""
+    context = click.get_current_context(silent=True)
+    if context is None or settings_of(context).log_verbosity not in ("debug", "trace") or closed.error is not None:
+        return
+    servers = ", ".join(sorted(closed.servers))
+    asked = f"{len(closed.asked)} of {closed.total} API servers asked at their own address"
+    click.echo(f"{closed.measured:.1f} s until the last answer; {asked}; servers that answered: {servers}", err=True)
+    if shortfall(closed) is None:
+        print_unasked(closed)
+    last = "last sign-in" if closed.known else "no sign-in remembered; servers remember"
     ttl = show_duration(closing.cache_ttl)
-    computed = _computed(closed)
-    if closed.holds <= 0:
-        return f"{_outcome(gone)} {computed}: {last}, longer than kube-apiserver remembers ({ttl} and 10 s)."
-    return (
-        f"{_outcome(gone)} in {closed.holds:.0f} s {computed}: {last}, and kube-apiserver remembers for {ttl} and 10 s."
-    )
-
-
-def _outcome(gone: bool) -> str:
-    """Return what holds then. That a key, a session or a name never seen is refused does not say that somebody is gone."""
-    return "Gone" if gone else "Refused"
-
-
-def _computed(closed: Closed) -> str:
-    return "(computed)" if closed.complete else "(computed), if no other server is behind it"
-
-
-def _wait(closed: Closed, *, gone: bool) -> None:
-    click.echo("Waiting until then; nothing depends on it (Ctrl-C).", err=True)
-    end = session.CLOCK.now() + closed.holds
-    while (left := end - session.CLOCK.now()) > 0:
-        if sys.stderr.isatty():
-            click.echo(f"\r{left:4.0f} s ", file=unguarded(sys.stderr), nl=False)
-        session.CLOCK.sleep(min(1.0, left))
-    if sys.stderr.isatty():
-        click.echo("\r       \r", file=unguarded(sys.stderr), nl=False)
-    click.echo(f"{_outcome(gone)} {_computed(closed)}: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}.")
+    computed = f"kube-apiserver caches a sign-in for {ttl} and 10 s: {closed.holds:.0f} s left (computed)"
+    click.echo(f"{last} {closed.last:.1f} s ago; {computed}", err=True)

@@ -63,14 +63,17 @@ class ShutOut:
             click.echo(f"the denial could not be written: {failure}", err=True)
             return
         closed = self._result()
-        for denial in self._denials:
-            said = "denied" if result.shortfall(closed) is None else "the denial is written"
-            click.echo(f"{denial.value}: {said} until {denial.end} all the same ({denial.ident})", err=True)
-        # IAM did not say that there are such users.
-        result.say_measured(closed, self._closing, gone=closed.known, err=True)
+        result.print_details(closed, self._closing)
         unknown = result.shortfall(closed)
         if unknown is not None:
+            result.print_unasked(closed)
             click.echo(unknown.message, err=True)
+            return
+        for denial in self._denials:
+            # IAM did not say that there is such a user.
+            seen = denial.ident in closed.seen
+            refused = result.Refused(f"{denial.value} is", seen, self._level.name, denial.end)
+            click.echo(result.sentence(refused, closed, closed.holds), err=True)
 
     def data(self) -> dict[str, object]:
         """Return the result for programs."""
@@ -81,17 +84,14 @@ class ShutOut:
         return {"denials": denials, "denialsWritten": True, **result.closed_data(self._closed.result())}
 
     def say(self) -> None:
-        """Print what came of it and wait as `say_closed` does. Raises what went wrong."""
+        """Print what came of it and wait as `print_result` does. Raises what went wrong."""
         closed = self._result()
         level = self._level
-        in_force = result.shortfall(closed) is None
-        for denial in self._denials:
-            said = f"denied {level.name}" if in_force else f"the denial of {level.name} is written"
-            click.echo(f"{denial.value}: {said} until {denial.end} ({denial.ident})")
         if level.method is Method.GROUP:
             click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
         self._trail.write()
-        result.say_closed(closed, self._closing, gone=True)
+        refused = [result.Refused(f"{denial.value} is", out=True, level=level.name) for denial in self._denials]
+        result.print_result(closed, self._closing, refused)
 
     def complain(self) -> None:
         """Raise what went wrong, where something did."""

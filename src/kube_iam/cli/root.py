@@ -124,7 +124,12 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands from the table, options as click completes them: a shell must not wait for every command's imports."""
+        """Commands from the table, options as click completes them: a shell must not wait for every command's imports.
+
+        Nothing follows a word that is no command.
+        """
+        if ctx.args or ctx._protected_args:
+            return []
         commands = [
             CompletionItem(name, help=entry.help)
             for name, entry in self._table.items()

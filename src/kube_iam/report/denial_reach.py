@@ -6,24 +6,19 @@ from kube_iam.core.denied import Denial
 from kube_iam.core.principals import arn_key, kind_of
 
 
-def covered(denial: Denial) -> str:
-    """Return what is denied, to stand after the denial's value."""
+def subject(denial: Denial) -> str:
+    """Return what is denied, with its verb: `bob is`."""
+    value = denial.value
     match _shape(denial):
-        case "userName":
-            return "denied everywhere"
         case "user":
-            return "this user and every role session of the account that has the user's name are denied"
+            return f"{value} and sessions of the account under that user's name are"
         case "role":
-            return "all sessions of this role are denied"
-        case "session":
-            return "sessions of this role under this name are denied"
-        case "root":
-            return "the root user of this account is denied"
+            return f"every session of {value} is"
         case "AIDA":
-            return "sign-ins with this user's own access keys are denied"
+            return f"the user's own access keys of {value} are"
         case "key":
-            return "sign-ins with this access key are denied"
-    return "denied"
+            return f"access key {value} is"
+    return f"{value} is"
 
 
 def not_covered(denial: Denial, user: str = "") -> str:
