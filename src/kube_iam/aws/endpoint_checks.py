@@ -1,4 +1,4 @@
-"""Checks that requests to an endpoint cannot be read or answered on the way, and that their proxy is one that botocore can use."""
+"""Checks that requests to an endpoint cannot be read or answered on the way."""
 
 from __future__ import annotations
 
@@ -23,19 +23,6 @@ def check_endpoint(url: str, source: str) -> None:
         " anybody on the way could answer in AWS's place",
         f"unset it, or name an https URL{'; with a proxy, add the host to NO_PROXY' if _is_loopback(host) else ''}",
     )
-
-
-def check_proxy(url: str) -> None:
-    """Raise UsageError where a proxy that botocore cannot use, such as a SOCKS proxy, would get requests to the URL."""
-    from botocore.utils import get_environ_proxies
-
-    proxy = str(get_environ_proxies(url).get(urlsplit(url).scheme) or "")
-    scheme = proxy.partition("://")[0].lower()
-    if "://" in proxy and scheme not in ("http", "https"):
-        raise UsageError(
-            f"the proxy {shown_url(proxy)} (HTTPS_PROXY, ALL_PROXY) is no http proxy, and calls to AWS cannot use it",
-            f"name an http proxy, or add {urlsplit(url).hostname} to NO_PROXY",
-        )
 
 
 def _is_loopback(host: str) -> bool:

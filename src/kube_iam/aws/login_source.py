@@ -7,7 +7,6 @@ session is used until its end: a renewal that fails before is no error.
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from botocore.exceptions import ClientError, LoginError, LoginInsufficientPermis
 from botocore.utils import JSONFileCache, LoginTokenLoader, get_login_token_cache_directory
 
 from kube_iam.aws.translate import aws_errors
+from kube_iam.core.extras import install_command
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import CredentialsError, KubeIamError
 
@@ -78,7 +78,7 @@ class LoginSource(LoginProvider):
     def _cannot_renew(self, ended: str) -> CredentialsError:
         end = rfc3339(datetime.fromisoformat(ended).timestamp())
         if find_spec("awscrt") is None:
-            command = shlex.join([sys.executable, "-m", "pip", "install", "botocore[crt]"])
+            command = install_command("botocore[crt]")
             reason, remedy = "which is not installed", f"install the extra `login` beside kube-iam: {command}"
         else:
             reason, remedy = "which is switched off or too old", "unset BOTO_DISABLE_CRT and update awscrt"

@@ -25,10 +25,10 @@ from botocore.session import Session
 from kube_iam.aws.config_checks import check_end_of_keys
 from kube_iam.aws.config_files import read_configuration, read_sections
 from kube_iam.aws.credential_tool import CredentialTool
-from kube_iam.aws.endpoint_checks import check_proxy
 from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE
 from kube_iam.aws.login_source import LoginSource
 from kube_iam.aws.profiles import profile_name
+from kube_iam.aws.proxies import use_proxy
 from kube_iam.aws.source_errors import name_errors
 
 _TOKEN_VARIABLES = ["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]
@@ -66,9 +66,9 @@ class SdkSession(Session):
         return read_configuration(self._environ, only_config=True)
 
     def create_client(self, *arguments: Any, **settings: Any) -> Any:
-        """Return botocore's client. Raises UsageError where a proxy that it cannot use would get its requests."""
+        """Return botocore's client, set up for its proxy. Raises UsageError for a proxy that cannot be used."""
         client = super().create_client(*arguments, **settings)
-        check_proxy(client.meta.endpoint_url)
+        use_proxy(client, self._environ)
         return client
 
     def _create_credential_resolver(self) -> CredentialResolver:

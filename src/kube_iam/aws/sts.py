@@ -20,12 +20,15 @@ from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.request import RequestBuilder
 
 from kube_iam.core.input_checks import check_environment
+from kube_iam.core.proxies import HTTP_SCHEMES, SOCKS_SCHEMES, proxy_defect
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.redaction import shown_url
 from kube_iam.core.sts_answer import is_throttling
 from kube_iam.errors import ConfigError, Problem
 
 TIMEOUT_SECONDS = 5
 MAX_BODY = 64 * 1024
+_PROXY_SCHEMES = (*HTTP_SCHEMES, "socks4", "socks4a", *SOCKS_SCHEMES)
 _RETRIED_SECONDS = 1.0  # a failure that took longer is not worth a second attempt
 _LETTING_GO_SECONDS = 0.1
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -100,6 +103,7 @@ def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
     Raises ConfigError when AWS_CA_BUNDLE cannot be used, CredentialsError for a variable with a value that cannot be sent.
     """
     check_environment(environ)
+    _check_proxies(environ)
     builder = (
         ClientBuilder()
         .https_only(True)
@@ -121,6 +125,16 @@ def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
     except PyreqwestError as error:
         problem = Problem("", "the HTTPS client cannot be set up", "check AWS_CA_BUNDLE, SSL_CERT_FILE and HTTPS_PROXY")
         raise ConfigError("environment", [problem]) from error
+
+
+def _check_proxies(environ: Mapping[str, str]) -> None:
+    """Raise ConfigError for a proxy that the library would go past without a word."""
+    for name, value in environ.items():
+        if value and name.upper() in ("HTTPS_PROXY", "ALL_PROXY") and (problem := proxy_defect(value, _PROXY_SCHEMES)):
+            problems = [
+                Problem(name, f"the proxy {shown_url(value)} cannot be used: {problem}", f"correct or unset {name}")
+            ]
+            raise ConfigError("environment", problems)
 
 
 def _failed(answer: StsAnswer | Refusal) -> bool:

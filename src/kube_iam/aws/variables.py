@@ -21,12 +21,18 @@ _OLDER_NAMES = (
 def normalize(environ: "MutableMapping[str, str]") -> None:
     """Remove empty AWS_ variables, and move values of older names to the current names unless these have a value.
 
+    Schemes of proxies are put in lower-case letters: HTTP clients take `SOCKS5://` for no proxy, and connect without one.
+
     Afterwards `environ` holds no empty AWS_ variable, and of the older names only those whose value is not plain ASCII: an error
     about such a value (`input_checks`) names the variable that was set.
     """
     for name in [name for name in environ if name[:4] == "AWS_"]:
         if not environ[name]:
             del environ[name]
+    for name in [name for name in environ if name[-6:].upper() == "_PROXY"]:
+        scheme, separator, rest = environ[name].partition("://")
+        if separator and not scheme.islower():
+            environ[name] = f"{scheme.lower()}{separator}{rest}"
     for current, older in _OLDER_NAMES:
         value = environ.get(older, "")
         if value.isascii() and value.isprintable():

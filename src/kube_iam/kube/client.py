@@ -16,6 +16,7 @@ from kube_iam.errors import KubeError, KubeIamError
 from kube_iam.kube.context import Context, load_context
 from kube_iam.kube.errors import kube_errors, reason_of
 from kube_iam.kube.exec_plugin import ExecStatus, run_plugin
+from kube_iam.kube.proxy import own_proxy
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -97,6 +98,7 @@ class KubeApi:
 
         context = self.context
         refuse_unsupported(context)
+        proxy = own_proxy(context, self._environ)
         user = dict(context.user)
         if user.pop("exec", None):
             status = run_plugin(context, self._environ, terminal=sys.stdin is not None and sys.stdin.isatty())
@@ -118,7 +120,7 @@ class KubeApi:
             config=config,
             timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
             field_manager=FIELD_MANAGER,
-            proxy=str(context.cluster["proxy-url"]) if context.cluster.get("proxy-url") else None,
+            proxy=proxy,
         )
 
 

@@ -22,6 +22,7 @@ from kube_iam.kube.client import EXPIRY_MARGIN, refuse_unsupported
 from kube_iam.kube.context import SERVICE_ACCOUNT, Context, in_cluster, load_context
 from kube_iam.kube.exec_plugin import ExecStatus, run_plugin
 from kube_iam.kube.files import read_text
+from kube_iam.kube.proxy import refuse_proxy
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -62,6 +63,7 @@ class Access:
         """Where to connect to now, credentials included. Reads files and may run a plugin. Raises KubeError or ConfigError."""
         context = self._context()
         refuse_unsupported(context)
+        refuse_proxy(context)
         user = dict(context.user)
         if user.pop("exec", None):
             user |= self._from_plugin(context)
