@@ -65,6 +65,10 @@ format: .venv/ready  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: docs-reference
+docs-reference: .venv/ready  ## Write docs/reference out of the code
+	$(BIN)/python tools/reference.py
+
 .PHONY: lock
 lock: .venv/ready  ## Choose new versions of all dependencies (needs uv)
 	uv pip compile --quiet --universal --upgrade --extra dev --no-emit-index-url --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements/lock.txt

@@ -61,6 +61,11 @@ class Reason(Enum):
         return _METRICS.get(self, "invalid_token")
 
     @property
+    def remedy(self) -> str:
+        """What to do about it, for docs/reference/reasons.md. Markdown."""
+        return _REMEDIES[self]
+
+    @property
     def sentence(self) -> str:
         """What went wrong and, where there is one, the remedy. Holds no value from outside."""
         return _SENTENCES[self]
@@ -161,4 +166,55 @@ _SENTENCES = {
     Reason.DENIED: "this AWS identity is on the deny list",
     Reason.DENY_LIST_UNKNOWN: "the deny list has not been loaded yet",
     Reason.PROBE: "a status query, with which nobody signs in",
+}
+
+_MAKE_AGAIN = "Make the token with `kube-iam token` or `aws-iam-authenticator token`, and pass it on unchanged"
+_STS_WAIT = "Try again. If it lasts, look at the server's connection to STS and at its log"
+
+_REMEDIES = {
+    Reason.TOKEN_TOO_LONG: "Sign with a session that has fewer or shorter tags",
+    Reason.TOKEN_PREFIX: "None, if the token is another authenticator's: a service account's or OIDC's",
+    Reason.TOKEN_ENCODING: _MAKE_AGAIN,
+    Reason.NOT_A_URL: _MAKE_AGAIN,
+    Reason.SCHEME: _MAKE_AGAIN,
+    Reason.HOST: "Set `server.partition` to the partition of the credentials, or unset `AWS_ENDPOINT_URL_STS` where the token is made",
+    Reason.PATH: "Unset `AWS_ENDPOINT_URL_STS`, or name a host without path",
+    Reason.QUERY_MALFORMED: _MAKE_AGAIN,
+    Reason.QUERY_REPEATED: _MAKE_AGAIN,
+    Reason.QUERY_UNKNOWN: _MAKE_AGAIN,
+    Reason.ACTION: _MAKE_AGAIN,
+    Reason.VERSION: _MAKE_AGAIN,
+    Reason.ALGORITHM: _MAKE_AGAIN,
+    Reason.CREDENTIAL_SCOPE: "Set one region for the client: `--region` or `AWS_REGION`",
+    Reason.SIGNATURE_MALFORMED: _MAKE_AGAIN,
+    Reason.CLUSTER_HEADER_UNSIGNED: _MAKE_AGAIN,
+    Reason.SIGNED_HEADERS: _MAKE_AGAIN,
+    Reason.EXPIRES: _MAKE_AGAIN,
+    Reason.DATE_MISSING: _MAKE_AGAIN,
+    Reason.DATE_MALFORMED: _MAKE_AGAIN,
+    Reason.TOKEN_EXPIRED: "Make a new token. If it is new, set both clocks by NTP",
+    Reason.DATE_IN_FUTURE: "Set both clocks by NTP",
+    Reason.STS_REFUSED: "See the code in the message: another cluster id, a wrong or deactivated key, or a session that has ended",
+    Reason.STS_NONSENSE: "Look for a proxy or an `stsEndpoint` that answers in place of STS",
+    Reason.STS_UNREACHABLE: _STS_WAIT,
+    Reason.STS_NO_ANSWER: _STS_WAIT,
+    Reason.STS_THROTTLED: "Try again. If it lasts, find out who calls STS in this account and region so often",
+    Reason.NOT_MAPPED: "Map the ARN, or use another level. `kube-iam verify` shows the ARN",
+    Reason.RESERVED_NAME: "Change `username` or `groups` of the entry, or `reservedPrefixConfig`",
+    Reason.TEMPLATE_VALUE: "Correct the entry that the server's log names",
+    Reason.NOT_LOADED: "Wait for the start. If it lasts, see `/readyz` and the server's log",
+    Reason.NOT_MEMBER: "`kube-iam grant USER LEVEL`, or use another level",
+    Reason.MEMBERSHIP_UNKNOWN: "Give the server the rights that `kube-iam policy server` prints; see its log",
+    Reason.TRUST_OPEN: "`kube-iam apply`, which repairs the trust policy",
+    Reason.ROLE_SUSPENDED: "Wait until the time in the message, or delete the role and run `kube-iam apply`",
+    Reason.ROLE_RECREATED: "Try again after `membershipRefresh`",
+    Reason.SESSION_PREDATES_ROLE: "`kube-iam logout LEVEL`, then sign in again",
+    Reason.NOT_AN_INSTANCE: "Sign with the instance's own credentials, or map the role without `{{EC2PrivateDNSName}}`",
+    Reason.INSTANCE_UNKNOWN: "Check that the instance runs in the server's region and account and has a private DNS name",
+    Reason.EC2_REFUSED: "Allow the server `ec2:DescribeInstances`, or set `ec2DescribeInstancesRoleARN`",
+    Reason.EC2_UNREACHABLE: "Try again. If it lasts, look at the server's connection to EC2 and at its log",
+    Reason.EC2_THROTTLED: "Try again. If it lasts, raise EC2's quota or lower `ec2DescribeInstancesQps`",
+    Reason.DENIED: "`kube-iam deny --list` shows the denial, `kube-iam undeny` removes it",
+    Reason.DENY_LIST_UNKNOWN: "Let the server read the ConfigMap of `denyList`; see `/readyz` and its log",
+    Reason.PROBE: "None: a command asked about a denial or a membership",
 }

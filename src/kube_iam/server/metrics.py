@@ -14,13 +14,29 @@ SUCCESS = "success"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Counter:
+class Metric:
+    """What is fixed about a metric: its name, help, type in Prometheus' words and names of labels."""
+
+    def __init__(self, name: str, text: str, kind: str, labels: tuple[str, ...]) -> None:
+        self.name = name
+        self.text = text
+        self.kind = kind
+        self.labels = labels
+
+    def head(self) -> str:
+        """Return the two lines that stand above the values."""
+        return f"# HELP {self.name} {self.text}\n# TYPE {self.name} {self.kind}\n"
+
+    def lines(self) -> Iterator[str]:
+        """Yield the metric in text format."""
+        raise NotImplementedError
+
+
+class Counter(Metric):
     """A number per combination of label values: one that only grows, or with `kind` gauge one that is set."""
 
     def __init__(self, name: str, text: str, labels: tuple[str, ...] = (), kind: str = "counter") -> None:
-        self._head = f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
-        self._name = name
-        self._labels = labels
+        super().__init__(name, text, kind, labels)
         self._values: dict[tuple[str, ...], float] = {} if labels or kind == "gauge" else {(): 0}
 
     def add(self, *labels: str, count: int = 1) -> None:
@@ -37,33 +53,30 @@ class Counter:
 
     def lines(self) -> Iterator[str]:
         """The metric in text format."""
-        yield self._head
+        yield self.head()
         for labels, value in sorted(self._values.items()):
-            yield f"{self._name}{_labels(self._labels, labels)} {_number(value)}\n"
+            yield f"{self.name}{_labels(self.labels, labels)} {_number(value)}\n"
 
 
-class Sampled:
+class Sampled(Metric):
     """A gauge whose numbers are asked for when somebody looks: `source` gives label values and the number."""
 
     def __init__(self, name: str, text: str, labels: tuple[str, ...]) -> None:
-        self._head = f"# HELP {name} {text}\n# TYPE {name} gauge\n"
-        self._name = name
-        self._labels = labels
+        super().__init__(name, text, "gauge", labels)
         self.source: Callable[[], Iterable[tuple[tuple[str, ...], float]]] = tuple
 
     def lines(self) -> Iterator[str]:
         """The metric in text format."""
-        yield self._head
+        yield self.head()
         for labels, value in sorted(self.source()):
-            yield f"{self._name}{_labels(self._labels, labels)} {_number(value)}\n"
+            yield f"{self.name}{_labels(self.labels, labels)} {_number(value)}\n"
 
 
-class Histogram:
+class Histogram(Metric):
     """Seconds by one label, in the Prometheus client's default buckets where no others are given."""
 
     def __init__(self, name: str, text: str, label: str, buckets: tuple[float, ...] = _BUCKETS) -> None:
-        self._head = f"# HELP {name} {text}\n# TYPE {name} histogram\n"
-        self._name = name
+        super().__init__(name, text, "histogram", (label,))
         self._label = label
         self._buckets = buckets
         self._counts: dict[str, list[int]] = {}
@@ -77,15 +90,15 @@ class Histogram:
 
     def lines(self) -> Iterator[str]:
         """The metric in text format."""
-        yield self._head
+        yield self.head()
         for label, counts in sorted(self._counts.items()):
             total = 0
             for bound, count in zip((*map(str, self._buckets), "+Inf"), counts, strict=True):
                 total += count
                 shown = bound.removesuffix(".0")
-                yield f"{self._name}_bucket{_labels((self._label, 'le'), (label, shown))} {total}\n"
-            yield f"{self._name}_sum{_labels((self._label,), (label,))} {self._sums[label]!r}\n"
-            yield f"{self._name}_count{_labels((self._label,), (label,))} {total}\n"
+                yield f"{self.name}_bucket{_labels((self._label, 'le'), (label, shown))} {total}\n"
+            yield f"{self.name}_sum{_labels((self._label,), (label,))} {self._sums[label]!r}\n"
+            yield f"{self.name}_count{_labels((self._label,), (label,))} {total}\n"
 
 
 class Metrics:
@@ -184,9 +197,13 @@ class Metrics:
             "gauge",
         )
 
+    def all(self) -> list[Metric]:
+        """Return the metrics in the order of their output."""
+        return [metric for metric in vars(self).values() if isinstance(metric, Metric)]
+
     def render(self) -> str:
-        """All metrics in text format."""
-        return "".join(line for metric in vars(self).values() for line in metric.lines())
+        """Return all metrics in text format."""
+        return "".join(line for metric in self.all() for line in metric.lines())
 
 
 def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:

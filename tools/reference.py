@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""Write the pages in docs/reference out of the code: reasons, keys of the server, environment variables, metrics.
+
+tests/unit/test_reference_pages.py fails while a page differs from what this makes of the code.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from kube_iam.config.server import ServerConfig
+from kube_iam.config.server_keys import CLUSTER_ID_KEY, SERVER_KEYS, Key
+from kube_iam.core.reasons import Reason
+from kube_iam.server.metrics import Metrics
+
+PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
+_HEAD = "<!-- Made by `make docs-reference`. Do not edit: change the texts in {source}. -->\n\n"
+
+
+class Variable(NamedTuple):
+    """An environment variable that kube-iam reads itself. `readers` are commands. `meaning` is Markdown."""
+
+    name: str
+    readers: str
+    meaning: str
+
+
+_ALL_AWS = "all that call AWS"
+_ACCESS = "commands with an access file"
+_SIGN_IN = "`token`"
+
+VARIABLES = (
+    Variable("KUBE_IAM_ACCESS", _ACCESS, "Path of the access file, where `-f` is not given"),
+    Variable("KUBE_IAM_CACHE_DIR", "`token`, `logout`", "Directory of cached sessions and tokens"),
+    Variable("KUBE_IAM_TOKEN_CACHE", _SIGN_IN, "`0`: cache no tokens"),
+    Variable("KUBE_IAM_DEBUG", "all", "`1`: print the places of an unexpected error"),
+    Variable("KUBE_IAM_SANDBOX", "`sandbox`", "Directory of the sandbox, where `--dir` is not given"),
+    Variable(
+        "KUBE_IAM_CACHE",
+        "`sandbox`, `make`",
+        "Directory of the control plane's binaries and of other tools that `make` builds",
+    ),
+    Variable("KUBEBUILDER_ASSETS", "`sandbox`", "Directory of the binaries kube-apiserver and etcd"),
+    Variable(
+        "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID",
+        "`token`, `server`, `init`, `verify`",
+        "Cluster id, where `-i` is not given",
+    ),
+    Variable("DEFAULT_ROLE", _SIGN_IN, "Role to assume, where `-r` is not given"),
+    Variable("AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY", "`server`", "Log level, where `-v` is not given"),
+    Variable("KUBERNETES_EXEC_INFO", _SIGN_IN, "kubectl's question: API version, and whether a person can be asked"),
+    Variable("KUBECONFIG", "commands for a cluster, `kubeconfig --merge`", "kubeconfig files, as for kubectl"),
+    Variable("KUBERNETES_SERVICE_HOST", "the same, `server`", "Address of the API server in a pod; set by kubelet"),
+    Variable("KUBERNETES_SERVICE_PORT", "the same, `server`", "Port of the API server in a pod; set by kubelet"),
+    Variable("AWS_PROFILE", _ALL_AWS, "Profile of the AWS configuration"),
+    Variable("AWS_DEFAULT_PROFILE", _ALL_AWS, "Older name of `AWS_PROFILE`, which goes before it"),
+    Variable("AWS_ACCESS_KEY_ID", _ALL_AWS, "Access key id. `AWS_ACCESS_KEY` is an older name"),
+    Variable("AWS_ACCESS_KEY", _ALL_AWS, "Older name of `AWS_ACCESS_KEY_ID`"),
+    Variable("AWS_SECRET_ACCESS_KEY", _ALL_AWS, "Secret key. `AWS_SECRET_KEY` is an older name"),
+    Variable("AWS_SECRET_KEY", _ALL_AWS, "Older name of `AWS_SECRET_ACCESS_KEY`"),
+    Variable("AWS_SESSION_TOKEN", _ALL_AWS, "Session token. `AWS_SECURITY_TOKEN` is an older name"),
+    Variable("AWS_SECURITY_TOKEN", _ALL_AWS, "Older name of `AWS_SESSION_TOKEN`"),
+    Variable("AWS_CREDENTIAL_EXPIRATION", _ALL_AWS, "End of the keys; keys that have ended are an error"),
+    Variable("AWS_ROLE_ARN", _ALL_AWS, "Role of the web identity"),
+    Variable("AWS_WEB_IDENTITY_TOKEN_FILE", _ALL_AWS, "File of the web identity's token"),
+    Variable(
+        "AWS_MFA_SERIAL", _SIGN_IN, "MFA device that is asked for when AWS denies the role of `-r` without a code"
+    ),
+    Variable("AWS_CONFIG_FILE", _ALL_AWS, "Path of the AWS configuration file"),
+    Variable("AWS_SHARED_CREDENTIALS_FILE", _ALL_AWS, "Path of the AWS credentials file"),
+    Variable("AWS_LOGIN_CACHE_DIRECTORY", _SIGN_IN, "Directory of the sign-ins of `aws login`"),
+    Variable(
+        "BOTO_CONFIG",
+        _ALL_AWS,
+        "Path of a boto file, which only decides whether a cached session still belongs to the caller",
+    ),
+    Variable("AWS_REGION", _ALL_AWS, "Region; for `token` the STS that the token is for"),
+    Variable("AWS_DEFAULT_REGION", _ALL_AWS, "Region, where `AWS_REGION` is not set"),
+    Variable("AWS_USE_FIPS_ENDPOINT", _ALL_AWS, "`true`: FIPS endpoints"),
+    Variable("AWS_USE_DUALSTACK_ENDPOINT", _ALL_AWS, "`true`: dual-stack endpoints"),
+    Variable("AWS_ENDPOINT_URL", _ALL_AWS, "Endpoint of all services; https only, or http on loopback"),
+    Variable(
+        "AWS_ENDPOINT_URL_STS",
+        _ALL_AWS,
+        "Endpoint of STS. `_IAM`, `_EC2`, `_SSO`, `_SSO_OIDC` and `_SIGNIN` are read in the same way",
+    ),
+    Variable(
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", _ALL_AWS, "`true`: ignore the endpoints above and those of the profile"
+    ),
+    Variable("AWS_MAX_ATTEMPTS", "commands for IAM", "Attempts of a call; 5 for IAM without it"),
+    Variable(
+        "AWS_METADATA_SERVICE_TIMEOUT",
+        _ALL_AWS,
+        "Seconds to wait for instance metadata; checked here, used by the AWS SDK",
+    ),
+    Variable("AWS_METADATA_SERVICE_NUM_ATTEMPTS", _ALL_AWS, "Attempts of that; checked here, used by the AWS SDK"),
+    Variable("AWS_CA_BUNDLE", _ALL_AWS, "File of further trusted certificates"),
+    Variable("AWS_EC2_METADATA_DISABLED", _ALL_AWS, "`true`: do not ask instance metadata"),
+    Variable("AWS_EC2_METADATA_SERVICE_ENDPOINT", _ALL_AWS, "Address of instance metadata"),
+    Variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", _ALL_AWS, "`IPv6`: its address over IPv6"),
+    Variable(
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        _SIGN_IN,
+        "File of the token for a container's agent; part of the cache key",
+    ),
+    Variable(
+        "XDG_CACHE_HOME",
+        "`token`, `logout`, `sandbox`",
+        "Directory of caches, in place of `~/.cache`; an absolute path",
+    ),
+    Variable(
+        "XDG_STATE_HOME",
+        "`sandbox`",
+        "Directory of the sandbox's state, in place of `~/.local/state`; an absolute path",
+    ),
+    Variable("LOCALAPPDATA", "`token`, `logout`", "Directory of caches on Windows"),
+    Variable("HOME", "all", "Home directory"),
+    Variable("USERPROFILE", "all", "Home directory on Windows"),
+    Variable("COMPUTERNAME", _SIGN_IN, "Name of the machine on Windows; part of the cache key"),
+    Variable("PATH", "`sandbox`", "Where kube-apiserver and etcd are looked for"),
+    Variable("NO_COLOR", "all", "Any value: print no colours"),
+    Variable("MIMALLOC_ALLOW_THP", "`server`", "Set to `0` where it is not set: saves 7 MiB of memory"),
+)
+"""What kube-iam itself looks up, in the order of the page. A test compares it with the code."""
+
+LIBRARIES = (
+    Variable("SSL_CERT_FILE, SSL_CERT_DIR", "`server`, `verify`", "Trusted certificates for STS"),
+    Variable(
+        "HTTPS_PROXY, NO_PROXY", "all that call AWS, commands for a cluster", "Proxy. Backends of the server use none"
+    ),
+    Variable("other AWS_ variables", _ALL_AWS, "As in every AWS SDK: botocore reads them"),
+)
+"""What libraries read."""
+
+
+def reasons() -> str:
+    """Return the page of the reasons of refusals."""
+    groups = (
+        (
+            "Checks of the token",
+            "Found before any network call ([checks](../protocol.md#21-the-twelve-checks)).",
+            ("invalid_token",),
+        ),
+        (
+            "STS",
+            "Found with the answer of STS ([verdicts](../protocol.md#33-verdicts)).",
+            ("sts_error", "sts_throttling"),
+        ),
+        ("Decision", "Found after STS verified the token ([stages](../protocol.md#41-stages)).", ("uknown_user",)),
+    )
+    parts = [
+        "# Reasons of refusals\n",
+        "Each refused sign-in has one reason. The person who runs kubectl never sees it: kube-apiserver answers 401.\n",
+        _table(
+            ("who", "sees the reason in"),
+            [
+                ("operator of the server", "the server's log (`reason`), the metric `kube_iam_refusals_total{reason}`"),
+                (
+                    "operator of kube-apiserver",
+                    'its log, as the text of `status.error`: "Unable to authenticate the request"',
+                ),
+                ("anybody with a token", "`kube-iam verify -t TOKEN -i CLUSTER`, for the first two tables"),
+                ("anybody who may create TokenReviews", "`status.error` of the answer"),
+            ],
+        ),
+        "The label `result` is that of `aws_iam_authenticator_authenticate_latency_seconds`.\n",
+    ]
+    for title, text, labels in groups:
+        rows = [
+            (f"`{reason.value}`", _capital(reason.sentence), reason.remedy, f"`{reason.metric}`")
+            for reason in Reason
+            if reason.metric in labels
+        ]
+        parts += [f"## {title}\n", f"{text}\n", _table(("reason", "cause", "remedy", "`result`"), rows)]
+    return _page("src/kube_iam/core/reasons.py", parts)
+
+
+def server_config() -> str:
+    """Return the page of the keys of the server's configuration file."""
+    rows = [(f"`{key.name}`", key.kind, _default(key), key.meaning) for key in SERVER_KEYS]
+    return _page(
+        "src/kube_iam/config/server_keys.py",
+        [
+            "# The server's config.yaml\n",
+            "`kube-iam server -c config.yaml` reads this file. `--check-config` reports all its problems. Keys count in any letter"
+            " case, and an unknown key is a warning. A [flag](../protocol.md#71-the-servers-flags) goes before its key.\n",
+            _table(
+                ("key at the top", "type", "meaning"),
+                [(f"`{CLUSTER_ID_KEY.name}`", CLUSTER_ID_KEY.kind, CLUSTER_ID_KEY.meaning)],
+            ),
+            "The top may also hold the [keys of `token`](../protocol.md#15-settings-of-token).\n",
+            _table(("key below `server:`", "type", "default", "meaning"), rows),
+            "A duration is a number and a unit: `15s`, `5m`, `1h`.\n",
+        ],
+    )
+
+
+def environment() -> str:
+    """Return the page of the environment variables."""
+    header = ("variable", "read by", "meaning")
+    return _page(
+        "tools/reference.py",
+        [
+            "# Environment variables\n",
+            "Empty variables count as not set. A flag goes before its variable.\n",
+            _table(header, [(f"`{each.name}`", each.readers, each.meaning) for each in VARIABLES]),
+            "Libraries read these:\n",
+            _table(header, [(each.name, each.readers, each.meaning) for each in LIBRARIES]),
+        ],
+    )
+
+
+def metrics() -> str:
+    """Return the page of the server's metrics."""
+    rows = [
+        (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels) or "-", each.text)
+        for each in Metrics().all()
+    ]
+    reference = "aws_iam_authenticator_"
+    header = ("metric", "type", "labels", "meaning")
+    return _page(
+        "src/kube_iam/server/metrics.py",
+        [
+            "# Metrics\n",
+            "The webhook's port answers `/metrics` in Prometheus' text format. Values of `reason` are in [reasons.md](reasons.md).\n",
+            "## Names of the reference\n",
+            _table(header, [row for row in rows if reference in row[0]]),
+            "## Names of kube-iam\n",
+            _table(header, [row for row in rows if reference not in row[0]]),
+        ],
+    )
+
+
+PAGE_MAKERS: dict[str, Callable[[], str]] = {
+    "reasons.md": reasons,
+    "server-config.md": server_config,
+    "environment.md": environment,
+    "metrics.md": metrics,
+}
+
+
+def main() -> int:
+    """Write all pages. Return the exit code 0."""
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for name, make in PAGE_MAKERS.items():
+        (PAGES / name).write_text(make(), "utf-8")
+    return 0
+
+
+def _page(source: str, parts: Iterable[str]) -> str:
+    return _HEAD.format(source=source) + "\n".join(parts)
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _default(key: Key) -> str:
+    if not key.field:
+        return "-"
+    value: object = ServerConfig(cluster_id="")
+    for name in key.field.split("."):
+        value = getattr(value, name)
+    if key.kind == "duration":
+        return f"`{value}s`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`{', '.join(value)}`"
+    return f"`{value}`" if value or value == 0 else "-"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
