@@ -69,6 +69,12 @@ def offered(words: str) -> list[str]:
         ("plan --kubeconfig k", ["<file>"]),
         ("server -c ", ["<file>"]),
         ("plan -o ", ["table", "json", "yaml"]),
+        ("gr", ["grant"]),
+        ("gr ", []),
+        ("sandbox u", ["up"]),
+        ("sandbox nonsense ", []),
+        ("add r", ["role"]),
+        ("add nonsense ", []),
     ],
 )
 def test_words_are_offered(words: str, expected: list[str], account: FakeAccount) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kube_iam.cli.changes_made import changes_made
+from kube_iam.cli.groups import CommandGroup
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.cli.token_flags import go_boolean
@@ -32,7 +33,7 @@ class _GoBooleans(click.Command):
         return super().parse_args(ctx, [_plain(argument) for argument in args])
 
 
-class _Group(_GoBooleans, click.Group):
+class _Group(_GoBooleans, CommandGroup):
     """The same, for the flags before the subcommand's name."""
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from kube_iam.cli.groups import CommandGroup
 from kube_iam.cli.options import root_options
 from kube_iam.cli.terminal import guarded, with_one_line_messages
 from kube_iam.errors import Interrupted, UsageError
@@ -66,7 +67,7 @@ Examples:
 """
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CommandGroup):
     """A group whose commands are imported when they run, and not before."""
 
     def __init__(self, commands: Mapping[str, Entry], **rest: object) -> None:
@@ -123,13 +124,8 @@ class LazyGroup(click.Group):
             with formatter.section(section):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands from the table, options as click completes them: a shell must not wait for every command's imports.
-
-        Nothing follows a word that is no command.
-        """
-        if ctx.args or ctx._protected_args:
-            return []
+    def offered(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands from the table, options as click completes them: a shell must not wait for every command's imports."""
         commands = [
             CompletionItem(name, help=entry.help)
             for name, entry in self._table.items()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kube_iam.cli.groups import CommandGroup
 from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import SandboxError
@@ -43,7 +44,7 @@ def _directory(function: Callable[..., object]) -> Callable[..., object]:
     )(function)
 
 
-@click.group("sandbox", no_args_is_help=True)
+@click.group("sandbox", cls=CommandGroup, no_args_is_help=True)
 @global_options
 def command() -> None:
     """An AWS account and a cluster in a box, to try things.
