@@ -1,4 +1,4 @@
-"""Our evaluator of IAM policies beside another one, @cloud-copilot/iam-simulate, on generated policies and requests.
+"""Our evaluator of trust policies beside another one, @cloud-copilot/iam-simulate, on generated policies and requests.
 
 Both get what IAM would store; what is malformed fails closed here by our own rule (tests/unit/test_policy.py).
 """
@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kube_iam.core.policy import AssumeRequest, evaluate_identity, evaluate_trust
+from kube_iam.sandbox.iam_policy.evaluate import AssumeRequest, evaluate_trust
 from required import missing
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("policy-oracle")]
@@ -28,12 +28,6 @@ ALICE = f"arn:aws:iam::{ACCOUNT}:user/alice"
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/run-7"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/demo-admin"
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-WHOLE_ACCOUNT = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
-    ],
-}
 
 
 class Oracle:
@@ -133,13 +127,6 @@ PRINCIPALS = st.sampled_from(
         {"Service": "ec2.amazonaws.com"},
     ]
 )
-RESOURCES = st.sampled_from(
-    [
-        *(ROLE, "*", f"{ROLE}s", f"arn:aws:iam::{ACCOUNT}:role/demo-*", "arn:aws:iam::*:role/*-admi?"),
-        f"arn:aws:iam::{ACCOUNT}:role/${{aws:username}}-admin",
-        [f"{ROLE}s", ROLE],
-    ]
-)
 EFFECTS = st.sampled_from(["Allow", "Allow", "Deny"])
 
 
@@ -195,10 +182,3 @@ def repeats(part: Any) -> bool:
 @given(trust=document(statement(Principal=PRINCIPALS)), asked=REQUESTS)
 def test_trust_policies(oracle: Oracle, trust: Any, asked: AssumeRequest) -> None:
     assert agree(evaluate_trust(trust, asked).allowed, oracle.allows(asked, [ANYTHING], trust), asked, trust)
-
-
-@MANY
-@given(policies=st.lists(document(statement(Resource=RESOURCES)), min_size=1, max_size=2), asked=REQUESTS)
-def test_identity_policies(oracle: Oracle, policies: list[Any], asked: AssumeRequest) -> None:
-    theirs = oracle.allows(asked, policies, WHOLE_ACCOUNT)
-    assert agree(evaluate_identity(policies, asked).allowed, theirs, asked, policies)

@@ -9,7 +9,7 @@ from kube_iam.access.desired import desired_state
 from kube_iam.access.documents import assumed_roles, same_document
 from kube_iam.access.levels import Bind, Method
 from kube_iam.access.ports import BindingState, MappingEntry
-from kube_iam.core.policy import AssumeRequest, evaluate_trust
+from kube_iam.sandbox.iam_policy.evaluate import AssumeRequest, evaluate_trust
 
 
 def test_a_level_is_a_role_a_policy_a_group_an_entry_and_bindings() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kube_iam.core.policy import AssumeRequest, evaluate_trust
 from kube_iam.core.trust import open_trust
+from kube_iam.sandbox.iam_policy.evaluate import AssumeRequest, evaluate_trust
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/kube/admin"

@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
-from kube_iam.core.policy import AssumeRequest, evaluate_trust
 from kube_iam.errors import SandboxError
 from kube_iam.sandbox.account_answers import Answer, error
 from kube_iam.sandbox.account_mfa import code_problem, present
 from kube_iam.sandbox.account_names import CREATE_PROBLEMS, UPDATES, Parameters
 from kube_iam.sandbox.account_quotas import QUOTA_PROBLEMS
 from kube_iam.sandbox.account_resources import PARAMETERS, with_paths
+from kube_iam.sandbox.iam_policy.evaluate import AssumeRequest, evaluate_trust
 
 VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam"}
 STS_ACTIONS = ("GetCallerIdentity", "AssumeRole", "GetSessionToken")

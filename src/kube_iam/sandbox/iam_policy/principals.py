@@ -1,4 +1,4 @@
-"""Who a trust policy's `Principal` names. Pure.
+"""The `Principal` and `NotPrincipal` elements of a trust policy.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 
+from kube_iam.sandbox.iam_policy.values import Answer
+
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _ARN = re.compile(r"arn:([a-z0-9-]+):(iam|sts)::([0-9]{12}):(.+)")
 _UNIQUE_ID = re.compile(r"A(?:ID|RO|GP)A[A-Z0-9]{12,}")
 _OTHER_KINDS = frozenset({"Service", "Federated", "CanonicalUser"})
 
 
-def names_principal(principal: object, caller: str, account: str) -> bool | None:
-    """Whether a `Principal` element names the caller, itself or through its account; None where it is malformed."""
+def names_principal(principal: object, caller: str, account: str) -> Answer:
+    """Return whether a `Principal` element names the caller or the caller's account, or None where it is malformed."""
     if principal == "*":
         return True
     entries = _aws_entries(principal)
@@ -26,8 +28,11 @@ def names_principal(principal: object, caller: str, account: str) -> bool | None
     return None if None in answers else False
 
 
-def spares_principal(not_principal: object, caller: str, account: str) -> bool | None:
-    """Whether a Deny's `NotPrincipal` leaves the caller alone: it has to name the caller and the caller's account as well."""
+def exempts_principal(not_principal: object, caller: str, account: str) -> Answer:
+    """Return whether the `NotPrincipal` of a Deny exempts the caller: it must name both the caller and the caller's account.
+
+    Return None where it is malformed.
+    """
     entries = _aws_entries(not_principal)
     if entries is None:
         return None
@@ -37,7 +42,7 @@ def spares_principal(not_principal: object, caller: str, account: str) -> bool |
 
 
 def _aws_entries(principal: object) -> list[str] | None:
-    """The `AWS` entries; other kinds of principal never sign in with AWS keys, so they name nobody here."""
+    """Return the `AWS` entries, or None where the element is malformed. Principals of other kinds never call with AWS keys."""
     if not isinstance(principal, dict) or not principal or not set(principal) <= {"AWS", *_OTHER_KINDS}:
         return None
     entries = principal.get("AWS", [])
@@ -48,7 +53,7 @@ def _aws_entries(principal: object) -> list[str] | None:
 
 
 def _account_of(entry: str, caller: str) -> str | None:
-    """The account that an entry means as a whole, in the caller's partition."""
+    """Return the account of an entry that names a whole account in the caller's partition, else None."""
     if _ACCOUNT.fullmatch(entry):
         return entry
     arn = _ARN.fullmatch(entry)
@@ -57,18 +62,18 @@ def _account_of(entry: str, caller: str) -> str | None:
     return None
 
 
-def _names(entry: str, caller: str, account: str) -> bool | None:
+def _names(entry: str, caller: str, account: str) -> Answer:
     if entry == "*":
         return True
     whole = _account_of(entry, caller)
     if whole is not None:
         return whole == account
-    # IAM shows a deleted user or role by its unique id: nobody, even where a namesake was created since.
+    # IAM shows a deleted user or role by its unique id. A new one of the same name is another principal.
     if _UNIQUE_ID.fullmatch(entry):
         return False
     arn = _ARN.fullmatch(entry)
     if arn is None or "*" in entry or "?" in entry:
-        return None  # IAM takes no wildcard within a principal
+        return None  # IAM accepts no wildcard within a principal
     if entry == caller:
         return True
     ours = _ARN.fullmatch(caller)

@@ -1,7 +1,7 @@
-"""The `Condition` block of an IAM policy statement. Pure.
+"""The `Condition` block of an IAM policy statement.
 
-Every answer is True, False or None. None means that the condition cannot be decided (an unknown operator, a malformed value, a
-negated comparison with a variable that has no value): an Allow then does not apply, a Deny does.
+Every answer is True, False or None. None means that the condition cannot be decided: an unknown operator, a malformed value, or a
+negated comparison with a variable without a value. An Allow then does not apply, a Deny does.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
 """
 
@@ -11,14 +11,25 @@ import math
 from collections.abc import Callable
 from decimal import Decimal
 
-from kube_iam.core.policy_operands import Answer, boolean, in_network, moment, number, same_boolean, same_letters
-from kube_iam.core.policy_values import Context, ascii_lower, expand, matches
+from kube_iam.core.letter_case import ascii_lower
+from kube_iam.sandbox.iam_policy.values import (
+    Answer,
+    Context,
+    boolean,
+    expand,
+    in_network,
+    matches,
+    moment,
+    number,
+    same_boolean,
+    same_letters,
+)
 
 Compare = Callable[[str, str], Answer]
 
 
 def conditions_hold(block: object, context: Context, *, variables: bool) -> Answer:
-    """Whether every condition holds. `context` has lower-case keys; `variables` says whether `${…}` is replaced."""
+    """Return whether every condition holds. Policy variables (`${…}`) are replaced only with `variables`."""
     if not isinstance(block, dict):
         return None
     answers: list[Answer] = []
@@ -34,20 +45,20 @@ def conditions_hold(block: object, context: Context, *, variables: bool) -> Answ
 
 
 def _repeats(block: dict[object, object]) -> bool:
-    """Whether a key is no text, or stands twice: operators and condition keys are compared without regard to case."""
+    """Return whether a key is not a text or appears twice. Operators and condition keys are compared without regard to case."""
     names = [ascii_lower(name) for name in block if isinstance(name, str)]
     return len(set(names)) != len(block)
 
 
 def all_of(answers: list[Answer]) -> Answer:
-    """False where any is False, else None where any is None, else True."""
+    """Return False where any answer is False, else None where any is None, else True."""
     if False in answers:
         return False
     return None if None in answers else True
 
 
 def any_of(answers: list[Answer]) -> Answer:
-    """True where any is True, else None where any is None, else False."""
+    """Return True where any answer is True, else None where any is None, else False."""
     if True in answers:
         return True
     return None if None in answers else False
@@ -100,7 +111,7 @@ def _condition(
 def _one(
     base: str, compare: Compare, value: str, expected: list[str], context: Context, variables: bool, negated: bool
 ) -> Answer:
-    """One value of the request against all of the policy's: any of them, or, for a negated operator, none of them."""
+    """Return whether a value of the request matches any value of the policy; for a negated operator, whether it matches none."""
     answers: list[Answer] = []
     for text in expected:
         if not base.startswith(("string", "arn")):
@@ -113,7 +124,7 @@ def _one(
 
 
 def _plain(text: str, wild: bool) -> str | None:
-    """A value of a policy whose version knows no variables."""
+    """Return the pattern of a value in a policy version without variables."""
     return expand(text.replace("$", "${$}"), {}, wild=wild)
 
 
@@ -122,7 +133,7 @@ def _string(value: str, pattern: str) -> Answer:
 
 
 def _arn(value: str, pattern: str) -> Answer:
-    """ARN by ARN part: a wildcard reaches no further than the colon, except in the resource, the sixth part."""
+    """Compare ARNs part by part: a wildcard does not match a colon, except in the resource, the sixth part."""
     ours, theirs = value.split(":", 5), pattern.split(":", 5)
     if len(theirs) != 6:
         return pattern.strip("\0") == "" and pattern != ""
