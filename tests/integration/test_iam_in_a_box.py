@@ -52,6 +52,10 @@ def test_a_level_is_made_changed_used_and_taken_down(account: Account, directory
     ]
     assert "alice" in {user.name for user in directory.users()}
 
+    assert directory.key_owner(account.user("alice").access_key_id) == "alice"
+    assert directory.role_id(NAME).startswith("AROA")
+    assert (directory.key_owner("AKIAIOSFODNN7EXAMPLE"), directory.role_id("nobody")) == ("", "")
+
     directory.update_role(NAME, {**TRUST, "Id": "new"}, 7200, "Changed")
     directory.tag_role(NAME, {"more": "1"})
     role = directory.role(NAME)

@@ -75,6 +75,7 @@ class FakeDirectory:
         self.group_members: dict[str, set[str]] = {}
         self.other_attachments: set[tuple[Holder, str]] = set()  # to users and roles
         self.user_policies: dict[tuple[str, str], object] = {}
+        self.access_keys: dict[str, str] = {}
         self.all_users = {name: User(name, f"arn:aws:iam::{ACCOUNT}:user/{name}", f"AIDA{name}") for name in users}
 
     def state(self) -> object:
@@ -147,6 +148,10 @@ class FakeDirectory:
     def role(self, name: str) -> RoleState | None:
         self.world.read("role")
         return self.role_states.get(name)
+
+    def role_id(self, name: str) -> str:
+        self.world.read("role_id")
+        return f"AROA{name.replace('-', '').upper()}" if name in self.role_states else ""
 
     def create_role(
         self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int, description: str
@@ -254,6 +259,10 @@ class FakeDirectory:
         self.world.read("user")
         return self.all_users.get(name)
 
+    def key_owner(self, access_key_id: str) -> str:
+        self.world.read("key_owner")
+        return self.access_keys.get(access_key_id, "")
+
     def add_member(self, group: str, user: str) -> None:
         self.world.write("add_member", lambda: self.group_members[group].add(user))
 
@@ -320,6 +329,7 @@ class FakeStore:
     def __init__(self, world: World, entries: tuple[MappingEntry, ...] = ()) -> None:
         self.world = world
         self.all_entries = list(entries)
+        self.other_entries: tuple[MappingEntry, ...] = ()
 
     def state(self) -> object:
         return sorted(map(repr, self.all_entries))
@@ -336,6 +346,9 @@ class FakeStore:
 
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         return {}
+
+    def others(self) -> tuple[MappingEntry, ...]:
+        return self.other_entries
 
     def put(self, entry: MappingEntry) -> None:
         def effect() -> None:

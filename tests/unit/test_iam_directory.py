@@ -359,3 +359,14 @@ def test_waiting_ends_after_its_window_with_an_error_that_names_what_is_missing(
 
 def test_what_is_there_at_once_is_not_waited_for() -> None:
     no_time().until("role r", lambda: True)
+
+
+def test_ids_are_matched_to_users_and_roles(iam: Any, directory: IamDirectory) -> None:
+    iam.create_user(UserName="alice")
+    key = iam.create_access_key(UserName="alice")["AccessKey"]["AccessKeyId"]
+    assert directory.key_owner(key) == "alice"
+    assert directory.key_owner("AKIAIOSFODNN7EXAMPLE") == ""
+    assert directory.role_id("shop-viewer") == ""
+    directory.create_role("shop-viewer", "/", TRUST, TAGS, 3600, "")
+    assert directory.role_id("shop-viewer") == iam.get_role(RoleName="shop-viewer")["Role"]["RoleId"]
+    assert directory.role_id("shop-viewer").startswith("AROA")

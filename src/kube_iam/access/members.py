@@ -37,6 +37,7 @@ class LevelMembers:
     """The users in a level's group, sorted; None where the level has not been applied.
 
     `temporary` are those with temporary access beside them, sorted; `void` is temporary access that admits nobody, with the reason.
+    `ids` are the unique ids of `users`, by name.
     """
 
     level: str
@@ -44,6 +45,7 @@ class LevelMembers:
     users: tuple[str, ...] | None
     temporary: tuple[Temporary, ...] = ()
     void: tuple[tuple[Temporary, str], ...] = ()
+    ids: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 def find_level(access: ClusterAccess, name: str, near: Near, users: Iterable[str] = ()) -> Level:
@@ -79,7 +81,7 @@ def moves(
     wanted = tuple(dict.fromkeys(users))
     if into:
         _check_session_names(level, wanted)
-    present = {name.casefold() for name in _members(access, directory, level, granting=into)}
+    present = {user.name.casefold() for user in _members(access, directory, level, granting=into)}
     found = dict(zip(wanted, directory.each(directory.user, wanted), strict=True))
     missing = [name for name, user in found.items() if user is None]
     left = {name for name in missing if not into and temporary is not None and temporary.item(name) is not None}
@@ -133,16 +135,16 @@ def who(
 
     def read(level: Level) -> LevelMembers:
         try:
-            users: tuple[str, ...] | None = tuple(sorted(_members(access, directory, level), key=str.casefold))
+            ids = {user.name: user.unique_id for user in _members(access, directory, level)}
+            users: tuple[str, ...] | None = tuple(sorted(ids, key=str.casefold))
         except NotFound:
-            users = None
+            users, ids = None, {}
         members = {user.casefold() for user in users or ()}
         others = (each for each in (let_in or {}).get(level.name, ()) if each.user_name.casefold() not in members)
         beside = sorted(others, key=lambda each: each.user_name.casefold())
         void = tuple((each, reasons[each]) for each in beside if each in reasons)
-        return LevelMembers(
-            level.name, level.group_name, users, tuple(each for each in beside if each not in reasons), void
-        )
+        admitted = tuple(each for each in beside if each not in reasons)
+        return LevelMembers(level.name, level.group_name, users, admitted, void, ids)
 
     return tuple(directory.each(read, levels))
 
@@ -177,14 +179,14 @@ def _check_session_names(level: Level, users: Iterable[str]) -> None:
         )
 
 
-def _members(access: ClusterAccess, directory: Directory, level: Level, *, granting: bool = False) -> list[str]:
+def _members(access: ClusterAccess, directory: Directory, level: Level, *, granting: bool = False) -> tuple[User, ...]:
     group = directory.group(level.group_name)
     if group is None:
         raise NotFound(
             f"level {level.name} does not exist in IAM yet: there is no group {level.group_name}", "run apply"
         )
     _check_owner(access, directory, level, group, granting=granting)
-    return [user.name for user in directory.members(group.name)]
+    return directory.members(group.name)
 
 
 def _check_owner(

@@ -66,6 +66,9 @@ class Observed:
         str, tuple[Holder, ...]
     ]  # users, roles and groups of others that have a policy of ours, by its ARN
     faults: tuple[str, ...]  # what keeps a server from loading the mapping
+    others: tuple[
+        MappingEntry, ...
+    ] = ()  # all else that the server reads there: users, permission sets, whole accounts
 
     def owns_tags(self, state: PolicyState | RoleState) -> bool:
         """Return whether a policy's or role's tags say that it is this cluster's."""

@@ -53,6 +53,7 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
         owners=owners,
         holders=_holders(directory, policies, groups, owners),
         faults=ports.store.faults(),
+        others=ports.store.others(),
         rivals=_rivals(access, ports.store, roles, owners),
     )
 

@@ -80,7 +80,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *(misplaced if writes_mapping(changes) else ()),
         ),
         failures=refusals.failures,
-        entries=observed.entries,
+        entries=(*observed.entries, *observed.others),
     )
 
 

@@ -121,6 +121,9 @@ class Directory(Protocol):
     def role(self, name: str) -> RoleState | None:
         """The role, or None where there is none."""
 
+    def role_id(self, name: str) -> str:
+        """The role's unique id (AROA…), empty where there is no such role."""
+
     def create_role(
         self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int, description: str
     ) -> str:
@@ -164,6 +167,9 @@ class Directory(Protocol):
 
     def user(self, name: str) -> User | None:
         """The user, or None where there is none."""
+
+    def key_owner(self, access_key_id: str) -> str:
+        """The name of the user of this account who has the access key (AKIA…), empty where there is none."""
 
     def add_member(self, group: str, user: str) -> None:
         """Put the user into the group."""
@@ -261,7 +267,7 @@ class MappingEntry:
     iam_group: str = ""
     level: str = ""
     temporary: tuple[Temporary, ...] = ()
-    principal: str = ""  # of an entry that is not in mapRoles by a role's ARN, nor in mapGroups: an ARN of mapUsers, a permission set
+    principal: str = ""  # of an entry that is not in mapRoles by a role's ARN, nor in mapGroups: an ARN, a permission set, an account
     where: str = field(default="", compare=False)  # such as mapRoles[3]; empty for an entry that is not in a mapping
     problems: tuple[str, ...] = field(
         default=(), compare=False
@@ -310,6 +316,12 @@ class MappingStore(Protocol):
         """All further entries that the server could apply to sessions of these roles, by role ARN as given; no key without one.
 
         Those are entries of mapUsers, of permission sets, and of mapRoles where the server takes another ARN than `entries` does.
+        """
+
+    def others(self) -> tuple[MappingEntry, ...]:
+        """All that the server reads and `entries` does not hold: users, permission sets, other spellings of roles, and whole accounts.
+
+        Each has a `principal`; that of an account is its 12 digits. Raises as `entries` does.
         """
 
     def put(self, entry: MappingEntry) -> None:

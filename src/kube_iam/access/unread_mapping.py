@@ -30,6 +30,10 @@ class UnreadMapping(MappingStore):
         """Return none."""
         return {}
 
+    def others(self) -> tuple[MappingEntry, ...]:
+        """Return none."""
+        return ()
+
     def put(self, entry: MappingEntry) -> None:
         """Raise ValueError."""
         raise ValueError(entry.name)

@@ -92,6 +92,12 @@ class IamGroups(IamPart):
         found = self._aws.found("get_user", f"read user {name}", UserName=name)
         return None if found is None else _user(found["User"])
 
+    def key_owner(self, access_key_id: str) -> str:
+        """The name of the user who has the access key, empty where no user of this account has it."""
+        doing = f"read whose access key {access_key_id} is"
+        found = self._aws.found("get_access_key_last_used", doing, AccessKeyId=access_key_id)
+        return "" if found is None else str(found.get("UserName", ""))
+
     def add_member(self, group: str, user: str) -> None:
         """Put the user into the group. Raises NotFound where either does not exist."""
         self._aws.call("add_user_to_group", f"add user {user} to group {group}", GroupName=group, UserName=user)

@@ -54,6 +54,11 @@ class IamRoles(IamPart):
             policies=(*attached, *inline),
         )
 
+    def role_id(self, name: str) -> str:
+        """The role's unique id, empty where there is no such role."""
+        found = self._aws.found("get_role", f"read the unique id of role {name}", RoleName=name)
+        return "" if found is None else str(found["Role"]["RoleId"])
+
     def create_role(
         self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int, description: str
     ) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from kube_iam.cli import access_session
 from kube_iam.cli.access_options import adopt_option, aws_options, cluster_options, file_option, output_option
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
+from kube_iam.cli.terminal import painted
+
+if TYPE_CHECKING:
+    from kube_iam.access.denied_members import Denied
 
 CHANGES = 2
 
@@ -21,26 +27,63 @@ CHANGES = 2
 @click.option(
     "--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to change, with 0 when not."
 )
+@deny_list_option
 @output_option
 @aws_options
 @cluster_options
-def command(file: str, adopt: bool, detailed_exitcode: bool, output: str, **where: str) -> int:
-    """Show what apply would change, in the order it would happen, and change nothing."""
+def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, output: str, **where: str) -> int:
+    """Show what apply would change, in the order it would happen, and change nothing.
+
+    Says which members of the levels are denied until when, as `who` does.
+    """
+    from kube_iam.access.changes import Kind, Verb
     from kube_iam.access.member_states import other_entries
+    from kube_iam.access.members import who
     from kube_iam.access.plan import plan_apply
     from kube_iam.access.ports import MappingEntry
-    from kube_iam.cli.access_output import print_plan
+    from kube_iam.access.temporary import let_in_now
+    from kube_iam.cli.access_output import print_data, print_plan
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.denied import read_denied
     from kube_iam.cli.server_status import unchanged, warn_of_server
+    from kube_iam.report.members_data import denied_data, entries_data
+    from kube_iam.report.membership_text import states_data
 
-    access = access_session.open_access(file)
-    ports = access_session.open_ports(access, Where(**where), Display().waiting)
-    plan = plan_apply(access, ports, adopt=adopt, now=time.time())
-    print_plan(plan, output)
+    access, place, now = access_session.open_access(file), Where(**where), time.time()
+    ports = access_session.open_ports(access, place, Display().waiting)
+    plan = plan_apply(access, ports, adopt=adopt, now=now)
+    if output == "table":
+        print_plan(plan, output)
     changed = {change.item.key for change in plan.changes if isinstance(change.item, MappingEntry)}
     staying = [entry for entry in other_entries(access, plan.entries) if entry.key not in changed]
     if staying:
         said = f"note: entries in {plan.target} beside these levels, which stay as they are: {len(staying)}"
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
-    warn_of_server(access, Where(**where), unchanged(access, plan))
+    made = {change.level for change in plan.changes if change.kind is Kind.GROUP and change.verb is Verb.CREATE}
+    levels = [level for level in access.levels if level.name not in made]
+    let_in = let_in_now(access, levels, plan.entries, now)
+    denied = (
+        read_denied(
+            access, ports.directory, lambda: who(access, ports.directory, levels, let_in), place, deny_list, now
+        )
+        if levels
+        else {}
+    )
+    _warn_of(denied)
+    states = warn_of_server(access, place, unchanged(access, plan)) or {}
+    if output != "table":
+        facts = {
+            "otherEntries": entries_data(staying),
+            "denied": denied_data(denied),
+            "server": [{"level": name, **state} for name, state in states_data(access.levels, states).items()],
+        }
+        print_data({**plan.as_data(), **facts}, output)
     return CHANGES if detailed_exitcode and plan.changes else 0
+
+
+def _warn_of(denied: Denied) -> None:
+    from kube_iam.report.members_text import denied_text
+
+    for (level, user), denial in denied.items():
+        said = f"warning: {user} in level {level} is {denied_text(denial)}"
+        click.echo(painted(f"{said}; `kube-iam undeny {denial.ident}` lifts that", "yellow"), err=True)

@@ -25,8 +25,12 @@ SETTLE_SECONDS = 10.0
 """Seconds that `apply` waits for the server to load and read the changes. A ConfigMap that kubelet mounts may take a minute more."""
 
 
-def warn_of_server(access: ClusterAccess, where: Where, levels: Iterable[Level], *, settle: bool = False) -> None:
+def warn_of_server(
+    access: ClusterAccess, where: Where, levels: Iterable[Level], *, settle: bool = False
+) -> dict[str, MembershipStatus]:
     """Print on stderr what one running server says of these levels, or that it cannot be asked. Raises nothing.
+
+    Returns the states by level name, without levels of which the server said nothing.
 
     `settle`: they were applied just now; wait until the server has read them, for `SETTLE_SECONDS` at most.
     """
@@ -35,7 +39,7 @@ def warn_of_server(access: ClusterAccess, where: Where, levels: Iterable[Level],
 
     asking = [level for level in levels if asks_membership(access, level)]
     if not asking:
-        return
+        return {}
     states: dict[str, MembershipStatus] = {}
     why = "its answer does not say so"
     try:
@@ -49,6 +53,7 @@ def warn_of_server(access: ClusterAccess, where: Where, levels: Iterable[Level],
     unknown = ", ".join(level.name for level in asking if level.name not in states)
     if unknown:
         click.echo(f"note: whether the server can read IAM for {unknown} is not known: {why}", err=True)
+    return states
 
 
 def unchanged(access: ClusterAccess, plan: Plan) -> list[Level]:

@@ -19,9 +19,8 @@ from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
     from kube_iam.access.levels import ClusterAccess
-    from kube_iam.access.member_states import Denied
     from kube_iam.access.members import LevelMembers
-    from kube_iam.access.ports import MappingEntry
+    from kube_iam.access.ports import MappingEntry, MappingStore
 
 
 @click.command("who")
@@ -40,7 +39,9 @@ def command(
     """List who is in all levels, or in one: the members, and who is let in for a time, with what is left of it.
 
     Says who is denied until when, and warns of levels that the running server cannot read in IAM, or that are suspended. Counts the
-    entries of the mapping that are not of these levels; --all lists them. Entries of mapUsers and mapAccounts are not among them.
+    entries of the mapping that are not of these levels; --all lists them, with those of mapUsers and mapAccounts.
+
+    Denials of access keys and of roles' unique ids are matched where the caller has iam:GetAccessKeyLastUsed and iam:GetRole.
     """
     from kube_iam.access import members
     from kube_iam.access.member_states import other_entries
@@ -48,10 +49,12 @@ def command(
     from kube_iam.access.temporary import let_in_now
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.denied import read_denied
     from kube_iam.cli.server_status import warn_of_server
     from kube_iam.config.near import near
     from kube_iam.report.members_data import entries_data, levels_data, users_data
     from kube_iam.report.members_text import entries_table, levels_table, users_table
+    from kube_iam.report.membership_text import states_data
 
     access = access_session.open_access(file)
     place = Where(**where)
@@ -59,22 +62,25 @@ def command(
     directory = access_session.open_directory(access, place, Display().waiting)
     check_caller(access, directory)
     now = time.time()
-    entries = _entries(access, place)
+    entries, beside = _entries(access, place)
     found = members.who(access, directory, levels, let_in_now(access, levels, entries, now))
-    denied = _denied(access, found, place, deny_list, now)
-    others = other_entries(access, entries)
+    denied = read_denied(access, directory, lambda: found, place, deny_list, now)
+    others = (*other_entries(access, entries), *beside)
+    asked = [level for level, each in zip(levels, found, strict=True) if each.users is not None]
     if output == "table":
         page(users_table(found, now, denied) if by_user else levels_table(found, now, denied))
         if everything and others:
             page("\n" + entries_table(others))
     else:
-        data = users_data(found, now, denied) if by_user else levels_data(found, now, denied)
+        states = states_data(levels, warn_of_server(access, place, asked) or {})
+        data = users_data(found, now, denied, states) if by_user else levels_data(found, now, denied, states)
         print_data({"members": data, "otherEntries": entries_data(others)} if everything else data, output)
     _say_void(found)
     if others and not everything:
         said = f"note: entries in {access.mapping.describe()} beside these levels: {len(others)}"
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
-    warn_of_server(access, place, [level for level, each in zip(levels, found, strict=True) if each.users is not None])
+    if output == "table":
+        warn_of_server(access, place, asked)
     return 0
 
 
@@ -85,25 +91,11 @@ def _say_void(found: tuple[LevelMembers, ...]) -> None:
             click.echo(f"{said}; `kube-iam revoke {quote(who.user_name)} {each.level}` removes it", err=True)
 
 
-def _entries(access: ClusterAccess, where: Where) -> tuple[MappingEntry, ...]:
-    """Return the entries of the mapping. Without a way into the cluster they are not known, which is said."""
+def _entries(access: ClusterAccess, where: Where) -> tuple[tuple[MappingEntry, ...], tuple[MappingEntry, ...]]:
+    """Return the entries of the mapping, and all else that it admits; none, with a warning, where it cannot be read."""
     try:
-        return access_session.open_store(access, where).entries()
+        store: MappingStore = access_session.open_store(access, where)
+        return store.entries(), store.others()
     except KubeIamError as error:
         click.echo(f"warning: who is let in for a time is not known: {error}", err=True)
-        return ()
-
-
-def _denied(access: ClusterAccess, found: tuple[LevelMembers, ...], where: Where, deny_list: str, now: float) -> Denied:
-    """Return the members that the deny list denies. Print a note where it cannot be read."""
-    from kube_iam.access.member_states import denied_members
-    from kube_iam.cli.deny_session import read_denials
-
-    if not access_session.needs_cluster(access):
-        return {}
-    try:
-        denials = read_denials(access_session.open_api(access, where), deny_list)
-    except KubeIamError as error:
-        click.echo(f"note: whether members are denied is not known: {error.message}", err=True)
-        return {}
-    return denied_members(access, found, denials, now)
+        return (), ()

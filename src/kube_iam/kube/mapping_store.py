@@ -18,7 +18,7 @@ from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.files import check_edit, edit_text, read_text
 from kube_iam.kube.mapping_list import ADDED, NAMES, SERVER, MappingList
-from kube_iam.kube.mapping_view import MappingView, principal_of, view_aws_auth, view_config
+from kube_iam.kube.mapping_view import MappingView, place_of, principal_of, view_aws_auth, view_config
 from kube_iam.kube.yaml_edit import Document
 from kube_iam.kube.yaml_text import quoted
 
@@ -131,6 +131,17 @@ class TextStore(MappingStore):
                 rival = MappingEntry("", entry.username.text, groups, principal=principal_of(entry), where=where)
                 found.setdefault(arn, []).append(rival)
         return {arn: tuple(entries) for arn, entries in found.items()}
+
+    def others(self) -> tuple[MappingEntry, ...]:
+        """All that the server reads beside the entries, without what both name. Raises ConfigError as `entries` does."""
+        read = self._read()
+        named = {entry.where for entry in read.entries}
+        found = [
+            MappingEntry("", each.username.text, tuple(group.text for group in each.groups), "", "", (), of, where)
+            for each in read.view.of_principals()
+            if (of := principal_of(each)) and (where := "{}[{}]".format(*place_of(each.where))) not in named
+        ]
+        return (*found, *(MappingEntry("", "", (), principal=each) for each in read.view.mappings.accounts))
 
     def _read(self) -> _Read:
         """Read the texts. Those that have not changed are not parsed again."""

@@ -35,18 +35,21 @@ class MappingView:
     problems: Mapping[Place, tuple[str, ...]]
     fatal: tuple[str, ...] = ()  # what keeps a server from loading the mapping at all
 
+    def of_principals(self) -> tuple[RoleMapping | UserMapping, ...]:
+        """Return the entries for single roles, permission sets and users."""
+        return (*self.mappings.roles, *self.mappings.users)
+
     def matching(self, role_arns: Iterable[str]) -> Iterator[tuple[str, Place, RoleMapping | UserMapping]]:
         """Yield each entry that the server could apply to sessions of one of the roles: the role, the entry's place, and the entry.
 
         The entries of a role come in the order in which the server tries them. It applies the first.
         """
         roles = [(arn, Identity(arn, canonical_arn(arn), arn.split(":")[4], "", "", "", "")) for arn in role_arns]
-        entries: tuple[RoleMapping | UserMapping, ...] = (*self.mappings.roles, *self.mappings.users)
-        for entry in entries:
+        for entry in self.of_principals():
             alone = MappingTable.build(
                 [entry] if isinstance(entry, RoleMapping) else [], [entry] if isinstance(entry, UserMapping) else [], ()
             )[0]
-            yield from ((arn, _place(entry.where), entry) for arn, role in roles if alone.find(role) is not None)
+            yield from ((arn, place_of(entry.where), entry) for arn, role in roles if alone.find(role) is not None)
 
 
 def view_config(text: str, source: str) -> MappingView:
@@ -84,11 +87,12 @@ def _view(section: Section, reading: Reading) -> MappingView:
         place = _PLACE.search(problem.key)
         # Items of `temporary` come and go by themselves, and `apply` keeps them as they are.
         if place is not None and not place[3].casefold().startswith(".temporary"):
-            found.setdefault(_place(problem.key), []).append(_said(problem, place[3]))
+            found.setdefault(place_of(problem.key), []).append(_said(problem, place[3]))
     return MappingView(mappings, {at: tuple(dict.fromkeys(said)) for at, said in found.items()})
 
 
-def _place(key: str) -> Place:
+def place_of(key: str) -> Place:
+    """Return the list and index that a key path of the server's reader names (`server.mapRoles[3].groups`)."""
     found = _PLACE.search(key)
     return (_LISTS[found[1].casefold()], int(found[2])) if found else ("", -1)
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from kube_iam.access.member_states import Denied
+from kube_iam.access.denied_members import Denied, is_of_key
 from kube_iam.access.members import LevelMembers, by_user
 from kube_iam.access.ports import MappingEntry, Temporary
+from kube_iam.core.arns import is_account_id
 from kube_iam.core.denied import Denial
+
+States = Mapping[str, dict[str, object]]
+"""What a server says of levels, by their names: `report.membership_text.states_data`."""
 
 
 def levels_data(
-    levels: Sequence[LevelMembers], now: float, denied: Denied = MappingProxyType({})
+    levels: Sequence[LevelMembers],
+    now: float,
+    denied: Denied = MappingProxyType({}),
+    states: States = MappingProxyType({}),
 ) -> list[dict[str, object]]:
-    """One object per level. `notAdmitted` is there where temporary access admits nobody, `denied` where members are."""
+    """One object per level. `notAdmitted` is there where temporary access admits nobody, `denied` where members are.
+
+    `server` is there where a server said something of the level.
+    """
     return [
         {
             "level": each.level,
@@ -26,15 +36,22 @@ def levels_data(
             **_listed(
                 "denied", ({"user": user, **_denial(d)} for (level, user), d in denied.items() if level == each.level)
             ),
+            **({"server": states[each.level]} if each.level in states else {}),
         }
         for each in levels
     ]
 
 
 def users_data(
-    levels: Sequence[LevelMembers], now: float, denied: Denied = MappingProxyType({})
+    levels: Sequence[LevelMembers],
+    now: float,
+    denied: Denied = MappingProxyType({}),
+    states: States = MappingProxyType({}),
 ) -> list[dict[str, object]]:
-    """One object per user; `levels` has those in which the user is for a time, too. `notAdmitted` as in `levels_data`."""
+    """One object per user; `levels` has those in which the user is for a time, too. `notAdmitted` as in `levels_data`.
+
+    `server` lists what a server said of the user's levels.
+    """
     found = by_user(levels)
     void = {who.user_name for each in levels for who, _ in each.void}
     found |= {user: [] for user in sorted(void, key=str.casefold) if user not in found}
@@ -57,22 +74,49 @@ def users_data(
             **_listed(
                 "denied", ({"level": level, **_denial(d)} for (level, name), d in denied.items() if name == user)
             ),
+            **_listed("server", ({"level": name, **states[name]} for name in names if name in states)),
         }
         for user, names in found.items()
     ]
 
 
 def entries_data(entries: Iterable[MappingEntry]) -> list[dict[str, object]]:
-    """One object per entry of the mapping."""
+    """One object per entry of the mapping. `kind` is role, user, group, permissionSet or account.
+
+    An account has no `username`: its users and roles are named by their ARNs.
+    """
     return [
-        {"principal": each.name, "username": each.username, "groups": list(each.groups), "level": each.level}
+        {
+            "principal": each.principal or each.role_arn or each.iam_group,
+            "kind": kind_of_entry(each),
+            "username": each.username,
+            "groups": list(each.groups),
+            "level": each.level,
+        }
         for each in entries
     ]
 
 
+def denied_data(denied: Denied) -> list[dict[str, object]]:
+    """One object per member and level that the deny list refuses."""
+    return [{"level": level, "user": user, **_denial(denial)} for (level, user), denial in denied.items()]
+
+
+def kind_of_entry(entry: MappingEntry) -> str:
+    """Return the kind of principal that an entry of the mapping admits."""
+    if not entry.principal:
+        return "role" if entry.role_arn else "group"
+    if is_account_id(entry.principal):
+        return "account"
+    if entry.principal.startswith("permission set"):
+        return "permissionSet"
+    return "user" if ":user/" in entry.principal else "role"
+
+
 def _denial(denial: Denial) -> dict[str, object]:
     end = {} if denial.until == float("inf") else {"until": denial.end}
-    return {"denial": denial.ident, **end, "reason": denial.reason}
+    key = {"accessKeyId": denial.value} if is_of_key(denial) else {}
+    return {"denial": denial.ident, **key, **end, "reason": denial.reason}
 
 
 def _not_admitted(items: Iterable[dict[str, object]]) -> dict[str, object]:

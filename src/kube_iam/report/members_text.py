@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
-from kube_iam.access.member_states import Denied
+from kube_iam.access.denied_members import Denied, is_of_key
 from kube_iam.access.members import LevelMembers, by_user
 from kube_iam.access.ports import MappingEntry, Temporary
 from kube_iam.core.denied import Denial
 from kube_iam.core.printable import escaped
+from kube_iam.report.members_data import kind_of_entry
 
 NOT_ADMITTED = "not admitted"
 
@@ -37,12 +38,18 @@ def levels_table(levels: Sequence[LevelMembers], now: float, denied: Denied = Ma
 
 def denied_text(denial: Denial) -> str:
     """Return until when a member is denied."""
-    return f"denied until {denial.end}"
+    key = f" with access key {denial.value}" if is_of_key(denial) else ""
+    return f"denied until {denial.end}{key}"
 
 
 def entries_table(entries: Iterable[MappingEntry]) -> str:
     """Return a line per entry of the mapping: the principal that it admits, the user name and groups that it gives."""
-    rows = ((each.name, each.username, ", ".join(each.groups) or "-", each.level or "-") for each in entries)
+    rows = []
+    for each in entries:
+        if kind_of_entry(each) == "account":
+            rows.append((f"account {each.principal}", "(the ARN of each user and role)", "-", "-"))
+        else:
+            rows.append((each.name, each.username, ", ".join(each.groups) or "-", each.level or "-"))
     return table(("OTHER ENTRY", "USER NAME", "GROUPS", "LEVEL"), rows)
 
 

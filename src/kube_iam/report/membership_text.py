@@ -1,6 +1,8 @@
-"""Warnings from a server's answer about the levels' memberships: what is wrong, until when, and what to do."""
+"""A server's answer about the levels' memberships, as warnings and as data: what is wrong, until when, and what to do."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 from kube_iam.access.levels import Level, Method
 from kube_iam.access.suspension import remedy
@@ -14,6 +16,19 @@ def membership_warning(level: Level, status: MembershipStatus) -> str:
     """Return what deserves a warning about the level; empty where its members are admitted."""
     text = _text(level, status)
     return f"level {level.name}: {text}" if text else ""
+
+
+def states_data(levels: Iterable[Level], states: Mapping[str, MembershipStatus]) -> dict[str, dict[str, object]]:
+    """Return the states of the levels by their names, for programs: `state`, and `until` and `warning` where there is one."""
+    return {
+        level.name: {
+            "state": status.state.value,
+            **({"until": rfc3339(status.until)} if status.until else {}),
+            **({"warning": text} if (text := _text(level, status)) else {}),
+        }
+        for level in levels
+        if (status := states.get(level.name)) is not None
+    }
 
 
 def _text(level: Level, status: MembershipStatus) -> str:

@@ -1,0 +1,49 @@
+"""Facts for `who` and `plan` about members whom the deny list refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kube_iam.cli import access_session
+from kube_iam.errors import KubeIamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kube_iam.access.denied_members import Denied
+    from kube_iam.access.levels import ClusterAccess
+    from kube_iam.access.members import LevelMembers
+    from kube_iam.access.ports import Directory
+    from kube_iam.cli.access_session import Where
+
+
+def read_denied(
+    access: ClusterAccess,
+    directory: Directory,
+    members: Callable[[], Sequence[LevelMembers]],
+    where: Where,
+    deny_list: str,
+    now: float,
+) -> Denied:
+    """Return the members that the deny list denies at `now` (unix seconds). Print a note of what cannot be read. Raises nothing.
+
+    `members` reads who is in the levels. It is called only where a denial is in force.
+    """
+    from kube_iam.access.denied_members import denied_members
+    from kube_iam.cli.deny_session import read_denials
+
+    if not access_session.needs_cluster(access):
+        return {}
+    try:
+        denials = [
+            denial for denial in read_denials(access_session.open_api(access, where), deny_list) if denial.until > now
+        ]
+        found = denied_members(access, directory, members(), denials, now) if denials else None
+    except KubeIamError as error:
+        click.echo(f"note: whether members are denied is not known: {error.message}", err=True)
+        return {}
+    for said in found.unchecked if found else ():
+        click.echo(f"note: {said}", err=True)
+    return found.members if found else {}
