@@ -207,7 +207,10 @@ class ListEdit:
             at = self.text.index("{", holder.start) + 1
             return self._spliced(at, at, pair, ABSENT, path)
         last = holder.pairs[-1][1]
-        if last.start == last.end:  # a comma behind the colon would not end it
+        outer = self._outermost_flow()
+        notes = notes_at(self.text, outer.end) if outer is not None else []
+        # A comma just behind a colon would be a part of a word, now or when a key is without a value again.
+        if last.start == last.end or any(note.old == NO_VALUE for note in notes):
             at = holder.pairs[0][0].start
             return self._spliced(at, at, f"{pair}, ", ABSENT, path)
         return self._spliced(last.end, last.end, f", {pair}", ABSENT, path)
@@ -265,8 +268,7 @@ class ListEdit:
         holder = chain[depth - 1][1] if node is not outer else None
         text = self.text[: own.start] + self.text[own.end :] if own is not None else self.text
         if own is not None and own.old != ABSENT:
-            # A comma just behind a colon would be a part of a word.
-            gap = own.old == NO_VALUE and text.endswith(": ", 0, node.start) and text[node.end] != ","
+            gap = own.old == NO_VALUE and text.endswith(": ", 0, node.start)
             return text[: node.start - gap] + ("" if own.old == NO_VALUE else own.old) + text[node.end :]
         if holder is None or (own is None and not is_covered(notes, path)):
             return self.text
