@@ -58,6 +58,7 @@ check: .venv/ready  ## Lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/sentences.py
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit/test_source_rules.py
 
 .PHONY: format

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 import click
 import pytest
+from command_lines import parse_line
 
 from kube_iam.cli.root import COMMANDS, make_root
 
@@ -41,14 +41,7 @@ def test_every_help_has_examples_and_each_is_taken(path: str) -> None:
     lines = example_lines(context)
     assert lines
     for line in lines:
-        words = line.removeprefix("source <(").removesuffix(")").partition("   ")[0]
-        arguments = shlex.split(words.partition(" > ")[0].partition(" < ")[0].partition(" | ")[0])[1:]
-        root = make_root("kube-iam")
-        parsed = root.make_context("kube-iam", list(arguments))
-        while isinstance(parsed.command, click.Group):
-            _, inner, rest = parsed.command.resolve_command(parsed, [*parsed._protected_args, *parsed.args])
-            assert inner is not None
-            parsed = inner.make_context(inner.name, rest, parent=parsed)
+        parsed = parse_line(line)
         assert line.startswith(("kube-iam ", "source <(kube-iam "))
         assert parsed.command_path.startswith(path) or path == "kube-iam"
 

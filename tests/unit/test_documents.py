@@ -1,4 +1,4 @@
-"""Links of the documents lead to files and headings that exist."""
+"""Links of the documents lead to files and headings that exist, and the program takes the commands in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import re
 from functools import cache
 from pathlib import Path
 
+import click
 import pytest
+from command_lines import parse_line
+
+from kube_iam.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -74,3 +78,37 @@ def test_every_page_of_docs_is_linked_from_another() -> None:
 )
 def test_broken_links_are_found(text: str, problems: int) -> None:
     assert len(broken(ROOT / "README.md", text)) == problems
+
+
+def command_lines(text: str) -> list[str]:
+    """Return the lines of `kube-iam` in console blocks and in inline code, without those that leave something out (…)."""
+    blocks = re.findall(r"^ *```console\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in re.findall(r"^ *[$#] (kube-iam .*)$", block, re.MULTILINE)]
+    lines += re.findall(r"`((?:source <\()?kube-iam [^`\n]+)`", text)
+    return [line for line in lines if "…" not in line and "|" not in line]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_program_takes_the_commands_of_a_page(page: Path) -> None:
+    refused = []
+    for line in command_lines(page.read_text()):
+        try:
+            parse_line(line)
+        except (click.exceptions.Exit, click.exceptions.NoArgsIsHelpError):
+            pass
+        except (click.ClickException, UsageError, ValueError) as error:
+            refused.append(f"{line}: {error}")
+    assert refused == []
+
+
+def test_a_command_that_the_program_does_not_take_is_found() -> None:
+    with pytest.raises((click.ClickException, UsageError)):
+        parse_line("kube-iam grant --no-such-flag alice admin")
+
+
+def test_the_readme_states_the_status_early_and_is_short() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 120
+    first_screen = "\n".join(lines[:24])
+    assert "**Status:" in first_screen
+    assert all(name in first_screen for name in ("AWS itself", "macOS", "Windows"))

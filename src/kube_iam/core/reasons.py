@@ -214,7 +214,7 @@ _REMEDIES = {
     Reason.EC2_REFUSED: "Allow the server `ec2:DescribeInstances`, or set `ec2DescribeInstancesRoleARN`",
     Reason.EC2_UNREACHABLE: "Try again. If it lasts, look at the server's connection to EC2 and at its log",
     Reason.EC2_THROTTLED: "Try again. If it lasts, raise EC2's quota or lower `ec2DescribeInstancesQps`",
-    Reason.DENIED: "`kube-iam deny --list` shows the denial, `kube-iam undeny` removes it",
+    Reason.DENIED: "`kube-iam deny --list` shows the denial, `kube-iam undeny NAME` removes it",
     Reason.DENY_LIST_UNKNOWN: "Let the server read the ConfigMap of `denyList`; see `/readyz` and its log",
     Reason.PROBE: "None: a command asked about a denial or a membership",
 }
