@@ -21,11 +21,11 @@ from bench.context import Bench
 from bench.figures import Part, Row, part
 from kube_iam.core.partitions import sts_host
 from kube_iam.sandbox.connect_proxy import connect_proxy
-from kube_iam.sandbox.people import ensure_user
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.shell import environment
 from kube_iam.sandbox.state import ADMINISTRATOR, LOOPBACK, REGION, Home, State
 from kube_iam.sandbox.up import down, up
+from kube_iam.sandbox.users import ensure_user
 
 BIN = Path(sys.executable).parent
 REFRESH = "15s"  # the default, which a sandbox shortens

@@ -75,7 +75,7 @@ until_out() {
 
 real_control_plane() { [ -n "$(kube-iam sandbox status | sed -n 's/.*"apiServer": "\(.*\)",/\1/p')" ]; }
 
-tell "An AWS account in a box, the authenticator webhook and, where its binaries are found, a real kube-apiserver, all on loopback:"
+tell "An emulated AWS account, the authenticator webhook and, where its binaries are found, a real kube-apiserver, all on loopback:"
 printf '%s$ kube-iam sandbox up%s\n' "$bold" "$plain"
 kube-iam sandbox up
 kube-iam sandbox env >administrator.env

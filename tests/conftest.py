@@ -17,7 +17,7 @@ from hypothesis import settings
 from required import missing, pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - pytest finds its hooks here
 
 if TYPE_CHECKING:
-    from account_in_a_box import Account
+    from emulated_account import Account
     from installed import Site
     from whole_sandbox import Sandbox
 
@@ -35,7 +35,7 @@ settings.load_profile("patient")
 @pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """The AWS account of a sandbox, with nothing else running."""
-    from account_in_a_box import Account
+    from emulated_account import Account
 
     from kube_iam.sandbox.certificates import Authority
     from kube_iam.sandbox.state import Home

@@ -168,7 +168,7 @@ def running(
             added = {**environment(home, proxy.url, sts.ca), **(variables or {})}
             servers.append(_start(name, [*command, "server"], home, setup, added, stack))
         theirs, ours = (server if server.started() else None for server in servers)
-        ended = [f"{server.name}: {server.process.last_words()}" for server in servers if server not in (theirs, ours)]
+        ended = [f"{server.name}: {server.process.log_tail()}" for server in servers if server not in (theirs, ours)]
         yield Pair(setup, theirs, ours, "\n".join(ended))
 
 

@@ -1,7 +1,7 @@
 """A cluster as an installer leaves it: an AWS account, etcd, kube-apiserver with its flags, the authenticator in a container.
 
 The authenticator takes its default ports, as it does on a control-plane node, where the cluster has a network of its own (root only).
-Tokens are signed for AWS's own STS, as in production; a proxy leads its name to the account in the box.
+Tokens are signed for AWS's own STS, as in production; a proxy connects its name to the emulated account.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.connect_proxy import ConnectProxy
 from kube_iam.sandbox.control_plane import Binaries, start_apiserver, start_etcd
 from kube_iam.sandbox.files import write_private
-from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.processes import Process, free_port, wait_until
 from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION, Home
 from kube_iam.sandbox.up import start_account
+from kube_iam.sandbox.users import put_server_policy
 
 STATE_DIR = "/var/aws-iam-authenticator"
 CONFIG_DIR = "/etc/aws-iam-authenticator"
@@ -97,7 +97,7 @@ class Site:
         """`kube-iam apply` of the sandbox's three levels, with the mappings kept there: `configFile: {}` and so on."""
         text = access_file(self.home, self._sandbox.state)
         write_private(self.home.access, text.replace("configFile: {}", mapping))
-        let_server_read(self.home, self._sandbox.state, server_document(load_access(self.home.access)))
+        put_server_policy(self.home, self._sandbox.state, server_document(load_access(self.home.access)))
         self.administrator.works("kube-iam", "apply", "--yes")
 
     def put_config_map(self, name: str, data: Mapping[str, str]) -> None:

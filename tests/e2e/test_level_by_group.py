@@ -11,8 +11,8 @@ from whole_sandbox import Person, Sandbox
 
 from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
-from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.processes import wait_until
+from kube_iam.sandbox.users import put_server_policy
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
 LEVEL = "  - name: looker\n    method: group\n    bind: [{clusterRole: view}]\n"
@@ -24,7 +24,7 @@ def looker(levels: Sandbox) -> Iterator[Path]:
     before = levels.home.access.read_text()
     levels.home.access.write_text(before + "\n" + LEVEL)
     levels.administrator.works("kube-iam", "apply", "--yes")
-    let_server_read(levels.home, levels.state, server_document(load_access(levels.home.access)))
+    put_server_policy(levels.home, levels.state, server_document(load_access(levels.home.access)))
     yield levels.kubeconfig("looker")
     levels.home.access.write_text(before)
     levels.administrator.works("kube-iam", "apply", "--yes")

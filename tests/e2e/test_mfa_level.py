@@ -21,9 +21,9 @@ from whole_sandbox import BIN, Person, Sandbox
 from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
 from kube_iam.sandbox.account_mfa import code_now
-from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import REGION
+from kube_iam.sandbox.users import put_server_policy
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
 LEVEL = "  - name: vault\n    mfa: true\n    bind: [{clusterRole: view}]\n"
@@ -47,7 +47,7 @@ def vault(levels: Sandbox) -> Iterator[Path]:
     levels.home.access.write_text(before + "\n" + LEVEL)
     levels.person("mona")
     levels.administrator.works("kube-iam", "apply", "--yes")
-    let_server_read(levels.home, levels.state, server_document(load_access(levels.home.access)))
+    put_server_policy(levels.home, levels.state, server_document(load_access(levels.home.access)))
     levels.administrator.works("kube-iam", "grant", "mona", "vault")
     yield levels.kubeconfig("vault")
     levels.home.access.write_text(before)

@@ -10,9 +10,9 @@ from whole_sandbox import Sandbox
 
 from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
-from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import ADMINISTRATOR
+from kube_iam.sandbox.users import put_server_policy
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
 OWNER = "  - name: owner\n    groups: [{group}]\n    bind: [{bind}]\n"
@@ -25,7 +25,7 @@ def own_level(levels: Sandbox) -> Iterator[Path]:
     before = levels.home.access.read_text()
     write_level(levels, ALL)
     levels.administrator.works("kube-iam", "apply", "--yes")
-    let_server_read(levels.home, levels.state, server_document(load_access(levels.home.access)))
+    put_server_policy(levels.home, levels.state, server_document(load_access(levels.home.access)))
     levels.administrator.works("kube-iam", "grant", ADMINISTRATOR, "owner")
     yield levels.kubeconfig("owner")
     levels.home.access.write_text(before)

@@ -11,8 +11,8 @@ from whole_sandbox import Sandbox
 
 from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
-from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.processes import wait_until
+from kube_iam.sandbox.users import put_server_policy
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
 LEVEL = "  - name: auditor\n    bind: [{clusterRole: view}]\n"
@@ -53,11 +53,11 @@ def auditor(levels: Sandbox) -> Iterator[Path]:
 
 def test_server_that_may_not_read_iam_is_told(levels: Sandbox, auditor: Path) -> None:
     assert said(levels, "who", "auditor") == ""
-    let_server_read(levels.home, levels.state, NOTHING)
+    put_server_policy(levels.home, levels.state, NOTHING)
     forbidden = "level auditor: IAM does not let the server read IAM group sandbox-auditor"
     assert wait_until(lambda: forbidden in said(levels, "who", "auditor"), 30)
     assert forbidden in said(levels, "plan")
-    let_server_read(levels.home, levels.state, server_document(load_access(levels.home.access)))
+    put_server_policy(levels.home, levels.state, server_document(load_access(levels.home.access)))
     assert wait_until(lambda: said(levels, "plan") == "", 30)
 
 

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kube_iam.sandbox.people import ensure_user
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.shell import environment
 from kube_iam.sandbox.state import ADMINISTRATOR, Home, State
+from kube_iam.sandbox.users import ensure_user
 
 BIN = Path(sys.executable).parent
 ROLE = "arn:aws:iam::111122223333:role/sandbox-"

@@ -1,4 +1,4 @@
-"""An AWS account in a box, a kube-iam server that reads it, and between the two a front where faults can be put."""
+"""An emulated AWS account, a kube-iam server that reads it, and between the two a front where faults can be put."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ssl import create_default_context
 from typing import Any
 
-from account_in_a_box import Account
+from emulated_account import Account
 from faulty_iam import FaultyIam
 
 from kube_iam.core.credentials import Credentials
@@ -18,9 +18,9 @@ from kube_iam.core.mint import mint
 from kube_iam.core.server_policy import server_policy
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.files import write_private
-from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, REGION, Home
 from kube_iam.sandbox.up import down, start_account
+from kube_iam.sandbox.users import put_server_policy
 from kube_iam.sandbox.webhook import config, launch_webhook, readiness, review
 
 ACCOUNT = "arn:aws:iam::111122223333"
@@ -42,7 +42,7 @@ class DoorSite:
         return self.home.process("webhook").log.read_text()
 
     def allow(self, document: dict[str, object]) -> None:
-        let_server_read(self.home, self.state, document)
+        put_server_policy(self.home, self.state, document)
 
     def configure(self, mappings: str, settings: str = "") -> None:
         text = config(self.home, self.state, cluster=False).replace(

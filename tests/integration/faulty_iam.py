@@ -1,4 +1,4 @@
-"""A front before the IAM of an account in a box, where faults can be put, and which cuts answers into pages as IAM does."""
+"""A front before the IAM of an emulated account, where faults can be put, and which cuts answers into pages as IAM does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from ssl import create_default_context
 from urllib.parse import parse_qsl
 
-from account_in_a_box import Account
+from emulated_account import Account
 
 from https_server import HttpsServer, Request
 from kube_iam.core.sigv4 import presign

@@ -1,4 +1,4 @@
-"""The account in the box refuses what AWS refuses. Real requests to a real process."""
+"""The emulated account refuses what AWS refuses. Real requests to a real process."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from account_in_a_box import Account
 from botocore.exceptions import ClientError
+from emulated_account import Account
 
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.mint import PREFIX, mint

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from account_in_a_box import Account
 from botocore.exceptions import ClientError
+from emulated_account import Account
 
 from kube_iam.aws.iam import IamDirectory
 from kube_iam.sandbox.certificates import Authority

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from kube_iam.sandbox.people import let_server_read
 from kube_iam.sandbox.processes import Process, wait_until
 from kube_iam.sandbox.state import CLUSTER_ID, Home
 from kube_iam.sandbox.up import down
+from kube_iam.sandbox.users import put_server_policy
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sandbox-lifecycle")]
 BIN = Path(sys.executable).parent
@@ -195,7 +195,7 @@ def test_who_says_that_the_server_may_not_read_iam(home: Home) -> None:
     assert state is not None
     assert in_shell(home, "kube-iam apply --yes").returncode == 0
     nothing = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
-    let_server_read(home, state, {"Version": "2012-10-17", "Statement": [nothing]})
+    put_server_policy(home, state, {"Version": "2012-10-17", "Statement": [nothing]})
     said = "warning: level viewer: IAM does not let the server read IAM group sandbox-viewer"
     assert wait_until(lambda: said in in_shell(home, "kube-iam who").stderr, 30)
     sandbox(home, "up")  # gives the server its rights again

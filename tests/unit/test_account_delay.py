@@ -23,7 +23,7 @@ class Iam:
 
     def call(self, action: str) -> tuple[int, bool]:
         """Return the status, and whether alice is in the answer."""
-        answer = self._delay.around(action, self._module._IAM_HANDLERS[action])
+        answer = self._delay.wrap(action, self._module._IAM_HANDLERS[action])
         status, _, body = answer(GROUP)
         return status, b"alice" in body
 

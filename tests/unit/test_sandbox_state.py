@@ -21,7 +21,7 @@ from kube_iam.core.credentials import Credentials
 from kube_iam.errors import SandboxError
 from kube_iam.sandbox import mount, processes
 from kube_iam.sandbox.access_file import access_file
-from kube_iam.sandbox.account_gate import problem
+from kube_iam.sandbox.account_requests import refusal_reason
 from kube_iam.sandbox.aggregation import summed
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import cache_directory, find_binaries
@@ -190,7 +190,7 @@ def test_a_directory_that_others_may_write_is_refused(home: Home, part: str, mod
     process = sleeper(home)
     (home.root / part).chmod(mode)
     for action in (down, Home.create, Home.load):
-        with pytest.raises(SandboxError, match=f"others may write .*chmod 700 {home.root / part}"):
+        with pytest.raises(SandboxError, match=f"others can write .*chmod 700 {home.root / part}"):
             action(home)
     assert process.pid() is not None
     (home.root / part).chmod(0o700)
@@ -395,7 +395,7 @@ def asked(**changes: Any) -> str:
         "headers": [(b"host", b"127.0.0.1:1")],
         **{name: value for name, value in changes.items() if name != "body"},
     }
-    return problem(scope, changes.get("body", b""), hosts=frozenset({"127.0.0.1:1"}), region="eu-central-1")
+    return refusal_reason(scope, changes.get("body", b""), hosts=frozenset({"127.0.0.1:1"}), region="eu-central-1")
 
 
 def test_the_gate_lets_through_what_an_sdk_sends() -> None:

@@ -47,7 +47,7 @@ def _directory(function: Callable[..., object]) -> Callable[..., object]:
 @click.group("sandbox", cls=CommandGroup, no_args_is_help=True)
 @global_options
 def command() -> None:
-    """An AWS account and a cluster in a box, to try things.
+    """An emulated AWS account and a cluster, to try things.
 
     Everything runs on loopback and ends with `sandbox down`. The account's IAM and STS verify signatures and enforce policies as
     AWS does; a real kube-apiserver is added where its binaries are found (KUBEBUILDER_ASSETS, PATH, or what `make control-plane`
@@ -114,9 +114,9 @@ def env_command(home: Home, user: str) -> None:
 
     The administrator may do everything in the account and the cluster; a new user may do nothing until granted a level.
     """
-    from kube_iam.sandbox.people import ensure_user
     from kube_iam.sandbox.shell import environment, exports
     from kube_iam.sandbox.state import ADMINISTRATOR
+    from kube_iam.sandbox.users import ensure_user
 
     name = user or ADMINISTRATOR
     state = ensure_user(home, home.require(), name)

@@ -1,1 +1,1 @@
-"""An AWS account in a box on loopback, the webhook wired to it and, where its binaries are found, a real control plane."""
+"""An emulated AWS account on loopback, the webhook that uses it and, where the binaries are found, a real control plane."""

@@ -1,4 +1,4 @@
-"""The ready access.yaml of a sandbox: three levels, mapped where this sandbox's authenticator reads."""
+"""The access.yaml of a new sandbox: three levels, mapped where the sandbox's authenticator reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NO_API_SERVER = "https://127.0.0.1:6443"
 
 
 def access_file(home: Home, state: State) -> str:
-    """The file's text. Without a control plane there is no RBAC to bind, and the mappings go into the server's file."""
+    """Return the text of the file. Without a control plane it binds no RBAC and maps into the server's file."""
     where = "configFile: {}" if state.api_port else f"file: {home.server_config}"
 
     def bind(entry: str) -> str:

@@ -1,7 +1,7 @@
-"""The AWS account in a box, as a process of its own: ministack's IAM and STS behind TLS on loopback.
+"""The emulated AWS account, a process of its own: ministack's IAM and STS behind TLS on loopback.
 
-`command` and `environment` are what the sandbox starts it with; `main` is what runs in that process. SIGUSR1 ends all sessions
-of the account at once, which is how tests get at expired ones: STS hands out none that is shorter than 15 minutes.
+The sandbox starts it with `command` and `environment`, and `main` runs in it. SIGUSR1 ends all sessions of the account at once. Tests
+need that for expired sessions, because STS issues none that is shorter than 15 minutes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from kube_iam.core.partitions import sts_host
 from kube_iam.sandbox.account_delay import install_delay
-from kube_iam.sandbox.account_gate import gate
-from kube_iam.sandbox.account_rules import expire_sessions, install
+from kube_iam.sandbox.account_requests import filter_requests
+from kube_iam.sandbox.aws_fidelity import expire_sessions, install
 
 LOOPBACK = "127.0.0.1"
 
@@ -38,7 +38,7 @@ def command(
 
 
 def environment(account: str, region: str, root_key: str, root_secret: str, directory: Path) -> dict[str, str]:
-    """All that the process sees of an environment: nothing of the user's own AWS settings gets in, nothing is persisted."""
+    """Return the whole environment of the process. It holds none of the user's own AWS settings and persists nothing."""
     return {
         "AUTH": "true",
         "SERVICES": "iam,sts",
@@ -86,9 +86,9 @@ async def _serve(options: argparse.Namespace) -> None:
     config.certfile, config.keyfile = options.certificate, options.key
     config.loglevel = "WARNING"
     config.graceful_timeout = 0.5
-    config.keep_alive_timeout = 75  # a webhook keeps its connection between sign-ins
+    config.keep_alive_timeout = 75  # the webhook keeps its connection between sign-ins
     hosts = frozenset({f"{LOOPBACK}:{options.port}", f"localhost:{options.port}", sts_host(options.region)})
-    app = gate(import_module("ministack.app").app, hosts=hosts, region=options.region)
+    app = filter_requests(import_module("ministack.app").app, hosts=hosts, region=options.region)
     await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
 
 

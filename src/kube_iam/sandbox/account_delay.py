@@ -1,6 +1,6 @@
 """Eventual consistency of the emulated IAM, on demand: reads show memberships and policies as they were some seconds ago.
 
-As in AWS, writes work on the present state, and what they change is seen by reads and by authorization later.
+As in AWS, writes work on the present state. Reads and authorization see the changes later.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 """
 
@@ -20,15 +20,15 @@ _GATHER = ("_gather_user_policies", "_gather_role_policies")
 
 
 class Delay:
-    """The states of IAM's tables after each write, for reads that lag `seconds` behind."""
+    """The states of IAM's tables after each write, for reads that are `seconds` late."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
         self._states = deque([(clock() - seconds, self._copy())])
 
-    def around(self, action: str, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the handler of an action of IAM, reading late where it reads, and recorded where it writes."""
+    def wrap(self, action: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the handler of an IAM action with its reads delayed, or with its writes recorded."""
 
         def read(*arguments: Any) -> Any:
             with self._late():
@@ -43,7 +43,7 @@ class Delay:
 
     @contextmanager
     def _late(self) -> Iterator[None]:
-        """Show the newest state that is old enough. The emulator's handlers never wait, so no other request sees it."""
+        """Show the newest state that is old enough. No other request sees it, because the emulator's handlers never wait."""
         until = self._clock() - self._seconds
         while len(self._states) > 1 and self._states[1][0] <= until:
             self._states.popleft()
@@ -64,11 +64,11 @@ class Delay:
 
 
 def install_delay(seconds: float) -> None:
-    """Let reads of IAM, and the gathering of a principal's policies, lag behind writes."""
+    """Delay reads of IAM, and the collection of a principal's policies, by that many seconds."""
     delay = Delay(seconds)
     handlers = import_module("ministack.services.iam")._IAM_HANDLERS
     for action, handler in handlers.items():
-        handlers[action] = delay.around(action, handler)
+        handlers[action] = delay.wrap(action, handler)
     evaluator = import_module("ministack.core.iam_evaluator")
     for name in _GATHER:
-        setattr(evaluator, name, delay.around(name, getattr(evaluator, name)))
+        setattr(evaluator, name, delay.wrap(name, getattr(evaluator, name)))

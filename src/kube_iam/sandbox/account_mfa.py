@@ -1,7 +1,7 @@
-"""MFA of the emulated account, which keeps virtual devices and never asks for their codes.
+"""MFA of the emulated account. The emulator stores virtual devices and never checks their codes.
 
-A code is RFC 6238's over the characters of the device's seed (which are no base32), for the half minute now, before or after; it is
-good once. https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html, SerialNumber and TokenCode
+A code is that of RFC 6238 over the characters of the device's seed, which is not base32. It is valid once, in its half minute, the one
+before and the one after. https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html, SerialNumber and TokenCode
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ _STEP_SECONDS = 30
 _used: dict[str, int] = {}  # the step of each device's last code
 
 present: ContextVar[bool] = ContextVar("present", default=False)
-"""Whether the request at hand came with a good code of the caller's own device."""
+"""Whether the present request holds a valid code of the caller's own device."""
 
 
 def code(seed: str, step: int) -> str:
-    """The six digits of a device with that seed in that half minute of Unix time."""
+    """Return the six digits of a device with that seed. `step` counts half minutes of Unix time."""
     digest = hmac.digest(seed.encode(), step.to_bytes(8, "big"), "sha1")
     offset = digest[-1] & 0x0F
     return f"{(int.from_bytes(digest[offset : offset + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"
 
 
 def code_now(seed: str, now: float) -> str:
-    """The code that the device shows."""
+    """Return the code that a device with that seed shows at `now`, in Unix seconds."""
     return code(seed, int(now // _STEP_SECONDS))
 
 
 def code_problem(parameters: Mapping[str, str], access_key: str, now: float) -> str:
-    """What STS says against the code of this request; empty where the code is good, or where there is none. Sets `present`."""
+    """Return the error of STS about the code of this request, empty where the code is valid or missing. Sets `present`."""
     present.set(False)
     serial, given = parameters.get("SerialNumber"), parameters.get("TokenCode")
     if serial is None and given is None:

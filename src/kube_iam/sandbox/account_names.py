@@ -1,6 +1,6 @@
 """Names and paths in the emulated IAM: unique without regard to letter case, and changed by UpdateUser and UpdateGroup.
 
-The emulator compares names with case, takes any name and path, and has neither UpdateUser nor UpdateGroup.
+The emulator compares names with regard to case, accepts any name and path, and has neither UpdateUser nor UpdateGroup.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html ("Names are not distinguished by case"),
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateUser.html, API_UpdateGroup.html
 """
@@ -22,7 +22,7 @@ _PATH = re.compile(r"/|/[!-~]{1,510}/")
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One kind of named entity: the emulator's table, the request's parameter, the longest name and AWS's message."""
+    """A kind of named entity: the emulator's table, the request's parameter, the longest name and AWS's message."""
 
     table: str
     parameter: str
@@ -49,14 +49,14 @@ def _create_problem(kind: _Kind) -> Callable[[Parameters], Answer | None]:
 
 
 def _problem(kind: _Kind, name: str, path: str, *, present: str) -> Answer | None:
-    """Return AWS's error for that new name and path of an entity, whose name is `present` so far, or None."""
+    """Return AWS's error for a new name and path of an entity with the present name `present`, or None."""
     if not _NAME.fullmatch(name) or len(name) > kind.longest:
         key = kind.parameter[0].lower() + kind.parameter[1:]
         allowed = f"1 to {kind.longest} alphanumeric characters and/or the following: +=,.@_-"
         return error(400, "ValidationError", f"The specified value for {key} is invalid. It must contain {allowed}")
     if not _PATH.fullmatch(path):
         return error(400, "ValidationError", "The specified value for path is invalid. It must begin and end with /")
-    # The name of a policy is unique in the account whatever its path is, as those of the other kinds are.
+    # Names of all kinds, policies too, are unique in the account regardless of their paths.
     names = [record[kind.parameter] for record in getattr(_iam(), kind.table).values()]
     if any(taken != present and taken.lower() == name.lower() for taken in names):
         return error(409, "EntityAlreadyExists", kind.exists.format(name))
@@ -64,12 +64,12 @@ def _problem(kind: _Kind, name: str, path: str, *, present: str) -> Answer | Non
 
 
 def _update_group(parameters: Parameters) -> Answer:
-    """Answer UpdateGroup. Members, attached and inline policies and the unique id stay."""
+    """Answer UpdateGroup. Members, policies and the unique id stay."""
     iam = _iam()
-    moved = _moved(_GROUP, parameters)
-    if isinstance(moved, tuple):
-        return moved
-    _rename(iam._group_inline_policies, moved.old, moved.new)
+    renamed = _apply_new_name(_GROUP, parameters)
+    if isinstance(renamed, tuple):
+        return renamed
+    _rename(iam._group_inline_policies, renamed.old, renamed.new)
     answer: Answer = iam._xml(200, "UpdateGroupResponse", "", ns="iam")
     return answer
 
@@ -77,32 +77,32 @@ def _update_group(parameters: Parameters) -> Answer:
 def _update_user(parameters: Parameters) -> Answer:
     """Answer UpdateUser. Groups, policies, access keys, MFA devices and the unique id stay."""
     iam = _iam()
-    moved = _moved(_USER, parameters)
-    if isinstance(moved, tuple):
-        return moved
+    renamed = _apply_new_name(_USER, parameters)
+    if isinstance(renamed, tuple):
+        return renamed
     for table in (iam._user_inline_policies, iam._login_profiles):
-        _rename(table, moved.old, moved.new)
+        _rename(table, renamed.old, renamed.new)
     for records, field in (
         (iam._access_keys, "UserName"),
         (iam._login_profiles, "UserName"),
         (iam._mfa_devices, "User"),
     ):
         for record in records.values():
-            if record.get(field) == moved.old:
-                record[field] = moved.new
+            if record.get(field) == renamed.old:
+                record[field] = renamed.new
     for group in iam._groups.values():
-        group["Users"] = [moved.new if member == moved.old else member for member in group["Users"]]
+        group["Users"] = [renamed.new if member == renamed.old else member for member in group["Users"]]
     answer: Answer = iam._xml(200, "UpdateUserResponse", "", ns="iam")
     return answer
 
 
 @dataclass(frozen=True, slots=True)
-class _Moved:
+class _Renamed:
     old: str
     new: str
 
 
-def _moved(kind: _Kind, parameters: Parameters) -> _Moved | Answer:
+def _apply_new_name(kind: _Kind, parameters: Parameters) -> _Renamed | Answer:
     """Give the entity its new name, path and ARN. Return both names, or AWS's error."""
     table, old = getattr(_iam(), kind.table), text_of(parameters, kind.parameter)
     record = table.get(old)
@@ -117,7 +117,7 @@ def _moved(kind: _Kind, parameters: Parameters) -> _Moved | Answer:
     account = record["Arn"].rpartition(":")[0]
     record.update({kind.parameter: new, "Path": path, "Arn": f"{account}:{noun}{path}{new}"})
     _rename(table, old, new)
-    return _Moved(old, new)
+    return _Renamed(old, new)
 
 
 def _rename(table: Any, old: str, new: str) -> None:
@@ -136,7 +136,7 @@ CREATE_PROBLEMS: Mapping[str, Callable[[Parameters], Answer | None]] = {
     "CreateRole": _create_problem(_ROLE),
     "CreatePolicy": _create_problem(_POLICY),
 }
-"""Per action AWS's error for its name and path, or None where there is none."""
+"""Functions that return AWS's error for the name and path of an action, or None, by action."""
 
 UPDATES: Mapping[str, Callable[[Parameters], Answer]] = {"UpdateUser": _update_user, "UpdateGroup": _update_group}
 """The actions that the emulator lacks."""

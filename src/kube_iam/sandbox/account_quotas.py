@@ -1,4 +1,4 @@
-"""Quotas of IAM that the emulator does not have: AWS's defaults, with AWS's error code LimitExceeded.
+"""Quotas of IAM that the emulator lacks: AWS's defaults, with AWS's error code LimitExceeded.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html. Quotas per account (300 groups, 5000 users) are left out.
 """
@@ -77,4 +77,4 @@ QUOTA_PROBLEMS: Mapping[str, Callable[[Parameters], Answer | None]] = {
     "PutGroupPolicy": _inline("Group", 5120, lambda iam, name: iam._group_inline_policies.get(name) or {}),
     "PutRolePolicy": _inline("Role", 10240, lambda iam, name: (iam._roles.get(name) or {}).get("InlinePolicies") or {}),
 }
-"""Per action AWS's error where it would exceed a quota, or None."""
+"""Functions that return AWS's error where an action would exceed a quota, or None, by action."""

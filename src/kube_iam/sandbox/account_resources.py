@@ -1,4 +1,4 @@
-"""What a call to the emulated IAM is about, for policies that name groups and roles by their ARNs: with their paths, as in AWS."""
+"""Resource ARNs of calls to the emulated IAM, with the paths of groups and roles, as AWS compares them with policies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ PARAMETERS = ("service", "method", "path", "headers", "body", "query_params", "r
 
 
 def with_paths(original: Callable[..., str]) -> Callable[..., str]:
-    """The emulator's function `extract_resource_arn`, which leaves paths out, and takes AddUserToGroup for a matter of the user."""
+    """Return the emulator's `extract_resource_arn` with paths, and with the group as the resource of AddUserToGroup.
+
+    The original leaves paths out and returns the user for AddUserToGroup.
+    """
 
     def extract(
         service: str, method: str, path: str, headers: Any, body: bytes, query_params: dict[str, Any], *rest: str

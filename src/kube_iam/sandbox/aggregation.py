@@ -1,6 +1,6 @@
 """A FAKE of one controller of kube-controller-manager, which the sandbox does not run: it fills aggregated ClusterRoles, once.
 
-`admin`, `edit` and `view` have no rules of their own; they are the sum of the ClusterRoles that carry their labels.
+`admin`, `edit` and `view` have no rules of their own. Their rules are those of the ClusterRoles that carry their labels.
 https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles
 """
 
@@ -16,12 +16,12 @@ Role = dict[str, Any]
 
 
 def fill_aggregated_roles(api: ApiServer) -> None:
-    """Give every aggregated ClusterRole the rules that it sums up. Raises SandboxError."""
+    """Write the rules of every aggregated ClusterRole. Raises SandboxError."""
     status, found = api.call("GET", CLUSTER_ROLES)
     if status != 200:
         raise SandboxError(f"the API server refused to list ClusterRoles ({status})")
     roles: list[Role] = found["items"]
-    # A role may be part of one that is itself part of another: view, edit, admin. Each pass goes one step further.
+    # view is part of edit, which is part of admin: each pass fills one more step.
     for _ in roles:
         sums = {_name(role): summed(role, roles) for role in roles if role.get("aggregationRule")}
         changed = [role for role in roles if _name(role) in sums and (role.get("rules") or []) != sums[_name(role)]]
@@ -36,7 +36,7 @@ def fill_aggregated_roles(api: ApiServer) -> None:
 
 
 def summed(role: Role, roles: list[Role]) -> list[Any]:
-    """The rules of all other roles that this role's aggregation selects, each rule once."""
+    """Return the rules of all other roles that this role's aggregation selects, each rule once."""
     selectors = [each.get("matchLabels", {}) for each in role["aggregationRule"].get("clusterRoleSelectors", [])]
     rules: list[Any] = []
     for other in roles:

@@ -1,4 +1,4 @@
-"""The few calls that the sandbox itself makes to its API server, as the cluster's administrator, with the standard library."""
+"""Calls of the sandbox to its API server as the cluster's administrator, with the standard library."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ class ApiServer:
     client: Pair
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Status and parsed JSON (or text) of one request. Raises SandboxError where there is no answer."""
+        """Return the status and the parsed JSON (or text) of one request. Raises SandboxError where there is no answer."""
         with self._request(method, path, body, _TIMEOUT_SECONDS) as answer:
             text = answer.read().decode()
             return answer.status, json.loads(text) if "json" in answer.getheader("Content-Type", "") else text
 
     def ready(self) -> bool:
-        """Whether it says that it is ready, its RBAC bootstrap included."""
+        """Return whether the API server reports that it is ready, its RBAC bootstrap included."""
         try:
             return self.call("GET", "/readyz")[0] == 200
         except SandboxError:
             return False
 
     def ensure(self, path: str, thing: dict[str, Any]) -> None:
-        """Create an object where it is not there yet. Raises SandboxError where that is refused."""
+        """Create an object unless it exists. Raises SandboxError where the API server refuses."""
         status, answer = self.call("POST", path, thing)
         if status not in (201, 409):
             message = answer.get("message", "") if isinstance(answer, dict) else answer
             raise SandboxError(f"the API server refused {path}: {message}")
 
-    def watch(self, path: str, patience_seconds: float) -> Iterator[dict[str, Any]]:
-        """The events of a watch until it ends, or until nothing was heard for that long. Raises SandboxError."""
-        with self._request("GET", path, None, patience_seconds) as answer:
+    def watch(self, path: str, timeout_seconds: float) -> Iterator[dict[str, Any]]:
+        """Yield the events of a watch until it ends, or until none arrived for that long. Raises SandboxError."""
+        with self._request("GET", path, None, timeout_seconds) as answer:
             if answer.status != 200:
                 raise SandboxError(f"the API server refused the watch of {path} ({answer.status})")
             for line in answer:
@@ -55,12 +55,12 @@ class ApiServer:
 
     @contextmanager
     def _request(
-        self, method: str, path: str, body: object, patience_seconds: float
+        self, method: str, path: str, body: object, timeout_seconds: float
     ) -> Iterator[http.client.HTTPResponse]:
         try:
             trust = ssl.create_default_context(cafile=str(self.ca))
             trust.load_cert_chain(self.client.certificate, self.client.key)
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=patience_seconds, context=trust)
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout_seconds, context=trust)
             try:
                 text = None if body is None else json.dumps(body)
                 connection.request(method, path, text, {"Content-Type": "application/json"})

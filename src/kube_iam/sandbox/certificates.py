@@ -1,4 +1,4 @@
-"""The sandbox's own certificate authority and the certificates that it signs: short-lived, ECDSA P-256, keys in PKCS#8 PEM."""
+"""The sandbox's certificate authority and the certificates that it signs: 30 days, ECDSA P-256, keys in PKCS#8 PEM."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Pair:
 
 
 class Authority:
-    """A new certificate authority. Its key never leaves memory: when the object is gone, nothing more can be signed."""
+    """A new certificate authority. Its key is in memory only: after the object is gone, nothing more can be signed."""
 
     def __init__(self, directory: Path) -> None:
-        """Write `ca.pem` to the directory, where the pairs will go too."""
+        """Write `ca.pem` to the directory. The pairs are written there too."""
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("kube-iam sandbox", "")
@@ -46,16 +46,16 @@ class Authority:
         write_private(self.path, self.pem)
 
     def server(self, file_name: str, hosts: Iterable[str], key: Key | None = None) -> Pair:
-        """A server certificate for these DNS names and IP addresses, with a new key unless one is given."""
+        """Issue a server certificate for these DNS names and IP addresses, with a new key unless one is given."""
         return self._issue(file_name, _name(file_name, ""), [ExtendedKeyUsageOID.SERVER_AUTH], [*hosts], key)
 
     def member(self, file_name: str, hosts: Iterable[str]) -> Pair:
-        """A certificate for a server whose clients, among them itself, present the same kind of certificate: etcd."""
+        """Issue a certificate for a server that is also a client: etcd, whose clients present the same kind of certificate."""
         both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         return self._issue(file_name, _name(file_name, ""), both, [*hosts])
 
     def client(self, file_name: str, user: str, group: str) -> Pair:
-        """A client certificate that kube-apiserver reads as this user in this group."""
+        """Issue a client certificate that kube-apiserver reads as this user in this group."""
         return self._issue(file_name, _name(user, group), [ExtendedKeyUsageOID.CLIENT_AUTH], [])
 
     def _issue(
@@ -83,7 +83,7 @@ class Authority:
 
 
 def service_account_keys(directory: Path) -> Pair:
-    """The key pair with which kube-apiserver signs and checks service account tokens; `certificate` is the public key."""
+    """Create the key pair with which kube-apiserver signs and checks service account tokens. `certificate` is the public key."""
     key = ec.generate_private_key(ec.SECP256R1())
     pair = Pair(directory / "service-account.pem", directory / "service-account-key.pem")
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

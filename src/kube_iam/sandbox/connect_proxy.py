@@ -1,6 +1,6 @@
-"""An HTTPS proxy (CONNECT, RFC 9110 section 9.3.6) that leads the names of STS to a port of loopback, and nothing anywhere else.
+"""An HTTPS proxy (CONNECT, RFC 9110 section 9.3.6) that connects the names of STS to a loopback port, and refuses all others.
 
-For programs that speak to AWS's own hosts and to no others, as the reference's server does.
+It serves programs that connect to AWS's own hosts only, as the reference's server does.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 
 
 class ConnectProxy:
-    """Runs in threads until closed. `asked` lists the authorities that clients wanted."""
+    """A proxy that runs in threads until it is closed. `asked` lists the authorities of all requests."""
 
     def __init__(self, names: Iterable[str], port: int) -> None:
-        """Connections to port 443 of these names go to the loopback port."""
+        """Start to connect port 443 of these names to the loopback port."""
         self._authorities = {f"{name}:443" for name in names}
         self._port = port
         self.asked: list[str] = []
@@ -24,7 +24,7 @@ class ConnectProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Stop accepting connections."""
         self._listener.close()
 
     def _accept(self) -> None:
@@ -67,7 +67,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 @contextlib.contextmanager
 def connect_proxy(names: Iterable[str], port: int) -> Iterator[ConnectProxy]:
-    """A running proxy."""
+    """Run a proxy until the context ends."""
     proxy = ConnectProxy(names, port)
     try:
         yield proxy

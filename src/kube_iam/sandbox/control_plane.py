@@ -18,21 +18,21 @@ from kube_iam.sandbox.state import LOOPBACK, Home
 
 BUILD_COMMAND = "make control-plane"
 _BINARIES = ("etcd", "kube-apiserver")
-_PATIENCE_SECONDS = 90.0
+_TIMEOUT_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """Where the two programs are."""
+    """Paths of the two programs."""
 
     etcd: Path
     apiserver: Path
 
 
 def find_binaries(environ: Mapping[str, str]) -> Binaries | None:
-    """etcd and kube-apiserver from KUBEBUILDER_ASSETS, PATH or the cache that `make control-plane` fills; None where there are none.
+    """Return etcd and kube-apiserver from KUBEBUILDER_ASSETS, PATH or the cache of `make control-plane`, or None.
 
-    Raises SandboxError where KUBEBUILDER_ASSETS is set and lacks one of them: whoever sets it means it.
+    Raises SandboxError where KUBEBUILDER_ASSETS is set and lacks one of them.
     """
     assets = environ.get("KUBEBUILDER_ASSETS", "")
     if assets:
@@ -48,14 +48,14 @@ def find_binaries(environ: Mapping[str, str]) -> Binaries | None:
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
-    """Where tools/ keeps what it builds: KUBE_IAM_CACHE, else kube-iam in XDG_CACHE_HOME or ~/.cache."""
+    """Return the directory of what tools/ builds: KUBE_IAM_CACHE, else kube-iam in XDG_CACHE_HOME or ~/.cache."""
     chosen = environ.get("KUBE_IAM_CACHE", "")
     base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".cache")
     return Path(chosen) if chosen else Path(base) / "kube-iam"
 
 
 def start_etcd(home: Home, authority: Authority, binaries: Binaries) -> tuple[str, Pair]:
-    """Start etcd, reachable only with a certificate of the sandbox. Returns its URL and a pair for its clients."""
+    """Start etcd, which serves only clients with a certificate of the sandbox. Return its URL and a pair for clients."""
     pair = authority.member("etcd", [LOOPBACK, "localhost"])
     client, peer = (f"https://{LOOPBACK}:{free_port()}" for _ in range(2))
     options = {
@@ -90,9 +90,9 @@ def start_apiserver(
     cache_ttl_seconds: float = 2.0,
     extra_args: Mapping[str, object] | None = None,
 ) -> ApiServer:
-    """Start kube-apiserver and wait until it is ready; writes the administrator's kubeconfig.
+    """Start kube-apiserver, wait until it is ready, and write the administrator's kubeconfig. Raises SandboxError.
 
-    `webhook` is the kubeconfig of a token webhook, whose answers are remembered for `cache_ttl_seconds`. `extra_args` are further
+    `webhook` is the kubeconfig of a token webhook, whose answers are cached for `cache_ttl_seconds`. `extra_args` are further
     flags without their dashes, as an installer passes them.
     """
     serving = authority.server("kube-apiserver", [LOOPBACK, "localhost", "kubernetes.default.svc"])
@@ -125,14 +125,14 @@ def start_apiserver(
             "authentication-token-webhook-cache-ttl": f"{cache_ttl_seconds}s",
         }
     _start(home, "kube-apiserver", binaries.apiserver, {**options, **(extra_args or {})})
-    home.process("kube-apiserver").await_ready(api.ready, _PATIENCE_SECONDS)
+    home.process("kube-apiserver").await_ready(api.ready, _TIMEOUT_SECONDS)
     fill_aggregated_roles(api)
     write_private(home.kubeconfig, kubeconfig(api, authority.pem))
     return api
 
 
 def start_control_plane(home: Home, authority: Authority, binaries: Binaries, **more: object) -> ApiServer:
-    """Start both. `more` goes to `start_apiserver`."""
+    """Start etcd and kube-apiserver. `more` is passed to `start_apiserver`."""
     return start_apiserver(home, authority, binaries, start_etcd(home, authority, binaries), **more)  # type: ignore[arg-type]
 
 
@@ -147,7 +147,7 @@ def _start(home: Home, name: str, program: Path, options: Mapping[str, object]) 
 
 
 def kubeconfig(api: ApiServer, ca: str, user: str = "kubernetes-admin") -> str:
-    """A kubeconfig of whoever the API server's client certificate stands for."""
+    """Return a kubeconfig with the client certificate of `api`. `user` is its name in the file."""
 
     def data(text: str) -> str:
         return b64encode(text.encode()).decode()

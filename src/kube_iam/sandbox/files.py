@@ -1,4 +1,4 @@
-"""Files of the sandbox: for their owner only, and never half written."""
+"""Files of the sandbox: only their owner can read them, and they are written atomically."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_own(path: Path) -> str:
-    """Return the text of a file of this user's that nobody else may write. Raises PermissionError for any other, and OSError."""
+    """Return the text of a file that this user owns and nobody else can write. Raises PermissionError for any other, and OSError."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, encoding="utf-8") as file:
         status = os.fstat(handle)

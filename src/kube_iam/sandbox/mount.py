@@ -1,7 +1,7 @@
-"""A FAKE of what the kubelet does for a ConfigMap volume: there is no kubelet in the sandbox, and the webhook is no pod.
+"""A FAKE of a ConfigMap volume: the sandbox has no kubelet, and its webhook is not a pod.
 
-It follows one ConfigMap and shows its keys as files in a directory the way the kubelet does it: the files are links into `..data`,
-which is a link to a directory with a new name for each version and is swapped atomically. A deleted ConfigMap leaves the files.
+It watches one ConfigMap and shows its keys as files in a directory, as the kubelet does. The files are links into `..data`. That is a
+link to a directory with a new name for each version, and is replaced atomically. A deleted ConfigMap leaves the files.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _PAUSE_SECONDS = 0.5
 
 
 def project(directory: Path, files: Mapping[str, str]) -> None:
-    """Show these files, all of them switched over in one step. Raises OSError."""
+    """Replace the files of the directory by these in one step. Raises OSError."""
     data = directory / "..data"
     before = data.resolve() if data.is_symlink() else None
     if before is not None and _content(before) == dict(files):
         return
     version = Path(tempfile.mkdtemp(dir=directory, prefix="..version-"))
-    version.chmod(0o755)  # as kubelet's: whoever may enter the mount may read it
+    version.chmod(0o755)  # as the kubelet's: every user who can open the volume can read it
     for name, text in files.items():
         (version / name).write_text(text, encoding="utf-8")
     fresh = directory / "..data_tmp"
@@ -52,7 +52,7 @@ def project(directory: Path, files: Mapping[str, str]) -> None:
 
 
 def follow(api: ApiServer, directory: Path) -> None:
-    """Keep the directory like the ConfigMap, once: read it, then watch until the watch ends. Raises SandboxError."""
+    """Copy the ConfigMap into the directory, then each change until one watch ends. Raises SandboxError."""
     _, found = api.call("GET", _SELECTED)
     for config_map in found["items"]:
         project(directory, _data(config_map))
@@ -66,13 +66,13 @@ def follow(api: ApiServer, directory: Path) -> None:
 
 
 def command(api: ApiServer, directory: Path) -> list[str]:
-    """The command line that follows for ever."""
+    """Return the command line of a process that follows the ConfigMap until it is stopped."""
     files = [api.ca, api.client.certificate, api.client.key, directory]
     return [sys.executable, "-m", __spec__.name, str(api.port), *map(str, files)]
 
 
 def main(arguments: list[str]) -> None:
-    """Follow until the process is stopped."""
+    """Follow the ConfigMap until the process is stopped."""
     port, ca, certificate, key, directory = arguments
     api = ApiServer(int(port), Path(ca), Pair(Path(certificate), Path(key)))
     while True:

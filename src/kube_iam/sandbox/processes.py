@@ -1,8 +1,8 @@
-"""Background processes of the sandbox: started with a log file, found again by a later command, stopped for certain.
+"""Background processes of the sandbox: started with a log file, found by later commands through a record, and stopped.
 
-A record proves nothing by itself: an id is given to other processes later, and a record can be written by anybody who may write the
-directory. A process is the recorded one only where it started at the recorded time, and, for those of a sandbox, where it also runs as
-this user, in the sandbox's directory, with the recorded executable.
+A record alone proves nothing: process ids are reused, and everybody who can write the directory can write a record. A process is the
+recorded one only if it started at the recorded time. A process of a sandbox must also run as this user, in the sandbox's directory,
+with the recorded executable.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One background process. `record` is the file that remembers it, `log` takes its output.
+    """One background process. `record` is the file with its id and start time, `log` is the file of its output.
 
-    `root` is the directory that it must run in, as `start` started it, to be taken for the recorded one; None leaves that open.
+    `root` is the directory in which the process must run to be the recorded one. With None it can run anywhere.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Process:
     root: Path | None = None
 
     def start(self, command: list[str], environment: Mapping[str, str], directory: Path) -> None:
-        """Start it, detached from the terminal. Raises SandboxError where the program cannot be run."""
+        """Start the process, detached from the terminal. Raises SandboxError where the program cannot be run."""
         try:
             with self.log.open("ab") as log:
                 child = subprocess.Popen(  # noqa: S603  (our own command line)
@@ -52,7 +52,7 @@ class Process:
                 )
         except OSError as error:
             raise SandboxError(f"cannot start {self.name}: {error}") from error
-        child.returncode = 0  # it outlives us on purpose: no ResourceWarning about a child that nobody waited for
+        child.returncode = 0  # it outlives this process: prevents a ResourceWarning about a child without a wait
         found = look_at(child.pid)
         known = (
             {"started": found.started, "executable": found.executable} if found else {"started": "", "executable": ""}
@@ -60,7 +60,7 @@ class Process:
         write_private(self.record, json.dumps({"pid": child.pid, **known}))
 
     def pid(self) -> int | None:
-        """Return its process id while it runs, None where it does not, or where what runs under that id is not it."""
+        """Return the process id while the process runs, else None, also where another process has that id now."""
         record = self._recorded()
         if record is None:
             return None
@@ -76,52 +76,52 @@ class Process:
         return pid if own else None
 
     def _recorded(self) -> tuple[int, str, str] | None:
-        """The record, where it is a file of this user's that nobody else may write."""
+        """Return id, start time and executable of the record, or None where others could have written it."""
         try:
             text = read_own(self.record)
             record = json.loads(text)
             pid, started, executable = record["pid"], str(record["started"]), str(record.get("executable", ""))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        # 0 and negative numbers mean groups of processes to kill(2) and waitpid(2).
+        # kill(2) and waitpid(2) read 0 and negative numbers as groups of processes.
         return (pid, started, executable) if type(pid) is int and pid > 1 else None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal; nothing happens where it does not run."""
+        """Send a signal to the process if it runs."""
         pid = self.pid()
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def stop(self, patience_seconds: float = 10.0) -> None:
-        """Ask it to end, then, when patience is over, end it. It is gone, with all that it started, when this returns."""
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Send SIGTERM, and SIGKILL to its process group after the timeout. The process has ended when this returns."""
         pid = self.pid()
         if pid is not None:
             self.signal(signal.SIGTERM)
-            if not wait_until(lambda: self.pid() is None, patience_seconds):
+            if not wait_until(lambda: self.pid() is None, timeout_seconds):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)  # it leads a process group of its own
-                wait_until(lambda: self.pid() is None, patience_seconds)
+                wait_until(lambda: self.pid() is None, timeout_seconds)
         self.record.unlink(missing_ok=True)
 
-    def await_ready(self, ready: Callable[[], bool], patience_seconds: float) -> None:
-        """Wait until `ready` answers True. Raises SandboxError with the end of the log where it does not, or where it ended."""
-        if wait_until(lambda: self.pid() is None or ready(), patience_seconds) and self.pid() is not None:
+    def await_ready(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
+        """Wait until `ready` returns True. Raises SandboxError with the end of the log otherwise."""
+        if wait_until(lambda: self.pid() is None or ready(), timeout_seconds) and self.pid() is not None:
             return
-        state = "ended" if self.pid() is None else f"was not ready after {patience_seconds:.0f} s"
-        raise SandboxError(f"{self.name} {state}", f"its log, {self.log}, ends: {self.last_words()}")
+        state = "ended" if self.pid() is None else f"was not ready after {timeout_seconds:.0f} s"
+        raise SandboxError(f"{self.name} {state}", f"its log, {self.log}, ends: {self.log_tail()}")
 
-    def last_words(self) -> str:
-        """The last lines of its log."""
+    def log_tail(self) -> str:
+        """Return the last lines of the log."""
         try:
             return " | ".join(self.log.read_text(errors="replace").strip().splitlines()[-5:]) or "(empty)"
         except OSError:
             return "(missing)"
 
 
-def wait_until(condition: Callable[[], bool], patience_seconds: float) -> bool:
-    """Whether the condition came true within that time; it is asked every 20 ms."""
-    end = time.monotonic() + patience_seconds
+def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
+    """Return whether the condition became true within that time. It is called every 20 ms."""
+    end = time.monotonic() + timeout_seconds
     while not condition():
         if time.monotonic() > end:
             return False
@@ -130,7 +130,7 @@ def wait_until(condition: Callable[[], bool], patience_seconds: float) -> bool:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+    """Return a loopback port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The facts about a running process that tell it from every other: from /proc on Linux, from ps elsewhere."""
+"""Facts that identify a running process, from /proc on Linux and from ps elsewhere."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A process that has not ended. `started` is in whatever unit the system counts, `uid` the effective user.
+    """A process that has not ended. `started` is in the system's own unit, `uid` is the effective user.
 
-    `executable` and `directory` are empty where the system does not tell them (ps), and `command` is empty where it does.
+    `executable` and `directory` are empty on systems with ps only, and `command` is empty on the others.
     """
 
     started: str
@@ -24,12 +24,12 @@ class Running:
     command: str
 
     def runs_in(self, root: Path) -> bool:
-        """Return whether it works in that directory; where that is not known, whether its command line names the directory."""
+        """Return whether its working directory is that one; where it is unknown, whether its command line names the directory."""
         return self.directory == os.path.realpath(root) if self.directory else str(root) in self.command
 
 
 def look_at(pid: int) -> Running | None:
-    """Return what runs under that id, None where nothing does, or where the system does not tell this user."""
+    """Return the process with that id, or None where there is none or the system hides it from this user."""
     return _from_proc(_PROC / str(pid)) if (_PROC / "self" / "stat").exists() else _from_ps(pid)
 
 
@@ -40,7 +40,7 @@ def _from_proc(entry: Path) -> Running | None:
         uids = next(line for line in (entry / "status").read_text().splitlines() if line.startswith("Uid:")).split()
         if fields[0] in "ZX":
             return None
-        # A program that was replaced since has this ending. A process of another user hides its links.
+        # Linux adds this ending to a program that was replaced. The links of another user's process cannot be read.
         executable = _link(entry / "exe").removesuffix(" (deleted)")
         return Running(fields[19], int(uids[2]), executable, _link(entry / "cwd") or "(hidden)", "")
     except (OSError, IndexError, StopIteration, ValueError):

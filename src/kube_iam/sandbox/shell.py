@@ -1,4 +1,4 @@
-"""The environment in which a person of the sandbox works, as lines for a shell."""
+"""The environment variables of one IAM user of the sandbox, as lines for a shell."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import shlex
 from kube_iam.core.credentials import Credentials
 from kube_iam.sandbox.state import ADMINISTRATOR, REGION, Home, State
 
-# Each would have precedence over the sandbox's access key, spoil it, or send calls to another endpoint.
-_IN_THE_WAY = (
+# Each would override the sandbox's access key, break it, or send calls to another endpoint.
+_OVERRIDING = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
     "AWS_SESSION_TOKEN",
@@ -23,11 +23,11 @@ _IN_THE_WAY = (
 
 
 def environment(home: Home, state: State, name: str, credentials: Credentials) -> dict[str, str]:
-    """The variables for this IAM user; the administrator gets the cluster administrator's kubeconfig too."""
+    """Return the variables of this IAM user. Those of the administrator include the cluster administrator's kubeconfig."""
     variables = {
         "AWS_ACCESS_KEY_ID": credentials.access_key_id,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
-        # Tools differ in which of the two they read: the AWS CLI v1 and botocore know the second alone.
+        # Tools differ in which of the two they read: the AWS CLI v1 and botocore read the second alone.
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": state.account_url,
@@ -45,8 +45,8 @@ def environment(home: Home, state: State, name: str, credentials: Credentials) -
 
 
 def exports(variables: dict[str, str]) -> str:
-    """Lines for `eval` in any POSIX shell; what would get in the way is unset."""
-    unset = [name for name in (*_IN_THE_WAY, "KUBECONFIG", "KUBE_IAM_ACCESS") if name not in variables]
+    """Return lines for `eval` in any POSIX shell. They unset the variables that would override these."""
+    unset = [name for name in (*_OVERRIDING, "KUBECONFIG", "KUBE_IAM_ACCESS") if name not in variables]
     lines = [f"unset {' '.join(unset)}"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     lines.append('export NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}" no_proxy="127.0.0.1${no_proxy:+,$no_proxy}"')

@@ -1,7 +1,7 @@
-"""Where a sandbox keeps its things, and what a later command has to know about it.
+"""The directory of a sandbox and the state that later commands read from it.
 
-Everything lies in one directory of mode 0700. `sandbox.json` marks the directory as a sandbox: without it nothing in there is
-ever removed. It holds the keys of the sandbox's own IAM users, which are worth nothing outside of it.
+All files are in one directory of mode 0700. `sandbox.json` marks the directory as a sandbox: without that file nothing in the
+directory is ever removed. It holds the access keys of the sandbox's own IAM users, which are valid in this sandbox only.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ACCOUNT = "111122223333"
 REGION = "eu-central-1"
 CLUSTER_ID = "sandbox.kube-iam.dev"
 ADMINISTRATOR = "administrator"
-AUTHENTICATOR = "authenticator"  # whose keys the kube-iam server of the sandbox has
+AUTHENTICATOR = "authenticator"  # the IAM user of the sandbox's kube-iam server
 LOOPBACK = "127.0.0.1"
 MARKER = "sandbox.json"
-# In the order in which they are started; they are stopped from the end.
+# In the order of their start. They are stopped in the reverse order.
 PROCESSES = ("account", "etcd", "kube-apiserver", "mount", "webhook")
 
 
@@ -50,11 +50,11 @@ class State:
         return Credentials(*self.root_key)
 
     def user(self, name: str) -> Credentials | None:
-        """The access key of an IAM user that the sandbox made, or None."""
+        """Return the access key of an IAM user that the sandbox created, or None."""
         return Credentials(*self.keys[name]) if name in self.keys else None
 
     def with_user(self, name: str, credentials: Credentials) -> State:
-        """The same with the user's access key added."""
+        """Return this state with the user's access key added."""
         pair = (credentials.access_key_id, credentials.secret_access_key)
         return replace(self, keys={**self.keys, name: pair})
 
@@ -65,18 +65,18 @@ class State:
 
     @property
     def webhook_url(self) -> str:
-        """Where the webhook takes TokenReviews."""
+        """The URL for TokenReviews."""
         return f"https://{LOOPBACK}:{self.webhook_port}/authenticate"
 
     @property
     def api_url(self) -> str:
-        """The API server, or an empty text where there is no control plane."""
+        """The URL of the API server, or an empty text where there is no control plane."""
         return f"https://{LOOPBACK}:{self.api_port}" if self.api_port else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The directory of one sandbox. `is_default`: commands find it without `--dir`."""
+    """The directory of one sandbox. With `is_default` commands find it without `--dir`."""
 
     root: Path
     is_default: bool = False
@@ -87,7 +87,7 @@ class Home:
 
     @property
     def marker(self) -> Path:
-        """The file that makes the directory a sandbox's."""
+        """The file that marks the directory as a sandbox."""
         return self.root / MARKER
 
     @property
@@ -102,12 +102,12 @@ class Home:
 
     @property
     def kubeconfig(self) -> Path:
-        """The kubeconfig of the cluster's administrator, a client certificate in system:masters."""
+        """The kubeconfig of the cluster's administrator, with a client certificate in system:masters."""
         return self.root / "kubeconfig.yaml"
 
     @property
     def access(self) -> Path:
-        """A ready access.yaml for this sandbox."""
+        """The access.yaml of this sandbox."""
         return self.root / "access.yaml"
 
     @property
@@ -131,13 +131,13 @@ class Home:
         return self.webhook / "cluster.yaml"
 
     def process(self, name: str) -> Process:
-        """One of the sandbox's background processes."""
+        """Return one of the sandbox's background processes by its name."""
         return Process(name, self.root / "run" / f"{name}.json", self.root / "logs" / f"{name}.log", self.root)
 
     def check(self) -> None:
-        """Raise SandboxError where somebody else owns the directory, or may write it: whatever is in it can be theirs.
+        """Raise SandboxError where another user owns the directory or can write it, and so could have written its files.
 
-        A directory that is not there, or is empty, is in order.
+        A missing or empty directory is valid.
         """
         for directory in (self.root, self.root / "run"):
             try:
@@ -149,17 +149,17 @@ class Home:
                 raise SandboxError(f"cannot read the sandbox's directory {directory}: {error.strerror}") from error
             if status.st_uid != os.geteuid():
                 raise SandboxError(
-                    f"{directory} belongs to another user, so nothing in it is believed",
+                    f"{directory} belongs to another user, so its files are not trusted",
                     "name another directory with --dir",
                 )
             if status.st_mode & 0o022 and not empty:
                 raise SandboxError(
-                    f"others may write {directory}, so nothing in it is believed",
+                    f"others can write {directory}, so its files are not trusted",
                     f"if nobody else has put anything there: chmod 700 {shlex.quote(str(directory))}",
                 )
 
     def create(self) -> None:
-        """Make the directory. Raises SandboxError where something else is in it, or where others could read what is in it."""
+        """Create the directory. Raises SandboxError where it holds something else, and where `check` does."""
         self.check()
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -173,14 +173,14 @@ class Home:
             for name in ("tls", "run", "logs", "webhook", "mount"):
                 (self.root / name).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise SandboxError(f"cannot make the sandbox's directory {self.root}: {error}") from error
+            raise SandboxError(f"cannot create the sandbox's directory {self.root}: {error}") from error
 
     def save(self, state: State) -> None:
-        """Remember the state."""
+        """Write the state to `sandbox.json`."""
         write_private(self.marker, json.dumps(asdict(state), indent=1))
 
     def load(self) -> State | None:
-        """Return what was saved last, or None where there is no sandbox or its start was interrupted. Raises as `check` does."""
+        """Return the saved state, or None where there is no sandbox or its start was interrupted. Raises as `check` does."""
         self.check()
         try:
             found = json.loads(read_own(self.marker))
@@ -191,13 +191,13 @@ class Home:
             return None
 
     def require(self) -> State:
-        """The state of a sandbox that is up. Raises SandboxError where there is none."""
+        """Return the state of a running sandbox. Raises SandboxError where none runs."""
         state = self.load()
         if state is None or self.process("account").pid() is None:
             raise SandboxError(f"no sandbox is up in {self.root}", f"start one: {self.command('up')}")
         return state
 
     def remove(self) -> None:
-        """Remove the directory with all that is in it, where it is a sandbox's."""
+        """Remove the directory with all its files if it is a sandbox."""
         if self.marker.is_file():
             shutil.rmtree(self.root, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Start a sandbox, say what of it runs, and take it down again."""
+"""Starts a sandbox, reports its processes, and stops it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, Binaries, find_binaries, start_apiserver, start_etcd
 from kube_iam.sandbox.files import write_private
-from kube_iam.sandbox.people import account_answers, ensure_user, let_server_read, make_administrator
 from kube_iam.sandbox.processes import free_port
-from kube_iam.sandbox.server_rights import give_rights
+from kube_iam.sandbox.server_rbac import grant_server_rbac
 from kube_iam.sandbox.state import ACCOUNT, AUTHENTICATOR, LOOPBACK, PROCESSES, REGION, Home, State
+from kube_iam.sandbox.users import create_administrator, ensure_user, is_account_ready, put_server_policy
 from kube_iam.sandbox.webhook import REFRESH, await_kubeconfig, await_webhook, config, launch_webhook
 
 Say = Callable[[str], None]
-_PATIENCE_SECONDS = 60.0
-_ENDING_SECONDS = 3.0  # kube-apiserver would wait for everybody who watches something; nothing of it is kept
+_TIMEOUT_SECONDS = 60.0
+_ENDING_SECONDS = 3.0  # kube-apiserver would wait for all watches; a sandbox keeps no data
 _WITHOUT_CONTROL_PLANE = ("account", "webhook")
 
 
@@ -38,11 +38,11 @@ def up(
     membership_refresh: str = REFRESH,
     iam_delay_seconds: float = 0.0,
 ) -> State:
-    """Start the sandbox, or leave it as it is where it is up already. Nothing is left running when the start fails.
+    """Start the sandbox, or leave a running one as it is. Return its state. A failed start leaves no process behind.
 
-    `say` gets a line for each part; `environ` tells where binaries are. kube-apiserver remembers the webhook's answers for
-    `cache_ttl_seconds`, and the server what IAM said about members for `membership_refresh`. IAM shows changes `iam_delay_seconds`
-    late. Raises SandboxError, also where only some parts run: starting anew would delete what the account and the cluster hold.
+    `say` receives a line for each part. `environ` names the binaries. kube-apiserver caches the webhook's answers for
+    `cache_ttl_seconds`, and the server reads IAM again every `membership_refresh`. IAM shows changes `iam_delay_seconds` late.
+    Raises SandboxError, also where only some parts run: a new start would delete the contents of the account and the cluster.
     """
     home.create()
     state = home.load()
@@ -52,11 +52,11 @@ def up(
         raise SandboxError(
             f"the sandbox in {home.root} is not complete: {', '.join(running)} run{'s' * (len(running) == 1)}, "
             f"without {', '.join(missing)}",
-            f"to delete all that it holds, and start anew: {home.command('down')} && {home.command('up')}",
+            f"to delete its contents and start again: {home.command('down')} && {home.command('up')}",
         )
     if running and state is not None:
-        say(f"the sandbox is up already in {home.root}, and is left as it is")
-        _let_server_read(home, state)
+        say(f"the sandbox in {home.root} is up already, and nothing was changed")
+        _put_server_policy(home, state)
         return state
     binaries = find_binaries(environ)
     if state is not None:
@@ -72,10 +72,10 @@ def up(
 
 
 def down(home: Home) -> tuple[str, ...]:
-    """Stop everything, the last started first, and remove the directory. Returns the names of the processes that ran.
+    """Stop all processes, the last started first, and remove the directory. Return the names of the processes that ran.
 
-    Works on whatever a crash left behind. A process that a record names and that is not provably this sandbox's is left alone. Raises
-    SandboxError for a directory that is not a sandbox's, or not this user's own (`Home.check`).
+    It also removes the remains of a crash. A recorded process is left alone unless it is provably this sandbox's. Raises SandboxError
+    for a directory that is not a sandbox, and where `Home.check` does.
     """
     home.check()
     if not home.marker.is_file():
@@ -90,13 +90,13 @@ def down(home: Home) -> tuple[str, ...]:
 
 
 def status(home: Home) -> dict[str, bool]:
-    """Return which processes run, of those that were started. Raises SandboxError (`Home.check`)."""
+    """Return by name whether each started process runs. Raises SandboxError where `Home.check` does."""
     home.check()
     return {name: home.process(name).pid() is not None for name in PROCESSES if home.process(name).record.exists()}
 
 
 def start_account(home: Home, authority: Authority, say: Say, iam_delay_seconds: float = 0.0) -> State:
-    """Start the AWS account and make its administrator. IAM shows changes that many seconds late."""
+    """Start the AWS account and create its administrator. IAM shows changes that many seconds late. Raises SandboxError."""
     key = (f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
     state = State(free_port(), free_port(), free_port(), root_key=key)
     pair = authority.server("account", [LOOPBACK, "localhost", sts_host(REGION)])
@@ -106,13 +106,13 @@ def start_account(home: Home, authority: Authority, say: Say, iam_delay_seconds:
         account.environment(ACCOUNT, REGION, *key, home.root),
         home.root,
     )
-    process.await_ready(lambda: account_answers(home, state), _PATIENCE_SECONDS)
+    process.await_ready(lambda: is_account_ready(home, state), _TIMEOUT_SECONDS)
     say(f"AWS account {ACCOUNT} (IAM and STS) on {state.account_url}")
-    return ensure_user(home, make_administrator(home, state), AUTHENTICATOR)
+    return ensure_user(home, create_administrator(home, state), AUTHENTICATOR)
 
 
 def default_directory(environ: Mapping[str, str]) -> Path:
-    """$XDG_STATE_HOME/kube-iam/sandbox, where that is set to an absolute path, else ~/.local/state/kube-iam/sandbox."""
+    """Return $XDG_STATE_HOME/kube-iam/sandbox where that is an absolute path, else ~/.local/state/kube-iam/sandbox."""
     named = environ.get("XDG_STATE_HOME", "")
     base = Path(named) if named.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".local" / "state"
     return base / "kube-iam" / "sandbox"
@@ -140,7 +140,7 @@ def _start(
         api.ensure("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         api.ensure(mount.CONFIG_MAPS, {"metadata": {"name": mount.NAME}, "data": {home.server_config.name: text}})
         home.process("mount").start(mount.command(api, home.server_config.parent), {}, home.root)
-        give_rights(api, authority, home.server_kubeconfig)
+        grant_server_rbac(api, authority, home.server_kubeconfig)
         state = replace(state, api_port=api.port)
         say(f"kube-apiserver on {state.api_url}, signing in through the webhook")
     else:
@@ -148,18 +148,18 @@ def _start(
     await_webhook(server, state)
     home.save(state)
     write_private(home.access, access_file(home, state))
-    _let_server_read(home, state)
+    _put_server_policy(home, state)
     say(f"up in {time.monotonic() - began:.1f} s in {home.root}; access file: {home.access}")
     return state
 
 
-def _let_server_read(home: Home, state: State) -> None:
-    """The policy that `kube-iam policy server` prints for the access file as it stands. Raises ConfigError."""
-    let_server_read(home, state, server_document(load_access(home.access)))
+def _put_server_policy(home: Home, state: State) -> None:
+    """Give the server the policy that `kube-iam policy server` prints for the access file. Raises ConfigError, SandboxError."""
+    put_server_policy(home, state, server_document(load_access(home.access)))
 
 
 def _missing(home: Home, state: State | None) -> list[str]:
-    """Return the processes and files without which the sandbox is not up."""
+    """Return the processes and files that are missing for the sandbox to be up."""
     if state is None:
         return [f"a readable {home.marker.name}"]
     expected = PROCESSES if state.api_port else _WITHOUT_CONTROL_PLANE
@@ -168,7 +168,7 @@ def _missing(home: Home, state: State | None) -> list[str]:
 
 
 def describe(home: Home, state: State) -> str:
-    """The sandbox as JSON for scripts: addresses, files, users; no keys."""
+    """Return the sandbox as JSON for scripts: addresses, files and users, without keys."""
     facts = {
         "directory": str(home.root),
         "account": ACCOUNT,

@@ -15,12 +15,12 @@ from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION, 
 
 KUBE_IAM = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
 REFRESH = "2s"
-"""How soon the server notices who joined and left: nobody who tries things shall have to wait. 15s where nothing is said."""
-_PATIENCE_SECONDS = 30.0
+"""Interval of the server's refresh of members, below its default of 15s: changes in a sandbox should show at once."""
+_TIMEOUT_SECONDS = 30.0
 
 
 def config(home: Home, state: State, *, cluster: bool, refresh: str = REFRESH) -> str:
-    """The server's config.yaml before anybody has mapped anything; with a deny list where there is a cluster to keep one in."""
+    """Return the server's config.yaml without mappings. With `cluster` it names a deny list in the cluster."""
     denying = f"""\
   kubeconfig: {json.dumps(str(home.server_kubeconfig))}
   denyList: kube-system/kube-iam-denied
@@ -41,17 +41,20 @@ server:
 
 
 def await_kubeconfig(home: Home, process: Process) -> None:
-    """Wait until kube-apiserver can be told of the server, which is ready only when it has read the deny list there."""
-    process.await_ready(home.webhook_kubeconfig.is_file, _PATIENCE_SECONDS)
+    """Wait for the kubeconfig with which kube-apiserver starts. Raises SandboxError.
+
+    The server itself is ready only after it has read the deny list from kube-apiserver.
+    """
+    process.await_ready(home.webhook_kubeconfig.is_file, _TIMEOUT_SECONDS)
 
 
 def await_webhook(process: Process, state: State) -> None:
-    """Wait until the server is ready."""
-    process.await_ready(lambda: readiness(state) == "ok", _PATIENCE_SECONDS)
+    """Wait until the server is ready. Raises SandboxError."""
+    process.await_ready(lambda: readiness(state) == "ok", _TIMEOUT_SECONDS)
 
 
 def launch_webhook(home: Home, state: State, **variables: str) -> Process:
-    """Start `kube-iam server`, ready or not, with the keys of its own IAM user; `variables` are set in its environment besides."""
+    """Start `kube-iam server` with the keys of its IAM user. Return its process at once. `variables` extend its environment."""
     own = state.user(AUTHENTICATOR)
     assert own is not None
     process = home.process("webhook")
@@ -73,7 +76,7 @@ def launch_webhook(home: Home, state: State, **variables: str) -> Process:
 
 
 def review(home: Home, state: State, token: str) -> tuple[int, dict[str, Any]]:
-    """Post the token to the webhook as kube-apiserver does: the HTTP status and the answer, which never holds the token."""
+    """Post the token to the webhook as kube-apiserver does. Return the HTTP status and the answer without the token."""
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(state.webhook_url, json.dumps(asked).encode(), headers)  # noqa: S310  (https)
@@ -90,7 +93,7 @@ def review(home: Home, state: State, token: str) -> tuple[int, dict[str, Any]]:
 
 
 def token_of(text: str) -> str:
-    """The token in a text: a bare token, or an ExecCredential as `kube-iam token` prints it. Raises SandboxError."""
+    """Return the token of a text: a bare token, or an ExecCredential as `kube-iam token` prints it. Raises SandboxError."""
     text = text.strip()
     if text.startswith("{"):
         try:
@@ -104,7 +107,7 @@ def token_of(text: str) -> str:
 
 
 def readiness(state: State) -> str:
-    """`ok`, or why the server is not ready; empty where it does not answer."""
+    """Return `ok` or why the server is not ready, and an empty text where it does not answer."""
     url = f"http://{LOOPBACK}:{state.health_port}/readyz"
     try:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -1,4 +1,4 @@
-"""What the sandbox's own kube-iam server may do in the cluster: what `kube-iam manifest rbac` says, and nothing more."""
+"""RBAC of the sandbox's kube-iam server: exactly the objects that `kube-iam manifest rbac` prints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import kubeconfig
 from kube_iam.sandbox.files import write_private
 
-# RBAC knows a service account by this name, whoever vouches for it: here a certificate, in a cluster the pod's token.
+# The name of a service account in RBAC. Here a client certificate holds it, in a real cluster the pod's token.
 _SERVER = "system:serviceaccount:kube-system:kube-iam"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _PATHS = {
@@ -23,8 +23,8 @@ _PATHS = {
 }
 
 
-def give_rights(api: ApiServer, authority: Authority, path: Path) -> None:
-    """Create the rights and write the kubeconfig of whoever has them. Raises SandboxError."""
+def grant_server_rbac(api: ApiServer, authority: Authority, path: Path) -> None:
+    """Create the RBAC objects and write the server's kubeconfig to the path. Raises SandboxError."""
     text = (files("kube_iam.kube") / "manifests" / "rbac.yaml").read_text(encoding="utf-8")
     for part in text.split("---\n"):
         thing = parse_yaml(part, "rbac.yaml").data

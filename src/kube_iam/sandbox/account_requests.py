@@ -1,7 +1,7 @@
-"""What may reach the emulated account at all: signed IAM and STS calls in the query protocol, each with one meaning.
+"""Filter of requests to the emulated account: it passes signed IAM and STS calls in the query protocol, each with one meaning.
 
-The emulator serves a hundred services and its own unsigned administration on the same port, and it decides what a request asks
-by other parameters than those it then obeys. Everything that an AWS SDK would not send is refused before it gets there.
+The emulator serves a hundred services and its own unsigned administration on the same port. It authorizes some requests by other
+parameters than those that it then executes. So every request that no AWS SDK would send is refused before the emulator sees it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from kube_iam.sandbox.account_answers import Answer, error
-from kube_iam.sandbox.account_rules import STS_ACTIONS, VERSIONS
+from kube_iam.sandbox.aws_fidelity import STS_ACTIONS, VERSIONS
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -25,27 +25,27 @@ _FORM = "application/x-www-form-urlencoded"
 _SCOPE = re.compile(r"Credential=([^,\s]+)")
 
 
-def gate(app: App, *, hosts: frozenset[str], region: str) -> App:
-    """The application that lets through only what `problem` has nothing against. `hosts` are authorities, in lower case."""
+def filter_requests(app: App, *, hosts: frozenset[str], region: str) -> App:
+    """Return the application behind the filter of `refusal_reason`. `hosts` are authorities in lower case."""
 
-    async def gated(scope: Message, receive: Receive, send: Send) -> None:
+    async def filtered(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http" and scope["path"] == HEALTH:
             await _answer(send, (200, {"Content-Type": "text/plain"}, b"ok"))
         elif scope["type"] == "http":
             body = await _body(receive)
-            refusal = problem(scope, body, hosts=hosts, region=region)
-            if refusal:
-                await _answer(send, error(403, "AccessDenied", f"the sandbox refuses this request: {refusal}"))
+            reason = refusal_reason(scope, body, hosts=hosts, region=region)
+            if reason:
+                await _answer(send, error(403, "AccessDenied", f"the sandbox refuses this request: {reason}"))
             else:
                 await app(scope, _replay(body or b"", receive), send)
 
-    return gated
+    return filtered
 
 
-def problem(scope: Message, body: bytes | None, *, hosts: frozenset[str], region: str) -> str:
-    """Why no AWS SDK could have sent this request to IAM or STS, or an empty text."""
+def refusal_reason(scope: Message, body: bytes | None, *, hosts: frozenset[str], region: str) -> str:
+    """Return why no AWS SDK could have sent this request to IAM or STS, or an empty text."""
     headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     single = dict(headers)
     if scope["path"] != "/" or scope.get("raw_path", b"/") != b"/":
@@ -77,9 +77,9 @@ def _scope_problem(parameters: dict[str, str], authorization: str, region: str) 
     if service is None:
         return "it is for neither IAM nor STS"
     if service == "sts" and parameters.get("Action") not in STS_ACTIONS:
-        return "STS of the sandbox does not know this action"
+        return "the sandbox's STS does not have this action"
     if bool(authorization) is ("X-Amz-Credential" in parameters):
-        return "it is not signed, or twice"
+        return "it is not signed, or signed twice"
     credential = _SCOPE.search(authorization)
     parts = (credential[1] if credential else parameters.get("X-Amz-Credential", "")).split("/")
     if len(parts) != 5 or parts[3] != service or parts[4] != "aws4_request":
@@ -90,7 +90,7 @@ def _scope_problem(parameters: dict[str, str], authorization: str, region: str) 
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body, or None where it is longer than anything IAM takes."""
+    """Return the whole body, or None where it is longer than any that IAM accepts."""
     chunks: list[bytes] = []
     while True:
         message = await receive()
@@ -121,7 +121,7 @@ async def _answer(send: Send, answer: Answer) -> None:
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
-    """The emulator's own start-up is left out: it looks for Docker and starts schedulers and listeners of other services."""
+    """Complete start-up without the emulator's own, which looks for Docker and starts schedulers and other services."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

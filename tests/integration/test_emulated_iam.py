@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from account_in_a_box import Account
+from emulated_account import Account
 
 from kube_iam.access.documents import same_document
 from kube_iam.access.ports import Caller

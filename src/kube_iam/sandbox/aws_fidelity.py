@@ -1,7 +1,7 @@
-"""Where the emulated account is laxer than AWS, or answers otherwise, it is put right here (docs/decisions/0001).
+"""Corrections of the emulated account where it is laxer than AWS or answers differently (docs/decisions/0001).
 
-The emulator's functions are replaced in its modules, in our own process only. `install` refuses to start where a function that
-it replaces is missing or has other parameters than the version that this was written for.
+They replace functions in the emulator's modules, in our own process only. `install` refuses to start where such a function is missing,
+or has other parameters than in the version for which the correction was written.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _SHORTEST, _LONGEST, _LONGEST_CHAINED = 900, 43200, 3600
 
 
 def install(root_key: str) -> None:
-    """Replace what has to be replaced. `root_key` is the only access key of the account's root. Raises SandboxError."""
+    """Install all corrections. `root_key` is the only access key of the account's root. Raises SandboxError."""
     app, evaluator = import_module("ministack.app"), import_module("ministack.core.iam_evaluator")
     if app.AUTH is not True or set(app.SERVICE_HANDLERS) != {"iam", "sts"}:
         raise SandboxError("the emulated account was not started with AUTH=true and SERVICES=iam,sts")
     _replace(evaluator, "evaluate_trust_policy", ("trust_doc", "caller_arn", "ctx"), trust_allows)
-    # `test`, the empty key and every account id would be root without a signature check. Now one random key is root, and
-    # nothing is exempt from having its signature verified.
+    # In the emulator `test`, the empty key and every account id are root without a signature check. Here one random key is root, and
+    # every signature is verified.
     _replace(evaluator, "is_root_access_key", ("access_key_id",), lambda access_key_id: access_key_id == root_key)
     _replace(evaluator, "_is_root_key", ("access_key_id",), lambda access_key_id: False)  # noqa: ARG005
     actions = import_module("ministack.core.iam_actions")
     _replace(actions, "extract_resource_arn", PARAMETERS, with_paths(actions.extract_resource_arn))
-    # Signed query strings of IAM would be taken for S3's.
+    # The emulator would take signed query strings of IAM for S3's.
     _replace(app, "detect_service", ("method", "path", "headers", "query_params"), _service)
     app.SERVICE_HANDLERS["sts"] = _sts(app.SERVICE_HANDLERS["sts"])
     _complete(import_module("ministack.services.iam")._IAM_HANDLERS)
 
 
 def _complete(handlers: dict[str, Callable[[Parameters], Answer]]) -> None:
-    """Check names and quotas before the emulator's own actions of IAM, and add the actions that it lacks."""
+    """Check names and quotas before the emulator's own IAM actions, and add the actions that it lacks."""
     for action, problem in {**CREATE_PROBLEMS, **QUOTA_PROBLEMS}.items():
         handlers[action] = _checked(problem, handlers[action])
     handlers.update(UPDATES)
@@ -61,7 +61,7 @@ def _checked(
 
 
 def expire_sessions() -> None:
-    """End every session that STS has handed out, as if its time had come."""
+    """Expire every session that STS has issued."""
     for session in list(import_module("ministack.services.sts")._sessions.values()):
         session["Expiration"] = 0.0
 
@@ -81,7 +81,7 @@ def _replace(module: Any, name: str, parameters: tuple[str, ...], by: Callable[.
 
 
 def trust_allows(trust_doc: object, caller_arn: str, ctx: Any = None) -> bool:
-    """Whether a role's trust policy lets the caller in, by our own evaluator: it knows policy variables and NotPrincipal."""
+    """Return whether a role's trust policy allows the call. Our own evaluator supports policy variables and NotPrincipal."""
     # "Roles may not be assumed by root accounts."
     if ctx is None or ctx.action not in ("sts:AssumeRole", "sts:TagSession") or ctx.principal_type == "Root":
         return False
@@ -113,9 +113,9 @@ def _condition_keys(ctx: Any, now: float) -> Mapping[str, str | tuple[str, ...]]
 
 
 def _sts(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """STS with AWS's limits on what may be asked, and its JSON for who asks for JSON."""
+    """Return the handler of STS with AWS's limits on requests, and with JSON for clients that ask for JSON."""
 
-    async def guarded(
+    async def limited(
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
     ) -> Answer:
         parameters = _parameters(body, query)
@@ -131,7 +131,7 @@ def _sts(handler: Callable[..., Any]) -> Callable[..., Any]:
             return 200, {"Content-Type": "application/json"}, _identity_json(answer[2].decode())
         return answer
 
-    return guarded
+    return limited
 
 
 def _parameters(body: bytes, query: dict[str, list[str]]) -> dict[str, str]:
@@ -146,7 +146,10 @@ def _access_key(headers: dict[str, str], query: dict[str, list[str]]) -> str:
 
 
 def _assume_role_problem(parameters: Mapping[str, str], chained: bool) -> str:
-    """What AWS's limits say against this call: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
+    """Return AWS's error where the call exceeds a limit, else an empty text.
+
+    https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+    """
     if not _SESSION_NAME.fullmatch(parameters.get("RoleSessionName", "")):
         return r"Value at 'roleSessionName' failed to satisfy constraint: [\w+=,.@-]*, 2 to 64 characters"
     text = parameters.get("DurationSeconds", "3600")
@@ -158,14 +161,14 @@ def _assume_role_problem(parameters: Mapping[str, str], chained: bool) -> str:
     arn = parameters.get("RoleArn", "")
     role = import_module("ministack.services.iam")._roles.get(arn.rsplit("/", 1)[-1])
     if role is not None and role.get("Arn") != arn:
-        return f"Invalid RoleArn: {arn}"  # the emulator looks roles up by name and would not mind another path
+        return f"Invalid RoleArn: {arn}"  # the emulator looks up roles by name and ignores the path
     if role is not None and seconds > int(role.get("MaxSessionDuration") or 3600):
         return "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
     return ""
 
 
 def _identity_json(xml: str) -> bytes:
-    """GetCallerIdentity's answer as STS sends it where `accept: application/json` asks for it."""
+    """Return the answer of GetCallerIdentity as JSON, as STS sends it for `accept: application/json`."""
     found = {name: re.search(f"<{name}>([^<]*)</{name}>", xml) for name in ("Account", "Arn", "UserId", "RequestId")}
     values = {name: match[1] if match else "" for name, match in found.items()}
     metadata = {"RequestId": values.pop("RequestId")}

@@ -1,4 +1,4 @@
-"""An AWS account in a box, as tests use it."""
+"""The emulated AWS account for tests."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from botocore.config import Config
 from botocore.session import Session
 
 from kube_iam.core.credentials import Credentials
-from kube_iam.sandbox.people import ensure_user
 from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR, REGION, Home, State
+from kube_iam.sandbox.users import ensure_user
 
 
 class Account:
-    """An AWS account in a box: botocore clients for it, and levels of access made the way kube-iam makes them."""
+    """An emulated AWS account: botocore clients for it, and levels of access created as kube-iam creates them."""
 
     def __init__(self, home: Home, state: State) -> None:
         self.home = home

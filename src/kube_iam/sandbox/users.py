@@ -1,6 +1,6 @@
-"""IAM users of the sandbox and their access keys, made by the account's root with calls that we sign ourselves.
+"""IAM users of the sandbox and their access keys, created by the account's root with calls that we sign ourselves.
 
-botocore is left out on purpose: it would read the profiles, proxies and certificate settings of whoever runs the sandbox.
+botocore is not used, because it would read the profiles, proxies and certificate settings of the user who runs the sandbox.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ _USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 
 
-def make_administrator(home: Home, state: State) -> State:
-    """The IAM user who runs `kube-iam apply`: an administrator of the account, but not its root, as it should be."""
+def create_administrator(home: Home, state: State) -> State:
+    """Create the IAM user that runs `kube-iam apply`, an administrator of the account. Raises SandboxError."""
     state = ensure_user(home, state, ADMINISTRATOR)
     policy = json.dumps(_EVERYTHING)
     _call(home, state, "PutUserPolicy", UserName=ADMINISTRATOR, PolicyName="everything", PolicyDocument=policy)
     return state
 
 
-def let_server_read(home: Home, state: State, document: dict[str, object]) -> None:
-    """Give the server's IAM user exactly these rights."""
+def put_server_policy(home: Home, state: State, document: dict[str, object]) -> None:
+    """Replace the policy of the server's IAM user by this document. Raises SandboxError."""
     text = json.dumps(document, separators=(",", ":"))
     _call(home, state, "PutUserPolicy", UserName=AUTHENTICATOR, PolicyName="kube-iam-server", PolicyDocument=text)
 
 
 def ensure_user(home: Home, state: State, name: str) -> State:
-    """The state with that IAM user and an access key in it, both made on first use. Raises SandboxError for an impossible name."""
+    """Return the state with that IAM user and an access key, which are created on first use. Raises SandboxError."""
     if name in state.keys:
         return state
     if not _USER_NAME.fullmatch(name):
-        raise SandboxError(f"{name!r} cannot be an IAM user", "letters, digits and _+=,.@- only, 64 at most")
+        raise SandboxError(
+            f"{name!r} cannot be the name of an IAM user", "letters, digits and _+=,.@- only, 64 at most"
+        )
     _call(home, state, "CreateUser", UserName=name)
     answer = _call(home, state, "CreateAccessKey", UserName=name)
     state = state.with_user(name, Credentials(_element(answer, "AccessKeyId"), _element(answer, "SecretAccessKey")))
@@ -49,8 +51,8 @@ def ensure_user(home: Home, state: State, name: str) -> State:
     return state
 
 
-def account_answers(home: Home, state: State) -> bool:
-    """Whether the account takes signed calls."""
+def is_account_ready(home: Home, state: State) -> bool:
+    """Return whether the account answers signed calls."""
     try:
         _call(home, state, "ListUsers", MaxItems="1")
     except SandboxError:
@@ -83,9 +85,9 @@ def _call(home: Home, state: State, action: str, **parameters: str) -> str:
             body = error.read().decode(errors="replace")
         if "<Code>EntityAlreadyExists</Code>" in body:
             return body
-        raise SandboxError(f"the account in the box refused {action}: {_element(body, 'Message')}") from error
+        raise SandboxError(f"the emulated AWS account refused {action}: {_element(body, 'Message')}") from error
     except OSError as error:
-        raise SandboxError(f"the account in the box cannot be reached for {action}") from error
+        raise SandboxError(f"the emulated AWS account cannot be reached for {action}") from error
 
 
 def _element(xml: str, name: str) -> str:
