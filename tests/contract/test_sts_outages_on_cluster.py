@@ -45,6 +45,11 @@ class Cluster:
             connection.close()
 
 
+def calls_of_one_attempt(fault: Answer) -> int:
+    """Return how often STS is asked for one TokenReview: what fails at once is tried twice, throttling is not."""
+    return 1 if fault.status == 429 else 2
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     directory = tmp_path_factory.mktemp("outages")
@@ -86,6 +91,12 @@ def test_throttling_sts_is_asked_five_times_at_most(cluster: Cluster, answer: An
 def test_short_outage_with_quick_failures_ends_signed_in(cluster: Cluster, fault: Answer) -> None:
     answers = iter([fault] * 3)
     assert cluster.sign_in(lambda _: next(answers, ADMIN))[0] == SIGNED_IN
+
+
+@pytest.mark.parametrize("fault", [Answer(0), Answer(500), Answer(429)])
+def test_lasting_outage_fails_a_sign_in_after_one_attempt_until_sts_is_back(cluster: Cluster, fault: Answer) -> None:
+    wait_until(lambda: cluster.sign_in(lambda _: fault) == (NOT_SIGNED_IN, calls_of_one_attempt(fault)))
+    assert cluster.sign_in(lambda _: ADMIN) == (SIGNED_IN, 1)
 
 
 def test_silent_sts_is_asked_once_and_further_sign_ins_fail_without_a_call(cluster: Cluster) -> None:

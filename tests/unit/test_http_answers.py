@@ -83,8 +83,9 @@ def test_a_fault_of_the_server_denies_with_500_and_repeats_nothing(error: Except
 class Slow:
     """An authenticator that cannot decide, and says so after a time of the webhook's own clock."""
 
-    def __init__(self, reason: Reason, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._decision = Unavailable(Refusal(reason), throttled=reason in (Reason.STS_THROTTLED, Reason.EC2_THROTTLED))
+    def __init__(self, refusal: Refusal, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        throttled = refusal.reason in (Reason.STS_THROTTLED, Reason.EC2_THROTTLED)
+        self._decision = Unavailable(refusal, throttled)
         self._seconds = seconds
         self._monkeypatch = monkeypatch
 
@@ -95,30 +96,32 @@ class Slow:
 
 
 @pytest.mark.parametrize(
-    ("reason", "seconds", "status"),
+    ("refusal", "seconds", "status"),
     [
-        (Reason.STS_UNREACHABLE, 0.1, 504),
-        (Reason.STS_THROTTLED, 0.1, 429),
-        (Reason.EC2_UNREACHABLE, 0.1, 504),
-        (Reason.EC2_THROTTLED, 0.1, 429),
-        (Reason.STS_NO_ANSWER, 0.1, 200),
-        (Reason.STS_NO_ANSWER, 5, 200),
-        (Reason.STS_UNREACHABLE, 4, 200),
-        (Reason.STS_THROTTLED, 4, 200),
-        (Reason.EC2_UNREACHABLE, 10, 200),
-        (Reason.EC2_THROTTLED, 10, 200),
+        (Refusal(Reason.STS_UNREACHABLE), 0.1, 504),
+        (Refusal(Reason.STS_THROTTLED), 0.1, 429),
+        (Refusal(Reason.EC2_UNREACHABLE), 0.1, 504),
+        (Refusal(Reason.EC2_THROTTLED), 0.1, 429),
+        (Refusal(Reason.STS_NO_ANSWER), 0.1, 200),
+        (Refusal(Reason.STS_NO_ANSWER), 5, 200),
+        (Refusal(Reason.STS_UNREACHABLE), 4, 200),
+        (Refusal(Reason.STS_THROTTLED), 4, 200),
+        (Refusal(Reason.EC2_UNREACHABLE), 10, 200),
+        (Refusal(Reason.EC2_THROTTLED), 10, 200),
+        (Refusal(Reason.STS_UNREACHABLE, lasting=True), 0.1, 200),
+        (Refusal(Reason.STS_THROTTLED, lasting=True), 0.1, 200),
     ],
 )
 def test_only_quick_temporary_failures_are_answered_so_that_they_are_retried(
-    monkeypatch: pytest.MonkeyPatch, reason: Reason, seconds: float, status: int
+    monkeypatch: pytest.MonkeyPatch, refusal: Refusal, seconds: float, status: int
 ) -> None:
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "k8s-aws-v1.x"}}
     exchange = Exchange(json.dumps(review).encode())
-    webhook = Webhook(cast("Authenticator", Slow(reason, seconds, monkeypatch)), Metrics(), Log(io.StringIO()))
+    webhook = Webhook(cast("Authenticator", Slow(refusal, seconds, monkeypatch)), Metrics(), Log(io.StringIO()))
     asyncio.run(webhook.handle(request("/authenticate", "POST"), exchange))
     ((answered, headers, body),) = exchange.answers
     assert (answered, headers) == (status, {"content-type": "application/json"})
-    assert json.loads(body)["status"] == {"authenticated": False, "error": Refusal(reason).message}
+    assert json.loads(body)["status"] == {"authenticated": False, "error": refusal.message}
 
 
 @pytest.mark.parametrize(

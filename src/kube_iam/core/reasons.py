@@ -73,10 +73,14 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A sign-in that ends here. `detail` may name hosts, regions, ARNs and times, never a token, a signature or a secret."""
+    """A sign-in that ends here. `detail` may name hosts, regions, ARNs and times, never a token, a signature or a secret.
+
+    `lasting`: a temporary failure that has lasted for so long that a retry within seconds is not worth waiting for.
+    """
 
     reason: Reason
     detail: str = ""
+    lasting: bool = False
 
     @property
     def message(self) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from typing import Protocol
 
@@ -23,11 +24,13 @@ from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import GLOBAL_HOST, StsHosts
 from kube_iam.server.clock import ElapsedTime, uptime
 from kube_iam.server.metrics import Metrics
+from kube_iam.server.sts_outages import StsOutages
 
 VERIFIED_SECONDS = 60.0
 REFUSED_SECONDS = 10.0
 CAPACITY = 8192
 _FINAL = (Reason.STS_REFUSED, Reason.STS_NONSENSE)
+_QUICK_FAILURES = (Reason.STS_UNREACHABLE, Reason.STS_THROTTLED)
 _Waiting = asyncio.Future[Identity | Refusal]
 
 
@@ -57,6 +60,8 @@ class StsVerifier:
         self._metrics = metrics
         self._clock = clock
         self._elapsed = ElapsedTime(clock, steady)
+        self._steady = steady
+        self._outages = StsOutages()
         # Two caches: a flood of refused tokens must not push out the verified ones.
         self._verified: BoundedCache[bytes, Identity] = BoundedCache(CAPACITY)
         self._identities: BoundedCache[Identity, Identity] = BoundedCache(CAPACITY)
@@ -102,7 +107,7 @@ class StsVerifier:
                     one.set_result(verdict)
 
     async def _ask(self, key: bytes, checked: CheckedToken) -> Identity | Refusal:
-        verdict = await self._ask_sts(checked)
+        verdict = self._in_outage(checked.host, await self._ask_sts(checked))
         now = self._elapsed()
         left = checked.signed_at + LIFETIME - self._clock()
         if isinstance(verdict, Identity):
@@ -112,6 +117,14 @@ class StsVerifier:
             self._verified.put(key, verdict, now + min(VERIFIED_SECONDS, left))
         elif verdict.reason in _FINAL:
             self._refused.put(key, verdict, now + min(REFUSED_SECONDS, left))
+        return verdict
+
+    def _in_outage(self, host: str, verdict: Identity | Refusal) -> Identity | Refusal:
+        """Note what became of a sign-in. Return its verdict, marked where it is a quick failure in an outage that lasts."""
+        if isinstance(verdict, Identity) or verdict.reason in _FINAL:
+            self._outages.answered(host)
+        elif verdict.reason in _QUICK_FAILURES:
+            return replace(verdict, lasting=self._outages.failed(host, self._steady()))
         return verdict
 
     async def _ask_sts(self, checked: CheckedToken) -> Identity | Refusal:

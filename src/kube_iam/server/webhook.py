@@ -1,8 +1,9 @@
 """The webhook's HTTP side: POST /authenticate, /metrics and /healthz.
 
 kube-apiserver retries 429, 500 and 504 five times within some 4.5 seconds, and every answer must arrive within 30 seconds. So a quick
-temporary failure is answered with one of those. A slow one is answered with 200 and `error`, which is not retried: five slow attempts
-would keep kubectl waiting for half a minute. Retry-After is never sent: kube-apiserver's client then repeats each attempt ten times.
+temporary failure is answered with one of those. A slow one, and any in an outage that lasts, is answered with 200 and `error`, which
+is not retried: five slow attempts would keep kubectl waiting for half a minute. Retry-After is never sent: kube-apiserver's client
+then repeats each attempt ten times.
 """
 
 from __future__ import annotations
@@ -142,7 +143,9 @@ def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision, seco
 
 
 def _status(decision: Denied | Unavailable, seconds: float) -> int:
-    if isinstance(decision, Denied) or decision.refusal.reason is Reason.STS_NO_ANSWER or seconds > _QUICK_SECONDS:
+    if isinstance(decision, Denied) or seconds > _QUICK_SECONDS:
+        return 200
+    if decision.refusal.lasting or decision.refusal.reason is Reason.STS_NO_ANSWER:
         return 200
     return 429 if decision.throttled else 504
 
