@@ -253,7 +253,7 @@ def running_server(directory: Path, sts: FakeSts, settings: str = "") -> Iterato
     with mock.patch.dict(os.environ, {"AWS_CA_BUNDLE": str(sts.ca)}):
         config, _ = load_server_config(server.config, {})
         lines = io.StringIO()
-        task = serve(config, open_ports(config), Log(lines, "info", "text"), dict(os.environ), {})
+        task = serve(config, open_ports(config, {}), Log(lines, "info", "text"), dict(os.environ), {})
         thread = threading.Thread(target=loop.run_until_complete, args=(task,))
         thread.start()
         try:

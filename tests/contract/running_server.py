@@ -82,19 +82,25 @@ class RunningServer:
     def write_config(self, mappings: str) -> None:
         self.config.write_text(self.text(mappings))
 
-    def launch(self, *flags: str, descriptors: int = 0) -> subprocess.Popen[bytes]:
-        """Start the process; `descriptors` is its hard limit of open files and sockets, where it is to have another one."""
+    def launch(
+        self, *flags: str, descriptors: int = 0, before: str = "", pass_fds: tuple[int, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start the process; `descriptors` is its hard limit of open files and sockets, where it is to have another one.
+
+        `before` is Python code that runs first in it; `pass_fds` are descriptors that it inherits.
+        """
         limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({descriptors}, {descriptors})); "
         environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environ |= {"AWS_CA_BUNDLE": str(self.sts.ca), "NO_PROXY": "127.0.0.1", "HOME": str(self.directory)}
         environ |= {"AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", **self.variables}
-        call = limit * bool(descriptors) + "import sys; from kube_iam.cli.main import main; sys.exit(main())"
+        call = limit * bool(descriptors) + before + "import sys; from kube_iam.cli.main import main; sys.exit(main())"
         with (self.directory / "log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", call, "server", "-c", str(self.config), *flags],
                 env=environ,
                 stdout=log,
                 stderr=log,
+                pass_fds=pass_fds,
             )
 
     def start(self, *flags: str, descriptors: int = 0) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from fake_sts import FakeSts, identity_answer
 from running_server import MAPPINGS, SESSION_ARN, USER_ID, Reply, RunningServer, wait_until
+
+from required import linux_only
 
 Make = Callable[..., RunningServer]
 
@@ -41,6 +46,44 @@ def connects(port: int) -> bool:
     return True
 
 
+def connects_at_once(port: int) -> bool:
+    """Return whether a connection is established at once. Raises ConnectionRefusedError."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+    except TimeoutError:
+        return False
+    return True
+
+
+def retried(server: RunningServer) -> Reply:
+    """Return the answer to a new token, which kube-apiserver would ask for again while the server answers 504."""
+    while (reply := server.review(server.token())).status == 504:
+        pass
+    return reply
+
+
+def waits_before_import_of(module: str, file: Path) -> str:
+    """Return code after which the process waits for the file when it imports the module."""
+    return (
+        "import os, sys, time\n"
+        "class Wait:\n"
+        "    def find_spec(self, name, *rest):\n"
+        f"        while name == {module!r} and not os.path.exists({str(file)!r}):\n"
+        "            time.sleep(0.01)\n"
+        "sys.meta_path.insert(0, Wait())\n"
+    )
+
+
+def launch_activated(server: RunningServer, passed: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the server as systemd does, with a listening socket as descriptor 3."""
+    number = passed.fileno()
+    before = (
+        f"import os\nos.dup2({number}, 3)\nos.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')\n"
+        + f"os.close({number})\n" * (number != 3)
+    )
+    return server.launch(before=before, pass_fds=(number,))
+
+
 def test_server_that_is_starting_answers_504_to_its_own_tokens_only(server: RunningServer) -> None:
     server.start()
     server.stop()
@@ -59,6 +102,62 @@ def test_server_that_is_starting_answers_504_to_its_own_tokens_only(server: Runn
         wait_until(lambda: server.log().count("msg=listening") == 2)
         loaded = server.review(server.token())
         assert (loaded.status, "have not been loaded" in loaded.error) == (200, True)
+
+
+def test_server_listens_while_its_program_is_still_being_loaded(server: RunningServer) -> None:
+    server.start()
+    server.stop()
+    go_on = server.directory / "go-on"
+    server.process = server.launch(before=waits_before_import_of("click", go_on))
+    wait_until(lambda: connects(server.port))
+    go_on.touch()
+    assert is_signed_in(retried(server))
+
+
+@linux_only
+def test_no_client_is_refused_between_a_server_and_its_successor(server: RunningServer, sts: FakeSts) -> None:
+    server.start()
+    predecessor = server.process
+    assert predecessor is not None
+    sts.gate.clear()
+    with ThreadPoolExecutor() as pool:
+        under_way = pool.submit(server.review, server.token())
+        wait_until(lambda: sts.asked)
+        predecessor.send_signal(signal.SIGTERM)
+        wait_until(lambda: not connects_at_once(server.port))
+        server.process = server.launch()
+        socket.create_connection(("127.0.0.1", server.port), 30).close()
+        sts.gate.set()
+        assert predecessor.wait(20) == 0
+        under_way.exception()
+    assert is_signed_in(retried(server))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_connections_to_a_passed_socket_wait_while_no_server_runs(server: RunningServer, number: int) -> None:
+    with socket.socket() as passed:
+        passed.bind(("127.0.0.1", server.port))
+        passed.listen()
+        server.process = launch_activated(server, passed)
+        wait_until(lambda: "msg=listening" in server.log())
+        server.trust()
+        assert is_signed_in(server.review(server.token()))
+        server.process.send_signal(number)
+        with ThreadPoolExecutor() as pool:
+            server.process.wait(20)
+            waiting = pool.submit(server.review, server.token())
+            assert connects(server.port)
+            server.process = launch_activated(server, passed)
+            assert waiting.result(30).status in (200, 504)
+            assert is_signed_in(retried(server))
+
+
+def test_passed_socket_of_another_port_is_refused(server: RunningServer) -> None:
+    with socket.socket() as passed:
+        passed.bind(("127.0.0.1", 0))
+        passed.listen()
+        assert launch_activated(server, passed).wait(20) == 1
+    assert "LISTEN_FDS holds sockets that listen where this server does not" in server.log()
 
 
 def test_successor_takes_the_port_over_while_its_predecessor_ends(server: RunningServer) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from kube_iam.cli.manifest import command
+from kube_iam.config.server import ServerConfig
 from kube_iam.config.yaml_file import parse_yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -16,6 +18,20 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 @pytest.mark.parametrize("name", ["crd", "rbac"])
 def test_what_is_printed_is_what_lies_in_deploy(name: str) -> None:
     assert CliRunner().invoke(command, [name]).output == (DEPLOY / f"{name}.yaml").read_text()
+
+
+def test_daemon_set_starts_the_new_server_before_it_stops_the_old_one() -> None:
+    spec = yaml.safe_load((DEPLOY / "daemonset.yaml").read_text())["spec"]
+    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    # A port of the container would be one of the host, which two pods may not have.
+    assert all("ports" not in container for container in spec["template"]["spec"]["containers"])
+
+
+def test_systemd_socket_is_the_port_that_the_server_has_by_default() -> None:
+    units = [(DEPLOY / "systemd" / f"kube-iam.{kind}").read_text() for kind in ("socket", "service")]
+    config = ServerConfig("c")
+    assert f"ListenStream={config.address}:{config.port}\n" in units[0]
+    assert "Requires=kube-iam.socket\n" in units[1]
 
 
 def test_the_server_may_write_nothing_but_status_and_events() -> None:

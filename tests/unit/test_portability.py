@@ -31,8 +31,9 @@ POSIX_ONLY = {
 WITH_A_COUNTERPART = {
     "kube/files.py": "only where os.fchmod exists, and fcntl could be imported",
     "server/certificates.py": "only where os.fchmod exists",
-    "server/process.py": "only where os.getuid exists, and resource could be imported",
-    "server/ports.py": "only where socket.SO_REUSEPORT exists",
+    "server/process.py": "only where os.getuid exists",
+    "server/descriptors.py": "only where resource could be imported",
+    "server/listening.py": "only where socket.SO_REUSEPORT exists",
     "aws/caller_key.py": "COMPUTERNAME where os.uname does not exist",
     "aws/session_lock.py": "msvcrt where fcntl cannot be imported",
     "aws/files.py": "only where os.name is posix",

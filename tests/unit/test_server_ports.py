@@ -15,7 +15,9 @@ import pytest
 from kube_iam.config.server import ServerConfig
 from kube_iam.errors import KubeIamError
 from kube_iam.server.certificates import ensure_pair
-from kube_iam.server.ports import PortInUse, open_port, open_ports
+from kube_iam.server.listening import PortInUse, open_port
+from kube_iam.server.ports import Ports
+from kube_iam.server.ports import open_ports as open_ports_of
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="no ports can be shared here")
 
@@ -74,6 +76,10 @@ def serving_tls(port: int, state: Path, *, shared: bool = True) -> Iterator[None
         thread.start()
         yield
         thread.join()
+
+
+def open_ports(config: ServerConfig) -> Ports:
+    return open_ports_of(config, {})
 
 
 def close(*sockets: socket.socket) -> None:

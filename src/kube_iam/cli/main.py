@@ -9,12 +9,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kube_iam.server.early_port import EarlyPort
+
 PROGRAM_NAMES = {
     "kube-iam": "kube-iam",
     "kubectl-iam": "kubectl iam",
     "aws-iam-authenticator": "aws-iam-authenticator",
 }
 INTERRUPTED = 130
+early_port: "EarlyPort | None" = None
+"""The port of `server`, which listens before that command is loaded."""
 
 
 def entry_point() -> int:
@@ -66,6 +70,11 @@ def _dispatch(program: str, arguments: "Sequence[str]") -> int:
             from kube_iam.cli.token_run import run
 
             return run(flags, program)
+    if arguments and arguments[0] == "server":
+        from kube_iam.server.early_port import open_early
+
+        global early_port
+        early_port = open_early(arguments)
     from kube_iam.cli.root import run_command
 
     return run_command(program, arguments)

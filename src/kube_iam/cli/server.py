@@ -128,6 +128,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
 
     # The STS client's allocator (mimalloc, which reads this when it is loaded) would take huge pages: 7 MiB that nobody uses.
     os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
+    from kube_iam.cli import main
     from kube_iam.cli.terminal import unguarded
     from kube_iam.server.log import Batched
     from kube_iam.server.ports import open_ports
@@ -151,8 +152,8 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
     log.scrub = Scrubber(config.scrubbed_accounts)
     for warning in warnings:
         log.warning("configuration", file=str(path), problem=str(warning))
-    # Clients may connect from here on, and wait. What follows takes longer to load.
-    ports = open_ports(config)
+    # Clients may connect from here on at the latest, and wait. What follows takes longer to load.
+    ports = open_ports(config, os.environ, main.early_port)
     if ports.taken_over:
         log.warning("another server of this state directory listens on the port: both answer until that one is stopped")
     from kube_iam.server.build import serve

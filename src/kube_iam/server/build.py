@@ -31,19 +31,21 @@ from kube_iam.server.connection_watch import ConnectionWatch
 from kube_iam.server.connections import ConnectionLimits
 from kube_iam.server.deny_report import DenyReport
 from kube_iam.server.denying import Denying
+from kube_iam.server.descriptors import descriptor_limit, raise_descriptor_limit
 from kube_iam.server.ec2_report import Ec2Report
 from kube_iam.server.guarded_sts import GuardedSts
 from kube_iam.server.health import Health
 from kube_iam.server.listener import Listener
+from kube_iam.server.listening import backlog
 from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.memberships import follow_memberships
 from kube_iam.server.metrics import Metrics
-from kube_iam.server.ports import Ports, backlog
-from kube_iam.server.process import descriptor_limit, raise_descriptor_limit, reload_signal, stop_signal
+from kube_iam.server.ports import Ports
+from kube_iam.server.process import reload_signal, stop_signal
 from kube_iam.server.scrubbing import Scrubber
 from kube_iam.server.settings_watch import SettingsWatch
-from kube_iam.server.sockets import no_new_connections
+from kube_iam.server.sockets import discard_new_connections, take_new_connections
 from kube_iam.server.starting import Starting
 from kube_iam.server.sts_circuit import StsCircuit
 from kube_iam.server.verifier import StsVerifier
@@ -132,7 +134,7 @@ async def serve(
         log.info("stopping: requests under way end")
         for task in tasks:
             task.cancel()
-        if not await _drained(webhook):
+        if not await _drained(webhook, ports):
             log.warning("requests were cut off: they did not end in time")
     log.info("stopped")
 
@@ -222,15 +224,19 @@ async def _follow(config: ServerConfig, pair: TlsPair, webhook: Listener, metric
     await follow_certificate(config.state_dir, pair, renew, log)
 
 
-async def _drained(webhook: Listener) -> bool:
+async def _drained(webhook: Listener, ports: Ports) -> bool:
     """Stop the webhook so that a successor fails no sign-in; return whether all requests ended in time."""
     # kube-apiserver does not retry a refused connection: a successor that starts only now has this time to listen.
-    await asyncio.sleep(_LINGER_SECONDS)
+    if ports.webhook not in ports.inherited:
+        await asyncio.sleep(_LINGER_SECONDS)
     # Nor does it retry a connection that ends in the handshake: those that are open get to their request. Later ones are not
-    # established; their clients try again after a second, and reach the successor.
-    with no_new_connections(backlog()):
-        await asyncio.sleep(_HANDSHAKE_SECONDS)
-    return await webhook.stop()
+    # established until this process ends; their clients try again after a second, and reach the successor.
+    discard_new_connections()
+    await asyncio.sleep(_HANDSHAKE_SECONDS)
+    ended = await webhook.stop()
+    for kept in ports.inherited:
+        take_new_connections(kept, backlog())
+    return ended
 
 
 async def _reload(reloading: asyncio.Event, log: Log) -> None:

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from kube_iam.server.connections import ConnectionLimiter, ConnectionLimits
-from kube_iam.server.ports import backlog
-from kube_iam.server.process import descriptor_limit, descriptors_left, more_descriptors
+from kube_iam.server.descriptors import descriptor_limit, descriptors_left, more_descriptors
+from kube_iam.server.listening import backlog
 from kube_iam.server.sockets import AcceptedSockets, descriptors_in_use, no_new_connections
 from kube_iam.server.webhook import Handler
 

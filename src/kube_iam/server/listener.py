@@ -21,8 +21,8 @@ from granian.server.embed import Server
 
 from kube_iam.errors import KubeIamError
 from kube_iam.server.certificates import TlsPair, write_file
-from kube_iam.server.ports import backlog, open_port, reachable
-from kube_iam.server.sockets import LISTED, set_backlog
+from kube_iam.server.listening import backlog, open_port, reachable
+from kube_iam.server.sockets import DISCARDS, LISTED, set_backlog
 from kube_iam.server.webhook import Handler
 
 DRAIN_SECONDS = 3.0
@@ -60,8 +60,12 @@ class Listener:
         await _stop(old_server, old_serving)
 
     async def stop(self) -> bool:
-        """Take no more connections and wait for requests under way; whether all of them ended in time. Once more has no effect."""
-        if self._listening is not None:
+        """Accept no more connections and wait for requests under way; whether all of them ended in time. Once more has no effect.
+
+        Where packets can be discarded, the port stays in use until the process ends: so no client is refused before a successor, or
+        the service manager, can listen.
+        """
+        if self._listening is not None and not DISCARDS:
             self._listening.close()
         server, self._server = self._server, None
         return await _stop(server, self._serving)

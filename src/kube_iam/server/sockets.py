@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from kube_iam.server.process import descriptor_limit
+from kube_iam.server.descriptors import descriptor_limit
 
 _DESCRIPTORS = "/dev/fd"
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 # include/uapi/asm-generic/socket.h and linux/filter.h: one instruction of classic BPF, "return 0 bytes".
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 _DISCARD_ALL = struct.pack("@HBBI", 0x06, 0, 0, 0)
+DISCARDS = sys.platform == "linux"
+"""Whether packets of new connections can be discarded."""
 LISTED = Path(_DESCRIPTORS).is_dir()
 
 
@@ -87,29 +89,37 @@ def set_backlog(length: int) -> None:
 
 @contextlib.contextmanager
 def no_new_connections(backlog: int) -> Iterator[None]:
-    """Establish no connection meanwhile; those that wait can be accepted. Clients try again after a second.
+    """Establish no connection meanwhile, as `discard_new_connections` does. `backlog` holds again afterwards."""
+    discard_new_connections()
+    try:
+        yield
+    finally:
+        _with_each_listening(lambda listening: take_new_connections(listening, backlog))
+
+
+def discard_new_connections() -> None:
+    """Establish no more connections; those that wait can be accepted. Clients try again after a second.
 
     On Linux a packet filter of the listening sockets discards the packets (socket(7), SO_ATTACH_FILTER). Elsewhere one connection may
-    wait at a time. `backlog` holds again afterwards.
+    wait at a time.
     """
     program = array("B", _DISCARD_ALL)
     discard = struct.pack("@HP", 1, program.buffer_info()[0])
 
     def pause(listening: socket.socket) -> None:
         listening.listen(0)
-        if sys.platform == "linux":
+        if DISCARDS:
             listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, discard)
 
-    def resume(listening: socket.socket) -> None:
-        listening.listen(backlog)
-        if sys.platform == "linux":
-            listening.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
-
     _with_each_listening(pause)
-    try:
-        yield
-    finally:
-        _with_each_listening(resume)
+
+
+def take_new_connections(listening: socket.socket, backlog: int) -> None:
+    """Establish connections of this listening socket again, whether or not they were discarded; `backlog` of them may wait."""
+    listening.listen(backlog)
+    if DISCARDS:
+        with contextlib.suppress(FileNotFoundError):  # there is no filter
+            listening.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
 
 def _with_each_listening(act: Callable[[socket.socket], None]) -> None:
