@@ -188,7 +188,7 @@ POST = f'Post "https://127.0.0.1:21362/authenticate?timeout=30s&t={SECRET}": '
         (POST + "EOF", Unreachable, "nothing answers"),
         (POST + "tls: failed to verify certificate: x509: certificate signed by unknown authority", Unreachable,
          "does not trust the server's certificate"),
-        (POST + "x509: certificate has expired or is not yet valid", Unreachable, "does not trust"),
+        (POST + "x509: certificate has expired or is not yet valid", Unreachable, "has expired, or is not valid yet"),
         (POST + "context deadline exceeded", Unreachable, "does not answer in time"),
         ("", KubeError, "no kube-iam server with a deny list answers"),
         ("invalid bearer token", KubeError, "no kube-iam server with a deny list answers"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FIELD_MANAGER = "kube-iam"
 CONNECT_TIMEOUT = 10
-READ_TIMEOUT = 30
+READ_TIMEOUT = 35  # seconds; kube-apiserver waits 30 for its webhook, and then says so
 EXPIRY_MARGIN = 30  # seconds before their end at which exec credentials are asked for anew
 
 

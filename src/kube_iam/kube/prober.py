@@ -19,11 +19,47 @@ from kube_iam.kube.client import KubeApi
 from kube_iam.kube.context import Context
 
 _WEBHOOK_KUBECONFIG = "the file of kube-apiserver's --authentication-token-webhook-config-file"
+_SERVER_LOG = "see the server's log on that control plane node"
+# The first that matches counts. The words are those of kube-apiserver 1.36; an integration test has it say them.
 _WEBHOOK_FAILURES = (
+    (
+        ("has prevented the request from succeeding", "in the time allotted", "currently unable", "too many requests"),
+        "it answers with an error",
+        f"it may be starting: repeat the command; else {_SERVER_LOG}",
+    ),
+    (
+        ("certificate has expired or is not yet valid",),
+        "its certificate has expired, or is not valid yet",
+        f"renew the server's certificate; is the clock of that control plane node right? {_SERVER_LOG}",
+    ),
+    (
+        (
+            "x509: certificate is valid for",
+            "x509: certificate is not valid for",
+            "x509: cannot validate certificate for",
+        ),
+        "its certificate is for another name or address",
+        f"the address in {_WEBHOOK_KUBECONFIG} must be one of the certificate's: server.hostname of config.yaml",
+    ),
+    (
+        ("first record does not look like a TLS handshake", "HTTP response to HTTPS client"),
+        "something without TLS answers at its address",
+        f"{_WEBHOOK_KUBECONFIG} must name the server's address",
+    ),
     (
         ("x509: ", "tls: ", "certificate "),
         "it does not trust the server's certificate",
         f"{_WEBHOOK_KUBECONFIG} must hold the server's certificate; the server writes such a file (generateKubeconfig)",
+    ),
+    (
+        (
+            "parse error",
+            "unknown conversion",
+            "could not find the requested resource",
+            "asked for the client to provide credentials",
+        ),
+        "something other than the server answers at its address",
+        f"{_WEBHOOK_KUBECONFIG} must name the server's address, with the path /authenticate",
     ),
     (
         ("connection refused", "connection reset", "EOF", "no such host", "no route to host", "network is unreachable"),
