@@ -6,6 +6,8 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+from kube_iam.config.near import near
+from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import AwsError
 
 
@@ -15,6 +17,18 @@ def regions_of(partition: str) -> tuple[str, ...]:
         if isinstance(known, dict) and known.get("id") == partition:
             return tuple(region for region in known.get("regions", {}) if not region.endswith("-global"))
     return ()
+
+
+def doubt_about(region: str) -> str:
+    """Return a warning for a region that this version does not know, with the nearest known name; empty for a known region.
+
+    AWS opens regions that are newer than the table, so that an unknown one is no error.
+    """
+    every = [name for partition in PARTITIONS for name in regions_of(partition)]
+    if region in every:
+        return ""
+    suggestion = near(region, every) or "`aws account list-regions` names the regions"
+    return f"region {region} is not known to this version of kube-iam: {suggestion}"
 
 
 def _partitions() -> list[object]:

@@ -42,6 +42,7 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, out
     from kube_iam.access.plan import plan_apply
     from kube_iam.access.ports import MappingEntry
     from kube_iam.access.temporary import let_in_now
+    from kube_iam.aws.regions import doubt_about
     from kube_iam.cli.access_output import print_data, print_plan
     from kube_iam.cli.access_progress import Display
     from kube_iam.cli.denied import read_denied
@@ -50,6 +51,8 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, out
     from kube_iam.report.membership_text import states_data
 
     access, place, now = access_session.open_access(file), Where(**where), time.time()
+    if doubt := doubt_about(access.region):
+        click.echo(f"warning: {doubt}", err=True)
     ports = access_session.open_ports(access, place, Display().waiting)
     plan = plan_apply(access, ports, adopt=adopt, now=now)
     if output == "table":
