@@ -6,12 +6,11 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from kube_iam.server.certificates import ensure_pair
+from loopback_pair import put_pair
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,7 @@ Answer = Callable[[Request], tuple[int, str, bytes]]
 
 class HttpsServer:
     def __init__(self, directory: Path, answer: Answer) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        ensure_pair(directory, "localhost", "127.0.0.1", datetime.now(UTC))
+        put_pair(directory)
         self.ca = directory / "cert.pem"
         self._server = _Server(("127.0.0.1", 0), _handler_for(answer))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

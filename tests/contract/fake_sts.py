@@ -10,12 +10,11 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from kube_iam.server.certificates import ensure_pair
+from loopback_pair import put_pair
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,7 @@ class FakeSts:
     """`play` decides the answer; `asked` holds every request; while `gate` is closed answers wait."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        ensure_pair(directory, "localhost", "127.0.0.1", datetime.now(UTC))
+        put_pair(directory)
         self.ca = directory / "cert.pem"
         self.asked: list[Asked] = []
         self.play: Callable[[Asked], Answer] = lambda _: Answer(500)

@@ -20,6 +20,7 @@ from fake_sts import FakeSts
 
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.mint import mint
+from loopback_pair import put_pair
 
 CLUSTER = "contract-test"
 SECRET = "canarySecretAccessKey0123456789abcdefghij"
@@ -66,6 +67,7 @@ class RunningServer:
         self.port, self.health_port = free_port(), free_port()
         self.config = directory / "conf" / "config.yaml"
         self.config.parent.mkdir(parents=True, exist_ok=True)
+        put_pair(directory / "state")
         self.settings = settings
         self.variables = variables
         self.write_config(mappings)

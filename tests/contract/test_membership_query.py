@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import threading
@@ -44,6 +45,7 @@ def test_running_server_answers_with_the_states_of_its_levels(make_server: Make)
 
 def test_server_that_cannot_be_asked_is_an_error(make_server: Make) -> None:
     server = make_server(mappings=MAPPINGS)
+    shutil.rmtree(server.directory / "state")  # as before its first start, which makes a pair
     with pytest.raises(KubeError, match=r"certificate \S+/state/cert\.pem of the server cannot be read"):
         states(server, ADMINS)  # it has never run
     server.start()

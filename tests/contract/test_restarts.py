@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -198,6 +199,7 @@ def test_server_with_another_state_directory_does_not_get_the_port(
 ) -> None:
     server.start()
     other = make_server()
+    shutil.rmtree(other.directory / "state")  # it makes a pair of its own
     other.start()
     other.stop()
     setattr(other, port, getattr(server, port))

@@ -490,7 +490,7 @@ def test_it_starts_as_kops_starts_it_with_the_pair_that_kops_issued(make_server:
 
 def issue_pair(state: Path) -> None:
     """A CA, and a certificate of it whose key is PKCS#1, as kOps writes them."""
-    state.mkdir()
+    state.mkdir(exist_ok=True)
     now = datetime.now(UTC)
     ca_key, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes-ca")])
