@@ -6,6 +6,7 @@ Nothing is imported before a test asks for it: unit tests have no use for botoco
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from botocore_data import parse_once
+from examples import examples
 from required import missing, pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - pytest finds its hooks here
 
 if TYPE_CHECKING:
@@ -28,8 +31,15 @@ if TYPE_CHECKING:
 # Tests run as the program does without the extra `login`; those of that extra start processes which do not have this variable.
 os.environ.setdefault("BOTO_DISABLE_CRT", "true")
 # How long an example takes says more about the machine than about us.
-settings.register_profile("patient", settings.get_profile("ci" if os.environ.get("CI") else "default"), deadline=None)
+_known = settings.get_profile("ci" if os.environ.get("CI") else "default")
+settings.register_profile("patient", _known, deadline=None, max_examples=examples(_known.max_examples))
 settings.load_profile("patient")
+
+
+def pytest_collection_finish() -> None:
+    """Before the first test of a run that has to do with botocore."""
+    if "botocore" in sys.modules:
+        parse_once()
 
 
 @pytest.fixture(scope="session")

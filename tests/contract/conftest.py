@@ -8,6 +8,13 @@ from fake_sts import FakeSts
 from running_server import RunningServer
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests with a server of their own or of their module."""
+    for item in items:
+        if {"make_server", "shared"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.process)
+
+
 @pytest.fixture
 def sts(tmp_path: Path) -> Iterator[FakeSts]:
     fake = FakeSts(tmp_path / "sts")

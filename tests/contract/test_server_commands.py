@@ -13,6 +13,8 @@ from fake_sts import Answer, FakeSts, error_answer, identity_answer
 from ruamel.yaml import YAML
 from running_server import CLUSTER, MAPPINGS, SESSION_ARN, USER_ID, RunningServer
 
+pytestmark = pytest.mark.process
+
 RUN = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
 
 

@@ -15,6 +15,8 @@ from credential_home import Home
 from fake_sign_in import CLIENT, FakeSignIn
 from tls_sts import TlsSts
 
+pytestmark = pytest.mark.process
+
 ROLE = "arn:aws:iam::123456789012:role/"
 SESSION = "arn:aws:iam::123456789012:user/alice"
 WITHOUT_CRT = {"BOTO_DISABLE_CRT": "true"}

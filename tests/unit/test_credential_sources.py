@@ -16,6 +16,8 @@ from tls_sts import TlsSts
 
 from kube_iam.core.utc import parse_rfc3339
 
+pytestmark = pytest.mark.process
+
 ROLE = "arn:aws:iam::123456789012:role/"
 KEYS = "aws_access_key_id = AKIDBASE\naws_secret_access_key = s\n"
 

@@ -16,6 +16,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import FEW, examples
 from kube_iam.aws.client import make_session
 from kube_iam.aws.credentials import short_chain
 from kube_iam.aws.profiles import parse, profiles_of, read_profile
@@ -175,7 +176,7 @@ SHARED: list[str | None] = [
     "[dev]\nrole_arn = arn:aws:iam::123456789012:role/r\ncredential_source = Environment\n" + KEYS.format("r"),
     "[dev]\n" + KEYS.format("sv") + "aws_security_token = old\naws_session_token = new\nx_principal_arn = whatever\n",
 ]
-STEP = 13
+STEP = 61 if FEW else 13
 
 
 @pytest.mark.parametrize("environ", ENVIRONMENTS, ids=lambda e: "+".join(e) or "empty")
@@ -291,7 +292,7 @@ LINES = st.sampled_from(
 FILES = st.none() | st.lists(LINES, max_size=12).map(lambda lines: "\n".join(lines) + "\n")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(150), deadline=None)
 @given(FILES, FILES, st.sampled_from(PROFILES), st.sampled_from(ENVIRONMENTS[:6]))
 def test_for_any_file_it_says_what_botocore_says_or_abstains(
     clean: pytest.MonkeyPatch,
@@ -378,7 +379,7 @@ INI = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(300), deadline=None)
 @given(st.none() | INI, st.none() | INI, st.sampled_from(PROFILES), st.sampled_from(ENVIRONMENTS[:6]))
 def test_for_any_generated_ini_file_it_says_what_botocore_says_or_abstains(
     clean: pytest.MonkeyPatch,
@@ -404,7 +405,7 @@ COMPLETE = st.permutations(
 ).map(lambda lines: "\n".join(lines))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60), deadline=None)
 @given(COMPLETE, st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_complete_profiles_in_any_order_with_comments_blocks_and_tabs(
     clean: pytest.MonkeyPatch, tmp_path: Path, body: str, newline: str, in_config: bool

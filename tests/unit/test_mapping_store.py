@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from examples import examples
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.ports import MappingEntry, Temporary
 from kube_iam.errors import ConfigError, Conflict, KubeError, KubeIamError
@@ -366,7 +367,7 @@ def documents(draw: st.DrawFn) -> tuple[MappingList, str, list[int]]:
     return where, text.replace("\n", "\r\n") if draw(st.integers(0, 9)) == 0 else text, sizes
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(documents())
 def test_put_then_remove_gives_back_any_text(document: tuple[MappingList, str, list[int]]) -> None:
     where, text, _ = document
@@ -375,7 +376,7 @@ def test_put_then_remove_gives_back_any_text(document: tuple[MappingList, str, l
     assert where.remove(new, OURS) == text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(documents(), st.integers(0, 4))
 def test_every_foreign_line_survives_a_change_and_a_removal(
     document: tuple[MappingList, str, list[int]], which: int
@@ -402,7 +403,7 @@ def _is_subsequence(short: list[str], long: list[str]) -> bool:
     return all(line in rest for line in short)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(max_size=60), st.sampled_from([LIST, CONFIG]))
 @example("- a: b\r- c", LIST)
 @example("server: !!map\n", CONFIG)

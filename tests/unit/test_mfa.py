@@ -24,6 +24,8 @@ from kube_iam.aws.mfa import check_device
 from kube_iam.aws.session_cache import CachedSession, decode, encode
 from kube_iam.errors import UsageError
 
+pytestmark = pytest.mark.process
+
 ROLE = "arn:aws:iam::123456789012:role/shop-admin"
 DEVICE = "arn:aws:iam::123456789012:mfa/alice"
 CODE = "314159"

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from levels_for_tests import NODES, access, level, run
 
+from examples import examples
 from kube_iam.access.desired import LEVEL_TAG
 from kube_iam.access.documents import assumed_roles
 from kube_iam.access.levels import Bind, ClusterAccess, Method
@@ -54,7 +55,7 @@ def applied(file: ClusterAccess) -> FakeAccount:
 
 
 @given(before=files(), after=files(), kill=st.integers(0, 40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_way_does_not_matter(before: ClusterAccess, after: ClusterAccess, kill: int) -> None:
     account = applied(before)
     try:
@@ -73,7 +74,7 @@ def test_the_way_does_not_matter(before: ClusterAccess, after: ClusterAccess, ki
 
 
 @given(before=files(), after=files(), kill=st.integers(0, 40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_destroy_finds_everything_whatever_the_file_says_by_now(
     before: ClusterAccess, after: ClusterAccess, kill: int
 ) -> None:
@@ -88,7 +89,7 @@ def test_destroy_finds_everything_whatever_the_file_says_by_now(
 
 
 @given(before=files(), after=files(), kill=st.integers(0, 40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_people_keep_their_levels_at_every_moment(before: ClusterAccess, after: ClusterAccess, kill: int) -> None:
     """Nobody gets into another level of the two files, not even half way; in the end all have what they had."""
     account = applied(before)

@@ -24,6 +24,8 @@ from kube_iam.errors import ConfigError, KubeError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.endpoint import Access
 
+pytestmark = pytest.mark.process
+
 KEYS = "aws_access_key_id = AKIDBASE\naws_secret_access_key = s\n"
 ROLE = "arn:aws:iam::123456789012:role/r"
 SCHEMES = ["socks5", "socks5h", "SOCKS5"]

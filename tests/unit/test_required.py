@@ -11,6 +11,8 @@ import pytest
 
 from required import everything_required
 
+pytestmark = pytest.mark.process
+
 TESTS = Path(__file__).parents[1]
 SKIPPED = {
     "test_skip": "def test_skip():\n    pytest.skip('no tool')",

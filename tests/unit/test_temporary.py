@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from levels_for_tests import ADMIN, VIEWER, access, run
 
+from examples import examples
 from kube_iam.access.apply import end
 from kube_iam.access.changes import Kind, Verb
 from kube_iam.access.desired import desired_entry
@@ -85,7 +86,7 @@ def test_without_a_role_the_item_is_all() -> None:
     assert account.state() == applied(access(BY_GROUP)).state()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     before=st.sampled_from([None, -60, 60, 7200]),
     recreated=st.booleans(),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from kube_iam.config.yaml_events import document_events, go_refuses
 from kube_iam.config.yaml_nodes import MappingNode, ScalarNode, SequenceNode, compose
 from kube_iam.config.yaml_nodes import Node as ServerNode
@@ -137,7 +138,7 @@ def test_escapes_that_go_refuses_are_found_in_double_quotes_alone(text: str, exp
     assert list(go_refuses(text, "x.yaml")) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text("-ab:{}[],\"'\\/ud83e0 \t\n\r#&*!|>.\ufeff\U0001f600", max_size=24))
 def test_server_and_editors_agree_on_any_text(text: str) -> None:
     said = []
