@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
-from both import Outcome, Question
 from named_sts import Principal
 from setups import Entry, Setup
+from side_by_side import Outcome, Question
 
 from kube_iam.aws.regions import regions_of
 from kube_iam.core.partitions import DNS_SUFFIX, partition_of_region

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from both import Pair, Question
+from cases import CANARY, IAM, MAIL, MASTERS, OPS, OPS_READ, OPS_SHORT, SYSTEM, await_both, user_of
 from named_sts import Principal
 from people import ADMIN, AUTO, BOB, EVE, FEDERATED, NODE, PATHED, ROOT, SCRUB, STRANGER, user
 from setups import Setup
+from side_by_side import Pair, Question
 from tally import Case, Tally
-from test_by_hand_changes import await_both, user_of
-from test_by_hand_mappings import CANARY, IAM, MAIL, MASTERS, OPS, OPS_READ, OPS_SHORT, SYSTEM
 from tokens import Signed
 
 # In an account of their own, which no test lets in as a whole.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from both import Outcome, Pair
 from differences import DIFFERENCES, Case, shape_row
+from side_by_side import Outcome, Pair
 
 
 @dataclass(repr=False)

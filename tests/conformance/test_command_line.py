@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from both import CLUSTER, OURS, environment
 from named_sts import HOSTS, SECRET, NamedSts
 from people import ADMIN, PEOPLE
+from side_by_side import CLUSTER, OURS, environment
 from tally import Tally
 from tokens import PREFIX, Signed, url_in
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from both import Pair, Question, running
 from clusters import Clusters
 from in_cluster import GENERATIONS, KUBECONFIG, shows
 from named_sts import NamedSts, Principal
 from people import session, user
 from setups import SSO_GATE, Setup
+from side_by_side import Pair, Question, running
 from tally import Case, Tally
 from tokens import Signed
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from both import Question, running
-from chance import CONFIGS, NOTE, SEED, generated
+from cases import CANARY, CANARY_ENTRY, await_canary
+from generation import CONFIGS, NOTE, SEED, generated
 from hypothesis import given, seed
 from hypothesis import strategies as st
 from named_sts import NamedSts, Principal
 from people import session, user
 from setups import SSO_GATE, Setup
+from side_by_side import Question, running
 from tally import Case, Tally
-from test_by_hand_mappings import CANARY, CANARY_ENTRY, await_canary
 from tokens import Signed
 
 pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]

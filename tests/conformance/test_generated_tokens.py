@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from both import Pair, Question, running
-from chance import CASES, NOTE, SEED, generated
+from generation import CASES, NOTE, SEED, generated
 from hypothesis import given, seed
 from hypothesis import strategies as st
 from named_sts import EVIL_HOSTS, HOSTS, NamedSts
 from people import ADMIN, AUTO, BOB, EVERYBODY, FEDERATED, LONG, PEOPLE, SCRUB, STRANGER, TOKENED
+from side_by_side import Pair, Question, running
 from tally import Case, Tally
 from tokens import PREFIX, Signed, token_of, url_in
 

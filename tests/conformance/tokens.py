@@ -6,8 +6,8 @@ import base64
 import time
 from dataclasses import dataclass, replace
 
-from both import CLUSTER
 from named_sts import SECRET, Principal
+from side_by_side import CLUSTER
 
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.sigv4 import presign

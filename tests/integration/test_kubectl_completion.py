@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_access_commands import FILE
+from access_commands import FILE
 
 from required import missing
 

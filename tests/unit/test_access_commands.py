@@ -1,11 +1,12 @@
 """The commands about access, from the command line down to a fake account."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from access_commands import FILE, LATER, denials, kube_iam
+from access_commands import account as account
 from fake_account import FakeAccount, FakeStore
 from levels_for_tests import access
 from ruamel.yaml import YAML
@@ -15,7 +16,6 @@ from kube_iam.access.ports import MappingEntry, RoleState, Subject, Temporary, U
 from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.cli import access_session
 from kube_iam.cli.permissions import DIRECTORY_METHODS
-from kube_iam.cli.root import run_command
 from kube_iam.core.denied import Denial
 from kube_iam.errors import (
     AccessDenied,
@@ -29,38 +29,6 @@ from kube_iam.errors import (
     Unreachable,
     UsageError,
 )
-
-FILE = """\
-apiVersion: kube-iam.dev/v1alpha1
-kind: ClusterAccess
-cluster: {id: prod.example.com, name: prod, endpoint: "https://api.prod.example.com"}
-account: "123456789012"
-region: eu-central-1
-levels:
-  - {name: admin, bind: [{clusterRole: cluster-admin}], iam: {role: prod-admin}}
-  - {name: viewer, bind: [{clusterRole: view}], sessionDuration: 2h}
-"""
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
-    account = FakeAccount()
-    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
-    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
-    monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
-    monkeypatch.setattr(access_session, "on_terminal", lambda: False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    (tmp_path / "access.yaml").write_text(FILE)
-    return account
-
-
-def kube_iam(*arguments: str) -> int:
-    return run_command("kube-iam", arguments, {})
 
 
 def test_plan_shows_and_changes_nothing(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
@@ -498,17 +466,7 @@ def test_the_permissions_that_commands_name_are_those_that_they_use(account: Fak
         assert called <= set(DIRECTORY_METHODS[arguments[0]])
 
 
-def denials(monkeypatch: pytest.MonkeyPatch, *found: Denial) -> None:
-    """Make these the deny list of the cluster."""
-    from kube_iam.cli import deny_session, server_status
-
-    monkeypatch.setattr(server_status, "warn_of_server", lambda *_: None)
-    monkeypatch.setattr(access_session, "open_api", lambda access, where: None)
-    monkeypatch.setattr(deny_session, "read_denials", lambda api, deny_list: list(found))
-
-
 ADMIN_ROLE = "arn:aws:iam::123456789012:role/prod-admin"
-LATER = 4_000_000_000.0
 
 
 @pytest.mark.parametrize(

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
+from access_commands import FILE
+from access_commands import account as account
+from command_line import Run, all_commands
+from command_line import run as run
 from fake_account import FakeAccount
 from ruamel.yaml import YAML
-from test_access_commands import FILE
-from test_access_commands import account as account
-from test_cli_examples import all_commands
 
-from kube_iam.cli.main import main
 from kube_iam.report.data import as_yaml
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str, stdin: str = "", program: str = "/usr/bin/kube-iam") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [program, *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        code = main()
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import click
 import pytest
+from command_line import all_commands
 from command_lines import parse_line
 
-from kube_iam.cli.root import COMMANDS, make_root
-
-
-def commands(command: click.Command, context: click.Context) -> Iterator[click.Context]:
-    """The command and all below it, each in a context of its own."""
-    yield context
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            assert inner is not None
-            yield from commands(inner, click.Context(inner, info_name=name, parent=context))
-
-
-def all_commands(program: str = "kube-iam") -> list[click.Context]:
-    root = make_root(program)
-    return list(commands(root, click.Context(root, info_name=program)))
-
+from kube_iam.cli.root import COMMANDS
 
 PATHS = [context.command_path for context in all_commands()]
 

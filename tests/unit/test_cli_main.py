@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from command_line import extra_command
 
 from kube_iam.cli import root
 from kube_iam.cli.main import main, program_name
@@ -29,13 +30,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return code, captured.out, captured.err
 
     return call
-
-
-def extra_command(monkeypatch: pytest.MonkeyPatch, body: Callable[[], object], section: str = root.OTHER) -> None:
-    """Put a command named `extra` into the table that does this."""
-    monkeypatch.setattr(sys.modules[__name__], "EXTRA", click.Command("extra", callback=body), raising=False)
-    table = {**root.COMMANDS, "extra": root.Entry(f"{__name__}:EXTRA", "Extra.", section)}
-    monkeypatch.setattr(root, "COMMANDS", table)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +64,7 @@ def test_help_shows_every_command_and_imports_none(tmp_path: Path) -> None:
         "kube_iam.aws",
         "kube_iam.aws.variables",
         "kube_iam.cli",
+        "kube_iam.cli.groups",
         "kube_iam.cli.main",
         "kube_iam.cli.options",
         "kube_iam.cli.root",
@@ -235,8 +230,7 @@ def test_global_options_work_before_and_after_the_command(
     def extra(settings: Settings) -> None:
         seen.append(settings)
 
-    extra_command(monkeypatch, lambda: None)
-    monkeypatch.setattr(sys.modules[__name__], "EXTRA", extra, raising=False)
+    extra_command(monkeypatch, extra)
     for name in ("KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID", "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY"):
         monkeypatch.delenv(name, raising=False)
     assert run(*(arguments or ["extra"]))[0] == 0

@@ -9,10 +9,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from access_commands import FILE
 from api_in_memory import ApiInMemory
-from click.shell_completion import ShellComplete, get_completion_class
+from click.shell_completion import get_completion_class
+from command_line import offered
 from fake_account import FakeAccount
-from test_access_commands import FILE
 
 from kube_iam.cli import access_session, completions, deny_session
 from kube_iam.cli.deny_options import DENY_LIST
@@ -40,12 +41,6 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     (tmp_path / "config").write_text("[default]\n[profile work]\nregion = x\n[profile 'two words']\n[sso-session s]\n")
     (tmp_path / "credentials").write_text("[work]\naws_access_key_id = x\n[keys]\n")
     return account
-
-
-def offered(words: str) -> list[str]:
-    *before, incomplete = words.split(" ")
-    found = ShellComplete(make_root("kube-iam"), {}, "kube-iam", "").get_completions(before, incomplete)
-    return [str(item.value) if item.type == "plain" else f"<{item.type}>" for item in found]
 
 
 @pytest.mark.parametrize(

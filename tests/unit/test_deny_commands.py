@@ -7,46 +7,17 @@ import os
 import re
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from deny_commands import FILE, ROLE, Cluster, applied, kube_iam
 from fake_account import FakeAccount
 
 from kube_iam.access.closing import Clock, Closed
 from kube_iam.cli import access_session, deny_session
-from kube_iam.cli.root import run_command
-from kube_iam.core.denied import Denial
 from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
-
-FILE = """\
-apiVersion: kube-iam.dev/v1alpha1
-kind: ClusterAccess
-cluster: {id: prod.example.com, name: prod, endpoint: "https://api.prod.example.com"}
-account: "123456789012"
-region: eu-central-1
-levels:
-  - {name: admin, bind: [{clusterRole: cluster-admin}]}
-"""
-ROLE = "arn:aws:iam::123456789012:role/prod-admin"
-
-
-@dataclass
-class Cluster:
-    """Takes denials, and says of all of them the same."""
-
-    closed: Closed = field(default_factory=lambda: Closed(0.2, ["https://a"], servers={"1"}, last=3.0))
-    error: KubeIamError | None = None
-    denied: list[Denial] = field(default_factory=list)
-
-    def shut(self, where: object, closing: object, denials: Sequence[Denial], began: float) -> Closed:
-        if self.error is not None:
-            raise self.error
-        self.denied += denials
-        self.closed.seen = {denial.ident for denial in denials}
-        return self.closed
 
 
 @pytest.fixture
@@ -70,16 +41,6 @@ def account(monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
     monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
     monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
     return account
-
-
-def kube_iam(*arguments: str) -> int:
-    return run_command("kube-iam", arguments, {})
-
-
-def applied(account: FakeAccount, *users: str) -> None:
-    assert kube_iam("apply", "--yes") == 0
-    for user in users:
-        assert kube_iam("grant", user, "admin") == 0
 
 
 def test_deny_says_who_is_out_until_when_and_what_was_measured(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_kubeconfig_merge import config, kubeconfig
+from kubeconfigs import config, kubeconfig
 
 from kube_iam.errors import ConfigError, Conflict, NotOwned
 from kube_iam.kube.kubeconfig import dump

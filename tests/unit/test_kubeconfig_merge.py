@@ -10,56 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubeconfigs import CA, ID, PEM, ROLE, SERVER, config, kubeconfig
 from ruamel.yaml import YAML
 
 from kube_iam.errors import ConfigError, NotOwned
-from kube_iam.kube.kubeconfig import build_kubeconfig, dump
+from kube_iam.kube.kubeconfig import dump
 from kube_iam.kube.kubeconfig_merge import merge_into
 from kube_iam.kube.yaml_fields import set_value
 from required import missing
 
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 OTHER_CA = b64encode(PEM.replace("MIIB", "MIIC").encode()).decode()
-CA = b64encode(PEM.encode()).decode()
-SERVER, ID = "https://shop.example.com", "shop-id"
-ROLE = "arn:aws:iam::012345670123:role/shop-viewer"
 AUTHENTICATOR = f"""{{
     exec: {{apiVersion: client.authentication.k8s.io/v1beta1, command: aws-iam-authenticator, args: [token, -i, {ID}]}}}}"""
 
 
-def config(cluster: str = "shop", **changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "cluster_name": cluster,
-        "endpoint": SERVER,
-        "ca_pem": PEM,
-        "user_name": f"{cluster}-viewer",
-        "context_name": f"{cluster}-viewer",
-        "command": "kube-iam",
-        "args": ["token", "-i", ID, "-r", ROLE, "--region", "eu-central-1"],
-        "env": {},
-        "api_version": "client.authentication.k8s.io/v1",
-        "interactive_mode": "IfAvailable",
-        "install_hint": "Ask the platform team",
-    }
-    return build_kubeconfig(**{**values, **changes})
-
-
 def load(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
-
-
-def kubeconfig(
-    cluster: str = "", user: str = "", context: str = "", more: str = "", name: str = "shop", login: str = "shop-viewer"
-) -> str:
-    """A file with one entry of each kind, those that are given."""
-    text = "apiVersion: v1\nkind: Config\n"
-    text += f"clusters:\n- name: {name}\n  cluster: {cluster}\n" if cluster else ""
-    text += f"users:\n- name: {login}\n  user: {user}\n" if user else ""
-    return (
-        text
-        + (f"contexts:\n- name: shop-viewer\n  context: {context}\n" if context else "contexts:\n" if more else "")
-        + more
-    )
 
 
 FOREIGN_CONTEXT = "- name: mine\n  context: {cluster: shop, user: me}\n"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import offered
 from ruamel.yaml import YAML
-from test_completions import offered
 from tls_sts import TlsSts
 
 from kube_iam.aws.botocore_chain import CACHED_WITHOUT_EXPIRATION, BotocoreChain

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from access_commands import FILE, LATER, denials, kube_iam
+from access_commands import account as account
 from fake_account import ACCOUNT, FakeAccount
-from test_access_commands import FILE, LATER, denials, kube_iam
-from test_access_commands import account as account
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.ports import MappingEntry

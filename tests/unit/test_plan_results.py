@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from access_commands import FILE
+from access_commands import account as account
+from command_line import Run
+from command_line import run as run
 from fake_account import FakeAccount
 from ruamel.yaml import YAML
-from test_access_commands import FILE
-from test_access_commands import account as account
-from test_cli_conventions import Run
-from test_cli_conventions import run as run
 
 from kube_iam.access.ports import MappingEntry, RoleState, Subject
 from kube_iam.cli import access_session

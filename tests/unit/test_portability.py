@@ -1,6 +1,6 @@
 """Windows and macOS: nothing is used that only some systems have, unless there is another way beside it.
 
-Linux is where these tests run; `windows_in_parts.py` takes away what Windows lacks and says what it cannot show.
+Linux is where these tests run; `simulated_windows.py` takes away what Windows lacks and says what it cannot show.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import windows_in_parts
-from windows_in_parts import MODULES, OS_NAMES, SIGNALS, SOCKET_NAMES
+import simulated_windows
+from simulated_windows import MODULES, OS_NAMES, SIGNALS, SOCKET_NAMES
 
 import kube_iam
 from kube_iam.aws import mfa
@@ -65,7 +65,7 @@ def test_what_only_posix_has_is_used_only_where_there_is_another_way() -> None:
 
 def test_everything_but_the_sandbox_works_without_what_windows_lacks() -> None:
     ran = subprocess.run(
-        [sys.executable, windows_in_parts.__file__], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, simulated_windows.__file__], capture_output=True, text=True, check=False, timeout=120
     )
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout.split()[0]) > 100

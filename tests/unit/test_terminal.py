@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 import pytest
+from access_commands import FILE
+from command_line import extra_command
 from fake_account import FakeAccount
 from hypothesis import given
 from hypothesis import strategies as st
 from levels_for_tests import access
 from ruamel.yaml import YAML
-from test_access_commands import FILE
-from test_cli_main import extra_command
 
 from kube_iam.access.changes import Change, Kind, Plan, Verb
 from kube_iam.access.plan import plan_apply

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from deny_commands import FILE, Cluster, applied, kube_iam
 from fake_account import FakeAccount
 from hypothesis import given
 from hypothesis import strategies as st
-from test_deny_commands import FILE, Cluster, applied, kube_iam
 
 from kube_iam.access.closing import Clock, Closed
 from kube_iam.access.trail import Deed, Record

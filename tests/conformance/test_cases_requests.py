@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
-from both import Pair, Question, Server, running
+from cases import families
 from named_sts import NamedSts, Principal
 from people import ADMIN, EVERYBODY, PEOPLE, SCRIPTED, STRANGER
+from side_by_side import Pair, Question, Server, running
 from tally import Case, Tally
 from tokens import Signed
 
@@ -148,7 +148,7 @@ LISTED = {
     "dynamic_file_enabled": ("gauge", set()),
     "dynamic_file_only": ("gauge", set()),
 }
-"""The reference's metrics, but for what only a change of a DynamicFile brings about (test_by_hand_mappings.py)."""
+"""The reference's metrics, but for what only a change of a DynamicFile brings about (test_cases_mappings.py)."""
 
 
 def test_the_metrics_have_the_references_names_types_labels_buckets_and_values(pair: Pair, tally: Tally) -> None:
@@ -183,22 +183,3 @@ def test_the_metrics_have_the_references_names_types_labels_buckets_and_values(p
     assert {key for key in theirs if theirs[key] != ours.get(key)} == set()
     assert {key for key in ours if ours[key] and key not in theirs} == set()
     tally.same()
-
-
-class Family:
-    """One metric of Prometheus' text format."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.labels: set[str] = set()
-        self.samples: dict[str, float] = {}
-
-
-def families(text: str) -> dict[str, Family]:
-    found = {name: Family(kind) for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)}
-    for name, labels, value in re.findall(r"^([a-zA-Z0-9_:]+)(?:\{(.*)\})? (\S+)$", text, re.MULTILINE):
-        family = found[name if name in found else re.sub("_(bucket|sum|count)$", "", name)]
-        pairs = sorted(re.findall(r'(\w+)="([^"]*)"', labels))
-        family.labels |= {label for label, _ in pairs}
-        family.samples[f"{name}{pairs}"] = float(value)
-    return found

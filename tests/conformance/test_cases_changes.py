@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from both import Pair, Question, Server, running
-from named_sts import NamedSts, Principal
+from cases import BOTH, CANARY, IAM, Family, await_both, await_canary, both_of, entry, families, rewrite, role, user_of
+from named_sts import NamedSts
 from people import ADMIN, BOB, PEOPLE
 from setups import Setup
+from side_by_side import running
 from tally import Tally
-from test_by_hand_mappings import BOTH, CANARY, IAM, await_canary, entry, role
-from test_by_hand_requests import Family, families
-from tokens import Signed
 
 from kube_iam.sandbox.processes import wait_until
 from listening import LOOPBACK, listening
@@ -30,29 +28,6 @@ def sts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamedSts]:
     running_sts = NamedSts(tmp_path_factory.mktemp("sts"), {**PEOPLE, CANARY.key: CANARY})
     yield running_sts
     running_sts.stop()
-
-
-def both_of(pair: Pair) -> tuple[Server, Server]:
-    assert pair.reference is not None
-    assert pair.ours is not None
-    return pair.reference, pair.ours
-
-
-def user_of(server: Server, who: Principal) -> str | None:
-    user = server.ask(Question.about(Signed(who).token())).user
-    return user["username"] if user is not None else None
-
-
-def await_both(pair: Pair, holds: Callable[[Server], bool]) -> None:
-    """Both take a change up by themselves, the reference within some seconds."""
-    for server in both_of(pair):
-        assert wait_until(lambda server=server: holds(server), 15), (server.name, server.log())  # type: ignore[misc]
-
-
-def rewrite(pair: Pair, name: str, text: str) -> None:
-    """In place, as the reference needs it: it takes the first half of a file that is put in another's place for its end."""
-    for server in both_of(pair):
-        (server.home / name).write_text(text)
 
 
 def dynamic(username: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from both import Pair, Question, running
 from named_sts import EVIL_HOSTS, HOSTS, NamedSts, Principal, hosts_of
 from people import (
     ADMIN,
@@ -30,6 +29,7 @@ from people import (
     TOKENED,
 )
 from setups import Setup
+from side_by_side import Pair, Question, running
 from tally import Case, Tally
 from tokens import PREFIX, Signed, token_of, url_in
 

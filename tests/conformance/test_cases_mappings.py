@@ -8,29 +8,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from both import Pair, Question, running
+from cases import (
+    BOTH,
+    CANARY,
+    CANARY_ENTRY,
+    EMPTY_GROUP,
+    IAM,
+    MAIL,
+    MASTERS,
+    OPS,
+    OPS_CHINA,
+    OPS_OTHER,
+    OPS_PLUS,
+    OPS_READ,
+    OPS_SET,
+    OPS_SHORT,
+    SYSTEM,
+    await_canary,
+    entry,
+    role,
+)
 from named_sts import NamedSts, Principal
-from people import ACCOUNT, ADMIN, AUTO, BOB, FEDERATED, NODE, OTHER, PATHED, ROOT, STRANGER, session, user
+from people import ACCOUNT, ADMIN, AUTO, BOB, FEDERATED, NODE, OTHER, PATHED, ROOT, STRANGER
 from setups import SSO_GATE, Setup
+from side_by_side import Question, running
 from tally import Case, Tally
 from tokens import Signed
 
-from kube_iam.sandbox.processes import wait_until
-
 pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
 
-IAM = f"arn:aws:iam::{ACCOUNT}"
-HEX = "0123456789abcdef"
-OPS = session(101, f"AWSReservedSSO_Ops_{HEX}", "olga")
-OPS_READ = session(102, f"AWSReservedSSO_Ops_ReadOnly_{HEX}", "ron")
-OPS_SHORT = session(103, "AWSReservedSSO_Ops_1234", "sid")
-OPS_OTHER = session(104, f"AWSReservedSSO_Ops_{HEX}", "otto", account=OTHER)
-OPS_CHINA = session(105, f"AWSReservedSSO_Ops_{HEX}", "chen", partition="aws-cn")
-OPS_PLUS = session(106, f"AWSReservedSSO_a+b=c,d.e@f_{HEX}", "pia")
-MASTERS = session(107, "Any", "masters")
-SYSTEM = session(108, "Any", "system")
-MAIL = session(109, "Any", "a@b@c")
-CANARY = user(110, "canary")
 PEOPLE = {
     who.key: who
     for who in (
@@ -52,26 +58,13 @@ class Row:
     broken: bool = False
 
 
-def role(name: str, username: str = "r", groups: str = "[]") -> str:
-    return f'  - {{rolearn: "{IAM}:role/{name}", username: "{username}", groups: {groups}}}\n'
-
-
 def sso(more: str, username: str = "ops") -> str:
     return f"  mapRoles:\n  - {{sso: {{{more}}}, username: {username}}}\n"
 
 
-def entry(arn: str, username: str = "d", **more: object) -> dict[str, object]:
-    key = "userarn" if ":user/" in arn else "rolearn"
-    return {key: arn, "username": username, **more}
-
-
-OPS_SET = f'permissionSetName: Ops, accountID: "{ACCOUNT}"'
-EMPTY_GROUP = '[b, c, ""]'
 ANY = f"  mapRoles:\n{role('Any', 'TEMPLATE')}"
-BOTH = "  backendMode: [MountedFile, DynamicFile]\n  dynamicfilepath: HOME/dynamic.json\n"
 DYNAMIC_FIRST = BOTH.replace("[MountedFile, DynamicFile]", "[DynamicFile, MountedFile]")
 STRICT = "  backendMode: [DynamicFile]\n  dynamicfilepath: HOME/dynamic.json\n  dynamicfileUserIDStrict: true\n"
-CANARY_ENTRY = entry(CANARY.arn, "canary", userid="AIDAcanary")
 
 SETUPS: dict[str, Row] = {
     "nothing mapped": Row(),
@@ -318,11 +311,3 @@ def test_every_rule_of_mappings(tmp_path: Path, reference: Path, sts: NamedSts, 
             token = Signed(who).token()
             case = Case(f"{name}: {who.arn}", "mappings", Question.about(token), setup, token, "", who, row.broken)
             tally.ask(pair, case, rows.get(who.key, ""))
-
-
-def await_canary(pair: Pair) -> None:
-    """Wait for a dynamic file, which the reference reads after its start, or up to a second after that."""
-    question = Question.about(Signed(CANARY).token())
-    for server in (pair.reference, pair.ours):
-        assert server is not None
-        assert wait_until(lambda server=server: server.ask(question).user is not None, 10), server.log()  # type: ignore[misc]

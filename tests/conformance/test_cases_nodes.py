@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from both import Pair, Question, running
+from cases import CANARY, IAM, await_canary
 from clusters import Clusters
 from in_cluster import KUBECONFIG, OBJECT_CANARY, role, shows, spec
 from named_sts import NamedSts, Principal
 from people import ACCOUNT, ADMIN, OTHER, session
 from setups import Setup
+from side_by_side import Pair, Question, running
 from tally import Case, Tally
-from test_by_hand_mappings import CANARY, IAM, await_canary
 from tokens import Signed
 
 from fake_ec2 import Call, FakeEc2, error

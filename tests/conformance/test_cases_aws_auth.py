@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from both import Pair, running
+from cases import CANARY, EMPTY_GROUP, IAM, OPS, OPS_READ, OPS_SET, OPS_SHORT
 from clusters import Clusters
 from in_cluster import ANY, GENERATIONS, KUBECONFIG, PEOPLE, ask_everyone, bob, role, shows
 from named_sts import NamedSts, Principal
 from people import ACCOUNT, ADMIN, AUTO, BOB, EVE, FEDERATED, OTHER, PATHED, ROOT, SCRUBBED
 from setups import SSO_GATE, Setup
+from side_by_side import Pair, running
 from tally import Tally
-from test_by_hand_mappings import CANARY, EMPTY_GROUP, IAM, OPS, OPS_READ, OPS_SET, OPS_SHORT
 
 pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance")]
 

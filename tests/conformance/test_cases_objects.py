@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from both import Pair, Question, running
+from cases import IAM, SYSTEM, both_of, user_of
 from clusters import Clusters
 from in_cluster import ANY, GENERATIONS, KUBECONFIG, OBJECT_CANARY, PEOPLE, admin, any_role, ask_everyone, shows, spec
 from named_sts import NamedSts, Principal
 from people import ACCOUNT, ADMIN, BOB, FEDERATED, PATHED, SCRUBBED
 from setups import Setup
+from side_by_side import Pair, Question, running
 from tally import Case, Tally
-from test_by_hand_changes import both_of, user_of
-from test_by_hand_mappings import IAM, SYSTEM
 from tokens import Signed
 
 pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance")]

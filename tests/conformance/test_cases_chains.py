@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from both import Pair, Question, running
+from cases import CANARY, IAM, both_of, rewrite
 from clusters import Clusters
 from in_cluster import (
     ANY,
@@ -25,9 +25,8 @@ from in_cluster import (
 from named_sts import NamedSts, Principal
 from people import ACCOUNT, ADMIN, BOB, EVE
 from setups import Setup
+from side_by_side import Pair, Question, running
 from tally import Case, Tally
-from test_by_hand_changes import both_of, rewrite
-from test_by_hand_mappings import CANARY, IAM
 from tokens import Signed
 
 from kube_iam.sandbox.processes import free_port, wait_until

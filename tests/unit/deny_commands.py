@@ -1,0 +1,50 @@
+"""The commands that deny in this process: an access file, a cluster that accepts denials, and a call of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fake_account import FakeAccount
+
+from kube_iam.access.closing import Closed
+from kube_iam.cli.root import run_command
+from kube_iam.core.denied import Denial
+from kube_iam.errors import KubeIamError
+
+FILE = """\
+apiVersion: kube-iam.dev/v1alpha1
+kind: ClusterAccess
+cluster: {id: prod.example.com, name: prod, endpoint: "https://api.prod.example.com"}
+account: "123456789012"
+region: eu-central-1
+levels:
+  - {name: admin, bind: [{clusterRole: cluster-admin}]}
+"""
+ROLE = "arn:aws:iam::123456789012:role/prod-admin"
+
+
+@dataclass
+class Cluster:
+    """Takes denials, and says of all of them the same."""
+
+    closed: Closed = field(default_factory=lambda: Closed(0.2, ["https://a"], servers={"1"}, last=3.0))
+    error: KubeIamError | None = None
+    denied: list[Denial] = field(default_factory=list)
+
+    def shut(self, where: object, closing: object, denials: Sequence[Denial], began: float) -> Closed:
+        if self.error is not None:
+            raise self.error
+        self.denied += denials
+        self.closed.seen = {denial.ident for denial in denials}
+        return self.closed
+
+
+def kube_iam(*arguments: str) -> int:
+    return run_command("kube-iam", arguments, {})
+
+
+def applied(account: FakeAccount, *users: str) -> None:
+    assert kube_iam("apply", "--yes") == 0
+    for user in users:
+        assert kube_iam("grant", user, "admin") == 0
