@@ -386,7 +386,7 @@ def test_undeny_lifts_and_records(site: Site, capsys: pytest.CaptureFixture[str]
     site.memory.events.clear()
     assert kube_iam("undeny", "alice") == 0
     assert "alice: denial lifted (alice-" in capsys.readouterr().out
-    assert (site.denied, site.reasons) == (["carol"], ["DenialLifted"])
+    assert (site.denied, site.reasons) == (["carol"], ["DenialRemoved"])
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_undeny_twice_lifts_once(site: Site) -> None:
     site.memory.events.clear()
     kube_iam("undeny", "alice")
     kube_iam("undeny", "alice")
-    assert site.reasons == ["DenialLifted"]
+    assert site.reasons == ["DenialRemoved"]
 
 
 @pytest.mark.parametrize("by_name", [False, True])
@@ -439,7 +439,7 @@ def test_undeny_lifts_what_a_server_remembers_of_a_list_that_was_deleted(
     assert "denial lifted" in capsys.readouterr().out
     (left,) = read_denial(denial.ident, site.data[denial.ident]).denials
     assert left.until == 0
-    assert site.reasons == ["DenialLifted"]
+    assert site.reasons == ["DenialRemoved"]
 
 
 def test_undeny_lifts_an_entry_by_hand_that_a_server_remembers_by_its_name(site: Site) -> None:

@@ -53,10 +53,10 @@ def printed_for(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -
     file.write_text(text)
     found = printed(capsys, "-f", str(file))
     assert {sid: action for sid, (action, _) in found.items()} == {
-        "WhoIsInTheGroups": "iam:GetGroup",
-        "HowTheRolesLetPeopleIn": "iam:GetRole",
+        "ReadGroupMembers": "iam:GetGroup",
+        "ReadRoleTrustPolicies": "iam:GetRole",
     }
-    return found["WhoIsInTheGroups"][1], found["HowTheRolesLetPeopleIn"][1]
+    return found["ReadGroupMembers"][1], found["ReadRoleTrustPolicies"][1]
 
 
 GROUPS, ROLES = "arn:aws:iam::123456789012:group", "arn:aws:iam::123456789012:role"
@@ -119,7 +119,7 @@ def test_of_a_config_it_names_what_its_entries_ask_for_below_any_path(
     file = tmp_path / "config.yaml"
     file.write_text(CONFIG)
     assert printed(capsys, "-c", str(file)) == {
-        "WhoIsInTheGroups": (
+        "ReadGroupMembers": (
             "iam:GetGroup",
             [
                 "arn:aws:iam::123456789012:group/*/admins",
@@ -128,7 +128,7 @@ def test_of_a_config_it_names_what_its_entries_ask_for_below_any_path(
                 "arn:aws:iam::123456789012:group/viewers",
             ],
         ),
-        "HowTheRolesLetPeopleIn": (
+        "ReadRoleTrustPolicies": (
             "iam:GetRole",
             ["arn:aws:iam::123456789012:role/*/Admin", "arn:aws:iam::123456789012:role/Admin"],
         ),
@@ -139,14 +139,14 @@ def test_groups_alone_do_not_tell_the_account(tmp_path: Path, capsys: pytest.Cap
     file = tmp_path / "config.yaml"
     file.write_text('clusterID: x\nserver:\n  mapGroups: [{iamGroup: viewers, username: "iam:{{UserName}}"}]\n')
     assert printed(capsys, "-c", str(file)) == {
-        "WhoIsInTheGroups": ("iam:GetGroup", ["arn:aws:iam::*:group/*/viewers", "arn:aws:iam::*:group/viewers"])
+        "ReadGroupMembers": ("iam:GetGroup", ["arn:aws:iam::*:group/*/viewers", "arn:aws:iam::*:group/viewers"])
     }
 
 
 def test_what_a_server_needs_to_name_nodes_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(CONFIG.replace("  mapGroups", NODES + "  mapGroups"))
-    assert printed(capsys, "-c", str(file))["NamesOfNodes"] == ("ec2:DescribeInstances", ["*"])
+    assert printed(capsys, "-c", str(file))["DescribeNodeInstances"] == ("ec2:DescribeInstances", ["*"])
 
 
 def test_a_config_without_memberships_needs_no_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ def test_an_item_in_the_entry_and_a_policy_of_the_users_own_end_at_the_same_time
         "Version": "2012-10-17",
         "Statement": [
             {
-                "Sid": "ForATime",
+                "Sid": "TemporaryAccess",
                 "Effect": "Allow",
                 "Action": "sts:AssumeRole",
                 "Resource": "arn:aws:iam::123456789012:role/prod-viewer",

@@ -48,7 +48,7 @@ def _level_trust(access: ClusterAccess, *, mfa: bool) -> dict[str, object]:
     if mfa:
         condition["Bool"] = {"aws:MultiFactorAuthPresent": "true"}
     statement = {
-        "Sid": "UsersUnderTheirOwnName",
+        "Sid": "AssumeRoleAsOwnUserName",
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:{access.partition}:iam::{access.account}:root"},
         "Action": "sts:AssumeRole",
@@ -63,10 +63,10 @@ def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
     Without a role there is nothing to allow, but the policy is what carries the level's tags: it allows what nobody can be denied.
     """
     if level.method is Method.GROUP:
-        nothing = {"Sid": "MarksTheGroup", "Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+        nothing = {"Sid": "GroupMarker", "Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
         return {"Version": VERSION, "Statement": [nothing]}
     statement = {
-        "Sid": "AssumeTheRoleOfTheLevel",
+        "Sid": "AssumeLevelRole",
         "Effect": "Allow",
         "Action": "sts:AssumeRole",
         "Resource": role_arn(access, level),
@@ -87,7 +87,7 @@ def user_policy_name(cluster_name: str, level_name: str) -> str:
 def temporary_document(access: ClusterAccess, level: Level, until: str) -> dict[str, object]:
     """A user's own policy: assume the level's role until then (RFC 3339, UTC)."""
     statement = {
-        "Sid": "ForATime",
+        "Sid": "TemporaryAccess",
         "Effect": "Allow",
         "Action": "sts:AssumeRole",
         "Resource": role_arn(access, level),

@@ -36,20 +36,20 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, outpu
 
     A run that was stopped is finished by the next one.
     """
+    from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import plan_apply
-    from kube_iam.access.trail import Deed, Record
     from kube_iam.cli.access_output import check_again, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.audit import open_audit_log
     from kube_iam.cli.plan_results import PlanResults, carry_out
     from kube_iam.cli.server_status import unchanged, warn_of_server
-    from kube_iam.cli.trail import trail_of
 
     access = access_session.open_access(file)
     display = Display()
     ports = access_session.open_ports(access, Where(**where), display.waiting)
     plan = plan_apply(access, ports, adopt=adopt, now=time.time())
-    # The trail is written last: the document for programs does not wait for the cluster.
-    with trail_of(access, Where(**where)) as trail, PlanResults(plan, output, dry_run=dry_run) as results:
+    # Audit events are written last: the document for programs does not wait for the cluster.
+    with open_audit_log(access, Where(**where)) as audit, PlanResults(plan, output, dry_run=dry_run) as results:
         if dry_run or not plan.changes:
             warn_of_server(access, Where(**where), unchanged(access, plan))
             return 0
@@ -62,6 +62,8 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, outpu
                 click.echo("Nothing was changed.", err=True)
                 return 1
             check_again(plan, ports)
-        carry_out(plan, ports, display, results, lambda done: trail.add(Record(Deed.APPLIED, access.name, detail=done)))
+        carry_out(
+            plan, ports, display, results, lambda done: audit.add(AuditRecord(Action.APPLIED, access.name, detail=done))
+        )
     warn_of_server(access, Where(**where), access.levels, settle=True)
     return 0

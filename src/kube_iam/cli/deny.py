@@ -50,8 +50,8 @@ def command(
     Where there is an access file, a name that no level knows gets a question, since a misspelt name denies nobody. --yes answers it.
     """
     from kube_iam.cli import deny_session as session
+    from kube_iam.cli.audit import AuditLog, denied_record
     from kube_iam.cli.deny_names import check_names
-    from kube_iam.cli.trail import Trail, denied_record
 
     place = Where(**where)
     if listing:
@@ -74,8 +74,8 @@ def command(
     denials = [session.denial(text, until=now + seconds, reason=reason, by=by, now=now) for text in names]
     changes_made().expect((), "whether the servers obey it is not known")
     closed = session.shut(place, closing, denials, began)
-    with Trail(lambda: session.open_api(place)) as trail:
-        trail.add(*(denied_record(denial) for denial in denials))
+    with AuditLog(lambda: session.open_api(place)) as audit:
+        audit.add(*(denied_record(denial) for denial in denials))
     _print(denials, closed, closing, known, output)
     return 0
 

@@ -68,4 +68,6 @@ def closing_options(function: F) -> F:
         metavar="DURATION",
         help="kube-apiserver's --authentication-token-webhook-cache-ttl.  [default: 2m]",
     )(function)
-    return click.option("--reason", default="", metavar="TEXT", help="Why, for the denial and the trail.")(function)
+    return click.option("--reason", default="", metavar="TEXT", help="Why, for the denial and the audit event.")(
+        function
+    )

@@ -46,12 +46,12 @@ def command(
     file: str, yes: bool, dry_run: bool, force: bool, iam_only: bool, output: str, **where: str
 ) -> int:  # fmt: skip
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
+    from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import check_caller, plan_destroy
-    from kube_iam.access.trail import Deed, Record
     from kube_iam.cli.access_output import check_again, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.audit import AuditLog, open_audit_log
     from kube_iam.cli.plan_results import PlanResults, carry_out
-    from kube_iam.cli.trail import Trail, trail_of
 
     access = access_session.open_access(file)
     display = Display()
@@ -64,9 +64,9 @@ def command(
     plan = plan_destroy(access, ports)
     if not plan.changes:
         return _report(plan, output, dry_run=dry_run, iam_only=iam_only)
-    # The trail is written last: the document for programs does not wait for the cluster.
+    # Audit events are written last: the document for programs does not wait for the cluster.
     with (
-        Trail(None) if iam_only else trail_of(access, Where(**where)) as trail,
+        AuditLog(None) if iam_only else open_audit_log(access, Where(**where)) as audit,
         PlanResults(plan, output, dry_run=dry_run) as results,
     ):
         if iam_only:
@@ -83,7 +83,11 @@ def command(
                 return 1
             check_again(plan, ports)
         carry_out(
-            plan, ports, display, results, lambda done: trail.add(Record(Deed.DESTROYED, access.name, detail=done))
+            plan,
+            ports,
+            display,
+            results,
+            lambda done: audit.add(AuditRecord(Action.DESTROYED, access.name, detail=done)),
         )
     return 0
 

@@ -2,7 +2,7 @@
 
 Python raises KeyboardInterrupt in the main thread, and only between two of its instructions: not while the resolver looks a name up,
 for example, which can take half a minute. A watchdog thread hears of the signal at once and ends the process after `GRACE_SECONDS`.
-Until then the main thread may finish what it has begun (an event in the cluster's trail).
+Until then the main thread may finish what it has begun (an audit event in the cluster).
 """
 
 from __future__ import annotations

@@ -14,20 +14,20 @@ from kube_iam.access.ports import Directory
 from kube_iam.cli import access_session
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.audit import AuditLog, open_audit_log
 from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.deny_session import Closing
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
 from kube_iam.cli.revoke_now import ShutOut, lift_level
 from kube_iam.cli.temporary import clean, find_temporary
-from kube_iam.cli.trail import Trail, trail_of
 from kube_iam.config.durations import show_duration
 from kube_iam.config.near import near
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Options of a grant or a revocation: into a level or out of it. `reason` is for the trail; a grant lifts denials in `deny_list`.
+    """Options of a grant or a revocation: into a level or out of it. `reason` is for the audit event; a grant removes denials.
 
     `force` revokes although that takes access from the caller.
     """
@@ -49,13 +49,13 @@ def change_members(
     """
     access = access_session.open_access(file)
     level = find_level(access, level_name, near, users)
-    with trail_of(access, where) as trail:
+    with open_audit_log(access, where) as audit:
         if closing is None or order.dry_run:
-            return _change(access, level, users, where, order, trail)
+            return _change(access, level, users, where, order, audit)
         if not order.force:
             OwnAccess(access, where).refuse(level, users, lambda: _directory(access, where))
-        with ShutOut(access, level, users, where, closing, trail) as shut:
-            return _change(access, level, users, where, order, trail, shut)
+        with ShutOut(access, level, users, where, closing, audit) as shut:
+            return _change(access, level, users, where, order, audit, shut)
 
 
 def _change(
@@ -64,7 +64,7 @@ def _change(
     users: Sequence[str],
     where: Where,
     order: Order,
-    trail: Trail,
+    audit: AuditLog,
     shut: ShutOut | None = None,
 ) -> int:
     from kube_iam.access.plan import check_caller
@@ -83,7 +83,7 @@ def _change(
         results.done += planned
     else:
         done = carry_out(directory, level, planned, into=into, temporary=found.temporary, now=now)
-        _follow(results, trail.moves(done, level.name, into=into, reason=order.reason), access, level, order)
+        _follow(results, audit.recorded(done, level.name, into=into, reason=order.reason), access, level, order)
     if order.output == "table":
         for move in planned if dry_run else ():
             click.echo(_sentence(move, level, into=into, dry_run=dry_run))
@@ -93,7 +93,7 @@ def _change(
         data = _data(access, level, into=into, dry_run=dry_run)
         print_members(results, data if shut is None else {**data, **shut.data()}, order.output)
     if into and not dry_run:
-        lift_level(access, level, [move.user for move in results.done], where, order.deny_list, trail)
+        lift_level(access, level, [move.user for move in results.done], where, order.deny_list, audit)
     results.complain()
     for loss in own.losses(level, users, lambda: directory) if own is not None and dry_run else ():
         click.echo(f"needs --force: {loss}", err=True)

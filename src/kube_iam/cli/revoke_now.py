@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click
 
+from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.closing import Closed
 from kube_iam.access.documents import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.trail import Deed, Record
 from kube_iam.cli import deny_result as result
 from kube_iam.cli import deny_session as session
 from kube_iam.cli.access_session import Where, needs_cluster
-from kube_iam.cli.trail import Trail, denied_record
+from kube_iam.cli.audit import AuditLog, denied_record
 from kube_iam.core.denied import Denial
 from kube_iam.errors import KubeIamError
 from kube_iam.report.denials_text import denial_data
@@ -39,12 +39,12 @@ class ShutOut:
         users: Sequence[str],
         where: Where,
         closing: session.Closing,
-        trail: Trail,
+        audit: AuditLog,
     ) -> None:
         session.check_cluster(access, where)
         self._level = level
         self._closing = closing
-        self._trail = trail
+        self._audit = audit
         self._said = False
         self._denials = session.level_denials(where, closing, users, **_place(access, level))
         began = session.CLOCK.now()
@@ -89,7 +89,7 @@ class ShutOut:
         level = self._level
         if level.method is Method.GROUP:
             click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
-        self._trail.write()
+        self._audit.write()
         refused = [result.Refused(f"{denial.value} is", out=True, level=level.name) for denial in self._denials]
         result.print_result(closed, self._closing, refused)
 
@@ -103,7 +103,7 @@ class ShutOut:
             closed = self._closed.result()
         except KubeIamError as error:
             raise KubeIamError(f"the denial could not be written: {error.message}", error.hint) from error
-        self._trail.add(*(denied_record(denial, self._level.name) for denial in self._denials))
+        self._audit.add(*(denied_record(denial, self._level.name) for denial in self._denials))
         return closed
 
 
@@ -115,7 +115,7 @@ def _place(access: ClusterAccess, level: Level) -> dict[str, str]:
 
 
 def lift_level(
-    access: ClusterAccess, level: Level, users: Sequence[str], where: Where, deny_list: str, trail: Trail
+    access: ClusterAccess, level: Level, users: Sequence[str], where: Where, deny_list: str, audit: AuditLog
 ) -> None:
     """Lift what `revoke --now` put up against these users in this level, and say so; where that failed, say why."""
     from kube_iam.core.denied import ident_of
@@ -140,5 +140,5 @@ def lift_level(
         click.echo(said, err=True)
         return
     for denial in lifted:
-        trail.add(Record(Deed.LIFTED, denial.value, level.name))
+        audit.add(AuditRecord(Action.DENIAL_REMOVED, denial.value, level.name))
         click.echo(f"{denial.value}: no longer denied {level.name} ({denial.ident})", err=True)

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 import click
 
 from kube_iam.access.apply import end
+from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.members import Move, find_level, moves
 from kube_iam.access.ports import Directory, MappingEntry, MappingStore, Temporary
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
-from kube_iam.access.trail import Deed, Record
 from kube_iam.cli import access_session
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.access_session import Where
+from kube_iam.cli.audit import AuditLog, open_audit_log
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.revoke_now import lift_level
-from kube_iam.cli.trail import Trail, trail_of
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.near import near
 from kube_iam.core.utc import rfc3339
@@ -119,11 +119,11 @@ def grant_for(
     now = time.time()
     item = Temporary("", "", rfc3339(now + lasting.seconds), lasting.reason)
     data = _data(access, level, item, dry_run=dry_run)
-    with trail_of(access, where) as trail:
+    with open_audit_log(access, where) as audit:
         if dry_run:
             results.done += planned
         try:
-            done = _granted(planned, level, item, found.temporary, now, trail)
+            done = _granted(planned, level, item, found.temporary, now, audit)
             for move in planned if dry_run else results.follow(done):
                 if output == "table":
                     click.echo(_sentence(move, level, item.until, lasting, dry_run=dry_run))
@@ -131,7 +131,7 @@ def grant_for(
             if output != "table":
                 print_members(results, data, output)
         if not dry_run:
-            lift_level(access, level, [move.user for move in results.done], where, deny_list, trail)
+            lift_level(access, level, [move.user for move in results.done], where, deny_list, audit)
         results.complain()
         if not dry_run:
             clean(access, directory, found, now)
@@ -139,13 +139,13 @@ def grant_for(
 
 
 def _granted(
-    planned: Iterable[Move], level: Level, item: Temporary, temporary: TemporaryAccess, now: float, trail: Trail
+    planned: Iterable[Move], level: Level, item: Temporary, temporary: TemporaryAccess, now: float, audit: AuditLog
 ) -> Iterator[Move]:
     """Let the users in as the item says; each move is yielded when it is done and recorded."""
     for move in planned:
         if move.changes:
             temporary.let_in(replace(item, user_name=move.user, user_id=move.unique_id), now)
-            trail.add(Record(Deed.GRANTED, move.user, level.name, item.until, item.reason))
+            audit.add(AuditRecord(Action.GRANTED, move.user, level.name, item.until, item.reason))
         yield move
 
 

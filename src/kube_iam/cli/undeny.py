@@ -30,22 +30,22 @@ def command(who: tuple[str, ...], deny_list: str, output: str, **where: str) -> 
 
     Whether they get in then is for IAM and the mappings to say.
     """
-    from kube_iam.access.trail import Deed, Record
+    from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.cli import deny_session as session
     from kube_iam.cli.access_output import print_data
-    from kube_iam.cli.trail import Trail
+    from kube_iam.cli.audit import AuditLog
 
     place, now = Where(**where), time.time()
     changes_made().expect(f"lift the denial of {text}" for text in dict.fromkeys(who))
     results: list[dict[str, object]] = []
-    with Trail(lambda: session.open_api(place)) as trail:
+    with AuditLog(lambda: session.open_api(place)) as audit:
         for text in dict.fromkeys(who):
             chosen = partial(_is_about, text)
             lifted = session.lift(place, deny_list, chosen, now, lifting=f"lift the denial of {text}")
             lifted = lifted or _lift_remembered(place, deny_list, text, now)
             results.append({"asked": text, "lifted": [{"value": each.value, "denial": each.ident} for each in lifted]})
             for denial in lifted:
-                trail.add(Record(Deed.LIFTED, denial.value, detail=denial.ident))
+                audit.add(AuditRecord(Action.DENIAL_REMOVED, denial.value, detail=denial.ident))
                 if output == "table":
                     click.echo(f"{denial.value}: denial lifted ({denial.ident})")
     if output != "table":

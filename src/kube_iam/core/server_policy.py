@@ -16,13 +16,13 @@ def server_policy(
     `nodes`: the mappings hold {{EC2PrivateDNSName}}, for which EC2 is asked, as `node_role` where that is set.
     """
     statements = [
-        _allow("WhoIsInTheGroups", "iam:GetGroup", sorted(set(groups))),
-        _allow("HowTheRolesLetPeopleIn", "iam:GetRole", sorted(set(roles))),
+        _allow("ReadGroupMembers", "iam:GetGroup", sorted(set(groups))),
+        _allow("ReadRoleTrustPolicies", "iam:GetRole", sorted(set(roles))),
     ]
     if nodes and node_role:
-        statements.append(_allow("BeWhoMayNameTheNodes", "sts:AssumeRole", [node_role]))
+        statements.append(_allow("AssumeNodeLookupRole", "sts:AssumeRole", [node_role]))
     elif nodes:
-        statements.append(_allow("NamesOfNodes", "ec2:DescribeInstances", ["*"]))
+        statements.append(_allow("DescribeNodeInstances", "ec2:DescribeInstances", ["*"]))
     return {"Version": "2012-10-17", "Statement": [statement for statement in statements if statement["Resource"]]}
 
 

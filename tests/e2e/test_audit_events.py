@@ -1,4 +1,4 @@
-"""The trail on real parts: the cluster's events say who changed whose access, and its audit log who did what with it."""
+"""Audit events on real parts: the events of the cluster name the actor and the subject, and its audit log shows requests."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ QUICK = ("--cache-ttl", "2s", "--no-wait")
 AUDIT = '{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}'
 
 
-def events(levels: Sandbox, whom: str) -> list[dict[str, Any]]:
-    """The trail about somebody, the oldest first."""
+def events(levels: Sandbox, subject: str) -> list[dict[str, Any]]:
+    """Return the events about a subject, the oldest first."""
     chosen = ("-n", "kube-system", "-l", "app.kubernetes.io/managed-by=kube-iam", "-o", "json")
     items = json.loads(levels.administrator.works("kubectl", "get", "events", *chosen))["items"]
-    found = [each for each in items if each["involvedObject"]["name"] == whom]
+    found = [each for each in items if each["involvedObject"]["name"] == subject]
     return sorted(found, key=lambda each: (each["firstTimestamp"], int(each["metadata"]["resourceVersion"])))
 
 
@@ -35,18 +35,18 @@ def test_every_deed_is_an_event_of_the_cluster(levels: Sandbox) -> None:
     administrator.works("kube-iam", "grant", "eva", "viewer")
     administrator.works("kube-iam", "deny", "eva", "--reason", "lost laptop", *QUICK)
     administrator.works("kube-iam", "undeny", "eva")
-    trail = events(levels, "eva")
-    assert [each["reason"] for each in trail] == [
+    audit = events(levels, "eva")
+    assert [each["reason"] for each in audit] == [
         "AccessGranted",
         "AccessGranted",
         "AccessRevoked",
         "AccessDenied",
         "AccessGranted",
-        "DenialLifted",
+        "DenialRemoved",
         "AccessDenied",
-        "DenialLifted",
+        "DenialRemoved",
     ]
-    messages = [each["message"] for each in trail]
+    messages = [each["message"] for each in audit]
     assert all(message.startswith("kubernetes-admin ") for message in messages)
     assert "granted eva viewer until 20" in messages[0]
     assert messages[0].endswith("Z: on call")

@@ -1,4 +1,4 @@
-"""The trail: what each command says that it did, once it is done, and that nothing ever waits for it."""
+"""The audit: what each command says that it did, once it is done, and that nothing ever waits for it."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from fake_account import FakeAccount
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.closing import Clock, Closed
-from kube_iam.access.trail import Deed, Record
 from kube_iam.cli import access_session, deny_session, server_status
 from kube_iam.core.denied import Denial
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Throttled
-from kube_iam.kube import event_trail
+from kube_iam.kube import audit_events
 
 
 @dataclass
 class Written:
     """What was written into the cluster."""
 
-    records: list[Record] = field(default_factory=list)
+    records: list[AuditRecord] = field(default_factory=list)
     error: KubeIamError | None = None
 
-    def write(self, records: Iterable[Record], now: float) -> None:
+    def write(self, records: Iterable[AuditRecord], now: float) -> None:
         if self.error is not None:
             raise self.error
         self.records += records
 
     @property
-    def brief(self) -> list[tuple[Deed, str, str]]:
-        return [(each.deed, each.whom, each.level) for each in self.records]
+    def brief(self) -> list[tuple[Action, str, str]]:
+        return [(each.action, each.subject, each.level) for each in self.records]
 
 
 @pytest.fixture
@@ -62,18 +62,18 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
 
 
 @pytest.fixture
-def trail(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> Written:
-    """The trail of somebody who has applied the file and granted admin to alice; what that wrote is forgotten."""
+def audit(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> Written:
+    """Return the audit events after the file was applied and admin granted to alice, without those of that."""
     written = Written()
-    monkeypatch.setattr(event_trail, "EventTrail", lambda api: written)
+    monkeypatch.setattr(audit_events, "AuditEvents", lambda api: written)
     applied(account, "alice")
-    assert written.brief == [(Deed.APPLIED, "prod", ""), (Deed.GRANTED, "alice", "admin")]
+    assert written.brief == [(Action.APPLIED, "prod", ""), (Action.GRANTED, "alice", "admin")]
     assert written.records[0].detail == "6 created"
     written.records.clear()
     return written
 
 
-def test_what_changes_nothing_leaves_no_trail(trail: Written) -> None:
+def test_what_changes_nothing_is_not_recorded(audit: Written) -> None:
     for command in (
         ("plan",),
         ("who",),
@@ -90,44 +90,49 @@ def test_what_changes_nothing_leaves_no_trail(trail: Written) -> None:
             kube_iam(*command)
         except AttributeError:  # there is no API to list denials from
             assert command == ("deny", "--list")
-    assert trail.records == []
+    assert audit.records == []
 
 
-def test_every_deed_is_recorded_with_whom_level_end_and_reason(trail: Written) -> None:
+def test_every_action_is_recorded_with_subject_level_end_and_reason(audit: Written) -> None:
     kube_iam("grant", "bob", "admin", "--for", "1h", "--reason", "on call")
-    (granted,) = trail.records
-    assert (granted.deed, granted.whom, granted.level, granted.reason) == (Deed.GRANTED, "bob", "admin", "on call")
+    (granted,) = audit.records
+    assert (granted.action, granted.subject, granted.level, granted.reason) == (
+        Action.GRANTED,
+        "bob",
+        "admin",
+        "on call",
+    )
     assert granted.until.endswith("Z")
-    trail.records.clear()
+    audit.records.clear()
     kube_iam("revoke", "alice", "admin", "--now", "--no-wait", "--reason", "left")
-    assert trail.brief == [(Deed.REVOKED, "alice", "admin"), (Deed.DENIED, "alice", "admin")]
-    assert {each.reason for each in trail.records} == {"left"}
-    assert trail.records[1].until.endswith("Z")
-    trail.records.clear()
+    assert audit.brief == [(Action.REVOKED, "alice", "admin"), (Action.DENIED, "alice", "admin")]
+    assert {each.reason for each in audit.records} == {"left"}
+    assert audit.records[1].until.endswith("Z")
+    audit.records.clear()
     kube_iam("deny", "carol", "--no-wait", "--reason", "lost laptop")
     kube_iam("destroy", "--yes")
-    assert trail.brief == [(Deed.DENIED, "carol", ""), (Deed.DESTROYED, "prod", "")]
-    assert trail.records[1].detail == "7 deleted"  # bob's too
+    assert audit.brief == [(Action.DENIED, "carol", ""), (Action.DESTROYED, "prod", "")]
+    assert audit.records[1].detail == "7 deleted"  # bob's too
 
 
-def test_a_denial_that_is_lifted_is_recorded(trail: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_denial_that_is_lifted_is_recorded(audit: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     denial = Denial("alice-1", "userName", "alice")
     monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now, **_: (denial,))
     kube_iam("undeny", "alice")
     kube_iam("grant", "alice", "admin")
     kube_iam("grant", "alice", "admin", "--for", "1h")
-    lifted = [(Deed.LIFTED, "alice", "admin")] * 2
-    assert trail.brief == [(Deed.LIFTED, "alice", ""), *lifted]
+    lifted = [(Action.DENIAL_REMOVED, "alice", "admin")] * 2
+    assert audit.brief == [(Action.DENIAL_REMOVED, "alice", ""), *lifted]
 
 
-def test_a_trail_that_cannot_be_written_is_a_warning_and_changes_nothing_else(
-    trail: Written, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+def test_an_audit_event_that_cannot_be_written_is_a_warning_and_changes_nothing_else(
+    audit: Written, account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert kube_iam("revoke", "alice", "admin", "-o", "json") == 0
     said = capsys.readouterr().out
     kube_iam("grant", "alice", "admin")
     capsys.readouterr()
-    trail.error = KubeError("events is forbidden")
+    audit.error = KubeError("events is forbidden")
     assert kube_iam("revoke", "alice", "admin", "-o", "json") == 0
     out, err = capsys.readouterr()
     assert out == said
@@ -137,35 +142,35 @@ def test_a_trail_that_cannot_be_written_is_a_warning_and_changes_nothing_else(
     assert json.loads(capsys.readouterr().out)[0]["users"] == []
 
 
-def test_what_was_done_before_an_error_is_recorded(trail: Written, account: FakeAccount) -> None:
+def test_what_was_done_before_an_error_is_recorded(audit: Written, account: FakeAccount) -> None:
     account.world.errors["remove_member"] = Throttled("slow down")
     with pytest.raises(Throttled):
         kube_iam("revoke", "alice", "admin")
-    assert trail.records == []
+    assert audit.records == []
     with pytest.raises(Throttled):
         kube_iam("revoke", "alice", "admin", "--now")
-    assert trail.brief == [(Deed.DENIED, "alice", "admin")]
-    trail.records.clear()
+    assert audit.brief == [(Action.DENIED, "alice", "admin")]
+    audit.records.clear()
     with pytest.raises(NotFound):
         kube_iam("revoke", "alicia", "admin", "--now")
-    assert trail.brief == [(Deed.DENIED, "alicia", "admin")]
+    assert audit.brief == [(Action.DENIED, "alicia", "admin")]
 
 
-def test_an_apply_that_stops_half_way_says_so_in_the_trail(trail: Written, account: FakeAccount) -> None:
+def test_an_apply_that_stops_half_way_says_so_in_its_audit_event(audit: Written, account: FakeAccount) -> None:
     account.world.errors["delete_group"] = Throttled("slow down")
     with pytest.raises(Throttled):
         kube_iam("destroy", "--yes")
-    (record,) = trail.records
-    assert record.deed is Deed.DESTROYED
+    (record,) = audit.records
+    assert record.action is Action.DESTROYED
     assert record.detail == "4 of 7 changes, then an error"
 
 
-def test_the_trail_is_written_before_anybody_waits_for_the_cache(
-    trail: Written, monkeypatch: pytest.MonkeyPatch
+def test_audit_events_are_written_before_anybody_waits_for_the_cache(
+    audit: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     when: list[int] = []
     monkeypatch.setattr(
-        deny_session, "CLOCK", Clock(iter(range(100)).__next__, lambda _: when.append(len(trail.records)))
+        deny_session, "CLOCK", Clock(iter(range(100)).__next__, lambda _: when.append(len(audit.records)))
     )
     monkeypatch.setattr(deny_session, "shut", Cluster(Closed(0.1, servers={"1"}, holds=3.0)).shut)
     kube_iam("revoke", "alice", "admin", "--now")
@@ -178,12 +183,12 @@ def test_the_trail_is_written_before_anybody_waits_for_the_cache(
 anything = st.text(max_size=30)
 
 
-@given(st.builds(Record, st.sampled_from(Deed), anything, anything, anything, anything, anything), anything)
-def test_no_text_breaks_the_line_or_moves_a_cursor(record: Record, by: str) -> None:
+@given(st.builds(AuditRecord, st.sampled_from(Action), anything, anything, anything, anything, anything), anything)
+def test_no_text_breaks_the_line_or_moves_a_cursor(record: AuditRecord, by: str) -> None:
     assert record.sentence(by).isprintable()
 
 
 def test_a_sentence_says_who_whom_what_until_when_and_why() -> None:
-    record = Record(Deed.DENIED, "alice", "admin", "2026-11-24T14:00:00Z", "left", "alice-12")
+    record = AuditRecord(Action.DENIED, "alice", "admin", "2026-11-24T14:00:00Z", "left", "alice-12")
     assert record.sentence("root") == "root denied alice admin until 2026-11-24T14:00:00Z (alice-12): left"
-    assert Record(Deed.LIFTED, "alice").sentence("") == "somebody lifted the denial of alice"
+    assert AuditRecord(Action.DENIAL_REMOVED, "alice").sentence("") == "somebody removed the denial of alice"

@@ -1,0 +1,73 @@
+"""Audit events of a command: collected while it runs, written when everything else is done. An error of that is a warning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import click
+
+from kube_iam.access.audit import Action, AuditRecord
+from kube_iam.access.levels import ClusterAccess
+from kube_iam.cli import access_session
+from kube_iam.cli.access_session import Where
+from kube_iam.core.denied import Denial
+from kube_iam.errors import KubeIamError
+
+if TYPE_CHECKING:
+    from kube_iam.access.members import Move
+    from kube_iam.kube.client import KubeApi
+
+
+class AuditLog:
+    """Actions of one command. They are written when the context ends, also by an error, and by `write` before a long wait."""
+
+    def __init__(self, open_api: Callable[[], KubeApi] | None) -> None:
+        """Without `open_api` there is no cluster to keep a audit in."""
+        self._open_api = open_api
+        self._records: list[AuditRecord] = []
+
+    def __enter__(self) -> AuditLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.write()
+
+    def add(self, *records: AuditRecord) -> None:
+        """Add actions that are done."""
+        self._records += records
+
+    def write(self) -> None:
+        """Write the actions since the last call. If that fails it prints a warning."""
+        from kube_iam.kube.audit_events import AuditEvents
+
+        records, self._records = self._records, []
+        if not records or self._open_api is None:
+            return
+        try:
+            AuditEvents(self._open_api()).write(records, time.time())
+        except KubeIamError as error:
+            click.echo(f"warning: done, but not written as an event into the cluster: {error.message}", err=True)
+
+    def recorded(self, done: Iterable[Move], level: str, *, into: bool, reason: str) -> Iterator[Move]:
+        """Yield the changes, and add an action for each that changed something."""
+        action = Action.GRANTED if into else Action.REVOKED
+        for move in done:
+            if move.changes:
+                self.add(AuditRecord(action, move.user, level, reason=reason))
+            yield move
+
+
+def denied_record(denial: Denial, level: str = "") -> AuditRecord:
+    """Return the record of a denial, in one level or, if that is empty, in all."""
+    return AuditRecord(Action.DENIED, denial.value, level, denial.end, denial.reason, denial.ident)
+
+
+def open_audit_log(access: ClusterAccess, where: Where) -> AuditLog:
+    """Return the audit log of the access file's cluster; one that writes nothing if nothing of the file is in a cluster."""
+    reachable = access_session.needs_cluster(access)
+    return AuditLog((lambda: access_session.open_api(access, where)) if reachable else None)
