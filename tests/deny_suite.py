@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from identities import role_session
 from kube_iam.core.denied import Denial
 from kube_iam.core.identity import Identity
 from kube_iam.errors import KubeIamError, Problem
@@ -13,8 +14,7 @@ NOW, END = 1_700_000_000.0, 1_700_003_600.0
 
 
 def session(name: str) -> Identity:
-    arn = f"arn:aws:sts::111122223333:assumed-role/admin/{name}"
-    return Identity(arn, "arn:aws:iam::111122223333:role/admin", "111122223333", "AROA1", name, "ASIA1", "sts")
+    return role_session(name, "admin", user_id="AROA1", key="ASIA1")
 
 
 @dataclass

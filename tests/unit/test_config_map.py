@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from identities import principal
 from kube_iam.config.config_map import ConfigMapMappings, read_config_map
-from kube_iam.core.identity import Identity
 from kube_iam.kube.mapping_view import view_aws_auth
 
 ACCOUNT = "555555555555"
@@ -17,7 +17,7 @@ GOOD = {"mapRoles": ROLES, "mapUsers": USERS, "mapAccounts": f"- {ACCOUNT}\n"}
 
 
 def user_of(mappings: ConfigMapMappings, arn: str) -> str | None:
-    mapped = mappings.table.find(Identity(arn, arn, ACCOUNT, "AROA", "", "ASIA", "sts.amazonaws.com"))
+    mapped = mappings.table.find(principal(arn))
     return mapped.username.text if mapped is not None and mapped.username.usable else None
 
 
@@ -105,7 +105,7 @@ def test_an_entry_that_cannot_be_used_is_left_out_and_the_others_serve(entry: st
 def test_an_entry_that_is_clear_about_its_arn_alone_lets_nobody_in_by_the_account_either(rest: str) -> None:
     text = f"- {{rolearn: '{NODE}', {rest}}}\n"
     mappings = read_config_map({"mapRoles": text, "mapAccounts": f"- '{ACCOUNT}'\n"}, {})
-    mapped = mappings.table.find(Identity(NODE, NODE, ACCOUNT, "AROA", "", "ASIA", "sts.amazonaws.com"))
+    mapped = mappings.table.find(principal(NODE))
     assert mapped is not None
     assert not mapped.username.usable
     assert "left out" in problems(mappings)

@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identities import role_session
 from kube_iam.core.denial_text import read_denial, write_denial
 from kube_iam.core.denied import ANY_KIND, FOR_EVER, Denial, DenialTable, denial_of, is_reachable
 from kube_iam.core.identity import Identity
 from kube_iam.core.principals import kind_of
 
 ROLE = "arn:aws:iam::111122223333:role/prod-admin"
-ALICE = Identity(
-    "arn:aws:sts::111122223333:assumed-role/prod-admin/alice", ROLE, "111122223333", "AROA1", "alice", "ASIA1", "sts"
-)
+ALICE = role_session("alice", "prod-admin", user_id="AROA1", key="ASIA1")
 CAROL = replace(ALICE, arn=ALICE.arn.replace("alice", "carol"), session_name="carol")
 UNTIL = 1795527396.0
 GOOD = {"kind": "userName", "value": "alice", "role": ROLE, "until": "2026-11-24T13:36:36Z", "reason": "left"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identities import iam_user, role_session
 from kube_iam.core.denied import FOR_EVER, Denial, DenialTable, about, denial_of, ident_of
 from kube_iam.core.identity import Identity
 from kube_iam.core.principals import KINDS
@@ -19,13 +20,11 @@ NOW, LATER = 1000.0, 2000.0
 
 
 def session(name: str = "alice", role: str = "prod-admin", key: str = "ASIA0000000000000001") -> Identity:
-    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{name}"
-    return Identity(arn, f"arn:aws:iam::{ACCOUNT}:role/{role}", ACCOUNT, "AROAADMIN00", name, key, "sts")
+    return role_session(name, role, user_id="AROAADMIN00", key=key)
 
 
 def user(name: str = "alice", path: str = "/", account: str = ACCOUNT) -> Identity:
-    arn = f"arn:aws:iam::{account}:user{path}{name}"
-    return Identity(arn, arn, account, "AIDAALICE00", "", "AKIA0000000000000001", "sts")
+    return iam_user(name, path=path, account=account, user_id="AIDAALICE00", key="AKIA0000000000000001")
 
 
 def denies(text: str, identity: Identity, role: str = "") -> bool:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identities import principal
 from kube_iam.config.dynamic import DynamicMappings, Stamp, load_backend_mode, load_dynamic_mappings
-from kube_iam.core.identity import Identity
 from kube_iam.errors import ConfigError
 
 ACCOUNT = "123456789012"
@@ -33,7 +33,7 @@ def load(file: Path, data: Any, *, user_ids: bool = False) -> DynamicMappings:
 
 
 def user_of(mappings: DynamicMappings, arn: str = ROLE, user_id: str = "AROA1") -> str | None:
-    mapped = mappings.table.find(Identity(arn, arn, ACCOUNT, user_id, "", "ASIA", "sts.amazonaws.com"))
+    mapped = mappings.table.find(principal(arn, user_id=user_id))
     return mapped.username.text if mapped is not None and mapped.username.usable else None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from identities import principal
 from kube_iam.config.identity_mapping import MappingSpec, read_identity_mappings
-from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingMatch
 
 ROLE = "arn:aws:iam::123456789012:role/Admin"
-ADMIN = Identity(ROLE, ROLE, "123456789012", "AROA", "", "ASIA", "sts.amazonaws.com")
+ADMIN = principal(ROLE)
 
 
 def found(*specs: MappingSpec) -> MappingMatch | None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identities import principal
 from kube_iam.access.ports import role_key
 from kube_iam.config.config_map import read_config_map
 from kube_iam.config.identity_mapping import MappingSpec, read_identity_mappings
@@ -28,7 +29,7 @@ def role(name: str) -> str:
 
 
 def identity(arn: str, user_id: str = "AROAEXAMPLE") -> Identity:
-    return Identity(arn, arn, ACCOUNT, user_id, "alice", "ASIAEXAMPLE", "sts.amazonaws.com")
+    return principal(arn, user_id=user_id, session_name="alice")
 
 
 @given(st.text())

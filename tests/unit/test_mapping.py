@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identities import principal
 from kube_iam.core.arns import canonical_arn, strip_role_path
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingMatch, MappingTable, render
@@ -20,9 +21,7 @@ DIGITS = "0123456789abcdef"
 
 def identity(resource: str, *, service: str = "iam", account: str = ACCOUNT, partition: str = "aws") -> Identity:
     arn = f"arn:{partition}:{service}::{account}:{resource}"
-    return Identity(
-        arn, canonical_arn(arn), account, "AROAEXAMPLE", "alice", "ASIAEXAMPLE", "sts.eu-west-1.amazonaws.com"
-    )
+    return principal(arn, canonical_arn(arn), session_name="alice")
 
 
 def role(who: str | Sso, name: str = "name", groups: tuple[str, ...] = (), where: str = "") -> RoleMapping:
@@ -212,7 +211,7 @@ def test_what_an_administrator_writes_out_in_system_is_legal() -> None:
 
 
 def test_a_value_cannot_make_a_group_in_system() -> None:
-    system = Identity(WHO.arn, WHO.canonical_arn, ACCOUNT, "AROAEXAMPLE", "system", "ASIAEXAMPLE", WHO.sts_host)
+    system = principal(WHO.arn, WHO.canonical_arn, session_name="system")
     refusal = render(mapped("x", "{{SessionName}}:masters"), system, ())
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.RESERVED_NAME
@@ -277,6 +276,6 @@ def test_the_index_finds_what_a_scan_in_order_finds(roles: list[str | Sso], user
         [RoleMapping(who, Template(str(i), (str(i),))) for i, who in enumerate(roles)],
         [UserMapping(who, Template(str(i), (str(i),))) for i, who in enumerate(users, len(roles))],
     )
-    who = Identity(arn, arn, ACCOUNT, "AROAEXAMPLE", "", "ASIAEXAMPLE", "sts.eu-west-1.amazonaws.com")
+    who = principal(arn)
     first = next((str(i) for i, entry in enumerate(entries) if matches_slowly(entry, arn)), None)
     assert found(table, who) == first

@@ -15,6 +15,7 @@ from api_in_memory import ApiInMemory
 from fake_account import ACCOUNT, FakeAccount, FakeDirectory
 from levels_for_tests import NODES, VIEWER, access, run
 
+from identities import principal
 from kube_iam.access.changes import Kind, Plan
 from kube_iam.access.levels import ClusterAccess, MappingTarget, Method, TargetKind
 from kube_iam.access.observed import Ports
@@ -22,7 +23,6 @@ from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import MappingStore
 from kube_iam.config.config_map import read_config_map
 from kube_iam.config.mounted import load_mounted_mappings
-from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingTable
 from kube_iam.errors import NotOwned
 from kube_iam.kube.mapping_store import make_store
@@ -118,7 +118,7 @@ class Site:
 
     def served(self, arn: str = ARN) -> tuple[str, tuple[str, ...]] | None:
         """The user name and groups that the server gives sessions of the role."""
-        found = self.table().find(Identity(arn, arn, ACCOUNT, "AROA", "alice", "AKIA", "sts.amazonaws.com"))
+        found = self.table().find(principal(arn, session_name="alice"))
         return (found.username.text, tuple(group.text for group in found.groups)) if found else None
 
 

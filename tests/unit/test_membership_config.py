@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from identities import iam_user, role_session
 from kube_iam.config.config_map import read_config_map
 from kube_iam.config.dynamic import load_dynamic_mappings
 from kube_iam.config.mappings import MAPPING_KEYS, Mappings, build_table, parse_mappings
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.server import load_server_config
 from kube_iam.config.yaml_file import parse_yaml
-from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingMatch, MappingTable, render
 from kube_iam.core.mapping_entries import MembershipRequirement, TemporaryGrant
 from kube_iam.core.reasons import Reason, Refusal
@@ -21,12 +21,8 @@ from kube_iam.errors import ConfigError
 
 ACCOUNT = "123456789012"
 ARN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
-WHO = Identity(
-    f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/alice", ARN, ACCOUNT, "AROA", "alice", "ASIA", "sts.amazonaws.com"
-)
-BOB = Identity(
-    f"arn:aws:iam::{ACCOUNT}:user/x/bob", f"arn:aws:iam::{ACCOUNT}:user/x/bob", ACCOUNT, "AIDABOB", "", "AKIA", "h"
-)
+WHO = role_session(account=ACCOUNT, user_id="AROA")
+BOB = iam_user("bob", path="/x/", account=ACCOUNT, user_id="AIDABOB")
 ITEM = '{userName: bob, userId: AIDAJQABLZS4A3QDU576Q, until: "2026-11-24T14:00:00Z", reason: on call}'
 
 
@@ -90,8 +86,7 @@ def test_a_misspelt_list_of_people_beside_a_group_shuts_out_nobody_else() -> Non
 def test_a_misspelt_group_of_a_permission_set_is_reported_once() -> None:
     _, table, found = parse(role("iamGruop: g", SSO))
     assert [problem.message for problem in found.errors] == ["has no meaning with sso"]
-    arn = f"arn:aws:iam::{ACCOUNT}:role/AWSReservedSSO_Admin_0123456789abcdef"
-    mapped = table.find(Identity(arn, arn, ACCOUNT, "AROA", "alice", "ASIA", "h"))
+    mapped = table.find(role_session(role="AWSReservedSSO_Admin_0123456789abcdef", account=ACCOUNT))
     assert mapped is not None
     assert isinstance(render(mapped, WHO, ()), Refusal)
 
@@ -145,8 +140,7 @@ def test_a_slip_makes_an_entry_that_lets_nobody_in_and_hides_nothing_behind_it(k
 def test_a_permission_set_cannot_ask_for_a_group() -> None:
     _, table, found = parse(role("iamGroup: g", SSO))
     assert [str(problem) for problem in found.errors] == ["line 1: mapRoles[0].iamGroup: has no meaning with sso"]
-    arn = f"arn:aws:iam::{ACCOUNT}:role/AWSReservedSSO_Admin_0123456789abcdef"
-    mapped = table.find(Identity(arn, arn, ACCOUNT, "AROA", "alice", "ASIA", "h"))
+    mapped = table.find(role_session(role="AWSReservedSSO_Admin_0123456789abcdef", account=ACCOUNT))
     assert mapped is not None
     assert isinstance(render(mapped, WHO, ()), Refusal)
 

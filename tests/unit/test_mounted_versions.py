@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from identities import principal
 from kube_iam.access.ports import MappingEntry, Temporary
 from kube_iam.config.mounted import MountedMappings
 from kube_iam.config.mounted_versions import MountedVersions, is_shortened
-from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingMatch
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.kube.mapping_list import MappingList
@@ -72,14 +72,14 @@ def file(tmp_path: Path) -> File:
     return File(tmp_path / "config.yaml")
 
 
-def found(mappings: MountedMappings, principal: str) -> MappingMatch | None:
-    arn = f"arn:aws:iam::{ACCOUNT}:{principal}"
-    return mappings.table.find(Identity(arn, arn, ACCOUNT, "AROA1", "alice", "ASIA1", "sts.amazonaws.com"))
+def found(mappings: MountedMappings, resource: str) -> MappingMatch | None:
+    arn = f"arn:aws:iam::{ACCOUNT}:{resource}"
+    return mappings.table.find(principal(arn, session_name="alice"))
 
 
 def test_cut_at_any_byte_nobody_gets_more_or_else_and_not_all_are_gone(file: File) -> None:
     raw = WHOLE.encode()
-    whole = {principal: found(file.now, principal) for principal in PRINCIPALS}
+    whole = {resource: found(file.now, resource) for resource in PRINCIPALS}
     taken = refused = 0
     for end in range(len(raw)):
         try:
@@ -89,8 +89,8 @@ def test_cut_at_any_byte_nobody_gets_more_or_else_and_not_all_are_gone(file: Fil
             continue
         taken += 1
         assert mappings.entries > 0, end
-        for principal in PRINCIPALS:
-            assert found(mappings, principal) in (None, whole[principal]), (end, principal)
+        for resource in PRINCIPALS:
+            assert found(mappings, resource) in (None, whole[resource]), (end, resource)
         file.read(raw)
     assert refused > 300
     assert taken > 20
@@ -98,15 +98,15 @@ def test_cut_at_any_byte_nobody_gets_more_or_else_and_not_all_are_gone(file: Fil
 
 def test_cut_at_any_byte_below_a_changed_line_nobody_gets_more_or_else(file: File) -> None:
     """A program that renders the file writes the time of day above all, and the disk is full."""
-    whole = {principal: found(file.now, principal) for principal in PRINCIPALS}
+    whole = {resource: found(file.now, resource) for resource in PRINCIPALS}
     changed = WHOLE.replace("# A comment", "# Another comment")
     for end in range(len(changed)):
         try:
             mappings = file.read(changed[:end])
         except ConfigError:
             continue
-        for principal in PRINCIPALS:
-            assert found(mappings, principal) in (None, whole[principal]), (end, principal)
+        for resource in PRINCIPALS:
+            assert found(mappings, resource) in (None, whole[resource]), (end, resource)
         file.read(WHOLE)
 
 

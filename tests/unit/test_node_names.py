@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from identities import role_session
 from kube_iam.aws import ec2_names
 from kube_iam.aws.ec2_instances import BATCH, Instance
 from kube_iam.aws.ec2_names import Ec2NodeNames
@@ -22,9 +23,7 @@ NAME = "ip-10-0-0-1.eu-central-1.compute.internal"
 
 
 def node(instance_id: str = FIRST, **other: Any) -> Identity:
-    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/node/{instance_id}"
-    role = f"arn:aws:iam::{ACCOUNT}:role/node"
-    return replace(Identity(arn, role, ACCOUNT, "AROANODE", instance_id, "ASIANODE", "sts.amazonaws.com"), **other)
+    return replace(role_session(instance_id, "node"), **other)
 
 
 def numbered(number: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identities import role_session
 from kube_iam.core.denied import denial_of
 from kube_iam.core.identity import Identity
 from kube_iam.core.let_in import LetIn
@@ -51,8 +52,7 @@ def test_a_question_is_read_back_and_nothing_else_is_one() -> None:
 
 
 def person(name: str, key: str = "ASIA1") -> Identity:
-    arn = f"arn:aws:sts::111122223333:assumed-role/admin/{name}"
-    return Identity(arn, "arn:aws:iam::111122223333:role/admin", "111122223333", "AROA1", name, key, "sts")
+    return role_session(name, "admin", user_id="AROA1", key=key)
 
 
 @pytest.mark.parametrize("until", [5.0, 10.0**10, float("inf")])

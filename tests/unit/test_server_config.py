@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from identities import principal
 from kube_iam.config.ec2 import Ec2Settings
 from kube_iam.config.mounted import load_mounted_mappings
 from kube_iam.config.server import ServerConfig, check_server_config, load_server_config
-from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import render
 from kube_iam.core.reasons import Refusal
 from kube_iam.errors import ConfigError
@@ -224,8 +224,7 @@ def test_an_entry_that_lets_nobody_in_leaves_the_others_in_force(file: Path, ent
     assert len(check_server_config(file, {}).errors) == 2
 
     def find(role: str) -> object:
-        arn = f"arn:aws:iam::123456789012:role/{role}"
-        identity = Identity(arn, arn, "123456789012", "AROA", "s", "ASIA", "sts.amazonaws.com")
+        identity = principal(f"arn:aws:iam::123456789012:role/{role}", session_name="s")
         mapped = mappings.table.find(identity)
         return mapped and render(mapped, identity, ())
 

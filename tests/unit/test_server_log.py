@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identities import role_session
 from kube_iam.authn.decide import Allowed, Decision, Denied, Unavailable
-from kube_iam.core.identity import Identity
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import User
 from kube_iam.server.decision_log import log_decision
@@ -17,15 +17,7 @@ from kube_iam.server.log import Batched, Log
 from kube_iam.server.scrubbing import Scrubber
 from kube_iam.server.unexpected import log_unexpected
 
-WHO = Identity(
-    "arn:aws:sts::123456789012:assumed-role/Admin/alice",
-    "arn:aws:iam::123456789012:role/Admin",
-    "123456789012",
-    "AROA1",
-    "alice",
-    "ASIA1",
-    "sts.us-east-1.amazonaws.com",
-)
+WHO = role_session(account="123456789012", user_id="AROA1", key="ASIA1", host="sts.us-east-1.amazonaws.com")
 
 
 class Lines:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identities import role_session
 from kube_iam.core.identity import Identity
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.templates import VARIABLES, parse_template
@@ -13,8 +14,7 @@ ACCOUNT = "111122223333"
 
 
 def identity(session_name: str = "alice@example.com", access_key_id: str = "ASIAEXAMPLE") -> Identity:
-    arn = f"arn:aws:iam::{ACCOUNT}:role/Admin"
-    return Identity(arn, arn, ACCOUNT, "AROAEXAMPLE", session_name, access_key_id, "sts.eu-west-1.amazonaws.com")
+    return role_session(session_name, key=access_key_id)
 
 
 def render(text: str, session_name: str = "alice@example.com", private_dns_name: str = "") -> str | Refusal:

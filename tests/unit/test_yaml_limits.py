@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from identities import principal
 from kube_iam.cli.token import read_settings
 from kube_iam.config import memberships, yaml_file, yaml_limits
 from kube_iam.config.access import load_access
@@ -14,7 +15,6 @@ from kube_iam.config.config_map import read_config_map
 from kube_iam.config.mounted import load_mounted_mappings
 from kube_iam.config.server import check_server_config, load_server_config
 from kube_iam.config.yaml_file import parse_yaml
-from kube_iam.core.identity import Identity
 from kube_iam.errors import ConfigError
 from kube_iam.kube.aws_auth import appended, new_user
 from kube_iam.kube.context import load_context
@@ -67,9 +67,7 @@ def as_config_map_key(path: Path) -> None:
     """aws-auth keeps the key's last good value, and reports."""
     good = f"- {{rolearn: '{ARN}:role/admin', username: admin}}"
     loaded = read_config_map({"mapRoles": path.read_text()}, {"mapRoles": good})
-    role = Identity(
-        f"{ARN}:role/admin", f"{ARN}:role/admin", "111122223333", "AROA1", "s", "ASIA1", "sts.amazonaws.com"
-    )
+    role = principal(f"{ARN}:role/admin")
     assert loaded.table.find(role) is not None
     assert loaded.good == {"mapRoles": good}
     raise ConfigError(str(path), loaded.problems)
@@ -181,8 +179,7 @@ def test_beyond_a_thousand_misspelt_keys_an_entry_admits_nobody(monkeypatch: pyt
     assert len(searched) == 1000
 
     def usable(role: str) -> bool:
-        arn = f"{ARN}:role/{role}"
-        found = table.find(Identity(arn, arn, "111122223333", "AROA1", "s", "ASIA1", "sts.amazonaws.com"))
+        found = table.find(principal(f"{ARN}:role/{role}"))
         assert found is not None
         return found.username.usable
 
