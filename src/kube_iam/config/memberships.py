@@ -6,9 +6,10 @@ What cannot be understood here must not become an entry that asks for less: the 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-from kube_iam.config.near import nearest
 from kube_iam.config.section import Section, kind_of
 from kube_iam.core.arns import is_iam_name
 from kube_iam.core.letter_case import ascii_lower
@@ -88,6 +89,17 @@ def _meant(entry: Section, key: str, known: tuple[str, ...]) -> str:
         near = nearest(key, choices) if len(found) < _MOST_MISSPELT else "iamGroup"
         found[lowered, known] = "iamGroup" if re.sub(r"[^a-z]", "", lowered).startswith("iamgroup") else near
     return found[lowered, known]
+
+
+def nearest(key: str, choices: Iterable[str]) -> str:
+    """Return the choice that a key resembles, or an empty string.
+
+    Wider than the suggestions of `config.near`: an entry is refused for such a key, and to take `grpIam` for an unknown key would
+    admit everybody in the role.
+    """
+    spelled = {choice.casefold(): choice for choice in choices}
+    found = get_close_matches(key.casefold(), spelled, n=1, cutoff=0.6)
+    return spelled[found[0]] if found else ""
 
 
 def _group(entry: Section, *, required: bool) -> str:
