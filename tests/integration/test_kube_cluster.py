@@ -18,7 +18,7 @@ from lightkube.resources.core_v1 import ConfigMap, Namespace
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import BindingState, MappingEntry, Temporary
+from kube_iam.access.ports import BindingState, MappingEntry, TemporaryGrant
 from kube_iam.errors import ConfigError, Conflict, KubeError, KubeIamError, NotFound, NotOwned
 from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.dry_run import DryRunApi
@@ -349,11 +349,13 @@ def test_people_let_in_for_a_time_at_once_are_all_there_beside_a_change_of_the_e
     for each in (by_role, by_group):
         mine.put(each)
     assert theirs.entries() == (by_role, by_group)
-    people = [Temporary(f"user{number}", f"AIDA{number}", "2099-01-01T00:00:00Z", "why: not") for number in range(10)]
+    people = [
+        TemporaryGrant(f"user{number}", f"AIDA{number}", "2099-01-01T00:00:00Z", "why: not") for number in range(10)
+    ]
     changed = [replace(each, username="another") for each in (by_role, by_group)]
     with ThreadPoolExecutor(2) as pool:
         done = [
-            pool.submit((mine, theirs)[number % 2].let_in, each, who)
+            pool.submit((mine, theirs)[number % 2].add_temporary, each, who)
             for number, who in enumerate(people)
             for each in (by_role, by_group)
         ]
@@ -363,15 +365,15 @@ def test_people_let_in_for_a_time_at_once_are_all_there_beside_a_change_of_the_e
     assert [replace(each, temporary=()) for each in mine.entries()] == changed
     assert [set(each.temporary) for each in mine.entries()] == [set(people)] * 2
     for each in changed:
-        mine.let_out(each, "USER3")
-        theirs.let_out(each, "nobody")
-        theirs.let_out(each, "user4", replace(people[4], reason="another"))
+        mine.remove_temporary(each, "USER3")
+        theirs.remove_temporary(each, "nobody")
+        theirs.remove_temporary(each, "user4", replace(people[4], reason="another"))
     assert [len(each.temporary) for each in mine.entries()] == [9, 9]
     for each in changed:
         mine.remove(each)
     assert mine.entries() == ()
     with pytest.raises(NotFound, match="run apply"):
-        mine.let_in(by_group, people[0])
+        mine.add_temporary(by_group, people[0])
 
 
 @pytest.mark.usefixtures("no_config_maps")

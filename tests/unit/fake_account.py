@@ -22,7 +22,7 @@ from kube_iam.access.ports import (
     Result,
     RoleState,
     Subject,
-    Temporary,
+    TemporaryGrant,
     User,
 )
 from kube_iam.errors import AwsError, Conflict, KubeIamError, NotFound
@@ -367,17 +367,17 @@ class FakeStore:
 
         self.world.write("remove", effect)
 
-    def let_in(self, entry: MappingEntry, who: Temporary) -> None:
+    def add_temporary(self, entry: MappingEntry, who: TemporaryGrant) -> None:
         if not any(found.key == entry.key and found.iam_group for found in self.all_entries):
             raise NotFound(f"no entry {entry.name}")
-        self.world.write("let_in", lambda: self._change(entry, who.user_name, (who,)))
+        self.world.write("add_temporary", lambda: self._change(entry, who.user_name, (who,)))
 
-    def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:
+    def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:
         kept = [who for found in self.all_entries for who in found.temporary if only and who != only]
         mine = tuple(who for who in kept if who.user_name == user_name)
-        self.world.write("let_out", lambda: self._change(entry, user_name, mine))
+        self.world.write("remove_temporary", lambda: self._change(entry, user_name, mine))
 
-    def _change(self, entry: MappingEntry, user_name: str, added: tuple[Temporary, ...]) -> None:
+    def _change(self, entry: MappingEntry, user_name: str, added: tuple[TemporaryGrant, ...]) -> None:
         for index, found in enumerate(self.all_entries):
             if found.key == entry.key:
                 others = tuple(who for who in found.temporary if who.user_name != user_name)

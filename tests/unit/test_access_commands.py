@@ -12,7 +12,7 @@ from levels_for_tests import access
 from ruamel.yaml import YAML
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingEntry, RoleState, Subject, Temporary, User
+from kube_iam.access.ports import MappingEntry, RoleState, Subject, TemporaryGrant, User
 from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.cli import access_session
 from kube_iam.cli.permissions import DIRECTORY_METHODS
@@ -359,7 +359,7 @@ def test_what_is_over_is_cleaned_by_the_next_grant(account: FakeAccount, capsys:
     kube_iam("apply", "--yes")
     kube_iam("grant", "alice", "viewer", "--for", "1h")
     store = account.store
-    over = (Temporary("alice", "AIDAalice", "2026-01-01T00:00:00Z"),)
+    over = (TemporaryGrant("alice", "AIDAalice", "2026-01-01T00:00:00Z"),)
     store.all_entries = [replace(each, temporary=over if each.temporary else ()) for each in store.all_entries]
     capsys.readouterr()
     assert kube_iam("who", "viewer") == 0

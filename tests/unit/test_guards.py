@@ -9,7 +9,7 @@ from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 
 from kube_iam.access.levels import Bind, ClusterAccess, Method
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import Subject, Temporary
+from kube_iam.access.ports import Subject, TemporaryGrant
 from kube_iam.errors import NotOwned
 
 ARN = "arn:aws:iam::123456789012:role/prod-admin"
@@ -227,7 +227,7 @@ def test_another_name_of_a_trust_statement_takes_nothing_away() -> None:
 def test_temporary_access_that_the_caller_is_signed_in_with_is_guarded(user: str) -> None:
     account = account_as(SIGNED_IN)
     entry = next(each for each in account.store.all_entries if each.role_arn == ARN)
-    account.store.let_in(entry, Temporary(user, "AIDA", "2099-01-01T00:00:00Z"))
+    account.store.add_temporary(entry, TemporaryGrant(user, "AIDA", "2099-01-01T00:00:00Z"))
     wanted = access(replace(ADMIN, name="boss"), *FOUR[1:])
     guards = plan_apply(wanted, account.ports, now=1.0).guards
     said = f"you are signed in by temporary access through {ARN}, and this plan ends it"
@@ -245,7 +245,7 @@ def test_a_binding_to_the_callers_own_user_is_guarded() -> None:
 def test_temporary_access_that_is_over_is_cleaned_without_force() -> None:
     account = account_as(SIGNED_IN)
     entry = next(each for each in account.store.all_entries if each.role_arn == ARN)
-    account.store.let_in(entry, Temporary("alice", "AIDA", "2020-01-01T00:00:00Z"))
+    account.store.add_temporary(entry, TemporaryGrant("alice", "AIDA", "2020-01-01T00:00:00Z"))
     plan = plan_apply(access(*FOUR), account.ports, now=2e9)
     assert [change.kind.value for change in plan.changes] == ["temporary access"]
     assert plan.guards == ()

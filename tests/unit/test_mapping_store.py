@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from examples import examples
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingEntry, Temporary
+from kube_iam.access.ports import MappingEntry, TemporaryGrant
 from kube_iam.errors import ConfigError, Conflict, KubeError, KubeIamError
 from kube_iam.kube.files import edit_text
 from kube_iam.kube.mapping_list import MappingList
@@ -245,7 +245,7 @@ def test_account_ids_and_words_stay_strings_for_every_parser() -> None:
 
 BY_GROUP = MappingEntry("", "iam:{{UserName}}", ("kube-iam:viewer",), "shop-viewer", "viewer")
 AT_THE_DOOR = replace(OURS, iam_group="shop-viewer", level="viewer")
-CAROL = Temporary("carol", "AIDACAROL", "2026-11-24T14:00:00Z", 'on call: "yes" # no')
+CAROL = TemporaryGrant("carol", "AIDACAROL", "2026-11-24T14:00:00Z", 'on call: "yes" # no')
 
 
 def test_an_entry_says_whose_members_get_in_and_to_which_level() -> None:
@@ -266,12 +266,12 @@ def test_groups_are_mapped_beside_roles(where: MappingList, text: str) -> None:
     assert left.replace(', "mapGroups": []', "") == text  # on one line there is no room for a note that the key is ours
 
 
-def let_in(text: str, *who: Temporary) -> str:
+def add_temporary(text: str, *who: TemporaryGrant) -> str:
     return CONFIG.change_temporary(text, AT_THE_DOOR, lambda _: who)
 
 
 def test_whoever_is_let_in_for_a_time_stays_while_the_entry_changes() -> None:
-    text = let_in(CONFIG.put(KOPS, AT_THE_DOOR), CAROL)
+    text = add_temporary(CONFIG.put(KOPS, AT_THE_DOOR), CAROL)
     read = YAML(typ="safe", pure=True).load(text)["server"]["mapRoles"][-1]["temporary"]
     assert read == [
         {"userName": "carol", "userId": "AIDACAROL", "until": CAROL.until, "reason": 'on call: "yes" # no'},
@@ -279,19 +279,19 @@ def test_whoever_is_let_in_for_a_time_stays_while_the_entry_changes() -> None:
     assert CONFIG.put(text, AT_THE_DOOR) == text
     changed = CONFIG.put(text, replace(AT_THE_DOOR, username="viewer"))
     assert CONFIG.entries(changed)[-1].temporary == (CAROL,)
-    assert CONFIG.remove(let_in(text), AT_THE_DOOR) == KOPS
+    assert CONFIG.remove(add_temporary(text), AT_THE_DOOR) == KOPS
     assert CONFIG.remove(text, AT_THE_DOOR) == KOPS
 
 
 @pytest.mark.parametrize("now", [replace(AT_THE_DOOR, iam_group=""), replace(AT_THE_DOOR, level="admin")])
 def test_nobody_is_let_in_for_a_time_where_no_group_is_asked_for_or_to_another_level(now: MappingEntry) -> None:
-    text = CONFIG.put(let_in(CONFIG.put(KOPS, AT_THE_DOOR), CAROL), now)
+    text = CONFIG.put(add_temporary(CONFIG.put(KOPS, AT_THE_DOOR), CAROL), now)
     assert CONFIG.entries(text)[-1] == now
 
 
 def test_an_end_that_cannot_be_read_is_long_ago() -> None:
-    assert Temporary("a", "b", "1970-01-01T00:00:01Z").ends == 1
-    assert Temporary("a", "b", "tomorrow").ends == 0
+    assert TemporaryGrant("a", "b", "1970-01-01T00:00:01Z").ends == 1
+    assert TemporaryGrant("a", "b", "tomorrow").ends == 0
 
 
 BROKEN = {

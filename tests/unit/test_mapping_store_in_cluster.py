@@ -10,7 +10,7 @@ from api_in_memory import ApiInMemory
 from levels_for_tests import access
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingEntry, MappingStore, Temporary
+from kube_iam.access.ports import MappingEntry, MappingStore, TemporaryGrant
 from kube_iam.errors import ConfigError, Conflict, KubeError, NotFound
 from kube_iam.kube import config_map
 from kube_iam.kube.mapping_store import make_store
@@ -24,7 +24,7 @@ ROLE = MappingEntry(
 )
 GROUP = MappingEntry("", "iam:{{UserName}}", ("kube-iam:looker",), "prod-looker", "looker")
 USER = MappingEntry("", "", (), principal="arn:aws:iam::123456789012:role/prod-viewer")
-CAROL = Temporary("carol", "AIDACAROLCAROL", "2099-01-01T00:00:00Z", "on call")
+CAROL = TemporaryGrant("carol", "AIDACAROLCAROL", "2099-01-01T00:00:00Z", "on call")
 THEIRS = "# theirs\n- rolearn: arn:aws:iam::123456789012:role/nodes\n  username: node\n"
 
 MEMORY = ApiInMemory()
@@ -121,7 +121,7 @@ def test_a_missing_config_map_has_no_entries_and_stays_missing_until_put(where: 
     assert store.entries() == ()
     assert store.rivals([ROLE.role_arn]) == {}
     store.remove(ROLE)
-    store.let_out(ROLE, "carol")
+    store.remove_temporary(ROLE, "carol")
     assert where.memory.objects == {}
     store.put(ROLE)
     assert store.entries() == (ROLE,)
@@ -139,8 +139,8 @@ def test_what_changes_between_two_reads_is_seen(where: Where) -> None:
 EDITS: dict[str, Callable[[MappingStore], None]] = {
     "put": lambda store: store.put(replace(ROLE, groups=("more",))),
     "remove": lambda store: store.remove(ROLE),
-    "let_in": lambda store: store.let_in(ROLE, CAROL),
-    "let_out": lambda store: store.let_out(ROLE, "bob"),
+    "add_temporary": lambda store: store.add_temporary(ROLE, CAROL),
+    "remove_temporary": lambda store: store.remove_temporary(ROLE, "bob"),
 }
 
 
@@ -149,7 +149,7 @@ def test_a_write_of_somebody_else_in_between_is_kept(where: Where, edit: str) ->
     where.write()
     store = where.store()
     store.put(ROLE)
-    store.let_in(ROLE, replace(CAROL, user_name="bob"))
+    store.add_temporary(ROLE, replace(CAROL, user_name="bob"))
 
     def faster() -> None:
         where.memory.before_write = lambda: None
@@ -164,8 +164,8 @@ def test_a_write_of_somebody_else_in_between_is_kept(where: Where, edit: str) ->
     assert {
         "put": lambda: ours == replace(ROLE, groups=("more",), temporary=(bob,)),
         "remove": lambda: ours is None,
-        "let_in": lambda: ours == replace(ROLE, temporary=(bob, CAROL)),
-        "let_out": lambda: ours == ROLE,
+        "add_temporary": lambda: ours == replace(ROLE, temporary=(bob, CAROL)),
+        "remove_temporary": lambda: ours == ROLE,
     }[edit]()
 
 
@@ -174,7 +174,7 @@ def test_an_edit_that_loses_every_race_is_an_error(where: Where, edit: str) -> N
     where.write()
     store = where.store()
     store.put(ROLE)
-    store.let_in(ROLE, replace(CAROL, user_name="bob"))
+    store.add_temporary(ROLE, replace(CAROL, user_name="bob"))
     before = where.text()
     where.memory.before_write = lambda: where.memory.put_config_map(where.path, where.memory.data(where.path))
     with pytest.raises(Conflict, match=where.path):
@@ -187,7 +187,7 @@ def test_a_refused_write_is_an_error_and_changes_nothing(where: Where, edit: str
     where.write()
     store = where.store()
     store.put(ROLE)
-    store.let_in(ROLE, replace(CAROL, user_name="bob"))
+    store.add_temporary(ROLE, replace(CAROL, user_name="bob"))
     before = where.text()
     where.memory.status["PATCH", f"/api/v1/namespaces/kube-system/configmaps/{where.name}"] = 403
     with pytest.raises(KubeError, match=where.path):
@@ -200,15 +200,15 @@ def test_temporary_access_is_written_replaced_and_taken_away(where: Where, entry
     where.write()
     store = where.store()
     store.put(entry)
-    store.let_in(entry, CAROL)
+    store.add_temporary(entry, CAROL)
     longer = replace(CAROL, user_name="CAROL", until="2099-02-01T00:00:00Z")
-    store.let_in(entry, longer)
+    store.add_temporary(entry, longer)
     assert store.entries()[-1].temporary == (longer,)
-    store.let_out(entry, "carol", only=CAROL)
+    store.remove_temporary(entry, "carol", only=CAROL)
     assert store.entries()[-1].temporary == (longer,)
-    store.let_out(entry, "Carol")
+    store.remove_temporary(entry, "Carol")
     assert store.entries()[-1] == entry
-    store.let_out(entry, "Carol")
+    store.remove_temporary(entry, "Carol")
 
 
 def test_temporary_access_needs_an_entry_that_asks_for_a_group(where: Where) -> None:
@@ -219,7 +219,7 @@ def test_temporary_access_needs_an_entry_that_asks_for_a_group(where: Where) -> 
             store.put(entry)
         before = where.text()
         with pytest.raises(NotFound, match=f"{where.path} has no entry for {ROLE.role_arn} that asks for a group"):
-            store.let_in(ROLE, CAROL)
+            store.add_temporary(ROLE, CAROL)
         assert where.text() == before
 
 

@@ -4,7 +4,7 @@ import pytest
 from fake_account import FakeAccount
 from levels_for_tests import ADMIN, VIEWER, access, run
 
-from kube_iam.access.members import Move, by_user, carry_out, find_level, moves, who
+from kube_iam.access.members import MemberChange, apply_members, by_user, find_level, plan_members, who
 from kube_iam.access.plan import plan_apply
 from kube_iam.access.ports import GroupState, User
 from kube_iam.config.near import near
@@ -18,17 +18,20 @@ def account() -> FakeAccount:
     return account
 
 
-def change(account: FakeAccount, *users: str, into: bool) -> list[Move]:
-    planned = moves(access(), account.directory, ADMIN, users, near, into=into)
-    return list(carry_out(account.directory, ADMIN, planned, into=into))
+def change(account: FakeAccount, *users: str, into: bool) -> list[MemberChange]:
+    planned = plan_members(access(), account.directory, ADMIN, users, near, into=into)
+    return list(apply_members(account.directory, ADMIN, planned, into=into))
 
 
 def test_granting_and_revoking_may_be_repeated(account: FakeAccount) -> None:
-    assert change(account, "alice", "bob", "alice", into=True) == [Move("alice", True), Move("bob", True)]
-    assert change(account, "alice", into=True) == [Move("alice", False)]
+    assert change(account, "alice", "bob", "alice", into=True) == [
+        MemberChange("alice", True),
+        MemberChange("bob", True),
+    ]
+    assert change(account, "alice", into=True) == [MemberChange("alice", False)]
     assert account.directory.group_members["prod-admin"] == {"alice", "bob"}
-    assert change(account, "alice", into=False) == [Move("alice", True)]
-    assert change(account, "alice", into=False) == [Move("alice", False)]
+    assert change(account, "alice", into=False) == [MemberChange("alice", True)]
+    assert change(account, "alice", into=False) == [MemberChange("alice", False)]
     assert account.directory.group_members["prod-admin"] == {"bob"}
 
 
@@ -92,4 +95,4 @@ def test_who_says_which_levels_are_not_applied() -> None:
 
 def test_a_user_name_is_taken_in_the_spelling_of_iam(account: FakeAccount) -> None:
     account.directory.all_users["ALICE"] = User("alice", "arn", "AIDAalice")
-    assert change(account, "ALICE", "alice", into=True) == [Move("alice", True)]
+    assert change(account, "ALICE", "alice", into=True) == [MemberChange("alice", True)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from identities import principal
-from kube_iam.access.ports import MappingEntry, Temporary
+from kube_iam.access.ports import MappingEntry, TemporaryGrant
 from kube_iam.config.mounted import MountedMappings
 from kube_iam.config.mounted_versions import MountedVersions, is_shortened
 from kube_iam.core.mapping import MappingMatch
@@ -228,7 +228,7 @@ def test_edits_of_temporary_access_by_commands_are_taken_over(file: File) -> Non
     mappings = MappingList(("server", "mapRoles"), str(file.path))
     text = mappings.put("clusterID: prod\n", entry)
     bob, carol = (
-        Temporary(name, f"AIDA{name.upper():A<17}", "2027-01-01T00:00:00Z", "on call") for name in ("bob", "carol")
+        TemporaryGrant(name, f"AIDA{name.upper():A<17}", "2027-01-01T00:00:00Z", "on call") for name in ("bob", "carol")
     )
     for items in ((bob,), (bob, carol), (bob,), (), (carol, bob), ()):
         text = mappings.change_temporary(text, entry, lambda _, items=items: items)  # type: ignore[misc]

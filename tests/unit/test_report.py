@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from kube_iam.access.members import LevelMembers
 from kube_iam.access.plan import plan_apply
-from kube_iam.access.ports import Temporary
+from kube_iam.access.ports import TemporaryGrant
 from kube_iam.report.data import as_json, as_yaml
 from kube_iam.report.members_data import levels_data, users_data
 from kube_iam.report.members_text import levels_table, users_table
@@ -125,7 +125,7 @@ def test_members_are_tables_that_say_when_there_is_nobody() -> None:
 
 
 def test_who_is_in_for_a_time_is_shown_with_what_is_left_of_it() -> None:
-    carol = Temporary("carol", "AIDACAROL", "1970-01-02T03:50:40Z", "on call\x1b")
+    carol = TemporaryGrant("carol", "AIDACAROL", "1970-01-02T03:50:40Z", "on call\x1b")
     levels = [
         LevelMembers("admin", "prod-admin", (), (carol,)),
         LevelMembers("viewer", "prod-viewer", ("alice", "carol")),

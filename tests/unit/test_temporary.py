@@ -14,10 +14,10 @@ from kube_iam.access.changes import Kind, Verb
 from kube_iam.access.desired import desired_entry
 from kube_iam.access.documents import end_of
 from kube_iam.access.levels import ClusterAccess, Method
-from kube_iam.access.members import carry_out, moves
+from kube_iam.access.members import apply_members, plan_members
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import Temporary
-from kube_iam.access.temporary import TemporaryAccess, check_seconds, leftovers, let_in_now
+from kube_iam.access.ports import TemporaryGrant
+from kube_iam.access.temporary import TemporaryAccess, check_seconds, leftovers, temporary_in_force
 from kube_iam.config.near import near
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import AccessDenied, NotFound, NotOwned, UsageError
@@ -38,8 +38,8 @@ def temporary(account: FakeAccount, wanted: object = VIEWER) -> TemporaryAccess:
     return TemporaryAccess(file, file.levels[0], account.directory, account.store, account.store.entries())
 
 
-def item(until: float, user: str = "alice", user_id: str = "AIDAalice") -> Temporary:
-    return Temporary(user, user_id, rfc3339(until), "on call")
+def item(until: float, user: str = "alice", user_id: str = "AIDAalice") -> TemporaryGrant:
+    return TemporaryGrant(user, user_id, rfc3339(until), "on call")
 
 
 def door(account: FakeAccount, user: str = "alice") -> float:
@@ -58,7 +58,7 @@ def aws(account: FakeAccount) -> float:
 
 def test_an_item_in_the_entry_and_a_policy_of_the_users_own_end_at_the_same_time() -> None:
     account = applied()
-    temporary(account).let_in(item(NOW + 7200), NOW)
+    temporary(account).grant(item(NOW + 7200), NOW)
     (entry,) = account.store.all_entries
     assert entry.temporary == (item(NOW + 7200),)
     assert account.directory.user_policies[POLICY] == {
@@ -79,10 +79,10 @@ def test_an_item_in_the_entry_and_a_policy_of_the_users_own_end_at_the_same_time
 
 def test_without_a_role_the_item_is_all() -> None:
     account = applied(access(BY_GROUP))
-    temporary(account, BY_GROUP).let_in(item(NOW + 60), NOW)
+    temporary(account, BY_GROUP).grant(item(NOW + 60), NOW)
     assert door(account) == NOW + 60
     assert account.directory.user_policies == {}
-    temporary(account, BY_GROUP).let_out("alice", NOW)
+    temporary(account, BY_GROUP).revoke("alice", NOW)
     assert account.state() == applied(access(BY_GROUP)).state()
 
 
@@ -99,14 +99,14 @@ def test_wherever_a_grant_stops_nobody_is_in_longer_than_meant(
     def prepared() -> FakeAccount:
         account = applied()
         if before is not None:
-            temporary(account).let_in(item(NOW + before, user_id="AIDAother" if recreated else "AIDAalice"), NOW - 9000)
+            temporary(account).grant(item(NOW + before, user_id="AIDAother" if recreated else "AIDAalice"), NOW - 9000)
         return account
 
     account = prepared()
     longest = max(NOW + seconds, door(account) if not recreated else 0)
     account.world.fail_after = account.world.writes + kill
     try:
-        temporary(account).let_in(item(NOW + seconds), NOW)
+        temporary(account).grant(item(NOW + seconds), NOW)
     except Killed:
         account.world.fail_after = None
         assert door(account) <= longest
@@ -114,9 +114,9 @@ def test_wherever_a_grant_stops_nobody_is_in_longer_than_meant(
         assert account.directory.user_policies.keys() == {POLICY} or before is None
         recorded = any(entry.temporary for entry in account.store.all_entries)
         assert recorded or not account.directory.user_policies
-        temporary(account).let_in(item(NOW + seconds), NOW)
+        temporary(account).grant(item(NOW + seconds), NOW)
     other = prepared()
-    temporary(other).let_in(item(NOW + seconds), NOW)
+    temporary(other).grant(item(NOW + seconds), NOW)
     assert account.state() == other.state()
     assert door(account) == aws(account) == NOW + seconds
 
@@ -126,7 +126,7 @@ def test_what_a_stopped_grant_left_is_cleaned_by_the_next_apply(kill: int) -> No
     account = applied()
     account.world.fail_after = account.world.writes + kill
     with pytest.raises(Killed):
-        temporary(account).let_in(item(NOW + 7200), NOW)
+        temporary(account).grant(item(NOW + 7200), NOW)
     account.world.fail_after = None
     run(account, plan_apply(access(VIEWER), account.ports, now=NOW + 1))
     assert account.state() == applied().state()
@@ -134,15 +134,15 @@ def test_what_a_stopped_grant_left_is_cleaned_by_the_next_apply(kill: int) -> No
 
 def test_wherever_a_revocation_stops_the_door_is_closed_and_the_next_one_finishes_it() -> None:
     seen = []
-    for stop in ("let_in", "delete_user_policy", "let_out"):
+    for stop in ("add_temporary", "delete_user_policy", "remove_temporary"):
         account = applied()
-        temporary(account).let_in(item(NOW + 7200), NOW)
+        temporary(account).grant(item(NOW + 7200), NOW)
         account.world.errors[stop] = AccessDenied("stopped")
         with pytest.raises(AccessDenied):
-            temporary(account).let_out("alice", NOW + 60)
+            temporary(account).revoke("alice", NOW + 60)
         seen.append((door(account), aws(account)))
         account.world.errors.clear()
-        temporary(account).let_out("alice", NOW + 61)
+        temporary(account).revoke("alice", NOW + 61)
         assert account.state() == applied().state()
     # A mapping that cannot be written keeps the door as it is; in IAM the access is gone all the same.
     assert seen == [(NOW + 7200, 0), (NOW + 60, NOW + 7200), (NOW + 60, 0)]
@@ -150,21 +150,22 @@ def test_wherever_a_revocation_stops_the_door_is_closed_and_the_next_one_finishe
 
 def test_without_a_way_to_the_mapping_what_is_in_iam_is_taken_away() -> None:
     account = applied()
-    temporary(account).let_in(item(NOW + 7200), NOW)
+    temporary(account).grant(item(NOW + 7200), NOW)
     blind = TemporaryAccess(access(VIEWER), VIEWER, account.directory, None)
     assert blind.may_be_in("alice")
-    blind.let_out("alice", NOW)
+    blind.revoke("alice", NOW)
     assert account.directory.user_policies == {}
 
 
 def test_revoking_and_granting_for_good_both_take_away_what_was_for_a_time() -> None:
     for into in (False, True):
         account = applied()
-        temporary(account).let_in(item(NOW + 7200), NOW)
+        temporary(account).grant(item(NOW + 7200), NOW)
         found = temporary(account)
-        planned = moves(access(VIEWER), account.directory, VIEWER, ["alice"], near, into=into, temporary=found)
+        planned = plan_members(access(VIEWER), account.directory, VIEWER, ["alice"], near, into=into, temporary=found)
         assert [
-            move.changes for move in carry_out(account.directory, VIEWER, planned, into=into, temporary=found, now=NOW)
+            change.is_needed
+            for change in apply_members(account.directory, VIEWER, planned, into=into, temporary=found, now=NOW)
         ] == [True]
         assert (door(account), account.directory.user_policies) == (0, {})
         assert account.directory.group_members["prod-viewer"] == ({"alice"} if into else set())
@@ -176,7 +177,7 @@ def test_a_policy_of_that_name_that_is_for_another_role_is_left_alone_while_it_c
     theirs = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::1:role/other"}]}
     account.directory.user_policies[POLICY] = theirs
     with pytest.raises(NotOwned, match="not for this level's role"):
-        temporary(account).let_in(item(NOW + 60), NOW)
+        temporary(account).grant(item(NOW + 60), NOW)
     assert door(account) == 0
     account.store.all_entries[0] = replace(account.store.all_entries[0], temporary=(item(NOW - 1),))
     for ended, _ in leftovers(access(VIEWER), account.store.entries(), NOW):
@@ -188,18 +189,18 @@ def test_a_policy_of_that_name_that_is_for_another_role_is_left_alone_while_it_c
 def test_a_level_that_was_not_applied_lets_nobody_in() -> None:
     account = FakeAccount()
     with pytest.raises(NotFound):
-        temporary(account).let_in(item(NOW + 60), NOW)
+        temporary(account).grant(item(NOW + 60), NOW)
     account = applied(access(VIEWER, door=False))
     with pytest.raises(NotFound):
-        temporary(account).let_in(item(NOW + 60), NOW)
+        temporary(account).grant(item(NOW + 60), NOW)
     assert account.directory.user_policies == {}
 
 
 def test_what_is_over_is_cleaned_by_the_next_apply_and_what_is_not_stays() -> None:
     account = applied()
-    temporary(account).let_in(item(NOW + 60), NOW)
-    temporary(account).let_in(item(NOW + 7200, "bob", "AIDAbob"), NOW)
-    assert let_in_now(access(VIEWER), [VIEWER], account.store.entries(), NOW + 61) == {
+    temporary(account).grant(item(NOW + 60), NOW)
+    temporary(account).grant(item(NOW + 7200, "bob", "AIDAbob"), NOW)
+    assert temporary_in_force(access(VIEWER), [VIEWER], account.store.entries(), NOW + 61) == {
         "viewer": (item(NOW + 7200, "bob", "AIDAbob"),)
     }
     plan = plan_apply(access(VIEWER), account.ports, now=NOW + 61)
@@ -213,10 +214,10 @@ def test_what_is_over_is_cleaned_by_the_next_apply_and_what_is_not_stays() -> No
 
 def test_what_was_granted_anew_since_it_was_seen_to_be_over_stays() -> None:
     account = applied()
-    temporary(account).let_in(item(NOW - 60), NOW - 90)
+    temporary(account).grant(item(NOW - 60), NOW - 90)
     plan = plan_apply(access(VIEWER), account.ports, now=NOW)
     seen = list(leftovers(access(VIEWER), account.store.entries(), NOW))
-    temporary(account).let_in(item(NOW + 7200), NOW)
+    temporary(account).grant(item(NOW + 7200), NOW)
     run(account, plan)
     for ended, _ in seen:
         end(ended, account.directory, account.store)
@@ -237,7 +238,7 @@ def test_what_was_granted_anew_since_it_was_seen_to_be_over_stays() -> None:
 )
 def test_a_change_that_ends_temporary_access_takes_all_of_it_away(after: ClusterAccess | None) -> None:
     account = applied(access(VIEWER))
-    temporary(account).let_in(item(NOW + 7200), NOW)
+    temporary(account).grant(item(NOW + 7200), NOW)
     plan = plan_apply(after, account.ports, now=NOW) if after else plan_destroy(access(VIEWER), account.ports)
     kinds = [change.kind for change in plan.changes]
     assert kinds.count(Kind.TEMPORARY) == 1
@@ -249,7 +250,7 @@ def test_a_change_that_ends_temporary_access_takes_all_of_it_away(after: Cluster
 
 def test_changes_of_an_entry_that_keep_its_people_keep_these_too() -> None:
     account = applied()
-    temporary(account).let_in(item(NOW + 7200), NOW)
+    temporary(account).grant(item(NOW + 7200), NOW)
     for after in (replace(VIEWER, groups=("x",)), replace(VIEWER, group_name="lookers")):
         run(account, plan_apply(access(after), account.ports, now=NOW))
         assert door(account) == aws(account) == NOW + 7200
@@ -263,7 +264,7 @@ def test_calls_do_not_grow_with_the_people() -> None:
             {f"u{n}": replace(account.directory.all_users["alice"], name=f"u{n}") for n in range(people)}
         )
         for n in range(people):
-            temporary(account).let_in(item(NOW + 7200, f"u{n}"), NOW)
+            temporary(account).grant(item(NOW + 7200, f"u{n}"), NOW)
         before = account.world.reads
         plan_apply(access(VIEWER), account.ports, now=NOW)
         counts.append(account.world.reads - before)

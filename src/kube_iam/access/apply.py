@@ -90,7 +90,7 @@ def end(ended: Ended, directory: Directory, store: MappingStore | None) -> None:
         if [pathless(role) for role in roles] == [ended.entry.key]:
             directory.delete_user_policy(ended.user, ended.policy)
     if store is not None:
-        store.let_out(ended.entry, ended.user, ended.over)
+        store.remove_temporary(ended.entry, ended.user, ended.over)
 
 
 def _access_to_role(change: Change, ports: Ports) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
-from kube_iam.access.ports import BindingState, GroupState, Holder, MappingEntry, PolicyState, RoleState, Temporary
+from kube_iam.access.ports import BindingState, GroupState, Holder, MappingEntry, PolicyState, RoleState, TemporaryGrant
 
 
 class Verb(Enum):
@@ -68,7 +68,7 @@ class Ended:
     entry: MappingEntry
     user: str
     policy: str
-    over: Temporary | None = None
+    over: TemporaryGrant | None = None
 
 
 Item = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from kube_iam.access.documents import policy_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.ownership import OwnershipIndex
-from kube_iam.access.ports import Directory, GroupState, Temporary, User
+from kube_iam.access.ports import Directory, GroupState, TemporaryGrant, User
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.errors import NotFound, NotOwned, UsageError
 
@@ -20,7 +20,7 @@ Near = Callable[[str, Iterable[str]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class MemberChange:
     """Result of granting or revoking for one user; `changes` is False where there is nothing to do.
 
     `exists` is False where IAM has no user of that name; with `changes`, temporary access of one is left.
@@ -43,8 +43,8 @@ class LevelMembers:
     level: str
     group: str
     users: tuple[str, ...] | None
-    temporary: tuple[Temporary, ...] = ()
-    void: tuple[tuple[Temporary, str], ...] = ()
+    temporary: tuple[TemporaryGrant, ...] = ()
+    void: tuple[tuple[TemporaryGrant, str], ...] = ()
     ids: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -61,7 +61,7 @@ def find_level(access: ClusterAccess, name: str, near: Near, users: Iterable[str
     raise UsageError(f"{access.source} has no level {name!r}", hint)
 
 
-def moves(
+def plan_members(
     access: ClusterAccess,
     directory: Directory,
     level: Level,
@@ -70,7 +70,7 @@ def moves(
     *,
     into: bool,
     temporary: TemporaryAccess | None = None,
-) -> tuple[Move, ...]:
+) -> tuple[MemberChange, ...]:
     """What granting (`into`) or revoking the level would come to. Changes nothing. Who is in for a time is not in for good.
 
     Raises NotFound for users that do not exist (all of them, with near matches), and for a level that was not applied. A revocation
@@ -88,50 +88,50 @@ def moves(
     if any(name not in left for name in missing) and (into or (len(missing) == len(wanted) and not left)):
         raise no_such_users(directory, missing, near)
 
-    def move(name: str, user: User | None) -> Move:
+    def change(name: str, user: User | None) -> MemberChange:
         if user is None:
-            return Move(name, name in left, exists=False)
-        let_in = not into and temporary is not None and temporary.may_be_in(user.name)
-        return Move(user.name, let_in or (user.name.casefold() in present) is not into, user.unique_id)
+            return MemberChange(name, name in left, exists=False)
+        is_left = not into and temporary is not None and temporary.may_be_in(user.name)
+        return MemberChange(user.name, is_left or (user.name.casefold() in present) is not into, user.unique_id)
 
-    return tuple(dict.fromkeys(move(name, user) for name, user in found.items()))
+    return tuple(dict.fromkeys(change(name, user) for name, user in found.items()))
 
 
-def carry_out(
+def apply_members(
     directory: Directory,
     level: Level,
-    planned: Iterable[Move],
+    planned: Iterable[MemberChange],
     *,
     into: bool,
     temporary: TemporaryAccess | None = None,
     now: float = 0.0,
-) -> Iterator[Move]:
-    """Put the users into the level's group or take them out; each move is yielded when it is done. May be repeated.
+) -> Iterator[MemberChange]:
+    """Put the users into the level's group or take them out; each change is yielded when it is done. May be repeated.
 
     What was for a time ends `now` (unix seconds) in both cases: who is in for good needs it no longer.
     """
-    for move in planned:
-        if move.changes and into:
-            directory.add_member(level.group_name, move.user)
-        elif move.changes and move.exists:
-            directory.remove_member(level.group_name, move.user)
-        if move.changes and temporary is not None:
-            temporary.let_out(move.user, now)
-        yield move
+    for change in planned:
+        if change.is_needed and into:
+            directory.add_member(level.group_name, change.user)
+        elif change.is_needed and change.exists:
+            directory.remove_member(level.group_name, change.user)
+        if change.is_needed and temporary is not None:
+            temporary.revoke(change.user, now)
+        yield change
 
 
 def who(
     access: ClusterAccess,
     directory: Directory,
     levels: Iterable[Level],
-    let_in: Mapping[str, tuple[Temporary, ...]] | None = None,
+    temporary: Mapping[str, tuple[TemporaryGrant, ...]] | None = None,
 ) -> tuple[LevelMembers, ...]:
-    """Return the members of the levels, in the order given, and those of `let_in` (by level name) who are no members.
+    """Return the members of the levels, in the order given, and those of `temporary` (by level name) who are no members.
 
     The IAM user of each temporary access is read: the server admits the user with the unique id of that time alone. Raises NotOwned
     for a level whose group is not this cluster's.
     """
-    reasons = _void(directory, [each for items in (let_in or {}).values() for each in items])
+    reasons = _void(directory, [each for items in (temporary or {}).values() for each in items])
 
     def read(level: Level) -> LevelMembers:
         try:
@@ -140,7 +140,7 @@ def who(
         except NotFound:
             users, ids = None, {}
         members = {user.casefold() for user in users or ()}
-        others = (each for each in (let_in or {}).get(level.name, ()) if each.user_name.casefold() not in members)
+        others = (each for each in (temporary or {}).get(level.name, ()) if each.user_name.casefold() not in members)
         beside = sorted(others, key=lambda each: each.user_name.casefold())
         void = tuple((each, reasons[each]) for each in beside if each in reasons)
         admitted = tuple(each for each in beside if each not in reasons)
@@ -158,7 +158,7 @@ def by_user(levels: Iterable[LevelMembers]) -> dict[str, list[str]]:
     return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
 
 
-def _void(directory: Directory, items: Iterable[Temporary]) -> dict[Temporary, str]:
+def _void(directory: Directory, items: Iterable[TemporaryGrant]) -> dict[TemporaryGrant, str]:
     """Return why temporary access admits nobody: its user was deleted in IAM, or is another one by now."""
     asked = list(dict.fromkeys(items))
     users = directory.each(directory.user, (each.user_name for each in asked))

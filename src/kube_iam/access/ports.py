@@ -240,7 +240,7 @@ class Cluster(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Temporary:
+class TemporaryGrant:
     """Someone whom an entry lets in although no member of its group. `until` is RFC 3339 in UTC, as it is written there."""
 
     user_name: str
@@ -266,7 +266,7 @@ class MappingEntry:
     groups: tuple[str, ...]
     iam_group: str = ""
     level: str = ""
-    temporary: tuple[Temporary, ...] = ()
+    temporary: tuple[TemporaryGrant, ...] = ()
     principal: str = ""  # of an entry that is not in mapRoles by a role's ARN, nor in mapGroups: an ARN, a permission set, an account
     where: str = field(default="", compare=False)  # such as mapRoles[3]; empty for an entry that is not in a mapping
     problems: tuple[str, ...] = field(
@@ -333,13 +333,13 @@ class MappingStore(Protocol):
     def remove(self, entry: MappingEntry) -> None:
         """Remove the entries with that key. Retries when someone else wrote in between."""
 
-    def let_in(self, entry: MappingEntry, who: Temporary) -> None:
+    def add_temporary(self, entry: MappingEntry, who: TemporaryGrant) -> None:
         """Name someone in `temporary` of the entry with that key, in the place of what it says of the same user.
 
         Raises NotFound where there is no such entry, or none that asks for a group.
         """
 
-    def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:
+    def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:
         """Take what it says of that user out of `temporary` of the entry with that key; with `only`, nothing that says else."""
 
 

@@ -16,7 +16,7 @@ from kube_iam.access.changes import Ended
 from kube_iam.access.desired import desired_entry
 from kube_iam.access.documents import assumed_roles, end_of, role_arn, temporary_document, user_policy_name
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.ports import Directory, MappingEntry, MappingStore, Temporary
+from kube_iam.access.ports import Directory, MappingEntry, MappingStore, TemporaryGrant
 from kube_iam.access.server_policy import asks_membership
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import NotOwned, UsageError
@@ -50,7 +50,7 @@ class TemporaryAccess:
         found = (who for entry in entries if entry.key == self._entry.key for who in entry.temporary)
         self._items = {who.user_name.casefold(): who for who in found}
 
-    def item(self, user_name: str) -> Temporary | None:
+    def item(self, user_name: str) -> TemporaryGrant | None:
         """What the entry says of the user, over or not."""
         return self._items.get(user_name.casefold())
 
@@ -58,7 +58,7 @@ class TemporaryAccess:
         """Whether there is, or for all we know may be, something to let the user out of."""
         return self._store is None or self.item(user_name) is not None
 
-    def let_in(self, item: Temporary, now: float) -> None:
+    def grant(self, item: TemporaryGrant, now: float) -> None:
         """Let a user in as the item says, also where that is shorter or longer than what was said before.
 
         Raises NotFound where the level's entry is not there, NotOwned where the user has a policy of that name that is not ours.
@@ -70,26 +70,26 @@ class TemporaryAccess:
             so_far = before.ends if before is not None and before.user_id == item.user_id else now
             record = replace(item, until=rfc3339(min(so_far, item.ends)))
             if record != before:
-                self._store.let_in(self._entry, record)
+                self._store.add_temporary(self._entry, record)
             document = temporary_document(self._access, self._level, item.until)
             self._directory.put_user_policy(item.user_name, self._policy, document)
             before = record
         if item != before:
-            self._store.let_in(self._entry, item)
+            self._store.add_temporary(self._entry, item)
         self._items[item.user_name.casefold()] = item
 
-    def let_out(self, user_name: str, now: float) -> None:
+    def revoke(self, user_name: str, now: float) -> None:
         """Let the user in no longer: at the door first, then in IAM, also where the mapping cannot be written. Raises that."""
         if not self.may_be_in(user_name):
             return
         item, ended = self.item(user_name), Ended(self._entry, user_name, self._policy)
         try:
             if self._store is not None and self._policy and item is not None and item.ends > now:
-                self._store.let_in(self._entry, replace(item, until=rfc3339(now)))
+                self._store.add_temporary(self._entry, replace(item, until=rfc3339(now)))
         finally:
             end(ended, self._directory, None)
         if self._store is not None:
-            self._store.let_out(self._entry, user_name)
+            self._store.remove_temporary(self._entry, user_name)
         self._items.pop(user_name.casefold(), None)
 
     def _refuse_foreign(self, user_name: str, now: float) -> None:
@@ -108,9 +108,9 @@ def check_seconds(seconds: int) -> None:
         raise UsageError("--for takes a time of at most a year", "such as 2h, 90m or 36h")
 
 
-def let_in_now(
+def temporary_in_force(
     access: ClusterAccess, levels: Iterable[Level], entries: tuple[MappingEntry, ...], now: float
-) -> dict[str, tuple[Temporary, ...]]:
+) -> dict[str, tuple[TemporaryGrant, ...]]:
     """Whom the levels let in for a time that is not over, by level name."""
     names = {desired_entry(access, level).key: level.name for level in levels if has_temporary(access, level)}
     found = {names[entry.key]: entry.temporary for entry in entries if entry.key in names}
@@ -119,7 +119,7 @@ def let_in_now(
 
 def leftovers(
     access: ClusterAccess, entries: tuple[MappingEntry, ...], now: float
-) -> Iterator[tuple[Ended, Temporary]]:
+) -> Iterator[tuple[Ended, TemporaryGrant]]:
     """What is over at `now` of the temporary access to the file's levels, to be taken away with `end`."""
     levels = {desired_entry(access, level).key: level for level in access.levels}
     for entry in entries:

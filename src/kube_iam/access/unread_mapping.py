@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kube_iam.access.ports import MappingEntry, MappingStore, Temporary
+from kube_iam.access.ports import MappingEntry, MappingStore, TemporaryGrant
 
 
 class UnreadMapping(MappingStore):
@@ -42,10 +42,10 @@ class UnreadMapping(MappingStore):
         """Raise ValueError."""
         raise ValueError(entry.name)
 
-    def let_in(self, entry: MappingEntry, who: Temporary) -> None:  # noqa: ARG002
+    def add_temporary(self, entry: MappingEntry, who: TemporaryGrant) -> None:  # noqa: ARG002
         """Raise ValueError."""
         raise ValueError(entry.name)
 
-    def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:  # noqa: ARG002
+    def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:  # noqa: ARG002
         """Raise ValueError."""
         raise ValueError(entry.name)

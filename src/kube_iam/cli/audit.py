@@ -17,7 +17,7 @@ from kube_iam.core.denied import Denial
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
-    from kube_iam.access.members import Move
+    from kube_iam.access.members import MemberChange
     from kube_iam.kube.client import KubeApi
 
 
@@ -53,13 +53,13 @@ class AuditLog:
         except KubeIamError as error:
             click.echo(f"warning: done, but not written as an event into the cluster: {error.message}", err=True)
 
-    def recorded(self, done: Iterable[Move], level: str, *, into: bool, reason: str) -> Iterator[Move]:
+    def recorded(self, done: Iterable[MemberChange], level: str, *, into: bool, reason: str) -> Iterator[MemberChange]:
         """Yield the changes, and add an action for each that changed something."""
         action = Action.GRANTED if into else Action.REVOKED
-        for move in done:
-            if move.changes:
-                self.add(AuditRecord(action, move.user, level, reason=reason))
-            yield move
+        for change in done:
+            if change.is_needed:
+                self.add(AuditRecord(action, change.user, level, reason=reason))
+            yield change
 
 
 def denied_record(denial: Denial, level: str = "") -> AuditRecord:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import click
 
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.members import Move, carry_out, find_level, moves, no_such_users
+from kube_iam.access.members import MemberChange, apply_members, find_level, no_such_users, plan_members
 from kube_iam.access.ports import Directory
 from kube_iam.cli import access_session
 from kube_iam.cli.access_progress import Display
@@ -76,31 +76,31 @@ def _change(
     found = find_temporary(access, level, directory, where)
     if own is not None and not dry_run:
         own.refuse(level, users, lambda: directory)
-    planned = moves(access, directory, level, users, near, into=into, temporary=found.temporary)
+    planned = plan_members(access, directory, level, users, near, into=into, temporary=found.temporary)
     results = MemberResults(planned, "granted" if into else "revoked", level.name)
     now = time.time()
     if dry_run:
         results.done += planned
     else:
-        done = carry_out(directory, level, planned, into=into, temporary=found.temporary, now=now)
+        done = apply_members(directory, level, planned, into=into, temporary=found.temporary, now=now)
         _follow(results, audit.recorded(done, level.name, into=into, reason=order.reason), access, level, order)
     if order.output == "table":
-        for move in planned if dry_run else ():
-            click.echo(_sentence(move, level, into=into, dry_run=dry_run))
-        if shut is None and not into and any(move.changes for move in results.done):
+        for change in planned if dry_run else ():
+            click.echo(_sentence(change, level, into=into, dry_run=dry_run))
+        if shut is None and not into and any(change.is_needed for change in results.done):
             click.echo(_still_in(access, level, dry_run=dry_run))
     else:
         data = _data(access, level, into=into, dry_run=dry_run)
         print_members(results, data if shut is None else {**data, **shut.data()}, order.output)
     if into and not dry_run:
-        lift_level(access, level, [move.user for move in results.done], where, order.deny_list, audit)
+        lift_level(access, level, [change.user for change in results.done], where, order.deny_list, audit)
     results.complain()
     for loss in own.losses(level, users, lambda: directory) if own is not None and dry_run else ():
         click.echo(f"needs --force: {loss}", err=True)
     if not dry_run:
         clean(access, directory, found, now)
     found.complain(must_know=not into)
-    missing = [move.user for move in planned if not (move.exists or move.changes)]
+    missing = [change.user for change in planned if not (change.exists or change.is_needed)]
     if missing:
         raise no_such_users(directory, missing, near, changed=not dry_run)
     if shut is not None:
@@ -108,12 +108,14 @@ def _change(
     return 0
 
 
-def _follow(results: MemberResults, done: Iterable[Move], access: ClusterAccess, level: Level, order: Order) -> None:
-    """Carry out the moves and print each as text. Ctrl-C prints the results so far for programs too."""
+def _follow(
+    results: MemberResults, done: Iterable[MemberChange], access: ClusterAccess, level: Level, order: Order
+) -> None:
+    """Carry out the changes and print each as text. Ctrl-C prints the results so far for programs too."""
     try:
-        for move in results.follow(done):
+        for change in results.follow(done):
             if order.output == "table":
-                click.echo(_sentence(move, level, into=order.into, dry_run=False))
+                click.echo(_sentence(change, level, into=order.into, dry_run=False))
     except KeyboardInterrupt:
         if order.output != "table":
             print_members(results, _data(access, level, into=order.into, dry_run=False), order.output)
@@ -124,14 +126,14 @@ def _directory(access: ClusterAccess, where: Where) -> Directory:
     return access_session.open_directory(access, where, Display().waiting)
 
 
-def _sentence(move: Move, level: Level, *, into: bool, dry_run: bool) -> str:
-    if not (move.changes or move.exists):
-        return f"{move.user}: no such IAM user"
-    if not move.changes:
-        return f"{move.user}: already in {level.name}" if into else f"{move.user}: already out of {level.name}"
+def _sentence(change: MemberChange, level: Level, *, into: bool, dry_run: bool) -> str:
+    if not (change.is_needed or change.exists):
+        return f"{change.user}: no such IAM user"
+    if not change.is_needed:
+        return f"{change.user}: already in {level.name}" if into else f"{change.user}: already out of {level.name}"
     verb = "would be " if dry_run else ""
-    gone = "" if move.exists else " (temporary access of a user who was deleted in IAM)"
-    return f"{move.user}: {verb}{'granted' if into else 'revoked'} {level.name}{gone}"
+    gone = "" if change.exists else " (temporary access of a user who was deleted in IAM)"
+    return f"{change.user}: {verb}{'granted' if into else 'revoked'} {level.name}{gone}"
 
 
 def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:

@@ -41,7 +41,7 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, out
     from kube_iam.access.members import who
     from kube_iam.access.plan import plan_apply
     from kube_iam.access.ports import MappingEntry
-    from kube_iam.access.temporary import let_in_now
+    from kube_iam.access.temporary import temporary_in_force
     from kube_iam.aws.regions import doubt_about
     from kube_iam.cli.access_output import print_data, print_plan
     from kube_iam.cli.access_progress import Display
@@ -64,10 +64,10 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, out
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
     made = {change.level for change in plan.changes if change.kind is Kind.GROUP and change.verb is Verb.CREATE}
     levels = [level for level in access.levels if level.name not in made]
-    let_in = let_in_now(access, levels, plan.entries, now)
+    temporary = temporary_in_force(access, levels, plan.entries, now)
     denied = (
         read_denied(
-            access, ports.directory, lambda: who(access, ports.directory, levels, let_in), place, deny_list, now
+            access, ports.directory, lambda: who(access, ports.directory, levels, temporary), place, deny_list, now
         )
         if levels
         else {}

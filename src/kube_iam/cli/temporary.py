@@ -11,8 +11,8 @@ import click
 from kube_iam.access.apply import end
 from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.levels import ClusterAccess, Level
-from kube_iam.access.members import Move, find_level, moves
-from kube_iam.access.ports import Directory, MappingEntry, MappingStore, Temporary
+from kube_iam.access.members import MemberChange, find_level, plan_members
+from kube_iam.access.ports import Directory, MappingEntry, MappingStore, TemporaryGrant
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
 from kube_iam.cli import access_session
 from kube_iam.cli.access_progress import Display
@@ -114,24 +114,24 @@ def grant_for(
     check_caller(access, directory)
     found = open_temporary(access, level, directory, where)
     assert found.temporary is not None
-    planned = moves(access, directory, level, users, near, into=True)
+    planned = plan_members(access, directory, level, users, near, into=True)
     results = MemberResults(planned, "granted", level.name)
     now = time.time()
-    item = Temporary("", "", rfc3339(now + lasting.seconds), lasting.reason)
+    item = TemporaryGrant("", "", rfc3339(now + lasting.seconds), lasting.reason)
     data = _data(access, level, item, dry_run=dry_run)
     with open_audit_log(access, where) as audit:
         if dry_run:
             results.done += planned
         try:
             done = _granted(planned, level, item, found.temporary, now, audit)
-            for move in planned if dry_run else results.follow(done):
+            for change in planned if dry_run else results.follow(done):
                 if output == "table":
-                    click.echo(_sentence(move, level, item.until, lasting, dry_run=dry_run))
+                    click.echo(_sentence(change, level, item.until, lasting, dry_run=dry_run))
         finally:
             if output != "table":
                 print_members(results, data, output)
         if not dry_run:
-            lift_level(access, level, [move.user for move in results.done], where, deny_list, audit)
+            lift_level(access, level, [change.user for change in results.done], where, deny_list, audit)
         results.complain()
         if not dry_run:
             clean(access, directory, found, now)
@@ -139,24 +139,29 @@ def grant_for(
 
 
 def _granted(
-    planned: Iterable[Move], level: Level, item: Temporary, temporary: TemporaryAccess, now: float, audit: AuditLog
-) -> Iterator[Move]:
-    """Let the users in as the item says; each move is yielded when it is done and recorded."""
-    for move in planned:
-        if move.changes:
-            temporary.let_in(replace(item, user_name=move.user, user_id=move.unique_id), now)
-            audit.add(AuditRecord(Action.GRANTED, move.user, level.name, item.until, item.reason))
-        yield move
+    planned: Iterable[MemberChange],
+    level: Level,
+    item: TemporaryGrant,
+    temporary: TemporaryAccess,
+    now: float,
+    audit: AuditLog,
+) -> Iterator[MemberChange]:
+    """Let the users in as the item says; each change is yielded when it is done and recorded."""
+    for change in planned:
+        if change.is_needed:
+            temporary.grant(replace(item, user_name=change.user, user_id=change.unique_id), now)
+            audit.add(AuditRecord(Action.GRANTED, change.user, level.name, item.until, item.reason))
+        yield change
 
 
-def _sentence(move: Move, level: Level, until: str, lasting: Lasting, *, dry_run: bool) -> str:
-    if not move.changes:
-        return f"{move.user}: already in {level.name}, without an end"
+def _sentence(change: MemberChange, level: Level, until: str, lasting: Lasting, *, dry_run: bool) -> str:
+    if not change.is_needed:
+        return f"{change.user}: already in {level.name}, without an end"
     granted = "would be granted" if dry_run else "granted"
-    return f"{move.user}: {granted} {level.name} for {show_duration(lasting.seconds)}, until {until}"
+    return f"{change.user}: {granted} {level.name} for {show_duration(lasting.seconds)}, until {until}"
 
 
-def _data(access: ClusterAccess, level: Level, item: Temporary, *, dry_run: bool) -> dict[str, object]:
+def _data(access: ClusterAccess, level: Level, item: TemporaryGrant, *, dry_run: bool) -> dict[str, object]:
     return {
         "cluster": access.cluster_id,
         "level": level.name,

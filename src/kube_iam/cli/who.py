@@ -46,7 +46,7 @@ def command(
     from kube_iam.access import members
     from kube_iam.access.member_states import other_entries
     from kube_iam.access.plan import check_caller
-    from kube_iam.access.temporary import let_in_now
+    from kube_iam.access.temporary import temporary_in_force
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.access_progress import Display
     from kube_iam.cli.denied import read_denied
@@ -63,7 +63,7 @@ def command(
     check_caller(access, directory)
     now = time.time()
     entries, beside = _entries(access, place)
-    found = members.who(access, directory, levels, let_in_now(access, levels, entries, now))
+    found = members.who(access, directory, levels, temporary_in_force(access, levels, entries, now))
     denied = read_denied(access, directory, lambda: found, place, deny_list, now)
     others = (*other_entries(access, entries), *beside)
     asked = [level for level, each in zip(levels, found, strict=True) if each.users is not None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kube_iam.access.ports import MappingEntry, Temporary
+from kube_iam.access.ports import MappingEntry, TemporaryGrant
 from kube_iam.core.arns import canonical_arn, strip_role_path
 from kube_iam.kube.yaml_edit import Document, ListEdit, parse
 from kube_iam.kube.yaml_text import Value, block, flow
@@ -19,7 +19,7 @@ SERVER = ("server",)  # the section of the server's config.yaml that holds the l
 ADDED = "added by kube-iam"
 NAMES = {"rolearn": "mapRoles", "userarn": "mapUsers", "iamGroup": "mapGroups"}
 
-Items = tuple[Temporary, ...]
+Items = tuple[TemporaryGrant, ...]
 Place = tuple[str, int]
 """A list and an index in it: `("mapRoles", 3)`."""
 
@@ -136,7 +136,7 @@ def _kept(present: list[MappingEntry | None], wanted: MappingEntry) -> Items:
     entries = (
         entry for entry in present if entry is not None and wanted.iam_group and entry.level in ("", wanted.level)
     )
-    items: dict[str, Temporary] = {}
+    items: dict[str, TemporaryGrant] = {}
     for item in (item for entry in entries for item in entry.temporary):
         items.setdefault(item.user_name.casefold(), item)
     return tuple(items.values())
@@ -167,13 +167,13 @@ def _value(entry: MappingEntry) -> dict[str, Value]:
     return value | ({"temporary": items} if items else {})
 
 
-def _item(item: Temporary) -> dict[str, Value]:
+def _item(item: TemporaryGrant) -> dict[str, Value]:
     value = {"userName": item.user_name, "userId": item.user_id, "until": item.until, "reason": item.reason}
     return {key: text for key, text in value.items() if text}
 
 
-def _temporary(item: Node) -> Temporary:
-    return Temporary(_word(item, "userName"), _word(item, "userId"), _word(item, "until"), _word(item, "reason"))
+def _temporary(item: Node) -> TemporaryGrant:
+    return TemporaryGrant(_word(item, "userName"), _word(item, "userId"), _word(item, "until"), _word(item, "reason"))
 
 
 def _groups(node: Node | None) -> tuple[str, ...]:

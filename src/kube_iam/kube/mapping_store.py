@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingEntry, MappingStore, Temporary, pathless
+from kube_iam.access.ports import MappingEntry, MappingStore, TemporaryGrant, pathless
 from kube_iam.errors import KubeError, NotFound
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
@@ -176,7 +176,7 @@ class TextStore(MappingStore):
         place, entries = self._of(entry)
         place.edit(lambda text: None if text is None else entries.remove(text, entry))
 
-    def let_in(self, entry: MappingEntry, who: Temporary) -> None:
+    def add_temporary(self, entry: MappingEntry, who: TemporaryGrant) -> None:
         """Name someone in the entry's `temporary`. Raises NotFound where there is no such entry, or none that asks for a group."""
         place, entries = self._of(entry)
 
@@ -188,11 +188,11 @@ class TextStore(MappingStore):
 
         place.edit(change)
 
-    def let_out(self, entry: MappingEntry, user_name: str, only: Temporary | None = None) -> None:
+    def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:
         """Take someone, or only exactly that item, out of the entry's `temporary`; that there is no such entry is fine."""
         place, entries = self._of(entry)
 
-        def left(items: tuple[Temporary, ...]) -> tuple[Temporary, ...]:
+        def left(items: tuple[TemporaryGrant, ...]) -> tuple[TemporaryGrant, ...]:
             return tuple(item for item in items if item != only) if only else _without(items, user_name)
 
         place.edit(lambda text: entries.change_temporary(text, entry, left) if text else None)
@@ -203,7 +203,7 @@ class TextStore(MappingStore):
         return self._lists[ROLES if entry.role_arn else GROUPS]
 
 
-def _without(items: tuple[Temporary, ...], user_name: str) -> tuple[Temporary, ...]:
+def _without(items: tuple[TemporaryGrant, ...], user_name: str) -> tuple[TemporaryGrant, ...]:
     return tuple(item for item in items if item.user_name.casefold() != user_name.casefold())
 
 

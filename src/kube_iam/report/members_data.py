@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from kube_iam.access.denied_members import Denied, is_of_key
 from kube_iam.access.members import LevelMembers, by_user
-from kube_iam.access.ports import MappingEntry, Temporary
+from kube_iam.access.ports import MappingEntry, TemporaryGrant
 from kube_iam.core.arns import is_account_id
 from kube_iam.core.denied import Denial
 
@@ -128,5 +128,5 @@ def _listed(key: str, items: Iterable[dict[str, object]]) -> dict[str, object]:
     return {key: listed} if listed else {}
 
 
-def _time(who: Temporary, now: float) -> dict[str, object]:
+def _time(who: TemporaryGrant, now: float) -> dict[str, object]:
     return {"until": who.until, "secondsLeft": max(0, int(who.ends - now)), "reason": who.reason}

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from kube_iam.access.denied_members import Denied, is_of_key
 from kube_iam.access.members import LevelMembers, by_user
-from kube_iam.access.ports import MappingEntry, Temporary
+from kube_iam.access.ports import MappingEntry, TemporaryGrant
 from kube_iam.core.denied import Denial
 from kube_iam.core.printable import escaped
 from kube_iam.report.members_data import kind_of_entry
@@ -64,12 +64,12 @@ def users_table(levels: Sequence[LevelMembers], now: float, denied: Denied = Map
     return table(("USER", "LEVELS"), rows)
 
 
-def _with_notes(level: str, who: Temporary | None, denial: Denial | None, now: float) -> str:
+def _with_notes(level: str, who: TemporaryGrant | None, denial: Denial | None, now: float) -> str:
     notes = [*([f"{left(who, now)} left"] if who else ()), *([denied_text(denial)] if denial else ())]
     return f"{level} ({', '.join(notes)})" if notes else level
 
 
-def left(who: Temporary, now: float) -> str:
+def left(who: TemporaryGrant, now: float) -> str:
     """What is left of the time, in its two largest units: `1h50m`, `3d4h`, `40s`."""
     seconds = max(0, int(who.ends - now))
     parts = ((seconds // 86400, "d"), (seconds % 86400 // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
