@@ -21,13 +21,13 @@ Near = Callable[[str, Iterable[str]], str]
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """Result of granting or revoking for one user; `changes` is False where there is nothing to do.
+    """Result of granting or revoking for one user; `is_needed` is False if there is nothing to do.
 
-    `exists` is False where IAM has no user of that name; with `changes`, temporary access of one is left.
+    `exists` is False where IAM has no user of that name; with `is_needed`, temporary access of one is left.
     """
 
     user: str
-    changes: bool
+    is_needed: bool
     unique_id: str = field(default="", compare=False)
     exists: bool = True
 
