@@ -1,4 +1,7 @@
-"""Rules 4 and 5 of CONTRIBUTING.md, checked on the syntax tree: contents of `__init__` files; exits, prints and the environment."""
+"""Rules of CONTRIBUTING.md, checked on the syntax tree.
+
+`broken_rules` checks modules of the package: rules 4 and 5. `broken_test_rules` checks modules of the tests: imports and names.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ _FORBIDDEN = {
     *("os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"),
 }
 _ENVIRONMENT = "os.environ"
+LONGEST_TEST_NAME = 80
 # Its standard output is a pipe to the process that started it.
 _PIPED = {Path("server/pem.py")}
 
@@ -30,6 +34,21 @@ def broken_rules(path: Path, text: str) -> list[str]:
             piped = name == "sys.stdout" and path in _PIPED
             if name in _FORBIDDEN and not piped and not (name == _ENVIRONMENT and node in allowed):
                 found.append((node.lineno, f"{name} belongs in cli"))
+    return [f"{path}:{line}: {complaint}" for line, complaint in sorted(found)]
+
+
+def broken_test_rules(path: Path, text: str) -> list[str]:
+    """Return `path:line: complaint` for each import of a test module, and for each name of a test that is too long."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            imported = [name for name in modules if name.rpartition(".")[2].startswith("test_")]
+            found += [(node.lineno, f"move what is shared with {name} into a helper module") for name in imported]
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            excess = len(node.name) - LONGEST_TEST_NAME
+            if excess > 0:
+                found.append((node.lineno, f"shorten {node.name} by {excess} characters"))
     return [f"{path}:{line}: {complaint}" for line, complaint in sorted(found)]
 
 

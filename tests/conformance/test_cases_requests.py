@@ -110,9 +110,7 @@ def fresh(who: Principal) -> Question:
 _AGES = count(300)
 
 
-def test_one_token_is_asked_about_once_in_a_minute_by_us_and_every_time_by_the_reference(
-    pair: Pair, tally: Tally
-) -> None:
+def test_ours_asks_sts_once_a_minute_about_a_token_and_the_reference_every_time(pair: Pair, tally: Tally) -> None:
     assert pair.reference is not None
     assert pair.ours is not None
     asked = []

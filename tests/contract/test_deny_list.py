@@ -152,7 +152,7 @@ def test_a_config_map_deleted_and_created_anew_unseen_lifts_nothing() -> None:
     asyncio.run(story())
 
 
-def test_a_denial_written_while_nobody_listened_is_heard_after_a_restart_of_the_api_server() -> None:
+def test_denial_written_during_an_outage_is_read_after_the_api_server_restarts() -> None:
     async def story() -> None:
         setup = Setup()
         setup.write("alice")

@@ -36,7 +36,7 @@ def is_in(person: Person, kubeconfig: Path) -> bool:
     return done.returncode == 0
 
 
-def enters(person: Person, kubeconfig: Path) -> bool:
+def is_admitted(person: Person, kubeconfig: Path) -> bool:
     """Whether the person is in as soon as the server has read of it in IAM."""
     return wait_until(lambda: is_in(person, kubeconfig), 20)
 
@@ -61,7 +61,7 @@ def denied(levels: Sandbox, *arguments: str) -> dict[str, Any]:
 
 def test_a_live_session_is_refused_after_revoke_now_and_let_in_after_a_grant(levels: Sandbox) -> None:
     kate, viewer = member(levels, "kate", "viewer"), levels.kubeconfig("viewer")
-    assert enters(kate, viewer)
+    assert is_admitted(kate, viewer)
     said = levels.administrator.works(
         "kube-iam", "revoke", "kate", "viewer", "--now", "--cache-ttl", "2s", "--reason", "left"
     )
@@ -73,22 +73,22 @@ def test_a_live_session_is_refused_after_revoke_now_and_let_in_after_a_grant(lev
     entry = next(each for each in listed if each["value"] == "kate")
     assert (entry["role"], entry["reason"], entry["by"]) == (f"{ROLE}viewer", "left", "kubernetes-admin")
     levels.administrator.works("kube-iam", "grant", "kate", "viewer")
-    assert enters(kate, viewer)
+    assert is_admitted(kate, viewer)
 
 
 def test_who_is_denied_a_level_keeps_the_others(levels: Sandbox) -> None:
     kim = member(levels, "kim", "viewer")
     member(levels, "kim", "developer")
     viewer, developer = levels.kubeconfig("viewer"), levels.kubeconfig("developer")
-    assert enters(kim, viewer)
+    assert is_admitted(kim, viewer)
     denied(levels, "revoke", "kim", "viewer", "--now")
     assert wait_until(lambda: not is_in(kim, viewer), 20)
-    assert enters(kim, developer)
+    assert is_admitted(kim, developer)
 
 
-def test_the_answer_to_a_question_comes_through_the_api_server_and_is_never_remembered(levels: Sandbox) -> None:
+def test_status_query_is_answered_through_the_api_server_and_never_cached(levels: Sandbox) -> None:
     kurt, viewer = member(levels, "kurt", "viewer"), levels.kubeconfig("viewer")
-    assert enters(kurt, viewer)
+    assert is_admitted(kurt, viewer)
     found = denied(levels, "deny", "kurt", "--for", "1h")
     assert found["inForce"] is True
     assert found["lastLetInKnown"] is True
@@ -160,14 +160,14 @@ def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.Mo
 def test_an_entry_by_hand_that_is_broken_keeps_out_whom_it_means_and_nobody_else(levels: Sandbox) -> None:
     nora = member(levels, "nora", "viewer")
     viewer = levels.kubeconfig("viewer")
-    assert enters(nora, viewer)
+    assert is_admitted(nora, viewer)
     data = {"by-hand": "kind: userName\nvalue: nora", "nonsense": "{}"}
     patch = ("kubectl", "patch", "configmap", NAME, "-n", "kube-system", "--type", "merge", "-p")
     levels.administrator.works(*patch, json.dumps({"data": data}))
     assert wait_until(lambda: not is_in(nora, viewer), 20)
-    assert enters(member(levels, "otto", "viewer"), viewer)
+    assert is_admitted(member(levels, "otto", "viewer"), viewer)
     log = levels.home.process("webhook").log.read_text()
     assert "by-hand: is not JSON" in log
     assert "nonsense: has no usable" in log
     levels.administrator.works(*patch, json.dumps({"data": dict.fromkeys(data)}))
-    assert enters(nora, viewer)
+    assert is_admitted(nora, viewer)

@@ -81,7 +81,7 @@ def test_entries_are_added_and_everything_else_stays(aws_auth: AwsAuth) -> None:
     assert [entry["username"] for entry in aws_auth.entries("mapRoles")] == ["node", "dev", "adm"]
 
 
-def test_a_duplicate_or_a_missing_config_map_is_an_error_and_a_dry_run_writes_nothing(aws_auth: AwsAuth) -> None:
+def test_duplicate_or_missing_config_map_is_an_error_and_dry_run_writes_nothing(aws_auth: AwsAuth) -> None:
     before = aws_auth.data()
     ran = aws_auth.add(*ROLE, "--dry-run")
     assert (ran.returncode, aws_auth.data()) == (0, before)

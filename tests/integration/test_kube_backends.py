@@ -109,9 +109,7 @@ def reasons(control_plane: Any) -> dict[str, str]:
     return {event["involvedObject"]["name"]: event["reason"] for event in events(control_plane)}
 
 
-def test_the_status_says_what_became_of_an_object_and_an_event_why_one_does_not_serve(
-    cluster: Real, control_plane: Any
-) -> None:
+def test_status_reports_each_object_and_an_event_explains_an_unusable_one(cluster: Real, control_plane: Any) -> None:
     async def story() -> None:
         objects = IdentityMappingSource(cluster)
         objects.write(ONE, role_twice=True)

@@ -377,7 +377,7 @@ def test_what_is_over_is_cleaned_by_the_next_grant(account: FakeAccount, capsys:
     assert "viewer   prod-viewer   alice" in capsys.readouterr().out
 
 
-def test_people_can_be_moved_without_a_way_into_the_cluster_and_what_was_not_done_is_said(
+def test_members_change_without_access_to_the_cluster_and_skipped_parts_are_reported(
     account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def unreachable(access: object, where: object) -> FakeStore:

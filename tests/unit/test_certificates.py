@@ -52,7 +52,7 @@ def test_a_pair_that_is_there_is_kept(tmp_path: Path) -> None:
     assert before == ((tmp_path / "cert.pem").read_bytes(), (tmp_path / "key.pem").read_bytes())
 
 
-def test_a_start_that_was_killed_between_key_and_certificate_is_finished_with_the_same_key(tmp_path: Path) -> None:
+def test_start_killed_between_key_and_certificate_is_completed_with_the_same_key(tmp_path: Path) -> None:
     ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
     key = (tmp_path / "key.pem").read_bytes()
     (tmp_path / "cert.pem").unlink()

@@ -86,7 +86,7 @@ def test_a_single_api_server_behind_another_address_is_asked_there() -> None:
     assert world.run("a").complete
 
 
-def test_an_api_server_that_cannot_be_reached_is_named_and_sought_behind_the_one_address() -> None:
+def test_unreachable_api_server_is_named_and_probed_through_the_one_address() -> None:
     turns = iter([obeying("1"), obeying("1"), obeying("2")])
     world = World({"a": obeying("1"), "b": failing(Unreachable("no way")), "": lambda now: next(turns)(now)})
     closed = world.run("a", "b")

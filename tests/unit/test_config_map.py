@@ -102,7 +102,7 @@ def test_an_entry_that_cannot_be_used_is_left_out_and_the_others_serve(entry: st
         "username: a, USERNAME: b",
     ],
 )
-def test_an_entry_that_is_clear_about_its_arn_alone_lets_nobody_in_by_the_account_either(rest: str) -> None:
+def test_entry_that_is_readable_up_to_its_arn_also_blocks_the_account_mapping(rest: str) -> None:
     text = f"- {{rolearn: '{NODE}', {rest}}}\n"
     mappings = read_config_map({"mapRoles": text, "mapAccounts": f"- '{ACCOUNT}'\n"}, {})
     mapped = mappings.table.find(principal(NODE))

@@ -115,7 +115,7 @@ def test_where_not_every_api_server_was_asked_nobody_is_said_to_be_out(
     assert (data["inForce"], data["complete"]) == (False, False)
 
 
-def test_where_there_is_but_one_address_it_is_said_that_it_was_asked_and_who_answered(
+def test_with_a_single_address_the_result_names_the_servers_that_answered(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.closed = Closed(0.2, servers={"c0ffee"}, last=300.0)

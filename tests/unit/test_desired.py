@@ -31,14 +31,14 @@ def test_a_level_is_a_role_a_policy_a_group_an_entry_and_bindings() -> None:
     )
 
 
-def test_membership_is_asked_for_at_the_door_unless_the_file_leaves_it_to_the_session() -> None:
+def test_membership_is_checked_at_sign_in_unless_the_file_selects_the_session() -> None:
     (wanted,) = desired_state(access(EDITOR, door=False))
     assert (wanted.entry.iam_group, wanted.entry.level) == ("", "editor")
     (wanted,) = desired_state(access(level("ops", method=Method.GROUP), door=False))
     assert wanted.entry.iam_group == "prod-ops"
 
 
-def test_a_level_by_group_has_no_role_and_its_policy_allows_nothing_that_could_be_denied() -> None:
+def test_level_by_group_has_no_role_and_its_policy_allows_nothing() -> None:
     (wanted,) = desired_state(access(level("ops", method=Method.GROUP)))
     assert wanted.role is None
     assert wanted.entry == MappingEntry("", "iam:{{SessionNameRaw}}", ("kube-iam:ops",), "prod-ops", "ops")

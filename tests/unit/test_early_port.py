@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_server_ports import free_port, listening
+from server_sockets import free_port, listening
 
 from kube_iam.config.server import ServerConfig
 from kube_iam.server import early_port

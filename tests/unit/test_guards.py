@@ -134,7 +134,7 @@ def applied_account() -> FakeAccount:
 
 
 @pytest.mark.parametrize("what", ["role_name", "policy_name", "group_name"])
-def test_levels_of_one_file_cannot_take_each_others_things_since_people_would_change_level(what: str) -> None:
+def test_levels_of_one_file_cannot_take_resources_from_each_other(what: str) -> None:
     mine: dict[str, Any] = {what: "prod-viewer"}
     theirs: dict[str, Any] = {what: "prod-admin"}
     swapped = access(replace(ADMIN, **mine), EDITOR, replace(VIEWER, **theirs))

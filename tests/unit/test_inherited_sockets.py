@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_server_ports import config
+from server_sockets import config
 
 from kube_iam.errors import KubeIamError
 from kube_iam.server import inherited

@@ -85,7 +85,7 @@ def test_an_account_id_that_yaml_made_a_number_is_read_as_written_where_that_is_
 
 
 @pytest.mark.parametrize("account", ["012345670123", "0o1234567", "12345678901", "1e11"])
-def test_an_account_id_that_yaml_made_another_number_is_an_error_that_says_to_quote_it(account: str) -> None:
+def test_account_id_that_yaml_read_as_another_number_is_an_error_with_quoting_hint(account: str) -> None:
     (message,) = errors(f"mapAccounts:\n- {account}\n")
     assert message.startswith("line 2: mapAccounts[0]: ")
     assert f"quote it: '{account}'" in message

@@ -212,7 +212,7 @@ def test_an_entry_of_a_group_without_a_group_gives_nobody_anything(keys: str) ->
 
 
 @pytest.mark.parametrize("keys", ["level: ''", "level: []", "iamGroupName: h", "iamgroups: [h]"])
-def test_an_entry_that_is_clear_about_its_group_and_nothing_else_lets_its_members_in_nowhere(keys: str) -> None:
+def test_entry_that_is_readable_up_to_its_group_admits_no_member_anywhere(keys: str) -> None:
     _, table, found = parse(f"mapGroups: [{{iamGroup: g, username: x, groups: [a], temporary: [{ITEM}], {keys}}}]")
     assert found.errors
     assert all(problem.local for problem in found.errors)

@@ -117,9 +117,7 @@ def assumed(sts: TlsSts) -> list[str | None]:
     return [call.get("TokenCode") for call in sts.asked if call["Action"] == "AssumeRole"]
 
 
-def test_a_code_is_asked_for_on_the_terminal_when_the_role_is_denied_without_and_once_per_session(
-    alice: Person, sts: TlsSts
-) -> None:
+def test_mfa_code_is_requested_on_the_terminal_once_per_session_after_a_denial(alice: Person, sts: TlsSts) -> None:
     ran = alice.run(*TOKEN)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith('{"kind":"ExecCredential"')

@@ -246,7 +246,7 @@ def test_a_failure_is_not_remembered() -> None:
     stage.play(story)
 
 
-def test_a_name_is_looked_up_anew_after_an_hour_and_serves_longer_while_ec2_cannot_be_asked() -> None:
+def test_node_name_is_refreshed_hourly_and_kept_longer_while_ec2_is_unavailable() -> None:
     stage = Stage()
 
     async def story(names: Ec2NodeNames) -> None:

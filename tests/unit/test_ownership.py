@@ -181,7 +181,7 @@ def test_a_group_whose_policy_was_detached_gets_it_back_without_force() -> None:
 
 
 @pytest.mark.parametrize("method", Method)
-def test_a_group_that_others_made_and_the_file_chooses_adds_its_members_with_force_only(method: Method) -> None:
+def test_adopting_an_existing_group_adds_its_members_with_force_only(method: Method) -> None:
     before = replace(VIEWER, method=method)
     account = applied(before)
     account.directory.add_member("prod-viewer", "alice")
@@ -494,7 +494,7 @@ def test_a_level_whose_policy_or_tags_were_lost_is_removed_without_force(lost: C
     assert VIEWER_ARN not in [entry.key for entry in account.store.all_entries]
 
 
-def test_a_level_whose_role_lost_its_trust_policy_and_description_is_removed_without_force() -> None:
+def test_level_whose_role_lost_trust_policy_and_description_is_removed_without_force() -> None:
     account = applied(ADMIN, EDITOR, VIEWER)
     change_role(account, trust=OPEN_TRUST, description="")
     plan = plan_apply(access(ADMIN, EDITOR), account.ports)

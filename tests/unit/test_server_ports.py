@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from server_sockets import config, free_port, listening
 
 from kube_iam.config.server import ServerConfig
 from kube_iam.errors import KubeIamError
@@ -39,26 +40,6 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kube_iam.server.ports._PATIENCE_SECONDS", 0)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def config(state_dir: Path, port: int, health_port: int = 0) -> ServerConfig:
-    return ServerConfig("c", port=port, health_port=health_port or free_port(), state_dir=state_dir)
-
-
-@contextmanager
-def listening(port: int, *, shared: bool = True) -> Iterator[socket.socket]:
-    with socket.socket() as server:
-        if shared:
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        server.bind(("127.0.0.1", port))
-        server.listen()
-        yield server
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from test_verified_cache import AWAY, BUSY, NO, NOW, YES, make, token
+from token_verifier import AWAY, BUSY, NO, NOW, YES, make, token
 
 from kube_iam.aws.sts import StsAnswer
 from kube_iam.core.reasons import Reason, Refusal

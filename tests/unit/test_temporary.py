@@ -171,7 +171,7 @@ def test_revoking_and_granting_for_good_both_take_away_what_was_for_a_time() -> 
         assert account.directory.group_members["prod-viewer"] == ({"alice"} if into else set())
 
 
-def test_a_policy_of_that_name_that_is_for_another_role_is_left_alone_while_it_counts() -> None:
+def test_valid_temporary_policy_of_the_same_name_for_another_role_is_left_alone() -> None:
     account = applied()
     account.directory.role_states["other"] = replace(account.directory.role_states["prod-viewer"], name="other")
     theirs = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::1:role/other"}]}

@@ -1,80 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
+from token_verifier import AWAY, BUSY, NO, NOW, YES, make, token
 
 from kube_iam.aws.sts import StsAnswer
 from kube_iam.core.bounded_cache import BoundedCache
 from kube_iam.core.checks import CLOCK_SKEW, LIFETIME
-from kube_iam.core.credentials import Credentials
 from kube_iam.core.identity import Identity
-from kube_iam.core.mint import mint
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.sts_hosts import StsHosts
-from kube_iam.server.metrics import Metrics
-from kube_iam.server.verifier import StsVerifier
-
-HOST = "sts.us-east-1.amazonaws.com"
-NOW = float(int(time.time()))
-ALICE = (
-    b'{"GetCallerIdentityResponse":{"GetCallerIdentityResult":'
-    b'{"Account":"123456789012","Arn":"arn:aws:iam::123456789012:user/alice","UserId":"AIDA1"}}}'
-)
-YES = StsAnswer(200, "application/json", ALICE)
-NO = StsAnswer(403, "application/json", b'{"Error":{"Code":"SignatureDoesNotMatch"}}')
-AWAY = Refusal(Reason.STS_UNREACHABLE)
-BUSY = StsAnswer(400, "application/json", b'{"Error":{"Code":"Throttling"}}')
-
-
-class ScriptedSts:
-    def __init__(self, answer: StsAnswer | Refusal | Exception) -> None:
-        self.answer = answer
-        self.calls = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def get_caller_identity(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
-        self.calls += 1
-        await self.gate.wait()
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-class Clock:
-    """Both clocks of a machine: setting `now` lets time pass, `step` sets the wall clock."""
-
-    def __init__(self) -> None:
-        self._now = self.wall = NOW
-        self.steady = 5.0
-
-    @property
-    def now(self) -> float:
-        return self._now
-
-    @now.setter
-    def now(self, value: float) -> None:
-        self.wall += value - self._now
-        self.steady += value - self._now
-        self._now = value
-
-    def step(self, seconds: float) -> None:
-        self.wall += seconds
-
-    def __call__(self) -> float:
-        return self.wall
-
-
-def token(signed: float = NOW) -> str:
-    credentials = Credentials("AKIAEXAMPLEEXAMPLE00", "secret")
-    return mint(credentials, cluster_id="c", region="us-east-1", host=HOST, now=signed)
-
-
-def make(answer: StsAnswer | Refusal | Exception) -> tuple[StsVerifier, ScriptedSts, Clock]:
-    sts, clock = ScriptedSts(answer), Clock()
-    return StsVerifier(sts, StsHosts("aws", ["us-east-1"]), "c", Metrics(), clock, lambda: clock.steady), sts, clock
 
 
 def calls_after(answer: StsAnswer | Refusal | Exception, signed: float, *later: float) -> list[int]:
@@ -170,7 +105,7 @@ def test_an_unexpected_failure_is_a_refusal_that_repeats_nothing() -> None:
     asyncio.run(story())
 
 
-def test_those_who_bring_one_token_together_share_one_call_even_when_the_first_goes_away() -> None:
+def test_concurrent_requests_with_one_token_share_a_call_if_the_first_is_cancelled() -> None:
     async def story() -> None:
         verifier, sts, _ = make(YES)
         sts.gate.clear()
