@@ -101,9 +101,9 @@ async def until(condition: Callable[[], object], seconds: float = 20) -> None:
 
 def names_of(backend: Backend, identity: Identity = ADMIN) -> tuple[str, tuple[str, ...]] | Refusal | None:
     """User name and groups that the backend gives, why it refuses, or None where it knows nobody of that kind."""
-    assert backend.table is not None
-    mapped = backend.table.find(identity)
-    return render(mapped, identity, backend.reserved_prefixes) if mapped is not None else None
+    assert backend.snapshot.table is not None
+    mapped = backend.snapshot.table.find(identity)
+    return render(mapped, identity, backend.snapshot.reserved_prefixes) if mapped is not None else None
 
 
 def gives(backend: Backend, *groups: str) -> Callable[[], bool]:
@@ -111,7 +111,7 @@ def gives(backend: Backend, *groups: str) -> Callable[[], bool]:
 
 
 def test_there_is_no_table_before_the_start(source: Source) -> None:
-    assert source.backend(Heard()).table is None
+    assert source.backend(Heard()).snapshot.table is None
 
 
 def test_the_mappings_are_there_when_start_returns_and_follow_their_source(source: Source) -> None:
@@ -152,7 +152,7 @@ def test_a_table_never_changes_under_a_decision(source: Source) -> None:
         backend = source.backend(Heard())
         await backend.start()
         try:
-            held = backend.table
+            held = backend.snapshot.table
             source.write(TWO)
             await until(gives(backend, "two", "more"))
             assert held is not None
@@ -192,11 +192,11 @@ def test_a_source_that_cannot_be_had_at_the_start_holds_nothing_up_and_is_taken_
         backend = source.backend(heard)
         await backend.start()
         try:
-            assert backend.table is None
+            assert backend.snapshot.table is None
             assert heard.failures
             assert not any(kept for _, kept in heard.failures)
             source.show()
-            await until(lambda: backend.table is not None)
+            await until(lambda: backend.snapshot.table is not None)
             assert names_of(backend) == ("alice", ("one",))
         finally:
             await backend.stop()
@@ -262,7 +262,7 @@ def test_a_reserved_prefix_refuses_the_finished_user_name(source: Source) -> Non
         backend = source.backend(Heard())
         await backend.start()
         await backend.stop()
-        assert backend.reserved_prefixes == (RESERVED,)
+        assert backend.snapshot.reserved_prefixes == (RESERVED,)
         assert isinstance(names_of(backend), Refusal)
 
     asyncio.run(story())

@@ -182,10 +182,10 @@ def test_a_backend_that_stays_is_not_loaded_again(world: World) -> None:
     async def story() -> None:
         chain = world.chain("MountedFile", "DynamicFile")
         await chain.start()
-        before = {mapper.name: mapper.table for mapper in chain}
+        before = {each.name: each.table for each in chain.snapshots()}
         world.switch("DynamicFile MountedFile")
         await until(lambda: world.heard.chains[-1] == ("DynamicFile", "MountedFile"))
-        assert {mapper.name: mapper.table for mapper in chain} == before
+        assert {each.name: each.table for each in chain.snapshots()} == before
         world.config.write_text("clusterID: x\nserver: {mapRoles: []}")
         await until(lambda: world.heard.loads[-1] == 0)
         await chain.stop()

@@ -44,7 +44,7 @@ class Setup:
         return refusal is not None and refusal.reason is Reason.DENIED
 
     def probe(self, ident: str) -> Answer:
-        refusal = self.list.answer(Question(NONCE, ident).token)
+        refusal = self.list.answer_status_query(Question(NONCE, ident).token)
         assert refusal is not None
         answer = read_answer(refusal.message, NONCE)
         assert answer is not None
@@ -215,7 +215,7 @@ def test_a_probe_says_what_is_in_force_until_when_and_who_was_let_in() -> None:
             await until(lambda: setup.list.ready)
             assert setup.probe(ALICE) == Answer(NONCE, "c0ffee", NOT_IN_FORCE)
             setup.steady += 1
-            setup.list.let_in(session("alice"))
+            setup.list.record_sign_in(session("alice"))
             setup.steady += 12.5
             setup.write("alice", "bob")
             await until(lambda: setup.out("alice"))
@@ -225,7 +225,7 @@ def test_a_probe_says_what_is_in_force_until_when_and_who_was_let_in() -> None:
             assert setup.probe(bob) == Answer(NONCE, "c0ffee", IN_FORCE, END, 23.5, False)
             setup.now = END
             assert setup.probe(ALICE).state == NOT_IN_FORCE
-            assert setup.list.answer("kube-iam-probe-v1.no") is None
+            assert setup.list.answer_status_query("kube-iam-probe-v1.no") is None
 
     asyncio.run(story())
 
@@ -245,7 +245,7 @@ def test_a_probe_that_is_repeated_does_not_search_the_memory_again(monkeypatch: 
         async with setup.following():
             await until(lambda: setup.list.ready)
             setup.steady += 1
-            setup.list.let_in(session("alice"))
+            setup.list.record_sign_in(session("alice"))
             setup.steady += 12.5
             setup.write("alice")
             await until(lambda: setup.out("alice"))
@@ -256,7 +256,7 @@ def test_a_probe_that_is_repeated_does_not_search_the_memory_again(monkeypatch: 
             # Lifted, let in, and denied again: what was found the first time counts no more.
             setup.write("bob")
             await until(lambda: not setup.out("alice"))
-            setup.list.let_in(session("alice"))
+            setup.list.record_sign_in(session("alice"))
             setup.steady += 2
             setup.write("alice")
             await until(lambda: setup.out("alice"))

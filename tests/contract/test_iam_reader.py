@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, quote
 import pytest
 
 from https_server import HttpsServer, Request
-from kube_iam.aws.iam_reader import GroupFound, IamReader
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Throttled, Unreachable
+from kube_iam.membership.iam_reader import GroupFound, IamReader
 
 ALICE, BOB = ("alice", "AIDAALICE"), ("bob", "AIDABOB")
 TRUST = '{"Version": "2012-10-17", "Statement": []}'

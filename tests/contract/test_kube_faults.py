@@ -160,9 +160,9 @@ def test_a_server_that_does_not_answer_does_not_hold_up_the_start(
         backend = setup.source.backend(setup.heard)
         await backend.start()
         try:
-            assert backend.table is None
+            assert backend.snapshot.table is None
             setup.fake.hold.set()
-            await until(lambda: backend.table is not None)
+            await until(lambda: backend.snapshot.table is not None)
             assert names_of(backend) == ("alice", ("one",))
         finally:
             await backend.stop()

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from door_site import ACCOUNT, DoorSite, entry, group_entry, running, wait_until
 from faulty_iam import Call, error
+from membership_site import ACCOUNT, MembershipSite, entry, group_entry, running, wait_until
 
 from kube_iam.core.credentials import Credentials
 
@@ -35,7 +35,7 @@ class People:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorSite]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MembershipSite]:
     mappings = "  mapRoles:\n" + entry(ROLE) + "  mapGroups:\n" + group_entry(GROUP)
     with running(tmp_path_factory.mktemp("faults"), (ROLE, GROUP), mappings) as made:
         made.iam.crowd[ROLE] = 150
@@ -43,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorSite]:
 
 
 @pytest.fixture(scope="module")
-def people(site: DoorSite) -> People:
+def people(site: MembershipSite) -> People:
     viewer = site.add("vera", GROUP)
     found = People(site.join("alice", ROLE), viewer, site.join("lea", ROLE), site.account.user("stefan"))
     site.leave("lea", ROLE)
@@ -53,20 +53,20 @@ def people(site: DoorSite) -> People:
 
 
 @pytest.fixture(autouse=True)
-def healed(site: DoorSite) -> Iterator[None]:
+def healed(site: MembershipSite) -> Iterator[None]:
     yield
     site.iam.heal()
 
 
-def as_it_was(site: DoorSite, people: People) -> None:
-    assert site.enters(people.member)
-    assert site.enters(people.viewer)
-    assert not site.enters(people.left)
-    assert not site.enters(people.stranger)
+def as_it_was(site: MembershipSite, people: People) -> None:
+    assert site.is_admitted(people.member)
+    assert site.is_admitted(people.viewer)
+    assert not site.is_admitted(people.left)
+    assert not site.is_admitted(people.stranger)
     assert site.ready() == "ok"
 
 
-def read_anew(site: DoorSite, *groups: str) -> None:
+def read_anew(site: MembershipSite, *groups: str) -> None:
     """Wait until the groups have been read whole from now on."""
     began = time.monotonic()
 
@@ -76,7 +76,7 @@ def read_anew(site: DoorSite, *groups: str) -> None:
     wait_until(lambda: all(age(group) < time.monotonic() - began for group in groups or (ROLE, GROUP)), "IAM is read")
 
 
-def in_the_middle(site: DoorSite) -> Callable[[Call], tuple[int, str]]:
+def in_the_middle(site: MembershipSite) -> Callable[[Call], tuple[int, str]]:
     def cut(call: Call) -> tuple[int, str]:
         status, text = site.iam.paged(call)
         return status, text[: len(text) // 2]
@@ -88,7 +88,7 @@ def page_two(answer: tuple[int, str]) -> Callable[[Call], tuple[int, str] | None
     return lambda call: answer if "Marker" in call else None
 
 
-def without_marker(site: DoorSite) -> Callable[[Call], tuple[int, str]]:
+def without_marker(site: MembershipSite) -> Callable[[Call], tuple[int, str]]:
     def truncated(call: Call) -> tuple[int, str]:
         status, text = site.iam.paged(call)
         return status, text.replace("<Marker>100</Marker>", "")
@@ -96,7 +96,7 @@ def without_marker(site: DoorSite) -> Callable[[Call], tuple[int, str]]:
     return truncated
 
 
-FAULTS: dict[str, tuple[str, Callable[[DoorSite], Callable[[Call], tuple[int, str] | None]]]] = {
+FAULTS: dict[str, tuple[str, Callable[[MembershipSite], Callable[[Call], tuple[int, str] | None]]]] = {
     "throttled": ("throttled", lambda _: lambda _: error("Throttling")),
     "unreachable": ("unreachable", lambda _: lambda _: (0, "")),
     "out of order": ("unreachable", lambda _: lambda _: error("ServiceFailure", 500)),
@@ -109,7 +109,9 @@ FAULTS: dict[str, tuple[str, Callable[[DoorSite], Callable[[Call], tuple[int, st
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_read_that_fails_lets_nobody_in_and_throws_nobody_out(site: DoorSite, people: People, fault: str) -> None:
+def test_a_read_that_fails_lets_nobody_in_and_throws_nobody_out(
+    site: MembershipSite, people: People, fault: str
+) -> None:
     cause, made = FAULTS[fault]
     counter = f'kube_iam_membership_failures_total{{kind="group",cause="{cause}"}}'
     before = site.metric(counter)
@@ -121,7 +123,7 @@ def test_a_read_that_fails_lets_nobody_in_and_throws_nobody_out(site: DoorSite, 
     as_it_was(site, people)
 
 
-def test_rights_that_are_taken_away_and_given_back(site: DoorSite, people: People) -> None:
+def test_rights_that_are_taken_away_and_given_back(site: MembershipSite, people: People) -> None:
     counter = 'kube_iam_membership_failures_total{kind="group",cause="denied"}'
     site.allow(NOTHING)
     wait_until(lambda: site.metric(counter) > 0, "a read was denied")
@@ -132,7 +134,7 @@ def test_rights_that_are_taken_away_and_given_back(site: DoorSite, people: Peopl
     as_it_was(site, people)
 
 
-def test_decisions_do_not_wait_for_an_iam_that_is_slow(site: DoorSite, people: People) -> None:
+def test_decisions_do_not_wait_for_an_iam_that_is_slow(site: MembershipSite, people: People) -> None:
     site.iam.gate.clear()
     asked = len(site.iam.calls)
     wait_until(lambda: len(site.iam.calls) > asked, "a read is under way")
@@ -143,38 +145,43 @@ def test_decisions_do_not_wait_for_an_iam_that_is_slow(site: DoorSite, people: P
     as_it_was(site, people)
 
 
-def test_who_leaves_while_iam_cannot_be_read_is_out_with_the_first_read(site: DoorSite, people: People) -> None:
+def test_who_leaves_while_iam_cannot_be_read_is_out_with_the_first_read(site: MembershipSite, people: People) -> None:
     leaver = site.join("lars", ROLE)
-    wait_until(lambda: site.enters(leaver), "the new member enters")
+    wait_until(lambda: site.is_admitted(leaver), "the new member enters")
     site.iam.fault = lambda _: (0, "")
     site.leave("lars", ROLE)
     joiner = site.join("jo", ROLE)
     as_it_was(site, people)
     site.iam.heal()
-    wait_until(lambda: site.enters(joiner), "who joined in the meantime enters")
-    assert not site.enters(leaver)
+    wait_until(lambda: site.is_admitted(joiner), "who joined in the meantime enters")
+    assert not site.is_admitted(leaver)
     as_it_was(site, people)
 
 
-def test_a_group_made_anew_has_its_own_members_only(site: DoorSite, people: People) -> None:
+def test_a_group_made_anew_has_its_own_members_only(site: MembershipSite, people: People) -> None:
     iam = site.account.administrator
     viewer = site.add("gerda", GROUP)
-    wait_until(lambda: site.enters(viewer), "the new member enters")
+    wait_until(lambda: site.is_admitted(viewer), "the new member enters")
     iam.delete_group(GroupName=GROUP)
-    wait_until(lambda: not site.enters(viewer) and not site.enters(people.viewer), "nobody is a member of what is gone")
+    wait_until(
+        lambda: not site.is_admitted(viewer) and not site.is_admitted(people.viewer),
+        "nobody is a member of what is gone",
+    )
     # Gone and there again between two reads, with others in it.
     site.iam.gate.clear()
     iam.create_group(GroupName=GROUP)
     iam.add_user_to_group(GroupName=GROUP, UserName="vera")
     site.iam.gate.set()
-    wait_until(lambda: site.enters(people.viewer), "the members of the new group enter")
-    assert not site.enters(viewer)
+    wait_until(lambda: site.is_admitted(people.viewer), "the members of the new group enter")
+    assert not site.is_admitted(viewer)
     as_it_was(site, people)
 
 
-def test_a_namesake_does_not_share_a_role_with_the_sessions_of_the_one_before(site: DoorSite, people: People) -> None:
+def test_a_namesake_does_not_share_a_role_with_the_sessions_of_the_one_before(
+    site: MembershipSite, people: People
+) -> None:
     old = site.join("nora", ROLE)
-    wait_until(lambda: site.enters(old), "the new member enters")
+    wait_until(lambda: site.is_admitted(old), "the new member enters")
     keys = site.made_anew("nora", ROLE)
     site.account.administrator.add_user_to_group(GroupName=ROLE, UserName="nora")
     read_anew(site)
@@ -186,17 +193,17 @@ def test_a_namesake_does_not_share_a_role_with_the_sessions_of_the_one_before(si
     as_it_was(site, people)
 
 
-def test_a_namesake_is_another_user_to_a_group_at_once(site: DoorSite, people: People) -> None:
+def test_a_namesake_is_another_user_to_a_group_at_once(site: MembershipSite, people: People) -> None:
     old = site.add("nils", GROUP)
-    wait_until(lambda: site.enters(old), "the new member enters")
+    wait_until(lambda: site.is_admitted(old), "the new member enters")
     site.iam.gate.clear()
     new = site.made_anew("nils", GROUP)
     # The server still knows the old one as a member.
-    assert not site.enters(new)
+    assert not site.is_admitted(new)
     site.iam.gate.set()
     read_anew(site)
-    assert not site.enters(new)
-    assert not site.enters(old)
+    assert not site.is_admitted(new)
+    assert not site.is_admitted(old)
     site.account.administrator.add_user_to_group(GroupName=GROUP, UserName="nils")
-    wait_until(lambda: site.enters(new), "the new one is let in as a member")
+    wait_until(lambda: site.is_admitted(new), "the new one is let in as a member")
     as_it_was(site, people)

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from door_site import ACCOUNT, DoorSite, entry, group_entry, running, wait_until
+from membership_site import ACCOUNT, MembershipSite, entry, group_entry, running, wait_until
 
 from kube_iam.core.server_policy import server_policy
 
@@ -18,18 +18,18 @@ MAPPINGS = "  mapRoles:\n" + entry(ROLE) + PLAIN
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorSite]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MembershipSite]:
     with running(tmp_path_factory.mktemp("starts"), (ROLE,), MAPPINGS) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
-def healed(site: DoorSite) -> Iterator[None]:
+def healed(site: MembershipSite) -> Iterator[None]:
     yield
     site.iam.heal()
 
 
-def test_a_server_that_waits_for_iam_ends_when_it_is_told_to(site: DoorSite) -> None:
+def test_a_server_that_waits_for_iam_ends_when_it_is_told_to(site: MembershipSite) -> None:
     site.iam.gate.clear()
     asked = len(site.iam.calls)
     wait_until(lambda: len(site.iam.calls) > asked, "a read is under way")
@@ -39,7 +39,7 @@ def test_a_server_that_waits_for_iam_ends_when_it_is_told_to(site: DoorSite) -> 
     wait_until(lambda: server.pid() is None, "the server ends", 9)
 
 
-def test_a_start_without_iam_lets_in_only_who_needs_no_membership(site: DoorSite) -> None:
+def test_a_start_without_iam_lets_in_only_who_needs_no_membership(site: MembershipSite) -> None:
     member, left = site.join("alice", ROLE), site.join("lea", ROLE)
     site.leave("lea", ROLE)
     plain = site.account.user("paula")
@@ -48,31 +48,31 @@ def test_a_start_without_iam_lets_in_only_who_needs_no_membership(site: DoorSite
     site.iam.fault = lambda _: (0, "")
     site.start()
     assert "is not known now" in site.sign_in(member)["error"]
-    assert not site.enters(left)
-    assert site.enters(plain)
+    assert not site.is_admitted(left)
+    assert site.is_admitted(plain)
     assert site.ready().startswith("IAM could not be read")
     assert f"group {ROLE}" in site.ready()
     assert f"role {ACCOUNT}:role/{ROLE}" in site.ready()
     site.iam.heal()
     wait_until(lambda: site.ready() == "ok", "what could not be read is read")
-    wait_until(lambda: site.enters(member), "the member enters")
-    assert not site.enters(left)
+    wait_until(lambda: site.is_admitted(member), "the member enters")
+    assert not site.is_admitted(left)
 
 
-def test_iam_away_for_too_long_closes_the_door_until_it_is_back(site: DoorSite) -> None:
+def test_iam_away_for_too_long_closes_the_door_until_it_is_back(site: MembershipSite) -> None:
     member, plain = site.join("mia", ROLE), site.account.user("paula")
-    wait_until(lambda: site.enters(member), "the member enters")
+    wait_until(lambda: site.is_admitted(member), "the member enters")
     site.iam.fault = lambda _: (0, "")
-    wait_until(lambda: not site.enters(member), "what was read last has become too old")
+    wait_until(lambda: not site.is_admitted(member), "what was read last has become too old")
     assert "is not known now" in site.sign_in(member)["error"]
-    assert site.enters(plain)
+    assert site.is_admitted(plain)
     assert site.ready().startswith("IAM could not be read, or not for too long")
-    wait_until(lambda: 'let nobody in until it can" group=' in site.log, "the log says so")
+    wait_until(lambda: 'admit nobody until it can" group=' in site.log, "the log says so")
     site.iam.heal()
-    wait_until(lambda: site.enters(member), "the member enters again")
+    wait_until(lambda: site.is_admitted(member), "the member enters again")
 
 
-def test_two_hundred_groups_one_of_them_with_a_thousand_members(site: DoorSite) -> None:
+def test_two_hundred_groups_one_of_them_with_a_thousand_members(site: MembershipSite) -> None:
     groups = [f"many-{number:03}" for number in range(200)]
     for name in groups:
         site.account.administrator.create_group(GroupName=name)
@@ -89,7 +89,7 @@ def test_two_hundred_groups_one_of_them_with_a_thousand_members(site: DoorSite) 
     site.start()
     wait_until(lambda: site.ready() == "ok", "all groups are read")
     assert site.sign_in(wanda)["user"]["groups"] == ["kube-iam:many-007", "kube-iam:many-142"]
-    assert not site.enters(stranger)
+    assert not site.is_admitted(stranger)
     assert site.metric('kube_iam_membership_members{group="many-007"}') == 1001
     # Each page was asked for once, and no sign-in asks for anything.
     assert len(site.iam.calls) == 199 + 11

@@ -3,65 +3,21 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 import pytest
+from decisions import ACCOUNT, ALICE, ROLE, Backend, Backends, KnownTokens, Memberships, Nodes, reason, table
 
 from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied, Unavailable
-from kube_iam.authn.door import Door
-from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingTable
 from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, UserMapping
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.templates import GROUP_VARIABLES, parse_template
-
-ACCOUNT = "111122223333"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/Admin"
-ALICE = Identity(
-    arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/alice",
-    canonical_arn=ROLE,
-    account_id=ACCOUNT,
-    user_id="AROAEXAMPLE",
-    session_name="alice",
-    access_key_id="ASIAEXAMPLE",
-    sts_host="sts.eu-west-1.amazonaws.com",
-)
-
-
-@dataclass
-class KnownTokens:
-    """A verifier that knows the answer."""
-
-    answer: Identity | Refusal
-
-    async def verify(self, token: str) -> Identity | Refusal:
-        return self.answer
-
-
-@dataclass
-class Backend:
-    """A backend of mappings with a fixed table."""
-
-    table: MappingTable | None
-    name: str = "MountedFile"
-    reserved_prefixes: tuple[str, ...] = ()
-
-
-def table(username: str = "", groups: tuple[str, ...] = (), accounts: tuple[str, ...] = ()) -> MappingTable:
-    roles = (
-        [RoleMapping(ROLE, parse_template(username), tuple(map(parse_template, groups)), "mapRoles[0]")]
-        if username
-        else []
-    )
-    return MappingTable.build(roles, [], accounts)[0]
+from kube_iam.membership.cache import MembershipCache
+from kube_iam.membership.snapshots import GroupSnapshot, RoleSnapshot
 
 
 def decide(*backends: Backend, answer: Identity | Refusal = ALICE, scrubbed: tuple[str, ...] = ()) -> Decision:
-    authenticator = Authenticator(KnownTokens(answer), backends, scrubbed_accounts=scrubbed)
+    authenticator = Authenticator(KnownTokens(answer), Backends(*backends), scrubbed_accounts=scrubbed)
     return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
-
-
-def reason(decision: Decision) -> Reason:
-    assert isinstance(decision, Denied | Unavailable)
-    return decision.refusal.reason
 
 
 def test_a_mapped_identity_is_let_in_with_everything_about_it() -> None:
@@ -164,20 +120,8 @@ def test_every_reason_has_a_sentence_and_a_known_metric_label() -> None:
     assert Refusal(Reason.HOST, "evil.example").message.endswith(": evil.example")
 
 
-@dataclass
-class Nodes:
-    """What EC2 knows: one answer for everybody."""
-
-    answer: str | Refusal
-    asked: list[Identity] = field(default_factory=list)
-
-    async def private_dns_name(self, identity: Identity) -> str | Refusal:
-        self.asked.append(identity)
-        return self.answer
-
-
 def decide_with(nodes: Nodes, *backends: Backend, scrubbed: tuple[str, ...] = ()) -> Decision:
-    authenticator = Authenticator(KnownTokens(ALICE), backends, scrubbed_accounts=scrubbed, node_names=nodes)
+    authenticator = Authenticator(KnownTokens(ALICE), Backends(*backends), scrubbed_accounts=scrubbed, node_names=nodes)
     return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
 
 
@@ -203,7 +147,7 @@ def test_ec2_is_asked_only_where_the_mapping_that_was_found_needs_it() -> None:
 )
 def test_a_nodes_name_is_looked_up_for_every_decision(mapping: MappingTable) -> None:
     nodes = Nodes("ip-10-0-0-1.ec2.internal")
-    authenticator = Authenticator(KnownTokens(ALICE), [Backend(mapping)], node_names=nodes)
+    authenticator = Authenticator(KnownTokens(ALICE), Backends(Backend(mapping)), node_names=nodes)
 
     async def story() -> list[Decision]:
         decisions = [await authenticator.authenticate("k8s-aws-v1.x")]
@@ -263,17 +207,19 @@ def at_the_door(
     *backends: Backend, who: Identity = ALICE, members: dict[str, str] | None = None, scrubbed: tuple[str, ...] = ()
 ) -> Decision:
     """The decision where everything that the backends name was read just now, or with `members` None nothing was."""
-    door = Door(300, lambda: 0.0, lambda: 0.0)
+    cache = MembershipCache(300, lambda: 0.0, lambda: 0.0)
     tables = [backend.table for backend in backends if backend.table is not None]
     requirements = [requirement for table in tables for requirement in table.requirements]
     groups = [name for table in tables for name in table.group_mappings.iam_groups]
-    door.follow(groups, requirements)
+    cache.set_tracked(groups, requirements)
     if members is not None:
         for name in (*groups, *(requirement.iam_group for requirement in requirements)):
-            door.group_read(name, GroupSnapshot(0.0, ACCOUNT, members))
+            cache.update_group(name, GroupSnapshot(0.0, ACCOUNT, members))
         for requirement in requirements:
-            door.role_read(requirement.role, RoleSnapshot(0.0, ALICE.user_id))
-    authenticator = Authenticator(KnownTokens(who), backends, door=door, scrubbed_accounts=scrubbed)
+            cache.update_role(requirement.role, RoleSnapshot(0.0, ALICE.user_id))
+    authenticator = Authenticator(
+        KnownTokens(who), Backends(*backends), memberships=Memberships(cache), scrubbed_accounts=scrubbed
+    )
     return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
 
 
@@ -344,7 +290,7 @@ def test_a_refusal_at_the_door_names_nobody_of_a_scrubbed_account(members: dict[
 def test_what_was_decided_before_does_not_outlive_what_it_was_decided_by() -> None:
     async def story() -> None:
         backend = Backend(table("iam:{{SessionName}}"))
-        authenticator = Authenticator(KnownTokens(ALICE), [backend])
+        authenticator = Authenticator(KnownTokens(ALICE), Backends(backend))
 
         async def username() -> str | Reason:
             decision = await authenticator.decide(ALICE)
@@ -367,7 +313,7 @@ def test_what_was_decided_before_does_not_outlive_what_it_was_decided_by() -> No
 
 def test_sessions_of_one_role_get_their_own_names() -> None:
     async def story() -> None:
-        authenticator = Authenticator(KnownTokens(ALICE), [Backend(table("iam:{{SessionName}}"))])
+        authenticator = Authenticator(KnownTokens(ALICE), Backends(Backend(table("iam:{{SessionName}}"))))
         for name in ("alice", "bob", "alice"):
             decision = await authenticator.decide(replace(ALICE, session_name=name))
             assert isinstance(decision, Allowed)
@@ -378,16 +324,16 @@ def test_sessions_of_one_role_get_their_own_names() -> None:
 
 @dataclass
 class Moved:
-    """Reads into the door what IAM says only now."""
+    """Reads into the cache what IAM says only now."""
 
-    door: Door
+    cache: MembershipCache
     members: dict[str, str]
     asked: list[tuple[str, ...]] = field(default_factory=list)
 
-    async def read_again(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
         self.asked.append((*groups, *roles))
         for name in groups:
-            self.door.group_read(name, GroupSnapshot(0.0, ACCOUNT, self.members))
+            self.cache.update_group(name, GroupSnapshot(0.0, ACCOUNT, self.members))
         return True
 
 
@@ -395,13 +341,13 @@ class Moved:
 @pytest.mark.parametrize("who", [ALICE, BOB])
 def test_nobody_is_turned_away_by_a_group_that_was_read_before_they_came_in(backend: Backend, who: Identity) -> None:
     assert backend.table is not None
-    door = Door(300, lambda: 0.0, lambda: 0.0)
-    door.follow(("admins",), backend.table.requirements)
-    door.group_read("admins", GroupSnapshot(0.0, ACCOUNT, {"carol": "AIDACAROL"}))
+    cache = MembershipCache(300, lambda: 0.0, lambda: 0.0)
+    cache.set_tracked(("admins",), backend.table.requirements)
+    cache.update_group("admins", GroupSnapshot(0.0, ACCOUNT, {"carol": "AIDACAROL"}))
     for requirement in backend.table.requirements:
-        door.role_read(requirement.role, RoleSnapshot(0.0, ALICE.user_id))
-    iam = Moved(door, {"alice": "AIDAALICE", "bob": "AIDABOB"})
-    authenticator = Authenticator(KnownTokens(who), [backend], door=door, memberships=iam)
+        cache.update_role(requirement.role, RoleSnapshot(0.0, ALICE.user_id))
+    iam = Moved(cache, {"alice": "AIDAALICE", "bob": "AIDABOB"})
+    authenticator = Authenticator(KnownTokens(who), Backends(backend), memberships=Memberships(cache, iam.refresh))
     comes_by_it = bool(backend.table.requirements) is (who is ALICE)
     assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed) is comes_by_it
     assert iam.asked == ([("admins",)] if comes_by_it else [])
@@ -413,18 +359,18 @@ def test_nobody_is_turned_away_by_a_group_that_was_read_before_they_came_in(back
 class RoleCreatedAgain:
     """IAM, which shows a role with another id than the server has read so far. `answers`: it can be asked now."""
 
-    door: Door
+    cache: MembershipCache
     clock: list[float]
     answers: bool = True
     asked: int = 0
 
-    async def read_again(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
         self.asked += 1
         if not self.answers:
             return False
         self.clock[0] += 1
         for role in roles:
-            self.door.role_read(role, RoleSnapshot(self.clock[0], "AROACURRENT", created=self.clock[0]))
+            self.cache.update_role(role, RoleSnapshot(self.clock[0], "AROACURRENT", created=self.clock[0]))
         return True
 
 
@@ -442,14 +388,14 @@ def test_role_is_read_once_more_before_a_session_of_another_role_id_is_refused(
 ) -> None:
     backend, clock = gated(), [0.0]
     assert backend.table is not None
-    door = Door(300, lambda: clock[0], lambda: clock[0])
-    door.follow((), backend.table.requirements)
-    door.group_read("admins", GroupSnapshot(0.0, ACCOUNT, {"alice": "AIDAALICE"}))
+    cache = MembershipCache(300, lambda: clock[0], lambda: clock[0])
+    cache.set_tracked((), backend.table.requirements)
+    cache.update_group("admins", GroupSnapshot(0.0, ACCOUNT, {"alice": "AIDAALICE"}))
     for requirement in backend.table.requirements:
-        door.role_read(requirement.role, RoleSnapshot(0.0, "AROAREADBEFORE"))
-    iam = RoleCreatedAgain(door, clock, answers)
+        cache.update_role(requirement.role, RoleSnapshot(0.0, "AROAREADBEFORE"))
+    iam = RoleCreatedAgain(cache, clock, answers)
     who = replace(ALICE, user_id=session_of)
-    authenticator = Authenticator(KnownTokens(who), [backend], door=door, memberships=iam)
+    authenticator = Authenticator(KnownTokens(who), Backends(backend), memberships=Memberships(cache, iam.refresh))
     decisions = [asyncio.run(authenticator.authenticate("k8s-aws-v1.x")) for _ in outcomes]
     assert [None if isinstance(each, Allowed) else reason(each) for each in decisions] == outcomes
     assert iam.asked == (1 if answers else 2)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from test_decide import ACCOUNT, ALICE, Backend, KnownTokens, Nodes, reason, table
+from decisions import ACCOUNT, ALICE, Backend, Backends, KnownTokens, Memberships, Nodes, reason, table
 
 from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied
-from kube_iam.authn.door import Door
-from kube_iam.authn.snapshots import GroupSnapshot
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping import MappingSnapshot, MappingTable
 from kube_iam.core.mapping_entries import GroupMapping
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.templates import parse_template
+from kube_iam.membership.cache import MembershipCache
+from kube_iam.membership.snapshots import GroupSnapshot
 
 DENIED = Refusal(Reason.DENIED, "alice-1, until then")
 
@@ -33,26 +32,23 @@ class List:
         self.iam_groups.append(iam_groups)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
-    def let_in(self, identity: Identity) -> None:
+    def record_sign_in(self, identity: Identity) -> None:
         self.remembered.append(identity)
 
-    def answer(self, token: str) -> Refusal | None:
+    def answer_status_query(self, token: str) -> Refusal | None:
         return Refusal(Reason.PROBE, token) if token.startswith("probe") else None
 
 
 class Untouched:
     """A backend that must not be asked."""
 
-    name = "MountedFile"
-    reserved_prefixes = ()
-
     @property
-    def table(self) -> Callable[[], None]:
+    def snapshot(self) -> MappingSnapshot:
         raise AssertionError("a mapping was looked up")
 
 
 def decide(denials: List, *backends: object, **more: object) -> Decision:
-    authenticator = Authenticator(KnownTokens(ALICE), backends, denials=denials, **more)  # type: ignore[arg-type]
+    authenticator = Authenticator(KnownTokens(ALICE), Backends(*backends), deny_list=denials, **more)  # type: ignore[arg-type]
     return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
 
 
@@ -100,16 +96,20 @@ def test_the_list_is_told_which_iam_groups_would_let_somebody_in() -> None:
     )
     entries = [GroupMapping(name, parse_template("iam:bob"), level="x") for name in ("dev", "ops", "qa")]
     mapped = Backend(MappingTable.build((), (), (), entries)[0])
-    door = Door(300, lambda: 0.0, lambda: 0.0)
-    door.follow(("dev", "ops", "qa"), ())
+    cache = MembershipCache(300, lambda: 0.0, lambda: 0.0)
+    cache.set_tracked(("dev", "ops", "qa"), ())
     for name in ("dev", "qa"):
-        door.group_read(name, GroupSnapshot(0.0, ACCOUNT, {"bob": "AIDABOB"}))
+        cache.update_group(name, GroupSnapshot(0.0, ACCOUNT, {"bob": "AIDABOB"}))
     denials = List([None])
-    authenticator = Authenticator(KnownTokens(user), [mapped], denials=denials, door=door)
+    authenticator = Authenticator(
+        KnownTokens(user), Backends(mapped), deny_list=denials, memberships=Memberships(cache)
+    )
     assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed)
     assert denials.iam_groups == [(), ("dev", "qa")]
     denials = List([None, DENIED])
-    authenticator = Authenticator(KnownTokens(user), [mapped], denials=denials, door=door)
+    authenticator = Authenticator(
+        KnownTokens(user), Backends(mapped), deny_list=denials, memberships=Memberships(cache)
+    )
     assert asyncio.run(authenticator.authenticate("k8s-aws-v1.x")) == Denied(DENIED, user)
     assert denials.remembered == []
 
@@ -121,8 +121,8 @@ def test_of_a_scrubbed_account_the_refusal_names_nobody() -> None:
 
 
 def test_a_question_is_answered_where_a_token_is_none_of_ours_and_lets_nobody_in() -> None:
-    authenticator = Authenticator(KnownTokens(Refusal(Reason.TOKEN_PREFIX)), [], denials=List([None]))
+    authenticator = Authenticator(KnownTokens(Refusal(Reason.TOKEN_PREFIX)), Backends(), deny_list=List([None]))
     assert asyncio.run(authenticator.authenticate("probe")) == Denied(Refusal(Reason.PROBE, "probe"))
     assert asyncio.run(authenticator.authenticate("eyJ")) == Denied(Refusal(Reason.TOKEN_PREFIX))
-    without = Authenticator(KnownTokens(Refusal(Reason.TOKEN_PREFIX)), [])
+    without = Authenticator(KnownTokens(Refusal(Reason.TOKEN_PREFIX)), Backends())
     assert asyncio.run(without.authenticate("probe")) == Denied(Refusal(Reason.TOKEN_PREFIX))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 
-from kube_iam.authn.door import Change, Door
-from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
-from kube_iam.aws.iam_reader import GroupFound
 from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.errors import AccessDenied, CredentialsError, Throttled, Unreachable
+from kube_iam.membership.cache import MembershipCache
+from kube_iam.membership.iam_reader import GroupFound
+from kube_iam.membership.snapshots import GroupChange, GroupSnapshot, RoleSnapshot
 from kube_iam.server.log import Log
 from kube_iam.server.membership_report import MembershipReport, show_ages
 from kube_iam.server.metrics import Metrics
@@ -25,10 +25,12 @@ class Site:
         self.report = MembershipReport(Log(self.written, clock=lambda: 0.0), self.metrics, scrubbed)
 
     def group(self, joined: tuple[str, ...] = (), left: tuple[str, ...] = (), *, first: bool = False) -> None:
-        self.report.group_read("admins", GroupFound(ACCOUNT, {"alice": "AIDAALICE"}), Change(joined, left, first=first))
+        self.report.group_read(
+            "admins", GroupFound(ACCOUNT, {"alice": "AIDAALICE"}), GroupChange(joined, left, first=first)
+        )
 
     def gone(self, left: tuple[str, ...] = (), *, first: bool = False) -> None:
-        self.report.group_read("admins", None, Change((), left, first=first))
+        self.report.group_read("admins", None, GroupChange((), left, first=first))
 
     def said(self) -> list[str]:
         """What was logged since the last time."""
@@ -82,7 +84,7 @@ def test_of_failures_in_a_row_the_first_is_said_the_one_that_closes_the_door_and
         site.report.failed("group", "admins", Throttled("cannot read"), kept=kept)
     first, closing = site.said()
     assert "what was read last counts until it is too old" in first
-    assert "its entries let nobody in until it can" in closing
+    assert "its entries admit nobody until it can" in closing
     site.group()
     assert "IAM can be read again" in site.said()[0]
     site.group()
@@ -120,7 +122,7 @@ def test_what_is_no_longer_followed_leaves_the_metrics_and_may_fail_anew() -> No
     site.group(first=True)
     site.report.failed("group", "admins", Throttled("t"), kept=True)
     site.report.role_read(ROLE, "", changed=True)
-    site.report.following((), ())
+    site.report.set_tracked((), ())
     assert site.sample("kube_iam_membership_members{") == ""
     assert site.sample("kube_iam_role_refused{") == ""
     site.said()
@@ -142,11 +144,11 @@ def test_accounts_that_must_not_be_logged_are_not() -> None:
 
 def test_metrics_show_no_scrubbed_account() -> None:
     site, other = Site(ACCOUNT, "444455556666"), ROLE.replace(ACCOUNT, "444455556666")
-    door = Door(300, lambda: 100.0, lambda: 0.0)
-    show_ages(door, site.metrics, Scrubber((ACCOUNT, "444455556666")))
-    door.follow((), [MembershipRequirement("admins", role, "admin") for role in (ROLE, other)])
+    cache = MembershipCache(300, lambda: 100.0, lambda: 0.0)
+    show_ages(cache, site.metrics, Scrubber((ACCOUNT, "444455556666")))
+    cache.set_tracked((), [MembershipRequirement("admins", role, "admin") for role in (ROLE, other)])
     for role, read_at in ((ROLE, 90.0), (other, 70.0)):
-        door.role_read(role, RoleSnapshot(read_at, "AROA", 3600))
+        cache.update_role(role, RoleSnapshot(read_at, "AROA", 3600))
         site.report.role_read(role, "is open", changed=True)
     hidden = f'{{role="{ROLE.replace(ACCOUNT, "…")}"}}'
     text = site.metrics.render()
@@ -155,18 +157,18 @@ def test_metrics_show_no_scrubbed_account() -> None:
     assert text.count(hidden) == 2  # of equal names one, since a sample must not repeat
     assert site.sample(f"kube_iam_role_trust_age_seconds{hidden}") == "30"
     assert site.sample(f"kube_iam_role_refused{hidden}") == "1"
-    site.report.following({"admins"}, {ROLE})
+    site.report.set_tracked({"admins"}, {ROLE})
     assert site.sample(f"kube_iam_role_refused{hidden}") == "1"
-    site.report.following({"admins"}, set())
+    site.report.set_tracked({"admins"}, set())
     assert site.sample("kube_iam_role_refused{") == ""
 
 
 def test_ages_are_those_of_what_was_read_and_are_left_out_where_nothing_was() -> None:
     site, now = Site(), [100.0]
-    door = Door(300, lambda: now[0], lambda: 0.0)
-    show_ages(door, site.metrics, str)
-    door.follow(("viewers",), [MembershipRequirement("admins", ROLE, "admin")])
-    door.group_read("admins", GroupSnapshot(100.0, ACCOUNT, {}))
+    cache = MembershipCache(300, lambda: now[0], lambda: 0.0)
+    show_ages(cache, site.metrics, str)
+    cache.set_tracked(("viewers",), [MembershipRequirement("admins", ROLE, "admin")])
+    cache.update_group("admins", GroupSnapshot(100.0, ACCOUNT, {}))
     now[0] = 107.5
     assert site.sample('kube_iam_membership_age_seconds{group="admins"}') == "7.5"
     assert site.sample('kube_iam_membership_age_seconds{group="viewers"}') == ""

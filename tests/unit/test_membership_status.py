@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from api_in_memory import ApiInMemory
+from decisions import Backends, Memberships
 from fake_account import FakeAccount
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.authn.decide import Authenticator, Denied
-from kube_iam.authn.door import Door
-from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.cli import access_session, server_status
 from kube_iam.cli.root import run_command
 from kube_iam.core.identity import Identity
@@ -33,6 +32,8 @@ from kube_iam.core.membership_status import (
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.kube.membership_query import ask_memberships
 from kube_iam.kube.prober import Prober
+from kube_iam.membership.cache import MembershipCache
+from kube_iam.membership.snapshots import GroupSnapshot, RoleSnapshot
 
 NONCE = "0123456789abcdef"
 ACCOUNT = "123456789012"
@@ -47,22 +48,22 @@ class Server:
 
     def __init__(self) -> None:
         self.uptime = 1000.0
-        self.door = Door(300, lambda: self.uptime, lambda: WALL + self.uptime - 1000.0, "c0ffee")
-        self.door.follow(("viewers",), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])
+        self.cache = MembershipCache(300, lambda: self.uptime, lambda: WALL + self.uptime - 1000.0, "c0ffee")
+        self.cache.set_tracked(("viewers",), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])
 
     def group(self, name: str = "prod-admin", account: str = ACCOUNT) -> Server:
-        self.door.group_read(name, GroupSnapshot(self.uptime, account, {"alice": "AIDAALICE"} if account else {}))
+        self.cache.update_group(name, GroupSnapshot(self.uptime, account, {"alice": "AIDAALICE"} if account else {}))
         return self
 
     def role(self, role_id: str = "AROAADMIN", problem: str = "", *, exists: bool = True) -> Server:
-        self.door.role_read(ROLE, RoleSnapshot(self.uptime, role_id, HOUR, problem, exists, WALL))
+        self.cache.update_role(ROLE, RoleSnapshot(self.uptime, role_id, HOUR, problem, exists, WALL))
         return self
 
     def read(self) -> Server:
         return self.group().role()
 
     def status(self, requirement: str = ADMIN) -> MembershipStatus:
-        refusal = self.door.answer(MembershipQuestion(NONCE, (requirement,)).token)
+        refusal = self.cache.answer_status_query(MembershipQuestion(NONCE, (requirement,)).token)
         assert refusal is not None
         assert refusal.reason is Reason.PROBE
         answer = read_membership_answer(f"[invalid bearer token, {refusal.message}]", NONCE)
@@ -76,7 +77,7 @@ def forbidden(kind: str, name: str, *, known: bool = True, denied: bool = True) 
         if known:
             server.read()
         server.uptime += 100
-        server.door.read_failed(kind, name, forbidden=denied)
+        server.cache.record_failure(kind, name, forbidden=denied)
 
     return story
 
@@ -84,7 +85,7 @@ def forbidden(kind: str, name: str, *, known: bool = True, denied: bool = True) 
 def stale(server: Server) -> None:
     server.read()
     server.uptime += 301
-    server.door.read_failed("group", "prod-admin", forbidden=False)
+    server.cache.record_failure("group", "prod-admin", forbidden=False)
 
 
 def forbidden_for_too_long(server: Server) -> None:
@@ -94,7 +95,7 @@ def forbidden_for_too_long(server: Server) -> None:
 
 def forbidden_group_of_unread_role(server: Server) -> None:
     server.group()
-    server.door.read_failed("group", "prod-admin", forbidden=True)
+    server.cache.record_failure("group", "prod-admin", forbidden=True)
 
 
 def repaired(server: Server) -> None:
@@ -108,7 +109,7 @@ def recreated(server: Server) -> None:
     server.role("AROANEW")
 
 
-def read_again(server: Server) -> None:
+def refresh(server: Server) -> None:
     forbidden("group", "prod-admin")(server)
     server.read()
 
@@ -126,13 +127,13 @@ STORIES: list[tuple[Callable[[Server], object], MembershipState, float]] = [
     (forbidden("group", "prod-admin", denied=False), MembershipState.ADMITS, 0),  # the last read counts still
     (forbidden("group", "prod-admin", known=False, denied=False), MembershipState.UNREADABLE, 0),
     (stale, MembershipState.UNREADABLE, 0),
-    (read_again, MembershipState.ADMITS, 0),
+    (refresh, MembershipState.ADMITS, 0),
     (lambda server: server.read().group(account=""), MembershipState.GROUP_MISSING, 0),
     (lambda server: server.group().role("", "absent", exists=False), MembershipState.ROLE_MISSING, 0),
     (lambda server: server.group().role(problem="open"), MembershipState.TRUST_OPEN, 0),
     (repaired, MembershipState.SUSPENDED, WALL + HOUR),
     (recreated, MembershipState.RECREATED, WALL + HOUR),
-    (lambda server: server.door.follow((), []), MembershipState.NOT_MAPPED, 0),
+    (lambda server: server.cache.set_tracked((), []), MembershipState.NOT_MAPPED, 0),
 ]
 
 
@@ -150,7 +151,7 @@ def test_server_answers_about_entries_of_whole_groups() -> None:
     assert server.status(VIEWERS).state is MembershipState.NOT_READ
     server.group("viewers")
     assert server.status(VIEWERS).state is MembershipState.ADMITS
-    server.door.read_failed("group", "viewers", forbidden=True)
+    server.cache.record_failure("group", "viewers", forbidden=True)
     assert server.status(VIEWERS) == MembershipStatus(MembershipState.GROUP_FORBIDDEN, WALL + 300)
 
 
@@ -166,7 +167,7 @@ def test_suspension_and_former_sessions_end_at_the_time_of_the_answer(
 
 def test_answer_names_no_group_role_or_account() -> None:
     server = Server().read()
-    refusal = server.door.answer(MembershipQuestion(NONCE, (ADMIN, "0" * 16)).token)
+    refusal = server.cache.answer_status_query(MembershipQuestion(NONCE, (ADMIN, "0" * 16)).token)
     assert refusal is not None
     assert not any(name in refusal.message for name in ("prod-admin", "viewers", ACCOUNT, "alice", "AROAADMIN"))
     assert server.status("0" * 16).state is MembershipState.NOT_MAPPED
@@ -179,7 +180,7 @@ def test_status_query_signs_nobody_in() -> None:
             return Refusal(Reason.TOKEN_PREFIX)
 
     server = Server().read()
-    authenticator = Authenticator(Verifier(), [], door=server.door)
+    authenticator = Authenticator(Verifier(), Backends(), memberships=Memberships(server.cache))
     decision = asyncio.run(authenticator.authenticate(MembershipQuestion(NONCE, (ADMIN,)).token))
     assert isinstance(decision, Denied)
     assert decision.refusal.reason is Reason.PROBE
@@ -227,7 +228,7 @@ def test_question_is_read_back(names: tuple[str, ...]) -> None:
 )
 def test_anything_else_is_no_question(token: str) -> None:
     assert read_membership_question(token) is None
-    assert Server().door.answer(token) is None
+    assert Server().cache.answer_status_query(token) is None
 
 
 # The commands
@@ -267,7 +268,7 @@ class Site:
 
     def _answer(self, host: str, token: str) -> str:
         self.asked += 1
-        refusal = self.server.door.answer(token)
+        refusal = self.server.cache.answer_status_query(token)
         return f"[invalid bearer token, {refusal.message}]" if refusal is not None else "Unauthorized"
 
     def run(self, *arguments: str) -> list[str]:
@@ -312,7 +313,7 @@ def test_commands_say_until_when_a_level_is_suspended_and_how_to_end_that(
         (recreated, "role prod-admin was created again"),
         (stale, "cannot read IAM"),
         (forbidden("role", ROLE, known=False), "IAM does not let the server read role prod-admin"),
-        (lambda server: server.door.follow((), []), "the server has no such mapping"),
+        (lambda server: server.cache.set_tracked((), []), "the server has no such mapping"),
         (lambda server: server.group().role(problem="open"), "run `kube-iam apply`"),
         (lambda server: server.group(), "has not read IAM group prod-admin and role prod-admin yet"),
         (forbidden_for_too_long, "nobody is admitted; attach the policy"),
@@ -365,7 +366,11 @@ def test_apply_waits_until_the_server_has_read_what_was_applied(site: Site, monk
     with Path("access.yaml").open("a") as file:
         file.write("  - {name: ops, method: group, bind: [{clusterRole: view}]}\n")
     steps = iter(
-        [lambda: site.server.door.follow(("prod-ops",), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])]
+        [
+            lambda: site.server.cache.set_tracked(
+                ("prod-ops",), [MembershipRequirement("prod-admin", ROLE, "prod-admin")]
+            )
+        ]
     )
 
     def settles() -> None:
@@ -386,12 +391,12 @@ def test_levels_that_the_server_does_not_look_up_are_not_asked_about(site: Site)
 def test_more_levels_than_one_question_holds_are_asked_about_in_several() -> None:
     memory, server = ApiInMemory(), Server()
     names = [requirement_name(f"group-{number}") for number in range(2 * MOST_ASKED + 1)]
-    server.door.follow([f"group-{number}" for number in range(2 * MOST_ASKED + 1)], [])
+    server.cache.set_tracked([f"group-{number}" for number in range(2 * MOST_ASKED + 1)], [])
     asked: list[str] = []
 
     def answer(host: str, token: str) -> str:
         asked.append(token)
-        refusal = server.door.answer(token)
+        refusal = server.cache.answer_status_query(token)
         assert refusal is not None
         return refusal.message
 
@@ -403,10 +408,10 @@ def test_more_levels_than_one_question_holds_are_asked_about_in_several() -> Non
 
 def test_failure_of_what_is_no_longer_read_is_forgotten() -> None:
     server = Server().read()
-    server.door.read_failed("group", "prod-admin", forbidden=True)
-    server.door.read_failed("role", ROLE, forbidden=True)
-    server.door.follow((), [])
-    server.door.follow((), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])
+    server.cache.record_failure("group", "prod-admin", forbidden=True)
+    server.cache.record_failure("role", ROLE, forbidden=True)
+    server.cache.set_tracked((), [])
+    server.cache.set_tracked((), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])
     assert server.status().state is MembershipState.NOT_READ
     assert server.read().status().state is MembershipState.ADMITS
 
@@ -414,6 +419,6 @@ def test_failure_of_what_is_no_longer_read_is_forgotten() -> None:
 def test_former_role_of_what_is_no_longer_read_is_forgotten() -> None:
     server = Server()
     recreated(server)
-    server.door.follow((), [])
-    server.door.follow((), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])
+    server.cache.set_tracked((), [])
+    server.cache.set_tracked((), [MembershipRequirement("prod-admin", ROLE, "prod-admin")])
     assert server.group().role("AROANEW").status().state is MembershipState.ADMITS

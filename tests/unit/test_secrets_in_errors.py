@@ -19,7 +19,6 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.exceptions import ClientError
 
 from kube_iam.aws.ec2_instances import Ec2Instances
-from kube_iam.aws.iam_reader import IamReader
 from kube_iam.aws.sts import sts_client
 from kube_iam.aws.translate import aws_errors
 from kube_iam.cli.main import main
@@ -27,6 +26,7 @@ from kube_iam.cli.root import make_root
 from kube_iam.core.input_checks import VARIABLES, check_environment
 from kube_iam.core.redaction import without_secrets
 from kube_iam.errors import CredentialsError, KubeIamError
+from kube_iam.membership.iam_reader import IamReader
 
 CANARY = "cAnArY"
 ROLE = "arn:aws:iam::123456789012:role/shop-admin"

@@ -8,7 +8,7 @@ from kube_iam.access.changes import Change, Kind, Verb
 from kube_iam.access.desired import DesiredLevel, DesiredRole
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import pathless
-from kube_iam.core.trust import open_trust
+from kube_iam.core.trust_policy import open_trust
 
 
 def suspensions(observed: Observed, desired: Iterable[DesiredLevel], changes: Iterable[Change]) -> Iterator[str]:

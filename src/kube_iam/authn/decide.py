@@ -1,19 +1,14 @@
-"""From a token to a decision: verify, ask the deny list, find the mapping, render it, answer.
-
-The order is that of docs/protocol.md, section 4: explicit mappings of every backend in turn, then the accounts of
-every backend in turn. A backend that has never loaded stops the search, since a later one might map the identity in another way.
-"""
+"""The decision about a token or an identity, in the six stages of docs/protocol.md, section 4."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from kube_iam.authn.door import Door
-from kube_iam.authn.ports import Denials, Mapper, Memberships, NodeNames, Verifier
+from kube_iam.authn.ports import DenyList, Mappings, MembershipCheck, NodeNames, Verifier
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import GroupMappingIndex, MappingMatch, render, reserved_prefix
+from kube_iam.core.mapping import GroupMappingIndex, MappingMatch, MappingSnapshot, render, reserved_prefix
 from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import User
@@ -25,21 +20,21 @@ LEVEL_KEY = "kube-iam.dev/level"
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The sign-in is granted. `source` is the backend and entry that decided; `scrubbed`: keep `identity` out of logs.
+    """A sign-in that is granted. `source` is the backend and entry that decided; `scrubbed`: keep `identity` out of logs.
 
-    The same decision is given again and again: `notes` is for what others make of it and need not make twice.
+    The same object is returned again and again. `cache` holds what callers derive from it and need not compute twice.
     """
 
     user: User
     identity: Identity
     source: str
     scrubbed: bool = False
-    notes: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The sign-in is refused for good; `identity` is there where STS vouched for one. `scrubbed`: keep it out of logs."""
+    """A sign-in that is refused for good. `identity` is there where STS vouched for one; `scrubbed`: keep it out of logs."""
 
     refusal: Refusal
     identity: Identity | None = None
@@ -60,147 +55,189 @@ Decision = Allowed | Denied | Unavailable
 
 _THROTTLED = (Reason.STS_THROTTLED, Reason.EC2_THROTTLED)
 _TEMPORARY = (*_THROTTLED, Reason.STS_UNREACHABLE, Reason.STS_NO_ANSWER, Reason.EC2_UNREACHABLE)
-_MOST_REMEMBERED = 8192
-
-_NO_DOOR = Refusal(Reason.MEMBERSHIP_UNKNOWN)
-_NAMING_SOMEBODY = (
+# Their details name a user, a role, a group or a denial.
+_DETAIL_NAMES_SOMEBODY = (
+    Reason.NOT_MAPPED,
     Reason.NOT_MEMBER,
     Reason.MEMBERSHIP_UNKNOWN,
     Reason.TRUST_OPEN,
     Reason.ROLE_SUSPENDED,
     Reason.DENIED,
 )
+_MAX_REMEMBERED = 8192
+
+
+class _Outdated(NamedTuple):
+    """IAM groups (names) and roles (comparable ARNs) that may admit the identity once they are read again."""
+
+    groups: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+
+
+class _Found(NamedTuple):
+    """Result of stage 2: the match and its backend, or a refusal, or neither where no entry matches.
+
+    `outdated` is what stage 3 reads again: an item per backend that was asked.
+    """
+
+    snapshots: Sequence[MappingSnapshot]
+    snapshot: MappingSnapshot | None = None
+    match: MappingMatch | None = None
+    refusal: Refusal | None = None
+    outdated: tuple[_Outdated, ...] = ()
 
 
 class Authenticator:
-    """Decides about tokens with one verifier and an ordered chain of backends, which may be another one for every decision."""
+    """Decides about tokens with one verifier and an ordered chain of backends."""
 
     def __init__(
         self,
         verifier: Verifier,
-        mappers: Iterable[Mapper],
+        mappings: Mappings,
         *,
         scrubbed_accounts: Collection[str] = (),
         node_names: NodeNames | None = None,
-        door: Door | None = None,
-        memberships: Memberships | None = None,
-        denials: Denials | None = None,
+        memberships: MembershipCheck | None = None,
+        deny_list: DenyList | None = None,
     ) -> None:
-        """Without `node_names`, mappings with {{EC2PrivateDNSName}} let nobody in; without `door`, mappings with `iamGroup`.
+        """Without `node_names`, mappings with {{EC2PrivateDNSName}} admit nobody; without `memberships`, those with `iamGroup`.
 
-        With `memberships`, whom the door would turn away is looked up anew before. Without `denials` there is no deny list.
+        Without `deny_list` nobody is denied.
         """
         self._verifier = verifier
-        self._door = door
-        self._memberships = memberships
+        self._mappings = mappings
+        self._memberships = memberships if memberships is not None else _NoMemberships()
         self._node_names = node_names
-        self._mappers = mappers
-        self._denials = denials
+        self._deny_list = deny_list
         self._scrubbed_accounts = frozenset(scrubbed_accounts)
-        # What an entry came to for an identity, with the reserved prefixes that were asked. Which entry it is, if any, is found
-        # anew for every decision.
+        # The user that a match gave an identity, with the reserved prefixes that were checked. The match itself is looked up anew
+        # for every decision.
         self._rendered: dict[Identity, tuple[MappingMatch, tuple[str, ...], Allowed]] = {}
 
     async def authenticate(self, token: str) -> Decision:
-        """The decision about a token. Raises nothing of its own."""
+        """Return the decision about a token. Raises nothing of its own."""
         identity = await self._verifier.verify(token)
         if isinstance(identity, Refusal):
             if identity.reason is Reason.TOKEN_PREFIX:
-                identity = self._answer(token) or identity
+                identity = self._answer_status_query(token) or identity
             return _refused(identity, None, scrubbed=False)
         return await self.decide(identity)
 
     async def decide(self, identity: Identity) -> Decision:
-        """The decision about an identity that STS vouched for."""
-        found = self._denied(identity) or await self._map(identity)
-        if isinstance(found, Allowed):
-            if self._denials is not None:
-                self._denials.let_in(identity)
-            return found
-        scrubbed = self._is_scrubbed(identity)
-        refusal = found or Refusal(Reason.NOT_MAPPED, "" if scrubbed else identity.canonical_arn)
-        if scrubbed and refusal.reason in _NAMING_SOMEBODY:
-            refusal = Refusal(refusal.reason)
-        return _refused(refusal, identity, scrubbed=scrubbed)
+        """Return the decision about an identity that STS vouched for. Raises nothing of its own.
 
-    def _answer(self, token: str) -> Refusal | None:
-        """Return the answer to a token that is a status query, about the deny list or about memberships; None where it is none."""
-        answer = self._denials.answer(token) if self._denials is not None else None
-        return answer or (self._door.answer(token) if self._door is not None else None)
+        The stages are those of docs/protocol.md, section 4.1:
 
-    def _denied(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
-        return self._denials.denial(identity, iam_groups) if self._denials is not None else None
+        (1) Ask the deny list.
+        (2) Find the mapping: the first matching entry of the backends, in their order, and whether its IAM group admits the identity.
+        (3) Where only membership is missing, read it from IAM once more, and repeat (2).
+        (4) Ask for the node name where the mapping needs it.
+        (5) Ask the deny list again, now with the IAM groups that admitted. Nothing is awaited from here on.
+        (6) Return the user of the mapping, else that of mapAccounts.
+        """
+        # (1): before the mappings, so that a denied identity costs no look-up in IAM or EC2.
+        refusal = self._denial(identity)
+        if refusal is not None:
+            return self._refuse(refusal, identity)
 
-    async def _map(self, identity: Identity, *, first: bool = True) -> Allowed | Refusal | None:
-        """What the mappings say. Whom the door would turn away the `first` time is looked up anew, and all is begun again."""
-        mappers = tuple(self._mappers)
-        for mapper in mappers:
-            table = mapper.table
+        # (2)
+        found = self._find_mapping(identity)
+
+        # (3): repeated whatever the refresh brought, since mappings may have changed while it was awaited.
+        if found.outdated:
+            await self._refresh(found.outdated)
+            found = self._find_mapping(identity)
+        if found.refusal is not None:
+            return self._refuse(found.refusal, identity)
+
+        # (4)
+        match = found.match
+        node: str | Refusal = ""
+        if match is not None and match.needs_ec2 and self._node_names is not None:
+            node = await self._node_names.private_dns_name(identity)
+
+        # (5): a denial may have arrived during (3) or (4).
+        refusal = self._denial(identity, match.iam_groups if match is not None else ())
+        if refusal is None and isinstance(node, Refusal):
+            refusal = node
+        if refusal is not None:
+            return self._refuse(refusal, identity)
+
+        # (6)
+        if match is None or found.snapshot is None:
+            answer = self._account_user(found.snapshots, identity)
+        else:
+            answer = self._mapping_user(found.snapshot, match, identity, str(node))
+        if isinstance(answer, Refusal):
+            return self._refuse(answer, identity)
+        if self._deny_list is not None:
+            self._deny_list.record_sign_in(identity)
+        return answer
+
+    def _find_mapping(self, identity: Identity) -> _Found:
+        """Carry out stage 2. A backend that never loaded ends the search, and so does an entry whose membership refuses."""
+        snapshots = self._mappings.snapshots()
+        outdated: tuple[_Outdated, ...] = ()
+        for snapshot in snapshots:
+            table = snapshot.table
             if table is None:
-                return Refusal(Reason.NOT_LOADED, mapper.name)
-            mapped = table.find(identity)
-            if mapped is None and table.group_mappings:
-                by_group = self._door.entries(table.group_mappings, identity) if self._door is not None else _NO_DOOR
+                return _Found(snapshots, snapshot, None, Refusal(Reason.NOT_LOADED, snapshot.name), outdated)
+            match = table.find(identity)
+            if match is None and table.group_mappings:
+                by_group = self._memberships.match_group_mappings(table.group_mappings, identity)
                 if isinstance(by_group, Refusal):
-                    return by_group
-                if by_group is None and first and await self._may_have_joined(table.group_mappings, identity):
-                    return await self._map(identity, first=False)
-                mapped = by_group
-            if mapped is not None:
-                if mapped.requirement is not None:
-                    refusal = self._door.admits(mapped.requirement, identity) if self._door is not None else _NO_DOOR
-                    if refusal is not None and first and await self._may_have_come_in(mapped.requirement, refusal):
-                        return await self._map(identity, first=False)
-                    if refusal is not None:
-                        return refusal
-                answer = await self._render(mapper, mapped, identity)
-                # Again: by which groups is known only now, and a denial may have come meanwhile. Nothing waits from here on.
-                return self._denied(identity, mapped.iam_groups) or answer
-        return self._denied(identity) or self._map_account(mappers, identity)
+                    return _Found(snapshots, snapshot, None, by_group, outdated)
+                if by_group is None and self._memberships.covers_account(identity):
+                    outdated += (_Outdated(table.group_mappings.iam_groups),)
+                match = by_group
+            if match is None:
+                continue
+            if match.requirement is None:
+                return _Found(snapshots, snapshot, match, None, outdated)
+            refusal = self._memberships.check_role_session(match.requirement, identity)
+            if refusal is not None:
+                outdated += _outdated_by(match.requirement, refusal)
+            return _Found(snapshots, snapshot, match, refusal, outdated)
+        return _Found(snapshots, outdated=outdated)
 
-    async def _may_have_come_in(self, requirement: MembershipRequirement, refusal: Refusal) -> bool:
-        """Whether IAM was asked once more about what the refusal rests on: the group, or the role that may have been created again."""
-        if self._memberships is None:
-            return False
-        if refusal.reason is Reason.ROLE_RECREATED:
-            return await self._memberships.read_again((requirement.iam_group,), (requirement.role,))
-        return refusal.reason is Reason.NOT_MEMBER and await self._memberships.read_again((requirement.iam_group,))
+    async def _refresh(self, outdated: tuple[_Outdated, ...]) -> None:
+        """Carry out stage 3: read the first groups and roles that can be read now."""
+        for groups, roles in outdated:
+            if await self._memberships.refresh(groups, roles):
+                return
 
-    async def _may_have_joined(self, groups: GroupMappingIndex, identity: Identity) -> bool:
-        """The same of groups that let an IAM user in."""
-        if self._memberships is None or self._door is None or not self._door.knows_account(identity):
-            return False
-        return await self._memberships.read_again(groups.iam_groups)
-
-    async def _render(self, mapper: Mapper, mapped: MappingMatch, identity: Identity) -> Allowed | Refusal:
-        # The prefixes of the same version as the table: the backend may load another one while EC2 is asked.
-        reserved = mapper.reserved_prefixes
+    def _mapping_user(
+        self, snapshot: MappingSnapshot, match: MappingMatch, identity: Identity, node: str
+    ) -> Allowed | Refusal:
+        # The prefixes are of the same version as the match: the backend may have loaded another one while EC2 was asked.
+        reserved = snapshot.reserved_prefixes
         known = self._rendered.get(identity)
-        if known is not None and known[0] is mapped and known[1] == reserved:
+        if known is not None and known[0] is match and known[1] == reserved:
             return known[2]
-        node = await self._node_name(mapped, identity)
-        names = render(mapped, identity, reserved, node) if isinstance(node, str) else node
+        names = render(match, identity, reserved, node)
         if isinstance(names, Refusal):
             return names
-        allowed = self._allowed(identity, *names, f"{mapper.name} {mapped.source}".rstrip(), mapped.levels)
-        if not mapped.needs_ec2:
-            if len(self._rendered) >= _MOST_REMEMBERED:
+        allowed = self._allowed(identity, *names, f"{snapshot.name} {match.source}".rstrip(), match.levels)
+        if not match.needs_ec2:
+            if len(self._rendered) >= _MAX_REMEMBERED:
                 self._rendered.clear()
-            self._rendered[identity] = (mapped, reserved, allowed)
+            self._rendered[identity] = (match, reserved, allowed)
         return allowed
 
-    async def _node_name(self, mapped: MappingMatch, identity: Identity) -> str | Refusal:
-        if not mapped.needs_ec2 or self._node_names is None:
-            return ""
-        return await self._node_names.private_dns_name(identity)
+    def _account_user(self, snapshots: Sequence[MappingSnapshot], identity: Identity) -> Allowed | Refusal:
+        for snapshot in snapshots:
+            if snapshot.table is not None and snapshot.table.account_match(identity.account_id):
+                refusal = reserved_prefix(identity.canonical_arn, snapshot.reserved_prefixes)
+                return refusal or self._allowed(identity, identity.canonical_arn, (), f"{snapshot.name} mapAccounts")
+        return Refusal(Reason.NOT_MAPPED, identity.canonical_arn)
 
-    def _map_account(self, mappers: Sequence[Mapper], identity: Identity) -> Allowed | Refusal | None:
-        for mapper in mappers:
-            table = mapper.table
-            if table is not None and table.account_match(identity.account_id):
-                refusal = reserved_prefix(identity.canonical_arn, mapper.reserved_prefixes)
-                return refusal or self._allowed(identity, identity.canonical_arn, (), f"{mapper.name} mapAccounts")
-        return None
+    def _denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        return self._deny_list.denial(identity, iam_groups) if self._deny_list is not None else None
+
+    def _answer_status_query(self, token: str) -> Refusal | None:
+        """Return the answer to a status query, about the deny list or about memberships, or None if the token is none."""
+        answer = self._deny_list.answer_status_query(token) if self._deny_list is not None else None
+        return answer or self._memberships.answer_status_query(token)
 
     def _allowed(
         self, identity: Identity, username: str, groups: tuple[str, ...], source: str, levels: tuple[str, ...] = ()
@@ -208,8 +245,42 @@ class Authenticator:
         scrubbed = self._is_scrubbed(identity)
         return Allowed(_user(identity, username, groups, levels, scrubbed=scrubbed), identity, source, scrubbed)
 
+    def _refuse(self, refusal: Refusal, identity: Identity) -> Denied | Unavailable:
+        scrubbed = self._is_scrubbed(identity)
+        if scrubbed and refusal.reason in _DETAIL_NAMES_SOMEBODY:
+            refusal = Refusal(refusal.reason)
+        return _refused(refusal, identity, scrubbed=scrubbed)
+
     def _is_scrubbed(self, identity: Identity) -> bool:
         return identity.account_id in self._scrubbed_accounts
+
+
+class _NoMemberships:
+    """The `MembershipCheck` of an authenticator without one: entries that require membership admit nobody."""
+
+    def check_role_session(self, requirement: MembershipRequirement, identity: Identity) -> Refusal | None:  # noqa: ARG002
+        return Refusal(Reason.MEMBERSHIP_UNKNOWN)
+
+    def match_group_mappings(self, index: GroupMappingIndex, identity: Identity) -> MappingMatch | Refusal | None:  # noqa: ARG002
+        return Refusal(Reason.MEMBERSHIP_UNKNOWN)
+
+    def covers_account(self, identity: Identity) -> bool:  # noqa: ARG002
+        return False
+
+    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:  # noqa: ARG002
+        return False
+
+    def answer_status_query(self, token: str) -> Refusal | None:  # noqa: ARG002
+        return None
+
+
+def _outdated_by(requirement: MembershipRequirement, refusal: Refusal) -> tuple[_Outdated, ...]:
+    """Return the group, and the role that may have been created again, that the refusal rests on; nothing for other refusals."""
+    if refusal.reason is Reason.NOT_MEMBER:
+        return (_Outdated((requirement.iam_group,)),)
+    if refusal.reason is Reason.ROLE_RECREATED:
+        return (_Outdated((requirement.iam_group,), (requirement.role,)),)
+    return ()
 
 
 def _refused(refusal: Refusal, identity: Identity | None, *, scrubbed: bool) -> Denied | Unavailable:

@@ -1,70 +1,73 @@
-"""What a decision needs from the outside: someone who asks STS, the backends that hold the mappings, and the names of nodes."""
+"""Ports of a decision: the verifier that asks STS, the mappings, the check of memberships, the deny list and the names of nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping import GroupMappingIndex, MappingMatch, MappingSnapshot
+from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.reasons import Refusal
 
 
 class Verifier(Protocol):
-    """Finds out who signed a token: checks it (`kube_iam.core.checks`), then asks STS."""
+    """Verification of tokens: the checks of `kube_iam.core.checks`, then the question to STS."""
 
     async def verify(self, token: str) -> Identity | Refusal:
-        """The identity that signed the token, or why there is none. Never raises for what a client or STS did."""
+        """Return the identity that signed the token, or why there is none. Never raises for what a client or STS did."""
 
 
-class Mapper(Protocol):
-    """One backend of mappings."""
+class Mappings(Protocol):
+    """The mappings of all backends."""
 
-    @property
-    def name(self) -> str:
-        """The backend's name in the configuration: MountedFile, EKSConfigMap, CRD, DynamicFile."""
+    def snapshots(self) -> Sequence[MappingSnapshot]:
+        """Return the state of each backend now, in the order in which they are asked. Cheap enough for every decision."""
 
-    @property
-    def reserved_prefixes(self) -> tuple[str, ...]:
-        """Prefixes that user names of this backend must not have."""
 
-    @property
-    def table(self) -> MappingTable | None:
-        """The mappings as they stand now, the last good ones where loading fails later; None until the first load."""
+class MembershipCheck(Protocol):
+    """What is known of IAM groups and of the roles whose sessions must be named after a member.
+
+    All but `refresh` are look-ups in memory.
+    """
+
+    def check_role_session(self, requirement: MembershipRequirement, identity: Identity) -> Refusal | None:
+        """Return why a session of the role is refused, or None if its user is a current member or has a grant."""
+
+    def match_group_mappings(self, index: GroupMappingIndex, identity: Identity) -> MappingMatch | Refusal | None:
+        """Return what the IAM groups of a user give, None if the user is in none, or a refusal where that is not known."""
+
+    def covers_account(self, identity: Identity) -> bool:
+        """Return whether the identity is an IAM user of the account whose groups are read."""
+
+    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+        """Read these groups (names) and roles (comparable ARNs) from IAM now. Return whether all were read. Never raises.
+
+        Concurrent callers share one read. Returns False at once where a read is not allowed now, as after another a moment ago.
+        """
+
+    def answer_status_query(self, token: str) -> Refusal | None:
+        """Return the answer to a status query (`kube_iam.core.membership_status`), or None if the token is none."""
+
+
+class DenyList(Protocol):
+    """The denials, which go before all mappings."""
+
+    def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        """Return why the identity is refused now, or None. Never raises; cheap enough for every decision.
+
+        Denials that are limited to an IAM group count where it is one of `iam_groups`. A list that was never read refuses everybody.
+        """
+
+    def record_sign_in(self, identity: Identity) -> None:
+        """Record that the identity has just signed in."""
+
+    def answer_status_query(self, token: str) -> Refusal | None:
+        """Return the answer to a status query (`kube_iam.core.probe`), or None if the token is none."""
 
 
 class NodeNames(Protocol):
-    """Knows EC2 instances. Asked only where the mapping that was found has {{EC2PrivateDNSName}} in it."""
+    """Names of EC2 instances. Asked only where the mapping holds {{EC2PrivateDNSName}}."""
 
     async def private_dns_name(self, identity: Identity) -> str | Refusal:
-        """The private DNS name of the instance that the identity's session is named after, or why there is none. Never raises."""
-
-
-class Memberships(Protocol):
-    """Reads who is in the IAM groups that a door goes by."""
-
-    async def read_again(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
-        """Read groups (names) and roles (ARNs as mappings compare them) before their time; whether all were read.
-
-        Does it for one caller as for a thousand, and not again and again. Never raises.
-        """
-
-
-class Denials(Protocol):
-    """Who is kept out, whatever the mappings say."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether the list is known; until it is, nobody gets in."""
-
-    def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
-        """Why the identity is kept out now, or None; also of what only these IAM groups would let it in by.
-
-        Never raises; cheap enough for every decision.
-        """
-
-    def let_in(self, identity: Identity) -> None:
-        """The identity has just been let in."""
-
-    def answer(self, token: str) -> Refusal | None:
-        """The answer to a token that is a question about a denial (`kube_iam.core.probe`); None where it is none."""
+        """Return the private DNS name of the instance that the session is named after, or why there is none. Never raises."""

@@ -14,7 +14,16 @@ from kube_iam.aws.endpoint_checks import check_endpoint
 from kube_iam.aws.translate import aws_errors, translate
 from kube_iam.core.input_checks import check_environment, check_value
 
-__all__ = ["CONNECT_TIMEOUT", "READ_TIMEOUT", "aws_errors", "iam_client", "make_client", "make_session", "translate"]
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "READ_TIMEOUT",
+    "aws_errors",
+    "iam_client",
+    "iam_text_client",
+    "make_client",
+    "make_session",
+    "translate",
+]
 
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
@@ -94,6 +103,24 @@ def iam_client(region: str, session: Any, environ: Mapping[str, str] = os.enviro
     if not environ.get("AWS_MAX_ATTEMPTS"):
         retries["total_max_attempts"] = 5
     return make_client("iam", region, session=session, config=Config(retries=retries), environ=environ)
+
+
+def iam_text_client(region: str, *, connect_timeout: int, read_timeout: int, attempts: int) -> Any:
+    """Return a client for IAM that leaves policies as the text that IAM sends. Time limits are in seconds.
+
+    botocore parses policies otherwise, and then a key that stands twice in one is lost.
+    """
+    from botocore.config import Config
+    from botocore.handlers import json_decode_policies
+
+    limits = Config(
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+    )
+    client = make_client("iam", region, config=limits)
+    client.meta.events.unregister("after-call.iam", json_decode_policies)
+    return client
 
 
 def _version() -> str:

@@ -104,11 +104,11 @@ class DenyList:
         found = self._table.find(identity, self._clock(), iam_groups)
         return Refusal(Reason.DENIED, f"{found.ident}, until {found.end}") if found is not None else None
 
-    def let_in(self, identity: Identity) -> None:
-        """Remember when the identity was let in."""
+    def record_sign_in(self, identity: Identity) -> None:
+        """Record that the identity has just signed in."""
         self._let_in.saw(identity, self._steady())
 
-    def answer(self, token: str) -> Refusal | None:
+    def answer_status_query(self, token: str) -> Refusal | None:
         """The answer to a probe; None where the token is none."""
         question = read_question(token)
         if question is None:

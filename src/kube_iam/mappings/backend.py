@@ -1,16 +1,24 @@
-"""What the server asks of a backend, and what a backend tells the server."""
+"""The port of a backend of mappings, and that of its observer."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from kube_iam.authn.ports import Mapper
 from kube_iam.config.dynamic import Stamp
+from kube_iam.core.mapping import MappingSnapshot
 from kube_iam.errors import KubeIamError, Problem
 
 
-class Backend(Mapper, Protocol):
-    """A mapper with a life: it loads when it starts and follows its source until it stops."""
+class Backend(Protocol):
+    """One backend of mappings: it loads when it starts, and follows its source until it stops."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name in the configuration: MountedFile, EKSConfigMap, CRD, DynamicFile."""
+
+    @property
+    def snapshot(self) -> MappingSnapshot:
+        """The mappings in force."""
 
     async def start(self) -> None:
         """Load and begin to follow the source; returns soon, loaded or not.
@@ -19,7 +27,7 @@ class Backend(Mapper, Protocol):
         """
 
     async def stop(self) -> None:
-        """Stop following. The table stays as it is."""
+        """Stop following. The snapshot stays as it is."""
 
 
 class Observer(Protocol):

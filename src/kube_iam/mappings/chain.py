@@ -1,22 +1,21 @@
-"""The backends that are asked, in their order: those of `backendMode`, or those that the file `dynamicBackendModePath` names just now.
+"""The backends in their order: those of `backendMode`, or those that the file `dynamicBackendModePath` names now.
 
 A backend that stays in the chain goes on as it is. The old chain answers until every backend of the new one has loaded, for ten
-seconds at most; then the new one answers, loaded or not, and a backend that has not loaded denies. So a change of order or a removal
-is in force at once, nobody is turned away while a new backend loads, and a backend that was taken out cannot go on answering because
+seconds at most. Then the new one answers, loaded or not, and a backend that has not loaded denies. So a change of order or a removal
+is in force at once, and no sign-in fails while a new backend loads. A backend that was taken out cannot go on answering because
 another does not load (docs/decisions/0005-swapping-backends.md).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
-from kube_iam.authn.ports import Mapper
 from kube_iam.config.backends import DYNAMIC_FILE, EKS_CONFIG_MAP, MOUNTED_FILE
 from kube_iam.config.dynamic import load_backend_mode
 from kube_iam.config.server import ServerConfig
-from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping import MappingSnapshot
 from kube_iam.errors import ConfigError, KubeIamError, Problem
 from kube_iam.mappings.backend import Backend, Observer
 from kube_iam.mappings.dynamic_file import DynamicFile
@@ -29,7 +28,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class Chain:
-    """Iterate over it for the mappers as they stand now. One `start` per instance."""
+    """The `authn.ports.Mappings` of one server. One `start` per instance."""
 
     def __init__(
         self,
@@ -47,16 +46,19 @@ class Chain:
         self._environ = environ
         self._patience = patience
         self._backends: dict[str, Backend] = {}
-        self._mappers: tuple[Mapper, ...] = (_NotKnown(),)
+        self._asked: tuple[Backend, ...] | None = None
         path = config.backend_mode_path
         self._watch = FileWatch(path, self._read_mode, self._failed) if path is not None else None
 
-    def __iter__(self) -> Iterator[Mapper]:
-        return iter(self._mappers)
+    def snapshots(self) -> list[MappingSnapshot]:
+        """Return the state of each backend now, in their order. While the order is not known there is one, which denies."""
+        if self._asked is None:
+            return [MappingSnapshot(MODE_FILE)]
+        return [backend.snapshot for backend in self._asked]
 
     def waiting(self) -> list[str]:
-        """The names of those that have not loaded."""
-        return [mapper.name for mapper in self._mappers if mapper.table is None]
+        """Return the names of the backends that have not loaded."""
+        return [snapshot.name for snapshot in self.snapshots() if snapshot.table is None]
 
     async def start(self) -> None:
         """Start the backends; returns soon, loaded or not."""
@@ -95,18 +97,18 @@ class Chain:
         # Known from now on, so that a stop in between ends them too.
         self._backends = {**old, **backends}
         if first:
-            self._mappers = tuple(backends.values())
+            self._asked = tuple(backends.values())
         await asyncio.gather(*(backend.start() for backend in fresh))
         if not first:
             await self._loaded(fresh)
-        self._mappers, self._backends = tuple(backends.values()), backends
+        self._asked, self._backends = tuple(backends.values()), backends
         self._observer.chained(names)
         await asyncio.gather(*(backend.stop() for name, backend in old.items() if name not in backends))
 
     async def _loaded(self, backends: list[Backend]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience):
-                while any(backend.table is None for backend in backends):
+                while any(backend.snapshot.table is None for backend in backends):
                     await asyncio.sleep(0.02)
 
     def _refuse_without_source(self, names: tuple[str, ...]) -> None:
@@ -134,14 +136,3 @@ class Chain:
 
     def _failed(self, error: KubeIamError) -> None:
         self._observer.interrupted(MODE_FILE, error, kept=bool(self._backends))
-
-
-class _NotKnown:
-    """Stands in a chain that is not known yet, and denies."""
-
-    name = MODE_FILE
-    reserved_prefixes = ()
-
-    @property
-    def table(self) -> MappingTable | None:
-        return None

@@ -7,13 +7,14 @@ has its ARN or because it cannot be understood, gets an Event of type Warning. N
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from kube_iam.config.backends import CRD
 from kube_iam.config.identity_mapping import MappingSpec, read_identity_mappings
-from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping import MappingSnapshot
 from kube_iam.errors import KubeIamError, Problem
 from kube_iam.kube.endpoint import Access
 from kube_iam.kube.watch import Object, Pace, Watch
@@ -45,8 +46,7 @@ class IdentityMappings:
         self, access: Access, observer: Observer, reserved_prefixes: tuple[str, ...] = (), pace: Pace | None = None
     ) -> None:
         self._observer = observer
-        self._reserved = reserved_prefixes
-        self._table: MappingTable | None = None
+        self._snapshot = MappingSnapshot(CRD, None, reserved_prefixes)
         self._objects: dict[str, IdentityMapping] = {}
         self._dirty = asyncio.Event()
         watch = Watch(access, PATH, IdentityMapping, self, what="IAMIdentityMappings", pace=pace or Pace())
@@ -61,14 +61,9 @@ class IdentityMappings:
         return CRD
 
     @property
-    def table(self) -> MappingTable | None:
-        """The last good mappings; None until the first."""
-        return self._table
-
-    @property
-    def reserved_prefixes(self) -> tuple[str, ...]:
-        """Prefixes that user names of this backend must not have."""
-        return self._reserved
+    def snapshot(self) -> MappingSnapshot:
+        """The last good mappings, with the reserved prefixes; no table until the first load."""
+        return self._snapshot
 
     async def start(self) -> None:
         """Begin to watch; the first list has come, or has failed, when this returns."""
@@ -107,7 +102,7 @@ class IdentityMappings:
 
     def failed(self, error: KubeIamError) -> None:
         """Say that the API server cannot be heard."""
-        self._observer.interrupted(self.name, error, kept=self._table is not None)
+        self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)
         self._watching.heard()
 
     async def _rebuild(self) -> None:
@@ -120,14 +115,14 @@ class IdentityMappings:
             except Exception as error:
                 # Whatever it was: a task that ends silently would leave mappings in force for ever.
                 trouble = KubeIamError(f"the objects cannot be used: {type(error).__name__}")
-                self._observer.failed(self.name, trouble, kept=self._table is not None)
+                self._observer.failed(self.name, trouble, kept=self._snapshot.table is not None)
             self._watching.heard()
 
     async def _load(self) -> None:
         specs = [_spec(each) for each in self._objects.values()]
         # Off the event loop: ten thousand objects take a while, and sign-ins go on meanwhile.
         read = await asyncio.to_thread(read_identity_mappings, specs)
-        self._table = self._feedback.listening(read.table)
+        self._snapshot = replace(self._snapshot, table=self._feedback.listening(read.table))
         refused = [Problem(name, why.message) for name, why in read.refused.items()]
         self._observer.loaded(self.name, read.entries, [*refused, *read.odd])
         self._feedback.tell(read)

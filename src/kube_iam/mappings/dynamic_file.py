@@ -7,11 +7,12 @@ A file that is there and cannot be used leaves the last good mappings in force.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from kube_iam.config.backends import DYNAMIC_FILE
 from kube_iam.config.dynamic import load_dynamic_mappings
-from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping import MappingSnapshot, MappingTable
 from kube_iam.errors import ConfigError, KubeIamError
 from kube_iam.mappings.backend import Observer
 from kube_iam.mappings.file_watch import FileWatch
@@ -27,9 +28,8 @@ class DynamicFile:
     ) -> None:
         self._path = path
         self._observer = observer
-        self._reserved = reserved_prefixes
         self._user_ids = user_ids
-        self._table: MappingTable | None = None
+        self._snapshot = MappingSnapshot(DYNAMIC_FILE, None, reserved_prefixes)
         self._watch = FileWatch(path, self._load, self._failed)
 
     @property
@@ -38,14 +38,9 @@ class DynamicFile:
         return DYNAMIC_FILE
 
     @property
-    def table(self) -> MappingTable | None:
-        """The last good mappings; None until the first."""
-        return self._table
-
-    @property
-    def reserved_prefixes(self) -> tuple[str, ...]:
-        """Prefixes that user names of this backend must not have."""
-        return self._reserved
+    def snapshot(self) -> MappingSnapshot:
+        """The last good mappings, with the reserved prefixes; no table until the first load."""
+        return self._snapshot
 
     async def start(self) -> None:
         """Load the file, and follow it."""
@@ -56,21 +51,21 @@ class DynamicFile:
         await self._watch.stop()
 
     async def _load(self) -> None:
-        first = self._table is None
+        first = self._snapshot.table is None
         try:
             loaded = await asyncio.to_thread(load_dynamic_mappings, self._path, user_ids=self._user_ids)
         except ConfigError as error:
             self._observer.failed(self.name, error, kept=not first)
             return
         if loaded is None:
-            self._table = MappingTable()
+            self._snapshot = replace(self._snapshot, table=MappingTable())
             self._observer.loaded(self.name, 0, [])
             return
-        self._table = loaded.table
+        self._snapshot = replace(self._snapshot, table=loaded.table)
         self._observer.loaded(self.name, loaded.entries, loaded.problems)
         if not first:
             # What a start reads may have been written long ago: that is no latency.
             self._observer.arrived(LATENCY, loaded.stamp)
 
     def _failed(self, error: KubeIamError) -> None:
-        self._observer.interrupted(self.name, error, kept=self._table is not None)
+        self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)

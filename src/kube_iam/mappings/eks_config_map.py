@@ -6,12 +6,13 @@ Without the ConfigMap there are no mappings, and that is a loaded state. While t
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import msgspec
 
 from kube_iam.config.backends import EKS_CONFIG_MAP
 from kube_iam.config.config_map import read_config_map
-from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping import MappingSnapshot
 from kube_iam.errors import KubeIamError
 from kube_iam.kube.endpoint import Access
 from kube_iam.kube.watch import Object, Pace, Watch
@@ -35,8 +36,7 @@ class EksConfigMap:
         self, access: Access, observer: Observer, reserved_prefixes: tuple[str, ...] = (), pace: Pace | None = None
     ) -> None:
         self._observer = observer
-        self._reserved = reserved_prefixes
-        self._table: MappingTable | None = None
+        self._snapshot = MappingSnapshot(EKS_CONFIG_MAP, None, reserved_prefixes)
         self._good: dict[str, str] = {}
         # By name alone, so that the right to read this one ConfigMap is enough.
         watch = Watch(
@@ -56,14 +56,9 @@ class EksConfigMap:
         return EKS_CONFIG_MAP
 
     @property
-    def table(self) -> MappingTable | None:
-        """The last good mappings; None until the first."""
-        return self._table
-
-    @property
-    def reserved_prefixes(self) -> tuple[str, ...]:
-        """Prefixes that user names of this backend must not have."""
-        return self._reserved
+    def snapshot(self) -> MappingSnapshot:
+        """The last good mappings, with the reserved prefixes; no table until the first load."""
+        return self._snapshot
 
     async def start(self) -> None:
         """Begin to watch; the first list has come, or has failed, when this returns."""
@@ -90,7 +85,7 @@ class EksConfigMap:
 
     def failed(self, error: KubeIamError) -> None:
         """Say that the API server cannot be heard."""
-        self._observer.interrupted(self.name, error, kept=self._table is not None)
+        self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)
         self._follower.heard()
 
     async def _load(self, data: dict[str, str] | None) -> None:
@@ -98,6 +93,6 @@ class EksConfigMap:
         # Off the event loop: ten thousand entries take seconds to parse, and sign-ins go on meanwhile.
         last_good = self._good if data is not None else {}
         loaded = await asyncio.to_thread(read_config_map, data or {}, last_good)
-        self._table, self._good = loaded.table, loaded.good
+        self._snapshot, self._good = replace(self._snapshot, table=loaded.table), loaded.good
         self._observer.loaded(self.name, loaded.entries, loaded.problems)
         self._follower.heard()

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kube_iam.config.backends import MOUNTED_FILE
-from kube_iam.config.mounted import MountedMappings
 from kube_iam.config.mounted_versions import MountedVersions
-from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping import MappingSnapshot, MappingTable
 from kube_iam.errors import ConfigError, KubeIamError
 from kube_iam.mappings.backend import Observer
 from kube_iam.mappings.file_watch import FileWatch
@@ -28,7 +27,7 @@ class MountedFile:
         """`flags` are those that go before the file's settings; `cluster_id` is the one in force, empty where any will do."""
         self._versions = MountedVersions(path, flags or {}, cluster_id) if path is not None else None
         self._observer = observer
-        self._current: MountedMappings | None = None
+        self._snapshot = MappingSnapshot(MOUNTED_FILE)
         self._watch = FileWatch(path, self._load, self._failed) if path is not None else None
 
     @property
@@ -37,21 +36,16 @@ class MountedFile:
         return MOUNTED_FILE
 
     @property
-    def table(self) -> MappingTable | None:
-        """The last good mappings; None until the first."""
-        return self._current.table if self._current is not None else None
-
-    @property
-    def reserved_prefixes(self) -> tuple[str, ...]:
-        """The reserved prefixes of the same version of the file as `table`."""
-        return self._current.reserved_prefixes if self._current is not None else ()
+    def snapshot(self) -> MappingSnapshot:
+        """The last good mappings, with the reserved prefixes of the same version of the file; no table until the first load."""
+        return self._snapshot
 
     async def start(self) -> None:
         """Load the file, and follow it."""
         if self._watch is not None:
             await self._watch.start()
         else:
-            self._current = MountedMappings(MappingTable())
+            self._snapshot = MappingSnapshot(MOUNTED_FILE, MappingTable())
             self._observer.loaded(self.name, 0, [])
 
     async def stop(self) -> None:
@@ -65,10 +59,10 @@ class MountedFile:
             # Off the event loop: ten thousand entries take long to parse, and sign-ins go on meanwhile.
             current, warnings = await asyncio.to_thread(self._versions.read)
         except ConfigError as error:
-            self._observer.failed(self.name, error, kept=self._current is not None)
+            self._observer.failed(self.name, error, kept=self._snapshot.table is not None)
             return
-        self._current = current
+        self._snapshot = MappingSnapshot(MOUNTED_FILE, current.table, current.reserved_prefixes)
         self._observer.loaded(self.name, current.entries, warnings)
 
     def _failed(self, error: KubeIamError) -> None:
-        self._observer.interrupted(self.name, error, kept=self._current is not None)
+        self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from kube_iam.authn.decide import Authenticator
-from kube_iam.authn.door import Door
 from kube_iam.aws.ec2_instances import Ec2Instances
 from kube_iam.aws.ec2_names import Ec2NodeNames
 from kube_iam.aws.endpoints import endpoint_overrides
@@ -23,6 +22,7 @@ from kube_iam.core.sts_hosts import StsHosts
 from kube_iam.errors import CredentialsError, UsageError
 from kube_iam.mappings.chain import Chain
 from kube_iam.mappings.file_watch import look_again
+from kube_iam.membership.cache import MembershipCache
 from kube_iam.server.certificate_watch import follow_certificate, warn_of_end
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
 from kube_iam.server.clock import uptime
@@ -39,7 +39,7 @@ from kube_iam.server.listener import Listener
 from kube_iam.server.listening import backlog
 from kube_iam.server.log import Log
 from kube_iam.server.mapping_report import MappingReport
-from kube_iam.server.memberships import follow_memberships
+from kube_iam.server.memberships import membership_service
 from kube_iam.server.metrics import Metrics
 from kube_iam.server.ports import Ports
 from kube_iam.server.process import reload_signal, stop_signal
@@ -74,14 +74,14 @@ async def serve(
     connections = ConnectionWatch(ConnectionReport(log, metrics).looked)
     mapping_report = MappingReport(log, metrics)
     backends = Chain(config, mapping_report, environ, flags=flags)
-    door = Door(config.membership.max_age, uptime, time.time, secrets.token_hex(6))
+    cache = MembershipCache(config.membership.max_age, uptime, time.time, secrets.token_hex(6))
     pair = prepare_files(config, log)
     metrics.certificate_ends.set(pair.not_after.timestamp())
     client = sts_client()
     sts = GuardedSts(client, _report_sts(log), StsCircuit())
     denials = Denying(config, DenyReport(log, metrics), environ)
     finding_region = asyncio.create_task(_own_region(environ, log))
-    readiness = Health(lambda: _why_not_ready(backends, door, denials, stopping), Scrubber(config.scrubbed_accounts))
+    readiness = Health(lambda: _why_not_ready(backends, cache, denials, stopping), Scrubber(config.scrubbed_accounts))
     health = Listener(
         connections.limited("health", readiness.handle, config.health_port, ConnectionLimits(_HEALTH_CONNECTIONS)),
         config.health_address,
@@ -109,7 +109,7 @@ async def serve(
         region = await finding_region
         nodes = node_names(config, region, Ec2Report(log, metrics))
         stack.push_async_callback(nodes.close)
-        membership = follow_memberships(config, region, door, backends, mapping_report, log, metrics)
+        membership = membership_service(config, region, cache, backends, mapping_report, log, metrics)
         stack.push_async_callback(membership.stop)
         await membership.start()
         verifier = StsVerifier(sts, sts_hosts(config, log, region), config.cluster_id, metrics)
@@ -118,9 +118,8 @@ async def serve(
             backends,
             scrubbed_accounts=config.scrubbed_accounts,
             node_names=nodes,
-            door=door,
             memberships=membership,
-            denials=denials.list,
+            deny_list=denials.list,
         )
         settings = SettingsWatch(config, lambda: load_server_config(config.source, flags)[0], log)
         stack.push_async_callback(settings.stop)
@@ -247,7 +246,7 @@ async def _reload(reloading: asyncio.Event, log: Log) -> None:
         await look_again()
 
 
-def _why_not_ready(backends: Chain, door: Door, denials: Denying, stopping: asyncio.Event) -> str:
+def _why_not_ready(backends: Chain, cache: MembershipCache, denials: Denying, stopping: asyncio.Event) -> str:
     if stopping.is_set():
         return "stopping"
     if denials.waiting:
@@ -255,6 +254,6 @@ def _why_not_ready(backends: Chain, door: Door, denials: Denying, stopping: asyn
     waiting = backends.waiting()
     if waiting:
         return f"no mappings yet: {', '.join(waiting)}"
-    unknown = door.waiting()
-    # Their entries let nobody in; all others serve.
-    return f"IAM could not be read, or not for too long: {', '.join(unknown)}" if unknown else ""
+    stale = cache.stale()
+    # Their entries admit nobody; all others serve.
+    return f"IAM could not be read, or not for too long: {', '.join(stale)}" if stale else ""

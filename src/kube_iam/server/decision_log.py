@@ -20,9 +20,9 @@ def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> N
     """
     if isinstance(decision, Allowed):
         # Writing it out is most of what a remembered token would cost.
-        write = decision.notes.get("line")
+        write = decision.cache.get("line")
         if write is None:
-            write = decision.notes["line"] = log.form(
+            write = decision.cache["line"] = log.form(
                 "info", "access granted", _granted(decision), ("client", "latency")
             )
         write(client=client, latency=seconds)

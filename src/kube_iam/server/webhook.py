@@ -152,9 +152,9 @@ def _status(decision: Denied | Unavailable, seconds: float) -> int:
 
 def _granted(request: ReviewRequest, decision: Allowed) -> bytes:
     # kube-apiserver asks for the same version every time, so the last answer is most often the next one too.
-    last: tuple[str, bytes] | None = decision.notes.get("answer")
+    last: tuple[str, bytes] | None = decision.cache.get("answer")
     if last is None or last[0] != request.api_version:
-        last = decision.notes["answer"] = (request.api_version, encode_allowed(request, decision.user))
+        last = decision.cache["answer"] = (request.api_version, encode_allowed(request, decision.user))
     return last[1]
 
 

@@ -1,4 +1,4 @@
-"""iam:GetGroup and iam:GetRole through botocore, for the server: whole answers or none. Blocking; thread-safe.
+"""Reads of IAM groups and roles (iam:GetGroup, iam:GetRole) by the server: whole answers or none. Blocking; thread-safe.
 
 botocore is imported with the first call: only servers whose mappings name an IAM group pay its 34 MB.
 """
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from kube_iam.aws.client import aws_errors, make_client
+from kube_iam.aws.client import aws_errors, iam_text_client
 from kube_iam.core.arns import parse_arn
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import CredentialsError, KubeIamError, NotFound, Unreachable
@@ -24,7 +24,7 @@ _MAX_PAGES = 100  # an account has 5,000 IAM users, unless AWS agreed to more
 
 @dataclass(frozen=True, slots=True)
 class GroupFound:
-    """A whole group: the account that it is in, and its members' unique ids by name."""
+    """A whole group: its account, and the unique ids of its members by name."""
 
     account: str
     members: Mapping[str, str]
@@ -45,16 +45,16 @@ class RoleFound:
 
 
 class IamReader:
-    """Reads with the server's own credentials. Raises the errors of our tree for everything but what IAM says does not exist."""
+    """Reads with the server's own credentials. None stands for what IAM says does not exist; all other failures raise KubeIamError."""
 
     def __init__(self, region: str = "") -> None:
-        """`region` tells the partition whose IAM is asked."""
+        """`region` is one of the partition whose IAM is asked."""
         self._region = region
         self._lock = threading.Lock()
         self._client: Any = None
 
     def group(self, name: str) -> GroupFound | None:
-        """The group with all its members, or None where there is none. A part of it is an error, never an answer."""
+        """Return the group with all its members, or None if there is none. Raises KubeIamError, also for a part of a group."""
         doing = f"read the members of group {name}"
         members: dict[str, str] = {}
         first: tuple[str, str] | None = None
@@ -66,7 +66,7 @@ class IamReader:
                     raise _cut_off(doing)
                 return None
             group = _group_of(page, name, doing)
-            # A group that was made anew between two pages is another one.
+            # A group that was deleted and created again between two pages is another one.
             if first not in (None, group):
                 raise _cut_off(doing)
             first = group
@@ -80,7 +80,7 @@ class IamReader:
         raise _cut_off(doing)
 
     def role(self, name: str) -> RoleFound | None:
-        """The role, or None where there is none."""
+        """Return the role, or None if there is none. Raises KubeIamError."""
         doing = f"read role {name}"
         answer = self._call("get_role", doing, RoleName=name)
         if answer is None:
@@ -115,24 +115,15 @@ class IamReader:
         except KubeIamError:
             raise
         except Exception:
-            # botocore's parser, at a loss: it was XML, but none of IAM's. What it says may hold the answer.
+            # botocore's parser: the answer is XML, but none of IAM's. The parser's message may hold the answer.
             raise _cut_off(doing) from None
 
     def _ready(self) -> Any:
         with self._lock:
             if self._client is None:
-                from botocore.config import Config
-                from botocore.handlers import json_decode_policies
-
-                limits = Config(
-                    connect_timeout=_CONNECT_SECONDS,
-                    read_timeout=_READ_SECONDS,
-                    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+                self._client = iam_text_client(
+                    self._region, connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, attempts=_ATTEMPTS
                 )
-                client = make_client("iam", self._region, config=limits)
-                # Policies as text: parsed by botocore, a key that stands twice in one could not be seen.
-                client.meta.events.unregister("after-call.iam", json_decode_policies)
-                self._client = client
             return self._client
 
 
@@ -141,7 +132,7 @@ def _after(marker: str) -> dict[str, str]:
 
 
 def _group_of(page: Mapping[str, Any], name: str, doing: str) -> tuple[str, str]:
-    """The account of the group that a page is of, and the group's unique id."""
+    """Return the account and the unique id of the group of this page. Raises Unreachable for another answer."""
     group = page.get("Group", {})
     arn = parse_arn(str(group.get("Arn", "")))
     same = ascii_lower(str(group.get("GroupName", ""))) == ascii_lower(name)

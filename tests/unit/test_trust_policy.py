@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kube_iam.core.trust import open_trust
+from kube_iam.core.trust_policy import open_trust
 from kube_iam.sandbox.iam_policy.evaluate import AssumeRequest, evaluate_trust
 
 ACCOUNT = "111122223333"

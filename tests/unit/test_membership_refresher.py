@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kube_iam.authn.door import Change, Door
-from kube_iam.aws.holdup import CALLS_AT_ONCE
-from kube_iam.aws.iam_reader import GroupFound, RoleFound
-from kube_iam.aws.membership import Membership
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.reasons import Reason
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Throttled, Unreachable
+from kube_iam.membership.backoff import MAX_CONCURRENCY
+from kube_iam.membership.cache import MembershipCache
+from kube_iam.membership.iam_reader import GroupFound, RoleFound
+from kube_iam.membership.refresher import MembershipRefresher
+from kube_iam.membership.snapshots import GroupChange
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Admin"
@@ -74,11 +75,11 @@ class FakeIam:
 class Heard:
     """What an observer was told."""
 
-    changes: list[tuple[str, Change]] = field(default_factory=list)
+    changes: list[tuple[str, GroupChange]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     failures: list[tuple[str, type[KubeIamError], bool]] = field(default_factory=list)
 
-    def group_read(self, name: str, found: GroupFound | None, change: Change) -> None:
+    def group_read(self, name: str, found: GroupFound | None, change: GroupChange) -> None:
         if change.first or change.joined or change.left:
             self.changes.append((name, change))
 
@@ -94,8 +95,8 @@ class Site:
     def __init__(self, iam: FakeIam, refresh: float, max_age: float) -> None:
         self.iam = iam
         self.heard = Heard()
-        self.door = Door(max_age, time.monotonic, time.time)
-        self.membership = Membership(iam, self.door, self.heard, refresh, time.monotonic)
+        self.cache = MembershipCache(max_age, time.monotonic, time.time)
+        self.membership = MembershipRefresher(iam, self.cache, self.heard, refresh, time.monotonic)
 
 
 def run(
@@ -103,7 +104,7 @@ def run(
 ) -> Site:
     async def whole() -> Site:
         site = Site(iam or FakeIam(), refresh, max_age)
-        site.membership.follow((), [REQUIREMENT])
+        site.membership.set_tracked((), [REQUIREMENT])
         try:
             await asyncio.wait_for(story(site), 20)
         finally:
@@ -121,10 +122,10 @@ async def until(condition: Callable[[], object]) -> None:
 def test_what_is_followed_is_known_when_the_start_returns() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
-        assert site.door.waiting() == []
+        assert site.cache.stale() == []
 
     site = run(story)
-    assert site.heard.changes == [("admins", Change(("alice",), (), first=True))]
+    assert site.heard.changes == [("admins", GroupChange(("alice",), (), first=True))]
     assert site.heard.problems == [""]
 
 
@@ -137,14 +138,14 @@ def test_it_is_read_again_and_again_and_a_change_is_told_once() -> None:
         await until(lambda: site.iam.calls.count("admins") >= seen + 3)
 
     site = run(story)
-    assert site.heard.changes[1:] == [("admins", Change(("bob",), ("alice",), first=False))]
+    assert site.heard.changes[1:] == [("admins", GroupChange(("bob",), ("alice",), first=False))]
 
 
 def test_new_groups_are_read_at_once() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
-        site.membership.follow(("viewers",), [REQUIREMENT])
-        await until(lambda: "viewers" in site.iam.calls and site.door.waiting() == [])
+        site.membership.set_tracked(("viewers",), [REQUIREMENT])
+        await until(lambda: "viewers" in site.iam.calls and site.cache.stale() == [])
         assert site.iam.calls.count("admins") == 1
 
     run(story, refresh=60)
@@ -214,7 +215,7 @@ def test_role_of_the_account_admits_members_whatever_its_path() -> None:
 def refusal_of(site: Site, name: str) -> Reason | None:
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/{name}"
     who = Identity(arn, ROLE, ACCOUNT, "AROAADMIN", name, "ASIA", "sts.amazonaws.com")
-    refusal = site.door.admits(REQUIREMENT, who)
+    refusal = site.cache.check_role_session(REQUIREMENT, who)
     return refusal.reason if refusal is not None else None
 
 
@@ -222,8 +223,8 @@ def test_role_created_again_is_read_when_it_is_asked_for() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
         site.iam.roles["Admin"] = RoleFound(ROLE, "AROANEW", json.dumps(HELD), 3600, time.time())
-        assert await site.membership.read_again((), (REQUIREMENT.role,))
-        assert not await site.membership.read_again((), (REQUIREMENT.role,))  # not twice within two seconds
+        assert await site.membership.refresh((), (REQUIREMENT.role,))
+        assert not await site.membership.refresh((), (REQUIREMENT.role,))  # not twice within two seconds
 
     site = run(story, refresh=60)
     assert site.iam.calls.count("Admin") == 2
@@ -243,13 +244,13 @@ def test_one_failed_read_changes_nothing_and_is_tried_again(error: Exception) ->
 
         site.iam.fault = once
         await until(lambda: site.heard.failures)
-        assert site.door.waiting() == []
+        assert site.cache.stale() == []
         seen = len(site.iam.calls)
         await until(lambda: len(site.iam.calls) >= seen + 2)
 
     site = run(story)
     assert site.heard.failures[0][2] is True
-    assert site.heard.changes == [("admins", Change(("alice",), (), first=True))]
+    assert site.heard.changes == [("admins", GroupChange(("alice",), (), first=True))]
 
 
 def test_a_start_without_iam_returns_and_what_was_not_read_is_waiting() -> None:
@@ -259,9 +260,9 @@ def test_a_start_without_iam_returns_and_what_was_not_read_is_waiting() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
         await until(lambda: {name for name, _, _ in site.heard.failures} == {"admins", REQUIREMENT.role})
-        assert site.door.waiting() == ["group admins", f"role {REQUIREMENT.role}"]
+        assert site.cache.stale() == ["group admins", f"role {REQUIREMENT.role}"]
         site.iam.fault = lambda _: None
-        await until(lambda: site.door.waiting() == [])
+        await until(lambda: site.cache.stale() == [])
 
     site = run(story, FakeIam(fault=down))
     assert {kept for _, _, kept in site.heard.failures} == {False}
@@ -273,13 +274,13 @@ def test_two_hundred_groups_of_a_thousand_are_read_a_few_at_once_and_none_is_lef
     iam = FakeIam(groups=dict.fromkeys(names, people))
 
     async def story(site: Site) -> None:
-        site.membership.follow(names, ())
+        site.membership.set_tracked(names, ())
         await site.membership.start()
-        await until(lambda: site.door.waiting() == [])
+        await until(lambda: site.cache.stale() == [])
         await until(lambda: all(site.iam.calls.count(name) >= 2 for name in names))
 
     site = run(story, iam, refresh=0.5)
-    assert site.iam.most_at_once <= CALLS_AT_ONCE
+    assert site.iam.most_at_once <= MAX_CONCURRENCY
 
 
 def test_one_group_that_may_not_be_read_keeps_no_other_waiting() -> None:
@@ -290,9 +291,9 @@ def test_one_group_that_may_not_be_read_keeps_no_other_waiting() -> None:
             raise AccessDenied("not this one")
 
     async def story(site: Site) -> None:
-        site.membership.follow(names, ())
+        site.membership.set_tracked(names, ())
         await site.membership.start()
-        await until(lambda: site.door.waiting() == ["group group7"])
+        await until(lambda: site.cache.stale() == ["group group7"])
 
     run(story, FakeIam(groups={name: {} for name in names}, fault=denied), refresh=60)
 
@@ -304,16 +305,16 @@ def test_while_iam_throttles_it_is_asked_less_and_less() -> None:
         raise Throttled("slow down")
 
     async def story(site: Site) -> None:
-        site.membership.follow(names, ())
+        site.membership.set_tracked(names, ())
         await site.membership.start()
 
     site = run(story, FakeIam(groups={name: {} for name in names}, fault=throttled), refresh=0.02)
-    assert len(site.iam.calls) <= 4 * CALLS_AT_ONCE
+    assert len(site.iam.calls) <= 4 * MAX_CONCURRENCY
 
 
 def test_without_anything_to_follow_iam_is_left_alone() -> None:
     async def story(site: Site) -> None:
-        site.membership.follow((), ())
+        site.membership.set_tracked((), ())
         await site.membership.start()
         await asyncio.sleep(0)
 
@@ -325,7 +326,7 @@ def test_who_was_put_into_the_group_just_now_is_found_at_the_door() -> None:
         await site.membership.start()
         site.iam.groups["admins"]["bob"] = "AIDABOB"
         before = site.iam.calls.count("admins")
-        assert all(await asyncio.gather(*(site.membership.read_again(["admins"]) for _ in range(20))))
+        assert all(await asyncio.gather(*(site.membership.refresh(["admins"]) for _ in range(20))))
         assert site.iam.calls.count("admins") == before + 1
         assert [change.joined for _, change in site.heard.changes] == [("alice",), ("bob",)]
 
@@ -335,10 +336,10 @@ def test_who_was_put_into_the_group_just_now_is_found_at_the_door() -> None:
 def test_who_is_turned_away_cannot_have_iam_asked_again_and_again() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
-        assert await site.membership.read_again(["admins"])
+        assert await site.membership.refresh(["admins"])
         before = len(site.iam.calls)
-        assert not any([await site.membership.read_again(["admins"]) for _ in range(50)])
-        assert not await site.membership.read_again(["nobody-follows-this"])
+        assert not any([await site.membership.refresh(["admins"]) for _ in range(50)])
+        assert not await site.membership.refresh(["nobody-follows-this"])
         assert len(site.iam.calls) == before
 
     run(story, refresh=3600)
@@ -352,9 +353,9 @@ def test_a_read_for_somebody_at_the_door_that_fails_changes_nothing() -> None:
             raise Unreachable("IAM does not answer")
 
         site.iam.fault = down
-        assert not await site.membership.read_again(["admins"])
+        assert not await site.membership.refresh(["admins"])
         assert site.heard.failures == [("admins", Unreachable, True)]
-        assert not await site.membership.read_again(["admins"])
+        assert not await site.membership.refresh(["admins"])
 
     run(story, refresh=3600)
 
@@ -368,7 +369,7 @@ def test_while_iam_fails_for_all_it_is_asked_by_one_call_at_a_time() -> None:
 
     async def story(site: Site) -> None:
         await site.membership.start()
-        site.membership.follow(names, [REQUIREMENT])
+        site.membership.set_tracked(names, [REQUIREMENT])
         await until(lambda: site.iam.at_once == 0 and site.heard.failures)
         site.iam.most_at_once, seen = 0, len(site.iam.calls)
         await until(lambda: len(site.iam.calls) > seen and site.iam.at_once == 0)
@@ -382,7 +383,7 @@ def test_a_role_whose_name_is_spelt_otherwise_now_is_read_by_it() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
         assert site.heard.problems == ["IAM knows no such role"]
-        site.membership.follow((), [MembershipRequirement("admins", ROLE.lower(), "admin")])
+        site.membership.set_tracked((), [MembershipRequirement("admins", ROLE.lower(), "admin")])
         await until(lambda: site.heard.problems[-1] == "")
 
     run(story, iam, refresh=60)
@@ -392,10 +393,10 @@ def test_many_groups_are_not_all_read_for_one_person() -> None:
     names = [f"group{number}" for number in range(20)]
 
     async def story(site: Site) -> None:
-        site.membership.follow(names, [REQUIREMENT])
+        site.membership.set_tracked(names, [REQUIREMENT])
         await site.membership.start()
         before = len(site.iam.calls)
-        assert not await site.membership.read_again(names)
+        assert not await site.membership.refresh(names)
         assert len(site.iam.calls) == before
 
     run(story, refresh=3600)
@@ -406,11 +407,11 @@ def test_however_many_groups_people_are_turned_away_by_few_are_read_for_them() -
     now = time.monotonic()
 
     async def story(site: Site) -> None:
-        site.membership = Membership(site.iam, site.door, site.heard, 3600, lambda: now)
-        site.membership.follow(names, [REQUIREMENT])
+        site.membership = MembershipRefresher(site.iam, site.cache, site.heard, 3600, lambda: now)
+        site.membership.set_tracked(names, [REQUIREMENT])
         await site.membership.start()
         before = len(site.iam.calls)
-        done = [await site.membership.read_again([name]) for name in names]
+        done = [await site.membership.refresh([name]) for name in names]
         assert done == [True] * 8 + [False] * 12
         assert len(site.iam.calls) == before + 8
 
@@ -423,12 +424,12 @@ def test_in_time_the_others_are_read_too() -> None:
 
     async def story(site: Site) -> None:
         nonlocal now
-        site.membership = Membership(site.iam, site.door, site.heard, 3600, lambda: now)
-        site.membership.follow(names, ())
+        site.membership = MembershipRefresher(site.iam, site.cache, site.heard, 3600, lambda: now)
+        site.membership.set_tracked(names, ())
         await site.membership.start()
-        assert await site.membership.read_again(names[:8])
-        assert not await site.membership.read_again(names[8:])
+        assert await site.membership.refresh(names[:8])
+        assert not await site.membership.refresh(names[8:])
         now += 2
-        assert await site.membership.read_again(names[8:])
+        assert await site.membership.refresh(names[8:])
 
     run(story, FakeIam(groups={name: {} for name in names}), refresh=3600)

@@ -1,11 +1,10 @@
-"""Answers to status queries: what was read of an entry's IAM group and role, and what came of the last reads. Pure."""
+"""Answers to status queries: what is known of an entry's IAM group and role, and the outcome of the last reads. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from kube_iam.authn.snapshots import GroupSnapshot, RoleSnapshot
 from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.membership_status import (
     MembershipAnswer,
@@ -15,10 +14,11 @@ from kube_iam.core.membership_status import (
     requirement_name,
 )
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.membership.snapshots import GroupSnapshot, RoleSnapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RequirementView:
     """The state of one requirement at one moment. Times are of the clock of the snapshots.
 
     `former_until` is until when sessions of a former role may live; `wall` makes Unix seconds of a time.
@@ -31,20 +31,20 @@ class Seen:
     former_until: float
     wall: Callable[[float], float]
 
-    def counts(self, snapshot: GroupSnapshot | RoleSnapshot | None) -> bool:
-        """Return whether a snapshot was read, and lately enough."""
+    def is_fresh(self, snapshot: GroupSnapshot | RoleSnapshot | None) -> bool:
+        """Return whether there is a snapshot and it is not too old."""
         return snapshot is not None and self.now - snapshot.read_at <= self.max_age
 
 
 class StatusQueries:
-    """Knows what may be asked about, and which reads failed last. `server` is a hexadecimal name for this process."""
+    """The requirements that may be asked about, and the last failed reads. `server` is a hexadecimal name for this process."""
 
     def __init__(self, server: str) -> None:
         self._server = server
         self._asked: dict[str, tuple[str, str]] = {}
         self._failed: dict[tuple[str, str], bool] = {}
 
-    def follow(self, groups: Iterable[str], requirements: Collection[MembershipRequirement]) -> None:
+    def set_tracked(self, groups: Iterable[str], requirements: Collection[MembershipRequirement]) -> None:
         """Answer about the entries of these groups and requirements, and no others."""
         pairs = [
             *((name, "") for name in groups),
@@ -54,36 +54,36 @@ class StatusQueries:
         places = {*(("group", group) for group, _ in pairs), *(("role", role) for _, role in pairs)}
         self._failed = {place: forbidden for place, forbidden in self._failed.items() if place in places}
 
-    def read(self, kind: str, name: str) -> None:
-        """A group or role was read."""
+    def record_read(self, kind: str, name: str) -> None:
+        """Record that a group or role was read."""
         self._failed.pop((kind, name), None)
 
-    def failed(self, kind: str, name: str, *, forbidden: bool) -> None:
-        """The last read of a group or role failed; `forbidden`: IAM denied it."""
+    def record_failure(self, kind: str, name: str, *, forbidden: bool) -> None:
+        """Record that the last read of a group or role failed; `forbidden`: IAM denied it."""
         self._failed[kind, name] = forbidden
 
-    def answer(self, token: str, seen: Callable[[str, str], Seen]) -> Refusal | None:
-        """Return the answer to a status query; None where the token is none. `seen` is asked with an IAM group and a role."""
+    def answer(self, token: str, view: Callable[[str, str], RequirementView]) -> Refusal | None:
+        """Return the answer to a status query, or None if the token is none. `view` is called with an IAM group and a role."""
         question = read_membership_question(token)
         if question is None:
             return None
-        states = {name: self._status(name, seen) for name in question.requirements}
+        states = {name: self._status(name, view) for name in question.requirements}
         return Refusal(Reason.PROBE, MembershipAnswer(question.nonce, self._server, states).text)
 
-    def _status(self, requirement: str, seen: Callable[[str, str], Seen]) -> MembershipStatus:
+    def _status(self, requirement: str, view: Callable[[str, str], RequirementView]) -> MembershipStatus:
         if requirement not in self._asked:
             return MembershipStatus(MembershipState.NOT_MAPPED)
         group, role = self._asked[requirement]
-        found = seen(group, role)
+        found = view(group, role)
         parts = [(("group", group), found.group), (("role", role), found.role)][: 2 if role else 1]
         for place, snapshot in parts:
             if self._failed.get(place):
                 state = MembershipState.GROUP_FORBIDDEN if place[0] == "group" else MembershipState.ROLE_FORBIDDEN
-                admits = all(found.counts(each) for _, each in parts)
+                admits = all(found.is_fresh(each) for _, each in parts)
                 until = found.wall(snapshot.read_at + found.max_age) if snapshot is not None and admits else 0.0
                 return MembershipStatus(state, until)
         for place, snapshot in parts:
-            if not found.counts(snapshot):
+            if not found.is_fresh(snapshot):
                 return MembershipStatus(
                     MembershipState.UNREADABLE if place in self._failed else MembershipState.NOT_READ
                 )
@@ -92,13 +92,13 @@ class StatusQueries:
         return _of_role(found.role, found) if role and found.role else MembershipStatus(MembershipState.ADMITS)
 
 
-def _of_role(role: RoleSnapshot, seen: Seen) -> MembershipStatus:
+def _of_role(role: RoleSnapshot, view: RequirementView) -> MembershipStatus:
     if not role.exists:
         return MembershipStatus(MembershipState.ROLE_MISSING)
     if role.problem:
         return MembershipStatus(MembershipState.TRUST_OPEN)
-    if seen.now < role.suspended_until:
-        return MembershipStatus(MembershipState.SUSPENDED, seen.wall(role.suspended_until))
-    if seen.now < seen.former_until:
-        return MembershipStatus(MembershipState.RECREATED, seen.wall(seen.former_until))
+    if view.now < role.suspended_until:
+        return MembershipStatus(MembershipState.SUSPENDED, view.wall(role.suspended_until))
+    if view.now < view.former_until:
+        return MembershipStatus(MembershipState.RECREATED, view.wall(view.former_until))
     return MembershipStatus(MembershipState.ADMITS)

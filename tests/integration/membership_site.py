@@ -26,7 +26,7 @@ from kube_iam.sandbox.webhook import config, launch_webhook, readiness, review
 ACCOUNT = "arn:aws:iam::111122223333"
 
 
-class DoorSite:
+class MembershipSite:
     """Everything on loopback; `settings` are lines under `server:`, `mappings` too."""
 
     def __init__(self, account: Account, directory: Path) -> None:
@@ -98,7 +98,7 @@ class DoorSite:
         status: dict[str, Any] = review(self.home, self.state, self.token(who))[1]["status"]
         return status
 
-    def enters(self, who: Credentials) -> bool:
+    def is_admitted(self, who: Credentials) -> bool:
         return bool(self.sign_in(who).get("authenticated"))
 
     def metric(self, sample: str) -> float:
@@ -112,12 +112,12 @@ class DoorSite:
 
 
 @contextmanager
-def running(directory: Path, levels: tuple[str, ...], mappings: str) -> Iterator[DoorSite]:
+def running(directory: Path, levels: tuple[str, ...], mappings: str) -> Iterator[MembershipSite]:
     """An account with these levels, and a server with these mappings that may read them and has begun to."""
     home = Home(directory / "sandbox")
     home.create()
     try:
-        site = DoorSite(Account(home, start_account(home, Authority(home.tls), lambda _: None)), home.root)
+        site = MembershipSite(Account(home, start_account(home, Authority(home.tls), lambda _: None)), home.root)
         for level in levels:
             site.account.make_level(level)
         site.policy = server_policy(

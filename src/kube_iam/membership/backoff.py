@@ -1,0 +1,41 @@
+"""Exponential backoff for IAM: one call at a time while calls fail, the full rate after the first success. Pure.
+
+For failures that concern all calls: throttling, no network, no credentials.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+MAX_CONCURRENCY = 4
+FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+
+
+class Backoff:
+    """Times are seconds of a clock that never goes back. `jitter` shortens a pause a little, so that servers do not call in step."""
+
+    def __init__(self, jitter: Callable[[float], float]) -> None:
+        self._jitter = jitter
+        self._failures_in_a_row = 0
+        self._last_failure = -math.inf
+        self.not_before = 0.0
+        """The earliest time of the next call."""
+
+    @property
+    def concurrency(self) -> int:
+        """How many calls may be under way."""
+        return 1 if self._failures_in_a_row else MAX_CONCURRENCY
+
+    def failed(self, began: float, now: float) -> None:
+        """Record a failure of a call that began then."""
+        if began < self._last_failure:
+            return  # under way together with one that failed before: the same cause
+        self._failures_in_a_row += 1
+        self._last_failure = now
+        pause = min(_LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures_in_a_row - 1, 10))
+        self.not_before = now + self._jitter(pause)
+
+    def succeeded(self) -> None:
+        """Record that a call was answered."""
+        self._failures_in_a_row = 0

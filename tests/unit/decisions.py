@@ -1,0 +1,104 @@
+"""Parts of a decision for tests: identities, backends with fixed mappings, a verifier, node names and memberships."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from functools import partial
+
+from kube_iam.authn.decide import Decision, Denied, Unavailable
+from kube_iam.core.identity import Identity
+from kube_iam.core.mapping import MappingSnapshot, MappingTable
+from kube_iam.core.mapping_entries import RoleMapping
+from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.templates import parse_template
+from kube_iam.membership.cache import MembershipCache
+
+ACCOUNT = "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/Admin"
+ALICE = Identity(
+    arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/alice",
+    canonical_arn=ROLE,
+    account_id=ACCOUNT,
+    user_id="AROAEXAMPLE",
+    session_name="alice",
+    access_key_id="ASIAEXAMPLE",
+    sts_host="sts.eu-west-1.amazonaws.com",
+)
+
+
+@dataclass
+class KnownTokens:
+    """A verifier that knows the answer."""
+
+    answer: Identity | Refusal
+
+    async def verify(self, token: str) -> Identity | Refusal:
+        return self.answer
+
+
+@dataclass
+class Backend:
+    """A backend of mappings with a fixed table."""
+
+    table: MappingTable | None
+    name: str = "MountedFile"
+    reserved_prefixes: tuple[str, ...] = ()
+
+    @property
+    def snapshot(self) -> MappingSnapshot:
+        return MappingSnapshot(self.name, self.table, self.reserved_prefixes)
+
+
+class Backends:
+    """The mappings of these backends, in this order."""
+
+    def __init__(self, *backends: Backend) -> None:
+        self._backends = backends
+
+    def snapshots(self) -> list[MappingSnapshot]:
+        return [backend.snapshot for backend in self._backends]
+
+
+@dataclass
+class Nodes:
+    """What EC2 knows: one answer for everybody."""
+
+    answer: str | Refusal
+    asked: list[Identity] = field(default_factory=list)
+
+    async def private_dns_name(self, identity: Identity) -> str | Refusal:
+        self.asked.append(identity)
+        return self.answer
+
+
+async def nothing_read(groups: Collection[str], roles: Collection[str] = ()) -> bool:
+    return False
+
+
+class Memberships:
+    """Decisions by a cache; `refresh` stands for reads of IAM."""
+
+    def __init__(self, cache: MembershipCache, refresh: Callable[..., Awaitable[bool]] = nothing_read) -> None:
+        self.check_role_session = cache.check_role_session
+        self.match_group_mappings = cache.match_group_mappings
+        self.covers_account = cache.covers_account
+        self.answer_status_query = cache.answer_status_query
+        self._refresh = partial(refresh)
+
+    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+        return await self._refresh(groups, roles)
+
+
+def table(username: str = "", groups: tuple[str, ...] = (), accounts: tuple[str, ...] = ()) -> MappingTable:
+    roles = (
+        [RoleMapping(ROLE, parse_template(username), tuple(map(parse_template, groups)), "mapRoles[0]")]
+        if username
+        else []
+    )
+    return MappingTable.build(roles, [], accounts)[0]
+
+
+def reason(decision: Decision) -> Reason:
+    assert isinstance(decision, Denied | Unavailable)
+    return decision.refusal.reason
