@@ -56,6 +56,6 @@ def test_whoever_can_be_denied_can_be_written_about(control_plane: Any, subject:
 
 
 def test_where_events_cannot_be_written_that_is_an_error_of_ours(control_plane: Any) -> None:
-    api = KubeApi(environ={}, kubeconfig=str(control_plane.kubeconfig), server="https://127.0.0.1:1")
+    api = KubeApi(environ={}, kubeconfig=str(control_plane.kubeconfig)).at("https://127.0.0.1:1")
     with pytest.raises(KubeIamError):
         AuditEvents(api).write([AuditRecord(Action.DENIAL_REMOVED, "tilda")], time.time())

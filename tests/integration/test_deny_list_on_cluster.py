@@ -121,6 +121,6 @@ def test_only_the_slice_that_kube_apiserver_writes_names_api_servers(cluster: Cl
     }
     cluster.api.call("DELETE", f"{slices}/planted")
     cluster.api.call("POST", slices, planted)
-    prober = Prober(lambda server: KubeApi(environ={}, kubeconfig=str(cluster.kubeconfig), server=server))
+    prober = Prober(KubeApi(environ={}, kubeconfig=str(cluster.kubeconfig)))
     # A kube-apiserver on loopback writes no addresses of its own.
     assert [url for url in prober.addresses() if "203.0.113.9" in url] == []

@@ -111,8 +111,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     try:
         start_control_plane(home, authority, binaries, webhook=webhook)
-        api = lambda _: KubeApi(environ=os.environ, kubeconfig=str(home.kubeconfig))  # noqa: E731
-        yield Site(authority, port, Prober(api))
+        yield Site(authority, port, Prober(KubeApi(environ=os.environ, kubeconfig=str(home.kubeconfig))))
     finally:
         down(home)
 

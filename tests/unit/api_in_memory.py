@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +15,9 @@ from lightkube.config.kubeconfig import SingleConfig
 from lightkube.config.models import Cluster, User
 from lightkube.config.models import Context as Named
 
-from kube_iam.kube.client import KubeApi
+from kube_iam.kube.client import KubeApi, _Login
 from kube_iam.kube.context import Context
+from kube_iam.kube.exec_plugin import ExecStatus
 
 Thing = dict[str, Any]
 AUTHORITY = {"certificate-authority-data": "eA=="}
@@ -43,7 +45,7 @@ class ApiInMemory:
         self._versions = itertools.count(1)
 
     def api(self, server: str = "", cluster: Thing | None = None) -> KubeApi:
-        """A client of it, as `deny_session.open_api` makes one."""
+        """Return a client of it. `cluster` replaces what its kubeconfig says of the cluster's certificate authority."""
         fields = {"server": server or "https://api.example.com", **(AUTHORITY if cluster is None else cluster)}
         return _Api(self, Context("prod", fields, {"token": "t0ken"}))
 
@@ -110,17 +112,17 @@ class _Api(KubeApi):
 
     def __init__(self, memory: ApiInMemory, context: Context) -> None:
         super().__init__(environ={})
-        self._context = context
+        self._login = _Login(lambda: context, {}, time.time)
         self._memory = memory
 
     def client(self) -> Client:
         """One client a URL: making one reads the machine's certificates."""
         known = self._memory.clients
         if self.server not in known:
-            known[self.server] = self._connect()
+            known[self.server] = self._connect(None)
         return known[self.server]
 
-    def _connect(self) -> Client:
+    def _connect(self, status: ExecStatus | None) -> Client:
         config = SingleConfig(
             context_name="prod",
             context=Named(cluster="prod", user="admin"),

@@ -90,7 +90,7 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
     monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, **_: account.directory)
     monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
     monkeypatch.setattr(access_session, "on_terminal", lambda: False)
-    monkeypatch.setattr(deny_session, "open_api", lambda where, server="": site.memory.api(server))
+    monkeypatch.setattr(deny_session, "open_api", lambda where: site.memory.api())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     (tmp_path / "access.yaml").write_text(FILE)

@@ -1,6 +1,5 @@
 """Hints of errors: what a person did wrong in a file or on the command line, and the edit or command that puts it right."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +165,9 @@ class AnsweringApi:
     def __init__(self, error: str) -> None:
         self._error = error
 
+    def at(self, _url: str) -> Any:
+        return self
+
     def close(self) -> None:
         """There is nothing to close."""
 
@@ -197,7 +199,7 @@ POST = f'Post "https://127.0.0.1:21362/authenticate?timeout=30s&t={SECRET}": '
 def test_a_webhook_that_cannot_be_asked_is_told_from_one_without_a_deny_list(
     error: str, kind: type[Exception], said: str
 ) -> None:
-    api: Callable[[str], Any] = lambda _: AnsweringApi(f"[invalid bearer token, {error}]" if error else "")  # noqa: E731
+    api: Any = AnsweringApi(f"[invalid bearer token, {error}]" if error else "")
     with pytest.raises(kind, match=said) as raised:
         Prober(api).ask("", Question("0" * 16, "denial").denial)
     assert SECRET not in str(raised.value)

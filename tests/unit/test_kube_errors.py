@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from kube_iam.errors import Conflict, KubeError, KubeIamError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.cluster import KubeCluster
+from kube_iam.kube.dry_run import DryRunApi
 from kube_iam.kube.errors import MAX_TEXT, clean, status_of
 from kube_iam.kube.kubeconfig import build_kubeconfig, dump
 from kube_iam.kube.yaml_text import Value
@@ -169,13 +171,12 @@ print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "Exec
 """
 
 
-def test_a_plugin_s_token_is_used_until_shortly_before_its_end(server: Server, tmp_path: Path) -> None:
-    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+def write_kubeconfig_with_plugin(url: str, tmp_path: Path) -> str:
     (tmp_path / "count").write_text("")
     (tmp_path / "plugin.py").write_text(PLUGIN)
     config = build_kubeconfig(
         cluster_name="c",
-        endpoint=server.url,
+        endpoint=url,
         ca_pem="",
         user_name="u",
         context_name="x",
@@ -187,8 +188,54 @@ def test_a_plugin_s_token_is_used_until_shortly_before_its_end(server: Server, t
         install_hint="",
     )
     (tmp_path / "config").write_text(dump(config))
-    ten_minutes_past = 1767225600.0 + 600
-    times = iter([ten_minutes_past - 500, ten_minutes_past - 31, ten_minutes_past - 29])
-    cluster = KubeCluster(KubeApi(environ={}, kubeconfig=str(tmp_path / "config"), clock=lambda: next(times)))
+    return str(tmp_path / "config")
+
+
+TEN_MINUTES_PAST = 1767225600.0 + 600
+
+
+def test_a_plugin_s_token_is_used_until_shortly_before_its_end(server: Server, tmp_path: Path) -> None:
+    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+    kubeconfig = write_kubeconfig_with_plugin(server.url, tmp_path)
+    times = iter([TEN_MINUTES_PAST - 500, TEN_MINUTES_PAST - 31, TEN_MINUTES_PAST - 29])
+    cluster = KubeCluster(KubeApi(environ={}, kubeconfig=kubeconfig, clock=lambda: next(times)))
     assert [cluster.whoami().username for _ in range(4)] == ["iam:alice"] * 4
     assert server.seen == ["Bearer tokenx"] * 3 + ["Bearer tokenxx"]
+
+
+def test_another_address_is_reached_with_one_kubeconfig_and_one_run_of_the_plugin(
+    server: Server, tmp_path: Path
+) -> None:
+    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+    kubeconfig = write_kubeconfig_with_plugin("http://127.0.0.1:1", tmp_path)
+    api = KubeApi(environ={}, kubeconfig=kubeconfig, clock=lambda: TEN_MINUTES_PAST - 500)
+    others = [api.at(server.url), api.at(server.url)]
+    assert [KubeCluster(other).whoami().username for other in others] == ["iam:alice"] * 2
+    Path(kubeconfig).unlink()
+    assert KubeCluster(api.at(server.url)).whoami().username == "iam:alice"
+    assert server.seen == ["Bearer tokenx"] * 3
+    assert (api.server, others[0].server) == ("http://127.0.0.1:1", server.url)
+
+
+def test_threads_that_share_a_kubeconfig_run_its_plugin_once(server: Server, tmp_path: Path) -> None:
+    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+    kubeconfig = write_kubeconfig_with_plugin(server.url, tmp_path)
+    api = KubeApi(environ={}, kubeconfig=kubeconfig, clock=lambda: TEN_MINUTES_PAST - 500)
+    with ThreadPoolExecutor(4) as pool:
+        names = list(pool.map(lambda _: KubeCluster(api.at(server.url)).whoami().username, range(4)))
+    assert names == ["iam:alice"] * 4
+    assert server.seen == ["Bearer tokenx"] * 4
+
+
+def test_a_dry_run_at_another_address_stays_a_dry_run(server: Server, tmp_path: Path) -> None:
+    api = DryRunApi(KubeApi(environ={}, kubeconfig=write_kubeconfig_with_plugin("http://127.0.0.1:1", tmp_path)))
+    assert (api.at(server.url).dry_run, api.at(server.url).server) == (True, server.url)
+
+
+def test_a_closed_client_connects_again(server: Server, tmp_path: Path) -> None:
+    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+    api = KubeApi(environ={}, kubeconfig=write_kubeconfig_with_plugin(server.url, tmp_path), clock=lambda: 0.0)
+    for _ in range(2):
+        assert KubeCluster(api).whoami().username == "iam:alice"
+        api.close()
+    assert server.seen == ["Bearer tokenx"] * 2

@@ -401,7 +401,7 @@ def test_more_levels_than_one_question_holds_are_asked_about_in_several() -> Non
         return refusal.message
 
     memory.answer = answer
-    states = ask_memberships(Prober(lambda _: memory.api("")).review, names).states
+    states = ask_memberships(Prober(memory.api()).review, names).states
     assert set(states) == set(names)
     assert len(asked) == 3
 

@@ -31,7 +31,7 @@ def memory() -> ApiInMemory:
 
 
 def prober(memory: ApiInMemory, cluster: dict[str, object] | None = None) -> Prober:
-    return Prober(lambda server: memory.api(server, cluster))
+    return Prober(memory.api(cluster=cluster))
 
 
 def test_the_api_servers_are_those_of_the_slice_that_kube_apiserver_writes(memory: ApiInMemory) -> None:

@@ -131,12 +131,9 @@ def _add(entry: NewEntry, context: click.Context, shared: dict[str, Any]) -> int
 
     before: dict[str, Any] = context.meta["add"]
     given = {name: before[name] if shared[name] is None else shared[name] for name in _SHARED}
-    api = KubeApi(
-        environ=os.environ,
-        kubeconfig=given["kubeconfig"] or "",
-        context=given["kubeconfig_context"] or "",
-        server=given["master_url"] or "",
-    )
+    api = KubeApi(environ=os.environ, kubeconfig=given["kubeconfig"] or "", context=given["kubeconfig_context"] or "")
+    if given["master_url"]:
+        api = api.at(given["master_url"])
     dry_run = bool(given["dry_run"])
     if not dry_run and given["prompt"] is not False:
         click.echo(f"{entry.key} of ConfigMap kube-system/aws-auth at {api.server} would get:", err=True)

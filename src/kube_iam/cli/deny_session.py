@@ -36,11 +36,11 @@ class Closing:
     wait: bool
 
 
-def open_api(where: Where, server: str = "") -> KubeApi:
-    """The API server of the administrator's context, or the one at that URL with the same credentials. Nothing is called yet."""
+def open_api(where: Where) -> KubeApi:
+    """Return the API server of the administrator's context. Nothing is called yet."""
     from kube_iam.kube.client import KubeApi
 
-    return KubeApi(environ=os.environ, kubeconfig=where.kubeconfig, context=where.context, server=server)
+    return KubeApi(environ=os.environ, kubeconfig=where.kubeconfig, context=where.context)
 
 
 def check_cluster(access: ClusterAccess, where: Where) -> None:
@@ -63,10 +63,11 @@ def shut(where: Where, closing: Closing, denials: Sequence[Denial], began: float
     from kube_iam.kube.deny_store import DenyStore
     from kube_iam.kube.prober import Prober
 
+    api = open_api(where)
     names = "write the denial of " + ", ".join(denial.value for denial in denials)
     with changes_made().making(names):
-        DenyStore(open_api(where), closing.deny_list).put(denials, time.time())
-    prober = Prober(lambda server: open_api(where, server))
+        DenyStore(api, closing.deny_list).put(denials, time.time())
+    prober = Prober(api)
     wanted = [Wanted(denial.ident, denial.until) for denial in denials]
     addresses: tuple[str, ...] = ()
     unlisted = ""
@@ -144,7 +145,7 @@ def is_remembered(where: Where, ident: str) -> bool | None:
     from kube_iam.core.probe import IN_FORCE
     from kube_iam.kube.prober import HERE, Prober
 
-    prober = Prober(lambda server: open_api(where, server))
+    prober = Prober(open_api(where))
     unasked = False
     try:
         addresses: tuple[str, ...] = prober.addresses() or (HERE,)

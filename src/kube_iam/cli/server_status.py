@@ -91,4 +91,4 @@ def _way(access: ClusterAccess, where: Where) -> Callable[[str], str]:
 
     if access.mapping.kind is TargetKind.FILE:
         return local_review(Path(access.mapping.path))
-    return Prober(lambda _: access_session.open_api(access, where)).review
+    return Prober(access_session.open_api(access, where)).review

@@ -7,7 +7,9 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from kube_iam.core.input_checks import defect
@@ -27,8 +29,45 @@ READ_TIMEOUT = 35  # seconds; kube-apiserver waits 30 for its webhook, and then 
 EXPIRY_MARGIN = 30  # seconds before their end at which exec credentials are asked for anew
 
 
+class _Login:
+    """The context of a kubeconfig and the credentials of its user, for all addresses of one cluster. Threads may share it."""
+
+    def __init__(self, load: Callable[[], Context], environ: Mapping[str, str], clock: Callable[[], float]) -> None:
+        self._load = load
+        self._environ = environ
+        self._clock = clock
+        self._lock = (
+            RLock()
+        )  # one thread runs the plugin, which may ask on the terminal; the others wait for its answer
+        self._context: Context | None = None
+        self._status: ExecStatus | None = None
+
+    @property
+    def context(self) -> Context:
+        """The context, read when first needed. Raises ConfigError or KubeError."""
+        with self._lock:
+            if self._context is None:
+                self._context = self._load()
+            return self._context
+
+    def status(self) -> ExecStatus | None:
+        """Return what the exec plugin answered, asked again shortly before its end; None where the user has no plugin.
+
+        Raises KubeError, also for a context that `refuse_unsupported` refuses: no plugin runs for it.
+        """
+        with self._lock:
+            refuse_unsupported(self.context)
+            if not self.context.user.get("exec"):
+                return None
+            expires = self._status.expires if self._status is not None else None
+            if self._status is None or (expires is not None and self._clock() > expires - EXPIRY_MARGIN):
+                terminal = sys.stdin is not None and sys.stdin.isatty()
+                self._status = run_plugin(self.context, self._environ, terminal=terminal)
+            return self._status
+
+
 class KubeApi:
-    """The API of one cluster. `kubeconfig`, `context` and `server` are as kubectl's flags of those names; empty: kubectl's default."""
+    """The API of one cluster. `kubeconfig` and `context` are as kubectl's flags of those names; empty: kubectl's default."""
 
     dry_run = False  # whether writes are checked and not kept (`kube_iam.kube.dry_run`)
 
@@ -38,29 +77,32 @@ class KubeApi:
         environ: Mapping[str, str],
         kubeconfig: str = "",
         context: str = "",
-        server: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._environ = environ
-        self._kubeconfig = kubeconfig
-        self._name = context
-        self._server = server
-        self._clock = clock
-        self._context: Context | None = None
+        self._login = _Login(lambda: load_context(kubeconfig, context, environ), environ, clock)
+        self._address = ""
         self._client: Client | None = None
-        self._expires: float | None = None
+        self._status: ExecStatus | None = None
+
+    def at(self, url: str) -> KubeApi:
+        """Return the API server at this URL, with the same context and credentials and with connections of its own.
+
+        Neither the kubeconfig is read again nor the exec plugin run again. Raises nothing.
+        """
+        other = copy(self)
+        other._address, other._client = url, None
+        return other
 
     @property
     def context(self) -> Context:
         """The context in use. Raises ConfigError or KubeError where the kubeconfig has none."""
-        if self._context is None:
-            found = load_context(self._kubeconfig, self._name, self._environ)
-            self._context = replace(found, cluster={**found.cluster, "server": self._server}) if self._server else found
-        return self._context
+        found = self._login.context
+        return replace(found, cluster={**found.cluster, "server": self._address}) if self._address else found
 
     @property
     def server(self) -> str:
-        """The API server's URL."""
+        """The API server's URL. Raises what `context` raises."""
         return self.context.server
 
     @contextmanager
@@ -70,25 +112,25 @@ class KubeApi:
             yield self.client()
 
     def client(self) -> Client:
-        """The lightkube client, made anew when the credentials that an exec plugin gave are about to end."""
-        ending = self._expires is not None and self._clock() > self._expires - EXPIRY_MARGIN
-        if self._client is None or ending:
-            self.close()
-            try:
-                self._client = self._connect()
-            except KubeIamError:
-                raise
-            except Exception as error:  # lightkube, ssl, msgspec and httpx2 each have their own for a bad kubeconfig
-                raise KubeError(f"context {self.context.name!r} cannot be used: {reason_of(error)}") from error
+        """Return the lightkube client, a new one when the exec plugin gave new credentials. Raises KubeIamError."""
+        try:
+            status = self._login.status()
+            if self._client is None or status is not self._status:
+                self.close()
+                self._client, self._status = self._connect(status), status
+        except KubeIamError:
+            raise
+        except Exception as error:  # lightkube, ssl, msgspec and httpx2 each have their own for a bad kubeconfig
+            raise KubeError(f"context {self.context.name!r} cannot be used: {reason_of(error)}") from error
         return self._client
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections; the next call opens new ones."""
         if self._client is not None:
             self._client.close()
             self._client = None
 
-    def _connect(self) -> Client:
+    def _connect(self, status: ExecStatus | None) -> Client:
         import httpx2
         import msgspec
         from lightkube import Client
@@ -97,13 +139,8 @@ class KubeApi:
         from lightkube.config.models import Context as Named
 
         context = self.context
-        refuse_unsupported(context)
         proxy = own_proxy(context, self._environ)
-        user = dict(context.user)
-        if user.pop("exec", None):
-            status = run_plugin(context, self._environ, terminal=sys.stdin is not None and sys.stdin.isatty())
-            self._expires = status.expires
-            user |= _credentials(status)
+        user = {key: value for key, value in context.user.items() if key != "exec"} | _credentials(status)
         for key in ("token", "username", "password"):
             if found := defect(str(user.get(key) or "")):
                 raise KubeError(
@@ -135,7 +172,9 @@ def refuse_unsupported(context: Context) -> None:
         raise KubeError(f"context {context.name!r} uses 'tls-server-name', which is not supported")
 
 
-def _credentials(status: ExecStatus) -> dict[str, object]:
+def _credentials(status: ExecStatus | None) -> dict[str, object]:
+    if status is None:
+        return {}
     found: dict[str, object] = {"token": status.token} if status.token else {}
     if status.certificate and status.key:
         found["client-certificate-data"] = b64encode(status.certificate.encode()).decode()

@@ -26,10 +26,19 @@ class DryRunApi(KubeApi):
     def __init__(self, api: KubeApi) -> None:
         self._api = api
 
+    def at(self, url: str) -> KubeApi:
+        """Return the API server at this URL, as `KubeApi.at` does; writes are dry runs there too."""
+        return DryRunApi(self._api.at(url))
+
     @property
     def context(self) -> Context:
         """The context in use. Raises what `KubeApi.context` raises."""
         return self._api.context
+
+    @property
+    def server(self) -> str:
+        """The API server's URL. Raises what `KubeApi.server` raises."""
+        return self._api.server
 
     def client(self) -> Client:
         """Return the client whose writes are dry runs. Raises what `KubeApi.client` raises."""

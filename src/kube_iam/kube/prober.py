@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 from kube_iam.core.probe import Answer, Question, read_answer
@@ -77,9 +77,9 @@ HERE = ""
 
 
 class Prober:
-    """The API servers of one cluster. `api` makes a client for an API server's URL, or for the kubeconfig's own: `HERE`."""
+    """The API servers of one cluster."""
 
-    def __init__(self, api: Callable[[str], KubeApi]) -> None:
+    def __init__(self, api: KubeApi) -> None:
         self._api = api
 
     def addresses(self) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ class Prober:
         # By name, not by label: kube-apiserver writes this one and restores it within seconds, while a label can be on the
         # EndpointSlice of anybody who may create one, and the administrator's credentials go to these addresses.
         try:
-            with closing(self._api(HERE)) as api, api.call("read the addresses of the API servers") as client:
+            with self._api.call("read the addresses of the API servers") as client:
                 found = client.get(EndpointSlice, "kubernetes", namespace="default")
         except NotFound:
             return ()
@@ -117,10 +117,10 @@ class Prober:
         from lightkube.models.authentication_v1 import TokenReviewSpec
         from lightkube.resources.authentication_v1 import TokenReview
 
-        with closing(self._api(address)) as api:
-            unverified = _unverified(api.context) if address != HERE else ""
-            if unverified:
-                raise Unreachable(f"no credentials are sent to {address}, since {unverified}")
+        if address != HERE and (unverified := _unverified(self._api.context)):
+            raise Unreachable(f"no credentials are sent to {address}, since {unverified}")
+        # One server of several behind an address answers all requests of one connection.
+        with closing(self._api.at(address or self._api.server)) as api:
             with api.call(doing) as client:
                 review = client.create(TokenReview(spec=TokenReviewSpec(token=token)))
             return (review.status.error if review.status else None) or "", shown_url(api.server)
