@@ -18,7 +18,7 @@ from side_by_side import Pair, Question, running
 from tally import Case, Tally
 from tokens import Signed
 
-from kube_iam.access.ports import MappingEntry
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.kube.aws_auth import appended, new_user
 from kube_iam.kube.mapping_list import MappingList
 

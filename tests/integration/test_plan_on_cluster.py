@@ -19,9 +19,8 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 
 from kube_iam.access.apply import Applied, apply_plan
 from kube_iam.access.levels import Bind, ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.observed import Ports
 from kube_iam.access.plan import plan_apply
-from kube_iam.access.ports import Preflight
+from kube_iam.access.ports import Ports, Preflight
 from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.dry_run import DryRunApi
 from kube_iam.kube.mapping_source import make_source

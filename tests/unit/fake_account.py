@@ -10,19 +10,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from kube_iam.access.observed import Ports
+from kube_iam.access.mapping import MappingEntry, TemporaryGrant
 from kube_iam.access.ports import (
     BindingState,
     Caller,
     GroupState,
     Holder,
     Item,
-    MappingEntry,
     PolicyState,
+    Ports,
     Result,
     RoleState,
     Subject,
-    TemporaryGrant,
     User,
 )
 from kube_iam.errors import AwsError, Conflict, KubeIamError, NotFound

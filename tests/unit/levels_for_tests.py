@@ -9,8 +9,8 @@ from fake_account import FakeAccount
 from kube_iam.access.apply import apply_plan
 from kube_iam.access.changes import Plan
 from kube_iam.access.levels import Bind, ClusterAccess, Level, MappingTarget, TargetKind
-from kube_iam.access.observed import Ports
-from kube_iam.access.ports import MappingEntry
+from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.ports import Ports
 
 NODES = MappingEntry("arn:aws:iam::123456789012:role/nodes", "system:node:{{EC2PrivateDNSName}}", ("system:nodes",))
 

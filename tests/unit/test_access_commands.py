@@ -12,7 +12,8 @@ from levels_for_tests import access
 from ruamel.yaml import YAML
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingEntry, RoleState, Subject, TemporaryGrant, User
+from kube_iam.access.mapping import MappingEntry, TemporaryGrant
+from kube_iam.access.ports import RoleState, Subject, User
 from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.cli import access_session
 from kube_iam.cli.permissions import DIRECTORY_METHODS

@@ -16,7 +16,7 @@ from click.exceptions import Abort
 from fake_account import FakeAccount
 
 from kube_iam.access.closing import Clock
-from kube_iam.access.ports import MappingEntry
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.cli import access_session, deny_session
 from kube_iam.cli.root import run_command
 from kube_iam.core.denial_text import read_denial, write_denial

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from levels_for_tests import ADMIN, EDITOR, access, level
 
-from kube_iam.access.desired import desired_state
-from kube_iam.access.documents import assumed_roles, same_document
+from kube_iam.access.desired import assumed_roles, desired_state, same_document
 from kube_iam.access.levels import Bind, Method
-from kube_iam.access.ports import BindingState, MappingEntry
+from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.ports import BindingState
 from kube_iam.sandbox.iam_policy.evaluate import AssumeRequest, evaluate_trust
 
 

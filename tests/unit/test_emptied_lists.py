@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 import yaml
 
-from kube_iam.access.ports import MappingEntry
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.errors import ConfigError
 from kube_iam.kube.mapping_list import NAMES, SERVER, MappingList
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from kube_iam.access.documents import same_document
+from kube_iam.access.desired import same_document
 from kube_iam.access.ports import Holder
 from kube_iam.aws.iam import IamDirectory
 from kube_iam.aws.iam_calls import PERMISSIONS

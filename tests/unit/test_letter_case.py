@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identities import principal
-from kube_iam.access.ports import role_key
+from kube_iam.access.mapping import role_key
 from kube_iam.config.config_map import read_config_map
 from kube_iam.config.identity_mapping import MappingSpec, read_identity_mappings
 from kube_iam.config.server_file import sections

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kube_iam.access.ports import MappingEntry
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.errors import ConfigError
 from kube_iam.kube.aws_auth import appended, new_role, new_user
 from kube_iam.kube.mapping_list import NAMES, SERVER, MappingList

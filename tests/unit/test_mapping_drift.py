@@ -18,9 +18,9 @@ from levels_for_tests import NODES, VIEWER, access, run
 from identities import principal
 from kube_iam.access.changes import Kind, Plan
 from kube_iam.access.levels import ClusterAccess, MappingTarget, Method, TargetKind
-from kube_iam.access.observed import Ports
+from kube_iam.access.mapping import MappingStore
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import MappingStore
+from kube_iam.access.ports import Ports
 from kube_iam.config.config_map import read_config_map
 from kube_iam.config.mounted import load_mounted_mappings
 from kube_iam.core.mapping import MappingTable

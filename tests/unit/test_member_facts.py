@@ -11,7 +11,7 @@ from access_commands import account as account
 from fake_account import ACCOUNT, FakeAccount
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingEntry
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.cli import access_session, deny_session, server_status
 from kube_iam.core.denied import Denial
 from kube_iam.core.membership_status import MembershipState, MembershipStatus

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from identities import principal
-from kube_iam.access.ports import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry, TemporaryGrant
 from kube_iam.config.mounted import MountedMappings
 from kube_iam.config.mounted_versions import MountedVersions, is_shortened
 from kube_iam.core.mapping import MappingMatch

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from kube_iam.access.ports import MappingEntry
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.config.config_map import read_config_map
 from kube_iam.errors import ConfigError
 from kube_iam.kube.mapping_list import SERVER, MappingList

@@ -7,8 +7,8 @@ import pytest
 from fake_account import FakeAccount
 from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 
+from kube_iam.access.guards import callers_in_aws, callers_in_cluster, lost_access
 from kube_iam.access.levels import Bind, Level, Method
-from kube_iam.access.own_access import callers_in_aws, callers_in_cluster, lost_access
 from kube_iam.access.plan import plan_apply
 from kube_iam.access.ports import Subject
 from kube_iam.cli import access_session

@@ -12,9 +12,10 @@ from levels_for_tests import ADMIN, EDITOR, NODES, VIEWER, access, level, run
 
 from kube_iam.access.changes import Kind, Plan, Verb
 from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.members import apply_members, plan_members, who
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import BindingState, GroupState, Holder, MappingEntry, PolicyState, RoleState
+from kube_iam.access.ports import BindingState, GroupState, Holder, PolicyState, RoleState
 from kube_iam.config.near import near
 from kube_iam.errors import NotOwned
 

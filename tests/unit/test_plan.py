@@ -8,9 +8,9 @@ from levels_for_tests import ADMIN, EDITOR, NODES, VIEWER, access, level, run
 
 from kube_iam.access.changes import Change, Kind, Plan, Verb
 from kube_iam.access.levels import Bind, MappingTarget, Method, TargetKind
-from kube_iam.access.observed import Ports
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState
+from kube_iam.access.ports import BindingState, GroupState, PolicyState, Ports, RoleState
 from kube_iam.errors import CredentialsError, NotOwned
 
 ADMIN_ARN = "arn:aws:iam::123456789012:role/prod-admin"

@@ -10,9 +10,9 @@ from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 from kube_iam.access.apply import apply_plan
 from kube_iam.access.changes import Change, Kind, Verb
 from kube_iam.access.levels import Bind, ClusterAccess, Level, Method
-from kube_iam.access.observed import Ports
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.plan import plan_apply
-from kube_iam.access.ports import BindingState, MappingEntry, Subject
+from kube_iam.access.ports import BindingState, Ports, Subject
 from kube_iam.errors import KubeError
 
 ARN = "arn:aws:iam::123456789012:role/prod-admin"

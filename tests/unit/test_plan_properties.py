@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from levels_for_tests import NODES, access, level, run
 
 from examples import examples
-from kube_iam.access.desired import LEVEL_TAG
-from kube_iam.access.documents import assumed_roles
+from kube_iam.access.desired import LEVEL_TAG, assumed_roles
 from kube_iam.access.levels import Bind, ClusterAccess, Method
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.errors import NotOwned

@@ -15,7 +15,8 @@ from command_line import run as run
 from fake_account import FakeAccount
 from ruamel.yaml import YAML
 
-from kube_iam.access.ports import MappingEntry, RoleState, Subject
+from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.ports import RoleState, Subject
 from kube_iam.cli import access_session
 from kube_iam.errors import AccessDenied
 

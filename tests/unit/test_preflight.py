@@ -9,9 +9,9 @@ from fake_account import FakeAccount, FakeCluster, FakeStore
 from levels_for_tests import ADMIN, NODES, VIEWER, access, level, run
 
 from kube_iam.access.levels import Bind, ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.observed import Ports
+from kube_iam.access.mapping import MappingEntry, MappingSource
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import BindingState, MappingEntry, MappingSource, Preflight, Subject
+from kube_iam.access.ports import BindingState, Ports, Preflight, Subject
 from kube_iam.cli import access_session
 from kube_iam.cli.root import run_command
 from kube_iam.errors import (

@@ -8,9 +8,8 @@ from fake_account import FakeAccount, FakeDirectory
 from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 
 from kube_iam.access.levels import Bind, Level, Method
-from kube_iam.access.observed import Ports
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import GroupState, RoleState
+from kube_iam.access.ports import GroupState, Ports, RoleState
 from kube_iam.errors import NotOwned
 
 RENAMED = level("Viewer", Bind("view"))

@@ -11,12 +11,11 @@ from levels_for_tests import ADMIN, VIEWER, access, run
 from examples import examples
 from kube_iam.access.apply import end
 from kube_iam.access.changes import Kind, Verb
-from kube_iam.access.desired import desired_entry
-from kube_iam.access.documents import end_of
+from kube_iam.access.desired import desired_entry, end_of
 from kube_iam.access.levels import ClusterAccess, Method
+from kube_iam.access.mapping import TemporaryGrant
 from kube_iam.access.members import apply_members, plan_members
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import TemporaryGrant
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, leftovers, temporary_in_force
 from kube_iam.config.near import near
 from kube_iam.core.utc import rfc3339

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kube_iam.access.ports import MappingEntry
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.errors import ConfigError
 from kube_iam.kube.mapping_list import SERVER, MappingList
 from kube_iam.kube.mapping_view import principal_of, view_config

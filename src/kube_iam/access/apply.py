@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kube_iam.access.changes import Attachment, Change, Detachment, Ended, Membership, Plan, Verb
-from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
-from kube_iam.access.documents import assumed_roles
-from kube_iam.access.observed import Ports
-from kube_iam.access.ports import (
-    BindingState,
-    Cluster,
-    Directory,
-    GroupState,
-    MappingEntry,
-    MappingStore,
-    PolicyState,
-    RoleState,
-    pathless,
-)
+from kube_iam.access.changes import Attachment, Change, Detachment, Ended, Kind, Membership, Plan, Verb
+from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole, assumed_roles
+from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
+from kube_iam.access.ports import BindingState, Cluster, Directory, GroupState, PolicyState, Ports, RoleState
 from kube_iam.core.arns import is_iam_name
-from kube_iam.errors import KubeIamError
+from kube_iam.errors import KubeIamError, Unreachable
+
+_UNSUPPORTED = "does not support dry run"  # what kube-apiserver says of an admission webhook that has side effects
 
 Progress = Callable[[int, Change], None]
 """Called before each change with its position from 0."""
@@ -45,6 +36,38 @@ def apply_plan(plan: Plan, ports: Ports, progress: Progress) -> Applied:
         except KubeIamError as error:
             return Applied(plan.changes[:position], change, error)
     return Applied(plan.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Sentences about changes that would fail, and about changes that could not be checked in advance."""
+
+    failures: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+
+def find_refusals(changes: tuple[Change, ...], ports: Ports) -> Refusals:
+    """Make a dry run of every change in the cluster and the mapping. Raises Unreachable where the API server cannot be asked.
+
+    Changes in IAM are not checked: IAM has no dry run.
+    """
+    preflight = ports.preflight
+    if preflight is None:
+        return Refusals()
+    dry = replace(ports, cluster=preflight.cluster, store=preflight.store)
+    failures: list[str] = []
+    unchecked: list[str] = []
+    for change in changes:
+        if change.kind not in (Kind.BINDING, Kind.MAPPING):
+            continue
+        try:
+            apply_change(change, dry)
+        except Unreachable:
+            raise
+        except KubeIamError as error:
+            said = f"{change.verb.value} {change.kind.value} {change.name}: {error}"
+            (unchecked if _UNSUPPORTED in error.message else failures).append(said)
+    return Refusals(tuple(dict.fromkeys(failures)), tuple(dict.fromkeys(unchecked)))
 
 
 def apply_change(change: Change, ports: Ports) -> None:

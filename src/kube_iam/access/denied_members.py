@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kube_iam.access.documents import mapped_arn
+from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import LevelMembers
 from kube_iam.access.ports import Directory

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from kube_iam.access.documents import mapped_arn
+from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.ports import Directory, MappingEntry, User
+from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.ports import Directory, User
 from kube_iam.core.arns import user_name
 from kube_iam.core.principals import arn_key, kind_of, role_of
 from kube_iam.errors import NotFound

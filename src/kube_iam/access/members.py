@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from kube_iam.access.documents import policy_arn
+from kube_iam.access.desired import policy_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.mapping import TemporaryGrant
 from kube_iam.access.ownership import OwnershipIndex
-from kube_iam.access.ports import Directory, GroupState, TemporaryGrant, User
+from kube_iam.access.ports import Directory, GroupState, User
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.errors import NotFound, NotOwned, UsageError
 

@@ -1,4 +1,6 @@
-"""Ownership of roles, groups, policies and mapping entries, computed once from everything that was observed.
+"""The owner of a role, group, policy or mapping entry, and how certain that is. `ownership` decides it.
+
+Ownership of roles, groups, policies and mapping entries, computed once from everything that was observed.
 
 `plan`, `apply`, `destroy`, `grant`, `revoke` and `who` ask this index and nothing else. The rules, in this order:
 
@@ -17,12 +19,59 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
 
-from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG, level_in_name
-from kube_iam.access.documents import assumed_roles, is_level_trust, policy_arn, policy_document, same_document
+from kube_iam.access.desired import (
+    CLUSTER_TAG,
+    LEVEL_TAG,
+    assumed_roles,
+    is_level_trust,
+    level_in_name,
+    policy_arn,
+    policy_document,
+    same_document,
+)
 from kube_iam.access.levels import ClusterAccess, Method
-from kube_iam.access.owner import UNKNOWN, Owner, Standing
-from kube_iam.access.ports import BindingState, GroupState, MappingEntry, PolicyState, RoleState, pathless, role_key
+from kube_iam.access.mapping import MappingEntry, pathless, role_key
+from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
+
+
+class Standing(Enum):
+    """The certainty with which the owner of a thing is known."""
+
+    MARKED = "marked as this cluster's"
+    UNMARKED = "this cluster's by two marks, without the tag that says so"
+    OTHER = "another cluster's"
+    UNKNOWN = "not known to be kube-iam's"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The owner of one thing. `level` is set for this cluster's things, as far as it is known; `cluster` names another cluster."""
+
+    standing: Standing
+    level: str = ""
+    cluster: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Return whether the thing is this cluster's, with or without its tag."""
+        return self.standing in (Standing.MARKED, Standing.UNMARKED)
+
+    @property
+    def is_marked(self) -> bool:
+        """Return whether the thing carries this cluster's mark."""
+        return self.standing is Standing.MARKED
+
+    @property
+    def is_other(self) -> bool:
+        """Return whether the thing is another cluster's."""
+        return self.standing is Standing.OTHER
+
+
+UNKNOWN = Owner(Standing.UNKNOWN)
+
 
 _CLUSTER_PATH = re.compile(r"/kube-iam/([^/]+)/$")
 _DESCRIPTION = re.compile(r"Level \S+ of the Kubernetes cluster (\S+)")

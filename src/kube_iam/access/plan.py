@@ -1,26 +1,36 @@
-"""From a file and one look at the world to a plan: what would change, in the order in which it will happen. Changes nothing."""
+"""From a file and one look at the world to a plan: what would change, in the order in which it will happen. Changes nothing.
+
+Order of the changes of a plan: additions come before removals, so that a run that stops half way leaves access in place.
+
+1. Policies come off the groups of other levels. This precedes all additions: a policy may be about to name another level's role.
+2. Each level is built. A role that moves to another path comes last: IAM has no two roles of one name, so the old one goes first.
+3. Mapping entries, temporary access and bindings go. What the caller is signed in with goes last: without it the caller could not
+   delete the rest.
+4. IAM's part of the levels that leave goes. A policy document stops naming a replaced role after that role is deleted: until then
+   the document is the only record of the role.
+
+
+Checks before the first change: what the API server would refuse, and whether a server of this cluster reads the mapping."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
-from kube_iam.access.building import LevelBuilder
-from kube_iam.access.changes import Change, Kind, Plan, Verb
+from kube_iam.access.apply import find_refusals
+from kube_iam.access.changes import Change, Ended, Kind, Plan, Verb
+from kube_iam.access.deletions import closing, removing, replacing
 from kube_iam.access.desired import DesiredLevel, desired_state
-from kube_iam.access.foreign import Foreign
 from kube_iam.access.guards import MASTERS, is_own, lockout, too_much
-from kube_iam.access.handover import guarded, guarded_deletions, refused
-from kube_iam.access.left_alone import left_alone
+from kube_iam.access.level_changes import LevelBuilder
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
-from kube_iam.access.observed import Observed, Ports
-from kube_iam.access.observing import observe
-from kube_iam.access.ordering import arrange
-from kube_iam.access.ports import Directory
-from kube_iam.access.preflight import find_refusals, misplaced_mapping, writes_mapping
-from kube_iam.access.removing import closing, removing, replacing
+from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.observed import Observed, observe
+from kube_iam.access.ports import BindingState, Directory, Ports
+from kube_iam.access.reassignments import guarded, guarded_deletions, refused
 from kube_iam.access.server_policy import uncovered_roles
-from kube_iam.access.spelling import respelled
 from kube_iam.access.suspension import suspensions
+from kube_iam.access.unmanaged import Foreign, left_alone, respelled
 from kube_iam.errors import CredentialsError, NotOwned
 
 
@@ -153,3 +163,73 @@ def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tu
     for kind, namespace, name in observed.missing_rbac:
         place = f" in namespace {namespace}" if namespace else ""
         yield f"{kind} {name} does not exist{place}; a binding to it grants nothing until it does"
+
+
+_CLUSTER_SIDE = {Kind.MAPPING: 0, Kind.TEMPORARY: 1, Kind.BINDING: 2}
+_ADMINISTRATOR = "cluster-admin"
+
+
+def arrange(
+    taken: Iterable[Change],
+    levels: Iterable[LevelBuilder],
+    removed: Iterable[Change],
+    own: Callable[[Change], bool],
+) -> tuple[Change, ...]:
+    """Return all changes in the order above.
+
+    `taken` holds what `closing` and `replacing` yield, `removed` what `removing` yields. `own` says of a change whether it takes
+    away what the caller is signed in with.
+    """
+    builders, left = tuple(levels), list(taken)
+    early, left = _split(left, lambda change: change.kind is Kind.ATTACHMENT)
+    built = [change for builder in builders if not builder.role_is_moved for change in builder.changes]
+    for builder in builders:
+        if builder.role_is_moved:
+            first, left = _split(left, partial(_is_about, builder.level))
+            built += [*first, *builder.changes]
+    roles, left = _split(left, lambda change: change.kind is Kind.ROLE)
+    left += [change for builder in builders for change in builder.narrowed_bindings]
+    documents = [change for builder in builders for change in builder.narrowed_policy]
+    return (*early, *built, *sorted(left, key=lambda change: _rank(change, own)), *roles, *removed, *documents)
+
+
+def _split(changes: list[Change], first: Callable[[Change], bool]) -> tuple[list[Change], list[Change]]:
+    return [change for change in changes if first(change)], [change for change in changes if not first(change)]
+
+
+def _is_about(level: DesiredLevel, change: Change) -> bool:
+    """Whether the change takes away the level's role, its mapping entry or temporary access by that entry."""
+    if change.kind is Kind.ROLE:
+        return change.name.casefold() == level.role_key
+    entry = change.item.entry if isinstance(change.item, Ended) else change.item
+    return isinstance(entry, MappingEntry) and entry.key == level.entry.key
+
+
+def _rank(change: Change, own: Callable[[Change], bool]) -> tuple[bool, int, bool, bool]:
+    """Sort the caller's own access last, and in it the binding that most probably allows to delete bindings."""
+    binding = change.item if isinstance(change.item, BindingState) else None
+    cluster_wide = binding is not None and not binding.namespace
+    administrator = binding is not None and binding.role_name == _ADMINISTRATOR
+    return own(change), _CLUSTER_SIDE[change.kind], cluster_wide, administrator
+
+
+def writes_mapping(changes: tuple[Change, ...]) -> bool:
+    """Whether the plan adds or changes an entry of the mapping."""
+    return any(change.kind is Kind.MAPPING and change.verb is not Verb.DELETE for change in changes)
+
+
+def misplaced_mapping(access: ClusterAccess, ports: Ports) -> Iterator[str]:
+    """Return why the servers of this cluster might not read, or not match, the mapping."""
+    if ports.preflight is None:
+        return
+    source = ports.preflight.source()
+    if source.missing:
+        yield (
+            f"{source.missing}, and a server that reads its mappings elsewhere sees none of these levels; "
+            f"check `mapping` in {access.source}, or let --force create it"
+        )
+    if source.cluster_id and source.cluster_id != access.cluster_id:
+        yield (
+            f"clusterID in {access.mapping.describe()} is {source.cluster_id}, and cluster.id in {access.source} is "
+            f"{access.cluster_id}: a server of one refuses tokens for the other"
+        )

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from kube_iam.core.arns import comparable_arn, strip_role_path
-from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.utc import parse_rfc3339
+from kube_iam.access.mapping import MappingSource, MappingStore
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -240,124 +238,22 @@ class Cluster(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TemporaryGrant:
-    """Someone whom an entry lets in although no member of its group. `until` is RFC 3339 in UTC, as it is written there."""
-
-    user_name: str
-    user_id: str
-    until: str
-    reason: str = ""
-
-    @property
-    def ends(self) -> float:
-        """When it is over, in unix seconds; 0, which is long ago, where `until` cannot be read."""
-        return parse_rfc3339(self.until) or 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class MappingEntry:
-    """One entry of mapRoles, or, where `role_arn` is empty, of mapGroups. `role_arn` has no path, as STS shows it.
-
-    Who assumed the role is let in only while a member of `iam_group`, where that is set, or named in `temporary`.
-    """
-
-    role_arn: str
-    username: str
-    groups: tuple[str, ...]
-    iam_group: str = ""
-    level: str = ""
-    temporary: tuple[TemporaryGrant, ...] = ()
-    principal: str = ""  # of an entry that is not in mapRoles by a role's ARN, nor in mapGroups: an ARN, a permission set, an account
-    where: str = field(default="", compare=False)  # such as mapRoles[3]; empty for an entry that is not in a mapping
-    problems: tuple[str, ...] = field(
-        default=(), compare=False
-    )  # what the server reports of it and an edit by `put` would mend
-
-    @property
-    def key(self) -> str:
-        """The role's ARN as the server compares it, else the IAM group's name in lower case: equal keys are one entry's."""
-        if self.principal:
-            return f"principal {pathless(self.principal)}"
-        return pathless(self.role_arn) or self.iam_group.strip().casefold()
-
-    @property
-    def name(self) -> str:
-        """The entry as a person would name it."""
-        return self.role_arn or self.principal or f"group {self.iam_group}"
-
-
-def pathless(role_arn: str) -> str:
-    """Return a role's ARN as the server compares it (`comparable_arn`); text that is no ARN only loses its letter case."""
-    text = role_arn.strip()
-    try:
-        return comparable_arn(text)
-    except ValueError:
-        return strip_role_path(ascii_lower(text))
-
-
-def role_key(role_arn: str) -> str:
-    """Return a role's name in lower case, from any spelling of its ARN: IAM tells names apart by more than letter case."""
-    return pathless(role_arn).rsplit("/", 1)[-1]
-
-
-class MappingStore(Protocol):
-    """mapRoles and mapGroups as the authenticator reads them. All that is not the named entry survives an edit: comments, order."""
-
-    def describe(self) -> str:
-        """Where the entries live, as a person would name it."""
-
-    def entries(self) -> tuple[MappingEntry, ...]:
-        """All entries, ours and others', mapRoles first; empty where the file or ConfigMap does not exist yet."""
-
-    def faults(self) -> tuple[str, ...]:
-        """Return what keeps a server from loading the mapping at all, so that it goes on with the last one that it could load."""
-
-    def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
-        """All further entries that the server could apply to sessions of these roles, by role ARN as given; no key without one.
-
-        Those are entries of mapUsers, of permission sets, and of mapRoles where the server takes another ARN than `entries` does.
-        """
-
-    def others(self) -> tuple[MappingEntry, ...]:
-        """All that the server reads and `entries` does not hold: users, permission sets, other spellings of roles, and whole accounts.
-
-        Each has a `principal`; that of an account is its 12 digits. Raises as `entries` does.
-        """
-
-    def put(self, entry: MappingEntry) -> None:
-        """Add the entry, or change the one with the same key in place. Retries when someone else wrote in between.
-
-        What stands in `temporary` stays, whatever the entry says, unless the entry has no group or becomes another level's.
-        """
-
-    def remove(self, entry: MappingEntry) -> None:
-        """Remove the entries with that key. Retries when someone else wrote in between."""
-
-    def add_temporary(self, entry: MappingEntry, who: TemporaryGrant) -> None:
-        """Name someone in `temporary` of the entry with that key, in the place of what it says of the same user.
-
-        Raises NotFound where there is no such entry, or none that asks for a group.
-        """
-
-    def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:
-        """Take what it says of that user out of `temporary` of the entry with that key; with `only`, nothing that says else."""
-
-
-@dataclass(frozen=True, slots=True)
-class MappingSource:
-    """State of the text that holds the mappings. `missing` says what is not there, empty where the text is.
-
-    `cluster_id` is the `clusterID` that it names, empty where it names none.
-    """
-
-    cluster_id: str = ""
-    missing: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Preflight:
     """Checks that change nothing: the writes of `cluster` and `store` are dry runs. `cluster` is None where none is needed."""
 
     cluster: Cluster | None
     store: MappingStore
     source: Callable[[], MappingSource]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The three worlds that access lives in. `cluster` is None where a level binds nothing and the mapping is a local file.
+
+    `preflight` is None where a plan is not checked in advance.
+    """
+
+    directory: Directory
+    cluster: Cluster | None
+    store: MappingStore
+    preflight: Preflight | None = None

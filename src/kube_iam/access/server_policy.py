@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kube_iam.access.changes import Change, Kind, Verb
-from kube_iam.access.documents import role_arn
+from kube_iam.access.desired import role_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.core.server_policy import literal, server_policy
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from kube_iam.access.changes import Change, Kind, Verb
 from kube_iam.access.desired import DesiredLevel, DesiredRole
+from kube_iam.access.mapping import pathless
 from kube_iam.access.observed import Observed
-from kube_iam.access.ports import pathless
 from kube_iam.core.trust_policy import open_trust
 
 

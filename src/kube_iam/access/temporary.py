@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from kube_iam.access.apply import end
 from kube_iam.access.changes import Ended
-from kube_iam.access.desired import desired_entry
-from kube_iam.access.documents import assumed_roles, end_of, role_arn, temporary_document, user_policy_name
+from kube_iam.access.desired import assumed_roles, desired_entry, end_of, role_arn, temporary_document, user_policy_name
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.ports import Directory, MappingEntry, MappingStore, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant
+from kube_iam.access.ports import Directory
 from kube_iam.access.server_policy import asks_membership
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import NotOwned, UsageError

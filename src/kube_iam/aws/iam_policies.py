@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kube_iam.access.documents import same_document
+from kube_iam.access.desired import same_document
 from kube_iam.access.ports import Holder, PolicyState
 from kube_iam.aws.iam_calls import (
     ALREADY_EXISTS,

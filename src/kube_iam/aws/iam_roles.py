@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kube_iam.access.documents import same_document
+from kube_iam.access.desired import same_document
 from kube_iam.access.ports import RoleState
 from kube_iam.aws.iam_calls import (
     ALREADY_EXISTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kube_iam.access.documents import same_document
+from kube_iam.access.desired import same_document
 from kube_iam.aws.iam_calls import document_of, document_text
 from kube_iam.aws.iam_part import IamPart
 

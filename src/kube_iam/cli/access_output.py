@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kube_iam.access.apply import find_refusals
 from kube_iam.access.changes import Plan
-from kube_iam.access.observed import Ports
-from kube_iam.access.preflight import find_refusals
+from kube_iam.access.ports import Ports
 from kube_iam.cli.terminal import page, painted
 from kube_iam.errors import AccessDenied, Conflict, Guarded, KubeIamError, Throttled, Unreachable, WouldFail
 from kube_iam.kube.errors import status_of

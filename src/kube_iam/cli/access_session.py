@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kube_iam.access.levels import ClusterAccess, TargetKind
-from kube_iam.access.observed import Ports
-from kube_iam.access.ports import Cluster, Directory, MappingStore, Preflight
-from kube_iam.access.unread_mapping import UnreadMapping
+from kube_iam.access.mapping import MappingStore, UnreadMapping
+from kube_iam.access.ports import Cluster, Directory, Ports, Preflight
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import UsageError
 

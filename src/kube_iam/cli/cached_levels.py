@@ -15,7 +15,7 @@ def roles_by_name(file: str, environ: Mapping[str, str]) -> dict[str, set[str]]:
     """
     found: dict[str, set[str]] = {}
     if file == STANDARD_INPUT or (file and Path(file).exists()):
-        from kube_iam.access.documents import role_arn
+        from kube_iam.access.desired import role_arn
         from kube_iam.access.levels import Method
 
         access = open_access(file)

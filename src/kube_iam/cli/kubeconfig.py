@@ -61,7 +61,7 @@ def command(
 
     --merge changes only entries of this cluster, and stops where an entry of that name is another cluster's.
     """
-    from kube_iam.access.documents import role_arn
+    from kube_iam.access.desired import role_arn
     from kube_iam.access.levels import Method
     from kube_iam.access.members import find_level
     from kube_iam.config.near import near

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from kube_iam.access.guards import callers_in_aws, callers_in_cluster, lost_access
 from kube_iam.access.levels import ClusterAccess, Level
-from kube_iam.access.own_access import callers_in_aws, callers_in_cluster, lost_access
 from kube_iam.access.ports import Directory, Subject
 from kube_iam.cli import access_session
 from kube_iam.cli.access_session import Where

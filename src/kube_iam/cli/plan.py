@@ -37,10 +37,10 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, out
     Says which members of the levels are denied until when, as `who` does.
     """
     from kube_iam.access.changes import Kind, Verb
-    from kube_iam.access.member_states import other_entries
+    from kube_iam.access.desired import other_entries
+    from kube_iam.access.mapping import MappingEntry
     from kube_iam.access.members import who
     from kube_iam.access.plan import plan_apply
-    from kube_iam.access.ports import MappingEntry
     from kube_iam.access.temporary import temporary_in_force
     from kube_iam.aws.regions import doubt_about
     from kube_iam.cli.access_output import print_data, print_plan

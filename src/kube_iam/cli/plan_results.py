@@ -9,7 +9,7 @@ import click
 
 from kube_iam.access.apply import apply_plan
 from kube_iam.access.changes import Change, Plan, Verb
-from kube_iam.access.observed import Ports
+from kube_iam.access.ports import Ports
 from kube_iam.cli.access_output import AGAIN, print_data, print_plan, remedy_half_way
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.changes_made import changes_made

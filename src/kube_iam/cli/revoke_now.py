@@ -10,7 +10,7 @@ import click
 
 from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.closing import Closed
-from kube_iam.access.documents import mapped_arn
+from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.cli import deny_result as result
 from kube_iam.cli import deny_session as session

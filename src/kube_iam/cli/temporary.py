@@ -11,8 +11,9 @@ import click
 from kube_iam.access.apply import end
 from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant
 from kube_iam.access.members import MemberChange, find_level, plan_members
-from kube_iam.access.ports import Directory, MappingEntry, MappingStore, TemporaryGrant
+from kube_iam.access.ports import Directory
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
 from kube_iam.cli import access_session
 from kube_iam.cli.access_progress import Display

@@ -19,8 +19,8 @@ from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
     from kube_iam.access.levels import ClusterAccess
+    from kube_iam.access.mapping import MappingEntry, MappingStore
     from kube_iam.access.members import LevelMembers
-    from kube_iam.access.ports import MappingEntry, MappingStore
 
 
 @click.command("who")
@@ -44,7 +44,7 @@ def command(
     Denials of access keys and of roles' unique ids are matched where the caller has iam:GetAccessKeyLastUsed and iam:GetRole.
     """
     from kube_iam.access import members
-    from kube_iam.access.member_states import other_entries
+    from kube_iam.access.desired import other_entries
     from kube_iam.access.plan import check_caller
     from kube_iam.access.temporary import temporary_in_force
     from kube_iam.cli.access_output import print_data

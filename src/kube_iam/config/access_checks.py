@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kube_iam.access.documents import user_policy_name
+from kube_iam.access.desired import user_policy_name
 from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP
 from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, show_duration, with_unit
 from kube_iam.config.yaml_file import Step, YamlFile

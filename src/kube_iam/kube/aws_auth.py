@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kube_iam.access.ports import pathless
+from kube_iam.access.mapping import pathless
 from kube_iam.config.mappings import MAPPING_KEYS, parse_mappings
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.yaml_file import parse_yaml

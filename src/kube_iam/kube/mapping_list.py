@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kube_iam.access.ports import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry, TemporaryGrant
 from kube_iam.core.arns import canonical_arn, strip_role_path
 from kube_iam.kube.yaml_edit import Document, ListEdit, parse
 from kube_iam.kube.yaml_text import Value, block, flow

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.ports import MappingSource
+from kube_iam.access.mapping import MappingSource
 from kube_iam.errors import KubeError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapEditor

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from kube_iam.access.denied_members import Denied, is_of_key
+from kube_iam.access.mapping import MappingEntry, TemporaryGrant
 from kube_iam.access.members import LevelMembers, by_user
-from kube_iam.access.ports import MappingEntry, TemporaryGrant
 from kube_iam.core.arns import is_account_id
 from kube_iam.core.denied import Denial
 

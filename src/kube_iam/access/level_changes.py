@@ -1,4 +1,6 @@
-"""The changes that make one level what it should be: policy, role, group, attachment, bindings, and last the mapping entry.
+"""States between two steps of a change: they add what is new and keep what people still rely on.
+
+The changes that make one level what it should be: policy, role, group, attachment, bindings, and last the mapping entry.
 
 The mapping entry admits the level's people, so it comes after all that it relies on. A change that replaces something in place is
 two changes here: one that adds, and one that takes away, which the plan makes after all additions.
@@ -6,6 +8,7 @@ two changes here: one that adds, and one that takes away, which the plan makes a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from kube_iam.access.changes import (
@@ -17,24 +20,53 @@ from kube_iam.access.changes import (
     Membership,
     Verb,
     appearing,
-    differing,
-)
-from kube_iam.access.desired import DesiredLevel, DesiredRole
-from kube_iam.access.documents import assumed_roles, same_document
-from kube_iam.access.facts import (
     binding_fields,
     binding_name,
+    differing,
     drift_fields,
     entry_fields,
     given,
     is_removable,
     tag_fields,
 )
-from kube_iam.access.foreign import Foreign, foreign_binding, taken
-from kube_iam.access.new_members import moved_members
+from kube_iam.access.desired import DesiredLevel, DesiredRole, assumed_roles, same_document
+from kube_iam.access.mapping import role_key
 from kube_iam.access.observed import Observed
-from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState, role_key
-from kube_iam.access.transitions import adds, binding_for_now, document_for_now
+from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
+from kube_iam.access.reassignments import moved_members
+from kube_iam.access.unmanaged import Foreign, foreign_binding, taken
+
+
+def document_for_now(level: DesiredLevel, have: object, former: Iterable[str]) -> dict[str, object]:
+    """Return the policy's document until the level's `former` roles (ARNs) are deleted: it names them beside the new one.
+
+    Until then the document is the only record of a former role, and people may still hold sessions of it alone.
+    """
+    want, former = level.policy.document, sorted(former)
+    if not former or not isinstance(have, dict):
+        return want
+    if level.role is None:
+        return have
+    return {**want, "Statement": [{**_only_statement(want), "Resource": [level.role.arn, *former]}]}
+
+
+def binding_for_now(have: BindingState, want: BindingState, present: Iterable[str]) -> BindingState:
+    """Return the binding until the mapping entry has changed: the level's people hold the entry's `present` groups until then."""
+    present = set(present)
+    return replace(want, groups=(*want.groups, *(each for each in have.groups if each in present - set(want.groups))))
+
+
+def adds(have: BindingState, now: BindingState) -> bool:
+    """Whether the binding gets more than other groups taken away."""
+    return bool(set(now.groups) - set(have.groups)) or replace(have, groups=()) != replace(now, groups=())
+
+
+def _only_statement(document: dict[str, object]) -> dict[str, object]:
+    """The statement of a policy that `policy_document` made."""
+    statements = document["Statement"]
+    assert isinstance(statements, list)
+    assert isinstance(statements[0], dict)
+    return statements[0]
 
 
 @dataclass(slots=True)

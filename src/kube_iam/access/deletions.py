@@ -5,12 +5,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kube_iam.access.changes import Attachment, Change, Detachment, Ended, Field, Kind, Membership, Verb
-from kube_iam.access.desired import DesiredLevel, level_in_name
-from kube_iam.access.documents import assumed_roles, user_policy_name
-from kube_iam.access.facts import binding_fields, binding_name, entry_fields, is_removable
+from kube_iam.access.changes import (
+    Attachment,
+    Change,
+    Detachment,
+    Ended,
+    Field,
+    Kind,
+    Membership,
+    Verb,
+    binding_fields,
+    binding_name,
+    entry_fields,
+    is_removable,
+)
+from kube_iam.access.desired import DesiredLevel, assumed_roles, level_in_name, user_policy_name
+from kube_iam.access.mapping import pathless, role_key
 from kube_iam.access.observed import Observed
-from kube_iam.access.ports import GroupState, RoleState, pathless, role_key
+from kube_iam.access.ports import GroupState, RoleState
 
 Desired = tuple[DesiredLevel, ...]
 
