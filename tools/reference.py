@@ -129,7 +129,9 @@ VARIABLES = (
 LIBRARIES = (
     Variable("SSL_CERT_FILE, SSL_CERT_DIR", "`server`, `verify`", "Trusted certificates for STS"),
     Variable(
-        "HTTPS_PROXY, NO_PROXY", "all that call AWS, commands for a cluster", "Proxy. Backends of the server use none"
+        "HTTPS_PROXY, ALL_PROXY, NO_PROXY",
+        "all that call AWS, commands for a cluster",
+        "Proxy. Backends of the server use none",
     ),
     Variable("other AWS_ variables", _ALL_AWS, "As in every AWS SDK: botocore reads them"),
 )

@@ -13,6 +13,7 @@ from command_lines import parse_line
 from kube_iam.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "kube_iam"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 _LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 
@@ -57,6 +58,20 @@ def broken(page: Path, text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_each_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     assert broken(page, page.read_text()) == []
+
+
+def test_modules_that_a_page_names_exist() -> None:
+    named = {
+        (page.name, name)
+        for page in PAGES
+        for name in re.findall(r"`((?:[a-z0-9_]+/)*[a-z0-9_]+\.py)`", page.read_text())
+        if page.name != "CHANGELOG.md"
+    }
+    assert len(named) > 10
+    missing = [
+        (page, name) for page, name in sorted(named) if not any((top / name).is_file() for top in (ROOT, PACKAGE))
+    ]
+    assert missing == []
 
 
 def test_every_page_of_docs_is_linked_from_another() -> None:
