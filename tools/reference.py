@@ -122,6 +122,9 @@ VARIABLES = (
     Variable("COMPUTERNAME", _SIGN_IN, "Name of the machine on Windows; part of the cache key"),
     Variable("PATH", "`sandbox`", "Where kube-apiserver and etcd are looked for"),
     Variable("NO_COLOR", "all", "Any value: print no colours"),
+    Variable("LISTEN_FDS", "`server`", "Number of sockets that a service manager passes; set by systemd"),
+    Variable("LISTEN_PID", "`server`", "Process that these sockets are for; set by systemd"),
+    Variable("LISTEN_FDNAMES", "`server`", "Names of these sockets, which are removed; set by systemd"),
     Variable("MIMALLOC_ALLOW_THP", "`server`", "Set to `0` where it is not set: saves 7 MiB of memory"),
 )
 """What kube-iam itself looks up, in the order of the page. A test compares it with the code."""
