@@ -86,7 +86,7 @@ def test_a_backend_that_has_not_loaded_denies_and_is_named_and_the_start_goes_on
         world.cluster.hide()
         chain = world.chain("EKSConfigMap", "MountedFile")
         await chain.start()
-        assert await answer(chain) == Reason.NOT_LOADED.value
+        assert await answer(chain) == Reason.MAPPINGS_NOT_LOADED.value
         assert chain.waiting() == ["EKSConfigMap"]
         world.cluster.show()
         await until(lambda: chain.waiting() == [])
@@ -139,7 +139,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_later_and_denies_at_the_star
 
         fresh = world.chain("MountedFile")
         await fresh.start()
-        assert await answer(fresh) == Reason.NOT_LOADED.value
+        assert await answer(fresh) == Reason.MAPPINGS_NOT_LOADED.value
         assert fresh.waiting() == ["dynamicBackendModePath"]
         world.switch("MountedFile")
         await until(lambda: fresh.waiting() == [])
@@ -172,7 +172,7 @@ def test_the_old_backends_do_not_answer_for_ever_when_the_new_one_does_not_load(
         await chain.start()
         world.switch("EKSConfigMap")
         await until(lambda: world.heard.chains[-1] == ("EKSConfigMap",))
-        assert await answer(chain) == Reason.NOT_LOADED.value
+        assert await answer(chain) == Reason.MAPPINGS_NOT_LOADED.value
         await chain.stop()
 
     asyncio.run(story())

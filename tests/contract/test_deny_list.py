@@ -75,7 +75,7 @@ def test_nobody_gets_in_before_the_list_is_known() -> None:
             assert setup.heard.lost_kept[0] is False
             refusal = setup.list.denial(session("bob"))
             assert refusal is not None
-            assert refusal.reason is Reason.DENY_LIST_UNKNOWN
+            assert refusal.reason is Reason.DENY_LIST_NOT_LOADED
             assert setup.probe(ALICE).state == UNKNOWN
             setup.fake.status = 0
             await until(lambda: setup.list.ready)

@@ -56,7 +56,9 @@ def test_what_sts_cannot_tell_now_is_unavailable_and_not_denied(of_sts: Reason, 
     assert decide(Backend(table("x")), answer=Refusal(of_sts)) == Unavailable(Refusal(of_sts), throttled)
 
 
-@pytest.mark.parametrize("of_token", [Reason.HOST, Reason.TOKEN_EXPIRED, Reason.STS_REFUSED, Reason.STS_NONSENSE])
+@pytest.mark.parametrize(
+    "of_token", [Reason.URL_HOST, Reason.TOKEN_EXPIRED, Reason.STS_REFUSED, Reason.STS_INVALID_RESPONSE]
+)
 def test_a_token_that_does_not_verify_is_denied_for_its_reason(of_token: Reason) -> None:
     assert decide(Backend(table("x")), answer=Refusal(of_token)) == Denied(Refusal(of_token))
 
@@ -76,7 +78,7 @@ def test_the_first_backend_that_maps_wins() -> None:
 
 def test_a_backend_that_never_loaded_denies_before_a_later_one_can_answer() -> None:
     decision = decide(Backend(None, name="EKSConfigMap"), Backend(table("x", accounts=(ACCOUNT,))))
-    assert decision == Denied(Refusal(Reason.NOT_LOADED, "EKSConfigMap"), ALICE)
+    assert decision == Denied(Refusal(Reason.MAPPINGS_NOT_LOADED, "EKSConfigMap"), ALICE)
 
 
 def test_a_later_backend_that_never_loaded_does_not_take_back_an_earlier_answer() -> None:
@@ -97,7 +99,7 @@ def test_an_account_match_gives_the_canonical_arn_and_no_groups() -> None:
 
 
 def test_an_account_match_waits_for_backends_that_never_loaded() -> None:
-    assert reason(decide(Backend(table(accounts=(ACCOUNT,))), Backend(None))) is Reason.NOT_LOADED
+    assert reason(decide(Backend(table(accounts=(ACCOUNT,))), Backend(None))) is Reason.MAPPINGS_NOT_LOADED
 
 
 @pytest.mark.parametrize("mapping", [table("arn:x"), table(accounts=(ACCOUNT,))])
@@ -117,7 +119,7 @@ def test_every_reason_has_a_sentence_and_a_known_metric_label() -> None:
         assert member.sentence
         assert member.metric in labels
         assert member.name.lower() == member.value
-    assert Refusal(Reason.HOST, "evil.example").message.endswith(": evil.example")
+    assert Refusal(Reason.URL_HOST, "evil.example").message.endswith(": evil.example")
 
 
 def decide_with(nodes: Nodes, *backends: Backend, scrubbed: tuple[str, ...] = ()) -> Decision:
@@ -230,7 +232,7 @@ def test_a_member_is_let_in_and_the_level_goes_into_the_audit_log() -> None:
     assert decision.user.extra["kube-iam.dev/level"] == ("admin",)
 
 
-@pytest.mark.parametrize(("members", "why"), [({}, Reason.NOT_MEMBER), (None, Reason.MEMBERSHIP_UNKNOWN)])
+@pytest.mark.parametrize(("members", "why"), [({}, Reason.NOT_MEMBER), (None, Reason.MEMBERSHIP_STALE)])
 def test_an_entry_that_does_not_admit_is_the_last_word(members: dict[str, str] | None, why: Reason) -> None:
     decision = at_the_door(gated(), Backend(table("other", accounts=(ACCOUNT,))), members=members)
     assert isinstance(decision, Denied)
@@ -239,8 +241,8 @@ def test_an_entry_that_does_not_admit_is_the_last_word(members: dict[str, str] |
 
 
 def test_without_a_door_nobody_is_a_member() -> None:
-    assert reason(decide(gated())) is Reason.MEMBERSHIP_UNKNOWN
-    assert reason(decide(of_group(), answer=BOB)) is Reason.MEMBERSHIP_UNKNOWN
+    assert reason(decide(gated())) is Reason.MEMBERSHIP_STALE
+    assert reason(decide(of_group(), answer=BOB)) is Reason.MEMBERSHIP_STALE
 
 
 def test_a_member_of_a_mapped_group_enters_with_their_own_keys() -> None:
@@ -260,7 +262,7 @@ def test_who_is_in_no_mapped_group_is_looked_for_in_later_backends_and_accounts(
 
 def test_while_a_group_is_not_known_later_backends_are_not_asked() -> None:
     accounts = Backend(table(accounts=(ACCOUNT,)))
-    assert reason(at_the_door(of_group(), accounts, who=BOB)) is Reason.MEMBERSHIP_UNKNOWN
+    assert reason(at_the_door(of_group(), accounts, who=BOB)) is Reason.MEMBERSHIP_STALE
     # But no role session could be in it.
     assert isinstance(at_the_door(of_group(), accounts), Allowed)
 
@@ -306,7 +308,7 @@ def test_what_was_decided_before_does_not_outlive_what_it_was_decided_by() -> No
         backend.table = table()
         assert await username() is Reason.NOT_MAPPED
         backend.table = None
-        assert await username() is Reason.NOT_LOADED
+        assert await username() is Reason.MAPPINGS_NOT_LOADED
 
     asyncio.run(story())
 

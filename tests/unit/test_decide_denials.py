@@ -36,7 +36,7 @@ class List:
         self.remembered.append(identity)
 
     def answer_status_query(self, token: str) -> Refusal | None:
-        return Refusal(Reason.PROBE, token) if token.startswith("probe") else None
+        return Refusal(Reason.STATUS_QUERY, token) if token.startswith("probe") else None
 
 
 class Untouched:
@@ -59,7 +59,7 @@ def test_who_is_denied_is_refused_before_any_mapping_is_looked_up() -> None:
 
 
 def test_a_list_that_is_not_known_keeps_everybody_out() -> None:
-    assert reason(decide(List([Refusal(Reason.DENY_LIST_UNKNOWN)]), Untouched())) is Reason.DENY_LIST_UNKNOWN
+    assert reason(decide(List([Refusal(Reason.DENY_LIST_NOT_LOADED)]), Untouched())) is Reason.DENY_LIST_NOT_LOADED
 
 
 def test_who_is_not_denied_is_let_in_and_remembered() -> None:
@@ -122,7 +122,7 @@ def test_of_a_scrubbed_account_the_refusal_names_nobody() -> None:
 
 def test_a_question_is_answered_where_a_token_is_none_of_ours_and_lets_nobody_in() -> None:
     authenticator = Authenticator(KnownTokens(Refusal(Reason.TOKEN_PREFIX)), Backends(), deny_list=List([None]))
-    assert asyncio.run(authenticator.authenticate("probe")) == Denied(Refusal(Reason.PROBE, "probe"))
+    assert asyncio.run(authenticator.authenticate("probe")) == Denied(Refusal(Reason.STATUS_QUERY, "probe"))
     assert asyncio.run(authenticator.authenticate("eyJ")) == Denied(Refusal(Reason.TOKEN_PREFIX))
     without = Authenticator(KnownTokens(Refusal(Reason.TOKEN_PREFIX)), Backends())
     assert asyncio.run(without.authenticate("probe")) == Denied(Refusal(Reason.TOKEN_PREFIX))

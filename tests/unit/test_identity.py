@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.core.identity import Identity, judge_sts_answer, parse_sts_answer
+from kube_iam.core.identity import Identity, interpret_sts_response, parse_sts_response
 from kube_iam.core.reasons import Reason, Refusal
 
 ACCOUNT = "111122223333"
@@ -16,7 +16,7 @@ NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 def parse(body: bytes | str, content_type: str = "application/json") -> Identity | Refusal:
     raw = body.encode() if isinstance(body, str) else body
-    return parse_sts_answer(raw, content_type, access_key_id="ASIAEXAMPLE", sts_host="sts.eu-west-1.amazonaws.com")
+    return parse_sts_response(raw, content_type, access_key_id="ASIAEXAMPLE", sts_host="sts.eu-west-1.amazonaws.com")
 
 
 def json_answer(arn: Any = ROLE_ARN, user_id: Any = ROLE_ID, account: Any = ACCOUNT) -> str:
@@ -117,7 +117,7 @@ def test_an_answer_whose_arn_and_user_id_disagree_is_refused(arn: str, user_id: 
     ):
         refusal = parse(answer, content_type)
         assert isinstance(refusal, Refusal)
-        assert refusal.reason is Reason.STS_NONSENSE
+        assert refusal.reason is Reason.STS_INVALID_RESPONSE
         assert user_id not in refusal.message
 
 
@@ -135,7 +135,7 @@ TWO_RESULTS = [
 @pytest.mark.parametrize("results", TWO_RESULTS)
 def test_an_answer_with_two_results_is_refused_whatever_they_hold(results: str) -> None:
     refusal = parse(f'<GetCallerIdentityResponse xmlns="{NAMESPACE}">{results}</GetCallerIdentityResponse>', "text/xml")
-    assert refusal == Refusal(Reason.STS_NONSENSE, "the answer has two results")
+    assert refusal == Refusal(Reason.STS_INVALID_RESPONSE, "the answer has two results")
 
 
 @pytest.mark.parametrize("name", ["GetCallerIdentityResponse", "GetCallerIdentityResult", "Account", "Arn", "UserId"])
@@ -145,7 +145,7 @@ def test_a_json_answer_with_a_part_twice_is_refused(name: str) -> None:
     value = json.JSONDecoder().raw_decode(body[start + len(name) + 4 :])[0]
     twice = body[:start] + f'"{name}": {json.dumps(value)}, ' + body[start:]
     assert json.loads(twice) == json.loads(body)
-    assert parse(twice) == Refusal(Reason.STS_NONSENSE, "a field repeats in the answer")
+    assert parse(twice) == Refusal(Reason.STS_INVALID_RESPONSE, "a field repeats in the answer")
 
 
 NONSENSE_JSON = [
@@ -191,7 +191,7 @@ NONSENSE_JSON = [
 def test_json_that_is_no_answer_to_get_caller_identity_is_nonsense(body: str) -> None:
     refusal = parse(body)
     assert isinstance(refusal, Refusal)
-    assert refusal.reason is Reason.STS_NONSENSE
+    assert refusal.reason is Reason.STS_INVALID_RESPONSE
 
 
 NONSENSE_XML = [
@@ -231,7 +231,7 @@ NONSENSE_XML = [
 def test_xml_that_is_no_answer_to_get_caller_identity_is_nonsense(body: str) -> None:
     refusal = parse(body, "text/xml")
     assert isinstance(refusal, Refusal)
-    assert refusal.reason is Reason.STS_NONSENSE
+    assert refusal.reason is Reason.STS_INVALID_RESPONSE
 
 
 def test_a_declared_encoding_does_not_change_how_bytes_are_read() -> None:
@@ -248,7 +248,7 @@ def test_a_declared_encoding_does_not_change_how_bytes_are_read() -> None:
 def test_an_answer_of_another_content_type_is_nonsense(content_type: str) -> None:
     refusal = parse(json_answer(), content_type)
     assert isinstance(refusal, Refusal)
-    assert refusal.reason is Reason.STS_NONSENSE
+    assert refusal.reason is Reason.STS_INVALID_RESPONSE
 
 
 def test_a_new_field_in_the_result_locks_nobody_out() -> None:
@@ -271,7 +271,7 @@ def test_a_damaged_answer_names_only_principals_of_its_own_account(position: int
 
 
 def judge(status: int, body: str, content_type: str = "application/json") -> Identity | Refusal:
-    return judge_sts_answer(
+    return interpret_sts_response(
         status, body.encode(), content_type, access_key_id="ASIAEXAMPLE", sts_host="sts.eu-west-1.amazonaws.com"
     )
 
@@ -297,9 +297,9 @@ def error(code: str) -> str:
         (400, "garbage", Reason.STS_REFUSED),
         (500, error("InternalFailure"), Reason.STS_UNREACHABLE),
         (502, "<html>bad gateway</html>", Reason.STS_UNREACHABLE),
-        (302, "", Reason.STS_NONSENSE),
-        (204, "", Reason.STS_NONSENSE),
-        (200, "{}", Reason.STS_NONSENSE),
+        (302, "", Reason.STS_INVALID_RESPONSE),
+        (204, "", Reason.STS_INVALID_RESPONSE),
+        (200, "{}", Reason.STS_INVALID_RESPONSE),
     ],
 )
 def test_an_answer_without_an_identity_says_whose_fault_it_is(status: int, body: str, reason: Reason) -> None:

@@ -84,9 +84,9 @@ def test_members_enter_by_their_exact_name_and_nobody_else() -> None:
 
 def test_nobody_enters_before_group_and_role_were_read() -> None:
     known = membership()
-    assert known.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert known.refused() is Reason.MEMBERSHIP_STALE
     known.group("admins", alice=ALICE)
-    assert known.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert known.refused() is Reason.MEMBERSHIP_STALE
     assert known.cache.stale() == [f"role {ROLE}"]
     known.role()
     assert known.is_admitted()
@@ -99,10 +99,10 @@ def test_what_was_read_counts_until_it_is_too_old_and_then_nobody_enters() -> No
     known.clocks.advance(300)
     assert known.is_admitted()
     known.clocks.advance(1)
-    assert known.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert known.refused() is Reason.MEMBERSHIP_STALE
     assert known.cache.stale() == ["group admins", f"role {ROLE}"]
     known.group("admins", alice=ALICE)
-    assert known.refused() is Reason.MEMBERSHIP_UNKNOWN  # the trust policy is too old still
+    assert known.refused() is Reason.MEMBERSHIP_STALE  # the trust policy is too old still
     known.role()
     assert known.is_admitted()
 
@@ -114,7 +114,7 @@ def test_jumps_of_the_wall_clock_neither_end_nor_prolong_what_was_read(jump: flo
     known.clocks.wall += jump
     assert known.is_admitted()
     known.clocks.uptime += 301
-    assert known.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert known.refused() is Reason.MEMBERSHIP_STALE
 
 
 def test_a_trust_policy_that_leaves_names_open_closes_the_door() -> None:
@@ -122,7 +122,7 @@ def test_a_trust_policy_that_leaves_names_open_closes_the_door() -> None:
     known.read(alice=ALICE)
     assert known.role(problem="statement number 2 …")
     refusal = known.cache.check_role_session(known.requirement, session("alice"))
-    assert refusal == Refusal(Reason.TRUST_OPEN, "statement number 2 …")
+    assert refusal == Refusal(Reason.SESSION_NAME_UNRESTRICTED, "statement number 2 …")
 
 
 def test_a_trust_policy_that_is_repaired_keeps_the_door_closed_while_a_session_of_then_may_live() -> None:
@@ -200,7 +200,7 @@ def test_nobody_enters_while_a_session_of_an_open_time_may_live(reads: list[tupl
         if opened or was_open:  # a session may have been begun at any moment up to this one
             ends = max(ends, known.clocks.uptime + max(longest, longest_before))
         if opened or known.clocks.uptime < ends:
-            assert known.refused() is (Reason.TRUST_OPEN if opened else Reason.ROLE_SUSPENDED)
+            assert known.refused() is (Reason.SESSION_NAME_UNRESTRICTED if opened else Reason.ROLE_SUSPENDED)
         was_open, longest_before = opened, longest
         known.clocks.advance(seconds)
 
@@ -294,7 +294,7 @@ def test_role_that_iam_shows_as_the_deleted_one_for_too_long_admits_nobody() -> 
     known.clocks.advance(301)
     known.group("admins", alice=ALICE)
     known.cache.update_role(ROLE, replace(former, read_at=known.clocks.uptime))
-    assert {role_refusal(known, each).reason for each in ("AROAADMIN", "AROAANEW")} == {Reason.MEMBERSHIP_UNKNOWN}  # type: ignore[union-attr]
+    assert {role_refusal(known, each).reason for each in ("AROAADMIN", "AROAANEW")} == {Reason.MEMBERSHIP_STALE}  # type: ignore[union-attr]
 
 
 def test_suspension_by_a_repaired_trust_policy_ends_at_the_time_that_it_names() -> None:
@@ -313,7 +313,7 @@ def test_a_role_that_is_not_there_lets_nobody_in() -> None:
     known = membership()
     known.read(alice=ALICE)
     known.cache.update_role(ROLE, RoleSnapshot(known.clocks.uptime, problem="IAM knows no such role", exists=False))
-    assert known.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert known.refused() is Reason.MEMBERSHIP_STALE
 
 
 def test_a_group_that_is_gone_lets_nobody_in_and_one_made_anew_its_own_members() -> None:
@@ -442,10 +442,10 @@ def test_however_the_wall_clock_jumps(steps: list[tuple[float, float, bool]]) ->
 
 def test_who_is_let_in_for_a_time_needs_a_trust_policy_that_holds() -> None:
     known = membership(until(Clocks(), 600))
-    assert known.refused("bob") is Reason.MEMBERSHIP_UNKNOWN
+    assert known.refused("bob") is Reason.MEMBERSHIP_STALE
     known.read()
     known.role(problem="open")
-    assert known.refused("bob") is Reason.TRUST_OPEN
+    assert known.refused("bob") is Reason.SESSION_NAME_UNRESTRICTED
 
 
 def test_who_is_let_in_for_a_time_is_pinned_to_the_unique_id_where_it_can_be_seen() -> None:
@@ -490,7 +490,7 @@ def test_what_is_no_longer_followed_is_forgotten_and_not_taken_over() -> None:
     assert known.read(alice=ALICE) == GroupChange((), (), first=False)
     assert list(known.cache.ages()) == []
     known.cache.set_tracked((), [known.requirement])
-    assert known.refused() is Reason.MEMBERSHIP_UNKNOWN
+    assert known.refused() is Reason.MEMBERSHIP_STALE
 
 
 def test_a_read_that_began_earlier_and_ends_later_changes_nothing() -> None:
@@ -505,7 +505,7 @@ def test_a_read_that_began_earlier_and_ends_later_changes_nothing() -> None:
     known.read(alice=ALICE)
     known.role(problem="statement number 1 of the trust policy is open")
     assert not known.cache.update_role(ROLE, RoleSnapshot(began, "AROAADMIN"))
-    assert known.refused() is Reason.TRUST_OPEN
+    assert known.refused() is Reason.SESSION_NAME_UNRESTRICTED
 
 
 def test_ages_are_those_of_the_last_whole_read() -> None:
@@ -563,15 +563,15 @@ def test_membership_of_a_whole_group_goes_by_unique_id() -> None:
 
 def test_a_group_that_is_not_known_adds_nothing_and_takes_nothing_away() -> None:
     site = Groups(of_group("dev"), of_group("ops"))
-    assert site.given(user("alice", ALICE)) == Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group dev")
+    assert site.given(user("alice", ALICE)) == Refusal(Reason.MEMBERSHIP_STALE, "IAM group dev")
     site.group("ops", alice=ALICE)
     assert shown(site.given(user("alice", ALICE)))[1] == ("ops",)
-    assert site.given(user("bob", BOB)) == Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group dev")
+    assert site.given(user("bob", BOB)) == Refusal(Reason.MEMBERSHIP_STALE, "IAM group dev")
     assert site.given(session("alice")) is None  # no IAM user could ever be in it
     site.group("dev")
     assert site.given(user("bob", BOB)) is None
     site.clocks.advance(301)
-    assert site.given(user("alice", ALICE)) == Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group dev")
+    assert site.given(user("alice", ALICE)) == Refusal(Reason.MEMBERSHIP_STALE, "IAM group dev")
 
 
 def test_a_group_that_is_not_known_shuts_out_nobody_of_an_account_that_it_cannot_hold() -> None:
@@ -615,7 +615,7 @@ def test_temporary_grant_in_map_groups_is_admitted_by_a_fresh_group() -> None:
 
 
 def test_temporary_grant_in_map_groups_is_refused_while_the_group_is_unread() -> None:
-    unread = Refusal(Reason.MEMBERSHIP_UNKNOWN, "IAM group ops")
+    unread = Refusal(Reason.MEMBERSHIP_STALE, "IAM group ops")
     assert temporary_grant(group_account=None).given(user("bob", BOB)) == unread
     assert temporary_grant(age=301).given(user("bob", BOB)) == unread
 

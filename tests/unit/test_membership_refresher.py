@@ -198,7 +198,7 @@ def test_role_that_is_absent_or_of_another_account_admits_nobody(found: RoleFoun
     site = run(story, iam)
     (heard,) = site.heard.problems
     assert heard.startswith(problem)
-    assert refusal_of(site, "alice") is Reason.MEMBERSHIP_UNKNOWN
+    assert refusal_of(site, "alice") is Reason.MEMBERSHIP_STALE
 
 
 def test_role_of_the_account_admits_members_whatever_its_path() -> None:

@@ -65,7 +65,7 @@ class Server:
     def status(self, requirement: str = ADMIN) -> MembershipStatus:
         refusal = self.cache.answer_status_query(MembershipQuestion(NONCE, (requirement,)).token)
         assert refusal is not None
-        assert refusal.reason is Reason.PROBE
+        assert refusal.reason is Reason.STATUS_QUERY
         answer = read_membership_answer(f"[invalid bearer token, {refusal.message}]", NONCE)
         assert answer is not None
         assert answer.server == "c0ffee"
@@ -183,7 +183,7 @@ def test_status_query_signs_nobody_in() -> None:
     authenticator = Authenticator(Verifier(), Backends(), memberships=Memberships(server.cache))
     decision = asyncio.run(authenticator.authenticate(MembershipQuestion(NONCE, (ADMIN,)).token))
     assert isinstance(decision, Denied)
-    assert decision.refusal.reason is Reason.PROBE
+    assert decision.refusal.reason is Reason.STATUS_QUERY
     plain = asyncio.run(authenticator.authenticate("k8s-aws-v2.x"))
     assert plain == Denied(Refusal(Reason.TOKEN_PREFIX))
 

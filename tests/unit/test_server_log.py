@@ -103,7 +103,7 @@ def test_a_sign_in_is_logged_with_who_and_what_they_get() -> None:
 
 
 def test_a_probe_is_logged_for_debugging_alone_since_anybody_may_send_them() -> None:
-    decision = Denied(Refusal(Reason.PROBE, "answer"))
+    decision = Denied(Refusal(Reason.STATUS_QUERY, "answer"))
     assert line(decision) == ""
     assert "level=debug" in line(decision, level="debug")
 

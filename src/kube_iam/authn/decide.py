@@ -59,8 +59,8 @@ _TEMPORARY = (*_THROTTLED, Reason.STS_UNREACHABLE, Reason.STS_NO_ANSWER, Reason.
 _DETAIL_NAMES_SOMEBODY = (
     Reason.NOT_MAPPED,
     Reason.NOT_MEMBER,
-    Reason.MEMBERSHIP_UNKNOWN,
-    Reason.TRUST_OPEN,
+    Reason.MEMBERSHIP_STALE,
+    Reason.SESSION_NAME_UNRESTRICTED,
     Reason.ROLE_SUSPENDED,
     Reason.DENIED,
 )
@@ -181,7 +181,7 @@ class Authenticator:
         for snapshot in snapshots:
             table = snapshot.table
             if table is None:
-                return _Found(snapshots, snapshot, None, Refusal(Reason.NOT_LOADED, snapshot.name), outdated)
+                return _Found(snapshots, snapshot, None, Refusal(Reason.MAPPINGS_NOT_LOADED, snapshot.name), outdated)
             match = table.find(identity)
             if match is None and table.group_mappings:
                 by_group = self._memberships.match_group_mappings(table.group_mappings, identity)
@@ -259,10 +259,10 @@ class _NoMemberships:
     """The `MembershipCheck` of an authenticator without one: entries that require membership admit nobody."""
 
     def check_role_session(self, requirement: MembershipRequirement, identity: Identity) -> Refusal | None:  # noqa: ARG002
-        return Refusal(Reason.MEMBERSHIP_UNKNOWN)
+        return Refusal(Reason.MEMBERSHIP_STALE)
 
     def match_group_mappings(self, index: GroupMappingIndex, identity: Identity) -> MappingMatch | Refusal | None:  # noqa: ARG002
-        return Refusal(Reason.MEMBERSHIP_UNKNOWN)
+        return Refusal(Reason.MEMBERSHIP_STALE)
 
     def covers_account(self, identity: Identity) -> bool:  # noqa: ARG002
         return False

@@ -23,7 +23,7 @@ from kube_iam.core.input_checks import check_environment
 from kube_iam.core.proxies import HTTP_SCHEMES, SOCKS_SCHEMES, proxy_defect
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.redaction import shown_url
-from kube_iam.core.sts_answer import is_throttling
+from kube_iam.core.sts_response import is_throttling
 from kube_iam.errors import ConfigError, Problem
 
 TIMEOUT_SECONDS = 5

@@ -56,7 +56,7 @@ def _of_access(file: str) -> tuple[dict[str, object], bool]:
 def _of_config(path: Path) -> tuple[dict[str, object], bool]:
     from kube_iam.config.mounted import load_mounted_mappings
     from kube_iam.config.server import load_server_config
-    from kube_iam.core.server_policy import server_policy, wherever
+    from kube_iam.core.server_policy import arn_patterns, server_policy
 
     config, _ = load_server_config(path, {})
     table = load_mounted_mappings(path)[0].table
@@ -67,11 +67,11 @@ def _of_config(path: Path) -> tuple[dict[str, object], bool]:
         [*(requirement.iam_group for requirement in table.requirements), *table.group_mappings.iam_groups]
     )
     document = server_policy(
-        [arn for name in groups for arn in wherever("group", name, config.partition, account)],
+        [arn for name in groups for arn in arn_patterns("group", name, config.partition, account)],
         [
             arn
             for requirement in table.requirements
-            for arn in wherever("role", requirement.role_name, config.partition, requirement.role.split(":")[4])
+            for arn in arn_patterns("role", requirement.role_name, config.partition, requirement.role.split(":")[4])
         ],
         nodes=table.needs_ec2,
         node_role=config.ec2.role_arn,

@@ -115,7 +115,7 @@ def _check_url(parse: _Parse) -> Refusal | None:
 
 def _check_scheme(parse: _Parse) -> Refusal | None:
     """5. Of scheme https, in whatever letter case: the request is built anew with ours."""
-    return None if parse.scheme.lower() == "https" else Refusal(Reason.SCHEME)
+    return None if parse.scheme.lower() == "https" else Refusal(Reason.URL_SCHEME)
 
 
 def _check_host(parse: _Parse) -> Refusal | None:
@@ -124,7 +124,7 @@ def _check_host(parse: _Parse) -> Refusal | None:
     if region is None:
         # Neither userinfo nor anything else that is not a host's name belongs in a message.
         shown = parse.authority if _HOST_NAME.fullmatch(parse.authority) else ""
-        return Refusal(Reason.HOST, shown)
+        return Refusal(Reason.URL_HOST, shown)
     parse.region = region
     return None
 
@@ -134,7 +134,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}", re.ASCII)
 
 def _check_path(parse: _Parse) -> Refusal | None:
     """7. With the path `/` and no fragment."""
-    return None if parse.path == "/" and not parse.fragment else Refusal(Reason.PATH)
+    return None if parse.path == "/" and not parse.fragment else Refusal(Reason.URL_PATH)
 
 
 _KEYS = frozenset(CANONICAL_KEYS)
@@ -193,11 +193,11 @@ def _check_request(parse: _Parse) -> Refusal | None:
     """9. It asks for GetCallerIdentity, signed with SigV4 for the host's region and the date's day."""
     given = parse.parameters.get
     if given("Action") != "GetCallerIdentity":
-        return Refusal(Reason.ACTION)
+        return Refusal(Reason.URL_ACTION)
     if given("Version") != "2011-06-15":
-        return Refusal(Reason.VERSION)
+        return Refusal(Reason.URL_VERSION)
     if given("X-Amz-Algorithm") != "AWS4-HMAC-SHA256":
-        return Refusal(Reason.ALGORITHM)
+        return Refusal(Reason.URL_ALGORITHM)
     credential = _CREDENTIAL.fullmatch(given("X-Amz-Credential", ""))
     if credential is None or credential[3] != parse.region:
         return Refusal(Reason.CREDENTIAL_SCOPE, f"requests to {parse.authority} are signed for {parse.region}")
@@ -232,7 +232,7 @@ _EXPIRES = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 def _check_expires(parse: _Parse) -> Refusal | None:
     """11. X-Amz-Expires is a whole number from 0 to 900, perhaps with a sign and leading zeros."""
     expires = parse.parameters.get("X-Amz-Expires", "")
-    return None if _EXPIRES.fullmatch(expires) and 0 <= int(expires) <= 900 else Refusal(Reason.EXPIRES)
+    return None if _EXPIRES.fullmatch(expires) and 0 <= int(expires) <= 900 else Refusal(Reason.URL_EXPIRES)
 
 
 _DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z", re.ASCII)

@@ -1,8 +1,8 @@
-"""The identity in an answer of STS to GetCallerIdentity, read strictly.
+"""The identity in a response of STS to GetCallerIdentity, read strictly.
 
 https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html. STS answers JSON to `accept: application/json`;
-some gateways and emulators answer XML all the same. Only an answer to GetCallerIdentity is one: an answer to another action that
-happens to hold an ARN is how CVE-2020-16250 got into Vault.
+some gateways and emulators answer XML all the same. A response to another action is refused, even if it holds an ARN: Vault took one
+for an identity (CVE-2020-16250).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kube_iam.core.arns import Arn, canonical_arn, is_account_id, parse_arn, str
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sso import parse_sso_role
-from kube_iam.core.sts_answer import CallerIdentity, NotAnAnswer, error_code, is_throttling, read_answer
+from kube_iam.core.sts_response import CallerIdentity, InvalidResponse, error_code, is_throttling, read_response
 
 _USER_ID = re.compile(r"[\w+=,.@:-]{1,256}", re.ASCII)
 _UNIQUE_ID = re.compile(r"[A-Za-z][\w+=,.@-]*", re.ASCII)
@@ -25,7 +25,7 @@ _PREFIXES = ("AROA", "AIDA", "AGPA", "ANPA", "ANVA", "AIPA", "ASCA", "ASIA", "AK
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An AWS principal that proved itself. `session_name` is empty where there is no role session.
+    """An AWS principal that STS vouched for. `session_name` is empty where there is no role session.
 
     `user_id` is the unique id of the role or user (AROA…, AIDA…), the account id for root, and `account:name` for a federated user.
 
@@ -52,28 +52,28 @@ class Identity:
         object.__setattr__(self, "user_name", user_name(self.canonical_arn))
 
 
-def judge_sts_answer(
+def interpret_sts_response(
     status: int, body: bytes, content_type: str, *, access_key_id: str, sts_host: str
 ) -> Identity | Refusal:
-    """The identity in an answer of STS, or why there is none: throttled, unreachable (STS itself fails), refused or nonsense."""
+    """Return the identity in a response of STS, or why there is none: throttled, unreachable (STS itself fails), refused, invalid."""
     if status == 200:
-        return parse_sts_answer(body, content_type, access_key_id=access_key_id, sts_host=sts_host)
+        return parse_sts_response(body, content_type, access_key_id=access_key_id, sts_host=sts_host)
     code = error_code(body)
     if is_throttling(status, body):
         return Refusal(Reason.STS_THROTTLED)
     if status >= 500:
         return Refusal(Reason.STS_UNREACHABLE, f"{sts_host} answered HTTP {status}")
     if not 400 <= status < 500:
-        return Refusal(Reason.STS_NONSENSE, f"{sts_host} answered HTTP {status}")
+        return Refusal(Reason.STS_INVALID_RESPONSE, f"{sts_host} answered HTTP {status}")
     return Refusal(Reason.STS_REFUSED, _ADVICE.get(code, "") or f"HTTP {status} {code}".rstrip())
 
 
-def parse_sts_answer(body: bytes, content_type: str, *, access_key_id: str, sts_host: str) -> Identity | Refusal:
-    """The identity in a successful answer (JSON or XML by its content type), or a refusal with reason `sts_nonsense`."""
+def parse_sts_response(body: bytes, content_type: str, *, access_key_id: str, sts_host: str) -> Identity | Refusal:
+    """Return the identity in a successful response (JSON or XML by content type), or the refusal `sts_invalid_response`."""
     try:
-        return _identity(read_answer(body, content_type), access_key_id, sts_host)
-    except (NotAnAnswer, ValueError) as problem:
-        return Refusal(Reason.STS_NONSENSE, str(problem))
+        return _identity(read_response(body, content_type), access_key_id, sts_host)
+    except (InvalidResponse, ValueError) as problem:
+        return Refusal(Reason.STS_INVALID_RESPONSE, str(problem))
 
 
 def _identity(caller: CallerIdentity, access_key_id: str, sts_host: str) -> Identity:
@@ -116,11 +116,11 @@ def _is_unique_id(text: str, prefix: str) -> bool:
     return _UNIQUE_ID.fullmatch(text) is not None and (text[:4] == prefix or text[:4] not in _PREFIXES)
 
 
-# STS's own messages can quote the canonical request, so only codes that are known are explained, in our words.
+# STS's own messages can quote the canonical request, so known codes are explained in our words and nothing is quoted.
 _ADVICE = {
     "SignatureDoesNotMatch": "the token was signed for another cluster id or with a wrong secret key, or is too old by AWS's clock",
     "InvalidClientTokenId": "the access key does not exist or is inactive, or belongs to another partition",
     "ExpiredToken": "the session that signed the token has ended; sign in to AWS again",
     "ExpiredTokenException": "the session that signed the token has ended; sign in to AWS again",
-    "AccessDenied": "STS does not let this identity in",
+    "AccessDenied": "STS denies the request of this identity",
 }

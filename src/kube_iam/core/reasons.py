@@ -1,4 +1,4 @@
-"""Why a sign-in is refused: one enum member per reason, which is metric label, log field, `status.error` and what tests assert."""
+"""Reasons of refused sign-ins: the log field `reason`, the metric label and the text of `status.error` of each."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from enum import Enum
 
 
 class Reason(Enum):
-    """One way for a sign-in to end without a user. The value is the log field; `metric` is the `result` label."""
+    """A cause of a refused sign-in. The value is the log field; `metric` is the `result` label."""
 
     TOKEN_TOO_LONG = "token_too_long"  # noqa: S105
     TOKEN_PREFIX = "token_prefix"  # noqa: S105
     TOKEN_ENCODING = "token_encoding"  # noqa: S105
     NOT_A_URL = "not_a_url"
-    SCHEME = "scheme"
-    HOST = "host"
-    PATH = "path"
+    URL_SCHEME = "url_scheme"
+    URL_HOST = "url_host"
+    URL_PATH = "url_path"
     QUERY_MALFORMED = "query_malformed"
     QUERY_REPEATED = "query_repeated"
     QUERY_UNKNOWN = "query_unknown"
-    ACTION = "action"
-    VERSION = "version"
-    ALGORITHM = "algorithm"
+    URL_ACTION = "url_action"
+    URL_VERSION = "url_version"
+    URL_ALGORITHM = "url_algorithm"
     CREDENTIAL_SCOPE = "credential_scope"
     SIGNATURE_MALFORMED = "signature_malformed"
     CLUSTER_HEADER_UNSIGNED = "cluster_header_unsigned"
     SIGNED_HEADERS = "signed_headers"
-    EXPIRES = "expires"
+    URL_EXPIRES = "url_expires"
     DATE_MISSING = "date_missing"
     DATE_MALFORMED = "date_malformed"
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     DATE_IN_FUTURE = "date_in_future"
     STS_REFUSED = "sts_refused"
-    STS_NONSENSE = "sts_nonsense"
+    STS_INVALID_RESPONSE = "sts_invalid_response"
     STS_UNREACHABLE = "sts_unreachable"
     STS_NO_ANSWER = "sts_no_answer"
     STS_THROTTLED = "sts_throttled"
     NOT_MAPPED = "not_mapped"
     RESERVED_NAME = "reserved_name"
     TEMPLATE_VALUE = "template_value"
-    NOT_LOADED = "not_loaded"
+    MAPPINGS_NOT_LOADED = "mappings_not_loaded"
     NOT_MEMBER = "not_member"
-    MEMBERSHIP_UNKNOWN = "membership_unknown"
-    TRUST_OPEN = "trust_open"
+    MEMBERSHIP_STALE = "membership_stale"
+    SESSION_NAME_UNRESTRICTED = "session_name_unrestricted"
     ROLE_SUSPENDED = "role_suspended"
     ROLE_RECREATED = "role_recreated"
     SESSION_PREDATES_ROLE = "session_predates_role"
@@ -52,8 +52,8 @@ class Reason(Enum):
     EC2_UNREACHABLE = "ec2_unreachable"
     EC2_THROTTLED = "ec2_throttled"
     DENIED = "denied"
-    DENY_LIST_UNKNOWN = "deny_list_unknown"
-    PROBE = "probe"
+    DENY_LIST_NOT_LOADED = "deny_list_not_loaded"
+    STATUS_QUERY = "status_query"
 
     @property
     def metric(self) -> str:
@@ -73,7 +73,7 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A sign-in that ends here. `detail` may name hosts, regions, ARNs and times, never a token, a signature or a secret.
+    """A refused sign-in. `detail` may name hosts, regions, ARNs and times, never a token, a signature or a secret.
 
     `lasting`: a temporary failure that has lasted for so long that a retry within seconds is not worth waiting for.
     """
@@ -90,7 +90,7 @@ class Refusal:
 
 _METRICS = {
     Reason.STS_REFUSED: "sts_error",
-    Reason.STS_NONSENSE: "sts_error",
+    Reason.STS_INVALID_RESPONSE: "sts_error",
     Reason.STS_UNREACHABLE: "sts_error",
     Reason.STS_NO_ANSWER: "sts_error",
     Reason.STS_THROTTLED: "sts_throttling",
@@ -98,10 +98,10 @@ _METRICS = {
     Reason.NOT_MAPPED: "uknown_user",
     Reason.RESERVED_NAME: "uknown_user",
     Reason.TEMPLATE_VALUE: "uknown_user",
-    Reason.NOT_LOADED: "uknown_user",
+    Reason.MAPPINGS_NOT_LOADED: "uknown_user",
     Reason.NOT_MEMBER: "uknown_user",
-    Reason.MEMBERSHIP_UNKNOWN: "uknown_user",
-    Reason.TRUST_OPEN: "uknown_user",
+    Reason.MEMBERSHIP_STALE: "uknown_user",
+    Reason.SESSION_NAME_UNRESTRICTED: "uknown_user",
     Reason.ROLE_SUSPENDED: "uknown_user",
     Reason.ROLE_RECREATED: "uknown_user",
     Reason.SESSION_PREDATES_ROLE: "uknown_user",
@@ -111,7 +111,7 @@ _METRICS = {
     Reason.EC2_UNREACHABLE: "uknown_user",
     Reason.EC2_THROTTLED: "uknown_user",
     Reason.DENIED: "uknown_user",
-    Reason.DENY_LIST_UNKNOWN: "uknown_user",
+    Reason.DENY_LIST_NOT_LOADED: "uknown_user",
 }
 
 _SENTENCES = {
@@ -119,20 +119,20 @@ _SENTENCES = {
     Reason.TOKEN_PREFIX: "the token does not begin with k8s-aws-v1.",
     Reason.TOKEN_ENCODING: "the token is not unpadded base64url",
     Reason.NOT_A_URL: "the token does not hold a URL",
-    Reason.SCHEME: "the URL's scheme is not https",
-    Reason.HOST: "the URL's host is not an STS host of this server's partition",
-    Reason.PATH: "the URL's path is not /, or it has a fragment",
+    Reason.URL_SCHEME: "the URL's scheme is not https",
+    Reason.URL_HOST: "the URL's host is not an STS host of this server's partition",
+    Reason.URL_PATH: "the URL's path is not /, or it has a fragment",
     Reason.QUERY_MALFORMED: "the URL's query is malformed",
     Reason.QUERY_REPEATED: "a query parameter repeats",
     Reason.QUERY_UNKNOWN: "a query parameter does not belong in a GetCallerIdentity request",
-    Reason.ACTION: "the URL's Action is not GetCallerIdentity",
-    Reason.VERSION: "the URL's Version is not 2011-06-15",
-    Reason.ALGORITHM: "X-Amz-Algorithm is not AWS4-HMAC-SHA256",
+    Reason.URL_ACTION: "the URL's Action is not GetCallerIdentity",
+    Reason.URL_VERSION: "the URL's Version is not 2011-06-15",
+    Reason.URL_ALGORITHM: "X-Amz-Algorithm is not AWS4-HMAC-SHA256",
     Reason.CREDENTIAL_SCOPE: "X-Amz-Credential is not <key id>/<day of X-Amz-Date>/<the host's region>/sts/aws4_request",
     Reason.SIGNATURE_MALFORMED: "X-Amz-Signature is not 64 hexadecimal digits",
     Reason.CLUSTER_HEADER_UNSIGNED: "the header x-k8s-aws-id is not signed; mint the token for a cluster id",
     Reason.SIGNED_HEADERS: "X-Amz-SignedHeaders must be host and x-k8s-aws-id, in lower case and sorted, with at most accept besides",
-    Reason.EXPIRES: "X-Amz-Expires is not a whole number from 0 to 900",
+    Reason.URL_EXPIRES: "X-Amz-Expires is not a whole number from 0 to 900",
     Reason.DATE_MISSING: "X-Amz-Date is missing",
     Reason.DATE_MALFORMED: "X-Amz-Date is not a time of the form YYYYMMDDTHHMMSSZ",
     Reason.TOKEN_EXPIRED: (
@@ -144,17 +144,19 @@ _SENTENCES = {
         " set the clock of the machine that mints, or of this server, by NTP"
     ),
     Reason.STS_REFUSED: "STS refused the signed request",
-    Reason.STS_NONSENSE: "STS gave an answer that is not one to GetCallerIdentity",
+    Reason.STS_INVALID_RESPONSE: "STS sent a response that is not one to GetCallerIdentity",
     Reason.STS_UNREACHABLE: "STS could not be reached",
     Reason.STS_NO_ANSWER: "STS does not answer; try again in a few seconds",
     Reason.STS_THROTTLED: "STS is throttling requests; try again",
-    Reason.NOT_MAPPED: "no mapping lets this AWS identity in",
+    Reason.NOT_MAPPED: "no mapping admits this AWS identity",
     Reason.RESERVED_NAME: "the mapping yields a name with a reserved prefix",
     Reason.TEMPLATE_VALUE: "the mapping's template cannot be filled in for this identity",
-    Reason.NOT_LOADED: "the mappings have not been loaded yet",
+    Reason.MAPPINGS_NOT_LOADED: "the mappings have not been loaded yet",
     Reason.NOT_MEMBER: "the mapping is for members of an IAM group, and this is not one now",
-    Reason.MEMBERSHIP_UNKNOWN: "the mapping is for members of an IAM group, and who is one is not known now; see the server's log",
-    Reason.TRUST_OPEN: "the role's trust policy may let callers choose their session name, which then does not say who they are",
+    Reason.MEMBERSHIP_STALE: "the mapping is for members of an IAM group, which could not be read lately; see the server's log",
+    Reason.SESSION_NAME_UNRESTRICTED: (
+        "the role's trust policy may let callers choose their session name, which then does not say who they are"
+    ),
     Reason.ROLE_SUSPENDED: (
         "the role's trust policy may have let callers choose their session name until lately: a session begun then may be valid"
     ),
@@ -164,12 +166,12 @@ _SENTENCES = {
     ),
     Reason.NOT_AN_INSTANCE: "the mapping is for EC2 instances, and the session that signed is not named after one",
     Reason.INSTANCE_UNKNOWN: "the mapping is for EC2 instances, and EC2 gives no private DNS name for this one",
-    Reason.EC2_REFUSED: "EC2 does not let this server look instances up; see the server's log",
+    Reason.EC2_REFUSED: "EC2 denies this server the look-up of instances; see the server's log",
     Reason.EC2_UNREACHABLE: "EC2 could not be asked for the instance's name; try again",
     Reason.EC2_THROTTLED: "EC2 is throttling requests; try again",
     Reason.DENIED: "this AWS identity is on the deny list",
-    Reason.DENY_LIST_UNKNOWN: "the deny list has not been loaded yet",
-    Reason.PROBE: "a status query, with which nobody signs in",
+    Reason.DENY_LIST_NOT_LOADED: "the deny list has not been loaded yet",
+    Reason.STATUS_QUERY: "a status query, which signs nobody in",
 }
 
 _MAKE_AGAIN = "Make the token with `kube-iam token` or `aws-iam-authenticator token`, and pass it on unchanged"
@@ -180,36 +182,38 @@ _REMEDIES = {
     Reason.TOKEN_PREFIX: "None, if the token is another authenticator's: a service account's or OIDC's",
     Reason.TOKEN_ENCODING: _MAKE_AGAIN,
     Reason.NOT_A_URL: _MAKE_AGAIN,
-    Reason.SCHEME: _MAKE_AGAIN,
-    Reason.HOST: "Set `server.partition` to the partition of the credentials, or unset `AWS_ENDPOINT_URL_STS` where the token is made",
-    Reason.PATH: "Unset `AWS_ENDPOINT_URL_STS`, or name a host without path",
+    Reason.URL_SCHEME: _MAKE_AGAIN,
+    Reason.URL_HOST: (
+        "Set `server.partition` to the partition of the credentials, or unset `AWS_ENDPOINT_URL_STS` where the token is made"
+    ),
+    Reason.URL_PATH: "Unset `AWS_ENDPOINT_URL_STS`, or name a host without path",
     Reason.QUERY_MALFORMED: _MAKE_AGAIN,
     Reason.QUERY_REPEATED: _MAKE_AGAIN,
     Reason.QUERY_UNKNOWN: _MAKE_AGAIN,
-    Reason.ACTION: _MAKE_AGAIN,
-    Reason.VERSION: _MAKE_AGAIN,
-    Reason.ALGORITHM: _MAKE_AGAIN,
+    Reason.URL_ACTION: _MAKE_AGAIN,
+    Reason.URL_VERSION: _MAKE_AGAIN,
+    Reason.URL_ALGORITHM: _MAKE_AGAIN,
     Reason.CREDENTIAL_SCOPE: "Set one region for the client: `--region` or `AWS_REGION`",
     Reason.SIGNATURE_MALFORMED: _MAKE_AGAIN,
     Reason.CLUSTER_HEADER_UNSIGNED: _MAKE_AGAIN,
     Reason.SIGNED_HEADERS: _MAKE_AGAIN,
-    Reason.EXPIRES: _MAKE_AGAIN,
+    Reason.URL_EXPIRES: _MAKE_AGAIN,
     Reason.DATE_MISSING: _MAKE_AGAIN,
     Reason.DATE_MALFORMED: _MAKE_AGAIN,
     Reason.TOKEN_EXPIRED: "Make a new token. If it is new, set both clocks by NTP",
     Reason.DATE_IN_FUTURE: "Set both clocks by NTP",
     Reason.STS_REFUSED: "See the code in the message: another cluster id, a wrong or deactivated key, or a session that has ended",
-    Reason.STS_NONSENSE: "Look for a proxy or an `stsEndpoint` that answers in place of STS",
+    Reason.STS_INVALID_RESPONSE: "Look for a proxy or an `stsEndpoint` that answers in place of STS",
     Reason.STS_UNREACHABLE: _STS_WAIT,
     Reason.STS_NO_ANSWER: _STS_WAIT,
     Reason.STS_THROTTLED: "Try again. If it lasts, find out who calls STS in this account and region so often",
     Reason.NOT_MAPPED: "Map the ARN, or use another level. `kube-iam verify` shows the ARN",
     Reason.RESERVED_NAME: "Change `username` or `groups` of the entry, or `reservedPrefixConfig`",
     Reason.TEMPLATE_VALUE: "Correct the entry that the server's log names",
-    Reason.NOT_LOADED: "Wait for the start. If it lasts, see `/readyz` and the server's log",
+    Reason.MAPPINGS_NOT_LOADED: "Wait for the start. If it lasts, see `/readyz` and the server's log",
     Reason.NOT_MEMBER: "`kube-iam grant USER LEVEL`, or use another level",
-    Reason.MEMBERSHIP_UNKNOWN: "Give the server the rights that `kube-iam policy server` prints; see its log",
-    Reason.TRUST_OPEN: "`kube-iam apply`, which repairs the trust policy",
+    Reason.MEMBERSHIP_STALE: "Give the server the rights that `kube-iam policy server` prints; see its log",
+    Reason.SESSION_NAME_UNRESTRICTED: "`kube-iam apply`, which repairs the trust policy",
     Reason.ROLE_SUSPENDED: "Wait until the time in the message, or delete the role and run `kube-iam apply`",
     Reason.ROLE_RECREATED: "Try again after `membershipRefresh`",
     Reason.SESSION_PREDATES_ROLE: "`kube-iam logout LEVEL`, then sign in again",
@@ -219,6 +223,6 @@ _REMEDIES = {
     Reason.EC2_UNREACHABLE: "Try again. If it lasts, look at the server's connection to EC2 and at its log",
     Reason.EC2_THROTTLED: "Try again. If it lasts, raise EC2's quota or lower `ec2DescribeInstancesQps`",
     Reason.DENIED: "`kube-iam deny --list` shows the denial, `kube-iam undeny NAME` removes it",
-    Reason.DENY_LIST_UNKNOWN: "Let the server read the ConfigMap of `denyList`; see `/readyz` and its log",
-    Reason.PROBE: "None: a command asked about a denial or a membership",
+    Reason.DENY_LIST_NOT_LOADED: "Let the server read the ConfigMap of `denyList`; see `/readyz` and its log",
+    Reason.STATUS_QUERY: "None: a command asked about a denial or a membership",
 }

@@ -26,7 +26,7 @@ def server_policy(
     return {"Version": "2012-10-17", "Statement": [statement for statement in statements if statement["Resource"]]}
 
 
-def wherever(kind: str, name: str, partition: str, account: str) -> tuple[str, str]:
+def arn_patterns(kind: str, name: str, partition: str, account: str) -> tuple[str, str]:
     """The ARNs of a group or role (`kind`) whose path is not known: without one, and below any. An empty account is any."""
     stem = f"arn:{partition}:iam::{account or '*'}:{kind}"
     return f"{stem}/{name}", f"{stem}/*/{name}"

@@ -98,7 +98,7 @@ class DenyList:
     def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
         """Why the identity is kept out now, or None; also of what only these IAM groups would let it in by."""
         if self._table is None:
-            return Refusal(Reason.DENY_LIST_UNKNOWN)
+            return Refusal(Reason.DENY_LIST_NOT_LOADED)
         if not self._table:
             return None
         found = self._table.find(identity, self._clock(), iam_groups)
@@ -122,7 +122,7 @@ class DenyList:
             if until > self._clock():
                 seconds, known = self._last_let_in(question.denial, denials)
                 answer = replace(answer, state=IN_FORCE, until=until, seconds=seconds, known=known)
-        return Refusal(Reason.PROBE, answer.text)
+        return Refusal(Reason.STATUS_QUERY, answer.text)
 
     def _last_let_in(self, ident: str, denials: tuple[Denial, ...]) -> tuple[float, bool]:
         """How long ago whom the denials of that name mean was let in, and whether exactly; searched for once while a list stands.

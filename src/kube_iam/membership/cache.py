@@ -54,9 +54,9 @@ class MembershipCache:
         now = self._clock()
         role, group = self._roles.get(requirement.role), self._groups.snapshots.get(requirement.iam_group)
         if role is None or group is None or now - role.read_at > self._max_age or now - group.read_at > self._max_age:
-            return Refusal(Reason.MEMBERSHIP_UNKNOWN, self._stale_part(requirement))
+            return Refusal(Reason.MEMBERSHIP_STALE, self._stale_part(requirement))
         if role.problem:
-            return Refusal(Reason.TRUST_OPEN if role.exists else Reason.MEMBERSHIP_UNKNOWN, role.problem)
+            return Refusal(Reason.SESSION_NAME_UNRESTRICTED if role.exists else Reason.MEMBERSHIP_STALE, role.problem)
         if identity.user_id != role.role_id:
             return self._role_history.refusal(requirement.role, role, identity.user_id, now, self._wall_now(now))
         if now < role.suspended_until:
@@ -81,7 +81,7 @@ class MembershipCache:
     def match_group_mappings(self, index: GroupMappingIndex, identity: Identity) -> MappingMatch | Refusal | None:
         """Return what the groups of an IAM user give who signed with their own keys, or None if they give nothing.
 
-        A stale group gives nothing. Returns the refusal `membership_unknown` where nothing is given and a group is stale, unless all
+        A stale group gives nothing. Returns the refusal `membership_stale` where nothing is given and a group is stale, unless all
         fresh groups are of another account than the user: all groups are of one account.
         """
         if not identity.user_name:
@@ -99,7 +99,7 @@ class MembershipCache:
         stale = next((name for name in index.iam_groups if not self._is_recent(snapshots.get(name), now)), "")
         if stale and self._is_other_account(identity, now):
             return None
-        return Refusal(Reason.MEMBERSHIP_UNKNOWN, f"IAM group {stale}") if stale else None
+        return Refusal(Reason.MEMBERSHIP_STALE, f"IAM group {stale}") if stale else None
 
     def covers_account(self, identity: Identity) -> bool:
         """Return whether the identity is an IAM user of the account of the tracked groups: only such a user can be a member."""

@@ -68,7 +68,7 @@ class StatusQueries:
         if question is None:
             return None
         states = {name: self._status(name, view) for name in question.requirements}
-        return Refusal(Reason.PROBE, MembershipAnswer(question.nonce, self._server, states).text)
+        return Refusal(Reason.STATUS_QUERY, MembershipAnswer(question.nonce, self._server, states).text)
 
     def _status(self, requirement: str, view: Callable[[str, str], RequirementView]) -> MembershipStatus:
         if requirement not in self._asked:

@@ -32,9 +32,9 @@ def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> N
     if identity is not None and not decision.scrubbed:
         fields |= _who(identity)
     fields |= {"reason": decision.refusal.reason.value, "error": decision.refusal.message}
-    if decision.refusal.reason is Reason.PROBE:
+    if decision.refusal.reason is Reason.STATUS_QUERY:
         # Nobody needs to be anybody to send one.
-        log.debug("probe", **fields)
+        log.debug("status query", **fields)
         return
     # kube-apiserver asks every authenticator about every bearer token, service accounts' included.
     foreign = decision.refusal.reason is Reason.TOKEN_PREFIX

@@ -16,6 +16,8 @@ class Starting:
     async def authenticate(self, token: str) -> Decision:
         """Return that no decision is possible now, or a refusal of a token that no decision would admit. Raises nothing."""
         if token.startswith(_OWN_PREFIXES):
-            return Unavailable(Refusal(Reason.NOT_LOADED, "the server is starting; try again"), throttled=False)
+            return Unavailable(
+                Refusal(Reason.MAPPINGS_NOT_LOADED, "the server is starting; try again"), throttled=False
+            )
         # kube-apiserver asks about service accounts' tokens too, and must not wait for them.
         return Denied(Refusal(Reason.TOKEN_PREFIX))

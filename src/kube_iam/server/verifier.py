@@ -19,7 +19,7 @@ from typing import Protocol
 from kube_iam.aws.sts import StsAnswer
 from kube_iam.core.bounded_cache import BoundedCache
 from kube_iam.core.checks import LIFETIME, CheckedToken, check_token
-from kube_iam.core.identity import Identity, judge_sts_answer
+from kube_iam.core.identity import Identity, interpret_sts_response
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import GLOBAL_HOST, StsHosts
 from kube_iam.server.clock import ElapsedTime, uptime
@@ -29,7 +29,7 @@ from kube_iam.server.sts_outages import StsOutages
 VERIFIED_SECONDS = 60.0
 REFUSED_SECONDS = 10.0
 CAPACITY = 8192
-_FINAL = (Reason.STS_REFUSED, Reason.STS_NONSENSE)
+_FINAL = (Reason.STS_REFUSED, Reason.STS_INVALID_RESPONSE)
 _QUICK_FAILURES = (Reason.STS_UNREACHABLE, Reason.STS_THROTTLED)
 _Waiting = asyncio.Future[Identity | Refusal]
 
@@ -137,7 +137,7 @@ class StsVerifier:
             self._metrics.sts_connection_failures.add(region)
             return answer
         self._metrics.sts_responses.add(str(answer.status), region)
-        verdict = judge_sts_answer(
+        verdict = interpret_sts_response(
             answer.status,
             answer.body,
             answer.content_type,

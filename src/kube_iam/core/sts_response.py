@@ -1,4 +1,4 @@
-"""The body of an STS answer, JSON or XML, read strictly: bounded, each field exactly once, no DTD and no entities."""
+"""The body of an STS response to GetCallerIdentity, JSON or XML, read strictly: bounded, each field once, no DTD, no entities."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ _XML_FIELDS = {f"{XML_NAMESPACE} {name}": name for name in _FIELDS}
 _ERROR_CODE = re.compile(rb'(?:"Code"\s*:\s*"|<Code>)([A-Za-z]{1,64})["<]')
 
 
-class NotAnAnswer(Exception):
-    """The body is not an answer to GetCallerIdentity. The message says why and quotes nothing from the body."""
+class InvalidResponse(Exception):
+    """The body is not a response to GetCallerIdentity. The message says why and quotes nothing from the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallerIdentity:
-    """The three fields of GetCallerIdentity's result, as STS spelt them."""
+    """The three fields of GetCallerIdentity's result, as STS spells them."""
 
     account: str
     arn: str
     user_id: str
 
 
-def read_answer(body: bytes, content_type: str) -> CallerIdentity:
-    """The result in the body. Raises NotAnAnswer."""
+def read_response(body: bytes, content_type: str) -> CallerIdentity:
+    """Return the result in the body. Raises InvalidResponse."""
     if len(body) > MAX_BODY:
-        raise NotAnAnswer("the answer is longer than 64 KiB")
+        raise InvalidResponse("the answer is longer than 64 KiB")
     match content_type.partition(";")[0].strip().lower():
         case "application/json":
             return _read_json(body)
         case "text/xml" | "application/xml":
             return _read_xml(body)
-    raise NotAnAnswer("the answer's content type is neither JSON nor XML")
+    raise InvalidResponse("the answer's content type is neither JSON nor XML")
 
 
 def error_code(body: bytes) -> str:
-    """The error code (`SignatureDoesNotMatch`) that an STS error of either format names; empty where it names none."""
+    """Return the error code (`SignatureDoesNotMatch`) of an STS error in either format; empty where there is none."""
     found = _ERROR_CODE.search(body[:MAX_BODY])
     return found.group(1).decode() if found else ""
 
 
 def is_throttling(status: int, body: bytes) -> bool:
-    """Return whether an answer other than 200 is throttling: HTTP 429, or `Throttl` anywhere in its body.
+    """Return whether a response other than 200 is throttling: HTTP 429, or `Throttl` anywhere in its body.
 
     STS throttles with 400 or 503 and a code of that family; proxies and gateways put the word into texts of their own.
     """
@@ -60,21 +60,21 @@ def _read_json(body: bytes) -> CallerIdentity:
     try:
         answer = _JSON.decode(body.decode("utf-8"))
     except (ValueError, RecursionError) as problem:
-        raise NotAnAnswer("the answer is not JSON") from problem
-    # Unknown fields below the top are let through: AWS adds fields to results, and a new one must not lock everybody out.
+        raise InvalidResponse("the answer is not JSON") from problem
+    # Unknown fields below the top are ignored: AWS adds fields to results, and a new one must not refuse all sign-ins.
     if not isinstance(answer, dict) or list(answer) != ["GetCallerIdentityResponse"]:
-        raise NotAnAnswer("the answer is not a GetCallerIdentityResponse")
+        raise InvalidResponse("the answer is not a GetCallerIdentityResponse")
     response = answer["GetCallerIdentityResponse"]
     result = response.get("GetCallerIdentityResult") if isinstance(response, dict) else None
     if not isinstance(result, dict):
-        raise NotAnAnswer("the answer has no GetCallerIdentityResult")
+        raise InvalidResponse("the answer has no GetCallerIdentityResult")
     return _caller({name: result[name] for name in _FIELDS if name in result})
 
 
 def _object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = dict(pairs)
     if len(keys) != len(pairs):
-        raise NotAnAnswer("a field repeats in the answer")
+        raise InvalidResponse("a field repeats in the answer")
     return keys
 
 
@@ -88,7 +88,7 @@ _JSON = json.JSONDecoder(object_pairs_hook=_object_of_distinct_keys, parse_const
 def _caller(fields: dict[str, Any]) -> CallerIdentity:
     for name in _FIELDS:
         if not isinstance(fields.get(name), str):
-            raise NotAnAnswer(f"the answer has no {name}")
+            raise InvalidResponse(f"the answer has no {name}")
     return CallerIdentity(fields["Account"], fields["Arn"], fields["UserId"])
 
 
@@ -98,12 +98,12 @@ def _read_xml(body: bytes) -> CallerIdentity:
         # Decoded here, so that neither a byte order mark nor the document's own declaration chooses another encoding.
         reader.parser.Parse(body.decode("utf-8"), True)
     except (expat.ExpatError, UnicodeDecodeError) as problem:
-        raise NotAnAnswer("the answer is not XML") from problem
+        raise InvalidResponse("the answer is not XML") from problem
     return _caller(reader.fields)
 
 
 class _XmlReader:
-    """Collects the three fields from exactly Response/Result/field; everything that could hide another meaning is refused."""
+    """Collects the three fields from exactly Response/Result/field. Refuses everything that could hide another meaning."""
 
     def __init__(self) -> None:
         self.parser = expat.ParserCreate(namespace_separator=" ")
@@ -120,22 +120,24 @@ class _XmlReader:
         self._field = ""
 
     def _refuse(self, *_: object) -> NoReturn:
-        raise NotAnAnswer("the answer has a document type, comment or processing instruction, which STS never sends")
+        raise InvalidResponse(
+            "the answer has a document type, comment or processing instruction, which STS never sends"
+        )
 
     def _start(self, tag: str, _: object) -> None:
         depth = len(self._path)
         if depth == 0 and tag != _XML_PATH[0]:
-            raise NotAnAnswer("the answer is not a GetCallerIdentityResponse")
+            raise InvalidResponse("the answer is not a GetCallerIdentityResponse")
         if depth == 1 and tag == _XML_PATH[1]:
             self._results += 1
             if self._results > 1:
-                raise NotAnAnswer("the answer has two results")
+                raise InvalidResponse("the answer has two results")
         if self._field:
-            raise NotAnAnswer("a field of the answer holds elements")
+            raise InvalidResponse("a field of the answer holds elements")
         if tuple(self._path) == _XML_PATH and tag in _XML_FIELDS:
             self._field = _XML_FIELDS[tag]
             if self._field in self.fields:
-                raise NotAnAnswer("a field repeats in the answer")
+                raise InvalidResponse("a field repeats in the answer")
             self.fields[self._field] = ""
         self._path.append(tag)
 
