@@ -56,6 +56,34 @@ def test_check_config_of_a_usable_file_succeeds(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"{config}: usable")
 
 
+@pytest.mark.parametrize(
+    ("region", "said"),
+    [
+        (
+            "us-esat-1",
+            "region us-esat-1 is not known to this version of kube-iam (set by AWS_REGION): did you mean 'us-east-1'?",
+        ),
+        ("us_east_1", "'us_east_1' is not the name of an AWS region: a region looks like eu-central-1"),
+    ],
+)
+def test_check_config_warns_of_a_region_that_may_not_exist(region: str, said: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"clusterID: x\nserver:\n{MAPPINGS}")
+    done = run("-c", str(config), "server", "--check-config", environ={"AWS_REGION": region})
+    assert (done.returncode, done.stdout.splitlines()[-2:]) == (
+        0,
+        [f"environment: warning: {said}", f"{config}: usable"],
+    )
+
+
+def test_verify_warns_of_a_region_that_may_not_exist() -> None:
+    done = run("verify", "-i", "x", "-t", "k8s-aws-v1.x", environ={"AWS_REGION": "us-esat-1"})
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "warning: region us-esat-1 is not known to this version of kube-iam (set by AWS_REGION)"
+    )
+
+
 def test_a_server_with_settings_that_cannot_be_used_says_all_and_does_not_start(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("server: {port: x, partition: y}")

@@ -33,7 +33,7 @@ def test_near_ignores_letter_case() -> None:
 )
 def test_the_region_with_the_fewest_edits_is_named(typed: str, meant: str) -> None:
     assert near(typed, regions_of("aws")) == meant
-    assert doubt_about(typed).endswith(f"kube-iam: {meant}")
+    assert doubt_about(typed, "AWS_REGION").endswith(f"(set by AWS_REGION): {meant}")
 
 
 @pytest.mark.parametrize(

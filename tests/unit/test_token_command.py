@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -416,6 +417,56 @@ def test_an_answer_of_sts_without_what_was_asked_is_told_as_such(
 def test_an_unreachable_sts_is_told_as_such(shell: Shell) -> None:
     shell.set(AWS_ENDPOINT_URL_STS="https://127.0.0.1:1", AWS_MAX_ATTEMPTS="1", NO_PROXY="127.0.0.1")
     assert "network" in shell.fails("token", "-i", "shop", "-r", ROLE, "-s", "alice")
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags", "source"),
+    [
+        ({"AWS_REGION": "us-esat-1"}, [], "AWS_REGION"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-esat-1"}, [], "AWS_DEFAULT_REGION"),
+        ({}, ["--region", "us-esat-1"], "--region"),
+        ({"AWS_REGION": "", "AWS_PROFILE": "typo"}, [], "the AWS profile, or the instance"),
+    ],
+)
+def test_an_unknown_region_is_one_line_on_stderr_beside_the_token(
+    variables: dict[str, str], flags: list[str], source: str, shell: Shell
+) -> None:
+    (shell.home / ".aws").mkdir()
+    (shell.home / ".aws" / "config").write_text(
+        "[profile typo]\nregion = us-esat-1\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = own-secret\n"
+    )
+    if "AWS_PROFILE" in variables:
+        shell.set(AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    ran = shell.set(**variables).run("token", "-i", "prod", *flags)
+    assert ran.code == 0
+    assert urlsplit(ran.url()).hostname == "sts.us-esat-1.amazonaws.com"
+    assert ran.err == (
+        "kube-iam: warning: region us-esat-1 is not known to this version of kube-iam"
+        f" (set by {source}): did you mean 'us-east-1'?\n"
+    )
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "us-iso-east-1", "eusc-de-east-1"])
+def test_known_regions_print_nothing_beside_the_token(region: str, shell: Shell) -> None:
+    ran = shell.set(AWS_REGION=region).run("token", "-i", "prod")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_the_region_does_not_matter_where_an_endpoint_is_set(shell: Shell) -> None:
+    ran = shell.set(AWS_REGION="local-1", AWS_ENDPOINT_URL_STS="https://sts.example.com").run("token", "-i", "prod")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_a_role_in_an_unknown_region_fails_with_the_region_and_what_names_it(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_such_host(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_host)
+    said = shell.set(AWS_REGION="us-esat-1", AWS_MAX_ATTEMPTS="1").fails("token", "-i", "prod", "-r", ROLE)
+    assert "sts.us-esat-1.amazonaws.com" in said
+    assert "(set by AWS_REGION): did you mean 'us-east-1'? If it is one, check the network and HTTPS_PROXY" in said
 
 
 def test_the_cache_flag_keeps_temporary_credentials_of_a_slow_profile(bare: Shell) -> None:

@@ -3,7 +3,7 @@
 On the `token` path. Where the profile itself has a say in endpoints, the answer is left to botocore (None).
 """
 
-from kube_iam.core.partitions import partition_of_region, sts_host
+from kube_iam.core.partitions import COMMON_REGIONS, partition_of_region, sts_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +80,25 @@ def find_endpoint(
             "unset AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL, or AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT",
         )
     return Endpoint(region, authority_of(url))
+
+
+def source_of_region(flag: str, environ: "Mapping[str, str]") -> str:
+    """Return what names the region, in the order of `configured_region`: flag, variable, else the profile or the instance."""
+    if flag:
+        return "--region"
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        if environ.get(name):
+            return name
+    return "the AWS profile, or the instance"
+
+
+def doubt_about_host(endpoint: Endpoint, flag: str, environ: "Mapping[str, str]") -> str:
+    """Return a warning where the host is built from a region that this version does not know; else an empty string."""
+    if endpoint.region in COMMON_REGIONS or f".{endpoint.region}." not in endpoint.host:
+        return ""
+    from kube_iam.aws.regions import doubt_about
+
+    return doubt_about(endpoint.region, source_of_region(flag, environ))
 
 
 def authority_of(url: str) -> str:

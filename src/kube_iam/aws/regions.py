@@ -19,16 +19,20 @@ def regions_of(partition: str) -> tuple[str, ...]:
     return ()
 
 
-def doubt_about(region: str) -> str:
+def doubt_about(region: str, source: str) -> str:
     """Return a warning for a region that this version does not know, with the nearest known name; empty for a known region.
 
-    AWS opens regions that are newer than the table, so that an unknown one is no error.
+    `source` is the flag, variable or file that names the region. AWS opens regions that are newer than the table, so that an
+    unknown one is no error. Without the table there is no warning.
     """
-    every = [name for partition in PARTITIONS for name in regions_of(partition)]
+    try:
+        every = [name for partition in PARTITIONS for name in regions_of(partition)]
+    except AwsError:
+        return ""
     if region in every:
         return ""
     suggestion = near(region, every) or "`aws account list-regions` names the regions"
-    return f"region {region} is not known to this version of kube-iam: {suggestion}"
+    return f"region {region} is not known to this version of kube-iam (set by {source}): {suggestion}"
 
 
 def _partitions() -> list[object]:

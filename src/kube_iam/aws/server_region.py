@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from kube_iam.aws.metadata import region_from_metadata
 from kube_iam.aws.profiles import read_profile
-from kube_iam.aws.region import configured_region
+from kube_iam.aws.region import configured_region, source_of_region
+from kube_iam.aws.regions import doubt_about
 
 
 def server_region(environ: Mapping[str, str]) -> str:
@@ -15,3 +16,12 @@ def server_region(environ: Mapping[str, str]) -> str:
     Blocking. Raises UsageError for a text that cannot be a region's name.
     """
     return configured_region("", environ, read_profile(environ)) or region_from_metadata(environ)
+
+
+def doubt_about_server_region(environ: Mapping[str, str]) -> str:
+    """Return a warning where variables or the profile name a region that this version does not know; else an empty string.
+
+    Raises UsageError for a text that cannot be a region's name.
+    """
+    region = configured_region("", environ, read_profile(environ))
+    return doubt_about(region, source_of_region("", environ)) if region else ""

@@ -6,7 +6,7 @@ Keys that the short chain finds are used as they are; roles, and what only botoc
 from kube_iam.aws.credentials import short_chain
 from kube_iam.aws.kept_tokens import Signed, SignIn
 from kube_iam.aws.profiles import read_profile
-from kube_iam.aws.region import Endpoint, find_endpoint, instance_region, usage_error
+from kube_iam.aws.region import Endpoint, doubt_about_host, find_endpoint, instance_region, usage_error
 from kube_iam.core.input_checks import check_environment, check_value
 from kube_iam.core.mint import check_cluster_id, mint, token_expiration
 from kube_iam.core.partitions import PARTITIONS, partition_of_region
@@ -47,21 +47,35 @@ def sign_in(request: SignIn, environ: "Mapping[str, str]", clock: "Callable[[], 
     endpoint = find_endpoint(request.region, environ, profile, lambda: instance_region(environ))
     own = None if request.role or endpoint is None else short_chain(environ, profile, clock())
     if own is not None and endpoint is not None:
-        return _signed(request, own, endpoint, clock())
+        return _signed(request, own, endpoint, clock(), doubt_about_host(endpoint, request.region, environ))
     from kube_iam.aws.person import Person
 
     person = Person(request, environ, clock, profile, endpoint)
     if request.role:
         check_role(request.role, person.endpoint.region)
-    keys = person.role_session() if request.role else person.own_credentials()
-    signed = _signed(request, keys, person.endpoint, clock())
-    signed.complaint = person.sessions.complaint
+    doubt = doubt_about_host(person.endpoint, request.region, environ)
+    try:
+        keys = person.role_session() if request.role else person.own_credentials()
+    except Exception as error:
+        if doubt:
+            _explain(error, doubt)
+        raise
+    signed = _signed(request, keys, person.endpoint, clock(), doubt)
+    signed.complaint = person.sessions.complaint or signed.complaint
     return signed
 
 
-def _signed(request: SignIn, keys: "Credentials", endpoint: Endpoint, now: float) -> Signed:
+def _signed(request: SignIn, keys: "Credentials", endpoint: Endpoint, now: float, doubt: str) -> Signed:
     token = mint(keys, cluster_id=request.cluster_id, region=endpoint.region, host=endpoint.host, now=now)
-    return Signed(token, now, token_expiration(keys, now))
+    return Signed(token, now, token_expiration(keys, now), f"warning: {doubt}" if doubt else "")
+
+
+def _explain(error: Exception, doubt: str) -> None:
+    """Give an error about an STS that cannot be reached the hint that its region may not exist, and what names the region."""
+    from kube_iam.errors import Unreachable
+
+    if isinstance(error, Unreachable):
+        error.hint = f"{doubt} If it is one, check the network and HTTPS_PROXY"
 
 
 def is_session_name(name: str) -> bool:

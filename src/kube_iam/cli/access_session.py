@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import click
+
 from kube_iam.access.levels import ClusterAccess, TargetKind
 from kube_iam.access.mapping import MappingStore, UnreadMapping
 from kube_iam.access.ports import Cluster, Directory, Ports, Preflight
@@ -42,6 +44,15 @@ def open_access(file: str) -> ClusterAccess:
     if not Path(file).exists():
         raise UsageError(f"there is no {file}", "name the access file with -f or KUBE_IAM_ACCESS")
     return load_access(file)
+
+
+def warn_of_regions(access: ClusterAccess, flag: str = "") -> None:
+    """Print a warning for each region, of the access file and of `--region`, that this version does not know."""
+    from kube_iam.aws.regions import doubt_about
+
+    for region, source in ((access.region, access.source), (flag, "--region")):
+        if region and (doubt := doubt_about(region, source)):
+            click.echo(f"warning: {doubt}", err=True)
 
 
 def open_directory(

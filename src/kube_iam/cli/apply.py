@@ -45,6 +45,7 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, outpu
     from kube_iam.cli.server_status import unchanged, warn_of_server
 
     access = access_session.open_access(file)
+    access_session.warn_of_regions(access, where["region"])
     display = Display()
     ports = access_session.open_ports(access, Where(**where), display.waiting)
     plan = plan_apply(access, ports, adopt=adopt, now=time.time())

@@ -54,6 +54,7 @@ def command(
     from kube_iam.cli.plan_results import PlanResults, carry_out
 
     access = access_session.open_access(file)
+    access_session.warn_of_regions(access, where["region"])
     display = Display()
     if iam_only:
         ports = access_session.open_iam(access, Where(**where), display.waiting)

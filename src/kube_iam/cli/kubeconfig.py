@@ -71,6 +71,7 @@ def command(
 
     access = access_session.open_access(file)
     found = find_level(access, level, near)
+    access_session.warn_of_regions(access)
     if not access.endpoint:
         raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")
     cluster = cluster_name or access.name

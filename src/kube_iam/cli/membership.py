@@ -48,6 +48,7 @@ def change_members(
     With `closing` they are denied the level at once, before IAM is asked.
     """
     access = access_session.open_access(file)
+    access_session.warn_of_regions(access, where.region)
     level = find_level(access, level_name, near, users)
     with open_audit_log(access, where) as audit:
         if closing is None or order.dry_run:

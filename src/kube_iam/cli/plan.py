@@ -42,7 +42,6 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, out
     from kube_iam.access.members import who
     from kube_iam.access.plan import plan_apply
     from kube_iam.access.temporary import temporary_in_force
-    from kube_iam.aws.regions import doubt_about
     from kube_iam.cli.access_output import print_data, print_plan
     from kube_iam.cli.access_progress import Display
     from kube_iam.cli.denied import read_denied
@@ -51,8 +50,7 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, out
     from kube_iam.report.membership_text import states_data
 
     access, place, now = access_session.open_access(file), Where(**where), time.time()
-    if doubt := doubt_about(access.region):
-        click.echo(f"warning: {doubt}", err=True)
+    access_session.warn_of_regions(access, place.region)
     ports = access_session.open_ports(access, place, Display().waiting)
     plan = plan_apply(access, ports, adopt=adopt, now=now)
     if output == "table":

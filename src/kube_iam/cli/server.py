@@ -117,10 +117,22 @@ def _check(path: Path | None, given: Mapping[str, object]) -> int:
         click.echo(f"{source}: error: {problem}")
     for problem in found.warnings:
         click.echo(f"{source}: warning: {problem}")
+    if doubt := _doubt_about_region():
+        click.echo(f"environment: warning: {doubt}")
     if found.errors:
         return 1
     click.echo(f"{source}: usable")
     return 0
+
+
+def _doubt_about_region() -> str:
+    """Return a warning about the region of the environment or profile that --check-config runs with; empty for a known region."""
+    from kube_iam.aws.server_region import doubt_about_server_region
+
+    try:
+        return doubt_about_server_region(os.environ)
+    except UsageError as error:
+        return str(error)
 
 
 def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> NoReturn:

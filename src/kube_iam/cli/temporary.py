@@ -105,6 +105,7 @@ def grant_for(
     from kube_iam.access.plan import check_caller
 
     access = access_session.open_access(file)
+    access_session.warn_of_regions(access, where.region)
     level = find_level(access, level_name, near, users)
     if not has_temporary(access, level):
         raise UsageError(

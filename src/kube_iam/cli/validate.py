@@ -30,7 +30,7 @@ def command(file: str, output: str) -> int:
             raise
         print_data(_data(error.path, None, error.problems), output)
         return error.exit_code
-    warnings = [*cautions(access), *filter(None, [doubt_about(access.region)])]
+    warnings = [*cautions(access), *filter(None, [doubt_about(access.region, access.source)])]
     if output != "table":
         print_data(_data(access.source, access, (), warnings), output)
         return 0

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from kube_iam.aws.region import source_of_region
+from kube_iam.aws.regions import doubt_about
 from kube_iam.cli.options import Settings, authenticator_options, pass_settings
 from kube_iam.cli.server import check_gates, overrides
 from kube_iam.cli.terminal import page
@@ -41,6 +43,8 @@ def command(
     flags = {**overrides(settings, {"partition": partition}), "server.stsEndpoint": sts_endpoint}
     config, _ = load_server_config(path, flags)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    if region and (doubt := doubt_about(region, source_of_region("", os.environ))):
+        click.echo(f"warning: {doubt}", err=True)
     verdict = asyncio.run(_verify(config, text, region))
     if isinstance(verdict, Refusal):
         raise KubeIamError(f"the token is refused ({verdict.reason.value}): {verdict.message}")

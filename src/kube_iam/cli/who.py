@@ -57,6 +57,7 @@ def command(
     from kube_iam.report.membership_text import states_data
 
     access = access_session.open_access(file)
+    access_session.warn_of_regions(access, where["region"])
     place = Where(**where)
     levels = (members.find_level(access, level, near),) if level else access.levels
     directory = access_session.open_directory(access, place, Display().waiting)

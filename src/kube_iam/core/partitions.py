@@ -26,6 +26,25 @@ DUAL_STACK_SUFFIX: dict[str, str] = {
 
 PARTITIONS: tuple[str, ...] = tuple(DNS_SUFFIX)
 
+COMMON_REGIONS: frozenset[str] = frozenset(
+    f"{prefix}{end}"
+    for prefix, ends in (
+        ("af-", "south-1"),
+        ("ap-", "east-1 east-2 northeast-1 northeast-2 northeast-3 south-1 south-2"),
+        ("ap-southeast-", "1 2 3 4 5 6 7"),
+        ("ca-", "central-1 west-1"),
+        ("cn-", "north-1 northwest-1"),
+        ("eu-", "central-1 central-2 north-1 south-1 south-2 west-1 west-2 west-3"),
+        ("il-", "central-1"),
+        ("me-", "central-1 south-1"),
+        ("mx-", "central-1"),
+        ("sa-", "east-1"),
+        ("us-", "east-1 east-2 west-1 west-2 gov-east-1 gov-west-1"),
+    )
+    for end in ends.split()
+)
+"""Regions that need no look into botocore's table, which takes 25 ms to load on the `token` path. Any other is looked up there."""
+
 _REGION_PREFIXES = (
     ("cn-", "aws-cn"),
     ("us-gov-", "aws-us-gov"),

@@ -15,7 +15,7 @@ from kube_iam.aws.ec2_names import Ec2NodeNames
 from kube_iam.aws.endpoints import endpoint_overrides
 from kube_iam.aws.rate_limit import RateLimit
 from kube_iam.aws.regions import regions_of
-from kube_iam.aws.server_region import server_region
+from kube_iam.aws.server_region import doubt_about_server_region, server_region
 from kube_iam.aws.sts import sts_client
 from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.core.sts_hosts import StsHosts
@@ -191,10 +191,13 @@ def node_names(config: ServerConfig, region: str, report: Ec2Report) -> Ec2NodeN
 async def _own_region(environ: Mapping[str, str], log: Log) -> str:
     try:
         region = await asyncio.to_thread(server_region, environ)
+        doubt = await asyncio.to_thread(doubt_about_server_region, environ)
     except UsageError as error:
         log.warning("the server's own AWS region cannot be used", error=str(error))
         return ""
     log.info("the server's own AWS region", region=region or "unknown")
+    if doubt:
+        log.warning("the server's own AWS region may not exist", problem=doubt)
     return region
 
 
