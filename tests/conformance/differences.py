@@ -1,6 +1,6 @@
 """The deliberate differences, each a row of docs/compatibility.md with a predicate that knows its cases.
 
-The predicates read the token, the configuration and the identity by rules of their own: were they to ask the code that they judge, a
+The predicates read the token, the configuration and the identity by rules of their own: if they asked the code that they check, a
 fault of it would explain itself. Rows that no run beside the reference can show name the test that shows our side.
 """
 
@@ -69,12 +69,12 @@ Explains = Callable[[Case, Outcome, Outcome], bool]
 
 
 def ours_refuses(explains: Callable[[Case, Outcome], bool]) -> Explains:
-    """The reference lets in and we do not."""
+    """The reference admits and ours does not."""
     return lambda case, theirs, ours: theirs.user is not None and ours.user is None and explains(case, theirs)
 
 
 def ours_takes(explains: Callable[[Case, Outcome], bool]) -> Explains:
-    """We let in and the reference does not."""
+    """Ours admits and the reference does not."""
     return lambda case, theirs, ours: theirs.user is None and ours.user is not None and explains(case, ours)
 
 
@@ -181,15 +181,15 @@ def _odd_answer(case: Case, _: Outcome) -> bool:
 
 
 def _permission_set(case: Case, theirs: Outcome, ours: Outcome) -> bool:
-    """Another suffix than sixteen hexadecimal digits, no gate, a partition, a wildcard."""
+    """Another suffix than sixteen hexadecimal digits, no feature gate, a partition, a wildcard."""
     if not any(entry.sso for entry in case.entries()):
         return False
     role = case.who.canonical.rpartition("/")[2]
     sets = [entry for entry in case.entries() if _exact_set(entry, role)]
     if re.fullmatch(r"awsreservedsso_.*_[0-9a-f]{16}", role) is None or not sets:
         return theirs.user is not None and theirs.user != ours.user
-    gated = any("SSORoleMatch=true" in flag or "AllAlpha=true" in flag for flag in case.setup.flags)
-    return theirs.user != ours.user and (not gated or any("partition" in entry.sso for entry in sets))
+    enabled = any("SSORoleMatch=true" in flag or "AllAlpha=true" in flag for flag in case.setup.flags)
+    return theirs.user != ours.user and (not enabled or any("partition" in entry.sso for entry in sets))
 
 
 def _exact_set(entry: Entry, role: str) -> bool:

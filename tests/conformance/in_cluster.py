@@ -14,7 +14,7 @@ from side_by_side import Pair, Question
 from tally import Case, Tally
 from tokens import Signed
 
-# In an account of their own, which no test lets in as a whole.
+# In an account of their own, which no test maps as a whole.
 OBJECT_CANARY = user(111, "object-canary", account="555555555555")
 FILE_CANARY = user(112, "file-canary", account="555555555555")
 EVERYONE = (

@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-SSO_GATE = ("--feature-gates", "SSORoleMatch=true")
+SSO_FEATURE_GATE = ("--feature-gates", "SSORoleMatch=true")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One mapping: where it stands, whom it is about, and whom it makes of them."""
+    """One mapping: its place, its principal, and the user and groups that it gives."""
 
     backend: str
     key: str

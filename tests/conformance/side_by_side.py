@@ -194,7 +194,7 @@ _PORTS = cycle(random.SystemRandom().sample(range(22000, 32000), 10000))
 
 
 def _port() -> int:
-    """A free port that no connection will be given meanwhile: below those that Linux hands out, and not the reference's own."""
+    """A free port that no connection will be given meanwhile: below those that Linux gives to clients, and not the reference's own."""
     while True:
         port = next(_PORTS)
         with socket.socket() as probe, suppress(OSError):

@@ -22,17 +22,17 @@ class Tally:
     parts: set[str] = field(default_factory=set)
 
     def ask(self, pair: Pair, case: Case, row: str | None = None) -> None:
-        """Ask both, and judge."""
-        # Who does not start with a setup lets nobody in.
+        """Ask both servers and check their answers."""
+        # A server that does not start with a setup admits nobody.
         theirs, ours = (
             server.ask(case.question) if server is not None else Outcome(403, None, {})
             for server in (pair.reference, pair.ours)
         )
         if pair.ended:
             case = replace(case, name=f"{case.name} ({pair.ended})")
-        self.judge(case, theirs, ours, row)
+        self.check(case, theirs, ours, row)
 
-    def judge(self, case: Case, theirs: Outcome, ours: Outcome, row: str | None = None) -> None:
+    def check(self, case: Case, theirs: Outcome, ours: Outcome, row: str | None = None) -> None:
         """Count the case. Raises AssertionError where it differs and no row explains it.
 
         With a `row` the two must differ, and that row must explain it; with an empty one they must agree.

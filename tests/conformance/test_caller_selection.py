@@ -320,7 +320,7 @@ DIFFERENT = {
         Machine({"AWS_ACCESS_KEY_ID": "AKIAENV ", "AWS_SECRET_ACCESS_KEY": "s"}),
         Caller(),
     ),
-    "a line that is no setting": ("T22", Machine({}, "[default]\nnonsense\n", PROFILES), Caller()),
+    "a line that is no setting": ("T22", Machine({}, "[default]\ngarbage\n", PROFILES), Caller()),
     "a setting before the first section": ("T22", Machine({}, "region = eu-west-1\n", PROFILES), Caller()),
     "a header without its bracket": ("T22", Machine({}, "[default\nregion = eu-west-1\n", PROFILES), Caller()),
     "keys that have ended": (
@@ -430,7 +430,7 @@ def _tool_and_token(home: Path) -> None:
 
 
 def _calls(sts: TlsSts) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """What was asked since the last time, and by whom."""
+    """Return the requests since the last call, with their callers."""
     calls = [(call["Action"], call.get("RoleArn", ""), call.get("ExternalId", "")) for call in sts.asked]
     signers = [signer[:4] for signer in sts.signers]
     sts.asked.clear()

@@ -13,7 +13,7 @@ from clusters import Clusters
 from in_cluster import ANY, GENERATIONS, KUBECONFIG, PEOPLE, ask_everyone, bob, role, shows
 from named_sts import NamedSts, Principal
 from people import ACCOUNT, ADMIN, AUTO, BOB, EVE, FEDERATED, OTHER, PATHED, ROOT, SCRUBBED
-from setups import SSO_GATE, Setup
+from setups import SSO_FEATURE_GATE, Setup
 from side_by_side import Pair, running
 from tally import Tally
 
@@ -87,7 +87,7 @@ DATA: dict[str, Data] = {
     # Entries with faults, beside good ones
     "entries that are none": roles("- x\n- 1\n- [a]\n- null\n- {}\n" + role("Admin")),
     "an entry without an ARN": roles("- {username: a}\n" + role("Admin")),
-    "an ARN that is none": roles("- {rolearn: nonsense, username: a}\n" + role("Admin")),
+    "an ARN that is none": roles("- {rolearn: garbage, username: a}\n" + role("Admin")),
     "an ARN that is no text": roles("- {rolearn: 12, username: a}\n- {rolearn: [a], username: a}\n" + role("Admin")),
     "an ARN of another service": roles("- {rolearn: 'arn:aws:s3:::x', username: a}\n" + role("Admin")),
     "an ARN with spaces": roles(f"- {{rolearn: ' {IAM}:role/Any ', username: a}}\n" + role("Admin")),
@@ -120,7 +120,7 @@ DATA: dict[str, Data] = {
     "accounts as numbers": Data({"mapAccounts": f"- {OTHER}\n"}),
     "accounts that are none": Data({"mapAccounts": f"- 12\n- x\n- '{OTHER}'\n"}),
     "accounts in lists": Data({"mapAccounts": f"- [x]\n- '{OTHER}'\n"}),
-    # Permission sets, with the gate
+    # Permission sets, with the feature gate
     "a permission set": roles(f"- {{sso: {{{OPS_SET}}}, username: ops}}\n", M1=(OPS_READ, OPS_SHORT)),
     "a permission set and a role of it": roles(
         f"- {{sso: {{permissionSetName: Ops_ReadOnly, accountID: '{ACCOUNT}'}}, username: ops}}\n{role('Admin')}"
@@ -138,7 +138,7 @@ def config_map(
     setup = Setup(
         "EKSConfigMap",
         f"  backendMode: [EKSConfigMap]\n  scrubbedAccounts: ['{SCRUBBED}']\n",
-        (*KUBECONFIG, *SSO_GATE),
+        (*KUBECONFIG, *SSO_FEATURE_GATE),
     )
     with running(tmp_path_factory.mktemp("config-map"), reference, sts, setup, clusters) as pair:
         yield pair

@@ -95,7 +95,7 @@ def test_the_mounted_file_is_followed_by_us_alone(tmp_path: Path, reference: Pat
         assert wait_until(lambda: user_of(ours, ADMIN) == "after", 10)
         assert user_of(theirs, ADMIN) == "before"
         tally.shown("M10")
-        ours.config.write_text("nonsense: [")
+        ours.config.write_text("garbage: [")
         assert wait_until(lambda: "the last good ones stay in force" in ours.log(), 10)
         assert user_of(ours, ADMIN) == "after"
 

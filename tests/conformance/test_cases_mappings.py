@@ -30,7 +30,7 @@ from cases import (
 )
 from named_sts import NamedSts, Principal
 from people import ACCOUNT, ADMIN, AUTO, BOB, FEDERATED, NODE, OTHER, PATHED, ROOT, STRANGER
-from setups import SSO_GATE, Setup
+from setups import SSO_FEATURE_GATE, Setup
 from side_by_side import Question, running
 from tally import Case, Tally
 from tokens import Signed
@@ -103,21 +103,25 @@ SETUPS: dict[str, Row] = {
     "a scrubbed account": Row(f'  scrubbedAccounts: ["{ACCOUNT}"]\n  mapAccounts: ["{ACCOUNT}", "{OTHER}"]\n'),
     "a scrubbed account as a number": Row(f"  scrubbedAccounts: [{ACCOUNT}, 12]\n  mapRoles:\n{role('Admin')}"),
     # Permission sets
-    "a permission set without the gate": Row(sso(OPS_SET), {"M1": (OPS,)}),
-    "a permission set": Row(sso(OPS_SET), {"M1": (OPS_READ, OPS_SHORT)}, SSO_GATE),
-    "a permission set under all alpha gates": Row(
+    "a permission set without the feature gate": Row(sso(OPS_SET), {"M1": (OPS,)}),
+    "a permission set": Row(sso(OPS_SET), {"M1": (OPS_READ, OPS_SHORT)}, SSO_FEATURE_GATE),
+    "a permission set under all alpha feature gates": Row(
         sso(OPS_SET), {"M1": (OPS_READ, OPS_SHORT)}, ("--feature-gates", "AllAlpha=true")
     ),
     "a permission set in small letters": Row(
-        sso(OPS_SET.replace("Ops", "ops")), {"M1": (OPS_READ, OPS_SHORT)}, SSO_GATE
+        sso(OPS_SET.replace("Ops", "ops")), {"M1": (OPS_READ, OPS_SHORT)}, SSO_FEATURE_GATE
     ),
-    "a permission set of a partition": Row(sso(f"{OPS_SET}, partition: aws-cn"), {"M1": (OPS_CHINA,)}, SSO_GATE),
-    "a permission set of the ordinary partition": Row(sso(f"{OPS_SET}, partition: aws"), {"M1": (OPS,)}, SSO_GATE),
+    "a permission set of a partition": Row(
+        sso(f"{OPS_SET}, partition: aws-cn"), {"M1": (OPS_CHINA,)}, SSO_FEATURE_GATE
+    ),
+    "a permission set of the ordinary partition": Row(
+        sso(f"{OPS_SET}, partition: aws"), {"M1": (OPS,)}, SSO_FEATURE_GATE
+    ),
     "a permission set with other characters": Row(
-        sso(f'permissionSetName: "a+b=c,d.e@f", accountID: "{ACCOUNT}"'), {}, SSO_GATE
+        sso(f'permissionSetName: "a+b=c,d.e@f", accountID: "{ACCOUNT}"'), {}, SSO_FEATURE_GATE
     ),
     "an account id as a number in a permission set": Row(
-        sso(f"permissionSetName: Ops, accountID: {ACCOUNT}"), {"M1": (OPS_READ, OPS_SHORT)}, SSO_GATE
+        sso(f"permissionSetName: Ops, accountID: {ACCOUNT}"), {"M1": (OPS_READ, OPS_SHORT)}, SSO_FEATURE_GATE
     ),
     # Templates
     "every template": Row(
@@ -176,20 +180,22 @@ SETUPS: dict[str, Row] = {
     "a role without a name": Row(f"  mapRoles:\n{role('')}{role('Admin')}"),
     # Files that the reference ends on
     "no ARN": Row(f"  mapRoles:\n  - {{username: a}}\n{role('Admin')}"),
-    "an ARN that is none": Row(f"  mapRoles:\n  - {{rolearn: nonsense, username: a}}\n{role('Admin')}"),
+    "an ARN that is none": Row(f"  mapRoles:\n  - {{rolearn: garbage, username: a}}\n{role('Admin')}"),
     "an ARN of another service": Row(f"  mapRoles:\n  - {{rolearn: 'arn:aws:s3:::x', username: a}}\n{role('Admin')}"),
     "a role and a permission set": Row(
-        f"  mapRoles:\n  - {{rolearn: '{IAM}:role/x', sso: {{{OPS_SET}}}, username: a}}\n{role('Admin')}", {}, SSO_GATE
+        f"  mapRoles:\n  - {{rolearn: '{IAM}:role/x', sso: {{{OPS_SET}}}, username: a}}\n{role('Admin')}",
+        {},
+        SSO_FEATURE_GATE,
     ),
-    "a permission set without an account": Row(sso("permissionSetName: Ops") + role("Admin"), {}, SSO_GATE),
-    "a permission set of no partition": Row(sso(f"{OPS_SET}, partition: moon") + role("Admin"), {}, SSO_GATE),
+    "a permission set without an account": Row(sso("permissionSetName: Ops") + role("Admin"), {}, SSO_FEATURE_GATE),
+    "a permission set of no partition": Row(sso(f"{OPS_SET}, partition: moon") + role("Admin"), {}, SSO_FEATURE_GATE),
     "no userarn": Row(f"  mapRoles:\n{role('Admin')}  mapUsers:\n  - {{username: a}}\n"),
     "a key twice": Row(f"  mapRoles:\n  - {{rolearn: '{IAM}:role/Admin', username: a, username: b}}\n{role('Any')}"),
     "capitals in a role's arn:": Row(
         f"  mapRoles:\n  - {{rolearn: 'ARN:AWS:IAM::{ACCOUNT}:ROLE/ADMIN', username: a}}\n", {"M17": (ADMIN,)}
     ),
     "a wildcard in a permission set": Row(
-        sso(f'permissionSetName: "O?s", accountID: "{ACCOUNT}"'), {"M17": (OPS,)}, SSO_GATE
+        sso(f'permissionSetName: "O?s", accountID: "{ACCOUNT}"'), {"M17": (OPS,)}, SSO_FEATURE_GATE
     ),
     # Reserved prefixes
     "a reserved prefix": Row(
@@ -284,7 +290,7 @@ SETUPS: dict[str, Row] = {
     "by unique id with an ARN that is none": Row(
         STRICT,
         dynamic={
-            "mapRoles": [{"userid": "AROAADMIN", "rolearn": "nonsense", "username": "x"}],
+            "mapRoles": [{"userid": "AROAADMIN", "rolearn": "garbage", "username": "x"}],
             "mapUsers": [CANARY_ENTRY],
         },
     ),

@@ -56,7 +56,7 @@ OBJECTS: dict[str, Objects] = {
     ),
     "the session's ARN": Objects({"a": spec(ADMIN.arn, "a")}),
     "a role's path": Objects({"a": spec(f"{IAM}:role/team/Pathed", "a")}, {"M3": (PATHED,)}),
-    "an ARN that is none": Objects({"a": spec("nonsense"), "b": spec(BOB.arn)}),
+    "an ARN that is none": Objects({"a": spec("garbage"), "b": spec(BOB.arn)}),
     "an ARN of another service": Objects({"a": spec("arn:aws:s3:::x"), "b": spec(BOB.arn)}),
     "an empty ARN": Objects({"a": spec(""), "b": spec(BOB.arn)}),
     "an empty user name": Objects({"a": admin(""), "b": spec(BOB.arn)}, {"M6": (ADMIN,)}),
@@ -69,7 +69,7 @@ OBJECTS: dict[str, Objects] = {
     "a changed object": Objects({"a": admin("after", "new")}, before={"a": admin("before", "old")}),
     "a changed ARN": Objects({"a": spec(BOB.arn, "a")}, before={"a": admin("a")}),
     "a changed ARN that is none": Objects(
-        {"a": spec("nonsense", "a")}, {"M12": (ADMIN,)}, before={"a": admin("a")}, statuses={"a": ADMIN.canonical}
+        {"a": spec("garbage", "a")}, {"M12": (ADMIN,)}, before={"a": admin("a")}, statuses={"a": ADMIN.canonical}
     ),
     "a deleted object": Objects({"b": spec(BOB.arn)}, before={"a": admin(), "b": spec(BOB.arn)}),
     "an object made again": Objects({"b": spec(BOB.arn), "a": admin("again")}, before={"b": spec(BOB.arn)}),

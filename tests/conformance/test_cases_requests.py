@@ -71,7 +71,7 @@ REQUESTS: dict[str, tuple[Callable[[], Question], str]] = {
     "no token": (raw(f'{{{REVIEW}, "spec": {{}}}}'), ""),
     "a list": (raw("[]"), ""),
     "null": (raw("null"), ""),
-    "no JSON": (raw("nonsense"), ""),
+    "no JSON": (raw("garbage"), ""),
     "half": (raw(f'{{{REVIEW}, "spec": {{"token": "TOK'), ""),
     "nothing": (lambda: Question(b""), ""),
     "more than a mebibyte": (body(metadata={"name": "x" * 1024 * 1024}), "A5"),
@@ -156,7 +156,7 @@ def test_the_metrics_have_the_references_names_types_labels_buckets_and_values(p
         *(fresh(who) for who in (ADMIN, STRANGER)),
         *(fresh(SCRIPTED[name]) for name in ("a throttled request", "no answer", "a failure")),
         Question.about(Signed(ADMIN, host="sts.amazonaws.com").token()),
-        *(Question.about("nonsense"), Question(b"x")),
+        *(Question.about("garbage"), Question(b"x")),
     ]
     before = [families(server.get("/metrics")) for server in (pair.reference, pair.ours)]
     for question in questions:

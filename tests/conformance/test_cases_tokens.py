@@ -76,7 +76,7 @@ BY_HAND: dict[str, tuple[Callable[[], str], str]] = {
     "3: unused bits": (not_canonical, "T16"),
     "3: a line end": (lambda: GOOD.token() + "\n", "T14"),
     "3: a space before": (lambda: " " + GOOD.token(), ""),
-    "4: not a URL": (lambda: token_of("nonsense"), ""),
+    "4: not a URL": (lambda: token_of("garbage"), ""),
     "4: no authority": (replaced("https://", "https:"), ""),
     "4: a space in it": (replaced("/?", "/ ?"), ""),
     "4: a control character": (appended("\x7f"), ""),

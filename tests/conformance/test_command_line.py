@@ -150,12 +150,12 @@ EXITS: dict[str, tuple[str, ...]] = {
     "the id in one word": ("token", f"--cluster-id={CLUSTER}"),
     "global flags first": ("-i", CLUSTER, "token"),
     "a region": (*GOOD, "--region", "eu-central-1"),
-    "a gate": (*GOOD, "--feature-gates", "SSORoleMatch=true"),
+    "a feature gate": (*GOOD, "--feature-gates", "SSORoleMatch=true"),
     "no id": ("token",),
     "two ways to name a session": (*GOOD, "--forward-session-name", "-s", "x"),
-    "an unknown flag": (*GOOD, "--nonsense"),
-    "an unknown log level": ("version", "-v", "nonsense"),
-    "an unknown log format": (*GOOD, "-l", "nonsense"),
+    "an unknown flag": (*GOOD, "--garbage"),
+    "an unknown log level": ("version", "-v", "garbage"),
+    "an unknown log format": (*GOOD, "-l", "garbage"),
     "help": ("help", "token"),
     "version": ("version",),
     "the number": ("version", "-s"),
@@ -171,7 +171,7 @@ EXITS: dict[str, tuple[str, ...]] = {
     "a backend twice": ("server", "-i", CLUSTER, "--backend-mode", "MountedFile,MountedFile"),
     "DynamicFile without its file": ("server", "-i", CLUSTER, "--backend-mode", "DynamicFile"),
     "a port that is none": ("server", "-i", CLUSTER, "--port", "x"),
-    "a gate that is none": ("server", "-i", CLUSTER, "--feature-gates", "Moon=true"),
+    "a feature gate that is none": ("server", "-i", CLUSTER, "--feature-gates", "Moon=true"),
     "a configuration that is not there": ("server", "-i", CLUSTER, "-c", "nowhere.yaml"),
     "init without id": ("init",),
     "add without its values": ("add", "user", "--prompt=false"),
@@ -193,9 +193,9 @@ def test_every_exit_is_the_same(programs: Programs, tally: Tally, name: str) -> 
     ("row", "arguments", "codes"),
     [
         ("C5", (), (0, 2)),
-        ("C5", ("nonsense",), (1, 2)),
+        ("C5", ("garbage",), (1, 2)),
         ("C5", (*GOOD, "something", "more"), (0, 1)),
-        ("C5", ("version", "-o", "nonsense"), (0, 1)),
+        ("C5", ("version", "-o", "garbage"), (0, 1)),
     ],
 )
 def test_exits_that_differ_on_purpose(
@@ -307,9 +307,11 @@ INIT = ("init", "-i", CLUSTER, "--hostname", "auth.example.com", "-c", "config.y
 
 
 @pytest.mark.parametrize(
-    "gate", [(), ("--feature-gates", "ConfiguredInitDirectories=true"), ("--feature-gates=AllAlpha=true",)]
+    "feature_gate", [(), ("--feature-gates", "ConfiguredInitDirectories=true"), ("--feature-gates=AllAlpha=true",)]
 )
-def test_init_makes_the_same_files(programs: Programs, tally: Tally, tmp_path: Path, gate: tuple[str, ...]) -> None:
+def test_init_makes_the_same_files(
+    programs: Programs, tally: Tally, tmp_path: Path, feature_gate: tuple[str, ...]
+) -> None:
     made = []
     for name in programs.commands:
         home = tmp_path / name
@@ -320,7 +322,7 @@ def test_init_makes_the_same_files(programs: Programs, tally: Tally, tmp_path: P
         )
         (home / "state").mkdir()
         (home / "etc").mkdir()
-        done = here.one(name, *INIT, *gate)
+        done = here.one(name, *INIT, *feature_gate)
         assert done.code == 0, done
         made.append({str(file.relative_to(home)): file for file in home.rglob("*") if file.is_file()})
     theirs, ours = made

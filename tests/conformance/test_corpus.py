@@ -13,7 +13,7 @@ from clusters import Clusters
 from in_cluster import GENERATIONS, KUBECONFIG, shows
 from named_sts import NamedSts, Principal
 from people import session, user
-from setups import SSO_GATE, Setup
+from setups import SSO_FEATURE_GATE, Setup
 from side_by_side import Pair, Question, running
 from tally import Case, Tally
 from tokens import Signed
@@ -36,7 +36,7 @@ OURS = MappingEntry("arn:aws:iam::555555555555:role/ours", "ours:{{SessionName}}
 
 
 def principals() -> Iterator[Principal]:
-    """Everybody whom the corpus names, one of each account in it, and a stranger."""
+    """Every principal that the corpus names, one of each account in it, and a stranger."""
     said = "\n".join(text for data in DATA.values() for text in data.values())
     numbers = count(1000)
     for account, role in sorted(set(re.findall(r"arn:aws:iam::(\d{12}):role/([\w./-]+)", said))):
@@ -64,7 +64,7 @@ def sts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamedSts]:
 def config_map(
     tmp_path_factory: pytest.TempPathFactory, reference: Path, sts: NamedSts, clusters: Clusters
 ) -> Iterator[Pair]:
-    setup = Setup("EKSConfigMap", "  backendMode: [EKSConfigMap]\n", (*KUBECONFIG, *SSO_GATE))
+    setup = Setup("EKSConfigMap", "  backendMode: [EKSConfigMap]\n", (*KUBECONFIG, *SSO_FEATURE_GATE))
     with running(tmp_path_factory.mktemp("config-map"), reference, sts, setup, clusters) as pair:
         yield pair
 

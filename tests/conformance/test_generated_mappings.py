@@ -15,7 +15,7 @@ from hypothesis import given, seed
 from hypothesis import strategies as st
 from named_sts import NamedSts, Principal
 from people import session, user
-from setups import SSO_GATE, Setup
+from setups import SSO_FEATURE_GATE, Setup
 from side_by_side import Question, running
 from tally import Case, Tally
 from tokens import Signed
@@ -137,7 +137,7 @@ def setups(draw: st.DrawFn) -> Setup:
         }
         files["dynamic.json"] = json.dumps(dynamic)
     text = "".join(f"  {key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in server.items())
-    return Setup("generated", text, draw(st.sampled_from([SSO_GATE, ()])), files)
+    return Setup("generated", text, draw(st.sampled_from([SSO_FEATURE_GATE, ()])), files)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Our evaluator of trust policies beside another one, @cloud-copilot/iam-simulate, on generated policies and requests.
 
-Both get what IAM would store; what is malformed fails closed here by our own rule (tests/unit/test_policy.py).
+Both get what IAM would store; what is malformed fails closed here by our own rule (tests/unit/test_iam_policy.py).
 """
 
 from __future__ import annotations

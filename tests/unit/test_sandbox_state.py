@@ -398,7 +398,7 @@ def asked(**changes: Any) -> str:
     return refusal_reason(scope, changes.get("body", b""), hosts=frozenset({"127.0.0.1:1"}), region="eu-central-1")
 
 
-def test_the_gate_lets_through_what_an_sdk_sends() -> None:
+def test_the_filter_passes_what_an_sdk_sends() -> None:
     assert asked() == ""
     form = [(b"host", b"127.0.0.1:1"), (b"content-type", b"application/x-www-form-urlencoded; charset=utf-8")]
     scope = b"AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0"
@@ -430,5 +430,5 @@ def test_the_gate_lets_through_what_an_sdk_sends() -> None:
         ({"headers": [(b"host", b"127.0.0.1:1"), (b"authorization", b"AWS4-HMAC-SHA256 Credential=x")]}, "twice"),
     ],
 )  # fmt: skip
-def test_the_gate_refuses_what_no_sdk_sends(changes: dict[str, Any], why: str) -> None:
+def test_the_filter_refuses_what_no_sdk_sends(changes: dict[str, Any], why: str) -> None:
     assert why in asked(**changes)

@@ -71,7 +71,9 @@ def allowed(statement: dict[str, Any], asked: AssumeRequest) -> bool:
         (17, ALICE, False),
     ],
 )
-def test_a_principal_names_exactly_whom_iam_says(principal: object, caller: str, expected: bool) -> None:
+def test_principal_names_exactly_the_callers_of_the_iam_user_guide(
+    principal: object, caller: str, expected: bool
+) -> None:
     assert allowed(allow(principal), request(caller)) is expected
 
 
