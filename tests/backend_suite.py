@@ -184,7 +184,7 @@ def test_damage_is_reported_and_changes_nothing_until_it_is_repaired(source: Sou
     asyncio.run(story())
 
 
-def test_a_source_that_cannot_be_had_at_the_start_holds_nothing_up_and_is_taken_when_it_can(source: Source) -> None:
+def test_source_that_is_unavailable_at_start_delays_nothing_and_is_read_later(source: Source) -> None:
     async def story() -> None:
         source.write(ONE)
         source.hide()

@@ -40,7 +40,7 @@ def test_who_is_taken_out_of_the_group_is_refused_though_the_session_lives(site:
     assert "left=[rita]" in site.log or 'left="[rita]"' in site.log
 
 
-def test_the_trust_policy_that_lets_names_be_chosen_closes_the_door_until_the_role_is_made_anew(
+def test_trust_policy_with_free_session_names_refuses_until_the_role_is_recreated(
     site: MembershipSite,
 ) -> None:
     session = site.join("tess", "cache-admin")

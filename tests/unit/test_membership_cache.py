@@ -125,7 +125,7 @@ def test_a_trust_policy_that_leaves_names_open_closes_the_door() -> None:
     assert refusal == Refusal(Reason.SESSION_NAME_UNRESTRICTED, "statement number 2 …")
 
 
-def test_a_trust_policy_that_is_repaired_keeps_the_door_closed_while_a_session_of_then_may_live() -> None:
+def test_repaired_trust_policy_refuses_while_sessions_from_before_may_be_valid() -> None:
     known = membership()
     known.role(problem="statement number 2 …")  # the first that was read of it
     known.group("admins", alice=ALICE)
@@ -333,7 +333,7 @@ def test_a_group_of_another_account_lets_nobody_in() -> None:
     assert known.refused() is Reason.NOT_MEMBER
 
 
-def test_a_namesake_stays_outside_until_the_longest_session_of_the_one_before_has_passed() -> None:
+def test_new_user_of_a_reused_name_is_refused_until_sessions_of_the_former_expire() -> None:
     known = membership()
     known.read(alice=ALICE)
     assert known.read(alice=OTHER) == GroupChange(("alice",), ("alice",), first=False)
@@ -462,7 +462,7 @@ def test_who_is_let_in_for_a_time_is_pinned_to_the_unique_id_where_it_can_be_see
     assert known.is_admitted("bob")
 
 
-def test_a_namesake_of_somebody_known_only_from_being_let_in_for_a_time_stays_outside() -> None:
+def test_reused_name_of_a_user_known_from_a_temporary_grant_is_refused() -> None:
     known = membership(until(Clocks(), 600))
     known.read(bob=OTHER)
     assert known.refused("bob") is Reason.NOT_MEMBER  # the one before may have a session still
@@ -477,7 +477,7 @@ def test_of_two_who_are_let_in_under_one_name_the_earlier_is_the_one_before() ->
     assert known.refused("bob") is Reason.NOT_MEMBER
 
 
-def test_who_was_let_in_for_a_time_longer_ago_than_any_session_lasts_keeps_no_namesake_out() -> None:
+def test_temporary_grant_older_than_any_session_does_not_block_a_reused_name() -> None:
     known = membership(until(Clocks(), -12 * HOUR))
     known.read(bob=OTHER)
     assert known.is_admitted("bob")
@@ -574,7 +574,7 @@ def test_a_group_that_is_not_known_adds_nothing_and_takes_nothing_away() -> None
     assert site.given(user("alice", ALICE)) == Refusal(Reason.MEMBERSHIP_STALE, "IAM group dev")
 
 
-def test_a_group_that_is_not_known_shuts_out_nobody_of_an_account_that_it_cannot_hold() -> None:
+def test_unknown_group_refuses_nobody_of_an_account_that_it_cannot_contain() -> None:
     site = Groups(of_group("dev"), of_group("ops"))
     stranger = user("alice", ALICE, account="999900001111")
     assert isinstance(site.given(stranger), Refusal)  # whose groups these are is not known yet

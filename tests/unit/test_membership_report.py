@@ -78,7 +78,7 @@ def test_a_group_that_is_not_there_is_said_once() -> None:
     assert site.sample('kube_iam_membership_members{group="admins"}') == "0"
 
 
-def test_of_failures_in_a_row_the_first_is_said_the_one_that_closes_the_door_and_the_end() -> None:
+def test_of_consecutive_failures_the_first_the_refusing_and_the_recovery_are_logged() -> None:
     site = Site()
     for kept in (True, True, False, False):
         site.report.failed("group", "admins", Throttled("cannot read"), kept=kept)
