@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from identities import principal, role_session
 from kube_iam.config.dynamic import Stamp
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import render
@@ -21,16 +22,8 @@ ROLE = "arn:aws:iam::123456789012:role/Admin"
 USER = "arn:aws:iam::123456789012:user/bob"
 IDS = {ROLE: "AROA1", USER: "AIDA1"}
 RESERVED = "aws:"
-ADMIN = Identity(
-    "arn:aws:sts::123456789012:assumed-role/Admin/alice",
-    ROLE,
-    "123456789012",
-    IDS[ROLE],
-    "alice",
-    "ASIA1",
-    "sts.amazonaws.com",
-)
-BOB = Identity(USER, USER, "123456789012", IDS[USER], "", "AKIA1", "sts.amazonaws.com")
+ADMIN = role_session(account="123456789012", user_id=IDS[ROLE])
+BOB = principal(USER, user_id=IDS[USER])
 
 People = Mapping[str, tuple[str, tuple[str, ...]]]
 """User name and groups by ARN."""

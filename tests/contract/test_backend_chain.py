@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend_suite import ADMIN, ROLE, Heard, until
+from identities import principal
 from kube_iam.authn.decide import Allowed, Authenticator, Denied
 from kube_iam.config.backends import BACKENDS
 from kube_iam.config.server import ServerConfig
@@ -197,7 +198,7 @@ def test_people_who_are_mapped_nowhere_are_not_let_in(world: World) -> None:
     async def story() -> None:
         chain = world.chain(*BACKENDS)
         await chain.start()
-        stranger = Identity(f"{ROLE}2", f"{ROLE}2", "123456789012", "AROA9", "", "ASIA9", "sts.amazonaws.com")
+        stranger = principal(f"{ROLE}2", user_id="AROA9")
         decision = await Authenticator(Nobody(), chain).decide(stranger)
         assert isinstance(decision, Denied)
         assert decision.refusal.reason is Reason.NOT_MAPPED

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
+from identities import role_session
 from kube_iam.authn.decide import Decision, Denied, Unavailable
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingSnapshot, MappingTable
@@ -16,15 +17,7 @@ from kube_iam.membership.cache import MembershipCache
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Admin"
-ALICE = Identity(
-    arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/alice",
-    canonical_arn=ROLE,
-    account_id=ACCOUNT,
-    user_id="AROAEXAMPLE",
-    session_name="alice",
-    access_key_id="ASIAEXAMPLE",
-    sts_host="sts.eu-west-1.amazonaws.com",
-)
+ALICE = role_session()
 
 
 @dataclass

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from decisions import ACCOUNT, ALICE, ROLE, Backend, Backends, KnownTokens, Memberships, Nodes, reason, table
 
+from identities import iam_user
 from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied, Unavailable
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingTable
@@ -184,15 +185,7 @@ def test_a_name_that_ec2_should_not_give_makes_no_user() -> None:
 
 # Entries for members of an IAM group.
 
-BOB = Identity(
-    arn=f"arn:aws:iam::{ACCOUNT}:user/bob",
-    canonical_arn=f"arn:aws:iam::{ACCOUNT}:user/bob",
-    account_id=ACCOUNT,
-    user_id="AIDABOB",
-    session_name="",
-    access_key_id="AKIAEXAMPLE",
-    sts_host="sts.eu-west-1.amazonaws.com",
-)
+BOB = iam_user("bob", user_id="AIDABOB")
 
 
 def gated(group: str = "admins") -> Backend:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from decisions import ACCOUNT, ALICE, Backend, Backends, KnownTokens, Memberships, Nodes, reason, table
 
+from identities import iam_user
 from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingSnapshot, MappingTable
@@ -91,9 +92,7 @@ def test_a_denial_that_comes_while_mappings_are_searched_counts_before_map_accou
 
 
 def test_the_list_is_told_which_iam_groups_would_let_somebody_in() -> None:
-    user = Identity(
-        f"arn:aws:iam::{ACCOUNT}:user/bob", f"arn:aws:iam::{ACCOUNT}:user/bob", ACCOUNT, "AIDABOB", "", "", ""
-    )
+    user = iam_user("bob", user_id="AIDABOB")
     entries = [GroupMapping(name, parse_template("iam:bob"), level="x") for name in ("dev", "ops", "qa")]
     mapped = Backend(MappingTable.build((), (), (), entries)[0])
     cache = MembershipCache(300, lambda: 0.0, lambda: 0.0)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identities import iam_user, role_session
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingMatch, MappingTable
 from kube_iam.core.mapping_entries import GroupMapping, MembershipRequirement, TemporaryGrant
@@ -66,13 +67,11 @@ def membership(*temporary: TemporaryGrant, max_age: float = 300.0) -> Membership
 
 
 def session(name: str, account: str = ACCOUNT, role_id: str = "AROAADMIN") -> Identity:
-    arn = f"arn:aws:sts::{account}:assumed-role/admin/{name}"
-    return Identity(arn, f"arn:aws:iam::{account}:role/admin", account, role_id, name, "ASIA", "sts.amazonaws.com")
+    return role_session(name, "admin", account=account, user_id=role_id)
 
 
 def user(name: str, user_id: str, account: str = ACCOUNT) -> Identity:
-    arn = f"arn:aws:iam::{account}:user/staff/{name}"
-    return Identity(arn, arn, account, user_id, "", "AKIA", "sts.amazonaws.com")
+    return iam_user(name, path="/staff/", account=account, user_id=user_id)
 
 
 def test_members_enter_by_their_exact_name_and_nobody_else() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kube_iam.core.identity import Identity
+from identities import role_session
 from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.reasons import Reason
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Throttled, Unreachable
@@ -213,8 +213,7 @@ def test_role_of_the_account_admits_members_whatever_its_path() -> None:
 
 
 def refusal_of(site: Site, name: str) -> Reason | None:
-    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/{name}"
-    who = Identity(arn, ROLE, ACCOUNT, "AROAADMIN", name, "ASIA", "sts.amazonaws.com")
+    who = role_session(name, "Admin", account=ACCOUNT, user_id="AROAADMIN")
     refusal = site.cache.check_role_session(REQUIREMENT, who)
     return refusal.reason if refusal is not None else None
 
