@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from identities import role_session
-from kube_iam.core.denied import Denial
 from kube_iam.core.identity import Identity
+from kube_iam.denylist.denial import Denial
 from kube_iam.errors import KubeIamError, Problem
 
 PATH, NAME = "/api/v1/namespaces/kube-system/configmaps", "kube-iam-denied"

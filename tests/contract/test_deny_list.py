@@ -12,12 +12,12 @@ import pytest
 from backend_suite import until
 from deny_suite import END, NAME, NOW, PATH, Heard, session
 from fake_kube import FakeKube
-from kube_iam.core.denial_text import write_denial
-from kube_iam.core.denied import Denial, denial_of
-from kube_iam.core.let_in import LetIn
-from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, Question, read_answer
 from kube_iam.core.reasons import Reason
-from kube_iam.kube.deny_list import DenyList
+from kube_iam.denylist.denial import Denial, denial_of
+from kube_iam.denylist.entry import write_denial
+from kube_iam.denylist.recent_sign_ins import LetIn
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, Question, read_answer
+from kube_iam.denylist.watcher import DenyList
 from kube_sources import QUICK
 
 NONCE = "0123456789abcdef"

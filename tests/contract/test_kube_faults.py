@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from backend_suite import ONE, TWO, Heard, gives, names_of, until
+from kube_iam.kube import follower
 from kube_iam.kube.endpoint import Access
 from kube_iam.kube.watch import Object, Pace, Watch
-from kube_iam.mappings import eks_config_map, follower
+from kube_iam.mappings import eks_config_map
 from kube_iam.mappings.backend import Backend
 from kube_sources import QUICK, ConfigMapSource, Faked, IdentityMappingSource
 

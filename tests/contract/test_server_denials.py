@@ -8,9 +8,9 @@ from fake_sts import identity_answer
 from running_server import SESSION_ARN, USER_ID, RunningServer, wait_until
 
 from fake_kube import FakeKube
-from kube_iam.core.denial_text import write_denial
-from kube_iam.core.denied import denial_of
-from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, Question, read_answer
+from kube_iam.denylist.denial import denial_of
+from kube_iam.denylist.entry import write_denial
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, Question, read_answer
 
 Make = Callable[..., RunningServer]
 PATH, NAME = "/api/v1/namespaces/kube-system/configmaps", "kube-iam-denied"

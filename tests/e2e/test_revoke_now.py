@@ -12,9 +12,9 @@ from whole_sandbox import ROLE, Person, Sandbox
 
 from backend_suite import until
 from deny_suite import NAME, Heard, session
-from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, Answer, Question, read_answer
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, Answer, Question, read_answer
+from kube_iam.denylist.watcher import DenyList
 from kube_iam.kube import watch
-from kube_iam.kube.deny_list import DenyList
 from kube_iam.kube.endpoint import Access, Endpoint
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import CLUSTER_ID

@@ -13,13 +13,13 @@ import pytest
 
 from backend_suite import until
 from deny_suite import END, NAME, NOW, PATH, Heard, session
-from kube_iam.core.denial_text import read_denial
-from kube_iam.core.denied import denial_of
+from kube_iam.denylist.denial import denial_of
+from kube_iam.denylist.editor import CLOCK_SKEW, DenyStore
+from kube_iam.denylist.entry import read_denial
+from kube_iam.denylist.prober import Prober
+from kube_iam.denylist.watcher import DenyList
 from kube_iam.kube.client import KubeApi
-from kube_iam.kube.deny_list import DenyList
-from kube_iam.kube.deny_store import CLOCK_SKEW, DenyStore
 from kube_iam.kube.endpoint import Access
-from kube_iam.kube.prober import Prober
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 

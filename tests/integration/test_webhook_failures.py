@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from conftest import control_plane_binaries
+from kube_iam.denylist.prober import HERE, Prober
 from kube_iam.errors import KubeError, KubeIamError, Unreachable
 from kube_iam.kube.client import KubeApi
-from kube_iam.kube.prober import HERE, Prober
 from kube_iam.sandbox import certificates
 from kube_iam.sandbox.certificates import Authority, Pair
 from kube_iam.sandbox.control_plane import start_control_plane

@@ -10,7 +10,7 @@ from fake_account import FakeAccount
 
 from kube_iam.cli import access_session
 from kube_iam.cli.root import run_command
-from kube_iam.core.denied import Denial
+from kube_iam.denylist.denial import Denial
 
 FILE = """\
 apiVersion: kube-iam.dev/v1alpha1

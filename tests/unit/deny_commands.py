@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from fake_account import FakeAccount
 
-from kube_iam.access.closing import Closed
 from kube_iam.cli.root import run_command
-from kube_iam.core.denied import Denial
+from kube_iam.denylist.denial import Denial
+from kube_iam.denylist.propagation import Closed
 from kube_iam.errors import KubeIamError
 
 FILE = """\

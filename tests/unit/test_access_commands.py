@@ -17,7 +17,7 @@ from kube_iam.access.ports import RoleState, Subject, User
 from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.cli import access_session
 from kube_iam.cli.permissions import DIRECTORY_METHODS
-from kube_iam.core.denied import Denial
+from kube_iam.denylist.denial import Denial
 from kube_iam.errors import (
     AccessDenied,
     ConfigError,

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.access.audit import Action, AuditRecord
-from kube_iam.access.closing import Clock, Closed
 from kube_iam.cli import access_session, deny_session, server_status
-from kube_iam.core.denied import Denial
+from kube_iam.denylist.denial import Denial
+from kube_iam.denylist.propagation import Clock, Closed
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Throttled
 from kube_iam.kube import audit_events
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kube_iam.access.closing import Clock, Closed, Wanted, await_force
-from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, Answer
+from kube_iam.denylist.propagation import Clock, Closed, Wanted, await_force
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, Answer
 from kube_iam.errors import KubeError, KubeIamError, Unreachable
 
 WANTED = Wanted("alice-1", 500.0)

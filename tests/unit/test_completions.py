@@ -19,8 +19,8 @@ from kube_iam.cli import access_session, completions, deny_session
 from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.kubectl_completion import complete_for_kubectl, kubectl_lines
 from kube_iam.cli.root import make_root
-from kube_iam.core.denial_text import write_denial
-from kube_iam.core.denied import denial_of
+from kube_iam.denylist.denial import denial_of
+from kube_iam.denylist.entry import write_denial
 from kube_iam.errors import CredentialsError, KubeError
 
 KUBECONFIG = "contexts:\n- name: prod-admin\n  context: {}\n- name: stage\n  context: {}\n"

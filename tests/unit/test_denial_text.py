@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identities import role_session
-from kube_iam.core.denial_text import read_denial, write_denial
-from kube_iam.core.denied import ANY_KIND, FOR_EVER, Denial, DenialTable, denial_of, is_reachable
 from kube_iam.core.identity import Identity
 from kube_iam.core.principals import kind_of
+from kube_iam.denylist.denial import ANY_KIND, FOR_EVER, Denial, DenialTable, denial_of, is_reachable
+from kube_iam.denylist.entry import read_denial, write_denial
 
 ROLE = "arn:aws:iam::111122223333:role/prod-admin"
 ALICE = role_session("alice", "prod-admin", user_id="AROA1", key="ASIA1")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identities import iam_user, role_session
-from kube_iam.core.denied import FOR_EVER, Denial, DenialTable, about, denial_of, ident_of
 from kube_iam.core.identity import Identity
 from kube_iam.core.principals import KINDS
+from kube_iam.denylist.denial import FOR_EVER, Denial, DenialTable, about, denial_of, ident_of
 
 ACCOUNT = "111122223333"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/prod-admin"

@@ -15,13 +15,13 @@ from api_in_memory import REVIEWS, SLICES, ApiInMemory, endpoint_slice
 from click.exceptions import Abort
 from fake_account import FakeAccount
 
-from kube_iam.access.closing import Clock
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.cli import access_session, deny_session
 from kube_iam.cli.root import run_command
-from kube_iam.core.denial_text import read_denial, write_denial
-from kube_iam.core.denied import Denial, denial_of
-from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, Answer, read_question
+from kube_iam.denylist.denial import Denial, denial_of
+from kube_iam.denylist.entry import read_denial, write_denial
+from kube_iam.denylist.propagation import Clock
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, Answer, read_question
 from kube_iam.errors import KubeIamError, Throttled, UsageError
 
 NAME = "kube-system/kube-iam-denied"

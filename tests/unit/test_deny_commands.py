@@ -15,8 +15,8 @@ import pytest
 from deny_commands import FILE, ROLE, Cluster, applied, kube_iam
 from fake_account import FakeAccount
 
-from kube_iam.access.closing import Clock, Closed
 from kube_iam.cli import access_session, deny_session
+from kube_iam.denylist.propagation import Clock, Closed
 from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from kube_iam.core.denial_text import read_denial
+from kube_iam.denylist.entry import read_denial
 from kube_iam.errors import Problem
 from kube_iam.server.deny_report import DenyReport
 from kube_iam.server.log import Log

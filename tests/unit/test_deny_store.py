@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from api_in_memory import ApiInMemory
 
-from kube_iam.core.denial_text import read_denial, write_denial
-from kube_iam.core.denied import Denial, about, denial_of
+from kube_iam.denylist.denial import Denial, about, denial_of
+from kube_iam.denylist.editor import CLOCK_SKEW, LIFTED, DenyStore
+from kube_iam.denylist.entry import read_denial, write_denial
 from kube_iam.errors import Conflict, KubeError
-from kube_iam.kube.deny_store import CLOCK_SKEW, LIFTED, DenyStore
 
 NAME = "kube-system/kube-iam-denied"
 PATH = "/api/v1/namespaces/kube-system/configmaps"

@@ -11,10 +11,10 @@ from kube_iam.cli.permissions import naming_permissions, permissions_of
 from kube_iam.cli.root import run_command
 from kube_iam.config.access import load_access
 from kube_iam.config.server import check_server_config
-from kube_iam.core.probe import Question
+from kube_iam.denylist.prober import Prober
+from kube_iam.denylist.status_query import Question
 from kube_iam.errors import AccessDenied, ConfigError, KubeError, Unreachable
 from kube_iam.kube.context import load_context
-from kube_iam.kube.prober import Prober
 
 HEAD = """\
 apiVersion: kube-iam.dev/v1alpha1

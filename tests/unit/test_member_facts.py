@@ -13,8 +13,8 @@ from fake_account import ACCOUNT, FakeAccount
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.cli import access_session, deny_session, server_status
-from kube_iam.core.denied import Denial
 from kube_iam.core.membership_status import MembershipState, MembershipStatus
+from kube_iam.denylist.denial import Denial
 from kube_iam.errors import AccessDenied, Unreachable
 from kube_iam.kube.mapping_store import make_store
 

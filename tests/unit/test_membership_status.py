@@ -30,8 +30,8 @@ from kube_iam.core.membership_status import (
     requirement_name,
 )
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.denylist.prober import Prober
 from kube_iam.kube.membership_query import ask_memberships
-from kube_iam.kube.prober import Prober
 from kube_iam.membership.cache import MembershipCache
 from kube_iam.membership.snapshots import GroupSnapshot, RoleSnapshot
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.core.denied import NobodysName, denial_of
 from kube_iam.core.principals import arn_key, fits, kind_of, meant, objection
+from kube_iam.denylist.denial import NobodysName, denial_of
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sandbox-developer"

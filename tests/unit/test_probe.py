@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identities import role_session
-from kube_iam.core.denied import denial_of
 from kube_iam.core.identity import Identity
-from kube_iam.core.let_in import LetIn
-from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, Question, read_answer, read_question
+from kube_iam.denylist.denial import denial_of
+from kube_iam.denylist.recent_sign_ins import LetIn
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, Question, read_answer, read_question
 
 NONCE = "0123456789abcdef"
 

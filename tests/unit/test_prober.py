@@ -7,9 +7,9 @@ import re
 import pytest
 from api_in_memory import AUTHORITY, SLICES, ApiInMemory, endpoint_slice
 
-from kube_iam.core.probe import IN_FORCE, Answer, read_question
+from kube_iam.denylist.prober import HERE, Prober
+from kube_iam.denylist.status_query import IN_FORCE, Answer, read_question
 from kube_iam.errors import KubeError, Unreachable
-from kube_iam.kube.prober import HERE, Prober
 
 LABELS = {"metadata": {"name": "x", "labels": {"kubernetes.io/service-name": "kubernetes"}}}
 DENIAL = "alice-0123456789"

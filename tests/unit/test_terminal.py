@@ -29,9 +29,9 @@ from kube_iam.cli.main import main
 from kube_iam.cli.root import run_command
 from kube_iam.cli.terminal import SafeStream, guarded, page, painted
 from kube_iam.core.printable import escaped, is_visible
+from kube_iam.denylist.editor import DenyStore
 from kube_iam.errors import ConfigError, KubeError, Problem, SandboxError, WouldFail
 from kube_iam.kube.config_map import Contents
-from kube_iam.kube.deny_store import DenyStore
 from kube_iam.report.data import as_json, as_yaml
 from kube_iam.report.members_text import table
 

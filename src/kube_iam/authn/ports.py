@@ -63,7 +63,7 @@ class DenyList(Protocol):
         """Record that the identity has just signed in."""
 
     def answer_status_query(self, token: str) -> Refusal | None:
-        """Return the answer to a status query (`kube_iam.core.probe`), or None if the token is none."""
+        """Return the answer to a status query (`kube_iam.denylist.status_query`), or None if the token is none."""
 
 
 class NodeNames(Protocol):

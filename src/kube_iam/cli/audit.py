@@ -13,7 +13,7 @@ from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.cli import access_session
 from kube_iam.cli.access_session import Where
-from kube_iam.core.denied import Denial
+from kube_iam.denylist.denial import Denial
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from math import ceil
 
 import click
 
-from kube_iam.access.closing import Clock
 from kube_iam.cli.terminal import unguarded
+from kube_iam.denylist.propagation import Clock
 
 
 def count_down(seconds: float, text: str, clock: Clock) -> None:

@@ -12,11 +12,11 @@ from kube_iam.errors import KubeIamError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kube_iam.access.denied_members import Denied
     from kube_iam.access.levels import ClusterAccess
     from kube_iam.access.members import LevelMembers
     from kube_iam.access.ports import Directory
     from kube_iam.cli.access_session import Where
+    from kube_iam.denylist.denied_members import Denied
 
 
 def read_denied(
@@ -31,8 +31,8 @@ def read_denied(
 
     `members` reads who is in the levels. It is called only where a denial is in force.
     """
-    from kube_iam.access.denied_members import denied_members
     from kube_iam.cli.deny_session import read_denials
+    from kube_iam.denylist.denied_members import denied_members
 
     if not access_session.needs_cluster(access):
         return {}

@@ -17,10 +17,10 @@ from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
-    from kube_iam.access.closing import Closed
     from kube_iam.access.known_names import KnownNames
     from kube_iam.cli.deny_session import Closing
-    from kube_iam.core.denied import Denial
+    from kube_iam.denylist.denial import Denial
+    from kube_iam.denylist.propagation import Closed
 
 
 @click.command("deny")
@@ -110,8 +110,8 @@ def _print(denials: list[Denial], closed: Closed, closing: Closing, known: Known
 def _list(where: Where, deny_list: str, output: str) -> int:
     from kube_iam.cli import deny_session as session
     from kube_iam.cli.access_output import print_data
-    from kube_iam.core.denial_text import BINARY, read_denial
-    from kube_iam.kube.deny_store import DenyStore
+    from kube_iam.denylist.editor import DenyStore
+    from kube_iam.denylist.entry import BINARY, read_denial
     from kube_iam.report.denials_text import denial_data, denials_table
 
     now = time.time()

@@ -9,7 +9,6 @@ from math import ceil
 
 import click
 
-from kube_iam.access.closing import Closed
 from kube_iam.cli import deny_session as session
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.countdown import count_down
@@ -17,6 +16,7 @@ from kube_iam.cli.deny_session import Closing
 from kube_iam.cli.options import settings_of
 from kube_iam.config.durations import show_duration
 from kube_iam.core.utc import rfc3339
+from kube_iam.denylist.propagation import Closed
 from kube_iam.errors import KubeIamError
 
 _WAITING = "Waiting up to {} s for the end of kube-apiserver's cache; Ctrl-C ends the waiting, not the denial."

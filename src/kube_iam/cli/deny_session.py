@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kube_iam.access.closing import Clock, Closed, Wanted, await_force
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.cli.access_session import Where, check_server
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.deny_options import LONGEST_SESSION
-from kube_iam.core.denied import Denial, NobodysName, denial_of, ident_of
 from kube_iam.core.principals import fits, kind_of, objection
+from kube_iam.denylist.denial import Denial, NobodysName, denial_of, ident_of
+from kube_iam.denylist.propagation import Clock, Closed, Wanted, await_force
 from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def caller(where: Where) -> str:
 
 def shut(where: Where, closing: Closing, denials: Sequence[Denial], began: float) -> Closed:
     """Write the denials and find out when they are obeyed. Raises KubeIamError where they cannot be written."""
-    from kube_iam.kube.deny_store import DenyStore
-    from kube_iam.kube.prober import Prober
+    from kube_iam.denylist.editor import DenyStore
+    from kube_iam.denylist.prober import Prober
 
     api = open_api(where)
     names = "write the denial of " + ", ".join(denial.value for denial in denials)
@@ -105,7 +105,7 @@ def lift(
 
     `lifting` names the change for `changes_made`.
     """
-    from kube_iam.kube.deny_store import DenyStore
+    from kube_iam.denylist.editor import DenyStore
 
     store, by = DenyStore(open_api(where), deny_list), caller(where)
     with changes_made().making(lifting):
@@ -119,8 +119,8 @@ def denied_values(where: Where, deny_list: str, now: float) -> list[str]:
 
 def read_denials(api: KubeApi, deny_list: str) -> list[Denial]:
     """Return all denials of the list, ended ones too. Raises KubeIamError."""
-    from kube_iam.core.denial_text import read_denial
-    from kube_iam.kube.deny_store import DenyStore
+    from kube_iam.denylist.editor import DenyStore
+    from kube_iam.denylist.entry import read_denial
 
     entries = DenyStore(api, deny_list).read().data
     return [denial for ident, text in entries.items() for denial in read_denial(ident, text).denials]
@@ -131,7 +131,7 @@ def lifted_entries(text: str, now: float) -> tuple[Denial, ...]:
 
     `text` is what a person typed, a principal or the name of a denial. Raises UsageError for neither.
     """
-    from kube_iam.kube.deny_store import LIFTED
+    from kube_iam.denylist.editor import LIFTED
 
     by_name = Denial(text, "userName", text, until=LIFTED, reason="lifted", at=now)
     if _COMMANDS_NAME.fullmatch(text):
@@ -142,8 +142,8 @@ def lifted_entries(text: str, now: float) -> tuple[Denial, ...]:
 
 def is_remembered(where: Where, ident: str) -> bool | None:
     """Return whether a server has a denial of that name in force; None where not every API server could be asked, and none said so."""
-    from kube_iam.core.probe import IN_FORCE
-    from kube_iam.kube.prober import HERE, Prober
+    from kube_iam.denylist.prober import HERE, Prober
+    from kube_iam.denylist.status_query import IN_FORCE
 
     prober = Prober(open_api(where))
     unasked = False

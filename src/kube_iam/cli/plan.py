@@ -15,7 +15,7 @@ from kube_iam.cli.options import global_options
 from kube_iam.cli.terminal import painted
 
 if TYPE_CHECKING:
-    from kube_iam.access.denied_members import Denied
+    from kube_iam.denylist.denied_members import Denied
 
 CHANGES = 2
 

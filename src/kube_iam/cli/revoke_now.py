@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from kube_iam.access.audit import Action, AuditRecord
-from kube_iam.access.closing import Closed
 from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.cli import deny_result as result
 from kube_iam.cli import deny_session as session
 from kube_iam.cli.access_session import Where, needs_cluster
 from kube_iam.cli.audit import AuditLog, denied_record
-from kube_iam.core.denied import Denial
+from kube_iam.denylist.denial import Denial
+from kube_iam.denylist.propagation import Closed
 from kube_iam.errors import KubeIamError
 from kube_iam.report.denials_text import denial_data
 
@@ -118,7 +118,7 @@ def lift_level(
     access: ClusterAccess, level: Level, users: Sequence[str], where: Where, deny_list: str, audit: AuditLog
 ) -> None:
     """Lift what `revoke --now` put up against these users in this level, and say so; where that failed, say why."""
-    from kube_iam.core.denied import ident_of
+    from kube_iam.denylist.denial import ident_of
 
     if not needs_cluster(access):
         return

@@ -86,8 +86,8 @@ def _ask(
 
 def _way(access: ClusterAccess, where: Where) -> Callable[[str], str]:
     """Return how the server is asked. Where its own config.yaml is on this machine, so is it; else it is behind kube-apiserver."""
+    from kube_iam.denylist.prober import Prober
     from kube_iam.kube.membership_query import local_review
-    from kube_iam.kube.prober import Prober
 
     if access.mapping.kind is TargetKind.FILE:
         return local_review(Path(access.mapping.path))

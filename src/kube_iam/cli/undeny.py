@@ -14,7 +14,7 @@ from kube_iam.cli.completions import complete_denials
 from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
 from kube_iam.config.near import near
-from kube_iam.core.denied import Denial, about
+from kube_iam.denylist.denial import Denial, about
 
 
 @click.command("undeny")

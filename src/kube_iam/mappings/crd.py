@@ -17,11 +17,11 @@ from kube_iam.config.identity_mapping import MappingSpec, read_identity_mappings
 from kube_iam.core.mapping import MappingSnapshot
 from kube_iam.errors import KubeIamError, Problem
 from kube_iam.kube.endpoint import Access
+from kube_iam.kube.follower import Follower
 from kube_iam.kube.watch import Object, Pace, Watch
 from kube_iam.kube.writer import Writer
 from kube_iam.mappings.backend import Observer
 from kube_iam.mappings.crd_feedback import PATH, Feedback
-from kube_iam.mappings.follower import Follower
 
 
 class Spec(msgspec.Struct):

@@ -15,9 +15,9 @@ from kube_iam.config.config_map import read_config_map
 from kube_iam.core.mapping import MappingSnapshot
 from kube_iam.errors import KubeIamError
 from kube_iam.kube.endpoint import Access
+from kube_iam.kube.follower import Follower
 from kube_iam.kube.watch import Object, Pace, Watch
 from kube_iam.mappings.backend import Observer
-from kube_iam.mappings.follower import Follower
 
 NAME = "aws-auth"
 PATH = "/api/v1/namespaces/kube-system/configmaps"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kube_iam.core.denied import Denial
 from kube_iam.core.principals import arn_key, kind_of
+from kube_iam.denylist.denial import Denial
 
 
 def subject(denial: Denial) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kube_iam.core.denied import Denial
+from kube_iam.denylist.denial import Denial
 from kube_iam.report.members_text import table
 
 

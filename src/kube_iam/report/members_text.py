@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
-from kube_iam.access.denied_members import Denied, is_of_key
 from kube_iam.access.mapping import MappingEntry, TemporaryGrant
 from kube_iam.access.members import LevelMembers, by_user
-from kube_iam.core.denied import Denial
 from kube_iam.core.printable import escaped
+from kube_iam.denylist.denial import Denial
+from kube_iam.denylist.denied_members import Denied, is_of_key
 from kube_iam.report.members_data import kind_of_entry
 
 NOT_ADMITTED = "not admitted"

@@ -19,6 +19,7 @@ from kube_iam.aws.server_region import doubt_about_server_region, server_region
 from kube_iam.aws.sts import sts_client
 from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.core.sts_hosts import StsHosts
+from kube_iam.denylist.service import Denying
 from kube_iam.errors import CredentialsError, UsageError
 from kube_iam.mappings.chain import Chain
 from kube_iam.mappings.file_watch import look_again
@@ -30,7 +31,6 @@ from kube_iam.server.connection_report import ConnectionReport
 from kube_iam.server.connection_watch import ConnectionWatch
 from kube_iam.server.connections import ConnectionLimits
 from kube_iam.server.deny_report import DenyReport
-from kube_iam.server.denying import Denying
 from kube_iam.server.descriptors import descriptor_limit, raise_descriptor_limit
 from kube_iam.server.ec2_report import Ec2Report
 from kube_iam.server.guarded_sts import GuardedSts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kube_iam.core.denied import Denial
+from kube_iam.denylist.denial import Denial
 from kube_iam.errors import KubeIamError, Problem
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics

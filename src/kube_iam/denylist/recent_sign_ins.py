@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from kube_iam.core.denied import Denial, DenialTable
 from kube_iam.core.identity import Identity
+from kube_iam.denylist.denial import Denial, DenialTable
 
 CAPACITY = 4096
 

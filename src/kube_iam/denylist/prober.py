@@ -12,8 +12,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing
 
-from kube_iam.core.probe import Answer, Question, read_answer
 from kube_iam.core.redaction import shown_url
+from kube_iam.denylist.status_query import Answer, Question, read_answer
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.context import Context

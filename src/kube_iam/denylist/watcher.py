@@ -14,12 +14,12 @@ from typing import Protocol
 
 import msgspec
 
-from kube_iam.core.denial_text import BINARY, read_denial
-from kube_iam.core.denied import Denial, DenialTable
 from kube_iam.core.identity import Identity
-from kube_iam.core.let_in import LetIn
-from kube_iam.core.probe import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, read_question
 from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.denylist.denial import Denial, DenialTable
+from kube_iam.denylist.entry import BINARY, read_denial
+from kube_iam.denylist.recent_sign_ins import LetIn
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, read_question
 from kube_iam.errors import KubeIamError, Problem
 from kube_iam.kube.endpoint import Access
 from kube_iam.kube.watch import Object, Pace, Watch

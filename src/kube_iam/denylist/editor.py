@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from kube_iam.core.denial_text import read_denial, write_denial, write_denials
-from kube_iam.core.denied import Denial, same_target
+from kube_iam.denylist.denial import Denial, same_target
+from kube_iam.denylist.entry import read_denial, write_denial, write_denials
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapEditor, Contents, Edit
 

@@ -10,8 +10,8 @@ from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import LevelMembers
 from kube_iam.access.ports import Directory
-from kube_iam.core.denied import Denial, DenialTable
 from kube_iam.core.identity import Identity
+from kube_iam.denylist.denial import Denial, DenialTable
 from kube_iam.errors import AccessDenied, KubeIamError
 
 Denied = Mapping[tuple[str, str], Denial]

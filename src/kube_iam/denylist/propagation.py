@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kube_iam.core.probe import IN_FORCE, Answer
+from kube_iam.denylist.status_query import IN_FORCE, Answer
 from kube_iam.errors import KubeIamError, Unreachable
 
 OUTER_CACHE_SECONDS = 10.0

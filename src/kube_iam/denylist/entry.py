@@ -12,15 +12,47 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from kube_iam.core.arns import canonical_arn
-from kube_iam.core.denial_search import naming_key, values_in
-from kube_iam.core.denied import ANY_KIND, FOR_EVER, Denial, ident_of, is_reachable
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.principals import KINDS, fits, kind_of, meant, role_of
 from kube_iam.core.utc import parse_rfc3339, rfc3339
+from kube_iam.denylist.denial import ANY_KIND, FOR_EVER, Denial, ident_of, is_reachable
 
 _GROUP = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 _KIND_BY_NAME = {kind.lower(): kind for kind in KINDS}
 _SHOWN = 5
+
+_NAMING_KEYS = frozenset(
+    (
+        *("values", "username", "usernames", "user", "users", "name", "names", "userarn", "rolearn", "arn", "arns"),
+        *("principal", "principals", "accesskeyid", "accesskey", "key", "userid", "uniqueid", "id"),
+        *(
+            "session",
+            "sessions",
+            "sessionname",
+            "who",
+            "whom",
+            "subject",
+            "subjects",
+            "person",
+            "people",
+            "identity",
+            "iamuser",
+        ),
+        *("deny", "denied", "principalarn", "sessionarn"),
+    )
+)
+"""Keys, in lower case and without `_` and `-`, that name somebody in an entry without `value`."""
+
+_VALUE = r"""(?:
+    \[[^\]]*                                                # a list in brackets
+  | (?:[|>][^\n]*)?(?:\n[ \t]+[^\n]*|\n[ \t]*-[ \t][^\n]*)+ # lines below the key: a list, or text in a block
+  | "[^"\n]* | '[^'\n]*
+  | [^\n]*?(?=,\s*["']?\w+["']?\s*[:=]|[ \t]\#|[\n}]|$)     # to the end of the line, to a comment or to the next key
+)"""
+_VALUES = re.compile(rf"""\b(?P<key>values?)["']?[ \t]*[:=][ \t]*(?P<value>{_VALUE})""", re.ASCII | re.I | re.X)
+_OTHERS = re.compile(rf"""\b(?P<key>\w+)["']?[ \t]*[:=][ \t]*(?P<value>{_VALUE})""", re.ASCII | re.I | re.X)
+_ANY_KEY = re.compile(r"""[{}]|^[ \t]*(?:-[ \t]+)?["']?[\w-]+["']?[ \t]*[:=](?:\s|$)""", re.ASCII | re.M)
+_COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*", re.M)
 
 
 class Read(NamedTuple):
@@ -113,7 +145,7 @@ def _with_value(ident: str, fields: dict[str, object], twice: Sequence[str], val
 
 def _without_value(ident: str, fields: dict[str, object], found: _Object) -> Read:
     """Read an object whose `value` names nobody or is missing: other keys that name somebody count as it."""
-    named = [(name, text) for name, value in found if naming_key(name) for text in _texts(value)]
+    named = [(name, text) for name, value in found if _names_somebody(name) for text in _texts(value)]
     read = [_understood(ident, {**fields, "value": text, "kind": None}) for _, text in named]
     if any(each.denials for each in read):
         keys = ", ".join(dict.fromkeys(f"`{name}`" for name, _ in named))
@@ -126,7 +158,7 @@ def _without_value(ident: str, fields: dict[str, object], found: _Object) -> Rea
 
 def _searched(ident: str, text: str) -> Read:
     """Read text that is no JSON."""
-    for texts in values_in(text):
+    for texts in _readings(text):
         values = dict.fromkeys(name for each in texts for name in meant(each))
         if values:
             denials = tuple(Denial(ident, ANY_KIND, value) for value in values)
@@ -241,3 +273,20 @@ def _shown(names: Iterable[str]) -> str:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _names_somebody(key: str) -> bool:
+    """Return whether a member of that name names somebody where there is no `value`."""
+    return re.sub("[_-]", "", key.lower()) in _NAMING_KEYS
+
+
+def _readings(text: str) -> Iterator[tuple[str, ...]]:
+    """The texts that may name somebody: those of `value`, else those of other keys that name somebody, else a text without keys.
+
+    Each is a reading of its own, the surest first; the first one in which somebody is named counts.
+    """
+    yield tuple(hit["value"] for hit in _VALUES.finditer(text))
+    yield tuple(hit["value"] for hit in _OTHERS.finditer(text) if _names_somebody(hit["key"]))
+    plain = _COMMENT.sub("", text)
+    if not _ANY_KEY.search(plain):
+        yield (plain,)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kube_iam.config.server import ServerConfig
-from kube_iam.mappings.follower import Follower
+from kube_iam.kube.follower import Follower
 
 if TYPE_CHECKING:
-    from kube_iam.kube.deny_list import DenyList, Observer
+    from kube_iam.denylist.watcher import DenyList, Observer
 
 
 class Denying:
@@ -22,7 +22,7 @@ class Denying:
         self._follower: Follower | None = None
         if config.deny_list:
             # Imported only where the Kubernetes API is needed, as by the backends.
-            from kube_iam.kube.deny_list import DenyList
+            from kube_iam.denylist.watcher import DenyList
             from kube_iam.kube.endpoint import Access
 
             namespace, name = config.deny_list.split("/")
