@@ -194,7 +194,7 @@ def test_a_mapping_that_no_server_of_the_cluster_reads_needs_force(
 def test_a_missing_aws_auth_needs_force_and_its_keys_may_be_missing(
     connect: Connect, client: Client, data: dict[str, str] | None
 ) -> None:
-    file = access(mapping=MappingTarget(TargetKind.AWS_AUTH, name="aws-auth", key="mapRoles"), door=False)
+    file = access(mapping=MappingTarget(TargetKind.AWS_AUTH, name="aws-auth", key="mapRoles"), checks_sign_in=False)
     if data is not None:
         client.create(ConfigMap(metadata=ObjectMeta(name="aws-auth", namespace="kube-system"), data=data))
     try:

@@ -418,7 +418,7 @@ def test_a_time_that_is_none_changes_nothing(account: FakeAccount, arguments: tu
 
 
 def test_where_the_session_counts_nobody_is_let_in_for_a_time(account: FakeAccount, tmp_path: Path) -> None:
-    (tmp_path / "access.yaml").write_text(FILE + "membership: session\n")
+    (tmp_path / "access.yaml").write_text(FILE + "membershipCheck: assumeRole\n")
     kube_iam("apply", "--yes")
     with pytest.raises(UsageError, match="would not know when access ends"):
         kube_iam("grant", "alice", "viewer", "--for", "1h")
@@ -427,7 +427,7 @@ def test_where_the_session_counts_nobody_is_let_in_for_a_time(account: FakeAccou
 def test_where_the_session_counts_revoke_revoke_says_how_long_one_lasts(
     account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "access.yaml").write_text(FILE + "membership: session\n")
+    (tmp_path / "access.yaml").write_text(FILE + "membershipCheck: assumeRole\n")
     kube_iam("apply", "--yes")
     kube_iam("grant", "alice", "viewer")
     assert kube_iam("revoke", "alice", "viewer") == 0

@@ -64,12 +64,14 @@ def test_what_is_written_is_what_counts(tmp_path: Path) -> None:
 
 
 def test_a_level_by_group_and_membership_by_session_are_read(tmp_path: Path) -> None:
-    access = load_access(write(tmp_path, HEAD + "membership: session\nlevels: [{name: viewer, method: group}]\n"))
+    access = load_access(
+        write(tmp_path, HEAD + "membershipCheck: assumeRole\nlevels: [{name: viewer, method: group}]\n")
+    )
     (level,) = access.levels
-    assert not access.door
+    assert not access.checks_sign_in
     assert (level.method, level.username) == (Method.GROUP, "iam:{{UserName}}")
     access = load_access(write(tmp_path, HEAD + LEVELS))
-    assert access.door
+    assert access.checks_sign_in
     assert access.levels[0].method is Method.ROLE
 
 
@@ -139,7 +141,7 @@ levels:
             "own policies would be named",
         ),
         (HEAD + LEVELS + "    method: groups\n", "levels[0].method: 'groups' is not known (did you mean"),
-        (HEAD + "membership: doors\n" + LEVELS, "(did you mean 'door'?)"),
+        (HEAD + "membershipCheck: signIns\n" + LEVELS, "(did you mean 'signIn'?)"),
         (HEAD + LEVELS + "    method: group\n    mfa: true\n", "does not say whether there was MFA (method: role"),
         (HEAD + LEVELS + "    method: group\n    sessionDuration: 1h\n", "there is no session (leave it out)"),
         (HEAD + LEVELS + "    method: group\n    iam: {role: r}\n", "iam.role: means nothing with method group"),

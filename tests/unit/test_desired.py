@@ -32,9 +32,9 @@ def test_a_level_is_a_role_a_policy_a_group_an_entry_and_bindings() -> None:
 
 
 def test_membership_is_checked_at_sign_in_unless_the_file_selects_the_session() -> None:
-    (wanted,) = desired_state(access(EDITOR, door=False))
+    (wanted,) = desired_state(access(EDITOR, checks_sign_in=False))
     assert (wanted.entry.iam_group, wanted.entry.level) == ("", "editor")
-    (wanted,) = desired_state(access(level("ops", method=Method.GROUP), door=False))
+    (wanted,) = desired_state(access(level("ops", method=Method.GROUP), checks_sign_in=False))
     assert wanted.entry.iam_group == "prod-ops"
 
 

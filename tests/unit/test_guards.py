@@ -73,7 +73,7 @@ def test_more_groups_and_more_bindings_lock_nobody_out() -> None:
 @pytest.mark.parametrize("member", [False, True])
 def test_who_would_be_no_member_when_members_are_asked_for_is_guarded(member: bool) -> None:
     account = account_as(SIGNED_IN)
-    run(account, plan_apply(access(*FOUR, door=False), account.ports))
+    run(account, plan_apply(access(*FOUR, checks_sign_in=False), account.ports))
     if member:
         account.directory.add_member("prod-admin", "alice")
     guards = plan_apply(access(*FOUR), account.ports).guards

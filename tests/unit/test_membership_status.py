@@ -382,7 +382,7 @@ def test_apply_waits_until_the_server_has_read_what_was_applied(site: Site, monk
 
 def test_levels_that_the_server_does_not_look_up_are_not_asked_about(site: Site) -> None:
     with Path("access.yaml").open("a") as file:
-        file.write("membership: session\n")
+        file.write("membershipCheck: assumeRole\n")
     site.asked = 0
     assert site.run("apply", "--yes", "--force") == []
     assert site.asked == 0

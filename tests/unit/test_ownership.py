@@ -156,9 +156,9 @@ def test_a_planted_group_adds_its_members_with_force_only() -> None:
 
 
 def test_without_membership_check_a_planted_group_adds_its_members_with_force_only() -> None:
-    account = applied(VIEWER, door=False)
+    account = applied(VIEWER, checks_sign_in=False)
     add_group(account, "planted", VIEWER_POLICY, members=("bob",))
-    (guard,) = plan_apply(access(VIEWER, door=False), account.ports).guards
+    (guard,) = plan_apply(access(VIEWER, checks_sign_in=False), account.ports).guards
     assert guard.startswith("bob would be added to level viewer, as members of group planted")
 
 
@@ -516,13 +516,13 @@ def test_a_level_under_another_name_keeps_one_iam_name_without_force(kept: str) 
     assert plan_apply(file, account.ports).changes == ()
 
 
-@pytest.mark.parametrize("door", [True, False])
+@pytest.mark.parametrize("checks_sign_in", [True, False])
 @pytest.mark.parametrize("renamed", ["policy_name", "role_name"])
-def test_people_of_a_level_keep_it_without_force_under_another_iam_name(renamed: str, door: bool) -> None:
-    account = applied(VIEWER, door=door)
+def test_people_of_a_level_keep_it_without_force_under_another_iam_name(renamed: str, checks_sign_in: bool) -> None:
+    account = applied(VIEWER, checks_sign_in=checks_sign_in)
     account.directory.add_member("prod-viewer", "bob")
     fields: dict[str, Any] = {renamed: "lookers"}
-    assert plan_apply(access(replace(VIEWER, **fields), door=door), account.ports).guards == ()
+    assert plan_apply(access(replace(VIEWER, **fields), checks_sign_in=checks_sign_in), account.ports).guards == ()
 
 
 def test_a_mapping_without_tag_is_not_said_to_have_lost_one() -> None:

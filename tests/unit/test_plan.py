@@ -172,11 +172,11 @@ def test_a_mapping_of_a_group_of_others_is_theirs() -> None:
 
 def test_membership_by_session_takes_the_group_out_of_the_entry() -> None:
     account = applied(ADMIN)
-    plan = plan_apply(access(ADMIN, door=False), account.ports)
+    plan = plan_apply(access(ADMIN, checks_sign_in=False), account.ports)
     (change,) = plan.changes
     assert [(part.name, part.before, part.after) for part in change.fields] == [("iamGroup", "prod-admin", "")]
     run(account, plan)
-    assert plan_apply(access(ADMIN, door=False), account.ports).changes == ()
+    assert plan_apply(access(ADMIN, checks_sign_in=False), account.ports).changes == ()
 
 
 def test_what_eks_does_not_know_is_said_before_it_is_relied_on() -> None:
@@ -184,7 +184,7 @@ def test_what_eks_does_not_know_is_said_before_it_is_relied_on() -> None:
     by_group = replace(VIEWER, method=Method.GROUP)
     (asked,) = plan_apply(access(ADMIN, mapping=eks), FakeAccount().ports).warnings
     assert "does not ask who is in an IAM group" in asked
-    assert plan_apply(access(ADMIN, mapping=eks, door=False), FakeAccount().ports).warnings == ()
+    assert plan_apply(access(ADMIN, mapping=eks, checks_sign_in=False), FakeAccount().ports).warnings == ()
     (unknown,) = plan_apply(access(by_group, mapping=eks), FakeAccount().ports).warnings
     assert "lets nobody in by method group (viewer)" in unknown
 
@@ -394,7 +394,7 @@ def test_plan_names_no_role_that_the_server_policy_covers_or_does_not_need() -> 
     audit = level("audit", Bind("view"), role_name="auditors")
     ops = level("ops", Bind("view"), role_name="ops", method=Method.GROUP)
     assert policy_warnings(plan_apply(access(ADMIN, VIEWER, ops), FakeAccount().ports)) == []
-    assert policy_warnings(plan_apply(access(audit, door=False), FakeAccount().ports)) == []
+    assert policy_warnings(plan_apply(access(audit, checks_sign_in=False), FakeAccount().ports)) == []
     assert policy_warnings(plan_apply(access(audit), applied(audit).ports)) == []
 
 
@@ -427,7 +427,7 @@ def test_plan_that_repairs_a_trust_policy_says_for_how_long_the_level_is_suspend
 
 
 def test_plan_announces_no_suspension_where_the_server_does_not_make_one() -> None:
-    unasked = plan_apply(access(ADMIN, door=False), FakeAccount().ports)
+    unasked = plan_apply(access(ADMIN, checks_sign_in=False), FakeAccount().ports)
     assert unasked.warnings == ()
     account = changed_role(applied(ADMIN), max_session_seconds=7200)
     assert plan_apply(access(ADMIN), account.ports).warnings == ()

@@ -36,7 +36,7 @@ def files(draw: st.DrawFn) -> ClusterAccess:
             )
             for index, name in enumerate(names)
         ),
-        door=draw(st.booleans()),
+        checks_sign_in=draw(st.booleans()),
     )
 
 

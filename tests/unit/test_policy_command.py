@@ -106,7 +106,7 @@ def test_wildcards_and_variables_in_a_path_are_literal(tmp_path: Path, capsys: p
 
 def test_policy_is_printed_before_a_level_needs_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "access.yaml"
-    file.write_text(ACCESS + "membership: session\n")
+    file.write_text(ACCESS + "membershipCheck: assumeRole\n")
     assert run_command("kube-iam", ["policy", "server", "-f", str(file)], {}) == 0
     captured = capsys.readouterr()
     assert f"{GROUPS}/kube-iam/prod/*" in captured.out

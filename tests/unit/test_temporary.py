@@ -189,7 +189,7 @@ def test_a_level_that_was_not_applied_lets_nobody_in() -> None:
     account = FakeAccount()
     with pytest.raises(NotFound):
         temporary(account).grant(item(NOW + 60), NOW)
-    account = applied(access(VIEWER, door=False))
+    account = applied(access(VIEWER, checks_sign_in=False))
     with pytest.raises(NotFound):
         temporary(account).grant(item(NOW + 60), NOW)
     assert account.directory.user_policies == {}
@@ -227,7 +227,7 @@ def test_what_was_granted_anew_since_it_was_seen_to_be_over_stays() -> None:
     "after",
     [
         access(ADMIN),
-        access(VIEWER, door=False),
+        access(VIEWER, checks_sign_in=False),
         access(BY_GROUP),
         access(replace(VIEWER, role_name="lookers")),
         access(replace(VIEWER, role_path="/people/")),

@@ -241,7 +241,7 @@ def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
         mapped_arn(access, level) if by_role else "",
         level.username,
         level.groups,
-        level.group_name if access.door or not by_role else "",
+        level.group_name if access.checks_sign_in or not by_role else "",
         level.name,
     )
 

@@ -74,7 +74,7 @@ class Level:
 class ClusterAccess:
     """A whole access.yaml. `name` is the short cluster name used in IAM names; `certificate_authority` is PEM text.
 
-    `door`: whoever comes with a role's session must be in the level's IAM group at that moment; without, the session is enough.
+    `checks_sign_in`: each sign-in with a role session requires current membership in the IAM group; otherwise the session is enough.
     `install_hint` is shown to people who lack the program that signs in; empty means the program's own hint.
     """
 
@@ -89,7 +89,7 @@ class ClusterAccess:
     mapping: MappingTarget
     levels: tuple[Level, ...]
     path_prefix: str = "/"
-    door: bool = True
+    checks_sign_in: bool = True
     install_hint: str = ""
 
     @property

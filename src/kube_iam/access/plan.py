@@ -139,10 +139,10 @@ def _cautions_of_eks(access: ClusterAccess) -> Iterator[str]:
     by_group = [level.name for level in access.levels if level.method is Method.GROUP]
     if by_group:
         yield f"EKS's own authenticator lets nobody in by method group ({', '.join(by_group)}); kube-iam's server does"
-    if access.door and len(by_group) < len(access.levels):
+    if access.checks_sign_in and len(by_group) < len(access.levels):
         yield (
             "EKS's own authenticator does not ask who is in an IAM group at the moment, kube-iam's server does; "
-            "where EKS runs its own, say so with membership: session"
+            "where EKS runs its own, say so with membershipCheck: assumeRole"
         )
 
 

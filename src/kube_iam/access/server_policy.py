@@ -32,7 +32,7 @@ def server_document(access: ClusterAccess) -> dict[str, object]:
 
 def asks_membership(access: ClusterAccess, level: Level) -> bool:
     """Return whether the server reads IAM for the sign-ins of this level."""
-    return access.door or level.method is Method.GROUP
+    return access.checks_sign_in or level.method is Method.GROUP
 
 
 def uncovered_roles(access: ClusterAccess, changes: Iterable[Change]) -> Iterator[str]:
@@ -54,6 +54,6 @@ def _prefix(access: ClusterAccess) -> str:
 def _named_roles(access: ClusterAccess) -> Iterator[Level]:
     """Yield the levels whose role the server reads and whose name the prefix does not cover. ARNs in policies count letter case."""
     for level in access.levels:
-        reads_role = level.method is Method.ROLE and access.door
+        reads_role = level.method is Method.ROLE and access.checks_sign_in
         if reads_role and not level.role_name.startswith(_prefix(access)):
             yield level

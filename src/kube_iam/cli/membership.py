@@ -138,7 +138,7 @@ def _sentence(change: MemberChange, level: Level, *, into: bool, dry_run: bool) 
 
 
 def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
-    if access.door or level.method is Method.GROUP:
+    if access.checks_sign_in or level.method is Method.GROUP:
         would = "would be" if dry_run else "is"
         return f"Note: whoever is signed in {would} out as soon as the server has read the IAM group again, every 15s by default."
     longest = show_duration(level.session_seconds)

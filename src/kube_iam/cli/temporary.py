@@ -109,8 +109,8 @@ def grant_for(
     level = find_level(access, level_name, near, users)
     if not has_temporary(access, level):
         raise UsageError(
-            f"{access.source} has membership: session, so that the server would not know when access ends",
-            "set membership: door and apply, or grant without --for",
+            f"{access.source} has membershipCheck: assumeRole, so that the server would not know when access ends",
+            "set membershipCheck: signIn and apply, or grant without --for",
         )
     directory = access_session.open_directory(access, where, Display().waiting)
     check_caller(access, directory)

@@ -108,7 +108,7 @@ def _build(document: dict[str, Any], source: str, folder: Path, authority: str) 
             _level(level, name, f"{prefix}kube-iam/{name}/", paths.get("rolePath", "/")) for level in document["levels"]
         ),
         path_prefix=prefix,
-        door=document.get("membership", "door") == "door",
+        checks_sign_in=document.get("membershipCheck", "signIn") == "signIn",
         install_hint=document.get("installHint", ""),
     )
 

@@ -256,12 +256,13 @@ ACCESS_SCHEMA: dict[str, Any] = {
                 "examples": ["eu-central-1"],
             },
             "mapping": _MAPPING,
-            "membership": {
-                "enum": ["door", "session"],
-                "description": "What lets the people of a level with a role in. door: being in its IAM group at that moment, "
-                "which kube-iam's server asks IAM for. session: a session of the role, however long ago it was assumed; for "
-                "servers that may not read IAM. Other servers (aws-iam-authenticator, EKS's own) know session only.",
-                "default": "door",
+            "membershipCheck": {
+                "enum": ["signIn", "assumeRole"],
+                "description": "When membership in the IAM group of a level with a role is checked. signIn: at each sign-in, by "
+                "kube-iam's server, which reads IAM. assumeRole: only by AWS, when the role is assumed; a session then signs in "
+                "until it ends. For servers that may not read IAM. Other servers (aws-iam-authenticator, EKS's own) know "
+                "assumeRole only.",
+                "default": "signIn",
             },
             "iam": _object(
                 "Paths in IAM.",
