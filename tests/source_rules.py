@@ -1,11 +1,13 @@
 """Rules of CONTRIBUTING.md, checked on the syntax tree.
 
 `broken_rules` checks modules of the package: rules 4 and 5. `broken_test_rules` checks modules of the tests: imports and names.
+`question_docstrings` finds docstrings that begin like a question.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ _FORBIDDEN = {
 }
 _ENVIRONMENT = "os.environ"
 LONGEST_TEST_NAME = 80
+_QUESTION = re.compile(r"\s*(?:Who|Whom|What|Why|How|Where|Which)\b")
 # Its standard output is a pipe to the process that started it.
 _PIPED = {Path("server/pem.py")}
 
@@ -49,6 +52,18 @@ def broken_test_rules(path: Path, text: str) -> list[str]:
             excess = len(node.name) - LONGEST_TEST_NAME
             if excess > 0:
                 found.append((node.lineno, f"shorten {node.name} by {excess} characters"))
+    return [f"{path}:{line}: {complaint}" for line, complaint in sorted(found)]
+
+
+def question_docstrings(path: Path, text: str) -> list[str]:
+    """Return `path:line: complaint` for each docstring that begins with Who, Whom, What, Why, How, Where or Which."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            start = _QUESTION.match(ast.get_docstring(node) or "")
+            if start is not None:
+                line = node.body[0].lineno
+                found.append((line, f"begin the docstring with a verb or a noun, not with {start[0].strip()}"))
     return [f"{path}:{line}: {complaint}" for line, complaint in sorted(found)]
 
 

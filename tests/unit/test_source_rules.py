@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from source_rules import LONGEST_TEST_NAME, broken_rules, broken_test_rules
+from source_rules import LONGEST_TEST_NAME, broken_rules, broken_test_rules, question_docstrings
 
 PACKAGE = Path(__file__).parents[2] / "src" / "kube_iam"
 TESTS = Path(__file__).parents[1]
@@ -81,3 +81,16 @@ def test_a_test_name_has_a_limit(keyword: str) -> None:
     longest = "test_".ljust(LONGEST_TEST_NAME, "x")
     assert not broken_test_rules(Path("test_x.py"), f"{keyword} {longest}(): ...")
     assert broken_test_rules(Path("test_x.py"), f"class C:\n    {keyword} {longest}x(self): ...")
+
+
+@pytest.mark.parametrize("word", ["Who", "Whom", "What", "Why", "How", "Where", "Which"])
+def test_docstrings_that_begin_like_a_question_are_found(word: str) -> None:
+    text = (
+        f'"""{word} it is."""\nclass C:\n    """{word} it is."""\n    async def f(self):\n        """{word} it is."""'
+    )
+    assert [found.split(":")[1] for found in question_docstrings(Path("m.py"), text)] == ["1", "3", "5"]
+
+
+@pytest.mark.parametrize("docstring", ["Return what it is.", "Whatever it is.", "However.", ""])
+def test_other_docstrings_are_left_alone(docstring: str) -> None:
+    assert question_docstrings(Path("m.py"), f'def f():\n    """{docstring}"""') == []
