@@ -87,7 +87,7 @@ class Site:
 
     def apply(self, file: ClusterAccess, **headers: str) -> Applied:
         ports = self.ports(file, **headers)
-        return apply_plan(plan_apply(file, ports), ports, lambda position, change: None)
+        return apply_plan(plan_apply(file, ports), ports, lambda position: None)
 
 
 @pytest.fixture

@@ -51,6 +51,6 @@ def access(*levels: Level, **more: Any) -> ClusterAccess:
 
 def run(account: FakeAccount, plan: Plan, ports: Ports | None = None) -> None:
     """Apply the plan; everything in it must succeed."""
-    applied = apply_plan(plan, ports or account.ports, lambda position, change: None)
+    applied = apply_plan(plan, ports or account.ports, lambda position: None)
     assert applied.error is None, applied
     assert applied.done == plan.changes

@@ -108,7 +108,7 @@ def test_an_error_in_the_middle_says_what_was_done_and_the_next_run_finishes(met
     account = FakeAccount()
     account.world.errors[method] = error  # type: ignore[assignment]
     plan = plan_apply(access(), account.ports)
-    applied = apply_plan(plan, account.ports, lambda position, change: None)
+    applied = apply_plan(plan, account.ports, lambda position: None)
     assert applied.error is error
     assert applied.failed == plan.changes[len(applied.done)]
     account.world.errors.clear()

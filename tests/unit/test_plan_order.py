@@ -124,7 +124,7 @@ def stopped_at(account: FakeAccount, wanted: ClusterAccess, stop: Callable[[Chan
     """Apply the plan up to the first change for which `stop` holds, as if that one had failed."""
     plan = plan_apply(wanted, account.ports)
     at = next(index for index, change in enumerate(plan.changes) if stop(change))
-    applied = apply_plan(replace(plan, changes=plan.changes[:at]), account.ports, lambda position, change: None)
+    applied = apply_plan(replace(plan, changes=plan.changes[:at]), account.ports, lambda position: None)
     assert applied.error is None
 
 

@@ -79,7 +79,7 @@ def test_nothing_to_change_says_so() -> None:
 
 def test_warnings_and_guards_stand_below() -> None:
     plan = plan_apply(access(replace(ADMIN, groups=("system:masters",))), changed_account().ports)
-    text = plan_text(plan, lambda text, colour: f"<{colour}>{text}")
+    text = plan_text(plan, {colour: (f"<{colour}>", "") for colour in ("green", "yellow", "cyan", "red")})
     assert "<yellow>warning: level admin is in system:masters" in text
     assert "<red>needs --force: 2 of 3 levels would be removed (editor, viewer): more than a third\n" in text
     assert "<red>- mapping" in text

@@ -34,6 +34,7 @@ from kube_iam.errors import ConfigError, KubeError, Problem, SandboxError, Would
 from kube_iam.kube.config_map import Contents
 from kube_iam.report.data import as_json, as_yaml
 from kube_iam.report.members_text import table
+from kube_iam.report.plan_text import headlines
 
 CONTROLS = "\x07\x08\x0b\x0c\r\x1b]0;title\x07\x1b[2J\x1b[8m\x7f\x85\x9b31m\x9d"
 DECEIVING = (
@@ -287,11 +288,10 @@ def test_progress_on_a_terminal_shows_names_escaped(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "500")
-    change = Change(Verb.CREATE, Kind.ROLE, HOSTILE, "admin")
-    plan = Plan("prod", "1", "x", changes=(change,))
+    plan = Plan("prod", "1", "x", changes=(Change(Verb.CREATE, Kind.ROLE, HOSTILE, "admin"),))
     display = Display()
-    with guarded({}), display.changes(plan) as progress:
-        progress(0, change)
+    with guarded({}), display.changes(headlines(plan)) as progress:
+        progress(0)
         display.waiting(f"waiting {HOSTILE}")
     shown = stderr.getvalue()
     assert r"\u001b]0;title" in shown

@@ -14,8 +14,8 @@ from kube_iam.errors import KubeIamError, Unreachable
 
 _UNSUPPORTED = "does not support dry run"  # what kube-apiserver says of an admission webhook that has side effects
 
-Progress = Callable[[int, Change], None]
-"""Called before each change with its position from 0."""
+Progress = Callable[[int], None]
+"""Function that is called before each change with its position, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Applied:
 def apply_plan(plan: Plan, ports: Ports, progress: Progress) -> Applied:
     """Carry out the plan's changes in order, and stop at the first that fails."""
     for position, change in enumerate(plan.changes):
-        progress(position, change)
+        progress(position)
         try:
             apply_change(change, ports)
         except KubeIamError as error:

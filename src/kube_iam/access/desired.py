@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry
@@ -184,7 +184,10 @@ class DesiredGroup:
 
 @dataclass(frozen=True, slots=True)
 class DesiredLevel:
-    """One level in full. `bindings` are sorted by namespace and name; `role` is None where people sign with their own keys."""
+    """One level in full. `bindings` are sorted by namespace and name. `role` is None if users sign with their own keys.
+
+    `role_key` is the role's name in lower case, empty without a role: IAM does not tell names apart by letter case.
+    """
 
     name: str
     policy: DesiredPolicy
@@ -193,10 +196,10 @@ class DesiredLevel:
     bindings: tuple[BindingState, ...]
     entry: MappingEntry
 
-    @property
-    def role_key(self) -> str:
-        """The role's name in lower case, which is how IAM tells names apart; empty where there is no role."""
-        return self.role.name.casefold() if self.role else ""
+    role_key: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "role_key", self.role.name.casefold() if self.role else "")
 
 
 def desired_state(access: ClusterAccess) -> tuple[DesiredLevel, ...]:

@@ -28,9 +28,10 @@ class TemporaryGrant:
 
 @dataclass(frozen=True, slots=True)
 class MappingEntry:
-    """One entry of mapRoles, or, where `role_arn` is empty, of mapGroups. `role_arn` has no path, as STS shows it.
+    """One entry of mapRoles or, if `role_arn` is empty, of mapGroups. `role_arn` has no path, as STS shows it.
 
-    Who assumed the role is let in only while a member of `iam_group`, where that is set, or named in `temporary`.
+    With `iam_group`, a session of the role is admitted only for a member of that group or for a user in `temporary`. `key` is the
+    role's ARN as the server compares it, else the name of the IAM group in lower case. Entries with equal keys are one entry.
     """
 
     role_arn: str
@@ -45,16 +46,15 @@ class MappingEntry:
         default=(), compare=False
     )  # what the server reports of it and an edit by `put` would mend
 
-    @property
-    def key(self) -> str:
-        """The role's ARN as the server compares it, else the IAM group's name in lower case: equal keys are one entry's."""
-        if self.principal:
-            return f"principal {pathless(self.principal)}"
-        return pathless(self.role_arn) or self.iam_group.strip().casefold()
+    key: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        own = pathless(self.role_arn) or self.iam_group.strip().casefold()
+        object.__setattr__(self, "key", f"principal {pathless(self.principal)}" if self.principal else own)
 
     @property
     def name(self) -> str:
-        """The entry as a person would name it."""
+        """Return the entry as a person would name it."""
         return self.role_arn or self.principal or f"group {self.iam_group}"
 
 

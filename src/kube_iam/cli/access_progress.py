@@ -1,39 +1,34 @@
-"""What is being done, on stderr: a bar on a terminal, a line per change elsewhere, and what IAM is being waited for."""
+"""Progress of a command on stderr: a bar on a terminal, a line per change elsewhere, and what IAM is waited for."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import click
-
-from kube_iam.access.apply import Progress
-from kube_iam.access.changes import Change, Plan
-from kube_iam.cli.terminal import unguarded
+from kube_iam.cli.terminal import note, unguarded
 from kube_iam.core.printable import escaped
-from kube_iam.report.plan_text import headline
 
 
 class Display:
-    """Shows one command's progress. `waiting` may be called at any time, by whoever waits."""
+    """Shows the progress of one command. `waiting` may be called from any thread at any time."""
 
     def __init__(self) -> None:
-        self._say: Callable[[str], None] = lambda text: click.echo(text, err=True)
+        self._say: Callable[[str], None] = note
         self._last = ""
 
     def waiting(self, awaited: str) -> None:
-        """Say what is being waited for, once however often it is asked."""
+        """Print what the command waits for, unless that is what was printed last."""
         if awaited != self._last:
             self._last = awaited
             self._say(escaped(awaited))
 
     @contextmanager
-    def changes(self, plan: Plan) -> Iterator[Progress]:
-        """Show the plan's changes as they come."""
-        total = len(plan.changes)
+    def changes(self, names: Sequence[str]) -> Iterator[Callable[[int], None]]:
+        """Yield a function that shows the change at a position, from 0, as under way. `names` are escaped."""
+        total = len(names)
         if not sys.stderr.isatty():
-            yield lambda position, change: click.echo(f"[{position + 1}/{total}] {headline(change)}", err=True)
+            yield lambda position: note(f"[{position + 1}/{total}] {names[position]}")
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
@@ -50,8 +45,8 @@ class Display:
             say = self._say
             self._say = lambda text: bar.update(task, description=text)
 
-            def show(position: int, change: Change) -> None:
-                bar.update(task, completed=position, description=headline(change))
+            def show(position: int) -> None:
+                bar.update(task, completed=position, description=names[position])
 
             try:
                 yield show

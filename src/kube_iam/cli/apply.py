@@ -38,10 +38,9 @@ def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, outpu
     """
     from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import plan_apply
-    from kube_iam.cli.access_output import check_again, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
     from kube_iam.cli.audit import open_audit_log
-    from kube_iam.cli.plan_results import PlanResults, carry_out
+    from kube_iam.cli.plan_results import PlanResults, carry_out, check_again, refuse_failing, refuse_guarded
     from kube_iam.cli.server_status import unchanged, warn_of_server
 
     access = access_session.open_access(file)

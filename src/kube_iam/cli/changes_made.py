@@ -35,6 +35,11 @@ class ChangesMade:
         self._done = (*self._done, name)
         self._begun = _without(self._begun, name)
 
+    def advance(self) -> None:
+        """Finish the change that is under way, and begin the next expected one. For changes that are made in order."""
+        self._done = (*self._done, *self._begun)
+        self._begun, self._pending = self._pending[:1], self._pending[1:]
+
     @contextmanager
     def making(self, name: str) -> Iterator[None]:
         """Make one change inside. Where that fails it stays under way: nobody knows what came of it."""

@@ -48,10 +48,9 @@ def command(
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
     from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import check_caller, plan_destroy
-    from kube_iam.cli.access_output import check_again, refuse_failing, refuse_guarded
     from kube_iam.cli.access_progress import Display
     from kube_iam.cli.audit import AuditLog, open_audit_log
-    from kube_iam.cli.plan_results import PlanResults, carry_out
+    from kube_iam.cli.plan_results import PlanResults, carry_out, check_again, refuse_failing, refuse_guarded
 
     access = access_session.open_access(file)
     access_session.warn_of_regions(access, where["region"])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 import click
 
-from kube_iam.access.apply import apply_plan
-from kube_iam.access.changes import Change, Plan, Verb
+from kube_iam.access.apply import apply_plan, find_refusals
+from kube_iam.access.changes import Plan, Verb
 from kube_iam.access.ports import Ports
-from kube_iam.cli.access_output import AGAIN, print_data, print_plan, remedy_half_way
+from kube_iam.cli.access_output import AGAIN, print_data, remedy_half_way
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.changes_made import changes_made
-from kube_iam.errors import KubeIamError
-from kube_iam.report.plan_text import headline
+from kube_iam.cli.terminal import COLOUR_MARKS, note, page
+from kube_iam.errors import Guarded, KubeIamError, WouldFail
+from kube_iam.report.plan_text import headlines, plan_text
 
 PAST = {Verb.CREATE: "created", Verb.UPDATE: "updated", Verb.ADOPT: "adopted", Verb.DELETE: "deleted"}
 
@@ -31,9 +33,10 @@ class PlanResults:
         self.output = output
         self._plan = plan
         self._dry_run = dry_run
-        self._names = [headline(change) for change in plan.changes]
+        self.names = headlines(plan)
         self._done = 0
         self._under_way = False
+        self._made = changes_made()
         self._error: KubeIamError | None = None
 
     def __enter__(self) -> PlanResults:
@@ -53,29 +56,22 @@ class PlanResults:
             print_plan(self._plan, err=True)
 
     def expect(self) -> None:
-        """State that all changes will be made from now on."""
-        changes_made().expect(self._names, AGAIN)
+        """Record that all changes will be made from now on."""
+        self._made = changes_made()
+        self._made.expect(self.names, AGAIN)
 
-    def begin(self, position: int) -> None:
-        """State that the change at this position, from 0, is under way, and those before it are done."""
-        if self._under_way:
-            self.finish()
-        assert position == self._done
-        self._under_way = True
-        changes_made().begin(self._names[position])
-
-    def finish(self) -> None:
-        """State that the change under way is done."""
-        changes_made().finish(self._names[self._done])
-        self._under_way = False
-        self._done += 1
+    def advance(self) -> None:
+        """Record that the change under way is done, and that the next one, if any is left, is under way."""
+        self._made.advance()
+        self._done += self._under_way
+        self._under_way = self._done < len(self.names)
 
     def fail(self, error: KubeIamError) -> None:
-        """State that the change under way failed, and say on stderr how far it came and how to go on."""
+        """Record that the change under way failed, and print on stderr what is done and how to continue."""
         self._error = error
-        said = f"{self._done} of {len(self._names)} changes are done; stopped at: {self._names[self._done]}"
-        click.echo(said, err=True)
-        click.echo(f"what is done stays done: {remedy_half_way(error)}", err=True)
+        said = f"{self._done} of {len(self.names)} changes are done; stopped at: {self.names[self._done]}"
+        note(said)
+        note(f"what is done stays done: {remedy_half_way(error)}")
 
     def counts(self) -> str:
         """Return how many changes of the plan are done, by verb: `6 created, 1 deleted`."""
@@ -106,6 +102,31 @@ class PlanResults:
         return {"result": "failed", "error": self._error.message}
 
 
+def print_plan(plan: Plan, output: str = "table", *, err: bool = False) -> None:
+    """Print the plan: as text, coloured on a terminal, or as data. With `err` text goes to stderr."""
+    if output == "table":
+        page(plan_text(plan, COLOUR_MARKS), err=err)
+    else:
+        print_data(plan.as_data(), output)
+
+
+def refuse_guarded(plan: Plan, *, force: bool) -> None:
+    """Raise Guarded if the plan needs --force and does not have it."""
+    if plan.guards and not force:
+        raise Guarded("; ".join(plan.guards), "nothing was changed; if that is what you mean, add --force")
+
+
+def refuse_failing(plan: Plan) -> None:
+    """Raise WouldFail if the API server would refuse changes of the plan. It would refuse them with --force too."""
+    if plan.failures:
+        raise WouldFail.listing("these changes would fail:", plan.failures, "nothing was changed; put them right first")
+
+
+def check_again(plan: Plan, ports: Ports) -> None:
+    """Raise WouldFail if the API server would refuse changes by now: a question can stay unanswered for long."""
+    refuse_failing(replace(plan, failures=find_refusals(plan.changes, ports).failures))
+
+
 def carry_out(plan: Plan, ports: Ports, display: Display, results: PlanResults, done: Callable[[str], None]) -> None:
     """Apply the plan and show its progress on stderr. Raises the error of the change that failed.
 
@@ -113,13 +134,13 @@ def carry_out(plan: Plan, ports: Ports, display: Display, results: PlanResults, 
     """
     results.expect()
     try:
-        with display.changes(plan) as progress:
+        with display.changes(results.names) as show:
 
-            def show(position: int, change: Change) -> None:
-                results.begin(position)
-                progress(position, change)
+            def progress(position: int) -> None:
+                results.advance()
+                show(position)
 
-            applied = apply_plan(plan, ports, show)
+            applied = apply_plan(plan, ports, progress)
     except KeyboardInterrupt:
         done(f"stopped half-way: {changes_made().count}")
         raise
@@ -128,7 +149,7 @@ def carry_out(plan: Plan, ports: Ports, display: Display, results: PlanResults, 
         if applied.done:
             done(f"{len(applied.done)} of {len(plan.changes)} changes, then an error")
         raise applied.error
-    results.finish()
+    results.advance()
     done(results.counts())
     if results.output == "table":
         click.echo(f"Done: {results.counts()}.")

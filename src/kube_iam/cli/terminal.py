@@ -104,9 +104,19 @@ def page(text: str, *, err: bool = False) -> None:
         click.echo(text.removesuffix("\n"), err=err)
 
 
+def note(text: str) -> None:
+    """Print one line on stderr."""
+    click.echo(text, err=True)
+
+
+COLOUR_MARKS = {name: (mark, _END) for name, (mark, _) in _COLOURS.items()}
+"""Text before and after a coloured text, by the name of the colour."""
+
+
 def painted(text: str, colour: str) -> str:
-    """Return the text, coloured where `guarded` prints it on a terminal."""
-    return f"{_COLOURS[colour][0]}{text}{_END}"
+    """Return the text between the marks of a colour. `guarded` shows the colour if it prints on a terminal."""
+    before, after = COLOUR_MARKS[colour]
+    return f"{before}{text}{after}"
 
 
 def with_one_line_messages(command: click.Command) -> click.Command:

@@ -7,6 +7,8 @@ still parses to the same text.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # Letters and marks that are printable by their category and invisible by Unicode's Default_Ignorable_Code_Point.
 _INVISIBLE = frozenset(
     [
@@ -14,6 +16,11 @@ _INVISIBLE = frozenset(
         *map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))),
     ]
 )
+
+
+def escaped_lines(lines: Iterable[str]) -> list[str]:
+    """Return each line escaped, its line breaks too: a value in it cannot begin another line."""
+    return [escaped(line) for line in lines]
 
 
 def escaped(text: str, keep: str = "") -> str:

@@ -1,62 +1,72 @@
-"""A plan as people read it: one block per change in the order in which it will happen, then what deserves a look, then counts."""
+"""A plan as text for people: one block a change, in the order in which they will be made, then counts, warnings and refusals."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from kube_iam.access.changes import Change, Field, Plan, Verb
-from kube_iam.core.printable import escaped
+from kube_iam.core.printable import escaped_lines
 
-MARKS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.ADOPT: "^", Verb.DELETE: "-"}
+SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.ADOPT: "^", Verb.DELETE: "-"}
 COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.ADOPT: "cyan", Verb.DELETE: "red"}
 _EMPTY: tuple[object, ...] = (None, "", (), [], {})
 DOCUMENTS = frozenset({"document", "trust"})
 
-Paint = Callable[[str, str], str]
-"""Colours a text: (text, colour name) -> text."""
+Marks = Mapping[str, tuple[str, str]]
+"""Text before and after a coloured line, by the name of the colour."""
+_NO_MARKS = ("", "")
+_Line = tuple[str, str]  # text with values as they are, and the name of its colour, empty for none
 
 
-def plain(text: str, colour: str) -> str:  # noqa: ARG001
-    """No colour."""
-    return text
+def plan_text(plan: Plan, marks: Marks = MappingProxyType({})) -> str:
+    """Return the plan as text that ends in a newline. Values are escaped; lines with a colour stand between its `marks`."""
+    lines = list(_lines(plan))
+    shown = escaped_lines([text for text, _ in lines])
+    around = (marks.get(colour, _NO_MARKS) for _, colour in lines)
+    return "".join(f"{before}{text}{after}\n" for text, (before, after) in zip(shown, around, strict=True))
 
 
-def plan_text(plan: Plan, paint: Paint = plain) -> str:
-    """The plan as text, ending in a newline."""
-    if not plan.changes:
-        lines = [escaped(f"Nothing to change: {plan.cluster} is as the file says.")]
-    else:
-        lines = [escaped(f"Cluster {plan.cluster}, AWS account {plan.account}, mapping in {plan.target}"), ""]
+def _lines(plan: Plan) -> Iterator[_Line]:
+    if plan.changes:
+        yield f"Cluster {plan.cluster}, AWS account {plan.account}, mapping in {plan.target}", ""
+        yield "", ""
         for change in plan.changes:
-            lines += _change(change, paint)
-        lines += ["", counts(plan)]
-    lines += [paint(escaped(f"warning: {warning}"), "yellow") for warning in plan.warnings]
-    lines += [paint(escaped(f"left alone: {found}"), "yellow") for found in plan.left_alone]
-    lines += [paint(escaped(f"needs --force: {guard}"), "red") for guard in plan.guards]
-    lines += [paint(escaped(f"would fail: {failure}"), "red") for failure in plan.failures]
-    return "\n".join(lines) + "\n"
+            yield _headline(change), COLOURS[change.verb]
+            yield from ((line, "") for line in _fields(change))
+        yield "", ""
+        yield counts(plan), ""
+    else:
+        yield f"Nothing to change: {plan.cluster} is as the file says.", ""
+    yield from ((f"warning: {each}", "yellow") for each in plan.warnings)
+    yield from ((f"left alone: {each}", "yellow") for each in plan.left_alone)
+    yield from ((f"needs --force: {each}", "red") for each in plan.guards)
+    yield from ((f"would fail: {each}", "red") for each in plan.failures)
 
 
 def counts(plan: Plan) -> str:
-    """`Plan: 6 to create, 1 to update, 2 to delete.` Adoptions are counted where there are any."""
-    parts = [f"{plan.count(verb)} to {verb.value}" for verb in Verb if verb is not Verb.ADOPT or plan.count(verb)]
+    """Return `Plan: 6 to create, 1 to update, 2 to delete.` Adoptions are counted if there are any."""
+    verbs = [change.verb for change in plan.changes]
+    parts = [f"{verbs.count(verb)} to {verb.value}" for verb in Verb if verb is not Verb.ADOPT or verb in verbs]
     return f"Plan: {', '.join(parts)}."
 
 
-def headline(change: Change) -> str:
-    """The change in one line: `+ role prod-admin (admin)`."""
+def headlines(plan: Plan) -> list[str]:
+    """Return each change in one line, escaped: `+ role prod-admin (admin)`."""
+    return escaped_lines([_headline(change) for change in plan.changes])
+
+
+def _headline(change: Change) -> str:
     level = f" ({change.level})" if change.level else ""
-    return escaped(f"{MARKS[change.verb]} {change.kind.value} {change.name}{level}")
+    return f"{SYMBOLS[change.verb]} {change.kind.value} {change.name}{level}"
 
 
-def _change(change: Change, paint: Paint) -> Iterator[str]:
-    yield paint(headline(change), COLOURS[change.verb])
+def _fields(change: Change) -> Iterator[str]:
     for part in change.fields if change.verb is not Verb.DELETE else ():
-        if part.before is None and part.after in _EMPTY:
-            continue
-        yield from (escaped(line) for line in _field(part))
+        if part.before is not None or part.after not in _EMPTY:
+            yield from _field(part)
 
 
 def _field(part: Field) -> Iterator[str]:
@@ -76,7 +86,7 @@ def _field(part: Field) -> Iterator[str]:
 
 
 def document_sentences(document: object) -> Iterator[str]:
-    """An IAM document in a line per statement: `allows sts:AssumeRole by arn:… when sts:RoleSessionName = ${aws:username}`."""
+    """Yield a line per statement of an IAM document: `allows sts:AssumeRole by arn:… when sts:RoleSessionName = ${aws:username}`."""
     statements = document.get("Statement") if isinstance(document, dict) else None
     for statement in statements if isinstance(statements, list) else []:
         principal, resource = statement.get("Principal"), statement.get("Resource")
@@ -97,7 +107,7 @@ def _conditions(statement: Mapping[str, object]) -> str:
 
 
 def shown(value: object) -> str:
-    """A field's value in one line."""
+    """Return the value of a field in one line."""
     if isinstance(value, dict):
         return ", ".join(f"{key}={shown(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
