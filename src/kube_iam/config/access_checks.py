@@ -10,7 +10,7 @@ from typing import Any
 
 from kube_iam.access.desired import user_policy_name
 from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP
-from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, show_duration, with_unit
+from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, session_hint, show_duration
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, parse_template
@@ -19,6 +19,7 @@ from kube_iam.errors import Problem
 NAME_LIMITS = {"role": 64, "policy": 128, "group": 128}
 LONGEST_USER_POLICY = 128
 MASTERS = "system:masters"
+_LONGEST = "12h is the longest; the shorter, the sooner a revoked person is out"
 _USER_NAME = "{{UserName}}"  # in a level without a role what {{SessionNameRaw}} is in one with a role
 
 Steps = tuple[Step, ...]
@@ -118,11 +119,10 @@ def _check_session(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Itera
     try:
         seconds = parse_duration(written)
     except ValueError:
-        hint = with_unit(int(written)) if written.isascii() and written.isdigit() else "such as 1h, 90m or PT1H"
-        yield file.problem(where, f"{written!r} is not a length of time", hint)
+        yield file.problem(where, f"{written!r} is not a length of time", session_hint(written))
         return
     if not SHORTEST_SESSION <= seconds <= LONGEST_SESSION:
-        hint = "the shorter, the sooner a revoked person is out"
+        hint = "write 1h, the shortest" if seconds < SHORTEST_SESSION else _LONGEST
         yield file.problem(where, f"{show_duration(seconds)} is out of range: IAM allows 1h to 12h", hint)
 
 

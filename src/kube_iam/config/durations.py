@@ -6,6 +6,9 @@ import re
 
 SHORTEST_SESSION, LONGEST_SESSION = 3600, 43200  # what IAM allows for MaxSessionDuration
 _GO = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+# What people write for a length: `4 h`, `4.5h`, `2 hours`, `4h30`.
+_WORDS = re.compile(r"(\d{1,5}(?:\.\d{1,3})?) *([hms])(?:(?:ou)?rs?|in(?:ute)?s?|ec(?:ond)?s?)? *(\d{1,2})?", re.ASCII)
+_SECONDS = {"h": 3600, "m": 60, "s": 1}
 _ISO = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", re.ASCII)
 
 
@@ -22,6 +25,19 @@ def show_duration(seconds: int) -> str:
     """The shortest Go form: `1h`, `1h30m`, `45s`."""
     parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
+
+
+def session_hint(written: str) -> str:
+    """Return a remedy for a text that is not a session's length: the length that was probably meant, if IAM allows it."""
+    if written.isascii() and written.isdigit() and len(written) < 6:
+        return with_unit(int(written))
+    words = _WORDS.fullmatch(written.strip().lower())
+    if words is not None:
+        amount, unit, minutes = words.groups()
+        seconds = round(float(amount) * _SECONDS[unit]) + int(minutes or 0) * 60
+        if SHORTEST_SESSION <= seconds <= LONGEST_SESSION:
+            return f"write {show_duration(seconds)}"
+    return "hours and minutes, such as 1h or 90m; IAM allows 1h to 12h"
 
 
 def with_unit(number: int) -> str:

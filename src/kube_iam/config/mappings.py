@@ -98,9 +98,8 @@ def warn_of_partitions(found: Findings, section: Section, partition: str) -> Non
                         f"is in partition {other}, and this server takes tokens of {partition} only: matches nobody"
                     )
                     steps = (*section.at(name), index, key)
-                    found.warnings.append(
-                        section.document.problem(steps, message, "set server.partition, or remove it")
-                    )
+                    hint = f"write arn:{partition}:…, set server.partition to {other}, or remove it"
+                    found.warnings.append(section.document.problem(steps, message, hint))
 
 
 def build_table(mappings: Mappings, section: Section) -> MappingTable:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from kube_iam.config.near import near
 from kube_iam.config.section import QUOTE, Section
 from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id, strip_role_path
 from kube_iam.core.letter_case import ascii_lower
+from kube_iam.core.partitions import PARTITIONS
 from kube_iam.core.sso import Sso, parse_sso_role
 
 _PERMISSION_SET = "awsreservedsso_"
@@ -27,7 +29,8 @@ def read_arn(entry: Section, name: str, kinds: tuple[str, ...], *, sessions: boo
     except ValueError as problem:
         # An ARN that is none is a typing error; one that no principal can have lets nobody in, as with the reference.
         matchless = isinstance(problem, NoPrincipal)
-        entry.error(entry.at(name), str(problem).replace(ascii_lower(text), text), local=matchless)
+        said = str(problem).replace(ascii_lower(text), text)
+        entry.error(entry.at(name), said, "" if matchless else _form(text), local=matchless)
         return ""
     if canonical != ascii_lower(text) and not sessions:
         entry.error(
@@ -38,6 +41,14 @@ def read_arn(entry: Section, name: str, kinds: tuple[str, ...], *, sessions: boo
         entry.warn(entry.at(name), "is not the ARN of a role", "users belong in mapUsers")
     _warn_of_permission_set(entry, name, canonical)
     return text
+
+
+def _form(text: str) -> str:
+    """Return a remedy for a text that is not the ARN of a principal: the partition that was meant, or how such an ARN looks."""
+    parts = text.split(":")
+    if len(parts) == 6 and parts[0] == "arn" and parts[1] not in PARTITIONS:
+        return near(parts[1], PARTITIONS) or f"known partitions are {', '.join(PARTITIONS)}"
+    return "an ARN looks like arn:aws:iam::123456789012:role/NAME"
 
 
 def _warn_of_permission_set(entry: Section, name: str, canonical: str) -> None:

@@ -201,6 +201,7 @@ _LEVEL = _object(
             "type": "string",
             "description": "Longest session of the role, 1h to 12h. With membership session, someone whose access is revoked "
             "keeps a session that was already assumed until it ends.",
+            "minLength": 1,
             "numberErrorMessage": "has no unit of time",
             "default": "1h",
             "examples": ["1h", "90m"],

@@ -7,9 +7,7 @@ it is a warning; with one in config.yaml the reference silently takes another ac
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.arns import is_account_id
@@ -47,6 +45,23 @@ class Findings:
         self.warnings += other.warnings
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Keys of another section: their place in words, and the prefix that a dotted spelling of them has (`server.`)."""
+
+    place: str
+    keys: tuple[str, ...]
+    prefix: str = ""
+
+    def hint(self, key: str) -> str:
+        """Return where this key belongs, or an empty string where the other section has no such key."""
+        dotted = bool(self.prefix) and ascii_lower(key).startswith(self.prefix)
+        name = key[len(self.prefix) :] if dotted else key
+        if ascii_lower(name) not in map(ascii_lower, self.keys):
+            return ""
+        return f"write {name} {self.place}" if dotted else f"it belongs {self.place}"
+
+
 class Section:
     """One mapping of a YAML document, its keys looked up without regard to letter case."""
 
@@ -57,9 +72,9 @@ class Section:
         steps: Steps,
         known: tuple[str, ...],
         found: Findings,
-        elsewhere: Mapping[str, str] = MappingProxyType({}),
+        elsewhere: Elsewhere | None = None,
     ) -> None:
-        """`elsewhere` has keys of other sections, in lower case, with the place where each belongs."""
+        """`elsewhere` has the keys of another section, for the hints of those that stand here by mistake."""
         self.document = document
         self.steps = steps
         self.found = found
@@ -76,8 +91,10 @@ class Section:
         for key, content in value.items():
             lowered = ascii_lower(key)
             if lowered not in spelled:
-                place = elsewhere.get(lowered, "")
-                hint = f"it belongs {place}" if place else document.suggestion(key, known)
+                hint = elsewhere.hint(key) if elsewhere else ""
+                hint = hint or document.suggestion(key, known)
+                if elsewhere and not hint and (meant := document.suggestion(key, elsewhere.keys)):
+                    hint = f"{meant} It belongs {elsewhere.place}"
                 self.warn((*steps, key), "is not a known key and has no effect", hint)
             elif lowered in self._values:
                 first = self._values[lowered][0]

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kube_iam.config.section import Findings, Section
+from kube_iam.config.section import Elsewhere, Findings, Section
 from kube_iam.config.server_keys import CLUSTER_ID_KEY, SERVER_KEYS, TOKEN_KEYS
 from kube_iam.config.yaml_file import YamlFile, parse_yaml, read_yaml
-from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import Problem
 
 _TOP_KEYS = (CLUSTER_ID_KEY.name, "server", *TOKEN_KEYS)
 _SERVER_KEYS = tuple(key.name for key in SERVER_KEYS)
 
-_BELOW_SERVER = {ascii_lower(key): "below `server:`, indented" for key in _SERVER_KEYS}
-_AT_THE_TOP = {ascii_lower(key): "at the top of the file, beside `server:`" for key in _TOP_KEYS if key != "server"}
+_BELOW_SERVER = Elsewhere("below `server:`, indented", _SERVER_KEYS, "server.")
+_AT_THE_TOP = Elsewhere("at the top of the file, beside `server:`", tuple(key for key in _TOP_KEYS if key != "server"))
 
 
 def read_document(path: Path | None) -> YamlFile:

@@ -39,15 +39,17 @@ def _check(
         return [] if value in schema["enum"] else [file.problem(steps, f"{value!r} is not known", hint)]
     wanted, called = _TYPES[schema["type"]]
     if not isinstance(value, wanted):
-        return [_wrong_type(file, schema, value, called, steps)]
+        return [_wrong_type(file, schema, value, called, steps, required=required)]
     if isinstance(value, dict):
         return _check_object(file, schema, value, steps)
     if isinstance(value, list):
         return _check_list(file, schema, value, steps, required=required)
-    return _check_text(file, schema, value, steps) if isinstance(value, str) else []
+    return _check_text(file, schema, value, steps, required=required) if isinstance(value, str) else []
 
 
-def _wrong_type(file: YamlFile, schema: Schema, value: object, called: str, steps: tuple[Step, ...]) -> Problem:
+def _wrong_type(
+    file: YamlFile, schema: Schema, value: object, called: str, steps: tuple[Step, ...], *, required: bool
+) -> Problem:
     written = file.text(*steps)
     if schema.get("numberErrorMessage") and isinstance(value, (int, float)):
         whole = value if isinstance(value, int) and not isinstance(value, bool) else 0
@@ -59,7 +61,26 @@ def _wrong_type(file: YamlFile, schema: Schema, value: object, called: str, step
     if called == "text" and isinstance(value, (int, float)):
         kind = "true or false" if isinstance(value, bool) else "a number"
         return file.problem(steps, f"YAML reads {written} as {kind}", f'quote it: "{written}"')
-    return file.problem(steps, f"must be {called}, not {_called(value)}")
+    return file.problem(
+        steps, f"must be {called}, not {_called(value)}", _give(required, steps) if value is None else ""
+    )
+
+
+def _give(required: bool, steps: tuple[Step, ...]) -> str:
+    if required:
+        return "give a value"
+    return (
+        "give a value, or leave the item out"
+        if steps and isinstance(steps[-1], int)
+        else "give a value, or leave the key out"
+    )
+
+
+def _add(key: str, schema: Schema) -> str:
+    """Return the edit that adds a missing key, and what the key is."""
+    edit = f"add `{key}:` and below it an item, which begins with `- `" if "items" in schema else f"add `{key}: …`"
+    described = schema.get("description", "")
+    return f"{edit}; {described}" if described else edit
 
 
 def _called(value: object) -> str:
@@ -77,7 +98,7 @@ def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], step
     ]
     for key in schema.get("required", ()):
         if key not in value:
-            problems.append(file.problem(steps, f"{key} is missing", properties[key].get("description", "")))
+            problems.append(file.problem(steps, f"{key} is missing", _add(key, properties[key])))
     if not schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", len(value)):
         problems.append(file.problem(steps, f"takes exactly one of {', '.join(properties)}"))
     for key, part in properties.items():
@@ -103,9 +124,11 @@ def _check_list(
     return problems
 
 
-def _check_text(file: YamlFile, schema: Schema, value: str, steps: tuple[Step, ...]) -> list[Problem]:
+def _check_text(
+    file: YamlFile, schema: Schema, value: str, steps: tuple[Step, ...], *, required: bool
+) -> list[Problem]:
     if len(value) < schema.get("minLength", 0):
-        return [file.problem(steps, "is empty")]
+        return [file.problem(steps, "is empty", _give(required, steps))]
     limit = schema.get("maxLength", len(value))
     if len(value) > limit:
         return [file.problem(steps, f"has {len(value)} characters, at most {limit} are allowed")]

@@ -58,7 +58,8 @@ def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Pa
     if kubeconfig:
         path = Path(kubeconfig).expanduser()
         if not path.is_file():
-            raise KubeError(f"there is no kubeconfig at {path}")
+            hint = "name one that exists with --kubeconfig, or leave the option out"
+            raise KubeError(f"there is no kubeconfig at {path}", hint)
         return _select([path], name)
     named = kubeconfig_files(environ)
     paths = [path for path in named if path.is_file()]
