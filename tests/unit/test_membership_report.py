@@ -109,12 +109,12 @@ def test_a_role_that_lets_nobody_in_is_an_error_and_a_metric_until_it_is_mended(
     (line,) = site.said()
     assert "level=error" in line
     assert "Loose" in line
-    assert site.sample(f'kube_iam_role_refused{{role="{ROLE}"}}') == "1"
+    assert site.sample(f'kube_iam_role_trust_invalid{{role="{ROLE}"}}') == "1"
     site.report.role_read(ROLE, 'statement "Loose" is open', changed=False)
     assert site.said() == []
     site.report.role_read(ROLE, "", changed=True)
     assert "level=info" in site.said()[0]
-    assert site.sample(f'kube_iam_role_refused{{role="{ROLE}"}}') == "0"
+    assert site.sample(f'kube_iam_role_trust_invalid{{role="{ROLE}"}}') == "0"
 
 
 def test_what_is_no_longer_followed_leaves_the_metrics_and_may_fail_anew() -> None:
@@ -124,7 +124,7 @@ def test_what_is_no_longer_followed_leaves_the_metrics_and_may_fail_anew() -> No
     site.report.role_read(ROLE, "", changed=True)
     site.report.set_tracked((), ())
     assert site.sample("kube_iam_membership_members{") == ""
-    assert site.sample("kube_iam_role_refused{") == ""
+    assert site.sample("kube_iam_role_trust_invalid{") == ""
     site.said()
     site.report.failed("group", "admins", Throttled("t"), kept=True)
     assert len(site.said()) == 1
@@ -156,11 +156,11 @@ def test_metrics_show_no_scrubbed_account() -> None:
     assert "444455556666" not in text
     assert text.count(hidden) == 2  # of equal names one, since a sample must not repeat
     assert site.sample(f"kube_iam_role_trust_age_seconds{hidden}") == "30"
-    assert site.sample(f"kube_iam_role_refused{hidden}") == "1"
+    assert site.sample(f"kube_iam_role_trust_invalid{hidden}") == "1"
     site.report.set_tracked({"admins"}, {ROLE})
-    assert site.sample(f"kube_iam_role_refused{hidden}") == "1"
+    assert site.sample(f"kube_iam_role_trust_invalid{hidden}") == "1"
     site.report.set_tracked({"admins"}, set())
-    assert site.sample("kube_iam_role_refused{") == ""
+    assert site.sample("kube_iam_role_trust_invalid{") == ""
 
 
 def test_ages_are_those_of_what_was_read_and_are_left_out_where_nothing_was() -> None:

@@ -34,7 +34,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A sign-in that is refused for good. `identity` is there where STS vouched for one; `scrubbed`: keep it out of logs."""
+    """A sign-in that is refused for good. `identity` is there where STS verified one; `scrubbed`: keep it out of logs."""
 
     refusal: Refusal
     identity: Identity | None = None
@@ -124,7 +124,7 @@ class Authenticator:
         return await self.decide(identity)
 
     async def decide(self, identity: Identity) -> Decision:
-        """Return the decision about an identity that STS vouched for. Raises nothing of its own.
+        """Return the decision about an identity that STS verified. Raises nothing of its own.
 
         The stages are those of docs/protocol.md, section 4.1:
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kube_iam.config.memberships import KEYS, Asked, read_asked, refuse_asked, refuse_misspelt
+from kube_iam.config.memberships import (
+    KEYS,
+    MembershipKeys,
+    read_membership_keys,
+    refuse_membership_keys,
+    refuse_misspelt,
+)
 from kube_iam.config.principals import read_arn, read_sso
 from kube_iam.config.section import Section, Steps
 from kube_iam.config.yaml_file import key_path
@@ -44,24 +50,26 @@ def role_entry(entry: Section, reading: Reading) -> RoleMapping | None:
         given = "both" if entry.has("sso") else "neither"
         entry.error(entry.steps, f"needs one of rolearn and sso, and has {given}")
         return None
-    asked = read_asked(entry)
+    keys = read_membership_keys(entry)
     # Nobody who comes through IAM Identity Center is an IAM user.
-    misplaced = refuse_asked(entry, "with sso", ROLE_KEYS) if entry.has("sso") else refuse_misspelt(entry, ROLE_KEYS)
-    if misplaced or not asked.sound:
-        username, asked = unusable_template(""), Asked()
+    misplaced = (
+        refuse_membership_keys(entry, "with sso", ROLE_KEYS) if entry.has("sso") else refuse_misspelt(entry, ROLE_KEYS)
+    )
+    if misplaced or not keys.valid:
+        username, keys = unusable_template(""), MembershipKeys()
     who = (
         read_sso(entry)
         if entry.has("sso")
         else read_arn(entry, "rolearn", ("role", "assumed-role"), sessions=reading.sessions)
     )
     where = key_path(*entry.steps)
-    return RoleMapping(who, username, groups, where, asked.iam_group, asked.level, asked.temporary) if who else None
+    return RoleMapping(who, username, groups, where, keys.iam_group, keys.level, keys.temporary) if who else None
 
 
 def user_entry(entry: Section, reading: Reading) -> UserMapping | None:
     """An entry of mapUsers; None where it means nobody."""
     username, groups = _names(entry, reading)
-    if refuse_asked(entry, "in mapUsers", USER_KEYS):
+    if refuse_membership_keys(entry, "in mapUsers", USER_KEYS):
         username = unusable_template("")
     arn = read_arn(entry, "userarn", (), sessions=reading.sessions)
     return UserMapping(arn, username, groups, key_path(*entry.steps)) if arn else None
@@ -72,19 +80,19 @@ def group_entry(entry: Section) -> GroupMapping | None:
     before = len(entry.found.errors)
     username, groups = _names(entry, Reading(text_groups=False), GROUP_VARIABLES)
     broken = len(entry.found.errors) > before
-    asked = read_asked(entry, required=True, people="userId")
+    keys = read_membership_keys(entry, required=True, user_key="userId")
     misspelt = refuse_misspelt(entry, GROUP_KEYS)
-    if not asked.iam_group:
+    if not keys.iam_group:
         return None
-    if broken or misspelt or not asked.sound:
+    if broken or misspelt or not keys.valid:
         username, groups = unusable_template(""), (unusable_template(""),)
-    return GroupMapping(asked.iam_group, username, groups, asked.level, asked.temporary, key_path(*entry.steps))
+    return GroupMapping(keys.iam_group, username, groups, keys.level, keys.temporary, key_path(*entry.steps))
 
 
 def user_id_entry(entry: Section, arn: str) -> UserIdMapping | None:
     """An entry by its `userid`; `arn` is the key of its ARN, which is taken as it stands. None where it means nobody."""
     username, groups = _names(entry, Reading(text_groups=False))
-    if refuse_asked(entry, "with dynamicfileUserIDStrict", (*ROLE_KEYS, *USER_KEYS)):
+    if refuse_membership_keys(entry, "with dynamicfileUserIDStrict", (*ROLE_KEYS, *USER_KEYS)):
         username = unusable_template("")
     user_id = entry.text("userid")
     if not user_id:

@@ -1,4 +1,4 @@
-"""How closely the server follows IAM: how old what it read may get before it reads again, and before it counts for nothing."""
+"""Settings of the membership cache: the age at which a snapshot is read again, and the age at which it admits nobody."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from kube_iam.config.settings import Settings
 
 KEYS = ("membershipRefresh", "membershipMaxAge")
 LONGEST_SECONDS = 3600
-"""Beyond this `membershipMaxAge` would let in for hours who was taken out."""
+"""Limit of both. With a longer `membershipMaxAge` a removed member could sign in for hours while IAM cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipSettings:
-    """Whole seconds."""
+    """Both in whole seconds."""
 
     refresh: int = 15
     max_age: int = 300
 
 
 def read_membership(reader: Settings) -> MembershipSettings:
-    """The settings; what cannot be used is reported."""
+    """Return the settings, the default for each that cannot be used. Errors go to the reader."""
     default = MembershipSettings()
     refresh, max_age = (
         _seconds(reader, key, length) for key, length in zip(KEYS, (default.refresh, default.max_age), strict=True)

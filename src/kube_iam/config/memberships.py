@@ -1,6 +1,6 @@
-"""What an entry of the mappings asks besides an ARN: membership in an IAM group, or a name on its list of people let in for a time.
+"""Keys of mapping entries about membership: the IAM group (`iamGroup`), the level and the temporary grants.
 
-What cannot be understood here must not become an entry that asks for less: the whole entry then lets nobody in.
+A key that is not understood must not become an entry that requires less: then the whole entry admits nobody.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _USER_ID = re.compile(r"AIDA[A-Z0-9]{8,124}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What an entry asks. `sound`: it can be understood; else the entry must let nobody in."""
+class MembershipKeys:
+    """The membership keys of an entry. `valid`: all were understood; else the entry must admit nobody."""
 
     iam_group: str = ""
     level: str = ""
     temporary: tuple[TemporaryGrant, ...] = ()
-    sound: bool = True
+    valid: bool = True
 
 
-def read_asked(entry: Section, *, required: bool = False, people: str = "userName") -> Asked:
-    """What the entry asks; `required`: it has to name a group. `people` is the key by which its `temporary` items are looked up."""
+def read_membership_keys(entry: Section, *, required: bool = False, user_key: str = "userName") -> MembershipKeys:
+    """Return the membership keys of the entry. `required`: it must name a group. `user_key` identifies users in `temporary`."""
     before = len(entry.found.errors)
     group, level = _group(entry, required=required), ""
     if entry.named("level"):
@@ -41,15 +41,15 @@ def read_asked(entry: Section, *, required: bool = False, people: str = "userNam
         if not level:
             entry.error(entry.at("level"), "must be a name", local=True)
     if entry.named("temporary") and not entry.named("iamGroup") and not required:
-        hint = "without a group everybody in the role is let in for ever"
+        hint = "without a group the role admits all its sessions for ever"
         entry.error(entry.at("temporary"), "goes with iamGroup only", hint, local=True)
-    sound = len(entry.found.errors) == before
-    # Somebody less on the list is no reason to shut out the others.
-    return Asked(group, level, _temporary(entry, people), sound)
+    valid = len(entry.found.errors) == before
+    # A grant that cannot be used does not invalidate the entry: it only admits one user less.
+    return MembershipKeys(group, level, _temporary(entry, user_key), valid)
 
 
-def refuse_asked(entry: Section, where: str, known: tuple[str, ...]) -> bool:
-    """Whether the entry asks for what it cannot ask there, which is reported. To ignore it would let in more than was meant.
+def refuse_membership_keys(entry: Section, where: str, known: tuple[str, ...]) -> bool:
+    """Report membership keys in an entry that cannot have them. Return whether there are any; ignored, they would admit too many.
 
     `known` are the keys that an entry may have there.
     """
@@ -62,9 +62,9 @@ def refuse_asked(entry: Section, where: str, known: tuple[str, ...]) -> bool:
 
 
 def refuse_misspelt(entry: Section, known: tuple[str, ...]) -> bool:
-    """Whether a key is meant to be iamGroup and is not spelled so, which is reported.
+    """Report a misspelt `iamGroup`. Return whether there is one.
 
-    So is a misspelt `temporary`, but beside a group it would only let in more: there it keeps nobody out.
+    A misspelt `temporary` counts too, except beside a group: there it would only admit more, so it refuses nobody.
     """
     refused = False
     for key in entry.keys:
@@ -78,7 +78,7 @@ def refuse_misspelt(entry: Section, known: tuple[str, ...]) -> bool:
 
 
 def _meant(entry: Section, key: str, known: tuple[str, ...]) -> str:
-    """Return which of the known keys, or of those here, a key is or is meant to be; empty where it is near none."""
+    """Return the known or membership key that a key is or resembles; empty if it resembles none."""
     lowered, choices = ascii_lower(key), (*known, *KEYS)
     for choice in choices:  # nearly every key is one, and to look what is near takes long for thousands of entries
         if lowered == ascii_lower(choice):
@@ -118,12 +118,12 @@ def _group(entry: Section, *, required: bool) -> str:
     return text or ""
 
 
-def _temporary(entry: Section, people: str) -> tuple[TemporaryGrant, ...]:
+def _temporary(entry: Section, user_key: str) -> tuple[TemporaryGrant, ...]:
     value = entry.value("temporary")
     if value is None:
         return ()
     if not isinstance(value, list):
-        entry.error(entry.at("temporary"), f"must be a list, not {kind_of(value)}; nobody is let in by it", local=True)
+        entry.error(entry.at("temporary"), f"must be a list, not {kind_of(value)}; it admits nobody", local=True)
         return ()
     items = []
     for index, item in enumerate(value):
@@ -131,16 +131,16 @@ def _temporary(entry: Section, people: str) -> tuple[TemporaryGrant, ...]:
         if not isinstance(item, dict):
             entry.error(steps, f"must be a mapping of keys, not {kind_of(item)}", local=True)
             continue
-        found = _item(Section(entry.document, item, steps, _ITEM_KEYS, entry.found), people)
+        found = _item(Section(entry.document, item, steps, _ITEM_KEYS, entry.found), user_key)
         if found is not None and not entry.document.troubled(*steps):
             items.append(found)
     return tuple(items)
 
 
-def _item(item: Section, people: str) -> TemporaryGrant | None:
+def _item(item: Section, user_key: str) -> TemporaryGrant | None:
     before = len(item.found.errors)
     name, user_id, until = (item.name(key) or "" if item.has(key) else "" for key in ("userName", "userId", "until"))
-    if (name or people == "userName") and not is_iam_name(name, 64):
+    if (name or user_key == "userName") and not is_iam_name(name, 64):
         item.error(item.at("userName"), "must be the name of an IAM user", local=True)
     if not _USER_ID.fullmatch(user_id):
         hint = "its UserId in `aws iam get-user`"

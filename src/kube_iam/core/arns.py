@@ -19,7 +19,7 @@ _PRINCIPALS = (("iam", "role"), ("iam", "user"), ("iam", "root"), ("sts", "assum
 
 
 class NoPrincipal(ValueError):
-    """An ARN by its form, but not one that a principal can have: nothing that STS says will ever match it."""
+    """An ARN by its form, but not one that a principal can have: no ARN in a response of STS matches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Arn:
 
 
 def is_account_id(text: str) -> bool:
-    """Whether the text is an AWS account id: 12 digits."""
+    """Return whether the text is an AWS account id: 12 digits."""
     return _ACCOUNT_ID.fullmatch(text) is not None
 
 
@@ -47,7 +47,7 @@ def is_iam_name(text: str, longest: int = 128) -> bool:
 
 
 def parse_arn(text: str) -> Arn | None:
-    """The parts of an ARN of a known partition; None for anything else. Only lower-case `arn:` is an ARN."""
+    """Return the parts of an ARN of a known partition, or None for other text. Only lower-case `arn:` is an ARN."""
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or parts[1] not in PARTITIONS or not _RESOURCE.fullmatch(parts[5]):
         return None
@@ -55,7 +55,7 @@ def parse_arn(text: str) -> Arn | None:
 
 
 def canonical_arn(text: str) -> str:
-    """The ARN that mappings are compared with: an assumed role becomes its role, every other principal stays as it is.
+    """Return the ARN that mappings are compared with: an assumed role becomes its role, every other principal stays as it is.
 
     Raises ValueError, with a message that names the ARN, where the text is not the ARN of a role, user, account root,
     assumed role or federated user; NoPrincipal where it has the form of one and can be nobody's.
@@ -79,7 +79,7 @@ def canonical_arn(text: str) -> str:
 
 
 def user_name(canonical: str) -> str:
-    """The name of the IAM user with that canonical ARN; empty where it is no user's."""
+    """Return the name of the IAM user with that canonical ARN; empty where it is not the ARN of a user."""
     return canonical.rpartition("/")[2] if canonical.split(":", 5)[-1].startswith("user/") else ""
 
 
@@ -92,7 +92,7 @@ def comparable_arn(text: str) -> str:
 
 
 def strip_role_path(arn: str) -> str:
-    """A role's ARN without the role's path, as STS shows it; any other text comes back as it is."""
+    """Return a role's ARN without the role's path, as STS shows it, and any other text as it is."""
     parsed = parse_arn(arn)
     if parsed is None or parsed.service != "iam" or not parsed.resource.startswith("role/"):
         return arn

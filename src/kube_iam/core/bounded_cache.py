@@ -1,4 +1,4 @@
-"""What was learned lately, in bounded memory."""
+"""Cache of bounded size whose values expire."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """At most `capacity` values, each until its own end; the least recently used one is dropped first.
+    """At most `capacity` values, each until its own expiry; the least recently used value is dropped first.
 
-    Times are in seconds of a clock that never goes back: by the wall clock, a value would live on when that is set back.
+    Times are seconds of a clock that never goes back: with the wall clock a value would outlive its expiry when that is set back.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -21,7 +21,7 @@ class BoundedCache(Generic[K, V]):
         self._values: OrderedDict[K, tuple[float, V]] = OrderedDict()
 
     def get(self, key: K, now: float) -> V | None:
-        """The value, None where there is none or its time is over."""
+        """Return the value, or None if there is none or it has expired."""
         found = self._values.get(key)
         if found is None:
             return None

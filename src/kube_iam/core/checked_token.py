@@ -1,4 +1,4 @@
-"""What is left of a token after all checks, and the request that is built from it anew."""
+"""The checked parts of a token, and the request that is built from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kubectl asks of an exec plugin and what it wants to hear (client.authentication.k8s.io v1 and v1beta1).
+"""Question and answer between kubectl and an exec plugin (client.authentication.k8s.io v1 and v1beta1).
 
 On the `token` path: the few strings that kubectl really sends are recognised as they are; `json` is imported for others only.
 """
@@ -64,7 +64,7 @@ def _parse(exec_info: str) -> ExecInfo:
 
 
 def exec_credential(token: str, expiration: float, api_version: str) -> str:
-    """The answer for kubectl, one JSON line without its newline. `expiration` is unix seconds, given in whole seconds, rounded down.
+    """Return the answer for kubectl, one JSON line without its newline. `expiration` is Unix seconds; it is rounded down.
 
     Every value is made of characters that JSON leaves alone, so no encoder is needed.
     """

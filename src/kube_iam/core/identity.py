@@ -25,7 +25,7 @@ _PREFIXES = ("AROA", "AIDA", "AGPA", "ANPA", "ANVA", "AIPA", "ASCA", "ASIA", "AK
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An AWS principal that STS vouched for. `session_name` is empty where there is no role session.
+    """An AWS principal that STS verified. `session_name` is empty where there is no role session.
 
     `user_id` is the unique id of the role or user (AROA…, AIDA…), the account id for root, and `account:name` for a federated user.
 

@@ -1,8 +1,8 @@
-"""A question to a server, asked through kube-apiserver: does it read IAM for these levels, and which of them are suspended?
+"""Status query about memberships, to a server through kube-apiserver: does it read IAM for these levels, and are any suspended?
 
-It is a TokenReview whose token is `kube-iam-membership-status-v1.<nonce>.<requirement>…`. Nobody ever signs in with one; the answer is
-the `status.error` that kube-apiserver passes on to callers that may create TokenReviews. A requirement is named by a digest of its IAM
-group and role, and the answer names no other: it tells nothing about groups that the asker cannot name.
+The question is a TokenReview with the token `kube-iam-membership-status-v1.<nonce>.<requirement>…`, which signs nobody in. The answer
+is the `status.error` that kube-apiserver passes on to callers that may create TokenReviews. A requirement is named by a digest of its
+IAM group and role. The answer names no other, so it tells nothing about groups that the caller cannot name.
 """
 
 from __future__ import annotations

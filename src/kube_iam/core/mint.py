@@ -1,4 +1,4 @@
-"""Mint a token: a presigned `sts:GetCallerIdentity` request, never sent by us, that proves who signed it.
+"""Minting of tokens: a presigned `sts:GetCallerIdentity` request, never sent by the client, that proves the identity of its signer.
 
 The format is in docs/protocol.md, section 1.1. On the `token` path: only `binascii` is imported.
 """
@@ -18,13 +18,13 @@ CLUSTER_ID_HEADER = "x-k8s-aws-id"
 # STS takes a presigned GetCallerIdentity for 15 minutes after X-Amz-Date and ignores X-Amz-Expires; 60 is what old servers expect.
 EXPIRES_PARAMETER = 60
 LIFETIME_SECONDS = 14 * 60
-"""How long a token is reported to be good: a minute less than STS accepts it, as a cushion."""
+"""Seconds for which a token is reported as valid: a minute less than STS accepts it."""
 
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def mint(credentials: "Credentials", *, cluster_id: str, region: str, host: str, now: float, path: str = "/") -> str:
-    """The token with which these credentials sign in to that cluster. `now` is unix seconds; `host` the STS host to sign for.
+    """Return the token with which these credentials sign in to that cluster. `now` is unix seconds; `host` the STS host to sign for.
 
     Raises ValueError for a cluster id that cannot be sent as a header.
     """
@@ -52,6 +52,6 @@ def check_cluster_id(cluster_id: str) -> None:
 
 
 def token_expiration(credentials: "Credentials", now: float) -> float:
-    """When a token minted now stops working (unix seconds): in 14 minutes, or when the session that signed it ends."""
+    """Return when a token minted now expires (Unix seconds): in 14 minutes, or earlier with the session that signed it."""
     end = now + LIFETIME_SECONDS
     return end if credentials.expires is None else min(end, credentials.expires)

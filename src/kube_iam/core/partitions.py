@@ -57,7 +57,7 @@ _REGION_PREFIXES = (
 
 
 def partition_of_region(region: str) -> str:
-    """The partition that a region belongs to, by the region's prefix; `aws` where no other partition claims it."""
+    """Return the partition that a region belongs to, by the region's prefix; `aws` where no other partition claims it."""
     for prefix, partition in _REGION_PREFIXES:
         if region.startswith(prefix):
             return partition
@@ -65,7 +65,7 @@ def partition_of_region(region: str) -> str:
 
 
 def sts_host(region: str, *, fips: bool = False, dual_stack: bool = False) -> str:
-    """The host that an STS client of this region signs for.
+    """Return the host that an STS client of this region signs for.
 
     In aws-us-gov the ordinary endpoints are the FIPS ones, so that `fips` changes nothing there (except with `dual_stack`).
     """

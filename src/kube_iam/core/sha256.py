@@ -18,11 +18,11 @@ __all__ = ["digest_of", "sha256", "sha256_hex"]
 
 
 def sha256_hex(data: bytes) -> str:
-    """The SHA-256 of the data in lower-case hex."""
+    """Return the SHA-256 of the data in lower-case hex."""
     return sha256(data).hexdigest()
 
 
 def digest_of(*parts: "str | bytes") -> str:
-    """A name for all the parts together, 40 hex digits: another name wherever one part or their number differs."""
+    """Return a name for all parts together, 40 hex digits; it differs where one part or their number differs."""
     texts = (part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part for part in parts)
     return sha256_hex(b"".join(b"%d:%b\0" % (len(text), text) for text in texts))[:40]

@@ -22,7 +22,7 @@ _PATH_ESCAPES = {byte: escape for byte, escape in _ESCAPES.items() if byte != 0x
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
-    """HMAC-SHA-256 as RFC 2104 has it."""
+    """Return HMAC-SHA-256 (RFC 2104)."""
     if len(key) > _BLOCK:
         key = _sha256(key).digest()
     key = key.ljust(_BLOCK, b"\0")
@@ -36,7 +36,7 @@ def quote(value: str) -> str:
 
 
 def signing_key(secret_access_key: str, date: str, region: str, service: str) -> bytes:
-    """The key derived for one day (`YYYYMMDD`), region and service."""
+    """Return the key derived for one day (`YYYYMMDD`), region and service."""
     key = hmac_sha256(f"AWS4{secret_access_key}".encode(), date.encode())
     for part in (region, service, "aws4_request"):
         key = hmac_sha256(key, part.encode())
@@ -44,13 +44,13 @@ def signing_key(secret_access_key: str, date: str, region: str, service: str) ->
 
 
 def signature(key: bytes, *, timestamp: str, scope: str, canonical_request: str) -> str:
-    """The hex signature of a canonical request. `timestamp` is `YYYYMMDDTHHMMSSZ`, `scope` `date/region/service/aws4_request`."""
+    """Return the hex signature of a request. `timestamp` is `YYYYMMDDTHHMMSSZ`, `scope` `date/region/service/aws4_request`."""
     text = f"{ALGORITHM}\n{timestamp}\n{scope}\n{sha256_hex(canonical_request.encode())}"
     return hmac_sha256(key, text.encode()).hex()
 
 
 def canonical_query(parameters: dict[str, str]) -> str:
-    """The parameters encoded and in the order in which they are signed."""
+    """Return the parameters encoded and in the order in which they are signed."""
     return "&".join(f"{name}={value}" for name, value in sorted((quote(k), quote(v)) for k, v in parameters.items()))
 
 
@@ -66,7 +66,7 @@ def presign(
     timestamp: str,
     expires: int,
 ) -> str:
-    """The https URL of a GET request, signed in its query.
+    """Return the https URL of a GET request, signed in its query.
 
     `headers` (lower-case names; `host` is added) are signed and must be sent with the request. Signs what botocore's
     `SigV4QueryAuth` signs; the parameters stand in the canonical order.

@@ -14,7 +14,7 @@ from kube_iam.core.arns import is_account_id
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.partitions import PARTITIONS
 
-# The digits are anchored: the reference takes any suffix, so that `Admin` also let in the permission set `Admin_ReadOnly`.
+# The digits are anchored: the reference takes any suffix, so that `Admin` also matches the permission set `Admin_ReadOnly`.
 _ROLE = re.compile(r"arn:([a-z-]+):iam::([0-9]{12}):role/awsreservedsso_(.+)_[0-9a-f]{16}", re.ASCII)
 _NAME = re.compile(r"[\w+=,.@*?-]{1,32}", re.ASCII)
 
@@ -46,18 +46,18 @@ class Sso:
         return (self.partition, self.account_id, ascii_lower(self.permission_set_name))
 
     def pattern(self) -> re.Pattern[str] | None:
-        """What lower-case names must match, where the name has wildcards; None where it has none."""
+        """Return the pattern of lower-case names, or None if the name has no wildcards."""
         if not set("*?") & set(self.permission_set_name):
             return None
         # Its atomic groups keep a name with many stars from backtracking for ever; `[`, its third wildcard, is no name's.
         return re.compile(fnmatch.translate(self.key[2]))
 
     def describe(self) -> str:
-        """The permission set as a person would name it."""
+        """Return the permission set for a message."""
         return f"permission set {self.permission_set_name} in account {self.account_id}"
 
 
 def parse_sso_role(arn: str) -> tuple[str, str, str] | None:
-    """Partition, account id and permission set name of such a role, given its lower-case canonical ARN; None for other ARNs."""
+    """Return partition, account id and permission set name of such a role by its lower-case canonical ARN; None for other ARNs."""
     found = _ROLE.fullmatch(arn)
     return (found[1], found[2], found[3]) if found else None

@@ -1,4 +1,4 @@
-"""Which hosts are STS, for a server of one partition: an allow-list that is built once and then only looked up in.
+"""Allow-list of STS hosts for a server of one partition, built once at start.
 
 A host decides where the server sends a request that a stranger wrote, so nothing is derived from the host that came in.
 """
@@ -42,7 +42,7 @@ class StsHosts:
         self._regions.update(extra or {})
 
     def region_of(self, host: str) -> str | None:
-        """The signing region of an accepted authority, else None.
+        """Return the signing region of an accepted authority, else None.
 
         The authority is compared as it stands in the URL. Upper case, a trailing dot, userinfo, a port or an IDN spelling may
         lead a resolver to the same machine, but no SDK writes them: they are refused by not being in the list.

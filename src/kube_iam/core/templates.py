@@ -1,7 +1,7 @@
-"""Templates in mapped user names and groups: `{{SessionName}}` and its kin, filled in by one pass over the template.
+"""Templates in mapped user names and groups, such as `{{SessionName}}`. Each value is put in once and never scanned again.
 
-Values come from outside (whoever assumes a role chooses the session name), so what they may contain and what they may create is
-limited here: no value can put a name into `system:`, Kubernetes' own namespace of users and groups.
+Values come from outside: the caller who assumes a role may choose the session name. So their characters are limited, and no value can
+make a name in `system:`, Kubernetes' own namespace of users and groups.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Template:
         return len(self.parts) > 1 and "EC2PrivateDNSName" in self.parts[1::2]
 
     def render(self, identity: Identity, private_dns_name: str = "") -> str | Refusal:
-        """The name for this identity, each value put in once and never scanned again, or why it must not be used."""
+        """Return the name for this identity, or why there is none that may be used."""
         if not self.usable:
             return Refusal(Reason.TEMPLATE_VALUE, "its name or one of its groups cannot be used; see the server's log")
         if len(self.parts) == 1:
@@ -49,7 +49,7 @@ class Template:
         for position in range(1, len(rendered), 2):
             variable = rendered[position]
             value = values[variable] if variable != "UserName" else identity.user_name
-            # Who is no session has no session name, and an entry with it lets them in all the same, as the reference does.
+            # A user without a session has no session name. An entry with it admits the user all the same, as in the reference.
             absent = value == "" and variable in _OPTIONAL
             if not absent and not _VALUE.fullmatch(value):
                 problem = "has no value here" if not value else "has a character that names may not have"
@@ -64,7 +64,7 @@ class Template:
 
 
 def parse_template(text: str, variables: tuple[str, ...] = VARIABLES) -> Template:
-    """The template in the text, with those variables.
+    """Return the template in the text, with these variables.
 
     Raises ValueError for an empty text, an unknown variable, an unclosed `{{`, and a variable right behind `system:`, whose value
     would choose among Kubernetes' own names (`system:{{SessionName}}` is system:masters for a session called masters).
@@ -79,14 +79,12 @@ def parse_template(text: str, variables: tuple[str, ...] = VARIABLES) -> Templat
     if any("{{" in literal or "}}" in literal for literal in parts[::2]):
         raise ValueError("has a {{ or }} without its partner")
     if len(parts) > 1 and parts[0].startswith(SYSTEM) and not _OPEN_SYSTEM.fullmatch(parts[0]):
-        raise ValueError(
-            f"{text!r} lets a value from outside choose a name in {SYSTEM}; write it out up to a second colon"
-        )
+        raise ValueError(f"{text!r} would take a name from outside into {SYSTEM}; write it out up to a second colon")
     return Template(text, parts)
 
 
 def unusable_template(text: str) -> Template:
-    """A template that yields no name for anybody, for a text that cannot be one."""
+    """Return a template that yields no name for anybody, in place of a text that is not a template."""
     return Template(text, (text,), usable=False)
 
 

@@ -81,7 +81,7 @@ def encode_allowed(request: ReviewRequest, user: User) -> bytes:
 
 
 def encode_denied(request: ReviewRequest | None, error: str) -> bytes:
-    """The answer that lets nobody in. It always carries an error: kube-apiserver caches a denial without one for its whole TTL."""
+    """Return the answer that denies. It always carries an error: kube-apiserver caches a denial without one for its whole TTL."""
     return _encode(request, _Status(authenticated=False, error=error or "access denied"))
 
 

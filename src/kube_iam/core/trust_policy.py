@@ -1,9 +1,9 @@
-"""Whether callers of a role may choose their session name, read off the role's trust policy. Pure.
+"""Check of a role's trust policy: may callers choose their session name? Pure.
 
-A session name is a person only where sts:AssumeRole takes no other than the caller's own user name. So every Allow that could let
-anybody assume the role must say so itself, in the one form that has one meaning: StringEquals, sts:RoleSessionName, ${aws:username}.
-For a caller that is no IAM user the variable has no value, and the condition never holds. A policy that says it otherwise, or that
-holds anything which is not understood here, counts as open: a Deny elsewhere is never relied on.
+A session name identifies a user only if sts:AssumeRole takes nothing but the caller's own user name. So every Allow by which anybody
+could assume the role must demand that itself, in the one form with one meaning: StringEquals, sts:RoleSessionName, ${aws:username}.
+For a caller that is no IAM user the variable has no value, and the condition never holds. A policy in another form, or with parts that
+are not known here, counts as open. A Deny elsewhere is never relied on.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#ck_rolesessionname
 """
 
@@ -20,12 +20,12 @@ _DOCUMENT = frozenset({"Version", "Id", "Statement"})
 _STATEMENT = frozenset({"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Condition"})
 # Actions of a trust policy that by themselves give nobody a session.
 _NO_SESSION = frozenset({"sts:tagsession", "sts:setsourceidentity", "sts:setcontext"})
-# What IAM shows in place of a principal that was deleted: nobody, even where a namesake was made since.
+# What IAM shows in place of a deleted principal. It is nobody, even if a principal of the same name was created since.
 _DELETED = re.compile(r"A(?:ID|RO)A[A-Z0-9]{12,}", re.ASCII)
 
 
 def open_trust(document: object, role_arn: str) -> str:
-    """Why a caller may choose the session name, naming the statement by its Sid or number; empty where nobody may.
+    """Return why a caller may choose the session name, with the statement's Sid or number; empty where no caller may.
 
     `document` is the trust policy as parsed JSON, or better its text, in which a key that stands twice is seen. `role_arn` tells the
     account (and partition) that the callers must be of.
@@ -67,12 +67,12 @@ def _principal_problem(principal: object, role_arn: str) -> str:
     role = parse_arn(role_arn)
     entries = _texts(principal.get("AWS")) if isinstance(principal, dict) and set(principal) == {"AWS"} else []
     if role is None or not entries:
-        return "lets in others than IAM principals of the role's own account"
+        return "allows others than IAM principals of the role's own account"
     for entry in entries:
         arn = parse_arn(entry)
         own = arn is not None and (arn.partition, arn.account) == (role.partition, role.account)
         if not own and entry != role.account and not _DELETED.fullmatch(entry):
-            return f"lets in {entry!r}, which is not of the role's own account"
+            return f"allows {entry!r}, which is not of the role's own account"
     return ""
 
 
@@ -93,7 +93,7 @@ def _condition_problem(condition: object) -> str:
 
 
 def _texts(value: object) -> list[str]:
-    """One text or a list of texts; empty for anything else."""
+    """Return one text or a list of texts as a list; empty for anything else."""
     values: list[object] = value if isinstance(value, list) else [value]
     texts = [each for each in values if isinstance(each, str)]
     return texts if len(texts) == len(values) else []

@@ -31,7 +31,7 @@ class Backend(Protocol):
 
 
 class Observer(Protocol):
-    """Who hears what a backend does, for logs and metrics."""
+    """Observer of backends, for logs and metrics."""
 
     def loaded(self, backend: str, entries: int, warnings: list[Problem]) -> None:
         """New mappings are in force."""

@@ -81,7 +81,7 @@ class Chain:
             names = found[0] if found is not None else self._config.backend_mode
             self._refuse_without_source(names)
         except ConfigError as error:
-            # At a start nobody knows then what the file had switched off, and nobody gets in.
+            # At a start it is not known what the file had switched off, so nobody is admitted.
             self._observer.failed(MODE_FILE, error, kept=not first)
             return
         await self._use(names)

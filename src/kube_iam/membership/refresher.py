@@ -141,7 +141,7 @@ class MembershipRefresher:
     async def start(self) -> None:
         """Begin to read. Return when all that is tracked now was tried once, after `INITIAL_SYNC_TIMEOUT` at most.
 
-        A restart then refuses no member whom IAM shows in time.
+        So a restart refuses no member, if IAM answers in time.
         """
         self._running = asyncio.create_task(self._run())
         with suppress(TimeoutError):

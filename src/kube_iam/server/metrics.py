@@ -191,8 +191,8 @@ class Metrics:
             ("kind", "cause"),
         )
         self.role_open = Counter(
-            "kube_iam_role_refused",
-            "1 for a role whose entry lets nobody in: its trust policy leaves session names open, or it is not there",
+            "kube_iam_role_trust_invalid",
+            "1 for a role whose entry admits nobody: its trust policy leaves session names open, or it is not there",
             ("role",),
             "gauge",
         )
