@@ -47,11 +47,12 @@ sys.path[:0] = [str(ROOT / "tests" / name) for name in ("", "unit", "contract")]
 
 from fake_account import FakeAccount  # noqa: E402
 from fake_sts import FakeSts, identity_answer  # noqa: E402
+from prepared_session import PreparedSession  # noqa: E402
 from running_server import SESSION_ARN, USER_ID, RunningServer, wait_until  # noqa: E402
 
 import fake_kube  # noqa: E402
-from kube_iam.cli import access_session  # noqa: E402
 from kube_iam.cli.root import run_command  # noqa: E402
+from kube_iam.cli.session import AdminSession  # noqa: E402
 from kube_iam.config.server import load_server_config  # noqa: E402
 from kube_iam.server.build import serve  # noqa: E402
 from kube_iam.server.log import Log  # noqa: E402
@@ -321,8 +322,9 @@ def tell_apply(tracer: Tracer, directory: Path) -> Iterator[Run]:
     with contextlib.chdir(directory):
         for number in range(RUNS + 1):
             account = FakeAccount()
-            with mock.patch.object(access_session, "open_ports", return_value=account.ports), tracer.recording() as run:
-                assert _kube_iam("apply", "--yes") == 0
+            session = PreparedSession(account)
+            with tracer.recording() as run:
+                assert _kube_iam("apply", "--yes", session=session) == 0
             assert account.world.writes > 0
             if number:
                 yield run
@@ -353,9 +355,9 @@ def _environment(directory: str) -> dict[str, str]:
     return {**variables, **missing, **own}
 
 
-def _kube_iam(*arguments: str) -> int:
+def _kube_iam(*arguments: str, session: AdminSession | None = None) -> int:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return run_command("kube-iam", arguments, {})
+        return run_command("kube-iam", arguments, {}, session)
 
 
 def main() -> None:

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from api_in_memory import ApiInMemory
 from fake_account import FakeAccount
+from prepared_session import PreparedSession
 
-from kube_iam.cli import access_session
+from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.root import run_command
 from kube_iam.denylist.denial import Denial
+from kube_iam.denylist.entry import write_denial
+from kube_iam.errors import KubeIamError
+from kube_iam.kube.client import KubeApi
 
 FILE = """\
 apiVersion: kube-iam.dev/v1alpha1
@@ -30,11 +35,6 @@ Run = Callable[..., int]
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     account = FakeAccount()
-    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
-    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
-    monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
-    monkeypatch.setattr(access_session, "on_terminal", lambda: False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -42,17 +42,21 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     return account
 
 
-def kube_iam(*arguments: str) -> int:
-    return run_command("kube-iam", arguments, {})
+def kube_iam(
+    account: FakeAccount,
+    *arguments: str,
+    kube: KubeApi | None = None,
+    unreachable: KubeIamError | None = None,
+) -> int:
+    """Run a command with a `PreparedSession`, and return its exit code. Raises what the command raises."""
+    return run_command("kube-iam", arguments, {}, PreparedSession(account, kube, unreachable=unreachable))
 
 
-def denials(monkeypatch: pytest.MonkeyPatch, *found: Denial) -> None:
-    """Make these the deny list of the cluster."""
-    from kube_iam.cli import deny_session, server_status
-
-    monkeypatch.setattr(server_status, "warn_of_server", lambda *_: None)
-    monkeypatch.setattr(access_session, "open_api", lambda access, where: None)
-    monkeypatch.setattr(deny_session, "read_denials", lambda api, deny_list: list(found))
+def denying(*denials: Denial) -> KubeApi:
+    """Return the API of a cluster whose deny list has these entries, as `kube` of `kube_iam`."""
+    memory = ApiInMemory()
+    memory.put_config_map(DENY_LIST, {each.ident: write_denial(each) for each in denials})
+    return memory.api("https://api.prod.example.com")
 
 
 LATER = 4_000_000_000.0

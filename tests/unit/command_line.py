@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 import click
 import pytest
 from click.shell_completion import ShellComplete
+from prepared_session import PreparedSession
 
 from kube_iam.cli import root
 from kube_iam.cli.main import main
 from kube_iam.cli.root import make_root
+from kube_iam.cli.session import AdminSession
 
 
 def commands(command: click.Command, context: click.Context) -> Iterator[click.Context]:
@@ -34,20 +36,23 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line as a shell starts it, with the account of the test where it has one."""
+    account = request.getfixturevalue("account") if "account" in request.fixturenames else None
+
     def call(*arguments: str, stdin: str = "", program: str = "/usr/bin/kube-iam") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [program, *arguments])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        code = main()
+        code = main(PreparedSession(account) if account is not None else None)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
     return call
 
 
-def offered(words: str) -> list[str]:
+def offered(words: str, session: AdminSession | None = None) -> list[str]:
     *before, incomplete = words.split(" ")
-    found = ShellComplete(make_root("kube-iam"), {}, "kube-iam", "").get_completions(before, incomplete)
+    found = ShellComplete(make_root("kube-iam"), {"obj": session}, "kube-iam", "").get_completions(before, incomplete)
     return [str(item.value) if item.type == "plain" else f"<{item.type}>" for item in found]
 
 

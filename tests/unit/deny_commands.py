@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from api_in_memory import ApiInMemory
 from fake_account import FakeAccount
+from prepared_session import PreparedSession
 
 from kube_iam.cli.root import run_command
 from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.propagation import Closed
-from kube_iam.errors import KubeIamError
+from kube_iam.errors import KubeError, KubeIamError
 
 FILE = """\
 apiVersion: kube-iam.dev/v1alpha1
@@ -31,8 +33,10 @@ class Cluster:
     closed: Closed = field(default_factory=lambda: Closed(0.2, ["https://a"], servers={"1"}, last=3.0))
     error: KubeIamError | None = None
     denied: list[Denial] = field(default_factory=list)
+    account: FakeAccount | None = None
+    memory: ApiInMemory = field(default_factory=ApiInMemory)
 
-    def shut(self, where: object, closing: object, denials: Sequence[Denial], began: float) -> Closed:
+    def shut(self, session: object, closing: object, denials: Sequence[Denial], began: float) -> Closed:
         if self.error is not None:
             raise self.error
         self.denied += denials
@@ -40,11 +44,16 @@ class Cluster:
         return self.closed
 
 
-def kube_iam(*arguments: str) -> int:
-    return run_command("kube-iam", arguments, {})
+def kube_iam(cluster: Cluster, *arguments: str) -> int:
+    account = cluster.account
+    if account is None:  # names cannot be looked up
+        account = FakeAccount()
+        account.world.errors["entries"] = KubeError("no mapping")
+    api = cluster.memory.api("https://api.prod.example.com")
+    return run_command("kube-iam", arguments, {}, PreparedSession(account, api))
 
 
-def applied(account: FakeAccount, *users: str) -> None:
-    assert kube_iam("apply", "--yes") == 0
+def applied(cluster: Cluster, *users: str) -> None:
+    assert kube_iam(cluster, "apply", "--yes") == 0
     for user in users:
-        assert kube_iam("grant", user, "admin") == 0
+        assert kube_iam(cluster, "grant", user, "admin") == 0

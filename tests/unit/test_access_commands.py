@@ -5,18 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from access_commands import FILE, LATER, denials, kube_iam
+from access_commands import FILE, LATER, denying, kube_iam
 from access_commands import account as account
-from fake_account import FakeAccount, FakeStore
+from fake_account import FakeAccount
 from levels_for_tests import access
+from prepared_session import Terminal
 from ruamel.yaml import YAML
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.mapping import MappingEntry, TemporaryGrant
 from kube_iam.access.ports import RoleState, Subject, User
 from kube_iam.aws.iam_calls import PERMISSIONS
-from kube_iam.cli import access_session
 from kube_iam.cli.permissions import DIRECTORY_METHODS
+from kube_iam.cli.session import check_server, needs_cluster
 from kube_iam.denylist.denial import Denial
 from kube_iam.errors import (
     AccessDenied,
@@ -33,7 +34,7 @@ from kube_iam.errors import (
 
 
 def test_plan_shows_and_changes_nothing(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
-    assert kube_iam("plan") == 0
+    assert kube_iam(account, "plan") == 0
     out = capsys.readouterr().out
     assert "+ role prod-admin (admin)" in out
     assert "Plan: 12 to create, 0 to update, 0 to delete." in out
@@ -42,14 +43,14 @@ def test_plan_shows_and_changes_nothing(account: FakeAccount, capsys: pytest.Cap
 
 
 def test_plan_says_by_its_exit_code_whether_something_would_change(account: FakeAccount) -> None:
-    assert kube_iam("plan", "--detailed-exitcode") == 2
-    assert kube_iam("apply", "--yes") == 0
-    assert kube_iam("plan", "--detailed-exitcode") == 0
+    assert kube_iam(account, "plan", "--detailed-exitcode") == 2
+    assert kube_iam(account, "apply", "--yes") == 0
+    assert kube_iam(account, "plan", "--detailed-exitcode") == 0
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])
 def test_plan_is_data_for_programs(account: FakeAccount, capsys: pytest.CaptureFixture[str], output: str) -> None:
-    assert kube_iam("plan", "-o", output) == 0
+    assert kube_iam(account, "plan", "-o", output) == 0
     data = YAML(typ="safe", pure=True).load(capsys.readouterr().out)
     assert data["counts"]["create"] == 12
     assert data["changes"][0]["kind"] == "policy"
@@ -59,20 +60,20 @@ def test_plan_is_data_for_programs(account: FakeAccount, capsys: pytest.CaptureF
 def test_apply_does_what_it_showed_and_a_second_plan_is_empty(
     account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert kube_iam("apply", "--yes") == 0
+    assert kube_iam(account, "apply", "--yes") == 0
     captured = capsys.readouterr()
     assert "Done: 12 created.\n" in captured.out
     assert "[1/12] + policy prod-admin (admin)\n" in captured.err
-    assert kube_iam("plan") == 0
+    assert kube_iam(account, "plan") == 0
     assert "Nothing to change" in capsys.readouterr().out
-    assert kube_iam("apply") == 0
+    assert kube_iam(account, "apply") == 0
 
 
 def test_apply_without_a_terminal_and_without_yes_is_an_error(account: FakeAccount) -> None:
     with pytest.raises(UsageError, match="add --yes"):
-        kube_iam("apply")
+        kube_iam(account, "apply")
     with pytest.raises(UsageError):
-        kube_iam("destroy") if account.world.writes else kube_iam("apply")
+        kube_iam(account, "destroy") if account.world.writes else kube_iam(account, "apply")
     assert account.world.writes == 0
 
 
@@ -81,19 +82,16 @@ def test_apply_asks_on_a_terminal(
     account: FakeAccount, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, writes: int
 ) -> None:
     _answer(monkeypatch, answer)
-    assert kube_iam("apply") == code
+    assert kube_iam(account, "apply") == code
     assert account.world.writes == writes
 
 
 def _answer(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    import io
-
-    monkeypatch.setattr(access_session, "on_terminal", lambda: True)
-    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
 
 
 def test_apply_dry_run_is_a_plan(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
-    assert kube_iam("apply", "--dry-run") == 0
+    assert kube_iam(account, "apply", "--dry-run") == 0
     assert "Plan: 12 to create" in capsys.readouterr().out
     assert account.world.writes == 0
 
@@ -103,41 +101,41 @@ def test_an_error_in_the_middle_says_how_far_it_came_and_the_next_run_finishes(
 ) -> None:
     account.world.errors["attach"] = AccessDenied("cannot attach a policy: iam:AttachGroupPolicy is not allowed")
     with pytest.raises(AccessDenied):
-        kube_iam("apply", "--yes")
+        kube_iam(account, "apply", "--yes")
     err = capsys.readouterr().err
     assert "3 of 12 changes are done; stopped at: + attachment prod-admin on prod-admin" in err
     assert "run the same command again: it goes on from here" in err
     account.world.errors.clear()
-    assert kube_iam("apply", "--yes") == 0
-    assert kube_iam("plan", "--detailed-exitcode") == 0
+    assert kube_iam(account, "apply", "--yes") == 0
+    assert kube_iam(account, "plan", "--detailed-exitcode") == 0
 
 
 def test_a_guarded_plan_needs_force(account: FakeAccount, tmp_path: Path) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     account.cluster.subject = Subject("iam:alice", (), "arn:aws:iam::123456789012:role/prod-admin")
     (tmp_path / "access.yaml").write_text(FILE.replace("{name: admin", "{name: admin, username: x"))
     account.world.writes = 0
     with pytest.raises(Guarded) as caught:
-        kube_iam("apply", "--yes")
+        kube_iam(account, "apply", "--yes")
     assert "you are signed in through" in caught.value.message
     assert "--force" in caught.value.hint
     assert account.world.writes == 0
-    assert kube_iam("plan") == 0
-    assert kube_iam("apply", "--yes", "--force") == 0
+    assert kube_iam(account, "plan") == 0
+    assert kube_iam(account, "apply", "--yes", "--force") == 0
 
 
 def test_destroy_asks_for_the_name_and_undoes(
     account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     with pytest.raises(UsageError, match="--yes"):
-        kube_iam("destroy")
+        kube_iam(account, "destroy")
     _answer(monkeypatch, "production\n")
-    assert kube_iam("destroy") == 1
+    assert kube_iam(account, "destroy") == 1
     _answer(monkeypatch, "prod\n")
-    assert kube_iam("destroy") == 0
+    assert kube_iam(account, "destroy") == 0
     assert account.state() == FakeAccount().state()
-    assert kube_iam("destroy") == 0
+    assert kube_iam(account, "destroy") == 0
     assert capsys.readouterr().out.endswith("Nothing of prod.example.com is left.\n")
 
 
@@ -147,7 +145,7 @@ def test_destroy_lists_what_it_leaves_and_claims_nothing_else(
     arn = "arn:aws:iam::123456789012:role/prod-viewer"
     account.directory.role_states["prod-viewer"] = RoleState(arn, "prod-viewer", "/", {})
     account.store.all_entries = [MappingEntry(arn, "root\x1b[2J", ("system:masters",))]
-    assert kube_iam("destroy", "--yes") == 1
+    assert kube_iam(account, "destroy", "--yes") == 1
     out = capsys.readouterr().out
     assert "Nothing of prod.example.com is left" not in out
     assert (
@@ -157,8 +155,8 @@ def test_destroy_lists_what_it_leaves_and_claims_nothing_else(
 
 
 def test_a_copied_file_grants_and_revokes_nothing_in_the_other_cluster(account: FakeAccount, tmp_path: Path) -> None:
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "bob", "viewer")
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "bob", "viewer")
     before = account.state()
     (tmp_path / "access.yaml").write_text(FILE.replace("id: prod.example.com", "id: copy.example.com"))
     for command in (
@@ -167,11 +165,11 @@ def test_a_copied_file_grants_and_revokes_nothing_in_the_other_cluster(account: 
         ("revoke", "bob", "viewer"),
     ):
         with pytest.raises(NotOwned, match=r"belongs to cluster prod\.example\.com"):
-            kube_iam(*command)
+            kube_iam(account, *command)
     for looking in (("who",), ("plan", "--adopt"), ("apply", "--yes", "--adopt", "--force")):
         with pytest.raises(NotOwned, match=r"belongs to cluster prod\.example\.com"):
-            kube_iam(*looking)
-    assert kube_iam("destroy", "--yes", "--force") == 1
+            kube_iam(account, *looking)
+    assert kube_iam(account, "destroy", "--yes", "--force") == 1
     assert account.state() == before
 
 
@@ -185,28 +183,22 @@ def test_a_copied_file_grants_and_revokes_nothing_in_the_other_cluster(account: 
     ],
 )
 def test_destroy_without_its_cluster_names_iam_only_which_deletes_what_is_in_iam(
-    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: KubeIamError
+    account: FakeAccount, capsys: pytest.CaptureFixture[str], error: KubeIamError
 ) -> None:
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "alice", "admin")
-
-    def fail(*_: object) -> None:
-        raise error
-
-    for opening in ("open_ports", "open_store", "open_cluster", "open_api"):
-        monkeypatch.setattr(access_session, opening, fail)
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "alice", "admin")
     with pytest.raises(type(error)) as raised:
-        kube_iam("destroy", "--yes")
+        kube_iam(account, "destroy", "--yes", unreachable=error)
     assert raised.value.hint.endswith("if the cluster is gone, add --iam-only, which deletes what is in IAM alone")
     account.world.writes = 0
-    assert kube_iam("destroy", "--iam-only", "--dry-run") == 0
+    assert kube_iam(account, "destroy", "--iam-only", "--dry-run", unreachable=error) == 0
     assert account.world.writes == 0
     capsys.readouterr()
-    assert kube_iam("destroy", "--iam-only", "--yes") == 0
+    assert kube_iam(account, "destroy", "--iam-only", "--yes", unreachable=error) == 0
     assert "note: --iam-only leaves bindings, the mapping" in capsys.readouterr().err
     assert account.directory.state() == FakeAccount().directory.state()
     assert account.store.entries()
-    assert kube_iam("destroy", "--iam-only") == 0
+    assert kube_iam(account, "destroy", "--iam-only", unreachable=error) == 0
     assert capsys.readouterr().out == (
         "Nothing of prod.example.com is left in IAM; its bindings and its mapping were not read.\n"
     )
@@ -215,64 +207,64 @@ def test_destroy_without_its_cluster_names_iam_only_which_deletes_what_is_in_iam
 def test_destroy_finds_the_bindings_and_the_mapping_that_iam_only_left(
     account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube_iam("apply", "--yes")
-    kube_iam("destroy", "--iam-only", "--yes")
-    assert kube_iam("destroy", "--yes") == 0
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "destroy", "--iam-only", "--yes")
+    assert kube_iam(account, "destroy", "--yes") == 0
     assert (account.store.entries(), account.cluster.bindings()) == ((), ())
 
 
 def test_destroy_dry_run_only_shows(account: FakeAccount) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     account.world.writes = 0
-    assert kube_iam("destroy", "--dry-run") == 0
+    assert kube_iam(account, "destroy", "--dry-run") == 0
     assert account.world.writes == 0
-    assert kube_iam("destroy", "--yes") == 0
+    assert kube_iam(account, "destroy", "--yes") == 0
 
 
 def test_people_come_and_go(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     capsys.readouterr()
-    assert kube_iam("grant", "alice", "bob", "viewer") == 0
+    assert kube_iam(account, "grant", "alice", "bob", "viewer") == 0
     assert capsys.readouterr().out == "alice: granted viewer\nbob: granted viewer\n"
-    assert kube_iam("grant", "alice", "viewer") == 0
+    assert kube_iam(account, "grant", "alice", "viewer") == 0
     assert capsys.readouterr().out == "alice: already in viewer\n"
-    assert kube_iam("who", "viewer") == 0
+    assert kube_iam(account, "who", "viewer") == 0
     assert capsys.readouterr().out.splitlines()[1:] == ["viewer   prod-viewer   alice", "viewer   prod-viewer   bob"]
-    assert kube_iam("revoke", "alice", "viewer", "--dry-run") == 0
+    assert kube_iam(account, "revoke", "alice", "viewer", "--dry-run") == 0
     assert "alice: would be revoked viewer" in capsys.readouterr().out
-    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert kube_iam(account, "revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out == (
         "alice: revoked viewer\n"
         "Note: whoever is signed in is out as soon as the server has read the IAM group again, every 15s by default.\n"
     )
-    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert kube_iam(account, "revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out == "alice: already out of viewer\n"
-    assert kube_iam("who", "--by-user") == 0
+    assert kube_iam(account, "who", "--by-user") == 0
     assert capsys.readouterr().out == "USER   LEVELS\nbob    viewer\n"
 
 
 def test_access_for_a_time_is_granted_shown_and_taken_away(
     account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "bob", "viewer")
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "bob", "viewer")
     capsys.readouterr()
-    assert kube_iam("grant", "alice", "bob", "viewer", "--for", "2h", "--reason", "on call", "--dry-run") == 0
+    assert kube_iam(account, "grant", "alice", "bob", "viewer", "--for", "2h", "--reason", "on call", "--dry-run") == 0
     assert capsys.readouterr().out.startswith("alice: would be granted viewer for 2h, until 2")
-    assert kube_iam("grant", "alice", "bob", "viewer", "--for", "2h", "--reason", "on call") == 0
+    assert kube_iam(account, "grant", "alice", "bob", "viewer", "--for", "2h", "--reason", "on call") == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("alice: granted viewer for 2h, until 2")
     assert second == "bob: already in viewer, without an end"
     assert account.directory.group_members["prod-viewer"] == {"bob"}
-    assert kube_iam("who", "viewer") == 0
+    assert kube_iam(account, "who", "viewer") == 0
     assert capsys.readouterr().out.splitlines()[2] == "viewer   prod-viewer   alice   1h59m       on call"
-    assert kube_iam("plan", "--detailed-exitcode") == 0
-    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert kube_iam(account, "plan", "--detailed-exitcode") == 0
+    assert kube_iam(account, "revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out.splitlines()[-2] == "alice: revoked viewer"
     assert account.directory.user_policies == {}
-    assert kube_iam("revoke", "alice", "viewer") == 0
+    assert kube_iam(account, "revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out == "alice: already out of viewer\n"
-    kube_iam("grant", "alice", "admin", "--for", "90m", "-o", "json")
+    kube_iam(account, "grant", "alice", "admin", "--for", "90m", "-o", "json")
     granted = json.loads(capsys.readouterr().out)
     assert granted["users"] == [{"name": "alice", "result": "granted"}]
     assert granted["until"].endswith("Z")
@@ -281,43 +273,43 @@ def test_access_for_a_time_is_granted_shown_and_taken_away(
 def test_temporary_access_of_a_deleted_user_is_shown_and_revoked(
     account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "bob", "viewer", "--for", "2h")
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "bob", "viewer", "--for", "2h")
     del account.directory.all_users["bob"]
     account.directory.user_policies.clear()
     capsys.readouterr()
-    assert kube_iam("who", "viewer") == 0
+    assert kube_iam(account, "who", "viewer") == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split() == ["viewer", "prod-viewer", "bob", "not", "admitted", "deleted", "in", "IAM"]
     assert "admits nobody: deleted in IAM; `kube-iam revoke bob viewer` removes it\n" in err
-    kube_iam("who", "--by-user")
+    kube_iam(account, "who", "--by-user")
     assert "bob    (viewer: not admitted, deleted in IAM)" in capsys.readouterr().out
-    kube_iam("who", "viewer", "-o", "json")
+    kube_iam(account, "who", "viewer", "-o", "json")
     (level,) = json.loads(capsys.readouterr().out)
     assert (level["temporary"], level["notAdmitted"][0]["user"]) == ([], "bob")
-    assert kube_iam("revoke", "bob", "viewer") == 0
+    assert kube_iam(account, "revoke", "bob", "viewer") == 0
     assert "bob: revoked viewer (temporary access of a user who was deleted in IAM)\n" in capsys.readouterr().out
     assert not any(entry.temporary for entry in account.store.entries())
     with pytest.raises(NotFound, match="no IAM user bob in this account; nothing was changed"):
-        kube_iam("revoke", "bob", "viewer")
+        kube_iam(account, "revoke", "bob", "viewer")
 
 
 def test_a_new_user_of_the_same_name_is_not_shown_as_admitted(
     account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "bob", "viewer", "--for", "2h")
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "bob", "viewer", "--for", "2h")
     account.directory.all_users["bob"] = replace(account.directory.all_users["bob"], unique_id="AIDANEW")
     capsys.readouterr()
-    kube_iam("who", "--by-user", "-o", "json")
+    kube_iam(account, "who", "--by-user", "-o", "json")
     (bob,) = json.loads(capsys.readouterr().out)
     assert (bob["user"], bob["levels"], bob["temporary"]) == ("bob", [], [])
     assert bob["notAdmitted"][0]["why"] == "another IAM user of this name was created since"
-    kube_iam("who", "viewer")
+    kube_iam(account, "who", "viewer")
     assert "not admitted" in capsys.readouterr().out
-    assert kube_iam("grant", "bob", "viewer", "--for", "2h") == 0
+    assert kube_iam(account, "grant", "bob", "viewer", "--for", "2h") == 0
     capsys.readouterr()
-    kube_iam("who", "viewer")
+    kube_iam(account, "who", "viewer")
     assert "not admitted" not in capsys.readouterr().out
 
 
@@ -326,12 +318,12 @@ def test_a_new_user_of_the_same_name_is_not_shown_as_admitted(
 def test_revoke_goes_on_where_only_some_users_are_gone(
     account: FakeAccount, capsys: pytest.CaptureFixture[str], users: tuple[str, ...], output: str
 ) -> None:
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "alice", "carol", "admin")
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "alice", "carol", "admin")
     del account.directory.all_users["bob"]
     capsys.readouterr()
     with pytest.raises(NotFound, match="no IAM user bob in this account; the others are out of the level"):
-        kube_iam("revoke", *users, "admin", "-o", output)
+        kube_iam(account, "revoke", *users, "admin", "-o", output)
     out = capsys.readouterr().out
     assert account.directory.group_members["prod-admin"] == {"alice", "carol"} - set(users)
     if output == "json":
@@ -346,57 +338,54 @@ def test_revoke_goes_on_where_only_some_users_are_gone(
 def test_a_user_with_a_name_of_one_letter_is_refused_with_the_reason(
     account: FakeAccount, options: tuple[str, ...]
 ) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     account.directory.all_users["x"] = User("x", "arn:aws:iam::123456789012:user/x", "AIDAX")
     account.world.writes = 0
     with pytest.raises(UsageError, match=r"'x' cannot sign in by level admin.* session names of 2 to 64 characters"):
-        kube_iam("grant", "alice", "x", "admin", *options)
+        kube_iam(account, "grant", "alice", "x", "admin", *options)
     assert account.world.writes == 0
     account.directory.group_members["prod-admin"].add("x")
-    assert kube_iam("revoke", "x", "admin") == 0
+    assert kube_iam(account, "revoke", "x", "admin") == 0
 
 
 def test_what_is_over_is_cleaned_by_the_next_grant(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "alice", "viewer", "--for", "1h")
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "alice", "viewer", "--for", "1h")
     store = account.store
     over = (TemporaryGrant("alice", "AIDAalice", "2026-01-01T00:00:00Z"),)
     store.all_entries = [replace(each, temporary=over if each.temporary else ()) for each in store.all_entries]
     capsys.readouterr()
-    assert kube_iam("who", "viewer") == 0
+    assert kube_iam(account, "who", "viewer") == 0
     assert "alice" not in capsys.readouterr().out
     account.world.errors["delete_user_policy"] = AccessDenied("no")
-    assert kube_iam("grant", "bob", "admin") == 0
+    assert kube_iam(account, "grant", "bob", "admin") == 0
     assert "alice's access until 2026-01-01T00:00:00Z stays: no" in capsys.readouterr().err
     account.world.errors.clear()
-    assert kube_iam("grant", "carol", "admin") == 0
+    assert kube_iam(account, "grant", "carol", "admin") == 0
     assert "cleaned up alice's access, which ended at 2026-01-01T00:00:00Z\n" in capsys.readouterr().err
     assert account.directory.user_policies == {}
     store.all_entries = [replace(each, temporary=over if each.level == "viewer" else ()) for each in store.all_entries]
-    assert kube_iam("grant", "alice", "viewer", "--for", "1h") == 0
-    assert kube_iam("who", "viewer") == 0
+    assert kube_iam(account, "grant", "alice", "viewer", "--for", "1h") == 0
+    assert kube_iam(account, "who", "viewer") == 0
     assert "viewer   prod-viewer   alice" in capsys.readouterr().out
 
 
 def test_members_change_without_access_to_the_cluster_and_skipped_parts_are_reported(
-    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def unreachable(access: object, where: object) -> FakeStore:
-        raise KubeError("no cluster")
-
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "alice", "viewer", "--for", "1h")
-    monkeypatch.setattr(access_session, "open_store", unreachable)
-    assert kube_iam("grant", "bob", "viewer") == 0
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "alice", "viewer", "--for", "1h")
+    error = KubeError("no cluster")
+    assert kube_iam(account, "grant", "bob", "viewer", unreachable=error) == 0
     assert "was not cleaned: no cluster" in capsys.readouterr().err
-    assert kube_iam("who") == 0
+    assert kube_iam(account, "who", unreachable=error) == 0
     assert "who is let in for a time is not known: no cluster" in capsys.readouterr().err
     with pytest.raises(KubeIamError, match="the mapping was not looked at: no cluster"):
-        kube_iam("revoke", "alice", "bob", "viewer")
+        kube_iam(account, "revoke", "alice", "bob", "viewer", unreachable=error)
     assert account.directory.group_members["prod-viewer"] == set()
     assert account.directory.user_policies == {}
     with pytest.raises(KubeError):
-        kube_iam("grant", "alice", "viewer", "--for", "1h")
+        kube_iam(account, "grant", "alice", "viewer", "--for", "1h", unreachable=error)
 
 
 @pytest.mark.parametrize(
@@ -410,37 +399,37 @@ def test_members_change_without_access_to_the_cluster_and_skipped_parts_are_repo
     ],
 )
 def test_a_time_that_is_none_changes_nothing(account: FakeAccount, arguments: tuple[str, ...], said: str) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     account.world.writes = 0
     with pytest.raises(UsageError, match=said):
-        kube_iam("grant", "alice", "viewer", *arguments)
+        kube_iam(account, "grant", "alice", "viewer", *arguments)
     assert account.world.writes == 0
 
 
 def test_where_the_session_counts_nobody_is_let_in_for_a_time(account: FakeAccount, tmp_path: Path) -> None:
     (tmp_path / "access.yaml").write_text(FILE + "membershipCheck: assumeRole\n")
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     with pytest.raises(UsageError, match="would not know when access ends"):
-        kube_iam("grant", "alice", "viewer", "--for", "1h")
+        kube_iam(account, "grant", "alice", "viewer", "--for", "1h")
 
 
 def test_where_the_session_counts_revoke_revoke_says_how_long_one_lasts(
     account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "access.yaml").write_text(FILE + "membershipCheck: assumeRole\n")
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "alice", "viewer")
-    assert kube_iam("revoke", "alice", "viewer") == 0
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "alice", "viewer")
+    assert kube_iam(account, "revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out.endswith("a session that was already assumed lasts until it ends, 2h at the most.\n")
 
 
 def test_grant_revoke_and_who_are_data_for_programs(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     capsys.readouterr()
-    kube_iam("grant", "alice", "admin", "-o", "json")
+    kube_iam(account, "grant", "alice", "admin", "-o", "json")
     granted = json.loads(capsys.readouterr().out)
     assert granted["users"] == [{"name": "alice", "result": "granted"}]
-    kube_iam("who", "-o", "json")
+    kube_iam(account, "who", "-o", "json")
     assert json.loads(capsys.readouterr().out)[0] == {
         "level": "admin",
         "group": "prod-admin",
@@ -448,9 +437,9 @@ def test_grant_revoke_and_who_are_data_for_programs(account: FakeAccount, capsys
         "users": ["alice"],
         "temporary": [],
     }
-    kube_iam("who", "--by-user", "-o", "json")
+    kube_iam(account, "who", "--by-user", "-o", "json")
     assert json.loads(capsys.readouterr().out) == [{"user": "alice", "levels": ["admin"], "temporary": []}]
-    kube_iam("revoke", "alice", "viewer", "-o", "json")
+    kube_iam(account, "revoke", "alice", "viewer", "-o", "json")
     revoked = json.loads(capsys.readouterr().out)
     assert revoked["users"] == [{"name": "alice", "result": "already"}]
     assert revoked["sessionsEndWithinSeconds"] == 7200
@@ -462,7 +451,7 @@ def test_the_permissions_that_commands_name_are_those_that_they_use(account: Fak
         ("revoke", "alice", "bob", "admin"), ("destroy", "--yes"),
     ):  # fmt: skip
         account.world.log.clear()
-        kube_iam(*arguments)
+        kube_iam(account, *arguments)
         called = {method for method in account.world.log if method in PERMISSIONS}
         assert called <= set(DIRECTORY_METHODS[arguments[0]])
 
@@ -484,61 +473,60 @@ ADMIN_ROLE = "arn:aws:iam::123456789012:role/prod-admin"
 )
 def test_who_says_until_when_a_member_is_denied(
     account: FakeAccount,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     denial: Denial,
     denied: set[str],
 ) -> None:
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "alice", "admin")
-    kube_iam("grant", "alice", "viewer")
-    denials(monkeypatch, denial)
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "alice", "admin")
+    kube_iam(account, "grant", "alice", "viewer")
+    kube = denying(denial)
     capsys.readouterr()
-    kube_iam("who")
+    kube_iam(account, "who", kube=kube)
     table = capsys.readouterr().out
     assert {line.split()[0] for line in table.splitlines() if "denied until 2096-10-02T07:06:40Z" in line} == denied
-    kube_iam("who", "-o", "json")
+    kube_iam(account, "who", "-o", "json", kube=kube)
     levels = json.loads(capsys.readouterr().out)
     assert {level["level"] for level in levels if level.get("denied")} == denied
-    kube_iam("who", "--by-user")
+    kube_iam(account, "who", "--by-user", kube=kube)
     assert capsys.readouterr().out.count("denied until") == len(denied)
 
 
 def test_who_and_plan_count_the_entries_of_others_and_who_lists_them(
     account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     for name in ("nodes", "ops"):
         account.store.put(MappingEntry(f"arn:aws:iam::123456789012:role/{name}", f"sys-{name}", (f"group-{name}",)))
     capsys.readouterr()
-    kube_iam("who")
+    kube_iam(account, "who")
     out, err = capsys.readouterr()
     assert "role/nodes" not in out
     assert "beside these levels: 2; `kube-iam who --all`" in err
-    kube_iam("who", "--all")
+    kube_iam(account, "who", "--all")
     out, err = capsys.readouterr()
     assert [line.split()[1:3] for line in out.splitlines() if "role/" in line] == [
         ["sys-nodes", "group-nodes"],
         ["sys-ops", "group-ops"],
     ]
     assert "beside these levels" not in err
-    kube_iam("who", "--all", "-o", "json")
+    kube_iam(account, "who", "--all", "-o", "json")
     data = json.loads(capsys.readouterr().out)
     assert [entry["username"] for entry in data["otherEntries"]] == ["sys-nodes", "sys-ops"]
     assert [level["level"] for level in data["members"]] == ["admin", "viewer"]
-    kube_iam("plan")
+    kube_iam(account, "plan")
     assert "beside these levels, which stay as they are: 2;" in capsys.readouterr().err
 
 
 def test_grant_changes_nothing_when_a_name_is_wrong(account: FakeAccount) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     account.world.writes = 0
     with pytest.raises(NotFound, match="did you mean 'bob'"):
-        kube_iam("grant", "alice", "bobb", "admin")
+        kube_iam(account, "grant", "alice", "bobb", "admin")
     with pytest.raises(UsageError, match="did you mean 'admin'"):
-        kube_iam("grant", "alice", "admins")
+        kube_iam(account, "grant", "alice", "admins")
     with pytest.raises(UsageError, match="the level comes last"):
-        kube_iam("grant", "admin", "alice")
+        kube_iam(account, "grant", "admin", "alice")
     assert account.world.writes == 0
 
 
@@ -548,12 +536,12 @@ def test_grant_changes_nothing_when_a_name_is_wrong(account: FakeAccount) -> Non
 def test_another_account_stops_every_command_first(account: FakeAccount, command: tuple[str, ...]) -> None:
     account.directory.account = "999999999999"
     with pytest.raises(CredentialsError, match="999999999999"):
-        kube_iam(*command)
+        kube_iam(account, *command)
     assert set(account.world.log) == {"caller"}
 
 
 def test_kubeconfig_holds_public_data_and_the_plugin(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
-    assert kube_iam("kubeconfig", "admin", "--profile", "work") == 0
+    assert kube_iam(account, "kubeconfig", "admin", "--profile", "work") == 0
     config = YAML(typ="safe", pure=True).load(capsys.readouterr().out)
     assert config["current-context"] == "prod-admin"
     assert config["clusters"] == [{"name": "prod", "cluster": {"server": "https://api.prod.example.com"}}]
@@ -572,7 +560,7 @@ def test_the_access_file_says_how_people_install_the_program(
     program: str, account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "access.yaml").write_text(FILE + "installHint: |\n  Ask #platform.\n  It is in the toolbox.\n")
-    assert kube_iam("kubeconfig", "admin", "--exec-command", program) == 0
+    assert kube_iam(account, "kubeconfig", "admin", "--exec-command", program) == 0
     plugin = YAML(typ="safe", pure=True).load(capsys.readouterr().out)["users"][0]["user"]["exec"]
     assert plugin["installHint"] == "Ask #platform.\nIt is in the toolbox.\n"
 
@@ -581,7 +569,7 @@ def test_the_kubeconfig_of_a_level_by_group_assumes_no_role(
     account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "access.yaml").write_text(FILE.replace("sessionDuration: 2h", "method: group"))
-    assert kube_iam("kubeconfig", "viewer") == 0
+    assert kube_iam(account, "kubeconfig", "viewer") == 0
     plugin = YAML(typ="safe", pure=True).load(capsys.readouterr().out)["users"][0]["user"]["exec"]
     assert plugin["args"] == ["token", "-i", "prod.example.com", "--region", "eu-central-1"]
 
@@ -590,7 +578,7 @@ def test_kubeconfig_for_the_reference_and_with_other_names(
     account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("--exec-command", "aws-iam-authenticator", "--user-name", "me", "--context-name", "here")
-    assert kube_iam("kubeconfig", "viewer", *arguments) == 0
+    assert kube_iam(account, "kubeconfig", "viewer", *arguments) == 0
     config = YAML(typ="safe", pure=True).load(capsys.readouterr().out)
     assert config["users"][0]["name"] == "me"
     assert config["contexts"] == [{"name": "here", "context": {"cluster": "prod", "user": "me"}}]
@@ -621,7 +609,7 @@ V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v
 def test_the_program_and_the_version_of_the_plugin_can_be_chosen(
     arguments: tuple[str, ...], command: str, version: str, account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert kube_iam("kubeconfig", "admin", *arguments) == 0
+    assert kube_iam(account, "kubeconfig", "admin", *arguments) == 0
     plugin = YAML(typ="safe", pure=True).load(capsys.readouterr().out)["users"][0]["user"]["exec"]
     assert (plugin["command"], plugin["apiVersion"]) == (command.format(here=Path.cwd()), version)
     assert plugin["interactiveMode"] == "IfAvailable"
@@ -633,7 +621,7 @@ def test_the_program_and_the_version_of_the_plugin_can_be_chosen(
 )
 def test_what_is_no_program_or_version_is_a_usage_error(arguments: tuple[str, ...], account: FakeAccount) -> None:
     with pytest.raises(UsageError, match=arguments[0]):
-        kube_iam("kubeconfig", "admin", *arguments)
+        kube_iam(account, "kubeconfig", "admin", *arguments)
 
 
 def test_kubeconfig_merges_and_keeps_what_is_there(
@@ -644,7 +632,7 @@ def test_kubeconfig_merges_and_keeps_what_is_there(
         "apiVersion: v1\nkind: Config\n# mine\nclusters: []\nusers:\n- name: other\n  user: {}\ncontexts: []\n"
     )
     monkeypatch.setenv("KUBECONFIG", str(path))
-    assert kube_iam("kubeconfig", "admin", "--merge") == 0
+    assert kube_iam(account, "kubeconfig", "admin", "--merge") == 0
     assert capsys.readouterr().out == ""
     text = path.read_text()
     assert "# mine" in text
@@ -660,32 +648,32 @@ def test_kubeconfig_of_a_name_that_is_taken_merges_under_another(
     path.write_text("clusters:\n- name: prod\n  cluster: {server: https://other.example.com}\n")
     monkeypatch.setenv("KUBECONFIG", str(path))
     with pytest.raises(NotOwned, match=r"cluster 'prod' is another one.*--cluster-name NAME"):
-        kube_iam("kubeconfig", "admin", "--merge")
-    assert kube_iam("kubeconfig", "admin", "--merge", "--cluster-name", "prod-eu") == 0
+        kube_iam(account, "kubeconfig", "admin", "--merge")
+    assert kube_iam(account, "kubeconfig", "admin", "--merge", "--cluster-name", "prod-eu") == 0
     assert capsys.readouterr().err == f"{path}: the current context is prod-eu-admin.\n"
     merged = YAML(typ="safe", pure=True).load(path.read_text())
     assert [cluster["name"] for cluster in merged["clusters"]] == ["prod", "prod-eu"]
     assert merged["contexts"] == [{"name": "prod-eu-admin", "context": {"cluster": "prod-eu", "user": "prod-eu-admin"}}]
-    assert kube_iam("kubeconfig", "admin", "--merge", "--cluster-name", "prod-eu") == 0
+    assert kube_iam(account, "kubeconfig", "admin", "--merge", "--cluster-name", "prod-eu") == 0
     assert capsys.readouterr().err == "nothing to change: the current context is prod-eu-admin.\n"
 
 
 def test_kubeconfig_needs_an_endpoint_and_a_level(account: FakeAccount, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'viewer'"):
-        kube_iam("kubeconfig", "viewr")
+        kube_iam(account, "kubeconfig", "viewr")
     (tmp_path / "access.yaml").write_text(FILE.replace(', endpoint: "https://api.prod.example.com"', ""))
     with pytest.raises(UsageError, match=r"set cluster\.endpoint"):
-        kube_iam("kubeconfig", "viewer")
+        kube_iam(account, "kubeconfig", "viewer")
 
 
 def test_validate_asks_nobody_and_reports_everything(
     account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert kube_iam("validate") == 0
+    assert kube_iam(account, "validate") == 0
     assert capsys.readouterr().out == "access.yaml is valid: cluster prod.example.com, levels admin, viewer\n"
     (tmp_path / "bad.yaml").write_text(FILE.replace("levels:", "level:").replace('"123456789012"', "123456789012"))
     with pytest.raises(ConfigError) as caught:
-        kube_iam("validate", "-f", "bad.yaml")
+        kube_iam(account, "validate", "-f", "bad.yaml")
     assert len(caught.value.problems) == 3
     assert caught.value.message.startswith("bad.yaml: ")
     assert account.world.log == []
@@ -696,9 +684,9 @@ def test_a_missing_file_says_how_to_name_one(
 ) -> None:
     (tmp_path / "access.yaml").rename(tmp_path / "other.yaml")
     with pytest.raises(UsageError, match="KUBE_IAM_ACCESS"):
-        kube_iam("plan")
+        kube_iam(account, "plan")
     monkeypatch.setenv("KUBE_IAM_ACCESS", "other.yaml")
-    assert kube_iam("plan") == 0
+    assert kube_iam(account, "plan") == 0
 
 
 @pytest.mark.parametrize(
@@ -716,9 +704,9 @@ def test_a_context_that_merely_is_current_must_lead_to_the_files_cluster(
 ) -> None:
     if refused:
         with pytest.raises(UsageError, match="choose the context with --context"):
-            access_session.check_server(access(), server, named=named)
+            check_server(access(), server, named=named)
     else:
-        access_session.check_server(access(), server, named=named)
+        check_server(access(), server, named=named)
 
 
 def test_only_a_local_mapping_without_bindings_needs_no_cluster() -> None:
@@ -727,6 +715,6 @@ def test_only_a_local_mapping_without_bindings_needs_no_cluster() -> None:
     def local(*levels: object) -> ClusterAccess:
         return access(*levels, mapping=MappingTarget(TargetKind.FILE, path="x"))  # type: ignore[arg-type]
 
-    assert not access_session.needs_cluster(local(level("a")))
-    assert access_session.needs_cluster(local(level("a"), ADMIN))
-    assert access_session.needs_cluster(access(level("a")))
+    assert not needs_cluster(local(level("a")))
+    assert needs_cluster(local(level("a"), ADMIN))
+    assert needs_cluster(access(level("a")))

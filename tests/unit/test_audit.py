@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.access.audit import Action, AuditRecord
-from kube_iam.cli import access_session, deny_session, server_status
+from kube_iam.cli import deny_session, server_status
 from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.propagation import Clock, Closed
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Throttled
@@ -25,6 +25,7 @@ from kube_iam.kube import audit_events
 class Written:
     """What was written into the cluster."""
 
+    cluster: Cluster
     records: list[AuditRecord] = field(default_factory=list)
     error: KubeIamError | None = None
 
@@ -39,21 +40,17 @@ class Written:
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
-    account = FakeAccount()
-    cluster = Cluster()
-    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, **_: account.directory)
-    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
-    monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
-    monkeypatch.setattr(access_session, "open_api", lambda access, where: None)
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+def account(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
+    account = cluster.account = FakeAccount()
     monkeypatch.setattr(server_status, "warn_of_server", lambda *arguments, **options: None)
-    monkeypatch.setattr(deny_session, "open_api", lambda where: None)
     monkeypatch.setattr(deny_session, "shut", cluster.shut)
     monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now, **_: ())
     monkeypatch.setattr(deny_session, "read_denials", lambda api, deny_list: [])
-    monkeypatch.setattr(deny_session, "caller", lambda where: "root")
-    monkeypatch.setattr(deny_session, "check_cluster", lambda access, where: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -62,11 +59,11 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
 
 
 @pytest.fixture
-def audit(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> Written:
+def audit(account: FakeAccount, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Written:
     """Return the audit events after the file was applied and admin granted to alice, without those of that."""
-    written = Written()
+    written = Written(cluster)
     monkeypatch.setattr(audit_events, "AuditEvents", lambda api: written)
-    applied(account, "alice")
+    applied(cluster, "alice")
     assert written.brief == [(Action.APPLIED, "prod", ""), (Action.GRANTED, "alice", "admin")]
     assert written.records[0].detail == "6 created"
     written.records.clear()
@@ -86,15 +83,12 @@ def test_what_changes_nothing_is_not_recorded(audit: Written) -> None:
         ("destroy", "--dry-run"),
         ("deny", "--list"),
     ):
-        try:
-            kube_iam(*command)
-        except AttributeError:  # there is no API to list denials from
-            assert command == ("deny", "--list")
+        kube_iam(audit.cluster, *command)
     assert audit.records == []
 
 
 def test_every_action_is_recorded_with_subject_level_end_and_reason(audit: Written) -> None:
-    kube_iam("grant", "bob", "admin", "--for", "1h", "--reason", "on call")
+    kube_iam(audit.cluster, "grant", "bob", "admin", "--for", "1h", "--reason", "on call")
     (granted,) = audit.records
     assert (granted.action, granted.subject, granted.level, granted.reason) == (
         Action.GRANTED,
@@ -104,13 +98,13 @@ def test_every_action_is_recorded_with_subject_level_end_and_reason(audit: Writt
     )
     assert granted.until.endswith("Z")
     audit.records.clear()
-    kube_iam("revoke", "alice", "admin", "--now", "--no-wait", "--reason", "left")
+    kube_iam(audit.cluster, "revoke", "alice", "admin", "--now", "--no-wait", "--reason", "left")
     assert audit.brief == [(Action.REVOKED, "alice", "admin"), (Action.DENIED, "alice", "admin")]
     assert {each.reason for each in audit.records} == {"left"}
     assert audit.records[1].until.endswith("Z")
     audit.records.clear()
-    kube_iam("deny", "carol", "--no-wait", "--reason", "lost laptop")
-    kube_iam("destroy", "--yes")
+    kube_iam(audit.cluster, "deny", "carol", "--no-wait", "--reason", "lost laptop")
+    kube_iam(audit.cluster, "destroy", "--yes")
     assert audit.brief == [(Action.DENIED, "carol", ""), (Action.DESTROYED, "prod", "")]
     assert audit.records[1].detail == "7 deleted"  # bob's too
 
@@ -118,9 +112,9 @@ def test_every_action_is_recorded_with_subject_level_end_and_reason(audit: Writt
 def test_a_denial_that_is_lifted_is_recorded(audit: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     denial = Denial("alice-1", "userName", "alice")
     monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now, **_: (denial,))
-    kube_iam("undeny", "alice")
-    kube_iam("grant", "alice", "admin")
-    kube_iam("grant", "alice", "admin", "--for", "1h")
+    kube_iam(audit.cluster, "undeny", "alice")
+    kube_iam(audit.cluster, "grant", "alice", "admin")
+    kube_iam(audit.cluster, "grant", "alice", "admin", "--for", "1h")
     lifted = [(Action.DENIAL_REMOVED, "alice", "admin")] * 2
     assert audit.brief == [(Action.DENIAL_REMOVED, "alice", ""), *lifted]
 
@@ -128,38 +122,38 @@ def test_a_denial_that_is_lifted_is_recorded(audit: Written, monkeypatch: pytest
 def test_an_audit_event_that_cannot_be_written_is_a_warning_and_changes_nothing_else(
     audit: Written, account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert kube_iam("revoke", "alice", "admin", "-o", "json") == 0
+    assert kube_iam(audit.cluster, "revoke", "alice", "admin", "-o", "json") == 0
     said = capsys.readouterr().out
-    kube_iam("grant", "alice", "admin")
+    kube_iam(audit.cluster, "grant", "alice", "admin")
     capsys.readouterr()
     audit.error = KubeError("events is forbidden")
-    assert kube_iam("revoke", "alice", "admin", "-o", "json") == 0
+    assert kube_iam(audit.cluster, "revoke", "alice", "admin", "-o", "json") == 0
     out, err = capsys.readouterr()
     assert out == said
     assert json.loads(out)["users"] == [{"name": "alice", "result": "revoked"}]
     assert "warning: done, but not written as an event into the cluster: events is forbidden" in err
-    assert kube_iam("who", "-o", "json") == 0
+    assert kube_iam(audit.cluster, "who", "-o", "json") == 0
     assert json.loads(capsys.readouterr().out)[0]["users"] == []
 
 
 def test_what_was_done_before_an_error_is_recorded(audit: Written, account: FakeAccount) -> None:
     account.world.errors["remove_member"] = Throttled("slow down")
     with pytest.raises(Throttled):
-        kube_iam("revoke", "alice", "admin")
+        kube_iam(audit.cluster, "revoke", "alice", "admin")
     assert audit.records == []
     with pytest.raises(Throttled):
-        kube_iam("revoke", "alice", "admin", "--now")
+        kube_iam(audit.cluster, "revoke", "alice", "admin", "--now")
     assert audit.brief == [(Action.DENIED, "alice", "admin")]
     audit.records.clear()
     with pytest.raises(NotFound):
-        kube_iam("revoke", "alicia", "admin", "--now")
+        kube_iam(audit.cluster, "revoke", "alicia", "admin", "--now")
     assert audit.brief == [(Action.DENIED, "alicia", "admin")]
 
 
 def test_an_apply_that_stops_half_way_says_so_in_its_audit_event(audit: Written, account: FakeAccount) -> None:
     account.world.errors["delete_group"] = Throttled("slow down")
     with pytest.raises(Throttled):
-        kube_iam("destroy", "--yes")
+        kube_iam(audit.cluster, "destroy", "--yes")
     (record,) = audit.records
     assert record.action is Action.DESTROYED
     assert record.detail == "4 of 7 changes, then an error"
@@ -173,8 +167,8 @@ def test_audit_events_are_written_before_anybody_waits_for_the_cache(
         deny_session, "CLOCK", Clock(iter(range(100)).__next__, lambda _: when.append(len(audit.records)))
     )
     monkeypatch.setattr(deny_session, "shut", Cluster(Closed(0.1, servers={"1"}, holds=3.0)).shut)
-    kube_iam("revoke", "alice", "admin", "--now")
-    kube_iam("deny", "bob")
+    kube_iam(audit.cluster, "revoke", "alice", "admin", "--now")
+    kube_iam(audit.cluster, "deny", "bob")
     assert when
     assert when[0] == 2
     assert when[-1] == 3

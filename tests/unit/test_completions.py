@@ -14,14 +14,16 @@ from api_in_memory import ApiInMemory
 from click.shell_completion import get_completion_class
 from command_line import offered
 from fake_account import FakeAccount
+from prepared_session import PreparedSession
 
-from kube_iam.cli import access_session, completions, deny_session
+from kube_iam.cli import completions
 from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.kubectl_completion import complete_for_kubectl, kubectl_lines
 from kube_iam.cli.root import make_root
 from kube_iam.denylist.denial import denial_of
 from kube_iam.denylist.entry import write_denial
 from kube_iam.errors import CredentialsError, KubeError
+from kube_iam.kube.client import KubeApi
 
 KUBECONFIG = "contexts:\n- name: prod-admin\n  context: {}\n- name: stage\n  context: {}\n"
 
@@ -29,7 +31,6 @@ KUBECONFIG = "contexts:\n- name: prod-admin\n  context: {}\n- name: stage\n  con
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     account = FakeAccount()
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, may_ask: account.directory)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
@@ -41,6 +42,17 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     (tmp_path / "config").write_text("[default]\n[profile work]\nregion = x\n[profile 'two words']\n[sso-session s]\n")
     (tmp_path / "credentials").write_text("[work]\naws_access_key_id = x\n[keys]\n")
     return account
+
+
+class Session(PreparedSession):
+    """A session in which the API server's name is that of the context."""
+
+    def __init__(self, account: FakeAccount, memory: ApiInMemory | None = None) -> None:
+        super().__init__(account)
+        self._memory = memory or ApiInMemory()
+
+    def _open_kube(self) -> KubeApi:
+        return self._memory.api(f"https://{self.connection.context or 'current'}")
 
 
 @pytest.mark.parametrize(
@@ -73,72 +85,77 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     ],
 )
 def test_words_are_offered(words: str, expected: list[str], account: FakeAccount) -> None:
-    assert offered(words) == expected
+    assert offered(words, Session(account)) == expected
 
 
 def test_what_cannot_be_read_offers_nothing(
-    account: FakeAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(*_: object, may_ask: bool) -> None:
-        assert not may_ask
-        raise CredentialsError("no credentials")
-
-    monkeypatch.setattr(access_session, "open_directory", refuse)
-    assert offered("grant al") == []
-    assert offered("grant alice ad") == ["admin"]
+    account.world.errors["users"] = CredentialsError("no credentials")
+    session = Session(account)
+    del session.iam  # whose calls may ask for an MFA code
+    assert offered("grant al", session) == []
+    assert offered("grant alice ad", session) == ["admin"]
     (tmp_path / "access.yaml").write_text("levels: [")
     (tmp_path / "kubeconfig").write_bytes(b"\xff")
     (tmp_path / "config").write_bytes(b"no section\n")
     (tmp_path / "credentials").unlink()
     for words in ("kubeconfig ", "who ", "kubeconfig -f - ", "plan --context ", "plan --profile ", "plan -f none who "):
-        assert offered(words) == []
+        assert offered(words, Session(account)) == []
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.fixture
 def cluster(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> ApiInMemory:
+    monkeypatch.setattr(completions, "CALL_SECONDS", 60.0)  # a busy machine takes its time
     memory = ApiInMemory()
     now = time.time()
     denials = [denial_of(name, until=now + 60) for name in ("alice", "AKIA0000000000000001")]
     entries = [*denials, denial_of("gone", until=now - 60)]
     memory.put_config_map(DENY_LIST, {each.ident: write_denial(each) for each in entries} | {"odd": "{"})
     memory.put_config_map("other/list", {"x": write_denial(denial_of("bob", until=now + 60))})
-    monkeypatch.setattr(deny_session, "open_api", lambda where: memory.api(f"https://{where.context or 'current'}"))
     return memory
 
 
-def test_undeny_is_offered_who_is_denied_in_the_cluster_of_the_context(cluster: ApiInMemory) -> None:
-    assert offered("undeny A") == ["AKIA0000000000000001"]
-    assert offered("undeny ak") == [denial_of("AKIA0000000000000001", until=1).ident]
-    assert offered("undeny al") == ["alice", denial_of("alice", until=1).ident]
-    assert offered("undeny g") == []
-    assert offered("undeny --deny-list other/list b")[0] == "bob"
+def test_undeny_is_offered_who_is_denied_in_the_cluster_of_the_context(
+    account: FakeAccount, cluster: ApiInMemory
+) -> None:
+    assert offered("undeny A", Session(account, cluster)) == ["AKIA0000000000000001"]
+    assert offered("undeny ak", Session(account, cluster)) == [denial_of("AKIA0000000000000001", until=1).ident]
+    assert offered("undeny al", Session(account, cluster)) == ["alice", denial_of("alice", until=1).ident]
+    assert offered("undeny g", Session(account, cluster)) == []
+    assert offered("undeny --deny-list other/list b", Session(account, cluster))[0] == "bob"
     assert cluster.asked[-1][0] == "current"
-    assert "alice" in offered("undeny --context stage bob al")
+    assert "alice" in offered("undeny --context stage bob al", Session(account, cluster))
     assert cluster.asked[-1][0] == "stage"
 
 
 @pytest.mark.parametrize("error", [KubeError("no way"), TypeError("a bug"), SystemExit(1)])
 def test_denials_that_cannot_be_read_offer_nothing(
-    cluster: ApiInMemory, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: BaseException
+    account: FakeAccount, cluster: ApiInMemory, capfd: pytest.CaptureFixture[str], error: BaseException
 ) -> None:
-    def fail(where: object) -> None:
-        raise error
+    class Failing(PreparedSession):
+        def _open_kube(self) -> KubeApi:
+            raise error
 
-    monkeypatch.setattr(deny_session, "open_api", fail)
-    assert offered("undeny ") == []
+    assert offered("undeny ", Failing(account)) == []
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("words", ["undeny ", "grant "])
 def test_a_call_that_is_not_answered_is_given_up(
-    cluster: ApiInMemory, monkeypatch: pytest.MonkeyPatch, words: str
+    account: FakeAccount, cluster: ApiInMemory, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
     for_ever = threading.Event()
+
+    class Waiting(PreparedSession):
+        def _open_kube(self) -> KubeApi:
+            for_ever.wait()
+            return cluster.api()
+
     monkeypatch.setattr(completions, "CALL_SECONDS", 0.05)
-    monkeypatch.setattr(deny_session, "open_api", lambda where: for_ever.wait())
-    monkeypatch.setattr(access_session, "open_directory", lambda *_, **__: for_ever.wait())
-    assert offered(words) == []
+    monkeypatch.setattr(account.directory, "users", for_ever.wait)
+    assert offered(words, Waiting(account)) == []
     for_ever.set()
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -14,10 +15,12 @@ import pytest
 from api_in_memory import REVIEWS, SLICES, ApiInMemory, endpoint_slice
 from click.exceptions import Abort
 from fake_account import FakeAccount
+from prepared_session import PreparedSession, Terminal
 
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.cli import access_session, deny_session
+from kube_iam.cli import deny_session
 from kube_iam.cli.root import run_command
+from kube_iam.cli.session import AdminSession
 from kube_iam.denylist.denial import Denial, denial_of
 from kube_iam.denylist.entry import read_denial, write_denial
 from kube_iam.denylist.propagation import Clock
@@ -38,7 +41,6 @@ ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/prod-admin"
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/prod-admin"
 KEY = "AKIA0000000000000001"
-OPEN_DIRECTORY = access_session.open_directory
 
 
 class Site:
@@ -52,10 +54,14 @@ class Site:
         self.remembered: dict[str, Denial] = {}
         self.last_known = True
         self.unseen: set[str] = set()
+        self.session: Callable[[], AdminSession] = lambda: PreparedSession(
+            account, self.memory.api("https://api.prod.example.com")
+        )
 
     def answer(self, host: str, token: str) -> str:
         question = read_question(token)
-        assert question is not None
+        if question is None:  # a status query about memberships
+            return ""
         text = self.data.get(question.denial)
         read = list(read_denial(question.denial, text).denials) if text is not None else []
         if text is None and question.denial in self.remembered:
@@ -86,26 +92,22 @@ class Site:
 def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
     account = FakeAccount()
     site = Site(account)
-    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, **_: account.directory)
-    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
-    monkeypatch.setattr(access_session, "on_terminal", lambda: False)
-    monkeypatch.setattr(deny_session, "open_api", lambda where: site.memory.api())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     (tmp_path / "access.yaml").write_text(FILE)
-    assert kube_iam("apply", "--yes") == 0
+    assert kube_iam(site, "apply", "--yes") == 0
     account.directory.add_member("prod-admin", "alice")
+    site.memory.events.clear()
     capsys.readouterr()
     return site
 
 
-def kube_iam(*arguments: str) -> int:
-    return run_command("kube-iam", arguments, {})
+def kube_iam(site: Site, *arguments: str) -> int:
+    return run_command("kube-iam", arguments, {}, site.session())
 
 
 def test_who_is_denied_is_denied_everywhere_and_recorded(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    assert kube_iam("deny", "alice") == 0
+    assert kube_iam(site, "deny", "alice") == 0
     out, err = capsys.readouterr()
     assert out.startswith("alice is out (1 of 1 servers confirmed). The denial ends ")
     assert err == ""
@@ -141,7 +143,7 @@ def test_what_can_be_nobodys_name_is_refused_before_anything_is_written(
     site: Site, capsys: pytest.CaptureFixture[str], name: str, more: tuple[str, ...]
 ) -> None:
     with pytest.raises(UsageError) as raised:
-        kube_iam("deny", name, *more)
+        kube_iam(site, "deny", name, *more)
     assert raised.value.hint
     assert (site.data, site.memory.events, capsys.readouterr().out) == ({}, [], "")
 
@@ -165,11 +167,11 @@ def test_what_can_be_nobodys_name_is_refused_before_anything_is_written(
 )
 def test_a_name_that_no_level_knows_is_refused_with_a_near_match(site: Site, name: str, near: str) -> None:
     with pytest.raises(UsageError, match="nor IAM knows") as raised:
-        kube_iam("deny", name)
+        kube_iam(site, "deny", name)
     assert near in raised.value.hint
     assert "Add --yes" in raised.value.hint
     assert (site.data, site.memory.events) == ({}, [])
-    assert kube_iam("deny", name, "--yes") == 0
+    assert kube_iam(site, "deny", name, "--yes") == 0
     assert site.denied == [name]
 
 
@@ -182,7 +184,7 @@ def test_a_name_that_no_level_knows_is_refused_with_a_near_match(site: Site, nam
 )
 def test_a_name_that_a_level_or_iam_knows_gets_no_question(site: Site, name: str) -> None:
     # carol and bob are users of the account who are in no level: somebody who has just been revoked is one.
-    assert kube_iam("deny", name) == 0
+    assert kube_iam(site, "deny", name) == 0
     assert site.denied == [name]
 
 
@@ -190,14 +192,14 @@ def test_a_name_that_a_level_or_iam_knows_gets_no_question(site: Site, name: str
 def test_a_user_of_another_account_who_is_mapped_gets_no_question(site: Site, name: str) -> None:
     principal = "arn:aws:iam::999999999999:user/zoe"
     site.account.store.all_entries.append(MappingEntry("", "zoe", (), principal=principal))
-    assert kube_iam("deny", name) == 0
+    assert kube_iam(site, "deny", name) == 0
     assert site.denied == [name]
 
 
 def test_the_question_is_asked_on_a_terminal_and_no_means_no(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(access_session, "on_terminal", lambda: True)
+    monkeypatch.setattr(sys, "stdin", Terminal())
     asked: list[str] = []
 
     def confirm(answer: bool) -> None:
@@ -211,10 +213,10 @@ def test_the_question_is_asked_on_a_terminal_and_no_means_no(
         monkeypatch.setattr("click.confirm", ask)
 
     confirm(False)
-    assert kube_iam("deny", "alcie") != 0
+    assert kube_iam(site, "deny", "alcie") != 0
     assert site.data == {}
     confirm(True)
-    assert kube_iam("deny", "alcie", "--no-wait") == 0
+    assert kube_iam(site, "deny", "alcie", "--no-wait") == 0
     assert site.denied == ["alcie"]
     assert "alcie: did you mean 'alice'?" in asked[0]
     assert len(asked) == 2
@@ -233,7 +235,7 @@ def test_a_denial_does_not_wait_for_what_cannot_look_names_up(
     else:
         (tmp_path / "access.yaml").write_text("levels: [")
     site.last_known = False
-    assert kube_iam("deny", "alcie") == 0
+    assert kube_iam(site, "deny", "alcie") == 0
     out, err = capsys.readouterr()
     assert site.denied == ["alcie"]
     assert "a misspelt one denies nobody" in err
@@ -246,10 +248,10 @@ def test_several_names_in_one_are_refused_where_names_cannot_be_looked_up(site: 
     with pytest.raises(
         UsageError, match="several names in one denies nobody: alice,bob, so none was written"
     ) as raised:
-        kube_iam("deny", "alice,bob")
+        kube_iam(site, "deny", "alice,bob")
     assert raised.value.hint.startswith("name each by itself")
     assert site.data == {}
-    assert kube_iam("deny", "alice,bob", "--yes") == 0
+    assert kube_iam(site, "deny", "alice,bob", "--yes") == 0
     assert site.denied == ["alice,bob"]
 
 
@@ -263,8 +265,10 @@ def test_a_denial_does_not_ask_for_an_mfa_code(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(access_session, "open_directory", OPEN_DIRECTORY)
-    assert kube_iam("deny", "alice") == 0
+    session = site.session()
+    del session.iam_without_prompts
+    site.session = lambda: session
+    assert kube_iam(site, "deny", "alice") == 0
     assert "the names were not looked up" in (err := capsys.readouterr().err)
     assert "an MFA code is needed" in err
     assert site.denied == ["alice"]
@@ -273,7 +277,7 @@ def test_a_denial_does_not_ask_for_an_mfa_code(
 def test_an_access_file_that_was_named_must_be_there(site: Site) -> None:
     (Path("access.yaml")).unlink()
     with pytest.raises(UsageError, match=r"there is no elsewhere\.yaml"):
-        kube_iam("deny", "alice", "-f", "elsewhere.yaml")
+        kube_iam(site, "deny", "alice", "-f", "elsewhere.yaml")
     assert site.data == {}
 
 
@@ -282,10 +286,10 @@ def test_the_access_file_can_come_from_standard_input(site: Site, monkeypatch: p
     for name in ("alice", "alcie"):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(FILE.encode())))
         if name == "alice":
-            assert kube_iam("deny", name, "-f", "-") == 0
+            assert kube_iam(site, "deny", name, "-f", "-") == 0
         else:
             with pytest.raises(UsageError, match="nor IAM knows alcie"):
-                kube_iam("deny", name, "-f", "-")
+                kube_iam(site, "deny", name, "-f", "-")
     assert site.denied == ["alice"]
 
 
@@ -321,14 +325,14 @@ def test_the_access_file_can_come_from_standard_input(site: Site, monkeypatch: p
 def test_what_goes_on_although_something_is_denied_is_said_with_the_remedy(
     site: Site, capsys: pytest.CaptureFixture[str], name: str, covered: str, goes_on: str
 ) -> None:
-    assert kube_iam("deny", name, "--yes") == 0
+    assert kube_iam(site, "deny", name, "--yes") == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"{covered} (1 of 1 servers confirmed). The denial ends ")
     assert goes_on in err
     assert (" is out" in out) is not bool(goes_on)
     if goes_on and "root" not in name and "user/" not in name:
         assert "`kube-iam deny USER`" in err
-    assert kube_iam("deny", name, "--yes", "-o", "json") == 0
+    assert kube_iam(site, "deny", name, "--yes", "-o", "json") == 0
     assert (goes_on in json.loads(capsys.readouterr().out)["notDenied"].get(name, "")) is True
 
 
@@ -339,14 +343,14 @@ def test_the_id_of_a_member_is_said_with_the_name_that_denies_the_person(
     site.account.directory.all_users["alice"] = site.account.directory.all_users["alice"].__class__(
         "alice", f"arn:aws:iam::{ACCOUNT}:user/alice", ident
     )
-    assert kube_iam("deny", ident) == 0
+    assert kube_iam(site, "deny", ident) == 0
     assert "`kube-iam deny alice` (the user's name) denies those too" in capsys.readouterr().err
 
 
 def test_what_is_not_known_to_be_in_force_is_not_said_to_be(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.memory.answer = lambda host, token: "Unauthorized"
     with pytest.raises(KubeIamError, match="whether it is in force is not known"):
-        kube_iam("deny", "alice")
+        kube_iam(site, "deny", "alice")
     out, err = capsys.readouterr()
     assert out == ""
     assert "confirmed" not in err
@@ -360,7 +364,7 @@ def test_ctrl_c_during_the_wait_states_that_the_servers_confirmed_the_denial(
 
     monkeypatch.setattr(deny_session, "CLOCK", Clock(lambda: 0.0, interrupt))
     with pytest.raises(KeyboardInterrupt):
-        kube_iam("deny", "alice", "--cache-ttl", "10m")
+        kube_iam(site, "deny", "alice", "--cache-ttl", "10m")
     out, err = capsys.readouterr()
     assert out == ""
     assert re.search(
@@ -376,15 +380,15 @@ def test_of_several_names_only_those_that_a_server_has_seen_are_said_to_be_out(
 ) -> None:
     (tmp_path / "access.yaml").unlink()
     site.unseen = {denial_of("alcie", until=1).ident}
-    assert kube_iam("deny", "alice", "alcie") == 0
+    assert kube_iam(site, "deny", "alice", "alcie") == 0
     lines = [line.partition(" (")[0] for line in capsys.readouterr().out.splitlines()]
     assert lines[:2] == ["alice is out", "alcie is refused"]
 
 
 def test_undeny_lifts_and_records(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    kube_iam("deny", "alice", "carol")
+    kube_iam(site, "deny", "alice", "carol")
     site.memory.events.clear()
-    assert kube_iam("undeny", "alice") == 0
+    assert kube_iam(site, "undeny", "alice") == 0
     assert "alice: denial lifted (alice-" in capsys.readouterr().out
     assert (site.denied, site.reasons) == (["carol"], ["DenialRemoved"])
 
@@ -398,7 +402,7 @@ def test_undeny_of_nobody_writes_nothing_records_nothing_and_says_so(
     for data in ({}, {"x": write_denial(denial_of("alice", until=4e9))}):
         if data:
             site.memory.put_config_map(NAME, data)
-        assert kube_iam("undeny", name) == 0
+        assert kube_iam(site, "undeny", name) == 0
         out, err = capsys.readouterr()
         assert f"{name}: nothing to lift" in err
         assert "lifted" not in out
@@ -406,26 +410,26 @@ def test_undeny_of_nobody_writes_nothing_records_nothing_and_says_so(
 
 
 def test_undeny_of_a_misspelt_name_says_who_is_denied(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    kube_iam("deny", "alice")
-    assert kube_iam("undeny", "alcie") == 0
+    kube_iam(site, "deny", "alice")
+    assert kube_iam(site, "undeny", "alcie") == 0
     assert "did you mean 'alice'?" in capsys.readouterr().err
     assert site.denied == ["alice"]
 
 
 def test_undeny_says_to_programs_what_was_lifted(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    kube_iam("deny", "alice")
+    kube_iam(site, "deny", "alice")
     capsys.readouterr()
-    assert kube_iam("undeny", "alice", "-o", "json") == 0
+    assert kube_iam(site, "undeny", "alice", "-o", "json") == 0
     (result,) = json.loads(capsys.readouterr().out)
     assert (result["asked"], [each["value"] for each in result["lifted"]]) == ("alice", ["alice"])
     assert site.data == {} or site.denied == []
 
 
 def test_undeny_twice_lifts_once(site: Site) -> None:
-    kube_iam("deny", "alice")
+    kube_iam(site, "deny", "alice")
     site.memory.events.clear()
-    kube_iam("undeny", "alice")
-    kube_iam("undeny", "alice")
+    kube_iam(site, "undeny", "alice")
+    kube_iam(site, "undeny", "alice")
     assert site.reasons == ["DenialRemoved"]
 
 
@@ -435,7 +439,7 @@ def test_undeny_lifts_what_a_server_remembers_of_a_list_that_was_deleted(
 ) -> None:
     denial = denial_of("alice", until=4e9)
     site.remembered[denial.ident] = denial
-    assert kube_iam("undeny", denial.ident if by_name else "alice") == 0
+    assert kube_iam(site, "undeny", denial.ident if by_name else "alice") == 0
     assert "denial lifted" in capsys.readouterr().out
     (left,) = read_denial(denial.ident, site.data[denial.ident]).denials
     assert left.until == 0
@@ -444,14 +448,14 @@ def test_undeny_lifts_what_a_server_remembers_of_a_list_that_was_deleted(
 
 def test_undeny_lifts_an_entry_by_hand_that_a_server_remembers_by_its_name(site: Site) -> None:
     site.remembered["by-hand"] = denial_of("alice", until=4e9)
-    assert kube_iam("undeny", "by-hand") == 0
+    assert kube_iam(site, "undeny", "by-hand") == 0
     assert list(site.data) == ["by-hand"]
     assert site.denied == []
 
 
 def test_undeny_claims_nothing_where_servers_cannot_be_asked(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.memory.status["POST", REVIEWS] = 403
-    assert kube_iam("undeny", "mallory") == 0
+    assert kube_iam(site, "undeny", "mallory") == 0
     out, err = capsys.readouterr()
     assert "Not every server could be asked" in err
     assert out == ""
@@ -468,19 +472,19 @@ def test_undeny_leaves_what_was_written_meanwhile(site: Site) -> None:
         site.memory.put_config_map(NAME, {bob.ident: write_denial(bob)})
 
     site.memory.before_write = faster
-    kube_iam("undeny", "mallory")
+    kube_iam(site, "undeny", "mallory")
     assert site.denied == ["bob"]
 
 
 def test_the_list_names_entries_that_name_nobody(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     texts = {"a": "{}", "b": '{"kind": "userName", "value": "AGPA0000000000000001"}', "c": "alice, bob"}
     site.memory.put_config_map(NAME, texts, binaryData={"d": "AAAA"})
-    assert kube_iam("deny", "--list") == 0
+    assert kube_iam(site, "deny", "--list") == 0
     out, err = capsys.readouterr()
     assert [line.split(":")[0] for line in err.splitlines()] == ["a", "b", "c", "d"]
     assert err.count("names nobody") == 3
     assert "alice" in out
     assert "bob" in out
     site.memory.put_config_map(NAME, {})
-    assert kube_iam("deny", "--list") == 0
+    assert kube_iam(site, "deny", "--list") == 0
     assert capsys.readouterr().out == f"ConfigMap {NAME} denies nobody now.\n"

@@ -15,7 +15,7 @@ import pytest
 from deny_commands import FILE, ROLE, Cluster, applied, kube_iam
 from fake_account import FakeAccount
 
-from kube_iam.cli import access_session, deny_session
+from kube_iam.cli import deny_session
 from kube_iam.denylist.propagation import Clock, Closed
 from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
 
@@ -24,8 +24,6 @@ from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
     cluster = Cluster()
     monkeypatch.setattr(deny_session, "shut", cluster.shut)
-    monkeypatch.setattr(deny_session, "caller", lambda where: "root")
-    monkeypatch.setattr(deny_session, "check_cluster", lambda access, where: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -34,19 +32,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
-    account = FakeAccount()
-    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, **_: account.directory)
-    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
-    monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
-    return account
+def account(cluster: Cluster) -> FakeAccount:
+    cluster.account = FakeAccount()
+    return cluster.account
 
 
 def test_deny_says_who_is_out_until_when_and_what_was_measured(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert kube_iam("deny", "alice", ROLE, "--for", "90m", "--reason", "lost laptop") == 0
+    assert kube_iam(cluster, "deny", "alice", ROLE, "--for", "90m", "--reason", "lost laptop") == 0
     out = capsys.readouterr().out
     assert [(each.kind, each.value, each.reason, each.by) for each in cluster.denied] == [
         ("userName", "alice", "lost laptop", "root"),
@@ -76,7 +70,7 @@ def test_deny_says_who_is_out_until_when_and_what_was_measured(
 )
 def test_deny_refuses_what_can_mean_nobody(cluster: Cluster, arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
-        kube_iam("deny", *arguments)
+        kube_iam(cluster, "deny", *arguments)
     assert cluster.denied == []
 
 
@@ -84,7 +78,7 @@ def test_a_denial_that_nobody_obeys_is_an_error_that_says_so(cluster: Cluster) -
     cluster.closed = Closed(error=KubeError("no server answers", "set server.denyList"))
     for output in ("table", "json"):
         with pytest.raises(KubeIamError, match="the denial is written, but whether it is in force is not known"):
-            kube_iam("deny", "alice", "-o", output)
+            kube_iam(cluster, "deny", "alice", "-o", output)
 
 
 UNREACHED = Closed(0.2, ["https://a"], {"https://b": "no way", "https://c": "no way"}, {"1"}, last=300.0)
@@ -101,12 +95,12 @@ def test_where_not_every_api_server_was_asked_nobody_is_said_to_be_out(
     closed: Closed,
     why: str,
 ) -> None:
-    applied(account, "alice")
+    applied(cluster, "alice")
     cluster.closed = closed
     for output in ("table", "json"):
         capsys.readouterr()
         with pytest.raises(KubeIamError, match=f"whether it is in force is not known: .*{why}"):
-            kube_iam(*arguments, "-o", output)
+            kube_iam(cluster, *arguments, "-o", output)
         out, err = capsys.readouterr()
         assert all(f"not asked: {address}: no way" in err for address in closed.unasked)
         for words in ("is out", "is refused", "confirmed"):
@@ -119,15 +113,15 @@ def test_with_a_single_address_the_result_names_the_servers_that_answered(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.closed = Closed(0.2, servers={"c0ffee"}, last=300.0)
-    assert kube_iam("deny", "alice") == 0
+    assert kube_iam(cluster, "deny", "alice") == 0
     said = "alice is out, if there is no other server (1 confirmed; the cluster lists none). The denial ends "
     assert capsys.readouterr().out.startswith(said)
     cluster.closed.holds = 42.0
-    assert kube_iam("deny", "alice", "--no-wait") == 0
+    assert kube_iam(cluster, "deny", "alice", "--no-wait") == 0
     said = said.replace("is out,", "is out in at most 42 s,")
     assert capsys.readouterr().out.startswith(said)
     cluster.closed.holds = 0.0
-    assert kube_iam("deny", "alice", "-o", "json") == 0
+    assert kube_iam(cluster, "deny", "alice", "-o", "json") == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["inForce"], data["complete"]) == (True, False)
 
@@ -135,9 +129,9 @@ def test_with_a_single_address_the_result_names_the_servers_that_answered(
 def test_revoke_now_denies_the_level_and_takes_out_of_the_group(
     cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    applied(account, "alice")
+    applied(cluster, "alice")
     capsys.readouterr()
-    assert kube_iam("revoke", "alice", "admin", "--now", "-o", "json") == 0
+    assert kube_iam(cluster, "revoke", "alice", "admin", "--now", "-o", "json") == 0
     data = json.loads(capsys.readouterr().out)
     assert data["users"] == [{"name": "alice", "result": "revoked"}]
     assert (data["denialsWritten"], data["inForce"], data["denials"][0]["role"]) == (True, True, ROLE)
@@ -150,9 +144,9 @@ def test_revoke_now_of_a_level_without_a_role_denies_who_comes_by_its_group(
     cluster: Cluster, account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "access.yaml").write_text(FILE.replace("{name: admin,", "{name: admin, method: group,"))
-    applied(account, "alice")
+    applied(cluster, "alice")
     capsys.readouterr()
-    assert kube_iam("revoke", "alice", "admin", "--now") == 0
+    assert kube_iam(cluster, "revoke", "alice", "admin", "--now") == 0
     assert [(each.value, each.role, each.iam_group) for each in cluster.denied] == [("alice", "", "prod-admin")]
     out = capsys.readouterr().out
     assert "admin has no role: they are refused while the IAM group prod-admin" in out
@@ -162,34 +156,35 @@ def test_revoke_now_of_a_level_without_a_role_denies_who_comes_by_its_group(
 def test_revoke_now_takes_out_of_the_group_although_the_cluster_cannot_be_reached(
     cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    applied(account, "alice")
+    applied(cluster, "alice")
     cluster.error = KubeError("gone")
     with pytest.raises(KubeIamError, match="the denial could not be written: gone"):
-        kube_iam("revoke", "alice", "admin", "--now")
+        kube_iam(cluster, "revoke", "alice", "admin", "--now")
     assert "alice: revoked admin" in capsys.readouterr().out
 
 
 def test_revoke_now_denies_although_iam_refuses_and_says_so(
     cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    applied(account, "alice")
+    applied(cluster, "alice")
     with pytest.raises(NotFound):
-        kube_iam("revoke", "alicia", "admin", "--now")
+        kube_iam(cluster, "revoke", "alicia", "admin", "--now")
     assert [each.value for each in cluster.denied] == ["alicia"]
     line = f"alicia is out of admin (1 of 1 servers confirmed). The denial ends {cluster.denied[0].end}.\n"
     assert line in capsys.readouterr().err
 
 
 def test_a_dry_run_denies_nobody(cluster: Cluster, account: FakeAccount) -> None:
-    applied(account, "alice")
-    assert kube_iam("revoke", "alice", "admin", "--now", "--dry-run") == 0
+    applied(cluster, "alice")
+    assert kube_iam(cluster, "revoke", "alice", "admin", "--now", "--dry-run") == 0
     assert cluster.denied == []
 
 
 def test_a_grant_succeeds_and_says_that_a_denial_may_still_stand(
     cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    applied(account, "alice")
+    cluster.memory.status["GET", "/api/v1/namespaces/kube-system/configmaps/kube-iam-denied"] = 503
+    applied(cluster, "alice")
     assert "a denial by `revoke --now` may still stand" in capsys.readouterr().err
 
 
@@ -253,11 +248,11 @@ def test_seconds_count_down_on_a_terminal_in_one_line_that_is_erased(
     arguments: tuple[str, ...],
     columns: int,
 ) -> None:
-    applied(account, "alice")
+    applied(cluster, "alice")
     capsys.readouterr()
     monkeypatch.setenv("NO_COLOR", "1")
     with terminal(monkeypatch, columns) as read:
-        assert kube_iam(*arguments) == 0
+        assert kube_iam(cluster, *arguments) == 0
         written = read()
     assert re.findall(r"\rWaiting up to (\d+) s", written) == ["4", "3", "2", "1"]
     assert not any("Waiting" in line for line in shown(written))
@@ -270,7 +265,7 @@ def test_seconds_count_down_on_a_terminal_in_one_line_that_is_erased(
 
 
 def test_elsewhere_the_wait_is_one_line(cluster: Cluster, clock: FakeTime, capsys: pytest.CaptureFixture[str]) -> None:
-    assert kube_iam("deny", "alice") == 0
+    assert kube_iam(cluster, "deny", "alice") == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "Waiting" in line]
     assert lines == [
         "Waiting up to 4 s for the end of kube-apiserver's cache; Ctrl-C ends the waiting, not the denial."
@@ -287,7 +282,7 @@ def test_ctrl_c_erases_the_line_of_the_wait(
     clock.on_sleep = interrupt
     with terminal(monkeypatch) as read:
         with pytest.raises(KeyboardInterrupt):
-            kube_iam("deny", "alice", "--yes")
+            kube_iam(cluster, "deny", "alice", "--yes")
         written = read()
     assert "is out" not in capsys.readouterr().out
     assert "\rWaiting up to 3 s" in written
@@ -296,7 +291,7 @@ def test_ctrl_c_erases_the_line_of_the_wait(
 
 def test_details_are_printed_on_demand(cluster: Cluster, clock: FakeTime, capsys: pytest.CaptureFixture[str]) -> None:
     for more, expected in ((), False), (("-v", "debug"), True):
-        assert kube_iam("deny", "alice", "--no-wait", *more) == 0
+        assert kube_iam(cluster, "deny", "alice", "--no-wait", *more) == 0
         out, err = capsys.readouterr()
         assert out.startswith("alice is out in at most 4 s (1 of 1 servers confirmed).")
         assert ("0.2 s until the last answer; 1 of 1 API servers asked at their own address" in err) is expected

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from access_commands import kube_iam
 from api_in_memory import ApiInMemory
 from decisions import Backends, Memberships
 from fake_account import FakeAccount
@@ -15,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.authn.decide import Authenticator, Denied
-from kube_iam.cli import access_session, server_status
-from kube_iam.cli.root import run_command
+from kube_iam.cli import server_status
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.membership_status import (
@@ -253,10 +253,6 @@ class Site:
         self.memory.answer = self._answer
         self._capsys = capsys
         self.asked = 0
-        monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: self.account.ports)
-        monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: self.account.directory)
-        monkeypatch.setattr(access_session, "open_store", lambda access, where: self.account.store)
-        monkeypatch.setattr(access_session, "open_api", lambda access, where: self.memory.api(""))
         monkeypatch.setattr("time.sleep", lambda seconds: self.settles())
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -273,7 +269,7 @@ class Site:
 
     def run(self, *arguments: str) -> list[str]:
         """The lines about the server on stderr."""
-        run_command("kube-iam", arguments, {})
+        kube_iam(self.account, *arguments, kube=self.memory.api("https://api.prod.example.com"))
         lines = self._capsys.readouterr().err.splitlines()
         return [line for line in lines if line.startswith(("warning: level", "note: whether the server"))]
 

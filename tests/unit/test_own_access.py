@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from access_commands import kube_iam
 from fake_account import FakeAccount
 from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 
@@ -11,9 +12,7 @@ from kube_iam.access.guards import callers_in_aws, callers_in_cluster, lost_acce
 from kube_iam.access.levels import Bind, Level, Method
 from kube_iam.access.plan import plan_apply
 from kube_iam.access.ports import Subject
-from kube_iam.cli import access_session
-from kube_iam.cli.root import run_command
-from kube_iam.errors import Guarded, KubeError
+from kube_iam.errors import Guarded, KubeError, KubeIamError
 
 ARN = "arn:aws:iam::123456789012:role/prod-admin"
 ALICE = Subject("iam:alice", ("kube-iam:admin", "system:authenticated"), ARN)
@@ -122,23 +121,15 @@ levels:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     account = FakeAccount()
-    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
-    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
-    monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     (tmp_path / "access.yaml").write_text(FILE)
-    kube_iam("apply", "--yes")
-    kube_iam("grant", "alice", "bob", "admin")
+    kube_iam(account, "apply", "--yes")
+    kube_iam(account, "grant", "alice", "bob", "admin")
     account.cluster.subject = ALICE
     account.world.writes = 0
     return account
-
-
-def kube_iam(*arguments: str) -> int:
-    return run_command("kube-iam", arguments, {})
 
 
 @pytest.mark.parametrize("arguments", [("alice",), ("bob", "alice"), ("alice", "--now")])
@@ -146,23 +137,23 @@ def test_revoking_oneself_needs_force(account: FakeAccount, arguments: tuple[str
     *users, last = arguments
     order = (*users, last, "admin") if not last.startswith("--") else (*users, "admin", last)
     with pytest.raises(Guarded, match="you are alice, and no other level that you are in gives what level admin gives"):
-        kube_iam("revoke", *order)
+        kube_iam(account, "revoke", *order)
     assert account.world.writes == 0
     assert account.directory.group_members["prod-admin"] == {"alice", "bob"}
 
 
 def test_revoking_oneself_with_force_is_done(account: FakeAccount) -> None:
-    assert kube_iam("revoke", "alice", "admin", "--force") == 0
+    assert kube_iam(account, "revoke", "alice", "admin", "--force") == 0
     assert account.directory.group_members["prod-admin"] == {"bob"}
 
 
 def test_revoking_others_needs_no_force(account: FakeAccount) -> None:
-    assert kube_iam("revoke", "bob", "admin") == 0
+    assert kube_iam(account, "revoke", "bob", "admin") == 0
     assert account.directory.group_members["prod-admin"] == {"alice"}
 
 
 def test_a_dry_run_says_that_force_is_needed(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
-    assert kube_iam("revoke", "alice", "admin", "--dry-run") == 0
+    assert kube_iam(account, "revoke", "alice", "admin", "--dry-run") == 0
     assert "needs --force: you are alice" in capsys.readouterr().err
 
 
@@ -170,18 +161,17 @@ def test_a_level_by_group_is_guarded_as_well(account: FakeAccount) -> None:
     Path("access.yaml").write_text(FILE.replace("{name: admin,", "{name: admin, method: group,"))
     account.cluster.subject = Subject("iam:alice", ("kube-iam:admin",), "arn:aws:iam::123456789012:user/alice")
     with pytest.raises(Guarded):
-        kube_iam("revoke", "alice", "admin")
+        kube_iam(account, "revoke", "alice", "admin")
 
 
-def test_without_the_cluster_aws_decides(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(access: object, where: object) -> None:
-        raise KubeError("no cluster")
-
-    monkeypatch.setattr(access_session, "open_cluster", unreachable)
-    assert kube_iam("revoke", "bob", "admin") == 0
+def test_without_the_cluster_aws_decides(account: FakeAccount) -> None:
+    error = KubeError("no cluster")
+    with pytest.raises(KubeIamError, match="the mapping was not looked at: no cluster"):
+        kube_iam(account, "revoke", "bob", "admin", unreachable=error)
+    assert account.directory.group_members["prod-admin"] == {"alice"}
     account.directory.caller_arn = "arn:aws:iam::123456789012:user/alice"
     with pytest.raises(Guarded):
-        kube_iam("revoke", "alice", "admin")
+        kube_iam(account, "revoke", "alice", "admin", unreachable=error)
 
 
 def test_a_user_name_without_a_name_leaves_the_decision_to_aws(account: FakeAccount) -> None:
@@ -189,8 +179,8 @@ def test_a_user_name_without_a_name_leaves_the_decision_to_aws(account: FakeAcco
     account.cluster.subject = replace(ALICE, username="boss")
     account.directory.caller_arn = "arn:aws:iam::123456789012:user/alice"
     with pytest.raises(Guarded):
-        kube_iam("revoke", "alice", "admin")
-    assert kube_iam("revoke", "bob", "admin") == 0
+        kube_iam(account, "revoke", "alice", "admin")
+    assert kube_iam(account, "revoke", "bob", "admin") == 0
 
 
 def test_methods_differ_in_what_the_cluster_shows() -> None:

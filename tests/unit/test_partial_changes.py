@@ -5,13 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from access_commands import kube_iam
 from fake_account import ACCOUNT, FakeAccount
 from ruamel.yaml import YAML
 
 from kube_iam.access.ports import User
-from kube_iam.cli import access_session
 from kube_iam.cli.changes_made import ChangesMade
-from kube_iam.cli.root import run_command
 from kube_iam.errors import AccessDenied, AwsError, Interrupted, KubeIamError, Throttled, Unreachable
 
 FILE = """\
@@ -31,19 +30,11 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     account = FakeAccount()
     for user in USERS:
         account.directory.all_users[user] = User(user, f"arn:aws:iam::{ACCOUNT}:user/{user}", f"AIDA{user}")
-    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting: account.directory)
-    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
-    monkeypatch.setattr(access_session, "open_cluster", lambda access, where: account.cluster)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     (tmp_path / "access.yaml").write_text(FILE)
     return account
-
-
-def kube_iam(*arguments: str) -> int:
-    return run_command("kube-iam", arguments, {})
 
 
 def fail_at(
@@ -80,13 +71,13 @@ def test_a_failure_half_way_reports_done_failed_and_not_tried(
     verb: str,
     error: KubeIamError,
 ) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     if command == ("revoke",):
-        kube_iam("grant", *USERS, "admin")
+        kube_iam(account, "grant", *USERS, "admin")
     capsys.readouterr()
     fail_at(monkeypatch, account, method, "cleo", error)
     with pytest.raises(type(error)):
-        kube_iam(*command, *USERS, "admin", "-o", output)
+        kube_iam(account, *command, *USERS, "admin", "-o", output)
     out, err = capsys.readouterr()
     assert f"2 of 4 users {verb} admin; failed: cleo; not tried: dan\n" in err
     if output == "table":
@@ -109,13 +100,13 @@ def test_ctrl_c_half_way_names_what_is_done_unknown_and_not_begun(
     method: str,
     verb: str,
 ) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     if command == ("revoke",):
-        kube_iam("grant", *USERS, "admin")
+        kube_iam(account, "grant", *USERS, "admin")
     capsys.readouterr()
     fail_at(monkeypatch, account, method, "ben", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        kube_iam(*command, *USERS, "admin", "-o", "json")
+        kube_iam(account, *command, *USERS, "admin", "-o", "json")
     out, err = capsys.readouterr()
     results = {user["name"]: user["result"] for user in json.loads(out)["users"]}
     assert results == {"ann": verb, "ben": "unknown", "cleo": "notTried", "dan": "notTried"}
@@ -130,7 +121,7 @@ def test_ctrl_c_half_way_through_apply_names_the_change_under_way(
 ) -> None:
     fail_at(monkeypatch, account, "create_group", "prod-admin", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        kube_iam("apply", "--yes")
+        kube_iam(account, "apply", "--yes")
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("kube-iam: stopped: ")
     assert "may or may not be done: + group prod-admin (admin); not begun: + " in line
@@ -140,12 +131,12 @@ def test_ctrl_c_half_way_through_apply_names_the_change_under_way(
 def test_ctrl_c_in_a_dry_run_says_that_nothing_was_changed(
     account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     capsys.readouterr()
     fail_at(monkeypatch, account, "user", "ben", KeyboardInterrupt())
     for command in ("grant", "revoke"):
         with pytest.raises(KeyboardInterrupt):
-            kube_iam(command, *USERS, "admin", "--dry-run")
+            kube_iam(account, command, *USERS, "admin", "--dry-run")
         assert capsys.readouterr().err == "kube-iam: stopped: nothing was changed\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -13,11 +12,11 @@ from access_commands import account as account
 from command_line import Run
 from command_line import run as run
 from fake_account import FakeAccount
+from prepared_session import PreparedSession, Terminal
 from ruamel.yaml import YAML
 
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import RoleState, Subject
-from kube_iam.cli import access_session
 from kube_iam.errors import AccessDenied
 
 OUTPUTS = pytest.mark.parametrize("output", ["json", "yaml"])
@@ -137,10 +136,9 @@ def test_the_plan_and_the_question_go_to_stderr(
 ) -> None:  # fmt: skip
     from kube_iam.cli.main import main
 
-    monkeypatch.setattr(access_session, "on_terminal", lambda: True)
     monkeypatch.setattr(sys, "argv", ["kube-iam", "apply", "-o", "json"])
-    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
-    assert main() == code
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    assert main(PreparedSession(account)) == code
     out, err = capsys.readouterr()
     assert set(results(json.loads(out))) == {result}
     assert "+ role prod-admin (admin)" in err

@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from access_commands import kube_iam
 from fake_account import FakeAccount, FakeCluster, FakeStore
 from levels_for_tests import ADMIN, NODES, VIEWER, access, level, run
+from prepared_session import Terminal
 
 from kube_iam.access.levels import Bind, ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.mapping import MappingEntry, MappingSource
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import BindingState, Ports, Preflight, Subject
-from kube_iam.cli import access_session
-from kube_iam.cli.root import run_command
 from kube_iam.errors import (
     AccessDenied,
     ConfigError,
@@ -212,8 +212,6 @@ def test_a_mapping_file_that_cannot_be_written_is_named(
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CheckedAccount:
     account = CheckedAccount()
-    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "on_terminal", lambda: False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -221,19 +219,15 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CheckedAccount:
     return account
 
 
-def kube_iam(*arguments: str) -> int:
-    return run_command("kube-iam", arguments, {})
-
-
 def test_apply_refuses_a_plan_that_would_fail_even_with_force(
     account: CheckedAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.dry.refused = {"shop": NotFound("there is no namespace shop", "create the namespace")}
-    assert kube_iam("plan") == 0
+    assert kube_iam(account, "plan") == 0
     assert "would fail: create binding shop/kube-iam:viewer:view: there is no namespace shop" in capsys.readouterr().out
     for arguments in (("apply", "--yes"), ("apply", "--yes", "--force")):
         with pytest.raises(WouldFail, match="no namespace shop: create the namespace"):
-            kube_iam(*arguments)
+            kube_iam(account, *arguments)
     assert account.world.writes == 0
 
 
@@ -242,19 +236,19 @@ def test_apply_checks_again_after_the_question(account: CheckedAccount, monkeypa
         account.dry.refused = {"shop": NotFound("there is no namespace shop")}
         return True
 
-    monkeypatch.setattr(access_session, "on_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("click.confirm", answer)
     with pytest.raises(WouldFail, match="no namespace shop"):
-        kube_iam("apply")
+        kube_iam(account, "apply")
     assert account.world.writes == 0
 
 
 def test_a_missing_mapping_is_created_with_force_only(account: CheckedAccount) -> None:
     account.source = MappingSource(missing="there is no ConfigMap kube-system/aws-iam-authenticator")
     with pytest.raises(Guarded, match=r"check `mapping` in access\.yaml"):
-        kube_iam("apply", "--yes")
+        kube_iam(account, "apply", "--yes")
     assert account.world.writes == 0
-    assert kube_iam("apply", "--yes", "--force") == 0
+    assert kube_iam(account, "apply", "--yes", "--force") == 0
 
 
 AGAIN = "run the same command again"
@@ -291,7 +285,7 @@ def test_a_repetition_is_offered_only_where_it_can_help(
 ) -> None:
     account.world.errors[method] = make()
     with pytest.raises(KubeIamError):
-        kube_iam("apply", "--yes")
+        kube_iam(account, "apply", "--yes")
     err = capsys.readouterr().err
     assert said in err
     assert (AGAIN in err) is offered
@@ -299,9 +293,9 @@ def test_a_repetition_is_offered_only_where_it_can_help(
 
 
 def test_a_caller_who_gives_up_rights_sees_both_reasons(account: CheckedAccount) -> None:
-    assert kube_iam("apply", "--yes") == 0
+    assert kube_iam(account, "apply", "--yes") == 0
     account.cluster.subject = Subject("iam:alice", ("kube-iam:admin",), "arn:aws:iam::123456789012:role/prod-admin")
     Path("access.yaml").write_text(FILE.replace("clusterRole: cluster-admin", "clusterRole: edit"))
     with pytest.raises(Guarded, match="you have ClusterRole cluster-admin in the whole cluster"):
-        kube_iam("apply", "--yes")
-    assert kube_iam("apply", "--yes", "--force") == 0
+        kube_iam(account, "apply", "--yes")
+    assert kube_iam(account, "apply", "--yes", "--force") == 0

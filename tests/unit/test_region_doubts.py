@@ -52,11 +52,11 @@ def test_known_regions_raise_no_doubt(region: str) -> None:
 
 @pytest.mark.parametrize("region", ["eu_central_1", "europe", "eu-central"])
 def test_a_region_of_another_shape_is_an_error(region: str, tmp_path: Path) -> None:
-    from kube_iam.cli.access_session import open_access
+    from kube_iam.cli.session import read_access
     from kube_iam.errors import ConfigError
 
     with pytest.raises(ConfigError, match="region"):
-        open_access(written(tmp_path, region))
+        read_access(written(tmp_path, region))
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_a_region_of_another_shape_is_an_error(region: str, tmp_path: Path) -> N
 def test_commands_that_call_aws_warn_of_each_unknown_region(
     arguments: tuple[str, ...], account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube_iam("apply", "--yes")
+    kube_iam(account, "apply", "--yes")
     capsys.readouterr()
     file = Path("access.yaml")
     file.write_text(file.read_text().replace("region: eu-central-1", "region: eu-cental-1"))
-    kube_iam(*arguments, "--region", "us-esat-1")
+    kube_iam(account, *arguments, "--region", "us-esat-1")
     warnings = [line for line in capsys.readouterr().err.splitlines() if "not known to this version" in line]
     assert warnings == [
         "warning: region eu-cental-1 is not known to this version of kube-iam (set by access.yaml): did you mean 'eu-central-1'?",
@@ -84,7 +84,7 @@ def test_kubeconfig_warns_of_the_region_that_it_writes(
 ) -> None:
     file = Path("access.yaml")
     file.write_text(file.read_text().replace("region: eu-central-1", "region: us-eest-1"))
-    assert kube_iam("kubeconfig", "viewer") == 0
+    assert kube_iam(account, "kubeconfig", "viewer") == 0
     assert capsys.readouterr().err == (
         "warning: region us-eest-1 is not known to this version of kube-iam (set by access.yaml):"
         " did you mean 'us-east-1' or 'us-west-1'?\n"

@@ -6,27 +6,30 @@ import ast
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from access_commands import FILE
+from api_in_memory import ApiInMemory
 from command_line import extra_command
 from fake_account import FakeAccount
 from hypothesis import given
 from hypothesis import strategies as st
 from levels_for_tests import access
+from prepared_session import PreparedSession
 from ruamel.yaml import YAML
 
 from kube_iam.access.changes import Change, Kind, Plan, Verb
 from kube_iam.access.plan import plan_apply
 from kube_iam.aws import mfa
-from kube_iam.cli import access_session, deny_session, root
+from kube_iam.cli import root
 from kube_iam.cli.access_progress import Display
 from kube_iam.cli.main import main
 from kube_iam.cli.root import run_command
+from kube_iam.cli.session import AdminSession
 from kube_iam.cli.terminal import SafeStream, guarded, page, painted
 from kube_iam.core.printable import escaped, is_visible
 from kube_iam.denylist.editor import DenyStore
@@ -57,11 +60,12 @@ class Run:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
         self.out = self.err = ""
+        self.session: Callable[[], AdminSession | None] = lambda: None
 
     def __call__(self, *arguments: str, stdin: str = "") -> int:
         self._monkeypatch.setattr(sys, "argv", ["kube-iam", *arguments])
         self._monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        code = main()
+        code = main(self.session())
         self.out, self.err = self._capsys.readouterr()
         assert_safe(self.out)
         assert_safe(self.err)
@@ -140,11 +144,9 @@ def test_a_files_problems_are_a_line_each_and_values_make_none(run: Run, tmp_pat
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path) -> FakeAccount:
+def account(run: Run, tmp_path: Path) -> FakeAccount:
     account = FakeAccount()
-    monkeypatch.setattr(access_session, "open_ports", lambda access, where, waiting: account.ports)
-    monkeypatch.setattr(access_session, "open_directory", lambda access, where, waiting, **_: account.directory)
-    monkeypatch.setattr(access_session, "open_store", lambda access, where: account.store)
+    run.session = lambda: PreparedSession(account)
     (tmp_path / "access.yaml").write_text(FILE)
     assert run("apply", "--yes") == 0
     return account
@@ -200,7 +202,7 @@ ENTRIES = {
 def test_entries_of_the_deny_list_are_escaped(
     text: str, output: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deny_session, "open_api", lambda where: None)
+    run.session = lambda: PreparedSession(FakeAccount(), ApiInMemory().api())
     monkeypatch.setattr(DenyStore, "__init__", lambda self, api, name: None)
     monkeypatch.setattr(DenyStore, "describe", lambda self: HOSTILE)
     monkeypatch.setattr(DenyStore, "read", lambda self: Contents({HOSTILE: text, "b": text}))
@@ -315,7 +317,7 @@ def test_a_plan_on_a_terminal_is_coloured_and_safe(account: FakeAccount, monkeyp
     stdout = Terminal()
     monkeypatch.setattr(sys, "stdout", stdout)
     account.directory.role_states.clear()
-    run_command("kube-iam", ["plan"], {})
+    run_command("kube-iam", ["plan"], {}, PreparedSession(account))
     assert "\x1b[32m+ role prod-admin (admin)\x1b[0m\n" in stdout.getvalue()
 
 

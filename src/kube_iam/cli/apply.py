@@ -6,7 +6,6 @@ import time
 
 import click
 
-from kube_iam.cli import access_session
 from kube_iam.cli.access_options import (
     adopt_option,
     aws_options,
@@ -17,8 +16,8 @@ from kube_iam.cli.access_options import (
     output_option,
     yes_option,
 )
-from kube_iam.cli.access_session import Where
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import AdminSession, pass_session, require_terminal
 
 
 @click.command("apply")
@@ -31,39 +30,40 @@ from kube_iam.cli.options import global_options
 @output_option
 @aws_options
 @cluster_options
-def command(file: str, yes: bool, dry_run: bool, adopt: bool, force: bool, output: str, **where: str) -> int:
+@pass_session
+def command(session: AdminSession, yes: bool, dry_run: bool, adopt: bool, force: bool, output: str) -> int:
     """Make IAM and the cluster match the access file: show the plan, ask, and carry it out.
 
     A run that was stopped is finished by the next one.
     """
     from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import plan_apply
-    from kube_iam.cli.access_progress import Display
-    from kube_iam.cli.audit import open_audit_log
     from kube_iam.cli.plan_results import PlanResults, carry_out, check_again, refuse_failing, refuse_guarded
     from kube_iam.cli.server_status import unchanged, warn_of_server
 
-    access = access_session.open_access(file)
-    access_session.warn_of_regions(access, where["region"])
-    display = Display()
-    ports = access_session.open_ports(access, Where(**where), display.waiting)
+    session.warn_of_regions()
+    access, ports = session.access, session.ports
     plan = plan_apply(access, ports, adopt=adopt, now=time.time())
     # Audit events are written last: the document for programs does not wait for the cluster.
-    with open_audit_log(access, Where(**where)) as audit, PlanResults(plan, output, dry_run=dry_run) as results:
+    with session.audit as audit, PlanResults(plan, output, dry_run=dry_run) as results:
         if dry_run or not plan.changes:
-            warn_of_server(access, Where(**where), unchanged(access, plan))
+            warn_of_server(session, unchanged(access, plan))
             return 0
         refuse_failing(plan)
         refuse_guarded(plan, force=force)
         if not yes:
-            access_session.require_terminal()
+            require_terminal()
             results.show_before_question()
             if not click.confirm("Apply these changes?", err=True):
                 click.echo("Nothing was changed.", err=True)
                 return 1
             check_again(plan, ports)
         carry_out(
-            plan, ports, display, results, lambda done: audit.add(AuditRecord(Action.APPLIED, access.name, detail=done))
+            plan,
+            ports,
+            session.display,
+            results,
+            lambda done: audit.add(AuditRecord(Action.APPLIED, access.name, detail=done)),
         )
-    warn_of_server(access, Where(**where), access.levels, settle=True)
+    warn_of_server(session, access.levels, settle=True)
     return 0

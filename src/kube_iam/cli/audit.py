@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from kube_iam.access.audit import Action, AuditRecord
-from kube_iam.access.levels import ClusterAccess
-from kube_iam.cli import access_session
-from kube_iam.cli.access_session import Where
 from kube_iam.denylist.denial import Denial
 from kube_iam.errors import KubeIamError
 
@@ -25,7 +22,7 @@ class AuditLog:
     """Actions of one command. They are written when the context ends, also by an error, and by `write` before a long wait."""
 
     def __init__(self, open_api: Callable[[], KubeApi] | None) -> None:
-        """Without `open_api` there is no cluster to keep a audit in."""
+        """Without `open_api` there is no cluster to keep an audit log in."""
         self._open_api = open_api
         self._records: list[AuditRecord] = []
 
@@ -65,9 +62,3 @@ class AuditLog:
 def denied_record(denial: Denial, level: str = "") -> AuditRecord:
     """Return the record of a denial, in one level or, if that is empty, in all."""
     return AuditRecord(Action.DENIED, denial.value, level, denial.end, denial.reason, denial.ident)
-
-
-def open_audit_log(access: ClusterAccess, where: Where) -> AuditLog:
-    """Return the audit log of the access file's cluster; one that writes nothing if nothing of the file is in a cluster."""
-    reachable = access_session.needs_cluster(access)
-    return AuditLog((lambda: access_session.open_api(access, where)) if reachable else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from kube_iam.cli.access_session import STANDARD_INPUT, open_access
+from kube_iam.cli.session import STANDARD_INPUT, read_access
 
 
 def roles_by_name(file: str, environ: Mapping[str, str]) -> dict[str, set[str]]:
@@ -18,7 +18,7 @@ def roles_by_name(file: str, environ: Mapping[str, str]) -> dict[str, set[str]]:
         from kube_iam.access.desired import role_arn
         from kube_iam.access.levels import Method
 
-        access = open_access(file)
+        access = read_access(file)
         for level in access.levels:
             if level.method is Method.ROLE:
                 found.setdefault(level.name, set()).add(role_arn(access, level))

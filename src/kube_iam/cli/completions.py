@@ -15,11 +15,15 @@ from configparser import Error as ConfigParserError
 from configparser import RawConfigParser
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from kube_iam.errors import KubeIamError
+
+if TYPE_CHECKING:
+    from kube_iam.cli.session import AdminSession
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Words = Callable[[click.Context], Iterable[str]]
@@ -93,44 +97,46 @@ def _option(context: click.Context, name: str) -> str:
     return str(context.params.get(name) or "")
 
 
-def _levels(context: click.Context) -> list[str]:
-    from kube_iam.cli import access_session
+def _session(context: click.Context) -> AdminSession | None:
+    """Return the session of the words so far; None where the access file comes from standard input, which is the terminal's."""
+    from kube_iam.cli.session import STANDARD_INPUT, session_of
 
-    file = _option(context, "file") or os.environ.get(FILE_VARIABLE) or "access.yaml"
-    if file == access_session.STANDARD_INPUT:
-        return []
-    return [level.name for level in access_session.open_access(file).levels]
+    values = {**context.params, "file": _file(context)}
+    return session_of(context, values) if values["file"] != STANDARD_INPUT else None
+
+
+def _file(context: click.Context) -> str:
+    return _option(context, "file") or os.environ.get(FILE_VARIABLE) or "access.yaml"
+
+
+def _levels(context: click.Context) -> list[str]:
+    session = _session(context)
+    return [level.name for level in session.access.levels] if session is not None else []
 
 
 def _users(context: click.Context) -> list[str]:
-    from kube_iam.cli import access_session
-
-    file = _option(context, "file") or os.environ.get(FILE_VARIABLE) or "access.yaml"
-    if file == access_session.STANDARD_INPUT:
-        return []
-    where = access_session.Where(_option(context, "profile"), _option(context, "region"))
-    directory = access_session.open_directory(access_session.open_access(file), where, lambda _: None, may_ask=False)
-    return [user.name for user in directory.users()]
+    session = _session(context)
+    return [user.name for user in session.iam_without_prompts.users()] if session is not None else []
 
 
 def _denials(context: click.Context) -> list[str]:
     """The principals and the names of the denials that are in force in the cluster of the context."""
     from kube_iam.cli import deny_session
-    from kube_iam.cli.access_session import Where
     from kube_iam.cli.deny_options import DENY_LIST
+    from kube_iam.cli.session import session_of
 
-    where = Where(kubeconfig=_option(context, "kubeconfig"), context=_option(context, "context"))
-    denials = deny_session.read_denials(deny_session.open_api(where), _option(context, "deny_list") or DENY_LIST)
+    api = session_of(context, dict(context.params)).kube
+    denials = deny_session.read_denials(api, _option(context, "deny_list") or DENY_LIST)
     now = time.time()
     return [name for denial in denials if denial.until > now for name in (denial.value, denial.ident)]
 
 
 def _cached_levels(context: click.Context) -> Iterable[str]:
     """The levels of the access file that have a role, and the users and contexts of the kubeconfig that sign in with one."""
-    from kube_iam.cli.access_session import STANDARD_INPUT
     from kube_iam.cli.cached_levels import roles_by_name
+    from kube_iam.cli.session import STANDARD_INPUT
 
-    file = _option(context, "file") or os.environ.get(FILE_VARIABLE) or "access.yaml"
+    file = _file(context)
     return roles_by_name("" if file == STANDARD_INPUT else file, os.environ)
 
 

@@ -6,26 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli import access_session
+from kube_iam.cli.session import AdminSession, needs_cluster
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kube_iam.access.levels import ClusterAccess
     from kube_iam.access.members import LevelMembers
-    from kube_iam.access.ports import Directory
-    from kube_iam.cli.access_session import Where
     from kube_iam.denylist.denied_members import Denied
 
 
 def read_denied(
-    access: ClusterAccess,
-    directory: Directory,
-    members: Callable[[], Sequence[LevelMembers]],
-    where: Where,
-    deny_list: str,
-    now: float,
+    session: AdminSession, members: Callable[[], Sequence[LevelMembers]], deny_list: str, now: float
 ) -> Denied:
     """Return the members that the deny list denies at `now` (unix seconds). Print a note of what cannot be read. Raises nothing.
 
@@ -34,13 +26,11 @@ def read_denied(
     from kube_iam.cli.deny_session import read_denials
     from kube_iam.denylist.denied_members import denied_members
 
-    if not access_session.needs_cluster(access):
+    if not needs_cluster(session.access):
         return {}
     try:
-        denials = [
-            denial for denial in read_denials(access_session.open_api(access, where), deny_list) if denial.until > now
-        ]
-        found = denied_members(access, directory, members(), denials, now) if denials else None
+        denials = [denial for denial in read_denials(session.checked_kube, deny_list) if denial.until > now]
+        found = denied_members(session.access, session.iam, members(), denials, now) if denials else None
     except KubeIamError as error:
         click.echo(f"note: whether members are denied is not known: {error.message}", err=True)
         return {}

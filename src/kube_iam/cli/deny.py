@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from kube_iam.cli.access_options import aws_options, cluster_options, file_option, output_option, yes_option
-from kube_iam.cli.access_session import Where
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.completions import complete_users
 from kube_iam.cli.deny_options import Duration, closing_options, deny_list_option
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 @output_option
 @aws_options
 @cluster_options
+@pass_session
 def command(
-    who: tuple[str, ...], seconds: int, reason: str, cache_ttl: int, no_wait: bool, listing: bool, deny_list: str,
-    file: str, yes: bool, output: str, **where: str,
+    session: AdminSession, who: tuple[str, ...], seconds: int, reason: str, cache_ttl: int, no_wait: bool, listing: bool,
+    deny_list: str, yes: bool, output: str,
 ) -> int:  # fmt: skip
     """Refuse somebody's sign-ins at once, in every level, whatever IAM and the mappings say.
 
@@ -49,32 +50,31 @@ def command(
 
     Where there is an access file, a name that no level knows gets a question, since a misspelt name denies nobody. --yes answers it.
     """
-    from kube_iam.cli import deny_session as session
+    from kube_iam.cli import deny_session
     from kube_iam.cli.audit import AuditLog, denied_record
     from kube_iam.cli.deny_names import check_names
 
-    place = Where(**where)
     if listing:
         if who:
             raise UsageError("--list takes no names")
-        return _list(place, deny_list, output)
+        return _list(session, deny_list, output)
     if not who:
         raise UsageError(
             "deny takes a name", "name a user, an ARN or an access key id; --list lists the denials in force"
         )
     if seconds <= 0:
         raise UsageError("--for must be longer than nothing")
-    closing = session.Closing(deny_list, reason, cache_ttl, not no_wait)
+    closing = deny_session.Closing(deny_list, reason, cache_ttl, not no_wait)
     names = tuple(dict.fromkeys(who))
     for text in names:
-        session.check_principal(text)
-    known = check_names(file, names, place, yes=yes)
-    began, now = session.CLOCK.now(), time.time()
-    by = session.caller(place)
-    denials = [session.denial(text, until=now + seconds, reason=reason, by=by, now=now) for text in names]
+        deny_session.check_principal(text)
+    known = check_names(session, names, yes=yes)
+    began, now = deny_session.CLOCK.now(), time.time()
+    by = deny_session.caller(session)
+    denials = [deny_session.denial(text, until=now + seconds, reason=reason, by=by, now=now) for text in names]
     changes_made().expect((), "whether the servers obey it is not known")
-    closed = session.shut(place, closing, denials, began)
-    with AuditLog(lambda: session.open_api(place)) as audit:
+    closed = deny_session.shut(session, closing, denials, began)
+    with AuditLog(lambda: session.kube) as audit:
         audit.add(*(denied_record(denial) for denial in denials))
     _print(denials, closed, closing, known, output)
     return 0
@@ -107,15 +107,14 @@ def _print(denials: list[Denial], closed: Closed, closing: Closing, known: Known
     result.print_result(closed, closing, refused)
 
 
-def _list(where: Where, deny_list: str, output: str) -> int:
-    from kube_iam.cli import deny_session as session
+def _list(session: AdminSession, deny_list: str, output: str) -> int:
     from kube_iam.cli.access_output import print_data
     from kube_iam.denylist.editor import DenyStore
     from kube_iam.denylist.entry import BINARY, read_denial
     from kube_iam.report.denials_text import denial_data, denials_table
 
     now = time.time()
-    store = DenyStore(session.open_api(where), deny_list)
+    store = DenyStore(session.kube, deny_list)
     contents = store.read()
     read = {ident: read_denial(ident, text) for ident, text in contents.data.items()}
     read |= dict.fromkeys(contents.binary, BINARY)

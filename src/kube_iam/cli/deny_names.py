@@ -11,8 +11,7 @@ import click
 from click.core import ParameterSource
 
 from kube_iam.access.known_names import KnownNames, known_names
-from kube_iam.cli import access_session
-from kube_iam.cli.access_session import Where
+from kube_iam.cli.session import STANDARD_INPUT, AdminSession, on_terminal
 from kube_iam.config.near import near
 from kube_iam.errors import KubeIamError, UsageError
 
@@ -20,7 +19,7 @@ LOOKUP_SECONDS = 10.0
 """A denial is for emergencies: it does not wait any longer for IAM."""
 
 
-def check_names(file: str, names: Sequence[str], where: Where, *, yes: bool) -> KnownNames | None:
+def check_names(session: AdminSession, names: Sequence[str], *, yes: bool) -> KnownNames | None:
     """Ask about the names that neither a level of the access file nor IAM knows; `yes` answers.
 
     Returns who is known where that is everybody named, else None.
@@ -29,11 +28,12 @@ def check_names(file: str, names: Sequence[str], where: Where, *, yes: bool) -> 
     is no access file or IAM or the cluster does not answer, are reported as a note and denied. Of those, names with a comma are asked
     about: they may be several names.
     """
-    there = file == access_session.STANDARD_INPUT or Path(file).exists()
+    file = session.file
+    there = file == STANDARD_INPUT or Path(file).exists()
     if not there and _was_typed("file"):
         raise UsageError(f"there is no {file}", "name the access file with -f, or leave -f away")
     try:
-        known = _within(LOOKUP_SECONDS, file, names, where)
+        known = _within(LOOKUP_SECONDS, session, names)
     except KubeIamError as error:
         click.echo(f"Note: the names were not looked up, and a misspelt one denies nobody: {error.message}", err=True)
         joined = ", ".join(name for name in names if "," in name)
@@ -65,7 +65,7 @@ def check_names(file: str, names: Sequence[str], where: Where, *, yes: bool) -> 
 
 def _confirm(doubt: str, remedy: str, otherwise: str) -> None:
     """Ask whether to go on. Raises click.Abort where the answer is no, UsageError where nobody can be asked."""
-    if not access_session.on_terminal():
+    if not on_terminal():
         raise UsageError(f"{doubt}, so none was written", f"{remedy}. Add --yes to {otherwise}")
     click.confirm(f"{doubt[0].upper()}{doubt[1:]} ({remedy}). {otherwise.capitalize()}?", abort=True, err=True)
 
@@ -74,13 +74,13 @@ def _was_typed(option: str) -> bool:
     return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
-def _within(seconds: float, file: str, names: Sequence[str], where: Where) -> KnownNames:
+def _within(seconds: float, session: AdminSession, names: Sequence[str]) -> KnownNames:
     """Read who is in the levels, in a thread that nothing waits for once the time is over. Raises KubeIamError."""
     answers: queue.Queue[KnownNames | BaseException] = queue.Queue(1)
 
     def read() -> None:
         try:
-            answers.put(_read(file, names, where))
+            answers.put(_read(session, names))
         except BaseException as error:  # whatever it is, the denial goes on
             answers.put(error)
 
@@ -96,10 +96,9 @@ def _within(seconds: float, file: str, names: Sequence[str], where: Where) -> Kn
     return found
 
 
-def _read(file: str, names: Sequence[str], where: Where) -> KnownNames:
-    access = access_session.open_access(file)
+def _read(session: AdminSession, names: Sequence[str]) -> KnownNames:
+    access = session.access
     # The mapping first: where there is no way into the cluster, nothing can be denied either.
-    entries = access_session.open_store(access, where).entries()
+    entries = session.mapping_store.entries()
     # A denial does not wait for an MFA code. A thread that is given up while it asks leaves the terminal without echo, too.
-    directory = access_session.open_directory(access, where, lambda _: None, may_ask=False)
-    return known_names(access, directory, entries, names)
+    return known_names(access, session.iam_without_prompts, entries, names)

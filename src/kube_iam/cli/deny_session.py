@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kube_iam.access.levels import ClusterAccess
-from kube_iam.cli.access_session import Where, check_server
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.deny_options import LONGEST_SESSION
+from kube_iam.cli.session import AdminSession
 from kube_iam.core.principals import fits, kind_of, objection
 from kube_iam.denylist.denial import Denial, NobodysName, denial_of, ident_of
 from kube_iam.denylist.propagation import Clock, Closed, Wanted, await_force
@@ -36,38 +34,25 @@ class Closing:
     wait: bool
 
 
-def open_api(where: Where) -> KubeApi:
-    """Return the API server of the administrator's context. Nothing is called yet."""
-    from kube_iam.kube.client import KubeApi
-
-    return KubeApi(environ=os.environ, kubeconfig=where.kubeconfig, context=where.context)
-
-
-def check_cluster(access: ClusterAccess, where: Where) -> None:
-    """Raise UsageError where the current context seems to lead to another cluster than the file is about."""
-    check_server(access, open_api(where).server, named=bool(where.kubeconfig or where.context))
-
-
-def caller(where: Where) -> str:
+def caller(session: AdminSession) -> str:
     """Return who the administrator is to the cluster; empty where it does not say, which stops no denial."""
     from kube_iam.kube.cluster import KubeCluster
 
     try:
-        return KubeCluster(open_api(where)).whoami().username
+        return KubeCluster(session.kube).whoami().username
     except KubeIamError:
         return ""
 
 
-def shut(where: Where, closing: Closing, denials: Sequence[Denial], began: float) -> Closed:
+def shut(session: AdminSession, closing: Closing, denials: Sequence[Denial], began: float) -> Closed:
     """Write the denials and find out when they are obeyed. Raises KubeIamError where they cannot be written."""
     from kube_iam.denylist.editor import DenyStore
     from kube_iam.denylist.prober import Prober
 
-    api = open_api(where)
     names = "write the denial of " + ", ".join(denial.value for denial in denials)
     with changes_made().making(names):
-        DenyStore(api, closing.deny_list).put(denials, time.time())
-    prober = Prober(api)
+        DenyStore(session.kube, closing.deny_list).put(denials, time.time())
+    prober = Prober(session.kube)
     wanted = [Wanted(denial.ident, denial.until) for denial in denials]
     addresses: tuple[str, ...] = ()
     unlisted = ""
@@ -94,7 +79,7 @@ def denial(text: str, *, role: str = "", until: float, reason: str, by: str, now
 
 
 def lift(
-    where: Where,
+    session: AdminSession,
     deny_list: str,
     chosen: Callable[[Denial], bool],
     now: float,
@@ -107,14 +92,14 @@ def lift(
     """
     from kube_iam.denylist.editor import DenyStore
 
-    store, by = DenyStore(open_api(where), deny_list), caller(where)
+    store, by = DenyStore(session.kube, deny_list), caller(session)
     with changes_made().making(lifting):
         return store.lift(chosen, by, now, otherwise)
 
 
-def denied_values(where: Where, deny_list: str, now: float) -> list[str]:
+def denied_values(session: AdminSession, deny_list: str, now: float) -> list[str]:
     """Return the values of all denials in force in the list. Raises KubeIamError."""
-    return [denial.value for denial in read_denials(open_api(where), deny_list) if denial.until > now]
+    return [denial.value for denial in read_denials(session.kube, deny_list) if denial.until > now]
 
 
 def read_denials(api: KubeApi, deny_list: str) -> list[Denial]:
@@ -140,12 +125,12 @@ def lifted_entries(text: str, now: float) -> tuple[Denial, ...]:
     return (entry, by_name) if _ANY_NAME.fullmatch(text) else (entry,)
 
 
-def is_remembered(where: Where, ident: str) -> bool | None:
+def is_remembered(session: AdminSession, ident: str) -> bool | None:
     """Return whether a server has a denial of that name in force; None where not every API server could be asked, and none said so."""
     from kube_iam.denylist.prober import HERE, Prober
     from kube_iam.denylist.status_query import IN_FORCE
 
-    prober = Prober(open_api(where))
+    prober = Prober(session.kube)
     unasked = False
     try:
         addresses: tuple[str, ...] = prober.addresses() or (HERE,)
@@ -161,14 +146,14 @@ def is_remembered(where: Where, ident: str) -> bool | None:
 
 
 def level_denials(
-    where: Where, closing: Closing, users: Sequence[str], role: str = "", iam_group: str = ""
+    session: AdminSession, closing: Closing, users: Sequence[str], role: str = "", iam_group: str = ""
 ) -> list[Denial]:
     """The denials of the users in sessions of the role, or as members of the IAM group, for as long as a session can last.
 
     Raises UsageError for what is no user's name.
     """
     now = time.time()
-    by = caller(where)
+    by = caller(session)
     end = float(int(now + LONGEST_SESSION))
     for user in users:
         if not fits("userName", user):

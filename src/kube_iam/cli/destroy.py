@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from kube_iam.access.changes import Plan
-from kube_iam.cli import access_session
 from kube_iam.cli.access_options import (
     aws_options,
     cluster_options,
@@ -17,12 +14,9 @@ from kube_iam.cli.access_options import (
     output_option,
     yes_option,
 )
-from kube_iam.cli.access_session import Where
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import AdminSession, pass_session, require_terminal
 from kube_iam.errors import KubeIamError
-
-if TYPE_CHECKING:
-    from kube_iam.access.levels import ClusterAccess
 
 _GONE = "if the cluster is gone, add --iam-only, which deletes what is in IAM alone"
 _NOT_READ = (
@@ -42,31 +36,26 @@ _NOT_READ = (
 @output_option
 @aws_options
 @cluster_options
-def command(
-    file: str, yes: bool, dry_run: bool, force: bool, iam_only: bool, output: str, **where: str
-) -> int:  # fmt: skip
+@pass_session
+def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_only: bool, output: str) -> int:
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
     from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import check_caller, plan_destroy
-    from kube_iam.cli.access_progress import Display
-    from kube_iam.cli.audit import AuditLog, open_audit_log
+    from kube_iam.cli.audit import AuditLog
     from kube_iam.cli.plan_results import PlanResults, carry_out, check_again, refuse_failing, refuse_guarded
 
-    access = access_session.open_access(file)
-    access_session.warn_of_regions(access, where["region"])
-    display = Display()
-    if iam_only:
-        ports = access_session.open_iam(access, Where(**where), display.waiting)
-    else:
-        check_caller(access, access_session.open_directory(access, Where(**where), display.waiting))
-        _require_cluster(access, Where(**where))
-        ports = access_session.open_ports(access, Where(**where), display.waiting)
+    access = session.access
+    session.warn_of_regions()
+    if not iam_only:
+        check_caller(access, session.iam)
+        _require_cluster(session)
+    ports = session.iam_ports if iam_only else session.ports
     plan = plan_destroy(access, ports)
     if not plan.changes:
         return _report(plan, output, dry_run=dry_run, iam_only=iam_only)
     # Audit events are written last: the document for programs does not wait for the cluster.
     with (
-        AuditLog(None) if iam_only else open_audit_log(access, Where(**where)) as audit,
+        AuditLog(None) if iam_only else session.audit as audit,
         PlanResults(plan, output, dry_run=dry_run) as results,
     ):
         if iam_only:
@@ -76,7 +65,7 @@ def command(
         refuse_failing(plan)
         refuse_guarded(plan, force=force)
         if not yes:
-            access_session.require_terminal()
+            require_terminal()
             results.show_before_question()
             if not _is_confirmed(access.name):
                 click.echo("Nothing was changed.", err=True)
@@ -85,7 +74,7 @@ def command(
         carry_out(
             plan,
             ports,
-            display,
+            session.display,
             results,
             lambda done: audit.add(AuditRecord(Action.DESTROYED, access.name, detail=done)),
         )
@@ -98,12 +87,11 @@ def _is_confirmed(cluster: str) -> bool:
     return bool(click.prompt(said, default="", show_default=False, err=True) == cluster)
 
 
-def _require_cluster(access: ClusterAccess, where: Where) -> None:
+def _require_cluster(session: AdminSession) -> None:
     """Raise what keeps this command from the cluster, where the file needs one, with the remedy for one that is gone."""
     try:
-        cluster = access_session.open_cluster(access, where)
-        if cluster is not None:
-            cluster.whoami()
+        if session.cluster is not None:
+            session.cluster.whoami()
     except KubeIamError as error:
         error.hint = f"{error.hint}; {_GONE}" if error.hint else _GONE
         raise

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from kube_iam.cli.access_options import aws_options, cluster_options, dry_run_option, file_option, output_option
-from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.member_arguments import member_arguments, require_words
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.errors import UsageError
 
 
@@ -25,9 +25,10 @@ from kube_iam.errors import UsageError
 @output_option
 @aws_options
 @cluster_options
+@pass_session
 def command(
-    users: tuple[str, ...], level: str | None, file: str, duration: str | None, reason: str, deny_list: str, dry_run: bool,
-    output: str, **where: str,
+    session: AdminSession, users: tuple[str, ...], level: str | None, duration: str | None, reason: str, deny_list: str,
+    dry_run: bool, output: str,
 ) -> int:  # fmt: skip
     """Let users into a level. Those who are in it already stay; nothing changes unless all users exist.
 
@@ -36,11 +37,11 @@ def command(
     from kube_iam.cli.membership import Order, change_members
     from kube_iam.cli.temporary import grant_for, lasting
 
-    level = require_words("grant", file, users, level)
+    level = require_words("grant", session, users, level)
     if duration is not None:
         time = lasting(duration, reason)
-        return grant_for(file, users, level, Where(**where), time, deny_list=deny_list, dry_run=dry_run, output=output)
+        return grant_for(session, users, level, time, deny_list=deny_list, dry_run=dry_run, output=output)
     if reason:
         raise UsageError("--reason goes with --for", "who is in for good has no reason to be kept")
     order = Order(into=True, dry_run=dry_run, output=output, deny_list=deny_list)
-    return change_members(file, users, level, Where(**where), order)
+    return change_members(session, users, level, order)

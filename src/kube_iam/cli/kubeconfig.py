@@ -6,10 +6,10 @@ import os
 
 import click
 
-from kube_iam.cli import access_session
 from kube_iam.cli.access_options import file_option
 from kube_iam.cli.completions import complete_files, complete_levels, complete_profiles
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import read_access, warn_of_regions
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
@@ -69,9 +69,9 @@ def command(
     from kube_iam.kube.kubeconfig import build_kubeconfig, dump
     from kube_iam.kube.kubeconfig_merge import merge_into
 
-    access = access_session.open_access(file)
+    access = read_access(file)
     found = find_level(access, level, near)
-    access_session.warn_of_regions(access)
+    warn_of_regions(access)
     if not access.endpoint:
         raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")
     cluster = cluster_name or access.name

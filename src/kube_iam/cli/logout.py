@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from kube_iam.cli.access_options import dry_run_option, output_option
-from kube_iam.cli.access_session import STANDARD_INPUT
 from kube_iam.cli.cached_levels import roles_by_name
 from kube_iam.cli.completions import FILE_VARIABLE, complete_cached_levels, complete_files
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import STANDARD_INPUT
 from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kube_iam.cli.session import AdminSession
     from kube_iam.server.early_port import EarlyPort
 
 PROGRAM_NAMES = {
@@ -35,11 +36,14 @@ def entry_point() -> int:
     return code
 
 
-def main() -> int:
-    """Run the command line of this process and return its exit code. Never raises, never prints a traceback by itself."""
+def main(session: "AdminSession | None" = None) -> int:
+    """Run the command line of this process and return its exit code. Never raises, never prints a traceback by itself.
+
+    `session` is what a command connects to; without it the command makes one from its options.
+    """
     program = program_name(sys.argv[0])
     try:
-        code = _dispatch(program, sys.argv[1:])
+        code = _dispatch(program, sys.argv[1:], session)
         return _flush(program) or code
     except BrokenPipeError:
         _give_up_stdout()
@@ -56,7 +60,7 @@ def program_name(path: str) -> str:
     return PROGRAM_NAMES.get(name.removesuffix(".exe"), "kube-iam")
 
 
-def _dispatch(program: str, arguments: "Sequence[str]") -> int:
+def _dispatch(program: str, arguments: "Sequence[str]", session: "AdminSession | None") -> int:
     import os
 
     from kube_iam.aws.variables import normalize
@@ -77,7 +81,7 @@ def _dispatch(program: str, arguments: "Sequence[str]") -> int:
         early_port = open_early(arguments)
     from kube_iam.cli.root import run_command
 
-    return run_command(program, arguments)
+    return run_command(program, arguments, session=session)
 
 
 def _flush(program: str) -> int:

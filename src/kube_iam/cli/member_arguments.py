@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from kube_iam.cli import access_session
 from kube_iam.cli.completions import complete_levels, complete_users_then_levels
+from kube_iam.cli.session import AdminSession
 from kube_iam.errors import KubeIamError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,12 +20,12 @@ def member_arguments(function: F) -> F:
     return click.argument("users", nargs=-1, metavar="USER...", shell_complete=complete_users_then_levels)(function)
 
 
-def require_words(command: str, file: str, users: Sequence[str], level: str | None) -> str:
+def require_words(command: str, session: AdminSession, users: Sequence[str], level: str | None) -> str:
     """Return the level. Raises UsageError that says which of the words is missing: a single word is a user or a level of the file."""
     if level and users:
         return level
     try:
-        levels = [each.name for each in access_session.open_access(file).levels]
+        levels = [each.name for each in session.access.levels]
     except KubeIamError:
         levels = []
     listed = f"; levels: {', '.join(levels)}" if levels else ""

@@ -10,16 +10,13 @@ import click
 
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import MemberChange, apply_members, find_level, no_such_users, plan_members
-from kube_iam.access.ports import Directory
-from kube_iam.cli import access_session
-from kube_iam.cli.access_progress import Display
-from kube_iam.cli.access_session import Where
-from kube_iam.cli.audit import AuditLog, open_audit_log
+from kube_iam.cli.audit import AuditLog
 from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.deny_session import Closing
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
 from kube_iam.cli.revoke_now import ShutOut, lift_level
+from kube_iam.cli.session import AdminSession
 from kube_iam.cli.temporary import clean, find_temporary
 from kube_iam.config.durations import show_duration
 from kube_iam.config.near import near
@@ -41,29 +38,27 @@ class Order:
 
 
 def change_members(
-    file: str, users: Sequence[str], level_name: str, where: Where, order: Order, closing: Closing | None = None
+    session: AdminSession, users: Sequence[str], level_name: str, order: Order, closing: Closing | None = None
 ) -> int:
     """Grant or revoke the level for the users; everything is checked before the first change to IAM.
 
     With `closing` they are denied the level at once, before IAM is asked.
     """
-    access = access_session.open_access(file)
-    access_session.warn_of_regions(access, where.region)
-    level = find_level(access, level_name, near, users)
-    with open_audit_log(access, where) as audit:
+    session.warn_of_regions()
+    level = find_level(session.access, level_name, near, users)
+    with session.audit as audit:
         if closing is None or order.dry_run:
-            return _change(access, level, users, where, order, audit)
+            return _change(session, level, users, order, audit)
         if not order.force:
-            OwnAccess(access, where).refuse(level, users, lambda: _directory(access, where))
-        with ShutOut(access, level, users, where, closing, audit) as shut:
-            return _change(access, level, users, where, order, audit, shut)
+            OwnAccess(session).refuse(level, users)
+        with ShutOut(session, level, users, closing, audit) as shut:
+            return _change(session, level, users, order, audit, shut)
 
 
 def _change(
-    access: ClusterAccess,
+    session: AdminSession,
     level: Level,
     users: Sequence[str],
-    where: Where,
     order: Order,
     audit: AuditLog,
     shut: ShutOut | None = None,
@@ -71,12 +66,12 @@ def _change(
     from kube_iam.access.plan import check_caller
 
     into, dry_run = order.into, order.dry_run
-    own = OwnAccess(access, where) if not (into or order.force or shut) else None
-    directory = _directory(access, where)
+    own = OwnAccess(session) if not (into or order.force or shut) else None
+    access, directory = session.access, session.iam
     check_caller(access, directory)
-    found = find_temporary(access, level, directory, where)
+    found = find_temporary(session, level)
     if own is not None and not dry_run:
-        own.refuse(level, users, lambda: directory)
+        own.refuse(level, users)
     planned = plan_members(access, directory, level, users, near, into=into, temporary=found.temporary)
     results = MemberResults(planned, "granted" if into else "revoked", level.name)
     now = time.time()
@@ -94,12 +89,12 @@ def _change(
         data = _data(access, level, into=into, dry_run=dry_run)
         print_members(results, data if shut is None else {**data, **shut.data()}, order.output)
     if into and not dry_run:
-        lift_level(access, level, [change.user for change in results.done], where, order.deny_list, audit)
+        lift_level(session, level, [change.user for change in results.done], order.deny_list, audit)
     results.complain()
-    for loss in own.losses(level, users, lambda: directory) if own is not None and dry_run else ():
+    for loss in own.losses(level, users) if own is not None and dry_run else ():
         click.echo(f"needs --force: {loss}", err=True)
     if not dry_run:
-        clean(access, directory, found, now)
+        clean(session, found, now)
     found.complain(must_know=not into)
     missing = [change.user for change in planned if not (change.exists or change.is_needed)]
     if missing:
@@ -121,10 +116,6 @@ def _follow(
         if order.output != "table":
             print_members(results, _data(access, level, into=order.into, dry_run=False), order.output)
         raise
-
-
-def _directory(access: ClusterAccess, where: Where) -> Directory:
-    return access_session.open_directory(access, where, Display().waiting)
 
 
 def _sentence(change: MemberChange, level: Level, *, into: bool, dry_run: bool) -> str:

@@ -15,6 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 CLUSTER_ID_VARIABLE = "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID"
 VERBOSITY_VARIABLE = "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY"
+_META = "kube_iam.cli.options"
 VERBOSITIES = ("panic", "fatal", "error", "warning", "warn", "info", "debug", "trace")
 
 
@@ -43,9 +44,9 @@ class Settings:
 
 def settings_of(context: click.Context) -> Settings:
     """The settings that the commands of this invocation share; made from the environment where there are none yet."""
-    found = context.find_object(Settings)
-    if found is None:
-        found = context.obj = Settings.from_environment()
+    found = context.meta.get(_META)
+    if not isinstance(found, Settings):
+        found = context.meta[_META] = Settings.from_environment()
     return found
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli import access_session
 from kube_iam.cli.access_options import adopt_option, aws_options, cluster_options, file_option, output_option
-from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.terminal import painted
 
 if TYPE_CHECKING:
@@ -31,7 +30,8 @@ CHANGES = 2
 @output_option
 @aws_options
 @cluster_options
-def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, output: str, **where: str) -> int:
+@pass_session
+def command(session: AdminSession, adopt: bool, detailed_exitcode: bool, deny_list: str, output: str) -> int:
     """Show what apply would change, in the order it would happen, and change nothing.
 
     Says which members of the levels are denied until when, as `who` does.
@@ -43,16 +43,15 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, out
     from kube_iam.access.plan import plan_apply
     from kube_iam.access.temporary import temporary_in_force
     from kube_iam.cli.access_output import print_data
-    from kube_iam.cli.access_progress import Display
     from kube_iam.cli.denied import read_denied
     from kube_iam.cli.plan_results import print_plan
     from kube_iam.cli.server_status import unchanged, warn_of_server
     from kube_iam.report.members_data import denied_data, entries_data
     from kube_iam.report.membership_text import states_data
 
-    access, place, now = access_session.open_access(file), Where(**where), time.time()
-    access_session.warn_of_regions(access, place.region)
-    ports = access_session.open_ports(access, place, Display().waiting)
+    access, now = session.access, time.time()
+    session.warn_of_regions()
+    ports = session.ports
     plan = plan_apply(access, ports, adopt=adopt, now=now)
     if output == "table":
         print_plan(plan, output)
@@ -64,15 +63,9 @@ def command(file: str, adopt: bool, detailed_exitcode: bool, deny_list: str, out
     made = {change.level for change in plan.changes if change.kind is Kind.GROUP and change.verb is Verb.CREATE}
     levels = [level for level in access.levels if level.name not in made]
     temporary = temporary_in_force(access, levels, plan.entries, now)
-    denied = (
-        read_denied(
-            access, ports.directory, lambda: who(access, ports.directory, levels, temporary), place, deny_list, now
-        )
-        if levels
-        else {}
-    )
+    denied = read_denied(session, lambda: who(access, session.iam, levels, temporary), deny_list, now) if levels else {}
     _warn_of(denied)
-    states = warn_of_server(access, place, unchanged(access, plan)) or {}
+    states = warn_of_server(session, unchanged(access, plan)) or {}
     if output != "table":
         facts = {
             "otherEntries": entries_data(staying),

@@ -47,9 +47,9 @@ def command(settings: Settings, name: str, file: str) -> None:  # noqa: ARG001
 def _of_access(file: str) -> tuple[dict[str, object], bool]:
     """Return the policy, and whether any level needs it now."""
     from kube_iam.access.server_policy import asks_membership, server_document
-    from kube_iam.cli import access_session
+    from kube_iam.cli.session import read_access
 
-    access = access_session.open_access(file)
+    access = read_access(file)
     return server_document(access), any(asks_membership(access, level) for level in access.levels)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from kube_iam.cli.access_options import aws_options, cluster_options, dry_run_option, file_option, output_option
-from kube_iam.cli.access_session import Where
 from kube_iam.cli.deny_options import closing_options, deny_list_option
 from kube_iam.cli.member_arguments import member_arguments, require_words
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import AdminSession, pass_session
 
 
 @click.command("revoke")
@@ -27,9 +27,10 @@ from kube_iam.cli.options import global_options
 @output_option
 @aws_options
 @cluster_options
+@pass_session
 def command(
-    users: tuple[str, ...], level: str | None, file: str, now: bool, force: bool, reason: str, cache_ttl: int, no_wait: bool,
-    deny_list: str, dry_run: bool, output: str, **where: str,
+    session: AdminSession, users: tuple[str, ...], level: str | None, now: bool, force: bool, reason: str, cache_ttl: int,
+    no_wait: bool, deny_list: str, dry_run: bool, output: str,
 ) -> int:  # fmt: skip
     """Take users out of a level, also those who are in it for a time only. With --now a session that they hold is refused at once.
 
@@ -38,7 +39,7 @@ def command(
     from kube_iam.cli.deny_session import Closing
     from kube_iam.cli.membership import Order, change_members
 
-    level = require_words("revoke", file, users, level)
+    level = require_words("revoke", session, users, level)
     closing = Closing(deny_list, reason, cache_ttl, not no_wait) if now else None
     order = Order(into=False, dry_run=dry_run, output=output, reason=reason, force=force)
-    return change_members(file, users, level, Where(**where), order, closing)
+    return change_members(session, users, level, order, closing)

@@ -12,9 +12,9 @@ from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.cli import deny_result as result
-from kube_iam.cli import deny_session as session
-from kube_iam.cli.access_session import Where, needs_cluster
+from kube_iam.cli import deny_session
 from kube_iam.cli.audit import AuditLog, denied_record
+from kube_iam.cli.session import AdminSession, needs_cluster
 from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.propagation import Closed
 from kube_iam.errors import KubeIamError
@@ -34,22 +34,21 @@ class ShutOut:
 
     def __init__(
         self,
-        access: ClusterAccess,
+        session: AdminSession,
         level: Level,
         users: Sequence[str],
-        where: Where,
-        closing: session.Closing,
+        closing: deny_session.Closing,
         audit: AuditLog,
     ) -> None:
-        session.check_cluster(access, where)
+        session.check_server()
         self._level = level
         self._closing = closing
         self._audit = audit
         self._said = False
-        self._denials = session.level_denials(where, closing, users, **_place(access, level))
-        began = session.CLOCK.now()
+        self._denials = deny_session.level_denials(session, closing, users, **_place(session.access, level))
+        began = deny_session.CLOCK.now()
         pool = ThreadPoolExecutor(max_workers=1)
-        self._closed = pool.submit(session.shut, where, closing, self._denials, began)
+        self._closed = pool.submit(deny_session.shut, session, closing, self._denials, began)
         pool.shutdown(wait=False)
 
     def __enter__(self) -> ShutOut:
@@ -114,12 +113,11 @@ def _place(access: ClusterAccess, level: Level) -> dict[str, str]:
     return {"role": mapped_arn(access, level)}
 
 
-def lift_level(
-    access: ClusterAccess, level: Level, users: Sequence[str], where: Where, deny_list: str, audit: AuditLog
-) -> None:
+def lift_level(session: AdminSession, level: Level, users: Sequence[str], deny_list: str, audit: AuditLog) -> None:
     """Lift what `revoke --now` put up against these users in this level, and say so; where that failed, say why."""
     from kube_iam.denylist.denial import ident_of
 
+    access = session.access
     if not needs_cluster(access):
         return
     # By either method, since the level may have had the other one then.
@@ -131,8 +129,8 @@ def lift_level(
         return ident_of(denial.kind, denial.value, denial.role, denial.iam_group) in idents
 
     try:
-        session.check_cluster(access, where)
-        lifted = session.lift(where, deny_list, chosen, time.time(), lifting=f"lift denials in {level.name}")
+        session.check_server()
+        lifted = deny_session.lift(session, deny_list, chosen, time.time(), lifting=f"lift denials in {level.name}")
     except KubeIamError as error:
         said = (
             f"Note: a denial by `revoke --now` may still stand, since the cluster could not be asked: {error.message}"

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,6 +15,9 @@ from kube_iam.cli.groups import CommandGroup
 from kube_iam.cli.options import root_options
 from kube_iam.cli.terminal import guarded, with_one_line_messages
 from kube_iam.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from kube_iam.cli.session import AdminSession
 
 
 class Entry(NamedTuple):
@@ -169,11 +172,19 @@ def make_root(program: str) -> LazyGroup:
     )
 
 
-def run_command(program: str, arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command line through click; returns the exit code. Raises UsageError, KeyboardInterrupt and the tree's errors."""
+def run_command(
+    program: str,
+    arguments: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+    session: AdminSession | None = None,
+) -> int:
+    """Run the command line through click and return the exit code. Raises UsageError, KeyboardInterrupt and the tree's errors.
+
+    `session` is what a command connects to; without it the command makes one from its options.
+    """
     with guarded(environ):
         try:
-            return _run(program, arguments)
+            return _run(program, arguments, session)
         except UsageError as error:
             error.exit_code = usage_exit_code(arguments)
             raise
@@ -188,11 +199,12 @@ def usage_exit_code(arguments: Sequence[str]) -> int:
     return 1 if command in REFERENCE_COMMANDS or "--detailed-exitcode" in arguments else USAGE_ERROR
 
 
-def _run(program: str, arguments: Sequence[str]) -> int:
+def _run(program: str, arguments: Sequence[str], session: AdminSession | None) -> int:
     try:
         outcome = make_root(program).main(
             list(arguments),
             prog_name=program,
+            obj=session,
             complete_var=completion_variable(program),
             standalone_mode=False,
             color=True,  # else click would take out of a value what looks like a colour, and show another value

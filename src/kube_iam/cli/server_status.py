@@ -11,14 +11,13 @@ import click
 
 from kube_iam.access.changes import Kind
 from kube_iam.access.levels import TargetKind
-from kube_iam.cli import access_session
 from kube_iam.cli.terminal import painted
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
     from kube_iam.access.changes import Plan
     from kube_iam.access.levels import ClusterAccess, Level
-    from kube_iam.cli.access_session import Where
+    from kube_iam.cli.session import AdminSession
     from kube_iam.core.membership_status import MembershipStatus
 
 SETTLE_SECONDS = 10.0
@@ -26,7 +25,7 @@ SETTLE_SECONDS = 10.0
 
 
 def warn_of_server(
-    access: ClusterAccess, where: Where, levels: Iterable[Level], *, settle: bool = False
+    session: AdminSession, levels: Iterable[Level], *, settle: bool = False
 ) -> dict[str, MembershipStatus]:
     """Print on stderr what one running server says of these levels, or that it cannot be asked. Raises nothing.
 
@@ -37,13 +36,13 @@ def warn_of_server(
     from kube_iam.access.server_policy import asks_membership
     from kube_iam.report.membership_text import membership_warning
 
-    asking = [level for level in levels if asks_membership(access, level)]
+    asking = [level for level in levels if asks_membership(session.access, level)]
     if not asking:
         return {}
     states: dict[str, MembershipStatus] = {}
     why = "its answer does not say so"
     try:
-        states = _ask(access, where, asking, settle=settle)
+        states = _ask(session, asking, settle=settle)
     except KubeIamError as error:
         why = error.message
     for level in asking:
@@ -62,21 +61,19 @@ def unchanged(access: ClusterAccess, plan: Plan) -> list[Level]:
     return [level for level in access.levels if level.name not in changed]
 
 
-def _ask(
-    access: ClusterAccess, where: Where, levels: Collection[Level], *, settle: bool
-) -> dict[str, MembershipStatus]:
+def _ask(session: AdminSession, levels: Collection[Level], *, settle: bool) -> dict[str, MembershipStatus]:
     """Return the states by level name. Raises KubeIamError."""
     from kube_iam.access.desired import desired_entry
     from kube_iam.core.membership_status import MembershipState, requirement_name
     from kube_iam.kube.membership_query import ask_memberships
 
-    entries = {level.name: desired_entry(access, level) for level in levels}
+    entries = {level.name: desired_entry(session.access, level) for level in levels}
     names = {
         name: requirement_name(entry.iam_group, entry.key if entry.role_arn else "") for name, entry in entries.items()
     }
     pending = (MembershipState.NOT_MAPPED, MembershipState.NOT_READ)
     end = time.monotonic() + (SETTLE_SECONDS if settle else 0)
-    review = _way(access, where)
+    review = _way(session)
     while True:
         found = ask_memberships(review, tuple(names.values())).states
         if time.monotonic() >= end or not any(status.state in pending for status in found.values()):
@@ -84,11 +81,12 @@ def _ask(
         time.sleep(0.5)
 
 
-def _way(access: ClusterAccess, where: Where) -> Callable[[str], str]:
+def _way(session: AdminSession) -> Callable[[str], str]:
     """Return how the server is asked. Where its own config.yaml is on this machine, so is it; else it is behind kube-apiserver."""
     from kube_iam.denylist.prober import Prober
     from kube_iam.kube.membership_query import local_review
 
-    if access.mapping.kind is TargetKind.FILE:
-        return local_review(Path(access.mapping.path))
-    return Prober(access_session.open_api(access, where)).review
+    mapping = session.access.mapping
+    if mapping.kind is TargetKind.FILE:
+        return local_review(Path(mapping.path))
+    return Prober(session.checked_kube).review

@@ -13,15 +13,12 @@ from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant
 from kube_iam.access.members import MemberChange, find_level, plan_members
-from kube_iam.access.ports import Directory
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
-from kube_iam.cli import access_session
-from kube_iam.cli.access_progress import Display
-from kube_iam.cli.access_session import Where
-from kube_iam.cli.audit import AuditLog, open_audit_log
+from kube_iam.cli.audit import AuditLog
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.revoke_now import lift_level
+from kube_iam.cli.session import AdminSession
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.near import near
 from kube_iam.core.utc import rfc3339
@@ -68,29 +65,29 @@ class Found:
             click.echo(f"warning: what is over of temporary access was not cleaned: {self.error.message}", err=True)
 
 
-def open_temporary(access: ClusterAccess, level: Level, directory: Directory, where: Where) -> Found:
+def open_temporary(session: AdminSession, level: Level) -> Found:
     """Read what the mapping says of temporary access to the level. Raises what reading it raises."""
-    store = access_session.open_store(access, where)
+    store = session.mapping_store
     entries = store.entries()
-    return Found(TemporaryAccess(access, level, directory, store, entries), store, entries)
+    return Found(TemporaryAccess(session.access, level, session.iam, store, entries), store, entries)
 
 
-def find_temporary(access: ClusterAccess, level: Level, directory: Directory, where: Where) -> Found:
+def find_temporary(session: AdminSession, level: Level) -> Found:
     """The same for who only moves people in and out of groups, which needs no way into the cluster: never raises our errors."""
-    if not has_temporary(access, level):
+    if not has_temporary(session.access, level):
         return Found(None)
     try:
-        return open_temporary(access, level, directory, where)
+        return open_temporary(session, level)
     except KubeIamError as error:
-        return Found(TemporaryAccess(access, level, directory, None), error=error)
+        return Found(TemporaryAccess(session.access, level, session.iam, None), error=error)
 
 
-def clean(access: ClusterAccess, directory: Directory, found: Found, now: float) -> None:
+def clean(session: AdminSession, found: Found, now: float) -> None:
     """Take away what is over, and say so; that it cannot be is no more than a warning, since it lets nobody in."""
-    for ended, who in leftovers(access, found.entries, now):
+    for ended, who in leftovers(session.access, found.entries, now):
         try:
             with changes_made().making(f"clean up {who.user_name}'s access, which ended at {who.until}"):
-                end(ended, directory, found.store)
+                end(ended, session.iam, found.store)
         except KubeIamError as error:
             click.echo(f"warning: what is left of {who.user_name}'s access until {who.until} stays: {error}", err=True)
         else:
@@ -98,30 +95,29 @@ def clean(access: ClusterAccess, directory: Directory, found: Found, now: float)
 
 
 def grant_for(
-    file: str, users: Sequence[str], level_name: str, where: Where, lasting: Lasting, *, deny_list: str, dry_run: bool,
+    session: AdminSession, users: Sequence[str], level_name: str, lasting: Lasting, *, deny_list: str, dry_run: bool,
     output: str,
 ) -> int:  # fmt: skip
     """Let the users into the level for a time; everything is checked before the first change."""
     from kube_iam.access.plan import check_caller
 
-    access = access_session.open_access(file)
-    access_session.warn_of_regions(access, where.region)
+    access = session.access
+    session.warn_of_regions()
     level = find_level(access, level_name, near, users)
     if not has_temporary(access, level):
         raise UsageError(
             f"{access.source} has membershipCheck: assumeRole, so that the server would not know when access ends",
             "set membershipCheck: signIn and apply, or grant without --for",
         )
-    directory = access_session.open_directory(access, where, Display().waiting)
-    check_caller(access, directory)
-    found = open_temporary(access, level, directory, where)
+    check_caller(access, session.iam)
+    found = open_temporary(session, level)
     assert found.temporary is not None
-    planned = plan_members(access, directory, level, users, near, into=True)
+    planned = plan_members(access, session.iam, level, users, near, into=True)
     results = MemberResults(planned, "granted", level.name)
     now = time.time()
     item = TemporaryGrant("", "", rfc3339(now + lasting.seconds), lasting.reason)
     data = _data(access, level, item, dry_run=dry_run)
-    with open_audit_log(access, where) as audit:
+    with session.audit as audit:
         if dry_run:
             results.done += planned
         try:
@@ -133,10 +129,10 @@ def grant_for(
             if output != "table":
                 print_members(results, data, output)
         if not dry_run:
-            lift_level(access, level, [change.user for change in results.done], where, deny_list, audit)
+            lift_level(session, level, [change.user for change in results.done], deny_list, audit)
         results.complain()
         if not dry_run:
-            clean(access, directory, found, now)
+            clean(session, found, now)
     return 0
 
 

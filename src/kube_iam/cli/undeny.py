@@ -8,11 +8,11 @@ from functools import partial
 import click
 
 from kube_iam.cli.access_options import cluster_options, output_option
-from kube_iam.cli.access_session import Where
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.completions import complete_denials
 from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.config.near import near
 from kube_iam.denylist.denial import Denial, about
 
@@ -25,24 +25,25 @@ from kube_iam.denylist.denial import Denial, about
 @deny_list_option
 @output_option
 @cluster_options
-def command(who: tuple[str, ...], deny_list: str, output: str, **where: str) -> int:
+@pass_session
+def command(session: AdminSession, who: tuple[str, ...], deny_list: str, output: str) -> int:
     """Lift what keeps somebody out: every denial of that user, ARN or key, or the one of that name (`deny --list`).
 
     Whether they get in then is for IAM and the mappings to say.
     """
     from kube_iam.access.audit import Action, AuditRecord
-    from kube_iam.cli import deny_session as session
+    from kube_iam.cli import deny_session
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.audit import AuditLog
 
-    place, now = Where(**where), time.time()
+    now = time.time()
     changes_made().expect(f"lift the denial of {text}" for text in dict.fromkeys(who))
     results: list[dict[str, object]] = []
-    with AuditLog(lambda: session.open_api(place)) as audit:
+    with AuditLog(lambda: session.kube) as audit:
         for text in dict.fromkeys(who):
             chosen = partial(_is_about, text)
-            lifted = session.lift(place, deny_list, chosen, now, lifting=f"lift the denial of {text}")
-            lifted = lifted or _lift_remembered(place, deny_list, text, now)
+            lifted = deny_session.lift(session, deny_list, chosen, now, lifting=f"lift the denial of {text}")
+            lifted = lifted or _lift_remembered(session, deny_list, text, now)
             results.append({"asked": text, "lifted": [{"value": each.value, "denial": each.ident} for each in lifted]})
             for denial in lifted:
                 audit.add(AuditRecord(Action.DENIAL_REMOVED, denial.value, detail=denial.ident))
@@ -53,20 +54,20 @@ def command(who: tuple[str, ...], deny_list: str, output: str, **where: str) -> 
     return 0
 
 
-def _lift_remembered(place: Where, deny_list: str, text: str, now: float) -> tuple[Denial, ...]:
+def _lift_remembered(session: AdminSession, deny_list: str, text: str, now: float) -> tuple[Denial, ...]:
     """Lift what is in no list where a server remembers it, and say so; what was lifted, nothing where nothing was there."""
-    from kube_iam.cli import deny_session as session
+    from kube_iam.cli import deny_session
 
-    entries = session.lifted_entries(text, now)
-    answers = [session.is_remembered(place, entry.ident) for entry in entries]
+    entries = deny_session.lifted_entries(text, now)
+    answers = [deny_session.is_remembered(session, entry.ident) for entry in entries]
     remembered = tuple(entry for entry, answer in zip(entries, answers, strict=True) if answer)
     if not remembered and None not in answers:
-        hint = near(text, session.denied_values(place, deny_list, now))
+        hint = near(text, deny_session.denied_values(session, deny_list, now))
         said = f"{text}: nothing to lift, neither {deny_list} nor the servers that answered have a denial of it"
         click.echo(f"{said}: {hint}" if hint else said, err=True)
         return ()
     chosen, lifting = partial(_is_about, text), f"lift the denial of {text} where only a server remembers it"
-    lifted = session.lift(place, deny_list, chosen, now, remembered or entries[:1], lifting)
+    lifted = deny_session.lift(session, deny_list, chosen, now, remembered or entries[:1], lifting)
     if not (lifted or remembered):
         click.echo(
             f"{text}: nothing to lift in {deny_list}. Not every server could be asked; one that remembers a denial from a list"

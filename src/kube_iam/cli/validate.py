@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import click
 
 from kube_iam.access.levels import ClusterAccess
-from kube_iam.cli import access_session
 from kube_iam.cli.access_options import file_option, output_option
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import read_access
 from kube_iam.errors import ConfigError, Problem
 
 
@@ -24,7 +24,7 @@ def command(file: str, output: str) -> int:
     from kube_iam.cli.access_output import print_data
 
     try:
-        access = access_session.open_access(file)
+        access = read_access(file)
     except ConfigError as error:
         if output == "table":
             raise

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli import access_session
 from kube_iam.cli.access_options import aws_options, cluster_options, file_option, output_option
-from kube_iam.cli.access_session import Where
 from kube_iam.cli.completions import complete_levels
 from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.options import global_options
+from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.terminal import page
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
-    from kube_iam.access.levels import ClusterAccess
-    from kube_iam.access.mapping import MappingEntry, MappingStore
+    from kube_iam.access.mapping import MappingEntry
     from kube_iam.access.members import LevelMembers
 
 
@@ -33,8 +31,9 @@ if TYPE_CHECKING:
 @output_option
 @aws_options
 @cluster_options
+@pass_session
 def command(
-    level: str | None, file: str, by_user: bool, everything: bool, deny_list: str, output: str, **where: str
+    session: AdminSession, level: str | None, by_user: bool, everything: bool, deny_list: str, output: str
 ) -> int:
     """List who is in all levels, or in one: the members, and who is let in for a time, with what is left of it.
 
@@ -48,7 +47,6 @@ def command(
     from kube_iam.access.plan import check_caller
     from kube_iam.access.temporary import temporary_in_force
     from kube_iam.cli.access_output import print_data
-    from kube_iam.cli.access_progress import Display
     from kube_iam.cli.denied import read_denied
     from kube_iam.cli.server_status import warn_of_server
     from kube_iam.config.near import near
@@ -56,16 +54,14 @@ def command(
     from kube_iam.report.members_text import entries_table, levels_table, users_table
     from kube_iam.report.membership_text import states_data
 
-    access = access_session.open_access(file)
-    access_session.warn_of_regions(access, where["region"])
-    place = Where(**where)
+    access = session.access
+    session.warn_of_regions()
     levels = (members.find_level(access, level, near),) if level else access.levels
-    directory = access_session.open_directory(access, place, Display().waiting)
-    check_caller(access, directory)
+    check_caller(access, session.iam)
     now = time.time()
-    entries, beside = _entries(access, place)
-    found = members.who(access, directory, levels, temporary_in_force(access, levels, entries, now))
-    denied = read_denied(access, directory, lambda: found, place, deny_list, now)
+    entries, beside = _entries(session)
+    found = members.who(access, session.iam, levels, temporary_in_force(access, levels, entries, now))
+    denied = read_denied(session, lambda: found, deny_list, now)
     others = (*other_entries(access, entries), *beside)
     asked = [level for level, each in zip(levels, found, strict=True) if each.users is not None]
     if output == "table":
@@ -73,7 +69,7 @@ def command(
         if everything and others:
             page("\n" + entries_table(others))
     else:
-        states = states_data(levels, warn_of_server(access, place, asked) or {})
+        states = states_data(levels, warn_of_server(session, asked) or {})
         data = users_data(found, now, denied, states) if by_user else levels_data(found, now, denied, states)
         print_data({"members": data, "otherEntries": entries_data(others)} if everything else data, output)
     _say_void(found)
@@ -81,7 +77,7 @@ def command(
         said = f"note: entries in {access.mapping.describe()} beside these levels: {len(others)}"
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
     if output == "table":
-        warn_of_server(access, place, asked)
+        warn_of_server(session, asked)
     return 0
 
 
@@ -92,10 +88,10 @@ def _say_void(found: tuple[LevelMembers, ...]) -> None:
             click.echo(f"{said}; `kube-iam revoke {quote(who.user_name)} {each.level}` removes it", err=True)
 
 
-def _entries(access: ClusterAccess, where: Where) -> tuple[tuple[MappingEntry, ...], tuple[MappingEntry, ...]]:
+def _entries(session: AdminSession) -> tuple[tuple[MappingEntry, ...], tuple[MappingEntry, ...]]:
     """Return the entries of the mapping, and all else that it admits; none, with a warning, where it cannot be read."""
     try:
-        store: MappingStore = access_session.open_store(access, where)
+        store = session.mapping_store
         return store.entries(), store.others()
     except KubeIamError as error:
         click.echo(f"warning: who is let in for a time is not known: {error}", err=True)

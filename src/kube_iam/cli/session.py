@@ -1,0 +1,248 @@
+"""Connections of one administrator's command: the access file, IAM, the cluster, the mapping and the audit log.
+
+`pass_session` makes an `AdminSession` from the command's options, or takes the one in click's `ctx.obj`: tests prepare one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property, update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import click
+
+from kube_iam.access.levels import ClusterAccess, TargetKind
+from kube_iam.access.mapping import MappingStore, UnreadMapping
+from kube_iam.access.ports import Cluster, Directory, Ports, Preflight
+from kube_iam.core.redaction import shown_url
+from kube_iam.errors import UsageError
+
+if TYPE_CHECKING:
+    from kube_iam.cli.access_progress import Display
+    from kube_iam.cli.audit import AuditLog
+    from kube_iam.kube.client import KubeApi
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+STANDARD_INPUT = "-"
+ACCESS_FILE = "access.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Options that name the administrator's own AWS profile and kubeconfig context. Empty: the default of the AWS CLI or kubectl."""
+
+    profile: str = ""
+    region: str = ""
+    kubeconfig: str = ""
+    context: str = ""
+
+    @property
+    def names_cluster(self) -> bool:
+        """Whether the cluster was chosen on the command line."""
+        return bool(self.kubeconfig or self.context)
+
+
+class AdminSession:
+    """Everything that one command connects to. Each part is opened at first use and kept; opening calls neither AWS nor the cluster.
+
+    `file` is the access file, `-` for standard input. Parts may be used from several threads.
+    """
+
+    def __init__(self, file: str = ACCESS_FILE, connection: Connection = Connection()) -> None:
+        self.file = file
+        self.connection = connection
+        self._kube: KubeApi | None = None
+        self._lock = threading.Lock()
+
+    @cached_property
+    def access(self) -> ClusterAccess:
+        """The access file. Raises ConfigError with all problems, UsageError where there is no file."""
+        return read_access(self.file)
+
+    @cached_property
+    def display(self) -> Display:
+        """The progress on stderr."""
+        from kube_iam.cli.access_progress import Display
+
+        return Display()
+
+    @cached_property
+    def iam(self) -> Directory:
+        """IAM of the AWS account."""
+        return self._open_iam(self.display.waiting)
+
+    @cached_property
+    def iam_without_prompts(self) -> Directory:
+        """IAM, whose calls raise NobodyToAsk where they need an MFA code, and which prints nothing."""
+        return self._open_iam(lambda _: None, may_ask=False)
+
+    @property
+    def kube(self) -> KubeApi:
+        """The API server of the kubeconfig context, whichever cluster it leads to: see `checked_kube`."""
+        with self._lock:
+            if self._kube is None:
+                self._kube = self._open_kube()
+            return self._kube
+
+    @property
+    def checked_kube(self) -> KubeApi:
+        """`kube`, for the access file's cluster. Raises what `check_server` raises."""
+        self.check_server()
+        return self.kube
+
+    @cached_property
+    def cluster(self) -> Cluster | None:
+        """The cluster, None where nothing of the access file lives in one. Raises KubeError, or what `check_server` raises."""
+        from kube_iam.kube.cluster import KubeCluster
+
+        return KubeCluster(self.checked_kube) if needs_cluster(self.access) else None
+
+    @cached_property
+    def mapping_store(self) -> MappingStore:
+        """The mapping, in the cluster or in a file."""
+        from kube_iam.kube.mapping_store import make_store
+
+        return make_store(self.access, None if self.access.mapping.kind is TargetKind.FILE else self.checked_kube)
+
+    @cached_property
+    def ports(self) -> Ports:
+        """IAM, the cluster and the mapping, with checks in advance."""
+        from kube_iam.kube.cluster import KubeCluster
+        from kube_iam.kube.dry_run import DryRunApi
+        from kube_iam.kube.mapping_source import make_source
+        from kube_iam.kube.mapping_store import make_store
+
+        iam, access = self.iam, self.access
+        api = self.checked_kube if needs_cluster(access) else None
+        dry = DryRunApi(api) if api is not None else None
+        preflight = Preflight(
+            KubeCluster(dry) if dry is not None else None,
+            make_store(access, dry, dry_run=True),
+            make_source(access, api),
+        )
+        return Ports(iam, self.cluster, self.mapping_store, preflight)
+
+    @cached_property
+    def iam_ports(self) -> Ports:
+        """IAM alone, for a cluster that is gone: no bindings, and a mapping that is not read."""
+        return Ports(self.iam, None, UnreadMapping(self.access.mapping.describe()))
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The audit log in the access file's cluster, where anything of the file lives in a cluster."""
+        from kube_iam.cli.audit import AuditLog
+
+        return AuditLog((lambda: self.checked_kube) if needs_cluster(self.access) else None)
+
+    def check_server(self) -> None:
+        """Raise UsageError where the current context leads to another API server than the access file names.
+
+        Raises KubeError where the kubeconfig has no such context. A context that was chosen by name may lead anywhere: administrators
+        reach some API servers by another address.
+        """
+        check_server(self.access, self.kube.server, named=self.connection.names_cluster)
+
+    def warn_of_regions(self) -> None:
+        """Print a warning for each region, of the access file and of `--region`, that this version does not know."""
+        warn_of_regions(self.access, self.connection.region)
+
+    def _open_iam(self, waiting: Callable[[str], None], *, may_ask: bool = True) -> Directory:
+        from kube_iam.aws.client import iam_client, make_client, make_session
+        from kube_iam.aws.iam import IamDirectory
+        from kube_iam.aws.mfa import MfaPrompt, ask_with
+
+        session = make_session(self.connection.profile)
+        if not may_ask:
+            ask_with(MfaPrompt(interactive=False), session)
+        region = self.connection.region or self.access.region
+
+        def make(service: str) -> Any:
+            return iam_client(region, session) if service == "iam" else make_client(service, region, session=session)
+
+        return IamDirectory(make, waiting)
+
+    def _open_kube(self) -> KubeApi:
+        from kube_iam.kube.client import KubeApi
+
+        return KubeApi(environ=os.environ, kubeconfig=self.connection.kubeconfig, context=self.connection.context)
+
+
+def session_of(context: click.Context, values: dict[str, Any]) -> AdminSession:
+    """Return the session of the command, and take the options that it is made from out of `values`."""
+    session = context.find_object(AdminSession) or AdminSession()
+    session.file = str(values.pop("file", None) or ACCESS_FILE)
+    names = (field.name for field in fields(Connection))
+    session.connection = Connection(**{name: str(values.pop(name, None) or "") for name in names})
+    return session
+
+
+def pass_session(function: F) -> F:
+    """Give the command the `AdminSession` as its first argument, in place of the options that it is made from.
+
+    Put it directly above the function.
+    """
+
+    @click.pass_context
+    def call(context: click.Context, /, *arguments: Any, **values: Any) -> Any:
+        session = session_of(context, values)
+        return context.invoke(function, session, *arguments, **values)
+
+    return cast(F, update_wrapper(call, function))
+
+
+def read_access(file: str) -> ClusterAccess:
+    """Read the access file; `-` stands for standard input. Raises ConfigError with all problems, UsageError where there is no file."""
+    from kube_iam.config.access import load_access, parse_access
+
+    if file == STANDARD_INPUT:
+        return parse_access(sys.stdin.buffer.read(), "standard input", Path())
+    if not Path(file).exists():
+        raise UsageError(f"there is no {file}", "name the access file with -f or KUBE_IAM_ACCESS")
+    return load_access(file)
+
+
+def warn_of_regions(access: ClusterAccess, flag: str = "") -> None:
+    """Print a warning for each region, of the access file and of `--region`, that this version does not know."""
+    from kube_iam.aws.regions import doubt_about
+
+    for region, source in ((access.region, access.source), (flag, "--region")):
+        if region and (doubt := doubt_about(region, source)):
+            click.echo(f"warning: {doubt}", err=True)
+
+
+def needs_cluster(access: ClusterAccess) -> bool:
+    """Return whether anything of the file lives in the cluster."""
+    return access.mapping.kind is not TargetKind.FILE or any(level.bind for level in access.levels)
+
+
+def check_server(access: ClusterAccess, server: str, *, named: bool) -> None:
+    """Raise UsageError where `server`, the API server's URL, is not the file's, unless its context was chosen by name."""
+    if not access.endpoint or named or _address(server) == _address(access.endpoint):
+        return
+    raise UsageError(
+        f"the current kubeconfig context leads to {shown_url(server)}, and {access.source} is about {shown_url(access.endpoint)}",
+        "choose the context with --context; one that is named may lead to another address of the same cluster",
+    )
+
+
+def _address(url: str) -> tuple[str | None, int]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or 443
+
+
+def on_terminal() -> bool:
+    """Return whether standard input is a terminal, so that somebody can answer a question."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def require_terminal(hint: str = "look at the plan, then add --yes") -> None:
+    """Raise UsageError where standard input is no terminal."""
+    if not on_terminal():
+        raise UsageError("there is no terminal to ask on, so nothing was changed", hint)

@@ -1,0 +1,35 @@
+"""An `AdminSession` for tests of commands: an account in memory, and an API server in memory where the commands need one."""
+
+import io
+
+from fake_account import FakeAccount
+
+from kube_iam.cli.session import AdminSession
+from kube_iam.errors import KubeError, KubeIamError
+from kube_iam.kube.client import KubeApi
+
+
+class PreparedSession(AdminSession):
+    """A session for one command. `kube` is the API server of the context. `unreachable` is raised for everything in the cluster."""
+
+    def __init__(
+        self, account: FakeAccount, kube: KubeApi | None = None, *, unreachable: KubeIamError | None = None
+    ) -> None:
+        super().__init__()
+        self._prepared = kube
+        self._unreachable = unreachable
+        self.iam = self.iam_without_prompts = account.directory
+        if unreachable is None:
+            self.cluster, self.mapping_store, self.ports = account.cluster, account.store, account.ports
+
+    def _open_kube(self) -> KubeApi:
+        if self._prepared is None or self._unreachable is not None:
+            raise self._unreachable or KubeError("this test has no API server")
+        return self._prepared
+
+
+class Terminal(io.StringIO):
+    """Standard input of somebody who types this text."""
+
+    def isatty(self) -> bool:
+        return True

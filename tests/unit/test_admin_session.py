@@ -1,0 +1,93 @@
+"""The session of a command: one kubeconfig, one client and one access file, however many of its parts need them."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from access_commands import FILE
+from fake_account import FakeAccount
+from prepared_session import PreparedSession
+
+from kube_iam.cli.session import AdminSession, Connection
+from kube_iam.errors import KubeError, UsageError
+from kube_iam.kube import client, context
+
+KUBECONFIG = """\
+clusters: [{name: a, cluster: {server: 'https://api.prod.example.com'}}, {name: b, cluster: {server: 'https://b'}}]
+contexts: [{name: a, context: {cluster: a, user: a}}, {name: b, context: {cluster: b, user: a}}]
+current-context: a
+users: [{name: a, user: {token: t}}]
+"""
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
+    """The context names for which a kubeconfig was read."""
+    found: list[object] = []
+    read = context.load_context
+
+    def load_context(kubeconfig: str, name: str, environ: object) -> object:
+        found.append(name)
+        return read(kubeconfig, name, os.environ)
+
+    monkeypatch.setattr(client, "load_context", load_context)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    (tmp_path / "access.yaml").write_text(FILE)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    return found
+
+
+def test_all_parts_share_one_kubeconfig_and_one_access_file(loads: list[object], tmp_path: Path) -> None:
+    session = AdminSession()
+    access = session.access
+    (tmp_path / "access.yaml").unlink()
+    assert session.cluster is not None
+    assert session.mapping_store is session.mapping_store
+    assert session.checked_kube is session.kube
+    assert session.audit is session.audit
+    assert session.access is access
+    assert loads == [""]
+
+
+def test_threads_share_one_kubeconfig(loads: list[object]) -> None:
+    session = AdminSession()
+    start = threading.Barrier(8)
+
+    def use() -> tuple[object, str]:
+        start.wait()
+        return session.kube, session.kube.server
+
+    with ThreadPoolExecutor(8) as pool:
+        found = {each.result() for each in [pool.submit(use) for _ in range(8)]}
+    assert len(found) == 1
+    assert loads == [""]
+
+
+def test_a_current_context_of_another_cluster_is_refused_and_a_chosen_one_is_not(
+    loads: list[object], tmp_path: Path
+) -> None:
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG.replace("current-context: a", "current-context: b"))
+    with pytest.raises(UsageError, match="leads to https://b"):
+        _ = AdminSession().cluster
+    assert AdminSession(connection=Connection(context="b")).cluster is not None
+    assert AdminSession().kube.server == "https://b"
+
+
+def test_a_part_that_could_not_be_opened_is_tried_again(loads: list[object], tmp_path: Path) -> None:
+    session = AdminSession()
+    (tmp_path / "kubeconfig").unlink()
+    with pytest.raises(KubeError):
+        _ = session.cluster
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    assert session.cluster is not None
+
+
+def test_a_prepared_session_takes_the_place_of_the_commands_own() -> None:
+    account = FakeAccount()
+    session = PreparedSession(account)
+    assert session.iam is account.directory
+    with pytest.raises(KubeError, match="no API server"):
+        _ = session.kube
