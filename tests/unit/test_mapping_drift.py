@@ -207,7 +207,7 @@ def test_an_edit_that_takes_a_levels_place_is_a_change_and_is_mended(site: Site,
 def test_the_plan_says_what_other_entries_of_the_role_give(site: Site) -> None:
     site.write("mapRoles", below(ARN)(site.read("mapRoles")))
     (field,) = site.plan().changes[0].fields
-    assert (field.name, field.before) == ("also at mapRoles[2]", "user name root, groups system:masters")
+    assert (field.name, field.before) == ("duplicate.mapRoles[2]", "user name root, groups system:masters")
 
 
 @pytest.mark.parametrize("key", ["roleARN", "RoleArn"])

@@ -186,7 +186,7 @@ def test_what_eks_does_not_know_is_said_before_it_is_relied_on() -> None:
     assert "does not ask who is in an IAM group" in asked
     assert plan_apply(access(ADMIN, mapping=eks, checks_sign_in=False), FakeAccount().ports).warnings == ()
     (unknown,) = plan_apply(access(by_group, mapping=eks), FakeAccount().ports).warnings
-    assert "lets nobody in by method group (viewer)" in unknown
+    assert "admits nobody by method group (viewer)" in unknown
 
 
 def test_another_cluster_in_the_same_account_is_left_alone() -> None:
@@ -249,7 +249,7 @@ def test_adopting_takes_it_over_as_changes_of_their_own_and_names_who_gets_in() 
         f"adopt mapping {ADMIN_ARN}",
     ]
     members = find(plan, Kind.GROUP, Verb.ADOPT).fields[1]
-    assert (members.name, members.after) == ("members who get the level", ["bob"])
+    assert (members.name, members.after) == ("members", ["bob"])
     run(account, plan)
     assert plan_apply(access(ADMIN), account.ports).changes == ()
     assert account.directory.group_members["prod-admin"] == {"bob"}

@@ -29,7 +29,7 @@ def test_a_first_plan_reads_like_this() -> None:
         "    path: /\n"
         "    allows sts:AssumeRole by AWS=arn:aws:iam::123456789012:root"
         " when sts:RoleSessionName = ${aws:username} and aws:MultiFactorAuthPresent = true\n"
-        "    longest session in seconds: 3600\n"
+        "    maxSessionDuration: 3600\n"
         "    description: Level admin of the Kubernetes cluster prod\n"
         "    tags: kube-iam.dev/cluster=prod.example.com, kube-iam.dev/level=admin\n"
         "+ group prod-admin (admin)\n"
@@ -64,7 +64,7 @@ def test_a_change_shows_what_was_and_what_will_be() -> None:
     text = plan_text(plan)
     assert "~ role prod-admin (admin)\n    trust:\n" in text
     assert '      +          "aws:MultiFactorAuthPresent": "true"\n' in text
-    assert "    longest session in seconds: 3600 -> 7200\n" in text
+    assert "    maxSessionDuration: 3600 -> 7200\n" in text
     assert "~ mapping arn:aws:iam::123456789012:role/prod-admin (admin)\n    groups: kube-iam:admin -> a\n" in text
     assert "- policy prod-viewer (viewer)\n" in text
     assert counts(plan) == "Plan: 0 to create, 4 to update, 6 to delete."  # the binding first names both groups

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from levels_for_tests import ADMIN, VIEWER, access, run
 
 from examples import examples
-from kube_iam.access.apply import end
+from kube_iam.access.apply import remove_temporary_access
 from kube_iam.access.changes import Kind, Verb
 from kube_iam.access.desired import desired_entry, end_of
 from kube_iam.access.levels import ClusterAccess, Method
@@ -180,7 +180,7 @@ def test_valid_temporary_policy_of_the_same_name_for_another_role_is_left_alone(
     assert door(account) == 0
     account.store.all_entries[0] = replace(account.store.all_entries[0], temporary=(item(NOW - 1),))
     for ended, _ in leftovers(access(VIEWER), account.store.entries(), NOW):
-        end(ended, account.directory, account.store)
+        remove_temporary_access(ended, account.directory, account.store)
     assert account.directory.user_policies == {POLICY: theirs}
     assert account.store.all_entries[0].temporary == ()
 
@@ -219,7 +219,7 @@ def test_what_was_granted_anew_since_it_was_seen_to_be_over_stays() -> None:
     temporary(account).grant(item(NOW + 7200), NOW)
     run(account, plan)
     for ended, _ in seen:
-        end(ended, account.directory, account.store)
+        remove_temporary_access(ended, account.directory, account.store)
     assert door(account) == aws(account) == NOW + 7200
 
 

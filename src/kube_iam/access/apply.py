@@ -1,18 +1,21 @@
-"""Carry out a plan, change by change. Any change may be repeated; the next plan and apply finish a run that stopped anywhere."""
+"""Make the changes of a plan one by one, or try them as dry runs.
+
+Every change may be repeated: the next plan and apply finish a run that stopped anywhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from kube_iam.access.changes import Attachment, Change, Detachment, Ended, Kind, Membership, Plan, Verb
+from kube_iam.access.changes import Attachment, Change, Detachment, Kind, Membership, Plan, TemporaryRemoval, Verb
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole, assumed_roles
 from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
 from kube_iam.access.ports import BindingState, Cluster, Directory, GroupState, PolicyState, Ports, RoleState
 from kube_iam.core.arns import is_iam_name
 from kube_iam.errors import KubeIamError, Unreachable
 
-_UNSUPPORTED = "does not support dry run"  # what kube-apiserver says of an admission webhook that has side effects
+_UNSUPPORTED = "does not support dry run"  # kube-apiserver's words for an admission webhook with side effects
 
 Progress = Callable[[int], None]
 """Function that is called before each change with its position, from 0."""
@@ -20,7 +23,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What came of a plan: the changes that are done and, where one failed, that one and why."""
+    """Result of a plan: the changes that are made and, if one failed, that one with its error."""
 
     done: tuple[Change, ...]
     failed: Change | None = None
@@ -28,7 +31,7 @@ class Applied:
 
 
 def apply_plan(plan: Plan, ports: Ports, progress: Progress) -> Applied:
-    """Carry out the plan's changes in order, and stop at the first that fails."""
+    """Make the plan's changes in order, and stop at the first that fails."""
     for position, change in enumerate(plan.changes):
         progress(position)
         try:
@@ -40,14 +43,14 @@ def apply_plan(plan: Plan, ports: Ports, progress: Progress) -> Applied:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Sentences about changes that would fail, and about changes that could not be checked in advance."""
+    """Sentences about changes that would be refused, and about changes that could not be checked in advance."""
 
     failures: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
 
 
 def find_refusals(changes: tuple[Change, ...], ports: Ports) -> Refusals:
-    """Make a dry run of every change in the cluster and the mapping. Raises Unreachable where the API server cannot be asked.
+    """Make a dry run of each change in the cluster and in the mapping. Raises Unreachable if the API server cannot be asked.
 
     Changes in IAM are not checked: IAM has no dry run.
     """
@@ -71,7 +74,7 @@ def find_refusals(changes: tuple[Change, ...], ports: Ports) -> Refusals:
 
 
 def apply_change(change: Change, ports: Ports) -> None:
-    """Carry out one change. Raises what the ports raise."""
+    """Make one change. Raises what the ports raise."""
     match change.verb, change.item:
         case Verb.DELETE, Detachment(holder=holder, policy_arn=arn):
             ports.directory.detach_from(holder, arn)
@@ -85,8 +88,8 @@ def apply_change(change: Change, ports: Ports) -> None:
             ports.directory.move_group(change.name, path)
         case Verb.DELETE, GroupState(name=name):
             ports.directory.delete_group(name)
-        case Verb.DELETE, Ended() as ended:
-            end(ended, ports.directory, ports.store)
+        case Verb.DELETE, TemporaryRemoval() as removal:
+            remove_temporary_access(removal, ports.directory, ports.store)
         case Verb.DELETE, BindingState(namespace=namespace, name=name):
             _cluster(ports).delete_binding(namespace, name)
         case _, BindingState() as binding:
@@ -99,21 +102,21 @@ def apply_change(change: Change, ports: Ports) -> None:
             raise ValueError(f"no such change: {change.verb} {change.kind}")
 
 
-def end(ended: Ended, directory: Directory, store: MappingStore | None) -> None:
-    """Take temporary access away, and last, with a store, what shows that it was there. Raises what the ports raise.
+def remove_temporary_access(removal: TemporaryRemoval, directory: Directory, store: MappingStore | None) -> None:
+    """Remove temporary access, and last, with a store, its item in the mapping entry. Raises what the ports raise.
 
-    A policy of that name that is for another role is somebody else's, and stays. Where IAM allows no such name there is no policy.
+    A policy of that name for another role is not ours, and stays. If IAM allows no such name there is no policy.
     """
-    if ended.over is not None and store is not None:
-        present = (who for entry in store.entries() if entry.key == ended.entry.key for who in entry.temporary)
-        if ended.over not in present:
+    if removal.only is not None and store is not None:
+        present = (grant for entry in store.entries() if entry.key == removal.entry.key for grant in entry.temporary)
+        if removal.only not in present:
             return
-    if ended.policy and is_iam_name(ended.user, 64) and is_iam_name(ended.policy):
-        roles = assumed_roles(directory.user_policy(ended.user, ended.policy))
-        if [pathless(role) for role in roles] == [ended.entry.key]:
-            directory.delete_user_policy(ended.user, ended.policy)
+    if removal.policy and is_iam_name(removal.user, 64) and is_iam_name(removal.policy):
+        roles = assumed_roles(directory.user_policy(removal.user, removal.policy))
+        if [pathless(role) for role in roles] == [removal.entry.key]:
+            directory.delete_user_policy(removal.user, removal.policy)
     if store is not None:
-        store.remove_temporary(ended.entry, ended.user, ended.over)
+        store.remove_temporary(removal.entry, removal.user, removal.only)
 
 
 def _access_to_role(change: Change, ports: Ports) -> None:
@@ -150,14 +153,14 @@ def _role(change: Change, ports: Ports) -> None:
         case _, DesiredRole() as role:
             if _tags_change(change):
                 directory.tag_role(role.name, role.tags)
-            if any(not part.name.startswith("tag ") for part in change.fields):
+            if any(not part.name.startswith("tags.") for part in change.fields):
                 directory.update_role(role.name, role.trust, role.max_session_seconds, role.description)
         case Verb.DELETE, RoleState(name=name):
             directory.delete_role(name)
 
 
 def _tags_change(change: Change) -> bool:
-    return any(part.name.startswith("tag ") for part in change.fields)
+    return any(part.name.startswith("tags.") for part in change.fields)
 
 
 def _cluster(ports: Ports) -> Cluster:

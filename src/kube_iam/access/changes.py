@@ -1,12 +1,10 @@
-"""A plan is data: changes in the order in which they will happen, warnings, counts, and a digest of it all.
-
-What a plan shows of bindings, mapping entries and tags."""
+"""A plan as data: changes in the order in which they will be made, warnings, guards, failures and a digest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -16,7 +14,7 @@ from kube_iam.access.ports import BindingState, GroupState, Holder, PolicyState,
 
 
 class Verb(Enum):
-    """What happens to a thing. ADOPT makes a thing that exists ours."""
+    """Action of a change. ADOPT makes an existing thing this cluster's."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -25,7 +23,7 @@ class Verb(Enum):
 
 
 class Kind(Enum):
-    """What a change is about, as a person calls it."""
+    """Kind of thing that a change is about, as a person calls it."""
 
     POLICY = "policy"
     ROLE = "role"
@@ -47,7 +45,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Detachment:
-    """A policy of ours that comes off a user, a role or a group that is not ours."""
+    """A policy of this cluster that is detached from a user, role or group that is not this cluster's."""
 
     holder: Holder
     policy_arn: str
@@ -62,16 +60,16 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """Someone who is let in for a time no longer: by which entry, and by which policy of the user's (empty where there is none).
+class TemporaryRemoval:
+    """Removal of a user's temporary access by an entry.
 
-    `over` is what was seen to have ended: what somebody has granted since stays.
+    `policy` is the name of the user's own policy, empty if there is none. With `only`, a later grant to the same user stays.
     """
 
     entry: MappingEntry
     user: str
     policy: str
-    over: TemporaryGrant | None = None
+    only: TemporaryGrant | None = None
 
 
 Item = (
@@ -84,7 +82,7 @@ Item = (
     | Attachment
     | Detachment
     | Membership
-    | Ended
+    | TemporaryRemoval
     | BindingState
     | MappingEntry
 )
@@ -92,7 +90,7 @@ Item = (
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field before and after; None where there is nothing. Values are what JSON can hold."""
+    """One field before and after the change, None if there is none. Values are JSON values."""
 
     name: str
     before: object
@@ -101,7 +99,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change. `item` is what `apply` needs to carry it out; everything else is for reading."""
+    """One change. `item` is what `apply` needs; everything else is for readers."""
 
     verb: Verb
     kind: Kind
@@ -111,11 +109,11 @@ class Change:
     item: Item | None = field(default=None, compare=False, repr=False)
 
     def changes(self, name: str) -> bool:
-        """Whether the field of that name changes."""
+        """Return whether the field of that name changes."""
         return any(part.name == name for part in self.fields)
 
     def as_data(self) -> dict[str, object]:
-        """The change as JSON can hold it."""
+        """Return the change as JSON data."""
         return {
             "verb": self.verb.value,
             "kind": self.kind.value,
@@ -127,10 +125,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The changes, in order. `guards` are the reasons for which it needs --force, `failures` what would be refused.
+    """The changes, in order. `guards` are reasons for which it needs --force, `failures` are changes that would be refused.
 
-    `left_alone` are the things that a `destroy` found and leaves, since they are not this cluster's or may not be.
-    `entries` are those of the mapping when the plan was made.
+    `left_alone` are things that `destroy` found and leaves, since they are not known to be this cluster's. `entries` are those of the
+    mapping when the plan was made.
     """
 
     cluster: str
@@ -144,11 +142,11 @@ class Plan:
     entries: tuple[MappingEntry, ...] = field(default=(), compare=False, repr=False)
 
     def count(self, verb: Verb) -> int:
-        """How many changes have this verb."""
+        """Return how many changes have this verb."""
         return sum(change.verb is verb for change in self.changes)
 
     def as_data(self) -> dict[str, object]:
-        """The plan as JSON can hold it; `digest` is over everything else, so that equal plans have equal digests."""
+        """Return the plan as JSON data. `digest` covers everything else: equal plans have equal digests."""
         data: dict[str, object] = {
             "cluster": self.cluster,
             "account": self.account,
@@ -163,28 +161,33 @@ class Plan:
         return {**data, "digest": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def differing(pairs: Iterable[tuple[str, object, object]]) -> tuple[Field, ...]:
-    """The fields whose values differ."""
+def changed(pairs: Iterable[tuple[str, object, object]]) -> tuple[Field, ...]:
+    """Return the fields whose values differ."""
     return tuple(Field(name, before, after) for name, before, after in pairs if before != after)
 
 
-def appearing(pairs: Iterable[tuple[str, object]]) -> tuple[Field, ...]:
-    """The fields of something that is not there yet."""
+def added(pairs: Iterable[tuple[str, object]]) -> tuple[Field, ...]:
+    """Return the fields of something that is created."""
     return tuple(Field(name, None, after) for name, after in pairs)
 
 
+def removed(fields: Mapping[str, object]) -> tuple[Field, ...]:
+    """Return the fields of something that is deleted."""
+    return tuple(Field(name, before, None) for name, before in fields.items())
+
+
 def tag_fields(have: PolicyState | RoleState, want: dict[str, str]) -> tuple[Field, ...]:
-    """The tags that the plan would add or overwrite."""
-    return differing((f"tag {key}", have.tags.get(key), value) for key, value in want.items())
+    """Return the tags that the plan adds or overwrites."""
+    return changed((f"tags.{key}", have.tags.get(key), value) for key, value in want.items())
 
 
 def binding_name(binding: BindingState) -> str:
-    """The binding as a person would name it."""
+    """Return the binding as a person would name it."""
     return f"{binding.namespace}/{binding.name}" if binding.namespace else binding.name
 
 
 def binding_fields(binding: BindingState) -> dict[str, object]:
-    """What a binding grants, and to whom."""
+    """Return the role that a binding grants, its namespace and its subjects."""
     return {
         "grants": f"{binding.role_kind} {binding.role_name}",
         "where": f"namespace {binding.namespace}" if binding.namespace else "the whole cluster",
@@ -194,7 +197,7 @@ def binding_fields(binding: BindingState) -> dict[str, object]:
 
 
 def entry_fields(entry: MappingEntry) -> dict[str, object]:
-    """Whom a mapping entry lets in, and what it makes of them."""
+    """Return the user name, the groups, the IAM group and the level of a mapping entry."""
     return {
         "username": entry.username,
         "groups": list(entry.groups),
@@ -209,15 +212,15 @@ def given(entry: MappingEntry) -> str:
 
 
 def drift_fields(present: Sequence[MappingEntry]) -> Iterator[Field]:
-    """Return fields for all that an edit of the first entry mends besides its values: its spelling, and entries of the same key.
+    """Yield fields for what an edit of the first entry repairs besides its values: its notation, and further entries of its key.
 
-    Of several entries the server takes the first and the reference the last.
+    Of several entries the server applies the first and the reference the last.
     """
     for entry in present[:1]:
         if entry.problems:
-            yield Field("written", "; ".join(entry.problems), "as apply writes it")
+            yield Field("notation", "; ".join(entry.problems), "as apply writes it")
     for entry in present[1:]:
-        yield Field(f"also at {entry.where or 'another place'}", given(entry), None)
+        yield Field(f"duplicate.{entry.where or 'elsewhere'}", given(entry), None)
 
 
 def is_removable(rival: MappingEntry) -> bool:

@@ -1,23 +1,27 @@
-"""The changes that take away what no level wants any more. The mapping entry goes first, which closes the door; the policy, by which
-a later run finds what a killed one left, goes last."""
+"""Deletions of a plan: everything of this cluster that no level of the file needs.
+
+Mapping entries are deleted first, so that nobody can sign in by them. Policies are deleted last: a later run finds by them what a
+killed run left.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from kube_iam.access.changes import (
     Attachment,
     Change,
     Detachment,
-    Ended,
-    Field,
     Kind,
     Membership,
+    TemporaryRemoval,
     Verb,
     binding_fields,
     binding_name,
     entry_fields,
     is_removable,
+    removed,
 )
 from kube_iam.access.desired import DesiredLevel, assumed_roles, level_in_name, user_policy_name
 from kube_iam.access.mapping import pathless, role_key
@@ -27,40 +31,60 @@ from kube_iam.access.ports import GroupState, RoleState
 Desired = tuple[DesiredLevel, ...]
 
 
-def closing(observed: Observed, desired: Desired, now: float) -> Iterator[Change]:
-    """Mapping entries and bindings that go, entries first. A role that is made anew loses its entry until it is there again.
+@dataclass(frozen=True, slots=True)
+class _Stray:
+    """A policy of this cluster on a group of this cluster that must not have it. `level` is the level of the change.
 
-    After the entries goes the temporary access that they gave, or that is over, or that a change of its entry would end.
+    `is_early`: it must be detached before anything is built, because the policy is another level's or becomes that.
     """
-    anew = {change.name.casefold() for change in replacing(observed, desired)}
+
+    group: GroupState
+    policy_arn: str
+    level: str
+    is_early: bool
+
+    def detached(self) -> Change:
+        """Return the change that detaches the policy."""
+        return _detached(self.group, self.policy_arn, self.level)
+
+
+def cluster_deletions(observed: Observed, desired: Desired, now: float) -> Iterator[Change]:
+    """Yield deletions of mapping entries, of temporary access and of bindings, in this order, then of attachments that must go early.
+
+    A role that is created anew loses its entry until it exists again. Temporary access is deleted if its entry is deleted, if it
+    is over at `now` (Unix seconds), or if a change of the entry would end it.
+    """
+    anew = {change.name.casefold() for change in replaced_roles(observed, desired)}
     wanted = {level.entry.key for level in desired if level.role_key not in anew}
-    # A level by role has no entry in mapGroups. One for its group, which may be about to be created, would admit the group's members.
+    # A level by role has no entry in mapGroups. An entry for its group would admit the members once the group is created.
     ours = observed.entry_levels() | {level.group.name.casefold(): level.name for level in desired if level.role}
-    going = {entry.key: entry for entry in reversed(observed.entries) if entry.key in ours and entry.key not in wanted}
-    for key, entry in reversed(going.items()):
-        yield Change(Verb.DELETE, Kind.MAPPING, entry.name, ours[key], _vanishing(entry_fields(entry)), entry)
+    deleted = {
+        entry.key: entry for entry in reversed(observed.entries) if entry.key in ours and entry.key not in wanted
+    }
+    for key, entry in reversed(deleted.items()):
+        yield Change(Verb.DELETE, Kind.MAPPING, entry.name, ours[key], removed(entry_fields(entry)), entry)
     yield from _removable_rivals(observed, ours)
-    yield from _no_longer_let_in(observed, desired, ours, anew, now)
+    yield from _ended_temporary(observed, desired, ours, anew, now)
     kept = {binding.ident for level in desired for binding in level.bindings}
     for ident, binding in sorted(observed.bindings.items()):
         if ident not in kept and observed.owns_binding(binding):
-            fields = _vanishing(binding_fields(binding))
+            fields = removed(binding_fields(binding))
             level = binding.level or level_in_name(binding.name)
             yield Change(Verb.DELETE, Kind.BINDING, binding_name(binding), level, fields, binding)
-    yield from (_detached(group, arn, level) for group, arn, level, early in _strays(observed, desired) if early)
+    yield from (stray.detached() for stray in _strays(observed, desired) if stray.is_early)
 
 
 def _removable_rivals(observed: Observed, ours: dict[str, str]) -> Iterator[Change]:
-    """Entries of mapUsers for roles of ours. The server would apply them as soon as the level's own entry is gone."""
+    """Yield entries of mapUsers for roles of this cluster. The server would apply them once the level's own entry is deleted."""
     for key, rivals in observed.rivals.items():
         owner = observed.owners.role(role_key(key))
         for rival in rivals if owner.is_ours or key in ours else ():
             if is_removable(rival):
                 level = ours.get(key, owner.level)
-                yield Change(Verb.DELETE, Kind.MAPPING, rival.name, level, _vanishing(entry_fields(rival)), rival)
+                yield Change(Verb.DELETE, Kind.MAPPING, rival.name, level, removed(entry_fields(rival)), rival)
 
 
-def _no_longer_let_in(
+def _ended_temporary(
     observed: Observed, desired: Desired, ours: dict[str, str], anew: set[str], now: float
 ) -> Iterator[Change]:
     staying = {level.entry.key: level.entry for level in desired if level.role_key not in anew}
@@ -74,15 +98,18 @@ def _no_longer_let_in(
                 continue
             level = entry.level or ours[entry.key]
             policy = user_policy_name(observed.cluster_name, level) if entry.role_arn else ""
-            fields = _vanishing({"until": who.until, "reason": who.reason})
+            fields = removed({"until": who.until, "reason": who.reason})
             name = f"{who.user_name} in {level}"
-            ended = Ended(entry, who.user_name, policy, who if keeps else None)
+            ended = TemporaryRemoval(entry, who.user_name, policy, who if keeps else None)
             yield Change(Verb.DELETE, Kind.TEMPORARY, name, level, fields, ended)
 
 
-def replacing(observed: Observed, desired: Desired) -> Iterator[Change]:
-    """Roles that must be gone before their level is built: one that gets another path, and one whose level renames its role but keeps
-    its policy, since the policy's document is all that names the old role."""
+def replaced_roles(observed: Observed, desired: Desired) -> Iterator[Change]:
+    """Yield roles to delete before their level is built.
+
+    Those are roles that get another path, and roles that are renamed while the level keeps its policy: the policy's document is
+    all that names the old role.
+    """
     paths = {level.role_key: level.role.path for level in desired if level.role}
     kept = {level.policy.arn for level in desired}
     renamed = {
@@ -94,25 +121,25 @@ def replacing(observed: Observed, desired: Desired) -> Iterator[Change]:
     for role in observed.owned_roles():
         key = role.name.casefold()
         if paths.get(key, role.path) != role.path or (key not in paths and pathless(role.arn) in renamed):
-            yield _role_gone(observed, role)
+            yield _role_deletion(observed, role)
 
 
-def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
-    """Members, attachments, groups, roles and policies of levels that are gone, level by level."""
+def iam_deletions(observed: Observed, desired: Desired) -> Iterator[Change]:
+    """Yield deletions of members, attachments, groups, roles and policies of levels that are gone, level by level."""
     groups = {level.group.name.casefold() for level in desired}
     roles = {level.role_key for level in desired}
     policies = {level.policy.arn for level in desired}
-    already = {change.name for change in replacing(observed, desired)}
+    already = {change.name for change in replaced_roles(observed, desired)}
     strays = list(_strays(observed, desired))
     yield from _detached_from_others(observed)
-    yield from (_detached(group, arn, level) for group, arn, level, early in strays if not early)
-    early = {(group.name, arn) for group, arn, _, is_early in strays if is_early}
+    yield from (stray.detached() for stray in strays if not stray.is_early)
+    early = {(stray.group.name, stray.policy_arn) for stray in strays if stray.is_early}
     changes: list[Change] = []
     for group in observed.owned_groups():
         if group.name.casefold() not in groups:
-            changes += [change for change in _group_gone(observed, group) if _place(change) not in early]
+            changes += [change for change in _group_deletions(observed, group) if _place(change) not in early]
     changes += [
-        _role_gone(observed, role)
+        _role_deletion(observed, role)
         for role in observed.owned_roles()
         if role.name.casefold() not in roles and role.name not in already
     ]
@@ -124,9 +151,8 @@ def removing(observed: Observed, desired: Desired) -> Iterator[Change]:
     yield from sorted(changes, key=lambda change: (change.kind is Kind.POLICY, change.level))
 
 
-def _strays(observed: Observed, desired: Desired) -> Iterator[tuple[GroupState, str, str, bool]]:
-    """Our policies on groups of ours that should not carry them: group, policy, level, and whether it has to be off before anything
-    is built, because the policy is or will be another level's. On a group that goes, only those."""
+def _strays(observed: Observed, desired: Desired) -> Iterator[_Stray]:
+    """Yield strays. Of a group that is deleted only early ones: the others go with the group."""
     wanted = {(level.group.name.casefold(), level.policy.arn) for level in desired}
     staying = {level.group.name.casefold(): level.name for level in desired}
     after = {level.policy.arn: level.name for level in desired}
@@ -136,19 +162,19 @@ def _strays(observed: Observed, desired: Desired) -> Iterator[tuple[GroupState, 
         for arn in group.attached:
             if arn not in before or (key, arn) in wanted:
                 continue
-            handed_over = after.get(arn, before[arn]) != before[arn]
+            reassigned = after.get(arn, before[arn]) != before[arn]
             if key in staying:
                 others = before[arn] != staying[key] and before[arn] in staying.values()
-                yield group, arn, staying[key], handed_over or others
-            elif handed_over:
-                yield group, arn, before[arn], True
+                yield _Stray(group, arn, staying[key], reassigned or others)
+            elif reassigned:
+                yield _Stray(group, arn, before[arn], True)
 
 
 def _detached_from_others(observed: Observed) -> Iterator[Change]:
-    """Our policies come off users, roles and groups of others, who could assume a level's role by them."""
+    """Yield detachments of our policies from users, roles and groups of others, who could assume a level's role by them."""
     for policy in observed.owned_policies():
         for holder in observed.holders.get(policy.arn, ()):
-            name, fields = f"{policy.name} on {holder}", _vanishing({"policy": policy.arn})
+            name, fields = f"{policy.name} on {holder}", removed({"policy": policy.arn})
             yield Change(
                 Verb.DELETE, Kind.ATTACHMENT, name, observed.level_of(policy), fields, Detachment(holder, policy.arn)
             )
@@ -159,25 +185,21 @@ def _place(change: Change) -> tuple[str, str] | None:
     return (item.group, item.policy_arn) if isinstance(item, Attachment) else None
 
 
-def _group_gone(observed: Observed, group: GroupState) -> Iterator[Change]:
+def _group_deletions(observed: Observed, group: GroupState) -> Iterator[Change]:
     level = observed.group_level(group)
     for user in observed.members.get(group.name.casefold(), ()):
         item = Membership(group.name, user.name)
         yield Change(Verb.DELETE, Kind.MEMBER, f"{user.name} in {group.name}", level, (), item)
     for arn in group.attached:
         yield _detached(group, arn, level)
-    yield Change(Verb.DELETE, Kind.GROUP, group.name, level, _vanishing({"path": group.path}), group)
+    yield Change(Verb.DELETE, Kind.GROUP, group.name, level, removed({"path": group.path}), group)
 
 
 def _detached(group: GroupState, policy_arn: str, level: str) -> Change:
     name = f"{policy_arn.rsplit('/', 1)[-1]} on {group.name}"
-    fields = _vanishing({"policy": policy_arn})
+    fields = removed({"policy": policy_arn})
     return Change(Verb.DELETE, Kind.ATTACHMENT, name, level, fields, Attachment(group.name, policy_arn))
 
 
-def _role_gone(observed: Observed, role: RoleState) -> Change:
-    return Change(Verb.DELETE, Kind.ROLE, role.name, observed.level_of(role), _vanishing({"path": role.path}), role)
-
-
-def _vanishing(fields: dict[str, object]) -> tuple[Field, ...]:
-    return tuple(Field(name, before, None) for name, before in fields.items())
+def _role_deletion(observed: Observed, role: RoleState) -> Change:
+    return Change(Verb.DELETE, Kind.ROLE, role.name, observed.level_of(role), removed({"path": role.path}), role)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from kube_iam.access.changes import Change, Ended, Field, Kind, Membership, Verb, binding_name
+from kube_iam.access.changes import Change, Field, Kind, Membership, TemporaryRemoval, Verb, binding_name
 from kube_iam.access.desired import mapped_arn, same_document
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry, pathless
@@ -36,7 +36,11 @@ def lockout(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
                 deleted.add(change.item.key)
                 yield f"you are signed in through {change.name}, and this plan {lost}"
     for change in changes:
-        if isinstance(change.item, Ended) and _is_own_temporary(change.item, observed) and change.item.over is None:
+        if (
+            isinstance(change.item, TemporaryRemoval)
+            and _is_own_temporary(change.item, observed)
+            and change.item.only is None
+        ):
             yield f"you are signed in by temporary access through {change.item.entry.name}, and this plan ends it"
     yield from _lost_roles(changes, observed, used, deleted)
     yield from _lost_grants(changes, observed)
@@ -47,7 +51,7 @@ def is_own(change: Change, observed: Observed) -> bool:
     item = change.item
     if isinstance(item, MappingEntry):
         return item.key in _used_entries(observed)
-    if isinstance(item, Ended):
+    if isinstance(item, TemporaryRemoval):
         return _is_own_temporary(item, observed)
     if isinstance(item, BindingState):
         before = observed.bindings.get(item.ident, item)
@@ -59,7 +63,7 @@ def _used_entries(observed: Observed) -> set[str]:
     return {entry.key for entry in observed.entries if signed_in_with(entry, observed)}
 
 
-def _is_own_temporary(ended: Ended, observed: Observed) -> bool:
+def _is_own_temporary(ended: TemporaryRemoval, observed: Observed) -> bool:
     return ended.entry.key in _used_entries(observed) and _is_one_of(observed.subject, {ended.user}, ended.entry)
 
 
@@ -136,7 +140,7 @@ def signed_in_with(entry: MappingEntry, observed: Observed) -> bool:
     return _could_be(entry, subject)
 
 
-def too_much(observed: Observed, wanted: frozenset[str]) -> Iterator[str]:
+def deletes_too_many_levels(observed: Observed, wanted: frozenset[str]) -> Iterator[str]:
     """A sentence when more than a third of the levels that exist would go."""
     present = observed.registered_levels()
     going = sorted(present - wanted)

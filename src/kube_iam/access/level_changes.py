@@ -1,9 +1,7 @@
-"""States between two steps of a change: they add what is new and keep what people still rely on.
+"""Changes that make one level what the file says: policy, role, group, attachment, bindings, and last the mapping entry.
 
-The changes that make one level what it should be: policy, role, group, attachment, bindings, and last the mapping entry.
-
-The mapping entry admits the level's people, so it comes after all that it relies on. A change that replaces something in place is
-two changes here: one that adds, and one that takes away, which the plan makes after all additions.
+The mapping entry admits the level's members, so it comes after everything that it relies on. A change that replaces something in place
+becomes two: one that adds, and one that removes. The plan makes removals after all additions.
 """
 
 from __future__ import annotations
@@ -19,10 +17,10 @@ from kube_iam.access.changes import (
     Kind,
     Membership,
     Verb,
-    appearing,
+    added,
     binding_fields,
     binding_name,
-    differing,
+    changed,
     drift_fields,
     entry_fields,
     given,
@@ -34,13 +32,13 @@ from kube_iam.access.mapping import role_key
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
 from kube_iam.access.reassignments import moved_members
-from kube_iam.access.unmanaged import Foreign, foreign_binding, taken
+from kube_iam.access.unmanaged import UnmanagedResource, unmanaged_binding, unmanaged_resource
 
 
 def document_for_now(level: DesiredLevel, have: object, former: Iterable[str]) -> dict[str, object]:
-    """Return the policy's document until the level's `former` roles (ARNs) are deleted: it names them beside the new one.
+    """Return the policy's document until the level's `former` roles (ARNs) are deleted: it names them beside the new role.
 
-    Until then the document is the only record of a former role, and people may still hold sessions of it alone.
+    Until then the document is the only record of a former role, and users may still have sessions of that role alone.
     """
     want, former = level.policy.document, sorted(former)
     if not former or not isinstance(have, dict):
@@ -51,18 +49,18 @@ def document_for_now(level: DesiredLevel, have: object, former: Iterable[str]) -
 
 
 def binding_for_now(have: BindingState, want: BindingState, present: Iterable[str]) -> BindingState:
-    """Return the binding until the mapping entry has changed: the level's people hold the entry's `present` groups until then."""
+    """Return the binding until the mapping entry is changed: until then users of the level have the `present` groups of the entry."""
     present = set(present)
     return replace(want, groups=(*want.groups, *(each for each in have.groups if each in present - set(want.groups))))
 
 
 def adds(have: BindingState, now: BindingState) -> bool:
-    """Whether the binding gets more than other groups taken away."""
+    """Return whether the change of a binding does more than remove groups of others."""
     return bool(set(now.groups) - set(have.groups)) or replace(have, groups=()) != replace(now, groups=())
 
 
 def _only_statement(document: dict[str, object]) -> dict[str, object]:
-    """The statement of a policy that `policy_document` made."""
+    """Return the statement of a policy that `policy_document` made."""
     statements = document["Statement"]
     assert isinstance(statements, list)
     assert isinstance(statements[0], dict)
@@ -70,11 +68,11 @@ def _only_statement(document: dict[str, object]) -> dict[str, object]:
 
 
 @dataclass(slots=True)
-class LevelBuilder:
-    """The changes that one level needs, and the things of others that stop them. `build` fills the lists.
+class LevelPlanner:
+    """Plans the changes of one level, and finds things of others that prevent them. `plan` fills the lists.
 
-    `changes` create and update. `narrowed_bindings` and `narrowed_policy` take away what `changes` left in place; they come after the
-    additions of all levels. `foreign` is what stops the plan.
+    `changes` create and update. `narrowed_bindings` and `narrowed_policy` remove what `changes` left in place, after the
+    additions of all levels. `unmanaged` stops the plan.
     """
 
     level: DesiredLevel
@@ -85,9 +83,9 @@ class LevelBuilder:
     changes: list[Change] = field(default_factory=list)
     narrowed_bindings: list[Change] = field(default_factory=list)
     narrowed_policy: list[Change] = field(default_factory=list)
-    foreign: list[Foreign] = field(default_factory=list)
+    unmanaged: list[UnmanagedResource] = field(default_factory=list)
 
-    def build(self) -> None:
+    def plan(self) -> None:
         """Fill the lists, in the order in which the things rely on each other."""
         self._policy()
         self._role()
@@ -98,7 +96,7 @@ class LevelBuilder:
 
     @property
     def role_is_moved(self) -> bool:
-        """Whether the level's role is deleted and created anew, since its path changes."""
+        """Return whether the level's role is deleted and created anew because its path changes."""
         return bool(self.level.role_key) and self.level.role_key in self.replaced
 
     def _add(self, verb: Verb, kind: Kind, name: str, fields: tuple[Field, ...], item: Item) -> None:
@@ -107,11 +105,11 @@ class LevelBuilder:
     def _change(self, verb: Verb, kind: Kind, name: str, fields: tuple[Field, ...], item: Item) -> Change:
         return Change(verb, kind, name, self.level.name, fields, item)
 
-    def _may_take(self, found: Foreign) -> bool:
-        """Whether something that is not ours may be taken over; if not it is noted as standing in the way."""
+    def _may_take(self, found: UnmanagedResource) -> bool:
+        """Return whether a thing that is not ours may be adopted. If not, add it to `unmanaged`."""
         if self.adopt and found.adoptable:
             return True
-        self.foreign.append(found)
+        self.unmanaged.append(found)
         return False
 
     def _policy(self) -> None:
@@ -120,24 +118,26 @@ class LevelBuilder:
         if have is None:
             if want.arn in self.observed.elsewhere:
                 remedy = f"set iam.policy of level {self.level.name} to another name"
-                self.foreign.append(Foreign(Kind.POLICY, want.name, "exists at path /", remedy, adoptable=False))
-            fields = appearing((("path", want.path), ("document", want.document), ("tags", want.tags)))
+                self.unmanaged.append(
+                    UnmanagedResource(Kind.POLICY, want.name, "exists at path /", remedy, adoptable=False)
+                )
+            fields = added((("path", want.path), ("document", want.document), ("tags", want.tags)))
             self._add(Verb.CREATE, Kind.POLICY, want.name, fields, want)
             return
         if not self.observed.owns_tags(have):
             owner = self.observed.owners.policy(have.arn)
-            if not self._may_take(taken(Kind.POLICY, want.name, owner, self.level.name)):
+            if not self._may_take(unmanaged_resource(Kind.POLICY, want.name, owner, self.level.name)):
                 return
             self._add(Verb.ADOPT, Kind.POLICY, want.name, tag_fields(have, want.tags), want)
             have = PolicyState(have.arn, have.name, have.path, have.document, {**have.tags, **want.tags})
         former = filter(self._is_former, assumed_roles(have.document))
         fields, now = tag_fields(have, want.tags), document_for_now(self.level, have.document, former)
         if not same_document(have.document, now):
-            fields += differing([("document", have.document, now)])
+            fields += changed([("document", have.document, now)])
         if fields:
             self._add(Verb.UPDATE, Kind.POLICY, want.name, fields, replace(want, document=now))
         if not same_document(now, want.document):
-            fields = differing([("document", now, want.document)])
+            fields = changed([("document", now, want.document)])
             self.narrowed_policy.append(self._change(Verb.UPDATE, Kind.POLICY, want.name, fields, want))
 
     def _is_former(self, role_arn: str) -> bool:
@@ -150,11 +150,11 @@ class LevelBuilder:
             return
         have = self.observed.roles.get(self.level.role_key)
         if have is None or self.role_is_moved:
-            fields = appearing(
+            fields = added(
                 (
                     ("path", want.path),
                     ("trust", want.trust),
-                    ("longest session in seconds", want.max_session_seconds),
+                    ("maxSessionDuration", want.max_session_seconds),
                     ("description", want.description),
                     ("tags", want.tags),
                 )
@@ -168,22 +168,22 @@ class LevelBuilder:
                     f"exists at path {have.path}",
                     f"set iam.rolePath to {have.path}, or another name for the role",
                 )
-                self.foreign.append(Foreign(Kind.ROLE, want.name, why, remedy, adoptable=False))
+                self.unmanaged.append(UnmanagedResource(Kind.ROLE, want.name, why, remedy, adoptable=False))
                 return
-            if not self._may_take(taken(Kind.ROLE, want.name, owner, self.level.name)):
+            if not self._may_take(unmanaged_resource(Kind.ROLE, want.name, owner, self.level.name)):
                 return
             self._add(Verb.ADOPT, Kind.ROLE, want.name, tag_fields(have, want.tags), want)
         self._update_role(have, want)
 
     def _update_role(self, have: RoleState, want: DesiredRole) -> None:
-        fields = differing(
+        fields = changed(
             (
-                ("longest session in seconds", have.max_session_seconds, want.max_session_seconds),
+                ("maxSessionDuration", have.max_session_seconds, want.max_session_seconds),
                 ("description", have.description, want.description),
             )
         )
         if not same_document(have.trust, want.trust):
-            fields = (*differing([("trust", have.trust, want.trust)]), *fields)
+            fields = (*changed([("trust", have.trust, want.trust)]), *fields)
         if self.observed.owns_tags(have):
             fields += tag_fields(have, want.tags)
         if fields:
@@ -193,57 +193,59 @@ class LevelBuilder:
         want = self.level.group
         have = self.observed.groups.get(want.name.casefold())
         if have is None:
-            self._add(Verb.CREATE, Kind.GROUP, want.name, appearing([("path", want.path)]), want)
+            self._add(Verb.CREATE, Kind.GROUP, want.name, added([("path", want.path)]), want)
         elif not self.observed.owns_group(have):
             self._adopt_group(have)
         if have is None or want.policy_arn not in have.attached:
-            fields = appearing([("policy", want.policy_arn)])
+            fields = added([("policy", want.policy_arn)])
             item = Attachment(want.name, want.policy_arn)
             self._add(Verb.CREATE, Kind.ATTACHMENT, f"{self.level.policy.name} on {want.name}", fields, item)
 
     def _adopt_group(self, have: GroupState) -> None:
-        """Take over a group: it moves to our path, and everyone who is in it gets the level, so the plan names them."""
+        """Adopt a group by moving it to our path. Everybody in it gets the level, so the plan names its members."""
         want = self.level.group
         owner = self.observed.owners.group(have.name)
-        if not self._may_take(taken(Kind.GROUP, want.name, owner, self.level.name, f"exists at path {have.path}")):
+        if not self._may_take(
+            unmanaged_resource(Kind.GROUP, want.name, owner, self.level.name, f"exists at path {have.path}")
+        ):
             return
         members = [user.name for user in self.observed.members.get(want.name.casefold(), ())]
-        fields = (*differing([("path", have.path, want.path)]), *appearing([("members who get the level", members)]))
+        fields = (*changed([("path", have.path, want.path)]), *added([("members", members)]))
         self._add(Verb.ADOPT, Kind.GROUP, have.name, fields, want)
 
     def _members(self) -> None:
         """Add the members of the level's former groups to its group, before they leave the former ones."""
         for move in moved_members(self.observed, self.level, self.staying):
             item = Membership(self.level.group.name, move.user)
-            fields = appearing([("from group", move.group)])
+            fields = added([("fromGroup", move.group)])
             self._add(Verb.CREATE, Kind.MEMBER, f"{move.user} in {self.level.group.name}", fields, item)
 
     def _bindings(self) -> None:
         for want in self.level.bindings:
             have, name = self.observed.bindings.get(want.ident), binding_name(want)
             if have is None:
-                self._add(Verb.CREATE, Kind.BINDING, name, appearing(binding_fields(want).items()), want)
+                self._add(Verb.CREATE, Kind.BINDING, name, added(binding_fields(want).items()), want)
                 continue
             before = binding_fields(have)
-            fields = differing((key, before[key], value) for key, value in binding_fields(want).items())
+            fields = changed((key, before[key], value) for key, value in binding_fields(want).items())
             if self.observed.owns_binding(have):
                 self._update_binding(have, want)
-            elif self._may_take(foreign_binding(name, fields, self._other_cluster(have))):
+            elif self._may_take(unmanaged_binding(name, fields, self._other_cluster(have))):
                 self._add(Verb.ADOPT, Kind.BINDING, name, fields, want)
 
     def _other_cluster(self, have: BindingState) -> str:
-        """The name of the cluster that our labels on a binding say, where that is another one."""
+        """Return the name of the cluster that our labels on a binding state, if it is another one."""
         return have.cluster if have.level and have.cluster != self.observed.cluster_name else ""
 
     def _update_binding(self, have: BindingState, want: BindingState) -> None:
-        """Add groups before the mapping entry changes, and take groups away after it."""
+        """Add groups before the mapping entry changes, and remove groups after it."""
         present = next((entry.groups for entry in self.observed.entries if entry.key == self.level.entry.key), ())
         now = binding_for_now(have, want, present)
         steps = ((have, now, self.changes), (now, want, self.narrowed_bindings))
         for before, after, changes in steps if adds(have, now) else ((have, want, self.narrowed_bindings),):
             old = binding_fields(before)
-            fields = differing((key, old[key], value) for key, value in binding_fields(after).items())
-            fields += differing([("cluster", before.cluster, after.cluster)])
+            fields = changed((key, old[key], value) for key, value in binding_fields(after).items())
+            fields += changed([("cluster", before.cluster, after.cluster)])
             if fields:
                 changes.append(self._change(Verb.UPDATE, Kind.BINDING, binding_name(want), fields, after))
 
@@ -253,17 +255,19 @@ class LevelBuilder:
         present = [entry for entry in self.observed.entries if entry.key == want.key]
         have = present[0] if present else None
         if have is None or self.role_is_moved:
-            self._add(Verb.CREATE, Kind.MAPPING, want.name, appearing(entry_fields(want).items()), want)
+            self._add(Verb.CREATE, Kind.MAPPING, want.name, added(entry_fields(want).items()), want)
             return
         before = entry_fields(have)
-        fields = differing((key, before[key], value) for key, value in entry_fields(want).items())
+        fields = changed((key, before[key], value) for key, value in entry_fields(want).items())
         fields = (*fields, *drift_fields(present))
         if self._entry_is_ours():
             if fields:
                 self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
             return
         why = "is mapped already, by hand or by another tool"
-        if self._may_take(taken(Kind.MAPPING, want.name, self.observed.owners.entry(want.key), self.level.name, why)):
+        if self._may_take(
+            unmanaged_resource(Kind.MAPPING, want.name, self.observed.owners.entry(want.key), self.level.name, why)
+        ):
             self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
 
     def _rivals(self) -> None:
@@ -273,10 +277,10 @@ class LevelBuilder:
             if not (ours and is_removable(rival)):
                 why = f"is mapped at {rival.where} and means the role of level {self.level.name}: {given(rival)}"
                 remedy = f"remove that entry, or choose another iam.role for level {self.level.name}"
-                self.foreign.append(Foreign(Kind.MAPPING, rival.name, why, remedy, adoptable=False))
+                self.unmanaged.append(UnmanagedResource(Kind.MAPPING, rival.name, why, remedy, adoptable=False))
 
     def _entry_is_ours(self) -> bool:
-        """An entry is ours when its role is; where that is gone, when the registry names it or the level's policy or group is ours."""
+        """Return whether the entry is ours: its role is, or without a role its policy, its group or the index says so."""
         role = self.observed.roles.get(self.level.role_key)
         if role is not None:
             return self.observed.owns_tags(role)

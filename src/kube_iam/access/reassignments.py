@@ -1,13 +1,11 @@
-"""Members of existing groups who would get a level: who they are, and whether the mapping gives them that level already.
+"""Resources and members that would move from one level to another.
 
-The mapping decides. Groups, policies and tags do not: a user who may create them in IAM could add people to a level by the next apply.
+A role, policy or group that moves takes users along: sessions of the role live on, members of the group stay. While the other
+level is in the file that is refused. If it has left the file, a new level may have its resources (it is the old level renamed). A
+level that has members of its own gets them only with --force.
 
-
-One level must not quietly get what another level's people hold.
-
-A role, policy or group that changes its level takes people along: sessions of the role live on, members of the group stay. While
-the other level stays in the file that is refused. When it has left the file, a level that is new may have its things (it is the old
-one under another name), but one that has people of its own gets them only with --force.
+Which members get a level is decided by the mapping alone. Groups, policies and tags prove nothing: a user who may create them in
+IAM could add members to a level by the next apply.
 """
 
 from __future__ import annotations
@@ -20,12 +18,15 @@ from kube_iam.access.desired import DesiredLevel, assumed_roles
 from kube_iam.access.mapping import MappingEntry, pathless, role_key
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import GroupState, RoleState
-from kube_iam.access.unmanaged import Foreign
+from kube_iam.access.unmanaged import UnmanagedResource
 
 
 @dataclass(frozen=True, slots=True)
 class MovedMember:
-    """A member of a former group of a level, who would get into its present one. `is_admitted`: the mapping admits that user now."""
+    """A member of a former group of a level, who would join its present group.
+
+    `is_admitted`: the mapping admits the user to the level now.
+    """
 
     user: str
     group: str
@@ -33,9 +34,9 @@ class MovedMember:
 
 
 def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[str]) -> Iterator[MovedMember]:
-    """Return who is in a group with the level's policy that no level has any more, and not in the level's group.
+    """Yield members of former groups of the level who are not in its present group.
 
-    `staying` are the groups of all levels, in lower case.
+    A former group has the level's policy and is no level's group now. `staying` are the groups of all levels, in lower case.
     """
     ours = {policy.arn for policy in observed.owned_policies() if observed.level_of(policy) == level.name}
     present = {user.name for user in observed.members.get(level.group.name.casefold(), ())}
@@ -52,15 +53,17 @@ def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[st
 def _admits(observed: Observed, level: DesiredLevel, group: str) -> bool:
     """Return whether the mapping names the group for the level now.
 
-    The group's path and policy are no proof: a user who may create groups could have made it. Neither does an entry without a group.
+    The group's path and policy are no proof: a user who may create groups could have made it. Neither is an entry without a
+    group.
     """
     return group in _named_groups(observed, level.name, level.entry.key)
 
 
 def _named_groups(observed: Observed, level: str, key: str = "") -> set[str]:
-    """Return the groups, in lower case, that entries with that key, or entries of ours that name the level, ask for.
+    """Return the groups, in lower case, that entries with that key, or entries of ours for the level, require.
 
-    An empty string stands for an entry that asks for none. The owner of an entry does not count: tags may have been changed since.
+    An empty string stands for an entry that requires none. The owner of an entry does not count: tags may have been changed
+    since.
     """
     owners = observed.owners
     return {
@@ -71,7 +74,7 @@ def _named_groups(observed: Observed, level: str, key: str = "") -> set[str]:
 
 
 def guarded_members(observed: Observed, desired: tuple[DesiredLevel, ...]) -> Iterator[str]:
-    """Return a sentence for each group whose members would get a level that the mapping does not give them now."""
+    """Yield a sentence for each group whose members would get a level that the mapping does not give them now."""
     staying = frozenset(level.group.name.casefold() for level in desired)
     for level in desired:
         added: dict[str, list[str]] = {}
@@ -90,7 +93,7 @@ def guarded_members(observed: Observed, desired: tuple[DesiredLevel, ...]) -> It
 def _new_members(
     observed: Observed, desired: tuple[DesiredLevel, ...], level: DesiredLevel, group: GroupState
 ) -> list[str]:
-    """Return the members of the level's group, if it is ours, who do not have the level now, nor one that is this one renamed."""
+    """Return the members of the level's group, if it is ours, who have neither the level now nor the level that it renames."""
     key, former = group.name.casefold(), observed.group_level(group)
     named, of_former = _named_groups(observed, level.name, level.entry.key), _named_groups(observed, former)
     policies = levels_of(observed, group.attached)
@@ -120,8 +123,8 @@ Desired = tuple[DesiredLevel, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Handed:
-    """Something of ours that has been one level's and would be another's."""
+class Reassignment:
+    """A resource of this cluster that belongs to one level and would belong to another."""
 
     kind: Kind
     name: str
@@ -129,8 +132,8 @@ class _Handed:
     after: str
 
 
-def refused(observed: Observed, desired: Desired) -> Iterator[Foreign]:
-    """Return things that would go from a level of the file to another, and policies of another cluster under this cluster's path."""
+def refused_reassignments(observed: Observed, desired: Desired) -> Iterator[UnmanagedResource]:
+    """Yield resources that would move between levels of the file, and policies of another cluster under this cluster's path."""
     names = {level.name for level in desired}
     wanted = {level.policy.arn for level in desired}
     for policy in observed.policies:
@@ -140,16 +143,16 @@ def refused(observed: Observed, desired: Desired) -> Iterator[Foreign]:
                 f"at {policy.path} belongs to cluster {cluster}",
                 "correct cluster.id, or choose another cluster.name",
             )
-            yield Foreign(Kind.POLICY, policy.name, why, remedy, adoptable=False)
-    for handed in _all_handed(observed, desired):
-        if handed.before in names:
-            why = f"is level {handed.before}'s, whose people would get level {handed.after}"
-            remedy = f"give level {handed.after} a name of its own for the {handed.kind.value}"
-            yield Foreign(handed.kind, handed.name, why, remedy, adoptable=False)
+            yield UnmanagedResource(Kind.POLICY, policy.name, why, remedy, adoptable=False)
+    for found in _reassignments(observed, desired):
+        if found.before in names:
+            why = f"is level {found.before}'s, whose people would get level {found.after}"
+            remedy = f"give level {found.after} a name of its own for the {found.kind.value}"
+            yield UnmanagedResource(found.kind, found.name, why, remedy, adoptable=False)
 
 
-def guarded(observed: Observed, desired: Desired, changes: tuple[Change, ...]) -> Iterator[str]:
-    """A sentence for everything that needs --force because of whose it is, or was."""
+def guarded_changes(observed: Observed, desired: Desired, changes: tuple[Change, ...]) -> Iterator[str]:
+    """Yield a sentence for each change that needs --force because of the level that a resource belongs to, or belonged to."""
     yield from _guarded_reassignments(observed, desired)
     yield from guarded_members(observed, desired)
     yield from _guarded_entries(observed, changes)
@@ -157,7 +160,7 @@ def guarded(observed: Observed, desired: Desired, changes: tuple[Change, ...]) -
 
 
 def _guarded_entries(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
-    """Entries of this cluster's roles whose level has no policy under the cluster's path."""
+    """Yield a sentence for each deleted entry of this cluster's roles whose level has no policy under the cluster's path."""
     for change in changes:
         entry = change.item
         if change.verb is not Verb.DELETE or not isinstance(entry, MappingEntry) or not entry.role_arn:
@@ -170,7 +173,7 @@ def _guarded_entries(observed: Observed, changes: tuple[Change, ...]) -> Iterato
 
 
 def _is_at_path(observed: Observed, entry: MappingEntry) -> bool:
-    """Return whether the level of an entry has a policy or a group under the cluster's path, or a policy there names its role."""
+    """Return whether the level of an entry has a policy or group under the cluster's path, or a policy there names its role."""
     group = observed.groups.get(entry.iam_group.casefold())
     return (
         observed.owners.is_registered(entry.key)
@@ -180,7 +183,7 @@ def _is_at_path(observed: Observed, entry: MappingEntry) -> bool:
 
 
 def guarded_deletions(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
-    """A sentence for every role and group that would be deleted though it may never have been a level's."""
+    """Yield a sentence for each role and group that would be deleted though it may never have been a level's."""
     for change in changes:
         item = change.item if change.verb is Verb.DELETE else None
         if isinstance(item, RoleState) and not observed.owners.is_level_role(item) and not _is_mapped(observed, item):
@@ -200,32 +203,32 @@ def _is_mapped(observed: Observed, role: RoleState) -> bool:
 
 
 def _guarded_reassignments(observed: Observed, desired: Desired) -> Iterator[str]:
-    """Things that would go from a level that is leaving to one that has people of its own."""
+    """Yield a sentence for each resource that would move from a level that leaves to one with members of its own."""
     names = {level.name for level in desired}
-    peopled = _levels_with_groups(observed)
-    for handed in _all_handed(observed, desired):
-        if handed.before not in names and handed.after in peopled:
+    with_members = _levels_with_groups(observed)
+    for found in _reassignments(observed, desired):
+        if found.before not in names and found.after in with_members:
             yield (
-                f"{handed.kind.value} {handed.name} was level {handed.before}'s, "
-                f"whose people would get level {handed.after}"
+                f"{found.kind.value} {found.name} was level {found.before}'s, "
+                f"whose people would get level {found.after}"
             )
 
 
-def _all_handed(observed: Observed, desired: Desired) -> Iterator[_Handed]:
+def _reassignments(observed: Observed, desired: Desired) -> Iterator[Reassignment]:
     for level in desired:
-        yield from _handed_policy(observed, level)
-        yield from _handed_role(observed, level)
-        yield from _handed_group(observed, level)
+        yield from _reassigned_policy(observed, level)
+        yield from _reassigned_role(observed, level)
+        yield from _reassigned_group(observed, level)
 
 
-def _handed_policy(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]:
+def _reassigned_policy(observed: Observed, level: DesiredLevel) -> Iterator[Reassignment]:
     for policy in observed.owned_policies():
         before = observed.level_of(policy)
         if policy.arn == level.policy.arn and before not in ("", level.name):
-            yield _Handed(Kind.POLICY, policy.name, before, level.name)
+            yield Reassignment(Kind.POLICY, policy.name, before, level.name)
 
 
-def _handed_role(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]:
+def _reassigned_role(observed: Observed, level: DesiredLevel) -> Iterator[Reassignment]:
     role = observed.roles.get(level.role_key)
     if role is None or not observed.owns_tags(role):
         return
@@ -238,16 +241,16 @@ def _handed_role(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]:
         for arn in assumed_roles(policy.document)
     )
     if before not in ("", level.name) and not under_way:
-        yield _Handed(Kind.ROLE, role.name, before, level.name)
+        yield Reassignment(Kind.ROLE, role.name, before, level.name)
 
 
-def _handed_group(observed: Observed, level: DesiredLevel) -> Iterator[_Handed]:
+def _reassigned_group(observed: Observed, level: DesiredLevel) -> Iterator[Reassignment]:
     group = observed.groups.get(level.group.name.casefold())
     if group is None or not observed.owns_group(group):
         return
     levels = levels_of(observed, group.attached)
     if levels and level.name not in levels:
-        yield _Handed(Kind.GROUP, group.name, min(levels), level.name)
+        yield Reassignment(Kind.GROUP, group.name, min(levels), level.name)
 
 
 def _levels_with_groups(observed: Observed) -> set[str]:

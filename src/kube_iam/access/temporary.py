@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from kube_iam.access.apply import end
-from kube_iam.access.changes import Ended
+from kube_iam.access.apply import remove_temporary_access
+from kube_iam.access.changes import TemporaryRemoval
 from kube_iam.access.desired import assumed_roles, desired_entry, end_of, role_arn, temporary_document, user_policy_name
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant
@@ -82,12 +82,12 @@ class TemporaryAccess:
         """Let the user in no longer: at the door first, then in IAM, also where the mapping cannot be written. Raises that."""
         if not self.may_be_in(user_name):
             return
-        item, ended = self.item(user_name), Ended(self._entry, user_name, self._policy)
+        item, ended = self.item(user_name), TemporaryRemoval(self._entry, user_name, self._policy)
         try:
             if self._store is not None and self._policy and item is not None and item.ends > now:
                 self._store.add_temporary(self._entry, replace(item, until=rfc3339(now)))
         finally:
-            end(ended, self._directory, None)
+            remove_temporary_access(ended, self._directory, None)
         if self._store is not None:
             self._store.remove_temporary(self._entry, user_name)
         self._items.pop(user_name.casefold(), None)
@@ -119,7 +119,7 @@ def temporary_in_force(
 
 def leftovers(
     access: ClusterAccess, entries: tuple[MappingEntry, ...], now: float
-) -> Iterator[tuple[Ended, TemporaryGrant]]:
+) -> Iterator[tuple[TemporaryRemoval, TemporaryGrant]]:
     """What is over at `now` of the temporary access to the file's levels, to be taken away with `end`."""
     levels = {desired_entry(access, level).key: level for level in access.levels}
     for entry in entries:
@@ -127,4 +127,4 @@ def leftovers(
         for who in entry.temporary if level else ():
             if level and who.ends <= now:
                 policy = user_policy_name(access.name, level.name) if level.method is Method.ROLE else ""
-                yield Ended(entry, who.user_name, policy, who), who
+                yield TemporaryRemoval(entry, who.user_name, policy, who), who

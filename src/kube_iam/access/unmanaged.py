@@ -1,12 +1,8 @@
-"""Names that differ from existing ones in letter case only.
+"""Resources that are not known to be this cluster's: those that prevent a plan, and those that `destroy` leaves.
 
-IAM shows letter case and does not tell names apart by it: "names are not distinguished by case". So nothing can be created under the
-new spelling while the old one exists, and the role ARN, which every session and policy repeats, keeps its spelling.
-
-
-Things that a `destroy` leaves: they have this cluster's names, path or mapping, and are not known to be this cluster's.
-
-Things that a level needs and that are not this cluster's: they stop the plan unless they are adopted."""
+IAM shows letter case and does not tell names apart by it: "names are not distinguished by case". So nothing can be created in
+another spelling while a name exists, and the role ARN, which every session and policy repeats, keeps its spelling.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +16,8 @@ from kube_iam.access.observed import Observed
 from kube_iam.access.ownership import Owner, Standing
 
 
-def respelled(observed: Observed, desired: tuple[DesiredLevel, ...]) -> Iterator[Foreign]:
-    """Return every name of a level that exists in another spelling, with the remedy: to write the present spelling into the file."""
+def other_spellings(observed: Observed, desired: tuple[DesiredLevel, ...]) -> Iterator[UnmanagedResource]:
+    """Yield names of levels that exist in another spelling, with the remedy: write that spelling into the file."""
     present = {Kind.POLICY: {policy.name.casefold(): policy.name for policy in observed.policies}}
     present[Kind.POLICY] |= {policy.name.casefold(): policy.name for policy in observed.elsewhere.values()}
     present[Kind.ROLE] = {key: role.name for key, role in observed.roles.items()}
@@ -35,14 +31,15 @@ def respelled(observed: Observed, desired: tuple[DesiredLevel, ...]) -> Iterator
             if spelled != name:
                 why = f"differs from {name} in letter case only, and IAM does not tell the two apart"
                 remedy = f"set iam.{kind.value} of level {level.name} to {spelled}"
-                yield Foreign(kind, spelled, why, remedy, adoptable=False)
+                yield UnmanagedResource(kind, spelled, why, remedy, adoptable=False)
 
 
 def left_alone(observed: Observed) -> Iterator[str]:
-    """Return a sentence for everything through which somebody could sign in, or that would admit somebody again.
+    """Yield a sentence for each resource through which somebody could sign in, or that would admit somebody again.
 
-    That is each policy and group under the cluster's path, each binding with the name of one of the levels', and each entry of the
-    mapping for a role or group that the file or a policy under the path names, unless it is this cluster's and thus deleted.
+    That is each policy and group under the cluster's path, each binding with the name of one of the levels', and each mapping
+    entry for a role or group that the file or a policy under the path names. Resources of this cluster are not among them: they
+    are deleted.
     """
     owners = observed.owners
     for policy in observed.policies:
@@ -75,8 +72,11 @@ ADOPT = "take it over with --adopt"
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
-    """Something that is not ours where a level needs to be, and the remedy. `adoptable`: `--adopt` would take it over."""
+class UnmanagedResource:
+    """A resource that is not ours at the name of a level's.
+
+    `adoptable`: `--adopt` would take it over.
+    """
 
     kind: Kind
     name: str
@@ -88,19 +88,23 @@ class Foreign:
         return f"{self.kind.value} {self.name} {self.why}"
 
 
-def taken(kind: Kind, name: str, owner: Owner, level: str, why: str = "exists and is not kube-iam's") -> Foreign:
-    """Return what stands in the way of a level, with a remedy. What belongs to another cluster is never adopted.
+def unmanaged_resource(
+    kind: Kind, name: str, owner: Owner, level: str, why: str = "exists and is not kube-iam's"
+) -> UnmanagedResource:
+    """Return what prevents a level, with a remedy. Resources of another cluster are never adopted.
 
-    `why` is said of what is not known to be anybody's.
+    `why` is the reason for resources whose owner is not known.
     """
     if owner.is_other:
-        return Foreign(kind, name, f"belongs to cluster {owner.cluster}", _other_name(kind, level), adoptable=False)
+        return UnmanagedResource(
+            kind, name, f"belongs to cluster {owner.cluster}", _other_name(kind, level), adoptable=False
+        )
     if owner.standing is Standing.UNMARKED:
         lost = (
             "its role is not marked as this cluster's" if kind is Kind.MAPPING else f"its tag {CLUSTER_TAG} is missing"
         )
         why = f"is level {owner.level}'s, and {lost}"
-    return Foreign(kind, name, why, ADOPT)
+    return UnmanagedResource(kind, name, why, ADOPT)
 
 
 def _other_name(kind: Kind, level: str) -> str:
@@ -112,14 +116,16 @@ def _other_name(kind: Kind, level: str) -> str:
     return f"correct cluster.id, or choose another cluster.name or another iam.{kind.value} for level {level}"
 
 
-def foreign_binding(name: str, fields: tuple[Field, ...], cluster: str = "") -> Foreign:
-    """Return what stands in the way of a binding. One that others wrote is adopted only where it says the same.
+def unmanaged_binding(name: str, fields: tuple[Field, ...], cluster: str = "") -> UnmanagedResource:
+    """Return the binding that prevents a level. A binding of others is adopted only if it says the same.
 
-    A roleRef cannot change, and subjects are theirs. `cluster` is the name of the cluster that our labels say, if another.
+    A roleRef cannot change, and subjects are theirs. `cluster` is the cluster that our labels name, if another.
     """
     if cluster:
         remedy = "restore cluster.name if it was changed, or give the level another name"
-        return Foreign(Kind.BINDING, name, f"belongs to cluster {cluster} by its labels", remedy, adoptable=False)
+        return UnmanagedResource(
+            Kind.BINDING, name, f"belongs to cluster {cluster} by its labels", remedy, adoptable=False
+        )
     same = {part.name for part in fields} <= {"level"}
     remedy = ADOPT if same else "delete it by hand, or give the level another name"
-    return Foreign(Kind.BINDING, name, "exists and is not this cluster's", remedy, adoptable=same)
+    return UnmanagedResource(Kind.BINDING, name, "exists and is not this cluster's", remedy, adoptable=same)

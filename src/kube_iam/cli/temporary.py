@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import click
 
-from kube_iam.access.apply import end
+from kube_iam.access.apply import remove_temporary_access
 from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant
@@ -87,7 +87,7 @@ def clean(session: AdminSession, found: Found, now: float) -> None:
     for ended, who in leftovers(session.access, found.entries, now):
         try:
             with changes_made().making(f"clean up {who.user_name}'s access, which ended at {who.until}"):
-                end(ended, session.iam, found.store)
+                remove_temporary_access(ended, session.iam, found.store)
         except KubeIamError as error:
             click.echo(f"warning: what is left of {who.user_name}'s access until {who.until} stays: {error}", err=True)
         else:

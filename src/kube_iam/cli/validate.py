@@ -19,7 +19,7 @@ from kube_iam.errors import ConfigError, Problem
 @output_option
 def command(file: str, output: str) -> int:
     """Check an access file, and report all its problems at once."""
-    from kube_iam.access.plan import cautions
+    from kube_iam.access.plan import access_warnings
     from kube_iam.aws.regions import doubt_about
     from kube_iam.cli.access_output import print_data
 
@@ -30,7 +30,7 @@ def command(file: str, output: str) -> int:
             raise
         print_data(_data(error.path, None, error.problems), output)
         return error.exit_code
-    warnings = [*cautions(access), *filter(None, [doubt_about(access.region, access.source)])]
+    warnings = [*access_warnings(access), *filter(None, [doubt_about(access.region, access.source)])]
     if output != "table":
         print_data(_data(access.source, access, (), warnings), output)
         return 0
