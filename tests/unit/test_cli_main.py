@@ -14,7 +14,7 @@ from command_line import extra_command
 
 from kube_iam.cli import root
 from kube_iam.cli.main import main, program_name
-from kube_iam.cli.options import Settings, global_options, pass_settings
+from kube_iam.cli.options import GlobalOptions, global_options, pass_global_options
 from kube_iam.cli.terminal import page, painted
 from kube_iam.errors import KubeIamError, UsageError
 
@@ -208,26 +208,26 @@ def test_a_reader_that_has_gone_is_no_traceback(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], Settings()),
-        (["-i", "a", "extra"], Settings(cluster_id="a", cluster_id_given=True)),
-        (["extra", "-i", "a"], Settings(cluster_id="a", cluster_id_given=True)),
+        ([], GlobalOptions()),
+        (["-i", "a", "extra"], GlobalOptions(cluster_id="a", cluster_id_given=True)),
+        (["extra", "-i", "a"], GlobalOptions(cluster_id="a", cluster_id_given=True)),
         (
             ["-i", "a", "-l", "json", "extra", "-i", "b"],
-            Settings(cluster_id="b", cluster_id_given=True, log_format="json"),
+            GlobalOptions(cluster_id="b", cluster_id_given=True, log_format="json"),
         ),
-        (["-c", "f", "extra", "-v", "DEBUG"], Settings(config="f", log_verbosity="debug")),
-        (["--feature-gates", "AllAlpha=true", "extra"], Settings(feature_gates="AllAlpha=true")),
+        (["-c", "f", "extra", "-v", "DEBUG"], GlobalOptions(config="f", log_verbosity="debug")),
+        (["--feature-gates", "AllAlpha=true", "extra"], GlobalOptions(feature_gates="AllAlpha=true")),
     ],
 )
 def test_global_options_work_before_and_after_the_command(
-    arguments: list[str], expected: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], expected: GlobalOptions, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Settings] = []
+    seen: list[GlobalOptions] = []
 
     @click.command("extra")
     @global_options
-    @pass_settings
-    def extra(settings: Settings) -> None:
+    @pass_global_options
+    def extra(settings: GlobalOptions) -> None:
         seen.append(settings)
 
     extra_command(monkeypatch, extra)
@@ -239,7 +239,7 @@ def test_global_options_work_before_and_after_the_command(
 
 def test_global_options_come_from_the_environment_too() -> None:
     environ = {"KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID": "shop", "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY": "Debug"}
-    assert Settings.from_environment(environ) == Settings(cluster_id="shop", log_verbosity="debug")
+    assert GlobalOptions.from_environment(environ) == GlobalOptions(cluster_id="shop", log_verbosity="debug")
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from kube_iam.cli import deny_session as session
 from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.countdown import count_down
 from kube_iam.cli.deny_session import Closing
-from kube_iam.cli.options import settings_of
+from kube_iam.cli.options import global_options_of
 from kube_iam.config.durations import show_duration
 from kube_iam.core.utc import rfc3339
 from kube_iam.denylist.propagation import Closed
@@ -123,7 +123,11 @@ def closed_data(closed: Closed) -> dict[str, object]:
 def print_details(closed: Closed, closing: Closing) -> None:
     """Print on stderr, with `-v debug` and `-v trace`, what was measured and how the wait for kube-apiserver's cache is computed."""
     context = click.get_current_context(silent=True)
-    if context is None or settings_of(context).log_verbosity not in ("debug", "trace") or closed.error is not None:
+    if (
+        context is None
+        or global_options_of(context).log_verbosity not in ("debug", "trace")
+        or closed.error is not None
+    ):
         return
     servers = ", ".join(sorted(closed.servers))
     asked = f"{len(closed.asked)} of {closed.total} API servers asked at their own address"

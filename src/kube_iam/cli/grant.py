@@ -34,14 +34,14 @@ def command(
 
     What `revoke --now` put up against them in this level is lifted.
     """
-    from kube_iam.cli.membership import Order, change_members
-    from kube_iam.cli.temporary import grant_for, lasting
+    from kube_iam.cli.membership import MemberOptions, change_members
+    from kube_iam.cli.temporary import grant_for, parse_grant_duration
 
     level = require_words("grant", session, users, level)
     if duration is not None:
-        time = lasting(duration, reason)
+        time = parse_grant_duration(duration, reason)
         return grant_for(session, users, level, time, deny_list=deny_list, dry_run=dry_run, output=output)
     if reason:
         raise UsageError("--reason goes with --for", "who is in for good has no reason to be kept")
-    order = Order(into=True, dry_run=dry_run, output=output, deny_list=deny_list)
-    return change_members(session, users, level, order)
+    options = MemberOptions(into=True, dry_run=dry_run, output=output, deny_list=deny_list)
+    return change_members(session, users, level, options)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kube_iam.cli.options import Settings, authenticator_options, pass_settings
+from kube_iam.cli.options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.cli.server import check_gates, overrides
 from kube_iam.config.server import load_server_config
 
@@ -18,8 +18,8 @@ from kube_iam.config.server import load_server_config
     "--hostname", metavar="NAME", help="The name by which kube-apiserver reaches the server.  [default: localhost]"
 )
 @click.option("--address", metavar="IP", help="Where the server will listen.  [default: 127.0.0.1]")
-@pass_settings
-def command(settings: Settings, hostname: str | None, address: str | None) -> None:
+@pass_global_options
+def command(settings: GlobalOptions, hostname: str | None, address: str | None) -> None:
     """Make the certificate, its key and the webhook kubeconfig.
 
     As the reference does, into the working directory, to be copied to the control plane; with the feature gate
@@ -47,6 +47,6 @@ def command(settings: Settings, hostname: str | None, address: str | None) -> No
     click.echo(f"start kube-apiserver with --authentication-token-webhook-config-file={config.generate_kubeconfig}")
 
 
-def _in_place(settings: Settings) -> bool:
+def _in_place(settings: GlobalOptions) -> bool:
     gates = check_gates(settings.feature_gates)
     return gates.get("ConfiguredInitDirectories", gates.get("AllAlpha", False))

@@ -23,7 +23,7 @@ from kube_iam.config.near import near
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class MemberOptions:
     """Options of a grant or a revocation: into a level or out of it. `reason` is for the audit event; a grant removes denials.
 
     `force` revokes although that takes access from the caller.
@@ -38,7 +38,7 @@ class Order:
 
 
 def change_members(
-    session: AdminSession, users: Sequence[str], level_name: str, order: Order, closing: Closing | None = None
+    session: AdminSession, users: Sequence[str], level_name: str, options: MemberOptions, closing: Closing | None = None
 ) -> int:
     """Grant or revoke the level for the users; everything is checked before the first change to IAM.
 
@@ -47,26 +47,26 @@ def change_members(
     session.warn_of_regions()
     level = find_level(session.access, level_name, near, users)
     with session.audit as audit:
-        if closing is None or order.dry_run:
-            return _change(session, level, users, order, audit)
-        if not order.force:
+        if closing is None or options.dry_run:
+            return _change(session, level, users, options, audit)
+        if not options.force:
             OwnAccess(session).refuse(level, users)
         with ShutOut(session, level, users, closing, audit) as shut:
-            return _change(session, level, users, order, audit, shut)
+            return _change(session, level, users, options, audit, shut)
 
 
 def _change(
     session: AdminSession,
     level: Level,
     users: Sequence[str],
-    order: Order,
+    options: MemberOptions,
     audit: AuditLog,
     shut: ShutOut | None = None,
 ) -> int:
     from kube_iam.access.plan import check_caller
 
-    into, dry_run = order.into, order.dry_run
-    own = OwnAccess(session) if not (into or order.force or shut) else None
+    into, dry_run = options.into, options.dry_run
+    own = OwnAccess(session) if not (into or options.force or shut) else None
     access, directory = session.access, session.iam
     check_caller(access, directory)
     found = find_temporary(session, level)
@@ -79,17 +79,17 @@ def _change(
         results.done += planned
     else:
         done = apply_members(directory, level, planned, into=into, temporary=found.temporary, now=now)
-        _follow(results, audit.recorded(done, level.name, into=into, reason=order.reason), access, level, order)
-    if order.output == "table":
+        _follow(results, audit.recorded(done, level.name, into=into, reason=options.reason), access, level, options)
+    if options.output == "table":
         for change in planned if dry_run else ():
             click.echo(_sentence(change, level, into=into, dry_run=dry_run))
         if shut is None and not into and any(change.is_needed for change in results.done):
             click.echo(_still_in(access, level, dry_run=dry_run))
     else:
         data = _data(access, level, into=into, dry_run=dry_run)
-        print_members(results, data if shut is None else {**data, **shut.data()}, order.output)
+        print_members(results, data if shut is None else {**data, **shut.data()}, options.output)
     if into and not dry_run:
-        lift_level(session, level, [change.user for change in results.done], order.deny_list, audit)
+        lift_level(session, level, [change.user for change in results.done], options.deny_list, audit)
     results.complain()
     for loss in own.losses(level, users) if own is not None and dry_run else ():
         click.echo(f"needs --force: {loss}", err=True)
@@ -100,21 +100,21 @@ def _change(
     if missing:
         raise no_such_users(directory, missing, near, changed=not dry_run)
     if shut is not None:
-        shut.say() if order.output == "table" else shut.complain()
+        shut.say() if options.output == "table" else shut.complain()
     return 0
 
 
 def _follow(
-    results: MemberResults, done: Iterable[MemberChange], access: ClusterAccess, level: Level, order: Order
+    results: MemberResults, done: Iterable[MemberChange], access: ClusterAccess, level: Level, options: MemberOptions
 ) -> None:
     """Carry out the changes and print each as text. Ctrl-C prints the results so far for programs too."""
     try:
         for change in results.follow(done):
-            if order.output == "table":
-                click.echo(_sentence(change, level, into=order.into, dry_run=False))
+            if options.output == "table":
+                click.echo(_sentence(change, level, into=options.into, dry_run=False))
     except KeyboardInterrupt:
-        if order.output != "table":
-            print_members(results, _data(access, level, into=order.into, dry_run=False), order.output)
+        if options.output != "table":
+            print_members(results, _data(access, level, into=options.into, dry_run=False), options.output)
         raise
 
 

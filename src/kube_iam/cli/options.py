@@ -20,7 +20,7 @@ VERBOSITIES = ("panic", "fatal", "error", "warning", "warn", "info", "debug", "t
 
 
 @dataclass(slots=True)
-class Settings:
+class GlobalOptions:
     """The global options' values: the flag where given (the one nearest to the end wins), else the environment, else empty.
 
     `cluster_id_given` tells an empty `-i ""` from no flag at all: what was given is never replaced by the config file's value.
@@ -34,7 +34,7 @@ class Settings:
     cluster_id_given: bool = False
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> GlobalOptions:
         """The settings before any flag. An empty variable counts as not set."""
         return cls(
             cluster_id=environ.get(CLUSTER_ID_VARIABLE, ""),
@@ -42,20 +42,20 @@ class Settings:
         )
 
 
-def settings_of(context: click.Context) -> Settings:
+def global_options_of(context: click.Context) -> GlobalOptions:
     """The settings that the commands of this invocation share; made from the environment where there are none yet."""
     found = context.meta.get(_META)
-    if not isinstance(found, Settings):
-        found = context.meta[_META] = Settings.from_environment()
+    if not isinstance(found, GlobalOptions):
+        found = context.meta[_META] = GlobalOptions.from_environment()
     return found
 
 
-def pass_settings(function: F) -> F:
-    """Give the command the `Settings` as its first argument. Put it below `@global_options`."""
+def pass_global_options(function: F) -> F:
+    """Give the command the `GlobalOptions` as its first argument. Put it below `@global_options`."""
 
     @click.pass_context
     def call(context: click.Context, /, *arguments: Any, **values: Any) -> Any:
-        return context.invoke(function, settings_of(context), *arguments, **values)
+        return context.invoke(function, global_options_of(context), *arguments, **values)
 
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
@@ -63,7 +63,7 @@ def pass_settings(function: F) -> F:
 
 
 def global_options(function: F) -> F:
-    """Add the global options to a command. Their values are not passed as arguments: see `pass_settings`.
+    """Add the global options to a command. Their values are not passed as arguments: see `pass_global_options`.
 
     They are accepted everywhere, but only the main help speaks of them.
     """
@@ -90,7 +90,7 @@ def _keeping_options(function: F, call: Any) -> F:
 def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is None or parameter.name is None:
         return
-    settings = settings_of(context)
+    settings = global_options_of(context)
     setattr(settings, parameter.name, value)
     if parameter.name == "cluster_id":
         settings.cluster_id_given = True

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kube_iam.cli.access_options import file_option
-from kube_iam.cli.options import Settings, authenticator_options, pass_settings
+from kube_iam.cli.options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.cli.terminal import page
 
 
@@ -16,8 +16,8 @@ from kube_iam.cli.terminal import page
 @authenticator_options
 @file_option
 @click.argument("name", type=click.Choice(("server",)))
-@pass_settings
-def command(settings: Settings, name: str, file: str) -> None:  # noqa: ARG001
+@pass_global_options
+def command(settings: GlobalOptions, name: str, file: str) -> None:  # noqa: ARG001
     """Print an IAM policy, as JSON.
 
     server: what the server has to be allowed to enforce memberships: iam:GetGroup and iam:GetRole. For an access file it covers

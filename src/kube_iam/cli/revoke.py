@@ -37,9 +37,9 @@ def command(
     --now needs server.denyList in the servers' config.yaml. --cache-ttl and --no-wait go with it.
     """
     from kube_iam.cli.deny_session import Closing
-    from kube_iam.cli.membership import Order, change_members
+    from kube_iam.cli.membership import MemberOptions, change_members
 
     level = require_words("revoke", session, users, level)
     closing = Closing(deny_list, reason, cache_ttl, not no_wait) if now else None
-    order = Order(into=False, dry_run=dry_run, output=output, reason=reason, force=force)
-    return change_members(session, users, level, order, closing)
+    options = MemberOptions(into=False, dry_run=dry_run, output=output, reason=reason, force=force)
+    return change_members(session, users, level, options, closing)

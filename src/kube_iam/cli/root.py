@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     hidden: bool = False
 
 
-SIGN_IN, ACCESS, SERVER, OTHER = "Sign in", "Who may enter", "Run the authenticator", "More"
+SIGN_IN, ACCESS, SERVER, OTHER = "Sign in", "Manage access", "Run the authenticator", "More"
 
 COMMANDS: Mapping[str, Entry] = {
     "token": Entry("kube_iam.cli.token:command", "Print a token for a cluster; kubectl runs this.", SIGN_IN),
@@ -40,11 +40,11 @@ COMMANDS: Mapping[str, Entry] = {
     "plan": Entry("kube_iam.cli.plan:command", "Show what apply would change, and change nothing.", ACCESS),
     "apply": Entry("kube_iam.cli.apply:command", "Make IAM and the cluster match the access file.", ACCESS),
     "destroy": Entry("kube_iam.cli.destroy:command", "Undo everything that apply made.", ACCESS),
-    "grant": Entry("kube_iam.cli.grant:command", "Let users into a level.", ACCESS),
-    "revoke": Entry("kube_iam.cli.revoke:command", "Take users out of a level.", ACCESS),
+    "grant": Entry("kube_iam.cli.grant:command", "Grant users an access level.", ACCESS),
+    "revoke": Entry("kube_iam.cli.revoke:command", "Revoke an access level from users.", ACCESS),
     "who": Entry("kube_iam.cli.who:command", "List the members of the levels.", ACCESS),
-    "deny": Entry("kube_iam.cli.deny:command", "Keep somebody out at once, whatever IAM says.", ACCESS),
-    "undeny": Entry("kube_iam.cli.undeny:command", "Lift what deny and revoke --now put up.", ACCESS),
+    "deny": Entry("kube_iam.cli.deny:command", "Deny sign-ins at once, whatever IAM says.", ACCESS),
+    "undeny": Entry("kube_iam.cli.undeny:command", "Remove deny-list entries.", ACCESS),
     "add": Entry("kube_iam.cli.add:command", "Add a user or a role to the ConfigMap aws-auth.", SERVER),
     "server": Entry("kube_iam.cli.server:command", "Answer kube-apiserver's token reviews.", SERVER),
     "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),

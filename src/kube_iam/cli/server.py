@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from kube_iam.cli.options import VERBOSITIES, Settings, authenticator_options, pass_settings
+from kube_iam.cli.options import VERBOSITIES, GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.config.backends import BACKENDS, MOUNTED_FILE
 from kube_iam.config.near import near
 from kube_iam.config.server import ServerConfig, check_server_config, load_server_config
@@ -60,8 +60,8 @@ _STATE, _KUBECONFIG = _DEFAULT.state_dir, _DEFAULT.generate_kubeconfig
 )
 @click.option("--ec2-describeInstances-burst", "ec2_burst", metavar="N", help="EC2 calls at once.  [default: 5]")
 @click.option("--check-config", is_flag=True, help="Report every problem of the configuration, and start nothing.")
-@pass_settings
-def command(settings: Settings, backend_mode: tuple[str, ...], check_config: bool, **flags: object) -> int:
+@pass_global_options
+def command(settings: GlobalOptions, backend_mode: tuple[str, ...], check_config: bool, **flags: object) -> int:
     """Answer kube-apiserver's token reviews.
 
     Checks each token, asks STS who signed it, and maps the AWS identity to a Kubernetes user by the configuration file of -c.
@@ -72,7 +72,9 @@ def command(settings: Settings, backend_mode: tuple[str, ...], check_config: boo
     return _check(path, given) if check_config else _run(settings, path, given)
 
 
-def overrides(settings: Settings, flags: Mapping[str, object], backend_mode: tuple[str, ...] = ()) -> dict[str, object]:
+def overrides(
+    settings: GlobalOptions, flags: Mapping[str, object], backend_mode: tuple[str, ...] = ()
+) -> dict[str, object]:
     """Command line flags by the configuration key that each overrides."""
     names = {
         "partition": "server.partition",
@@ -135,7 +137,7 @@ def _doubt_about_region() -> str:
         return str(error)
 
 
-def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> NoReturn:
+def _run(settings: GlobalOptions, path: Path | None, given: Mapping[str, object]) -> NoReturn:
     import gc
 
     # The STS client's allocator (mimalloc, which reads this when it is loaded) would take huge pages: 7 MiB that nobody uses.
@@ -178,7 +180,7 @@ def _run(settings: Settings, path: Path | None, given: Mapping[str, object]) -> 
         os._exit(0)
 
 
-def _log(settings: Settings, lines: Batched) -> Log:
+def _log(settings: GlobalOptions, lines: Batched) -> Log:
     from kube_iam.server.log import Log
 
     level, style = settings.log_verbosity.lower(), settings.log_format.lower()

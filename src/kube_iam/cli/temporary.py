@@ -28,14 +28,14 @@ LONGEST_REASON = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Lasting:
+class GrantDuration:
     """How long access is to last, and why."""
 
     seconds: int
     reason: str
 
 
-def lasting(duration: str, reason: str) -> Lasting:
+def parse_grant_duration(duration: str, reason: str) -> GrantDuration:
     """What --for and --reason say. Raises UsageError for what is no length of time, or no line of text."""
     try:
         seconds = parse_duration(duration)
@@ -44,11 +44,11 @@ def lasting(duration: str, reason: str) -> Lasting:
     check_seconds(seconds)
     if len(reason) > LONGEST_REASON or not reason.isprintable():
         raise UsageError(f"--reason takes one line of at most {LONGEST_REASON} characters")
-    return Lasting(seconds, reason.strip())
+    return GrantDuration(seconds, reason.strip())
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TemporaryGrants:
     """What the mapping says of temporary access. `temporary` is None where the file has none, `error` says why it was not read."""
 
     temporary: TemporaryAccess | None
@@ -65,24 +65,24 @@ class Found:
             click.echo(f"warning: what is over of temporary access was not cleaned: {self.error.message}", err=True)
 
 
-def open_temporary(session: AdminSession, level: Level) -> Found:
+def open_temporary(session: AdminSession, level: Level) -> TemporaryGrants:
     """Read what the mapping says of temporary access to the level. Raises what reading it raises."""
     store = session.mapping_store
     entries = store.entries()
-    return Found(TemporaryAccess(session.access, level, session.iam, store, entries), store, entries)
+    return TemporaryGrants(TemporaryAccess(session.access, level, session.iam, store, entries), store, entries)
 
 
-def find_temporary(session: AdminSession, level: Level) -> Found:
+def find_temporary(session: AdminSession, level: Level) -> TemporaryGrants:
     """The same for who only moves people in and out of groups, which needs no way into the cluster: never raises our errors."""
     if not has_temporary(session.access, level):
-        return Found(None)
+        return TemporaryGrants(None)
     try:
         return open_temporary(session, level)
     except KubeIamError as error:
-        return Found(TemporaryAccess(session.access, level, session.iam, None), error=error)
+        return TemporaryGrants(TemporaryAccess(session.access, level, session.iam, None), error=error)
 
 
-def clean(session: AdminSession, found: Found, now: float) -> None:
+def clean(session: AdminSession, found: TemporaryGrants, now: float) -> None:
     """Take away what is over, and say so; that it cannot be is no more than a warning, since it lets nobody in."""
     for ended, who in leftovers(session.access, found.entries, now):
         try:
@@ -95,7 +95,7 @@ def clean(session: AdminSession, found: Found, now: float) -> None:
 
 
 def grant_for(
-    session: AdminSession, users: Sequence[str], level_name: str, lasting: Lasting, *, deny_list: str, dry_run: bool,
+    session: AdminSession, users: Sequence[str], level_name: str, duration: GrantDuration, *, deny_list: str, dry_run: bool,
     output: str,
 ) -> int:  # fmt: skip
     """Let the users into the level for a time; everything is checked before the first change."""
@@ -115,7 +115,7 @@ def grant_for(
     planned = plan_members(access, session.iam, level, users, near, into=True)
     results = MemberResults(planned, "granted", level.name)
     now = time.time()
-    item = TemporaryGrant("", "", rfc3339(now + lasting.seconds), lasting.reason)
+    item = TemporaryGrant("", "", rfc3339(now + duration.seconds), duration.reason)
     data = _data(access, level, item, dry_run=dry_run)
     with session.audit as audit:
         if dry_run:
@@ -124,7 +124,7 @@ def grant_for(
             done = _granted(planned, level, item, found.temporary, now, audit)
             for change in planned if dry_run else results.follow(done):
                 if output == "table":
-                    click.echo(_sentence(change, level, item.until, lasting, dry_run=dry_run))
+                    click.echo(_sentence(change, level, item.until, duration, dry_run=dry_run))
         finally:
             if output != "table":
                 print_members(results, data, output)
@@ -152,11 +152,11 @@ def _granted(
         yield change
 
 
-def _sentence(change: MemberChange, level: Level, until: str, lasting: Lasting, *, dry_run: bool) -> str:
+def _sentence(change: MemberChange, level: Level, until: str, duration: GrantDuration, *, dry_run: bool) -> str:
     if not change.is_needed:
         return f"{change.user}: already in {level.name}, without an end"
     granted = "would be granted" if dry_run else "granted"
-    return f"{change.user}: {granted} {level.name} for {show_duration(lasting.seconds)}, until {until}"
+    return f"{change.user}: {granted} {level.name} for {show_duration(duration.seconds)}, until {until}"
 
 
 def _data(access: ClusterAccess, level: Level, item: TemporaryGrant, *, dry_run: bool) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kube_iam.cli.options import Settings, authenticator_options, pass_settings
+from kube_iam.cli.options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.cli.token_flags import TOKEN_FLAGS, go_boolean, normalized
 from kube_iam.errors import ConfigError, Problem
 
@@ -52,9 +52,9 @@ def _token_options(function: Any) -> Any:
 @click.command("token", cls=_GoSpellings, epilog=EPILOG)
 @authenticator_options
 @_token_options
-@pass_settings
+@pass_global_options
 @click.pass_context
-def command(context: click.Context, settings: Settings, /, **values: Any) -> int:
+def command(context: click.Context, settings: GlobalOptions, /, **values: Any) -> int:
     """Print a token for a cluster, as kubectl wants it from an exec plugin.
 
     Nothing is printed on stdout unless there is a token.

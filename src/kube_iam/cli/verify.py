@@ -12,7 +12,7 @@ import click
 
 from kube_iam.aws.region import source_of_region
 from kube_iam.aws.regions import doubt_about
-from kube_iam.cli.options import Settings, authenticator_options, pass_settings
+from kube_iam.cli.options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.cli.server import check_gates, overrides
 from kube_iam.cli.terminal import page
 from kube_iam.config.server import ServerConfig, load_server_config
@@ -30,9 +30,9 @@ from kube_iam.errors import KubeIamError, UsageError
 @click.option("-o", "--output", type=click.Choice(["json"]), help="The format.  [default: text]")
 @click.option("--partition", metavar="NAME", help=f"The AWS partition: {', '.join(PARTITIONS)}.  [default: aws]")
 @click.option("--sts-endpoint", metavar="HOST:PORT", hidden=True, help="An STS beyond AWS's own, for the sandbox.")
-@pass_settings
+@pass_global_options
 def command(
-    settings: Settings, token: str | None, output: str | None, partition: str | None, sts_endpoint: str | None
+    settings: GlobalOptions, token: str | None, output: str | None, partition: str | None, sts_endpoint: str | None
 ) -> None:
     """Verify a token, for debugging: run the server's checks, ask STS, and print who signed it, or the reason why not."""
     check_gates(settings.feature_gates)
