@@ -306,6 +306,10 @@ def _more_than_the_reference_starts_with(case: Case, _: Outcome) -> bool:
     )
 
 
+def _dotted(case: Case, theirs: Outcome, ours: Outcome) -> bool:
+    return re.search(r"^server\.map(roles|users|accounts):", case.setup.text, re.MULTILINE | re.IGNORECASE) is not None
+
+
 DIFFERENCES: dict[str, Explains] = {
     "T1": ours_takes(in_token(_long)),
     "T3": ours_refuses(in_token(_more_headers)),
@@ -338,6 +342,7 @@ DIFFERENCES: dict[str, Explains] = {
     "M17": ours_takes(_more_than_the_reference_starts_with),
     "M18": ours_refuses(_prefixes_of_nothing),
     "M19": ours_refuses(_no_clear_entry),
+    "M22": _dotted,
 }
 """Row -> whether it explains that the two make different users of the case."""
 
@@ -385,6 +390,7 @@ BESIDE = (
     "T23",
     "T24",
     "T25",
+    "T26",
 )
 """Rows that a test of its own shows, with both programs."""
 

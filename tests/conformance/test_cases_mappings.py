@@ -102,6 +102,11 @@ SETUPS: dict[str, Row] = {
     "an account and a role of it": Row(f"  mapRoles:\n{role('Admin', 'a', '[g]')}  mapAccounts: ['{ACCOUNT}']\n"),
     "a scrubbed account": Row(f'  scrubbedAccounts: ["{ACCOUNT}"]\n  mapAccounts: ["{ACCOUNT}", "{OTHER}"]\n'),
     "a scrubbed account as a number": Row(f"  scrubbedAccounts: [{ACCOUNT}, 12]\n  mapRoles:\n{role('Admin')}"),
+    "a dotted key at the top": Row(f"server.mapRoles:\n{role('Admin', 'dotted')}", {"M22": (ADMIN,)}),
+    "a dotted key of accounts at the top": Row(f"server.mapaccounts: ['{OTHER}']\n", {"M22": (AUTO, OPS_OTHER)}),
+    "a dotted key beside the section's": Row(
+        f"  mapRoles:\n{role('Admin', 'below')}server.mapRoles:\n{role('Admin', 'dotted')}", {"M22": (ADMIN,)}
+    ),
     # Permission sets
     "a permission set without the feature gate": Row(sso(OPS_SET), {"M1": (OPS,)}),
     "a permission set": Row(sso(OPS_SET), {"M1": (OPS_READ, OPS_SHORT)}, SSO_FEATURE_GATE),

@@ -361,3 +361,27 @@ def test_the_address_of_init_counts_for_us_alone(programs: Programs, tally: Tall
     theirs, ours = (names_in(programs.home / name / "cert.pem")[1] for name in programs.commands)
     assert (theirs, ours) == (["127.0.0.1", "localhost"], ["127.0.0.2", "localhost"])
     tally.shown("C7")
+
+
+def proxied(programs: Programs, name: str, variable: str) -> bool:
+    """Return whether the program sends AssumeRole through the proxy that only this variable names."""
+    with connect_proxy((), 0) as proxy:
+        done = programs.one(
+            name,
+            *("token", "-i", CLUSTER, "-r", "arn:aws:iam::123456789012:role/shop"),
+            # A name that resolves nowhere: a call that goes past the proxy leaves the machine for no AWS.
+            **{"AWS_ENDPOINT_URL_STS": "https://sts.invalid", "AWS_MAX_ATTEMPTS": "1", "HTTPS_PROXY": "", variable: proxy.url},
+        )  # fmt: skip
+    assert done.code == 1
+    return proxy.asked != []
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_the_proxy_of_every_variable_is_used_for_calls_to_aws(programs: Programs, tally: Tally, variable: str) -> None:
+    assert proxied(programs, "ours", variable)
+    if variable.upper() == "HTTPS_PROXY":
+        assert proxied(programs, "reference", variable)
+        tally.same()
+    else:
+        assert not proxied(programs, "reference", variable)
+        tally.shown("T26")
