@@ -1,4 +1,4 @@
-"""Whatever befalls IAM or the way to it: nobody who is out gets in, and nobody who is in is thrown out by a call that failed.
+"""Faults of IAM and of the network: a failed read admits no user, and refuses no member.
 
 The rights and the sessions are those of the account's real evaluation. One group has members on two pages.
 """
@@ -109,9 +109,7 @@ FAULTS: dict[str, tuple[str, Callable[[MembershipSite], Callable[[Call], tuple[i
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_read_that_fails_lets_nobody_in_and_throws_nobody_out(
-    site: MembershipSite, people: People, fault: str
-) -> None:
+def test_failed_read_neither_admits_nor_refuses_anybody(site: MembershipSite, people: People, fault: str) -> None:
     cause, made = FAULTS[fault]
     counter = f'kube_iam_membership_failures_total{{kind="group",cause="{cause}"}}'
     before = site.metric(counter)
@@ -147,13 +145,13 @@ def test_decisions_do_not_wait_for_an_iam_that_is_slow(site: MembershipSite, peo
 
 def test_who_leaves_while_iam_cannot_be_read_is_out_with_the_first_read(site: MembershipSite, people: People) -> None:
     leaver = site.join("lars", ROLE)
-    wait_until(lambda: site.is_admitted(leaver), "the new member enters")
+    wait_until(lambda: site.is_admitted(leaver), "the new member is admitted")
     site.iam.fault = lambda _: (0, "")
     site.leave("lars", ROLE)
     joiner = site.join("jo", ROLE)
     as_it_was(site, people)
     site.iam.heal()
-    wait_until(lambda: site.is_admitted(joiner), "who joined in the meantime enters")
+    wait_until(lambda: site.is_admitted(joiner), "the user who joined in the meantime is admitted")
     assert not site.is_admitted(leaver)
     as_it_was(site, people)
 
@@ -161,7 +159,7 @@ def test_who_leaves_while_iam_cannot_be_read_is_out_with_the_first_read(site: Me
 def test_a_group_made_anew_has_its_own_members_only(site: MembershipSite, people: People) -> None:
     iam = site.account.administrator
     viewer = site.add("gerda", GROUP)
-    wait_until(lambda: site.is_admitted(viewer), "the new member enters")
+    wait_until(lambda: site.is_admitted(viewer), "the new member is admitted")
     iam.delete_group(GroupName=GROUP)
     wait_until(
         lambda: not site.is_admitted(viewer) and not site.is_admitted(people.viewer),
@@ -177,11 +175,9 @@ def test_a_group_made_anew_has_its_own_members_only(site: MembershipSite, people
     as_it_was(site, people)
 
 
-def test_a_namesake_does_not_share_a_role_with_the_sessions_of_the_one_before(
-    site: MembershipSite, people: People
-) -> None:
+def test_user_created_again_does_not_share_sessions_with_the_former_user(site: MembershipSite, people: People) -> None:
     old = site.join("nora", ROLE)
-    wait_until(lambda: site.is_admitted(old), "the new member enters")
+    wait_until(lambda: site.is_admitted(old), "the new member is admitted")
     keys = site.made_anew("nora", ROLE)
     site.account.administrator.add_user_to_group(GroupName=ROLE, UserName="nora")
     read_anew(site)
@@ -193,9 +189,9 @@ def test_a_namesake_does_not_share_a_role_with_the_sessions_of_the_one_before(
     as_it_was(site, people)
 
 
-def test_a_namesake_is_another_user_to_a_group_at_once(site: MembershipSite, people: People) -> None:
+def test_user_created_again_is_another_user_in_a_group_at_once(site: MembershipSite, people: People) -> None:
     old = site.add("nils", GROUP)
-    wait_until(lambda: site.is_admitted(old), "the new member enters")
+    wait_until(lambda: site.is_admitted(old), "the new member is admitted")
     site.iam.gate.clear()
     new = site.made_anew("nils", GROUP)
     # The server still knows the old one as a member.
@@ -205,5 +201,5 @@ def test_a_namesake_is_another_user_to_a_group_at_once(site: MembershipSite, peo
     assert not site.is_admitted(new)
     assert not site.is_admitted(old)
     site.account.administrator.add_user_to_group(GroupName=GROUP, UserName="nils")
-    wait_until(lambda: site.is_admitted(new), "the new one is let in as a member")
+    wait_until(lambda: site.is_admitted(new), "the new user is admitted as a member")
     as_it_was(site, people)

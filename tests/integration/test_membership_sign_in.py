@@ -19,9 +19,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MembershipSite]:
         yield made
 
 
-def test_a_member_enters_and_the_audit_log_will_name_person_and_level(site: MembershipSite) -> None:
+def test_member_is_admitted_and_user_and_level_are_in_the_audit_log(site: MembershipSite) -> None:
     session = site.join("alice", "cache-admin")
-    wait_until(lambda: site.is_admitted(session), "the new member enters")
+    wait_until(lambda: site.is_admitted(session), "the new member is admitted")
     user = site.sign_in(session)["user"]
     assert user["username"] == "iam:alice"
     assert user["groups"] == ["kube-iam:cache-admin"]
@@ -31,7 +31,7 @@ def test_a_member_enters_and_the_audit_log_will_name_person_and_level(site: Memb
 
 def test_who_is_taken_out_of_the_group_is_refused_though_the_session_lives(site: MembershipSite) -> None:
     session = site.join("rita", "cache-admin")
-    wait_until(lambda: site.is_admitted(session), "the new member enters")
+    wait_until(lambda: site.is_admitted(session), "the new member is admitted")
     site.leave("rita", "cache-admin")
     wait_until(lambda: not site.is_admitted(session), "the former member is refused", 10)
     said = site.sign_in(session)["error"]
@@ -44,13 +44,13 @@ def test_trust_policy_with_free_session_names_refuses_until_the_role_is_recreate
     site: MembershipSite,
 ) -> None:
     session = site.join("tess", "cache-admin")
-    wait_until(lambda: site.is_admitted(session), "the new member enters")
+    wait_until(lambda: site.is_admitted(session), "the new member is admitted")
     iam = site.account.administrator
     before = iam.get_role(RoleName="cache-admin")["Role"]["AssumeRolePolicyDocument"]
     loose = {"Effect": "Allow", "Principal": {"AWS": f"{ACCOUNT}:root"}, "Action": "sts:AssumeRole", "Sid": "Loose"}
     changed = {**before, "Statement": [*before["Statement"], loose]}
     iam.update_assume_role_policy(RoleName="cache-admin", PolicyDocument=json.dumps(changed))
-    wait_until(lambda: not site.is_admitted(session), "nobody enters any more", 10)
+    wait_until(lambda: not site.is_admitted(session), "no session is admitted any more", 10)
     said = site.sign_in(session)["error"]
     assert 'statement "Loose" of the trust policy does not hold the session name to the caller' in said
     forged = site.account.assume("tess", f"{ACCOUNT}:role/cache-admin", "alice")

@@ -39,7 +39,7 @@ def test_a_server_that_waits_for_iam_ends_when_it_is_told_to(site: MembershipSit
     wait_until(lambda: server.pid() is None, "the server ends", 9)
 
 
-def test_a_start_without_iam_lets_in_only_who_needs_no_membership(site: MembershipSite) -> None:
+def test_start_without_iam_admits_only_entries_without_membership(site: MembershipSite) -> None:
     member, left = site.join("alice", ROLE), site.join("lea", ROLE)
     site.leave("lea", ROLE)
     plain = site.account.user("paula")
@@ -55,13 +55,13 @@ def test_a_start_without_iam_lets_in_only_who_needs_no_membership(site: Membersh
     assert f"role {ACCOUNT}:role/{ROLE}" in site.ready()
     site.iam.heal()
     wait_until(lambda: site.ready() == "ok", "what could not be read is read")
-    wait_until(lambda: site.is_admitted(member), "the member enters")
+    wait_until(lambda: site.is_admitted(member), "the member is admitted")
     assert not site.is_admitted(left)
 
 
-def test_iam_away_for_too_long_closes_the_door_until_it_is_back(site: MembershipSite) -> None:
+def test_members_are_refused_while_iam_is_away_for_too_long(site: MembershipSite) -> None:
     member, plain = site.join("mia", ROLE), site.account.user("paula")
-    wait_until(lambda: site.is_admitted(member), "the member enters")
+    wait_until(lambda: site.is_admitted(member), "the member is admitted")
     site.iam.fault = lambda _: (0, "")
     wait_until(lambda: not site.is_admitted(member), "what was read last has become too old")
     assert "could not be read lately" in site.sign_in(member)["error"]
@@ -69,7 +69,7 @@ def test_iam_away_for_too_long_closes_the_door_until_it_is_back(site: Membership
     assert site.ready().startswith("IAM could not be read, or not for too long")
     wait_until(lambda: 'admit nobody until it can" group=' in site.log, "the log says so")
     site.iam.heal()
-    wait_until(lambda: site.is_admitted(member), "the member enters again")
+    wait_until(lambda: site.is_admitted(member), "the member is admitted again")
 
 
 def test_two_hundred_groups_one_of_them_with_a_thousand_members(site: MembershipSite) -> None:

@@ -21,7 +21,7 @@ def decide(*backends: Backend, answer: Identity | Refusal = ALICE, scrubbed: tup
     return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
 
 
-def test_a_mapped_identity_is_let_in_with_everything_about_it() -> None:
+def test_mapped_identity_is_allowed_with_all_its_attributes() -> None:
     decision = decide(Backend(table("iam:{{SessionName}}", ("viewers",))))
     assert isinstance(decision, Allowed)
     assert decision.identity == ALICE
@@ -64,7 +64,7 @@ def test_a_token_that_does_not_verify_is_denied_for_its_reason(of_token: Reason)
     assert decide(Backend(table("x")), answer=Refusal(of_token)) == Denied(Refusal(of_token))
 
 
-def test_whom_nobody_maps_is_denied_and_named() -> None:
+def test_unmapped_identity_is_denied_with_its_arn() -> None:
     decision = decide(Backend(table()), Backend(table(accounts=("444455556666",))))
     assert decision == Denied(Refusal(Reason.NOT_MAPPED, ROLE), ALICE)
     assert decide() == decision
@@ -188,8 +188,8 @@ def test_a_name_that_ec2_should_not_give_makes_no_user() -> None:
 BOB = iam_user("bob", user_id="AIDABOB")
 
 
-def gated(group: str = "admins") -> Backend:
-    entry = RoleMapping(ROLE, parse_template("gated"), (), "mapRoles[0]", group, "admin")
+def requiring(group: str = "admins") -> Backend:
+    entry = RoleMapping(ROLE, parse_template("required"), (), "mapRoles[0]", group, "admin")
     return Backend(MappingTable.build([entry], [], ())[0])
 
 
@@ -198,7 +198,7 @@ def of_group(group: str = "viewers", username: str = "iam:{{UserName}}") -> Back
     return Backend(MappingTable.build([], [], (), [entry])[0], "EKSConfigMap")
 
 
-def at_the_door(
+def decide_members(
     *backends: Backend, who: Identity = ALICE, members: dict[str, str] | None = None, scrubbed: tuple[str, ...] = ()
 ) -> Decision:
     """The decision where everything that the backends name was read just now, or with `members` None nothing was."""
@@ -218,28 +218,28 @@ def at_the_door(
     return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
 
 
-def test_a_member_is_let_in_and_the_level_goes_into_the_audit_log() -> None:
-    decision = at_the_door(gated(), members={"alice": "AIDAALICE"})
+def test_member_is_allowed_and_the_level_is_in_the_user_extra() -> None:
+    decision = decide_members(requiring(), members={"alice": "AIDAALICE"})
     assert isinstance(decision, Allowed)
-    assert (decision.user.username, decision.source) == ("gated", "MountedFile mapRoles[0]")
+    assert (decision.user.username, decision.source) == ("required", "MountedFile mapRoles[0]")
     assert decision.user.extra["kube-iam.dev/level"] == ("admin",)
 
 
 @pytest.mark.parametrize(("members", "why"), [({}, Reason.NOT_MEMBER), (None, Reason.MEMBERSHIP_STALE)])
 def test_an_entry_that_does_not_admit_is_the_last_word(members: dict[str, str] | None, why: Reason) -> None:
-    decision = at_the_door(gated(), Backend(table("other", accounts=(ACCOUNT,))), members=members)
+    decision = decide_members(requiring(), Backend(table("other", accounts=(ACCOUNT,))), members=members)
     assert isinstance(decision, Denied)
     assert decision.refusal.reason is why
     assert why.metric == "uknown_user"
 
 
-def test_without_a_door_nobody_is_a_member() -> None:
-    assert reason(decide(gated())) is Reason.MEMBERSHIP_STALE
+def test_without_memberships_nobody_is_a_member() -> None:
+    assert reason(decide(requiring())) is Reason.MEMBERSHIP_STALE
     assert reason(decide(of_group(), answer=BOB)) is Reason.MEMBERSHIP_STALE
 
 
-def test_a_member_of_a_mapped_group_enters_with_their_own_keys() -> None:
-    decision = at_the_door(of_group(), who=BOB, members={"bob": "AIDABOB"})
+def test_member_of_a_mapped_group_is_allowed_with_own_keys() -> None:
+    decision = decide_members(of_group(), who=BOB, members={"bob": "AIDABOB"})
     assert isinstance(decision, Allowed)
     assert (decision.user.username, decision.source) == ("iam:bob", "EKSConfigMap mapGroups[0]")
     assert decision.user.extra["kube-iam.dev/level"] == ("viewer",)
@@ -247,24 +247,24 @@ def test_a_member_of_a_mapped_group_enters_with_their_own_keys() -> None:
 
 def test_who_is_in_no_mapped_group_is_looked_for_in_later_backends_and_accounts() -> None:
     accounts = Backend(table(accounts=(ACCOUNT,)))
-    decision = at_the_door(of_group(), accounts, who=BOB, members={})
+    decision = decide_members(of_group(), accounts, who=BOB, members={})
     assert isinstance(decision, Allowed)
     assert decision.source == "MountedFile mapAccounts"
-    assert reason(at_the_door(of_group(), who=BOB, members={})) is Reason.NOT_MAPPED
+    assert reason(decide_members(of_group(), who=BOB, members={})) is Reason.NOT_MAPPED
 
 
 def test_while_a_group_is_not_known_later_backends_are_not_asked() -> None:
     accounts = Backend(table(accounts=(ACCOUNT,)))
-    assert reason(at_the_door(of_group(), accounts, who=BOB)) is Reason.MEMBERSHIP_STALE
+    assert reason(decide_members(of_group(), accounts, who=BOB)) is Reason.MEMBERSHIP_STALE
     # But no role session could be in it.
-    assert isinstance(at_the_door(of_group(), accounts), Allowed)
+    assert isinstance(decide_members(of_group(), accounts), Allowed)
 
 
 def test_an_explicit_entry_for_a_user_goes_before_groups() -> None:
     user = UserMapping(BOB.arn, parse_template("explicit"))
     entry = GroupMapping("viewers", parse_template("x"))
     both = Backend(MappingTable.build([], [user], (), [entry])[0])
-    decision = at_the_door(both, who=BOB)
+    decision = decide_members(both, who=BOB)
     assert isinstance(decision, Allowed)
     assert decision.user.username == "explicit"
 
@@ -272,12 +272,12 @@ def test_an_explicit_entry_for_a_user_goes_before_groups() -> None:
 def test_reserved_prefixes_hold_for_members_too() -> None:
     backend = of_group(username="iam:{{UserName}}")
     backend.reserved_prefixes = ("iam:",)
-    assert reason(at_the_door(backend, who=BOB, members={"bob": "AIDABOB"})) is Reason.RESERVED_NAME
+    assert reason(decide_members(backend, who=BOB, members={"bob": "AIDABOB"})) is Reason.RESERVED_NAME
 
 
 @pytest.mark.parametrize("members", [{}, None])
-def test_a_refusal_at_the_door_names_nobody_of_a_scrubbed_account(members: dict[str, str] | None) -> None:
-    decision = at_the_door(gated(), members=members, scrubbed=(ACCOUNT,))
+def test_membership_refusal_names_no_user_of_a_scrubbed_account(members: dict[str, str] | None) -> None:
+    decision = decide_members(requiring(), members=members, scrubbed=(ACCOUNT,))
     assert isinstance(decision, Denied)
     assert decision.refusal.detail == ""
 
@@ -332,9 +332,9 @@ class Moved:
         return True
 
 
-@pytest.mark.parametrize("backend", [gated(), of_group("admins")])
+@pytest.mark.parametrize("backend", [requiring(), of_group("admins")])
 @pytest.mark.parametrize("who", [ALICE, BOB])
-def test_nobody_is_turned_away_by_a_group_that_was_read_before_they_came_in(backend: Backend, who: Identity) -> None:
+def test_group_is_read_once_more_before_a_new_member_is_refused(backend: Backend, who: Identity) -> None:
     assert backend.table is not None
     cache = MembershipCache(300, lambda: 0.0, lambda: 0.0)
     cache.set_tracked(("admins",), backend.table.requirements)
@@ -381,7 +381,7 @@ class RoleCreatedAgain:
 def test_role_is_read_once_more_before_a_session_of_another_role_id_is_refused(
     session_of: str, answers: bool, outcomes: list[Reason | None]
 ) -> None:
-    backend, clock = gated(), [0.0]
+    backend, clock = requiring(), [0.0]
     assert backend.table is not None
     cache = MembershipCache(300, lambda: clock[0], lambda: clock[0])
     cache.set_tracked((), backend.table.requirements)

@@ -59,17 +59,17 @@ def test_who_is_denied_is_refused_before_any_mapping_is_looked_up() -> None:
     assert denials.remembered == []
 
 
-def test_a_list_that_is_not_known_keeps_everybody_out() -> None:
+def test_deny_list_that_is_not_loaded_refuses_everybody() -> None:
     assert reason(decide(List([Refusal(Reason.DENY_LIST_NOT_LOADED)]), Untouched())) is Reason.DENY_LIST_NOT_LOADED
 
 
-def test_who_is_not_denied_is_let_in_and_remembered() -> None:
+def test_identity_that_is_not_denied_is_allowed_and_recorded() -> None:
     denials = List([None])
     assert isinstance(decide(denials, Backend(table("x"))), Allowed)
     assert denials.remembered == [ALICE]
 
 
-def test_who_is_refused_for_another_reason_is_not_remembered_as_let_in() -> None:
+def test_refused_identity_is_not_recorded_as_signed_in() -> None:
     denials = List([None])
     assert reason(decide(denials, Backend(table()))) is Reason.NOT_MAPPED
     assert denials.remembered == []
@@ -91,7 +91,7 @@ def test_a_denial_that_comes_while_mappings_are_searched_counts_before_map_accou
     assert denials.remembered == []
 
 
-def test_the_list_is_told_which_iam_groups_would_let_somebody_in() -> None:
+def test_deny_list_is_asked_with_the_iam_groups_that_admit() -> None:
     user = iam_user("bob", user_id="AIDABOB")
     entries = [GroupMapping(name, parse_template("iam:bob"), level="x") for name in ("dev", "ops", "qa")]
     mapped = Backend(MappingTable.build((), (), (), entries)[0])
@@ -119,7 +119,7 @@ def test_of_a_scrubbed_account_the_refusal_names_nobody() -> None:
     )
 
 
-def test_a_question_is_answered_where_a_token_is_none_of_ours_and_lets_nobody_in() -> None:
+def test_status_query_is_answered_and_signs_nobody_in() -> None:
     authenticator = Authenticator(KnownTokens(Refusal(Reason.TOKEN_PREFIX)), Backends(), deny_list=List([None]))
     assert asyncio.run(authenticator.authenticate("probe")) == Denied(Refusal(Reason.STATUS_QUERY, "probe"))
     assert asyncio.run(authenticator.authenticate("eyJ")) == Denied(Refusal(Reason.TOKEN_PREFIX))

@@ -64,7 +64,7 @@ def test_an_assumed_role_finds_its_role_whatever_the_case() -> None:
         identity("root"),
     ],
 )
-def test_whom_nothing_maps_is_not_found(who: Identity) -> None:
+def test_unmapped_identity_is_not_found(who: Identity) -> None:
     table, _ = build([role("role/KubeAdmin")], [user("user/people/alice")])
     assert table.find(who) is None
 
@@ -76,7 +76,7 @@ def test_a_role_path_is_reported_and_matched_without() -> None:
     assert "path" in problems[0].message
 
 
-def test_an_entry_for_one_session_is_reported_as_letting_in_all() -> None:
+def test_entry_for_one_session_is_reported_as_matching_all() -> None:
     table, problems = build([role(f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/bob")])
     assert found(table, identity("assumed-role/Admin/alice", service="sts")) == "name"
     assert "every session" in problems[0].message
@@ -113,7 +113,7 @@ def test_a_permission_set_matches_its_role_whatever_the_digits() -> None:
 @pytest.mark.parametrize(
     "who",
     [
-        sso_role("Admin_ReadOnly"),  # the reference lets this one in
+        sso_role("Admin_ReadOnly"),  # the reference matches this one
         sso_role("Admin", DIGITS + "0"),
         sso_role("Admin", DIGITS[1:]),
         sso_role("Admin", "g" * 16),

@@ -1,4 +1,4 @@
-"""Who the cache lets in, by what was read of IAM and when."""
+"""Decisions of the membership cache, by the snapshots and their age."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def user(name: str, user_id: str, account: str = ACCOUNT) -> Identity:
     return iam_user(name, path="/staff/", account=account, user_id=user_id)
 
 
-def test_members_enter_by_their_exact_name_and_nobody_else() -> None:
+def test_members_are_admitted_by_their_exact_name_only() -> None:
     known = membership()
     known.read(alice=ALICE)
     assert known.is_admitted("alice")
     assert [known.refused(name) for name in ("bob", "Alice", "alice ", "")] == [Reason.NOT_MEMBER] * 4
 
 
-def test_nobody_enters_before_group_and_role_were_read() -> None:
+def test_nobody_is_admitted_before_group_and_role_were_read() -> None:
     known = membership()
     assert known.refused() is Reason.MEMBERSHIP_STALE
     known.group("admins", alice=ALICE)
@@ -92,7 +92,7 @@ def test_nobody_enters_before_group_and_role_were_read() -> None:
     assert known.cache.stale() == []
 
 
-def test_what_was_read_counts_until_it_is_too_old_and_then_nobody_enters() -> None:
+def test_nobody_is_admitted_after_a_snapshot_is_too_old() -> None:
     known = membership(max_age=300)
     known.read(alice=ALICE)
     known.clocks.advance(300)
@@ -116,7 +116,7 @@ def test_jumps_of_the_wall_clock_neither_end_nor_prolong_what_was_read(jump: flo
     assert known.refused() is Reason.MEMBERSHIP_STALE
 
 
-def test_a_trust_policy_that_leaves_names_open_closes_the_door() -> None:
+def test_trust_policy_that_leaves_names_open_refuses_members() -> None:
     known = membership()
     known.read(alice=ALICE)
     assert known.role(problem="statement number 2 …")
@@ -167,7 +167,7 @@ def test_what_was_allowed_just_before_it_was_seen_open_counts_too() -> None:
     assert known.refused() is Reason.ROLE_SUSPENDED
 
 
-def test_a_role_made_anew_after_its_trust_policy_was_open_lets_in_at_once() -> None:
+def test_role_created_again_after_it_was_open_admits_at_once() -> None:
     known = membership()
     known.read(alice=ALICE)
     known.role(problem="open")
@@ -189,7 +189,7 @@ def test_that_it_was_open_is_known_also_after_an_absence() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5000), st.sampled_from([3600, 7200])), min_size=1, max_size=12))
-def test_nobody_enters_while_a_session_of_an_open_time_may_live(reads: list[tuple[bool, int, int]]) -> None:
+def test_nobody_is_admitted_while_a_session_of_an_open_time_may_live(reads: list[tuple[bool, int, int]]) -> None:
     """Whether a read finds the role open, how much time passes after it, and how long sessions may be then."""
     known = membership(max_age=1e9)
     ends, was_open, longest_before = 0.0, False, 0
@@ -308,14 +308,14 @@ def test_suspension_by_a_repaired_trust_policy_ends_at_the_time_that_it_names() 
     assert known.cache.role_problem(ROLE) == ""
 
 
-def test_a_role_that_is_not_there_lets_nobody_in() -> None:
+def test_missing_role_admits_nobody() -> None:
     known = membership()
     known.read(alice=ALICE)
     known.cache.update_role(ROLE, RoleSnapshot(known.clocks.uptime, problem="IAM knows no such role", exists=False))
     assert known.refused() is Reason.MEMBERSHIP_STALE
 
 
-def test_a_group_that_is_gone_lets_nobody_in_and_one_made_anew_its_own_members() -> None:
+def test_deleted_group_admits_nobody_and_a_new_one_its_members() -> None:
     known = membership()
     known.read(alice=ALICE, bob=BOB)
     change = known.cache.update_group("admins", GroupSnapshot(known.clocks.uptime))
@@ -325,7 +325,7 @@ def test_a_group_that_is_gone_lets_nobody_in_and_one_made_anew_its_own_members()
     assert (known.is_admitted("alice"), known.is_admitted("bob")) == (False, True)
 
 
-def test_a_group_of_another_account_lets_nobody_in() -> None:
+def test_group_of_another_account_admits_nobody() -> None:
     known = membership()
     known.role()
     known.cache.update_group("admins", GroupSnapshot(known.clocks.uptime, "999900001111", {"alice": ALICE}))
@@ -344,7 +344,7 @@ def test_new_user_of_a_reused_name_is_refused_until_sessions_of_the_former_expir
     assert known.is_admitted()
 
 
-def test_a_namesake_is_known_also_after_an_absence_and_in_another_group() -> None:
+def test_reused_user_name_is_known_after_an_absence_and_in_another_group() -> None:
     known = membership()
     known.cache.set_tracked(("viewers",), [known.requirement])
     known.group("viewers", alice=ALICE)
@@ -357,7 +357,7 @@ def test_a_namesake_is_known_also_after_an_absence_and_in_another_group() -> Non
     assert known.is_admitted()
 
 
-def test_a_user_who_left_and_came_back_enters_at_once() -> None:
+def test_user_who_left_and_joined_again_is_admitted_at_once() -> None:
     known = membership()
     known.read(alice=ALICE)
     known.read()
@@ -384,7 +384,7 @@ def until(clocks: Clocks, seconds: float, user_id: str = BOB) -> TemporaryGrant:
     return TemporaryGrant("bob", user_id, clocks.wall + seconds)
 
 
-def test_somebody_let_in_for_a_time_enters_until_then() -> None:
+def test_temporary_grant_admits_until_its_end() -> None:
     known = membership(until(Clocks(), 600))
     known.read(alice=ALICE)
     assert known.is_admitted("bob")
@@ -439,7 +439,7 @@ def test_however_the_wall_clock_jumps(steps: list[tuple[float, float, bool]]) ->
             assert not known.is_admitted("bob")
 
 
-def test_who_is_let_in_for_a_time_needs_a_trust_policy_that_holds() -> None:
+def test_temporary_grant_requires_a_restricted_session_name() -> None:
     known = membership(until(Clocks(), 600))
     assert known.refused("bob") is Reason.MEMBERSHIP_STALE
     known.read()
@@ -447,7 +447,7 @@ def test_who_is_let_in_for_a_time_needs_a_trust_policy_that_holds() -> None:
     assert known.refused("bob") is Reason.SESSION_NAME_UNRESTRICTED
 
 
-def test_who_is_let_in_for_a_time_is_pinned_to_the_unique_id_where_it_can_be_seen() -> None:
+def test_temporary_grant_is_for_the_unique_id_where_it_is_known() -> None:
     known = membership(until(Clocks(), 7200, user_id=OTHER))
     known.cache.set_tracked(("viewers",), [known.requirement])
     known.read()
@@ -470,7 +470,7 @@ def test_reused_name_of_a_user_known_from_a_temporary_grant_is_refused() -> None
     assert known.is_admitted("bob")
 
 
-def test_of_two_who_are_let_in_under_one_name_the_earlier_is_the_one_before() -> None:
+def test_of_two_grants_to_one_name_the_earlier_is_of_the_former_user() -> None:
     known = membership(until(Clocks(), 600, user_id=OTHER), until(Clocks(), -60))
     known.read()
     assert known.refused("bob") is Reason.NOT_MEMBER

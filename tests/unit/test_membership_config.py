@@ -42,7 +42,7 @@ def role(keys: str, who: str = f"rolearn: {ARN}") -> str:
     return f"mapRoles: [{{{who}, username: x, {keys}}}]"
 
 
-def test_an_entry_says_group_level_and_who_is_let_in_for_a_time() -> None:
+def test_entry_has_group_level_and_temporary_grants() -> None:
     _, table, found = parse(role(f"IAMGROUP: prod-admin, Level: admin, temporary: [{ITEM}]"))
     assert not found.errors + found.warnings
     mapped = table.find(WHO)
@@ -77,7 +77,7 @@ def test_a_key_that_is_nearer_to_another_or_to_none_has_no_effect(key: str) -> N
     assert not isinstance(render(table.find(WHO), WHO, ()), Refusal)  # type: ignore[arg-type]
 
 
-def test_a_misspelt_list_of_people_beside_a_group_shuts_out_nobody_else() -> None:
+def test_misspelt_temporary_beside_a_group_refuses_no_member() -> None:
     _, table, found = parse(role(f"iamGroup: g, temporry: [{ITEM}]"))
     assert (len(found.errors), len(found.warnings)) == (0, 1)
     assert table.requirements == (MembershipRequirement("g", ARN.lower(), "Admin"),)
@@ -127,7 +127,7 @@ SSO = f"sso: {{permissionSetName: Admin, accountID: '{ACCOUNT}'}}"
         "temporary: ~",
     ],
 )
-def test_a_slip_makes_an_entry_that_lets_nobody_in_and_hides_nothing_behind_it(keys: str) -> None:
+def test_mistake_makes_an_entry_that_admits_nobody_and_hides_no_other(keys: str) -> None:
     _, table, found = parse(role(keys) + f'\nmapAccounts: ["{ACCOUNT}"]')
     assert found.errors
     assert all(problem.local for problem in found.errors)
@@ -169,7 +169,7 @@ def test_a_user_s_entry_cannot_ask_for_a_group(keys: str) -> None:
         ("bob", "must be a mapping of keys"),
     ],
 )
-def test_an_item_that_cannot_be_understood_lets_nobody_in_and_keeps_nobody_out(item: str, said: str) -> None:
+def test_invalid_grant_admits_nobody_and_refuses_no_member(item: str, said: str) -> None:
     _, table, found = parse(role(f"iamGroup: g, temporary: [{item}, {ITEM}]"))
     assert said in str(found.errors[0])
     assert all(problem.local for problem in found.errors)
@@ -189,7 +189,7 @@ def test_a_whole_group_is_mapped_by_its_members_own_names() -> None:
 
 
 @pytest.mark.parametrize("template", ["{{SessionName}}", "{{SessionNameRaw}}", "{{EC2PrivateDNSName}}", ""])
-def test_a_name_that_all_of_a_group_would_share_by_mistake_lets_nobody_in(template: str) -> None:
+def test_user_name_that_a_group_would_share_by_mistake_admits_nobody(template: str) -> None:
     entry = f'{{iamGroup: g, username: "{template}", groups: [a]}}'
     _, table, found = parse(f"mapGroups: [{entry}]")
     assert len(found.errors) == 1
@@ -228,7 +228,7 @@ def test_what_cannot_be_a_group_is_not_asked_about(name: str) -> None:
     assert (len(found.errors), mappings.groups) == (1, ())
 
 
-def test_aws_auth_may_hold_groups_and_gates() -> None:
+def test_aws_auth_may_hold_groups_and_requirements() -> None:
     data = {"mapRoles": f"- {{rolearn: {ARN}, username: x, iamGroup: g}}", "mapGroups": "- {iamGroup: h, username: x}"}
     read = read_config_map(data, {})
     assert (read.entries, read.problems) == (2, [])
@@ -237,7 +237,7 @@ def test_aws_auth_may_hold_groups_and_gates() -> None:
 
 
 @pytest.mark.parametrize("user_ids", [False, True])
-def test_the_dynamic_file_may_hold_groups_and_by_arn_gates(tmp_path: Path, user_ids: bool) -> None:
+def test_dynamic_file_may_hold_groups_and_by_arn_requirements(tmp_path: Path, user_ids: bool) -> None:
     path = tmp_path / "dynamic.json"
     entry = {"rolearn": ARN, "userid": "AROA", "username": "x", "iamGroup": "g"}
     path.write_text(json.dumps({"mapRoles": [entry], "mapGroups": [{"iamGroup": "h", "username": "x"}]}))
@@ -247,7 +247,7 @@ def test_the_dynamic_file_may_hold_groups_and_by_arn_gates(tmp_path: Path, user_
     assert [requirement.iam_group for requirement in read.table.requirements] == ([] if user_ids else ["g"])
     mapped = read.table.find(WHO)
     assert mapped is not None
-    # By unique id the entry cannot be checked, and so lets nobody in.
+    # By unique id the entry cannot be checked, and so admits nobody.
     assert isinstance(render(mapped, WHO, ()), Refusal) is user_ids
 
 
@@ -268,6 +268,6 @@ def test_how_closely_iam_is_followed_can_be_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["membershipRefresh: 10m", "membershipMaxAge: 2h", "membershipRefresh: 0s", "membershipRefresh: 15"]
 )
-def test_what_would_let_people_in_for_long_or_cannot_be_understood_is_an_error(tmp_path: Path, line: str) -> None:
+def test_unusable_ages_of_snapshots_are_an_error(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigError, match=r"server\.membership"):
         load_server_config(settings(tmp_path, line), {})

@@ -72,7 +72,7 @@ class FakeIam:
 
 
 @dataclass
-class Heard:
+class Observed:
     """What an observer was told."""
 
     changes: list[tuple[str, GroupChange]] = field(default_factory=list)
@@ -94,9 +94,9 @@ class Heard:
 class Site:
     def __init__(self, iam: FakeIam, refresh: float, max_age: float) -> None:
         self.iam = iam
-        self.heard = Heard()
+        self.observed = Observed()
         self.cache = MembershipCache(max_age, time.monotonic, time.time)
-        self.membership = MembershipRefresher(iam, self.cache, self.heard, refresh, time.monotonic)
+        self.membership = MembershipRefresher(iam, self.cache, self.observed, refresh, time.monotonic)
 
 
 def run(
@@ -125,8 +125,8 @@ def test_what_is_followed_is_known_when_the_start_returns() -> None:
         assert site.cache.stale() == []
 
     site = run(story)
-    assert site.heard.changes == [("admins", GroupChange(("alice",), (), first=True))]
-    assert site.heard.problems == [""]
+    assert site.observed.changes == [("admins", GroupChange(("alice",), (), first=True))]
+    assert site.observed.problems == [""]
 
 
 def test_it_is_read_again_and_again_and_a_change_is_told_once() -> None:
@@ -138,7 +138,7 @@ def test_it_is_read_again_and_again_and_a_change_is_told_once() -> None:
         await until(lambda: site.iam.calls.count("admins") >= seen + 3)
 
     site = run(story)
-    assert site.heard.changes[1:] == [("admins", GroupChange(("bob",), ("alice",), first=False))]
+    assert site.observed.changes[1:] == [("admins", GroupChange(("bob",), ("alice",), first=False))]
 
 
 def test_new_groups_are_read_at_once() -> None:
@@ -155,22 +155,22 @@ def test_a_trust_policy_that_is_loosened_is_seen() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
         site.iam.roles["Admin"] = RoleFound(ROLE, "AROAADMIN", json.dumps(LOOSE), 3600)
-        await until(lambda: len(site.heard.problems) == 2)
+        await until(lambda: len(site.observed.problems) == 2)
 
-    assert run(story).heard.problems[1].startswith("statement number 1 of the trust policy")
+    assert run(story).observed.problems[1].startswith("statement number 1 of the trust policy")
 
 
-def test_that_a_repaired_trust_policy_still_lets_nobody_in_is_told() -> None:
+def test_suspension_after_a_repaired_trust_policy_is_reported() -> None:
     async def story(site: Site) -> None:
         held = site.iam.roles["Admin"]
         site.iam.roles["Admin"] = RoleFound(ROLE, "AROAADMIN", json.dumps(LOOSE), 3600)
         await site.membership.start()
         site.iam.roles["Admin"] = held
-        await until(lambda: len(site.heard.problems) == 2)
+        await until(lambda: len(site.observed.problems) == 2)
         site.iam.roles["Admin"] = RoleFound(ROLE, "AROAANEW", json.dumps(HELD), 3600)
-        await until(lambda: len(site.heard.problems) == 3)
+        await until(lambda: len(site.observed.problems) == 3)
 
-    _, repaired, anew = run(story).heard.problems
+    _, repaired, anew = run(story).observed.problems
     assert "delete the role and run kube-iam apply" in repaired
     assert anew == ""
 
@@ -196,8 +196,8 @@ def test_role_that_is_absent_or_of_another_account_admits_nobody(found: RoleFoun
         await site.membership.start()
 
     site = run(story, iam)
-    (heard,) = site.heard.problems
-    assert heard.startswith(problem)
+    (problem_seen,) = site.observed.problems
+    assert problem_seen.startswith(problem)
     assert refusal_of(site, "alice") is Reason.MEMBERSHIP_STALE
 
 
@@ -207,7 +207,7 @@ def test_role_of_the_account_admits_members_whatever_its_path() -> None:
 
     iam = FakeIam(roles={"Admin": found_role("arn:aws:iam::111122223333:role/team/a/Admin")})
     site = run(story, iam)
-    assert site.heard.problems == [""]
+    assert site.observed.problems == [""]
     assert refusal_of(site, "alice") is None
     assert refusal_of(site, "bob") is Reason.NOT_MEMBER
 
@@ -242,14 +242,14 @@ def test_one_failed_read_changes_nothing_and_is_tried_again(error: Exception) ->
             raise error
 
         site.iam.fault = once
-        await until(lambda: site.heard.failures)
+        await until(lambda: site.observed.failures)
         assert site.cache.stale() == []
         seen = len(site.iam.calls)
         await until(lambda: len(site.iam.calls) >= seen + 2)
 
     site = run(story)
-    assert site.heard.failures[0][2] is True
-    assert site.heard.changes == [("admins", GroupChange(("alice",), (), first=True))]
+    assert site.observed.failures[0][2] is True
+    assert site.observed.changes == [("admins", GroupChange(("alice",), (), first=True))]
 
 
 def test_a_start_without_iam_returns_and_what_was_not_read_is_waiting() -> None:
@@ -258,13 +258,13 @@ def test_a_start_without_iam_returns_and_what_was_not_read_is_waiting() -> None:
 
     async def story(site: Site) -> None:
         await site.membership.start()
-        await until(lambda: {name for name, _, _ in site.heard.failures} == {"admins", REQUIREMENT.role})
+        await until(lambda: {name for name, _, _ in site.observed.failures} == {"admins", REQUIREMENT.role})
         assert site.cache.stale() == ["group admins", f"role {REQUIREMENT.role}"]
         site.iam.fault = lambda _: None
         await until(lambda: site.cache.stale() == [])
 
     site = run(story, FakeIam(fault=down))
-    assert {kept for _, _, kept in site.heard.failures} == {False}
+    assert {kept for _, _, kept in site.observed.failures} == {False}
 
 
 def test_two_hundred_groups_of_a_thousand_are_all_read_a_few_at_once() -> None:
@@ -320,19 +320,19 @@ def test_without_anything_to_follow_iam_is_left_alone() -> None:
     assert run(story).iam.calls == []
 
 
-def test_who_was_put_into_the_group_just_now_is_found_at_the_door() -> None:
+def test_new_member_is_found_by_a_refresh() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
         site.iam.groups["admins"]["bob"] = "AIDABOB"
         before = site.iam.calls.count("admins")
         assert all(await asyncio.gather(*(site.membership.refresh(["admins"]) for _ in range(20))))
         assert site.iam.calls.count("admins") == before + 1
-        assert [change.joined for _, change in site.heard.changes] == [("alice",), ("bob",)]
+        assert [change.joined for _, change in site.observed.changes] == [("alice",), ("bob",)]
 
     run(story, refresh=3600)
 
 
-def test_who_is_turned_away_cannot_have_iam_asked_again_and_again() -> None:
+def test_refused_sign_ins_do_not_call_iam_again_and_again() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
         assert await site.membership.refresh(["admins"])
@@ -344,7 +344,7 @@ def test_who_is_turned_away_cannot_have_iam_asked_again_and_again() -> None:
     run(story, refresh=3600)
 
 
-def test_a_read_for_somebody_at_the_door_that_fails_changes_nothing() -> None:
+def test_refresh_that_fails_changes_nothing() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
 
@@ -353,7 +353,7 @@ def test_a_read_for_somebody_at_the_door_that_fails_changes_nothing() -> None:
 
         site.iam.fault = down
         assert not await site.membership.refresh(["admins"])
-        assert site.heard.failures == [("admins", Unreachable, True)]
+        assert site.observed.failures == [("admins", Unreachable, True)]
         assert not await site.membership.refresh(["admins"])
 
     run(story, refresh=3600)
@@ -369,7 +369,7 @@ def test_while_iam_fails_for_all_it_is_asked_by_one_call_at_a_time() -> None:
     async def story(site: Site) -> None:
         await site.membership.start()
         site.membership.set_tracked(names, [REQUIREMENT])
-        await until(lambda: site.iam.at_once == 0 and site.heard.failures)
+        await until(lambda: site.iam.at_once == 0 and site.observed.failures)
         site.iam.most_at_once, seen = 0, len(site.iam.calls)
         await until(lambda: len(site.iam.calls) > seen and site.iam.at_once == 0)
 
@@ -381,9 +381,9 @@ def test_a_role_whose_name_is_spelt_otherwise_now_is_read_by_it() -> None:
 
     async def story(site: Site) -> None:
         await site.membership.start()
-        assert site.heard.problems == ["IAM knows no such role"]
+        assert site.observed.problems == ["IAM knows no such role"]
         site.membership.set_tracked((), [MembershipRequirement("admins", ROLE.lower(), "admin")])
-        await until(lambda: site.heard.problems[-1] == "")
+        await until(lambda: site.observed.problems[-1] == "")
 
     run(story, iam, refresh=60)
 
@@ -401,12 +401,12 @@ def test_many_groups_are_not_all_read_for_one_person() -> None:
     run(story, refresh=3600)
 
 
-def test_however_many_groups_people_are_turned_away_by_few_are_read_for_them() -> None:
+def test_number_of_refreshed_groups_is_limited_for_all_sign_ins() -> None:
     names = [f"group{number}" for number in range(20)]
     now = time.monotonic()
 
     async def story(site: Site) -> None:
-        site.membership = MembershipRefresher(site.iam, site.cache, site.heard, 3600, lambda: now)
+        site.membership = MembershipRefresher(site.iam, site.cache, site.observed, 3600, lambda: now)
         site.membership.set_tracked(names, [REQUIREMENT])
         await site.membership.start()
         before = len(site.iam.calls)
@@ -423,7 +423,7 @@ def test_in_time_the_others_are_read_too() -> None:
 
     async def story(site: Site) -> None:
         nonlocal now
-        site.membership = MembershipRefresher(site.iam, site.cache, site.heard, 3600, lambda: now)
+        site.membership = MembershipRefresher(site.iam, site.cache, site.observed, 3600, lambda: now)
         site.membership.set_tracked(names, ())
         await site.membership.start()
         assert await site.membership.refresh(names[:8])

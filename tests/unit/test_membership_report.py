@@ -103,7 +103,7 @@ def test_each_failure_is_counted_by_its_cause_and_rights_come_with_a_remedy() ->
     assert "kube-iam policy server" in site.said()[0]
 
 
-def test_a_role_that_lets_nobody_in_is_an_error_and_a_metric_until_it_is_mended() -> None:
+def test_role_that_admits_nobody_is_an_error_and_a_metric_until_it_is_repaired() -> None:
     site = Site()
     site.report.role_read(ROLE, 'statement "Loose" is open', changed=True)
     (line,) = site.said()
@@ -133,7 +133,7 @@ def test_what_is_no_longer_followed_leaves_the_metrics_and_may_fail_anew() -> No
 def test_accounts_that_must_not_be_logged_are_not() -> None:
     site = Site(ACCOUNT)
     site.group(joined=("alice",), left=("bob",))
-    site.report.role_read(ROLE, f"lets in {ACCOUNT}", changed=True)
+    site.report.role_read(ROLE, f"allows {ACCOUNT}", changed=True)
     site.report.failed("role", ROLE, AccessDenied(f"{ROLE} may not be read"), kept=False)
     text = "\n".join(site.said())
     assert ACCOUNT not in text

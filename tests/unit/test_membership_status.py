@@ -315,7 +315,7 @@ def test_commands_say_until_when_a_level_is_suspended_and_how_to_end_that(
         (forbidden_for_too_long, "nobody is admitted; attach the policy"),
     ],
 )
-def test_who_says_what_else_keeps_members_out(site: Site, story: Callable[[Server], object], words: str) -> None:
+def test_who_shows_other_reasons_that_refuse_members(site: Site, story: Callable[[Server], object], words: str) -> None:
     story(site.server)
     (line,) = site.run("who")
     assert words in line

@@ -138,7 +138,7 @@ def test_a_document_that_is_not_understood_counts_as_open(document: object) -> N
     assert open_trust(document, ROLE) != ""
 
 
-def test_who_may_be_let_in_is_told_by_the_role_s_arn() -> None:
+def test_allowed_principals_depend_on_the_account_of_the_role() -> None:
     assert open_trust(trust(allow()), "arn:aws:iam::999900001111:role/x") != ""
     assert open_trust(trust(allow()), "no arn") != ""
 

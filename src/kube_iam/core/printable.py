@@ -1,6 +1,6 @@
 """Text that others wrote, made safe for a terminal: what cannot be seen is written as an escape of JSON. Pure.
 
-A terminal obeys control characters, and a reader is deceived by text that runs backwards or has no width: names in IAM, entries of
+A terminal acts on control characters, and a reader is deceived by text that runs backwards or has no width: names in IAM, entries of
 ConfigMaps, file names and error texts of services may hold them. The form is JSON's, so that JSON whose strings are escaped here
 still parses to the same text.
 """
