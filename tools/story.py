@@ -54,7 +54,7 @@ import fake_kube  # noqa: E402
 from kube_iam.cli.root import run_command  # noqa: E402
 from kube_iam.cli.session import AdminSession  # noqa: E402
 from kube_iam.config.server import load_server_config  # noqa: E402
-from kube_iam.server.build import serve  # noqa: E402
+from kube_iam.server.app import serve  # noqa: E402
 from kube_iam.server.log import Log  # noqa: E402
 from kube_iam.server.ports import open_ports  # noqa: E402
 

@@ -150,7 +150,7 @@ def test_empty_lists_remove_all_mappings_with_an_error_and_a_metric(server: Runn
     server.start()
     server.write_config("  mapRoles: []\n")
     wait_until(lambda: server.metric(EMPTIED) == 1)
-    assert "no mapping lets" in server.review(server.token()).error
+    assert "no mapping admits" in server.review(server.token()).error
     (line,) = [line for line in server.log().splitlines() if "all mappings of the backend are gone" in line]
     assert "level=error" in line
     assert server.metric('kube_iam_mapping_entries{backend="MountedFile"}') == 0

@@ -23,8 +23,8 @@ from silent_clients import CLIENTS, TLS_CLIENTS, Client, Port
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
 from kube_iam.server.connection_watch import ConnectionWatch
 from kube_iam.server.connections import ConnectionLimits
+from kube_iam.server.http import Exchange, Scope
 from kube_iam.server.listener import Listener
-from kube_iam.server.webhook import Exchange, Scope
 
 NEVER = 3600.0
 MAXIMUM = 8

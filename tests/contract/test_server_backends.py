@@ -53,7 +53,7 @@ def test_the_config_map_comes_and_goes_with_its_api_server(server: RunningServer
     assert server.metric(f"{REFERENCE}configmap_watch_failures_total") >= 1
     ConfigMapSource(cluster).delete()
     wait_until(lambda: server.metric(emptied("EKSConfigMap")) == 1)
-    assert "no mapping lets" in server.review(server.token()).error
+    assert "no mapping admits" in server.review(server.token()).error
     assert server.stop() == 0
 
 
@@ -90,6 +90,6 @@ def test_a_dynamic_file_is_measured_and_its_backend_switched_on_at_run_time(serv
     assert server.metric(emptied("DynamicFile")) == 0
     mappings.unlink()
     wait_until(lambda: server.metric(emptied("DynamicFile")) == 1)
-    assert "no mapping lets" in server.review(server.token()).error
+    assert "no mapping admits" in server.review(server.token()).error
     assert any("level=error" in line and "are gone" in line for line in server.log().splitlines())
     assert server.stop() == 0

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from kube_iam.server.connection_report import ConnectionReport
 from kube_iam.server.connections import ConnectionLimiter, ConnectionLimits
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
+from kube_iam.server.observers import ConnectionObserver
 from kube_iam.server.sockets import AcceptedSocket, AcceptedSockets, client_key
 
 LIMITS = ConnectionLimits(maximum=3, first_request=10, body=20, idle=120, fresh=0.5)
@@ -256,7 +256,7 @@ async def test_a_request_is_found_by_every_spelling_of_the_client(of_the_library
 
 def test_connections_are_in_the_metrics_and_a_full_listener_in_the_log() -> None:
     metrics, written, now = Metrics(), StringIO(), [0.0]
-    report = ConnectionReport(Log(written), metrics, lambda: now[0])
+    report = ConnectionObserver(Log(written), metrics, lambda: now[0])
     report.looked("webhook", 5, Counter({"limit": 3}))
     report.looked("webhook", 4, Counter({"limit": 1, "idle": 2}))
     report.looked("health", 1, Counter())

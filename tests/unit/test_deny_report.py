@@ -6,9 +6,9 @@ from typing import Any, cast
 
 from kube_iam.denylist.entry import read_denial
 from kube_iam.errors import Problem
-from kube_iam.server.deny_report import DenyReport
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
+from kube_iam.server.observers import DenyListObserver
 
 
 class Lines:
@@ -30,7 +30,7 @@ class Lines:
 
 def test_each_denial_of_an_entry_is_logged_once_and_when_it_goes() -> None:
     log, metrics = Lines(), Metrics()
-    report = DenyReport(cast("Log", log), metrics)
+    report = DenyListObserver(cast("Log", log), metrics)
     several = list(read_denial("x", '{"kind": "userName", "value": "alice, bob"}').denials)
     report.denying(several, [])
     report.denying(several, [])
@@ -41,7 +41,7 @@ def test_each_denial_of_an_entry_is_logged_once_and_when_it_goes() -> None:
 
 def test_an_entry_that_names_nobody_is_an_error_in_the_log_and_counted() -> None:
     log, metrics = Lines(), Metrics()
-    report = DenyReport(cast("Log", log), metrics)
+    report = DenyListObserver(cast("Log", log), metrics)
     problem = Problem("x", read_denial("x", '{"kind": "userId", "value": "AGPA0000000000000001"}').problem)
     for _ in range(2):
         report.denying([], [problem])

@@ -14,12 +14,9 @@ import pytest
 
 from kube_iam.authn.decide import Authenticator, Unavailable
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.server.health import Health
-from kube_iam.server.log import Log
+from kube_iam.server.http import Health, Scope, Starting, Webhook
+from kube_iam.server.log import Log, Scrubber
 from kube_iam.server.metrics import Metrics
-from kube_iam.server.scrubbing import Scrubber
-from kube_iam.server.starting import Starting
-from kube_iam.server.webhook import Scope, Webhook
 
 ACCOUNT = "999999999999"
 SECRET = "https://sts.amazonaws.com/?X-Amz-Signature=canary"
@@ -91,7 +88,7 @@ class Slow:
 
     async def authenticate(self, token: str) -> Unavailable:
         later = time.perf_counter() + self._seconds
-        self._monkeypatch.setattr("kube_iam.server.webhook.time.perf_counter", lambda: later)
+        self._monkeypatch.setattr("kube_iam.server.http.time.perf_counter", lambda: later)
         return self._decision
 
 

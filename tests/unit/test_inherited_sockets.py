@@ -13,7 +13,7 @@ import pytest
 from server_sockets import config
 
 from kube_iam.errors import KubeIamError
-from kube_iam.server import inherited
+from kube_iam.server import ports as server_ports
 from kube_iam.server.ports import Ports, open_ports
 from required import linux_only
 
@@ -25,7 +25,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         copy = os.dup(listening.fileno())
-        monkeypatch.setattr(inherited, "_FIRST_DESCRIPTOR", copy)
+        monkeypatch.setattr(server_ports, "_FIRST_DESCRIPTOR", copy)
         yield listening
 
 
@@ -65,7 +65,7 @@ def test_sockets_for_another_process_are_left_alone(passed: socket.socket, tmp_p
     environ = environment() | {"LISTEN_PID": "1"}
     port = port_of(passed)
     passed.close()
-    os.close(inherited._FIRST_DESCRIPTOR)
+    os.close(server_ports._FIRST_DESCRIPTOR)
     ports = open_ports(config(tmp_path, port), environ)
     assert not ports.inherited
     close(ports)
@@ -83,7 +83,7 @@ def test_socket_of_all_addresses_is_not_taken_for_one_of_loopback(
     with socket.socket() as everywhere:
         everywhere.bind(("0.0.0.0", 0))
         everywhere.listen()
-        monkeypatch.setattr(inherited, "_FIRST_DESCRIPTOR", os.dup(everywhere.fileno()))
+        monkeypatch.setattr(server_ports, "_FIRST_DESCRIPTOR", os.dup(everywhere.fileno()))
         with pytest.raises(KubeIamError, match=r"0\.0\.0\.0:\d+"):
             open_ports(config(tmp_path, port_of(everywhere)), environment())
 
@@ -105,7 +105,7 @@ def test_descriptor_that_is_no_listening_tcp_socket_is_refused(
         descriptor = os.open(os.devnull, os.O_RDONLY)
     if kind == "closed":
         os.close(descriptor)
-    monkeypatch.setattr(inherited, "_FIRST_DESCRIPTOR", descriptor)
+    monkeypatch.setattr(server_ports, "_FIRST_DESCRIPTOR", descriptor)
     with pytest.raises(KubeIamError, match=f"descriptor {descriptor} of LISTEN_FDS is no listening TCP socket"):
         open_ports(config(tmp_path, 1), environment())
     if kind != "closed":

@@ -9,10 +9,9 @@ from kube_iam.errors import AccessDenied, CredentialsError, Throttled, Unreachab
 from kube_iam.membership.cache import MembershipCache
 from kube_iam.membership.iam_reader import GroupFound
 from kube_iam.membership.snapshots import GroupChange, GroupSnapshot, RoleSnapshot
-from kube_iam.server.log import Log
-from kube_iam.server.membership_report import MembershipReport, show_ages
+from kube_iam.server.log import Log, Scrubber
 from kube_iam.server.metrics import Metrics
-from kube_iam.server.scrubbing import Scrubber
+from kube_iam.server.observers import MembershipObserver, show_ages
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
@@ -22,7 +21,7 @@ class Site:
     def __init__(self, *scrubbed: str) -> None:
         self.written = io.StringIO()
         self.metrics = Metrics()
-        self.report = MembershipReport(Log(self.written, clock=lambda: 0.0), self.metrics, scrubbed)
+        self.report = MembershipObserver(Log(self.written, clock=lambda: 0.0), self.metrics, scrubbed)
 
     def group(self, joined: tuple[str, ...] = (), left: tuple[str, ...] = (), *, first: bool = False) -> None:
         self.report.group_read(

@@ -16,8 +16,8 @@ from kube_iam.core.mapping import MappingMatch
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.kube.mapping_list import MappingList
 from kube_iam.server.log import Log
-from kube_iam.server.mapping_report import MappingReport
 from kube_iam.server.metrics import Metrics
+from kube_iam.server.observers import MappingObserver
 
 ACCOUNT = "123456789012"
 WHOLE = f"""\
@@ -295,7 +295,7 @@ def test_a_shortened_document_lacks_whole_keys_or_items(whole: object, start: ob
 @pytest.mark.parametrize("backend", ["MountedFile", "DynamicFile", "EKSConfigMap", "CRD"])
 def test_a_drop_to_no_mappings_is_an_error_and_a_metric_in_every_backend(backend: str) -> None:
     written, metrics = io.StringIO(), Metrics()
-    report = MappingReport(Log(written), metrics)
+    report = MappingObserver(Log(written), metrics)
     sample = f'kube_iam_mappings_emptied_total{{backend="{backend}"}} '
     report.loaded(backend, 0, [])
     assert "level=error" not in written.getvalue()
@@ -313,7 +313,7 @@ def test_a_drop_to_no_mappings_is_an_error_and_a_metric_in_every_backend(backend
 
 def test_of_very_many_problems_a_hundred_are_logged_and_the_rest_counted() -> None:
     written, metrics = io.StringIO(), Metrics()
-    report = MappingReport(Log(written), metrics)
+    report = MappingObserver(Log(written), metrics)
     problems = [Problem("mapRoles", f"problem number {number}") for number in range(250)]
     report.loaded("EKSConfigMap", 3, problems)
     report.failed("MountedFile", ConfigError("config.yaml", problems), kept=True)

@@ -16,7 +16,7 @@ from fake_account import FakeAccount
 from kube_iam.aws.regions import doubt_about, regions_of
 from kube_iam.cli.validate import command
 from kube_iam.core.partitions import COMMON_REGIONS, PARTITIONS
-from kube_iam.server.build import _own_region
+from kube_iam.server.app import _own_region
 from kube_iam.server.log import Log
 
 ACCESS = (Path(__file__).parents[2] / "examples" / "access.yaml").read_text()

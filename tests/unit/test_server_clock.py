@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from kube_iam.server.clock import ElapsedTime, uptime
+from kube_iam.server.process import uptime
+from kube_iam.server.verifier import ElapsedTime
 
 
 def test_nobody_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,8 @@ from identities import role_session
 from kube_iam.authn.decide import Allowed, Decision, Denied, Unavailable
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import User
-from kube_iam.server.decision_log import log_decision
-from kube_iam.server.log import Batched, Log
-from kube_iam.server.scrubbing import Scrubber
-from kube_iam.server.unexpected import log_unexpected
+from kube_iam.server.http import log_decision
+from kube_iam.server.log import Batched, Log, Scrubber, log_unexpected
 
 WHO = role_session(account="123456789012", user_id="AROA1", key="ASIA1", host="sts.us-east-1.amazonaws.com")
 

@@ -8,8 +8,7 @@ import pytest
 
 from kube_iam.aws.sts import StsAnswer
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.server.guarded_sts import GuardedSts
-from kube_iam.server.sts_circuit import LONGEST_SECONDS, PROBED_SECONDS, REMEMBERED_SECONDS, StsCircuit
+from kube_iam.server.sts_outages import LONGEST_SECONDS, PROBED_SECONDS, REMEMBERED_SECONDS, GuardedSts, StsCircuit
 
 HOST, OTHER = "sts.us-east-1.amazonaws.com", "sts.eu-west-1.amazonaws.com"
 URL = f"https://{HOST}/?X-Amz-Signature=canary"

@@ -144,11 +144,9 @@ def _run(settings: GlobalOptions, path: Path | None, given: Mapping[str, object]
     os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
     from kube_iam.cli import main
     from kube_iam.cli.terminal import unguarded
-    from kube_iam.server.log import Batched
+    from kube_iam.server.log import Batched, Scrubber, log_unexpected
     from kube_iam.server.ports import open_ports
     from kube_iam.server.process import ignore_signals
-    from kube_iam.server.scrubbing import Scrubber
-    from kube_iam.server.unexpected import log_unexpected
 
     ignore_signals()
 
@@ -170,7 +168,7 @@ def _run(settings: GlobalOptions, path: Path | None, given: Mapping[str, object]
     ports = open_ports(config, os.environ, main.early_port)
     if ports.taken_over:
         log.warning("another server of this state directory listens on the port: both answer until that one is stopped")
-    from kube_iam.server.build import serve
+    from kube_iam.server.app import serve
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.get_loop().set_exception_handler(log_unexpected(log))

@@ -54,7 +54,7 @@ def command(
 
 async def _verify(config: ServerConfig, token: str, region: str) -> Identity | Refusal:
     from kube_iam.aws.sts import sts_client
-    from kube_iam.server.build import sts_hosts
+    from kube_iam.server.app import sts_hosts
     from kube_iam.server.metrics import Metrics
     from kube_iam.server.verifier import StsVerifier
 

@@ -4,25 +4,32 @@ A pair that is there is used as it is, after it was checked. One that we make si
 (100 years): kube-apiserver trusts exactly this certificate and reads it once, so an early end would only lock everybody out.
 
 A reader of the key can answer kube-apiserver in the server's place, so a key that others can read is refused, as ssh does it.
+
+A pair that an installer renews while the server runs comes into use without a restart.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import stat
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from kube_iam.errors import ConfigError, Problem
+from kube_iam.errors import ConfigError, KubeIamError, Problem
+from kube_iam.server.log import Log
 from kube_iam.server.pem_subprocess import NO_CERTIFICATE, NO_KEY, OTHER_KEY, ask
 from kube_iam.server.process import own_user
 
 CERTIFICATE_FILE = "cert.pem"
 KEY_FILE = "key.pem"
+LOOK_SECONDS = 5.0
+SOON = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +181,29 @@ def _unreadable(path: Path, error: OSError) -> ConfigError:
     return ConfigError(
         str(path), [Problem("", f"cannot be read: {error.strerror}", f"the server runs as {own_user()}")]
     )
+
+
+async def follow_certificate(
+    state_dir: Path, current: TlsPair, renew: Callable[[TlsPair], Awaitable[None]], log: Log
+) -> None:
+    """Look every few seconds, until cancelled. A pair that cannot be used is reported once and the one in use stays."""
+    failed = ""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            pair = await asyncio.to_thread(load_pair, state_dir, datetime.now(UTC))
+            if pair.certificate_pem != current.certificate_pem or pair.key_pem != current.key_pem:
+                await renew(pair)
+                log.info("certificate renewed", notafter=pair.not_after.isoformat())
+                current = pair
+            failed = ""
+        except KubeIamError as error:
+            if str(error) != failed:
+                failed = str(error)
+                log.error("certificate not usable; the one in use stays", error=failed)
+
+
+def warn_of_end(pair: TlsPair, now: datetime, log: Log) -> None:
+    """Say so when the certificate ends soon."""
+    if pair.not_after - now < SOON:
+        log.warning("certificate ends soon", notafter=pair.not_after.isoformat())

@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from kube_iam.server.connections import ConnectionLimiter, ConnectionLimits
-from kube_iam.server.descriptors import descriptor_limit, descriptors_left, more_descriptors
-from kube_iam.server.listening import backlog
+from kube_iam.server.http import Handler
+from kube_iam.server.listening import backlog, descriptor_limit, descriptors_left, more_descriptors
 from kube_iam.server.sockets import AcceptedSockets, descriptors_in_use, no_new_connections
-from kube_iam.server.webhook import Handler
 
 LOOK_SECONDS = 0.25
 # A look takes longer with thousands of connections. It is to use a tenth of the event loop's time at most.

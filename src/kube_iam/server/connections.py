@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from kube_iam.server.http import Exchange, Handler, Scope
 from kube_iam.server.sockets import AcceptedSocket, AcceptedSockets, client_key
-from kube_iam.server.webhook import Exchange, Handler, Scope
 
 NO_REQUEST = "no_request"
 BODY = "body"

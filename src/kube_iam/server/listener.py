@@ -21,9 +21,9 @@ from granian.server.embed import Server
 
 from kube_iam.errors import KubeIamError
 from kube_iam.server.certificates import TlsPair, write_file
+from kube_iam.server.http import Handler
 from kube_iam.server.listening import backlog, open_port, reachable
 from kube_iam.server.sockets import DISCARDS, LISTED, set_backlog
-from kube_iam.server.webhook import Handler
 
 DRAIN_SECONDS = 3.0
 _START_SECONDS = 10.0

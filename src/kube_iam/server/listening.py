@@ -1,15 +1,22 @@
-"""Listening sockets. This module loads in milliseconds, since nobody listens until it is loaded (`early_port`)."""
+"""Listening sockets, and the limit of descriptors of this process.
+
+This module loads in milliseconds, because nobody listens until it is loaded (`early_port`).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
+from collections.abc import Iterator
 
 from kube_iam.errors import KubeIamError
-from kube_iam.server.descriptors import descriptor_limit
 
 # The reserve of 320 descriptors takes the connections that wait on both ports when none is left (`connection_watch`).
 _BACKLOG = 128
+_MOST_DESCRIPTORS = 65536
+_RESERVED_DESCRIPTORS = 320
+_DESCRIPTORS_OF_WINDOWS = 8192
 SHARED_PORTS = hasattr(socket, "SO_REUSEPORT")
 # What SO_REUSEADDR means elsewhere is what Windows does anyway; there it would let us bind a port that another program listens on.
 _BIND_OPTION = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
@@ -61,3 +68,53 @@ def _bound(address: str, port: int, *options: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
+
+
+def descriptor_limit() -> int:
+    """Return how many files and sockets this process may open now. Windows knows no such limit: a number that it can bear."""
+    return _DESCRIPTORS_OF_WINDOWS if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of descriptors to the hard one, 65,536 at most, less a reserve for `more_descriptors`."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(soft, _MOST_DESCRIPTORS) if hard == resource.RLIM_INFINITY else min(max(soft, _MOST_DESCRIPTORS), hard)
+    _set_descriptor_limit(most - min(_RESERVED_DESCRIPTORS, most // 3))
+
+
+def descriptors_left() -> bool:
+    """Return whether a socket can be opened now."""
+    try:
+        socket.socket().close()
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def more_descriptors() -> Iterator[None]:
+    """Allow the reserve meanwhile. Several may overlap."""
+    if resource is None:
+        yield
+        return
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    more = before + _RESERVED_DESCRIPTORS
+    _set_descriptor_limit(more if hard == resource.RLIM_INFINITY else min(more, hard))
+    try:
+        yield
+    finally:
+        _set_descriptor_limit(min(before, descriptor_limit()))
+
+
+def _set_descriptor_limit(soft: int) -> None:
+    # Refused by some systems and sandboxes: then the limit stays as it is.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))

@@ -1,6 +1,7 @@
 """The server's log on stderr: one line per event, as the reference's logrus writes it (logfmt) or as JSON.
 
-Values from outside are escaped, so that nobody can forge a line. What goes in must be free of tokens and signatures.
+Values from outside are escaped, so that nobody can forge a line. Nothing that is logged holds a token or a signature: callers pass
+none, and of an error that nothing has caught only the kind and the places are written.
 """
 
 from __future__ import annotations
@@ -9,15 +10,20 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
+
+from kube_iam.core.redaction import without_secrets
 
 LEVELS = ("panic", "fatal", "error", "warning", "info", "debug", "trace")
 _ALIASES = {"warn": "warning"}
 _RANKS = {level: rank for rank, level in enumerate(LEVELS)}
 _is_plain = re.compile(r"[A-Za-z0-9._/@^+-]+", re.ASCII).fullmatch
+MASK = "…"
+_PLACES = 5
 
 Value = str | int | float | bool | tuple[str, ...]
 
@@ -152,3 +158,30 @@ def _text(value: Value) -> str:
 
 def _json(value: Value) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+class Scrubber:
+    """Replaces the ids of scrubbed accounts in texts, such as the ARN of a role whose trust policy could not be read."""
+
+    def __init__(self, accounts: Collection[str] = ()) -> None:
+        self.accounts = frozenset(accounts)
+
+    def __call__(self, text: str) -> str:
+        """Return the text with each id of a scrubbed account replaced by an ellipsis."""
+        for account in self.accounts:
+            text = text.replace(account, MASK)
+        return text
+
+
+def log_unexpected(log: Log) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """Return an exception handler for the event loop. It writes one line an error and raises nothing."""
+
+    def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        frames = traceback.extract_tb(error.__traceback__)[-_PLACES:] if isinstance(error, BaseException) else []
+        places = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
+        # asyncio's own words; after these come the callback's arguments.
+        about = without_secrets(str(context.get("message", "")).partition(" in callback")[0])
+        log.error("an unexpected error: this is a bug", about=about, error=type(error).__name__, where=places)
+
+    return handle

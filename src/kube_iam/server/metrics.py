@@ -32,30 +32,46 @@ class Metric:
         raise NotImplementedError
 
 
-class Counter(Metric):
-    """A number per combination of label values: one that only grows, or with `kind` gauge one that is set."""
+class _Numbers(Metric):
+    """A number per combination of label values."""
 
-    def __init__(self, name: str, text: str, labels: tuple[str, ...] = (), kind: str = "counter") -> None:
+    def __init__(self, name: str, text: str, kind: str, labels: tuple[str, ...]) -> None:
         super().__init__(name, text, kind, labels)
-        self._values: dict[tuple[str, ...], float] = {} if labels or kind == "gauge" else {(): 0}
+        self._values: dict[tuple[str, ...], float] = {}
+
+    def lines(self) -> Iterator[str]:
+        """Yield the metric in text format."""
+        yield self.head()
+        for labels, value in sorted(self._values.items()):
+            yield f"{self.name}{_labels(self.labels, labels)} {_number(value)}\n"
+
+
+class Counter(_Numbers):
+    """Numbers that only grow. One without labels begins at 0."""
+
+    def __init__(self, name: str, text: str, labels: tuple[str, ...] = ()) -> None:
+        super().__init__(name, text, "counter", labels)
+        if not labels:
+            self._values[()] = 0
 
     def add(self, *labels: str, count: int = 1) -> None:
         """Count one, or more."""
         self._values[labels] = self._values.get(labels, 0) + count
+
+
+class Gauge(_Numbers):
+    """Numbers that are set. There is none before the first `set`."""
+
+    def __init__(self, name: str, text: str, labels: tuple[str, ...] = ()) -> None:
+        super().__init__(name, text, "gauge", labels)
 
     def set(self, value: float, *labels: str) -> None:
         """Replace the number."""
         self._values[labels] = value
 
     def only(self, keys: Container[str]) -> None:
-        """Forget the numbers whose first label is none of these."""
+        """Remove the numbers whose first label is none of these."""
         self._values = {labels: value for labels, value in self._values.items() if labels[0] in keys}
-
-    def lines(self) -> Iterator[str]:
-        """The metric in text format."""
-        yield self.head()
-        for labels, value in sorted(self._values.items()):
-            yield f"{self.name}{_labels(self.labels, labels)} {_number(value)}\n"
 
 
 class Sampled(Metric):
@@ -66,7 +82,7 @@ class Sampled(Metric):
         self.source: Callable[[], Iterable[tuple[tuple[str, ...], float]]] = tuple
 
     def lines(self) -> Iterator[str]:
-        """The metric in text format."""
+        """Yield the metric in text format."""
         yield self.head()
         for labels, value in sorted(self.source()):
             yield f"{self.name}{_labels(self.labels, labels)} {_number(value)}\n"
@@ -89,7 +105,7 @@ class Histogram(Metric):
         self._sums[label] = self._sums.get(label, 0.0) + seconds
 
     def lines(self) -> Iterator[str]:
-        """The metric in text format."""
+        """Yield the metric in text format."""
         yield self.head()
         for label, counts in sorted(self._counts.items()):
             total = 0
@@ -124,12 +140,8 @@ class Metrics:
             "type",
             (1, 3, 5, 10, 15, 20, 30, 60),
         )
-        self.dynamic_file_enabled = Counter(
-            f"{reference}dynamic_file_enabled", "Dynamic file in backend mode is enabled", (), "gauge"
-        )
-        self.dynamic_file_only = Counter(
-            f"{reference}dynamic_file_only", "Only dynamic file in backend mode is enabled", (), "gauge"
-        )
+        self.dynamic_file_enabled = Gauge(f"{reference}dynamic_file_enabled", "Dynamic file in backend mode is enabled")
+        self.dynamic_file_only = Gauge(f"{reference}dynamic_file_only", "Only dynamic file in backend mode is enabled")
         self.ec2_calls = Counter(
             f"{reference}ec2_describe_instances_calls_total", "Number of EC2 describe instances calls."
         )
@@ -150,24 +162,22 @@ class Metrics:
             "Times that the source of mappings could not be followed",
             ("backend",),
         )
-        self.mapping_problems = Counter(
-            "kube_iam_mapping_problems", "What is odd or left out in the mappings in force", ("backend",), "gauge"
+        self.mapping_problems = Gauge(
+            "kube_iam_mapping_problems", "What is odd or left out in the mappings in force", ("backend",)
         )
-        self.mappings_loaded = Counter(
-            "kube_iam_mapping_loaded_timestamp_seconds", "When the mappings in force were loaded", ("backend",), "gauge"
+        self.mappings_loaded = Gauge(
+            "kube_iam_mapping_loaded_timestamp_seconds", "When the mappings in force were loaded", ("backend",)
         )
-        self.mapping_entries = Counter(
-            "kube_iam_mapping_entries", "Entries of the mappings in force", ("backend",), "gauge"
-        )
-        self.denials = Counter("kube_iam_denials", "Denials in force when the deny list was last read", (), "gauge")
-        self.denial_problems = Counter(
-            "kube_iam_denial_problems", "Entries of the deny list that are not as they should be", (), "gauge"
+        self.mapping_entries = Gauge("kube_iam_mapping_entries", "Entries of the mappings in force", ("backend",))
+        self.denials = Gauge("kube_iam_denials", "Denials in force when the deny list was last read")
+        self.denial_problems = Gauge(
+            "kube_iam_denial_problems", "Entries of the deny list that are not as they should be"
         )
         self.deny_list_failures = Counter(
             "kube_iam_deny_list_watch_failures_total", "Times that the deny list could not be followed"
         )
-        self.certificate_ends = Counter(
-            "kube_iam_certificate_not_after_timestamp_seconds", "When the webhook's certificate ends", (), "gauge"
+        self.certificate_ends = Gauge(
+            "kube_iam_certificate_not_after_timestamp_seconds", "When the webhook's certificate ends"
         )
 
         self.open_connections = Sampled(
@@ -184,17 +194,16 @@ class Metrics:
         self.trust_age = Sampled(
             "kube_iam_role_trust_age_seconds", "How long ago a role's trust policy was read", ("role",)
         )
-        self.membership_members = Counter("kube_iam_membership_members", "Members of an IAM group", ("group",), "gauge")
+        self.membership_members = Gauge("kube_iam_membership_members", "Members of an IAM group", ("group",))
         self.membership_failures = Counter(
             "kube_iam_membership_failures_total",
             "Reads of IAM that failed, by what was read (group, role) and why",
             ("kind", "cause"),
         )
-        self.role_open = Counter(
+        self.role_open = Gauge(
             "kube_iam_role_trust_invalid",
             "1 for a role whose entry admits nobody: its trust policy leaves session names open, or it is not there",
             ("role",),
-            "gauge",
         )
 
     def all(self) -> list[Metric]:

@@ -1,10 +1,19 @@
-"""The server's own process, on every operating system: its user and its signals."""
+"""The server's own process, on every operating system: its user, its signals and its clock."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import time
+from collections.abc import Callable
+from functools import partial
+
+# CLOCK_MONOTONIC stands still in a suspended virtual machine, and what is old would look young afterwards.
+uptime: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
+"""Return seconds since some moment of the past. Nobody sets this clock, and it goes on while the machine sleeps."""
 
 
 def own_user() -> str:

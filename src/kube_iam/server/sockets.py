@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from kube_iam.server.descriptors import descriptor_limit
+from kube_iam.server.listening import descriptor_limit
 
 _DESCRIPTORS = "/dev/fd"
 _INTERNET = (socket.AF_INET, socket.AF_INET6)

@@ -22,8 +22,8 @@ from kube_iam.core.checks import LIFETIME, CheckedToken, check_token
 from kube_iam.core.identity import Identity, interpret_sts_response
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import GLOBAL_HOST, StsHosts
-from kube_iam.server.clock import ElapsedTime, uptime
 from kube_iam.server.metrics import Metrics
+from kube_iam.server.process import uptime
 from kube_iam.server.sts_outages import StsOutages
 
 VERIFIED_SECONDS = 60.0
@@ -147,3 +147,24 @@ class StsVerifier:
         if isinstance(verdict, Refusal) and verdict.reason is Reason.STS_THROTTLED:
             self._metrics.sts_throttling.add(region)
         return verdict
+
+
+class ElapsedTime:
+    """Seconds since its creation, by whichever of two clocks has advanced more between two calls. It never goes back.
+
+    For expiries: a wall clock that is set back prolongs nothing, and one that is set forward ends what is too old by it. Where
+    `steady` stands still during a suspend (systems without CLOCK_BOOTTIME), the wall clock counts that time.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = uptime) -> None:
+        """`wall` gives Unix seconds, which may step in both directions; `steady` gives seconds that only grow."""
+        self._wall, self._steady = wall, steady
+        self._last_wall, self._last_steady = wall(), steady()
+        self._elapsed = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds that have passed."""
+        wall, steady = self._wall(), self._steady()
+        self._elapsed += max(wall - self._last_wall, steady - self._last_steady, 0.0)
+        self._last_wall, self._last_steady = wall, steady
+        return self._elapsed

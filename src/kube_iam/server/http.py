@@ -1,4 +1,4 @@
-"""The webhook's HTTP side: POST /authenticate, /metrics and /healthz.
+"""Answers to HTTP requests: POST /authenticate, /metrics and /healthz on the webhook's port, /healthz and /readyz on the health port.
 
 kube-apiserver retries 429, 500 and 504 five times within some 4.5 seconds, and every answer must arrive within 30 seconds. So a quick
 temporary failure is answered with one of those. A slow one, and any in an outage that lasts, is answered with 200 and `error`, which
@@ -15,10 +15,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from kube_iam.authn.decide import Allowed, Decision, Denied, Unavailable
-from kube_iam.core.reasons import Reason
+from kube_iam.core.identity import Identity
+from kube_iam.core.mint import PREFIX
+from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import ReviewRequest, decode_review, encode_allowed, encode_denied
-from kube_iam.server.decision_log import log_decision
-from kube_iam.server.log import Log
+from kube_iam.server.log import Log, Value
 from kube_iam.server.metrics import CONTENT_TYPE, MALFORMED_REQUEST, SUCCESS, Metrics
 
 MAX_BODY = 1024 * 1024
@@ -27,6 +28,9 @@ _DISCARD_SECONDS = 1.0
 _TEXT = [("content-type", "text/plain; charset=utf-8")]
 _JSON = [("content-type", "application/json")]
 _QUICK_SECONDS = 3.0
+_REQUEST: dict[str, Value] = {"method": "POST", "path": "/authenticate"}
+# Of status queries (`core.probe`, `core.membership_status`).
+_OWN_PREFIXES = (PREFIX, "kube-iam-")
 
 
 class Headers(Protocol):
@@ -191,3 +195,83 @@ async def _discard(pieces: AsyncIterator[bytes]) -> None:
                 length += len(piece)
                 if length > _MAX_DISCARDED:
                     return
+
+
+class Starting:
+    """Stands in for the `Authenticator`. Signs nobody in."""
+
+    async def authenticate(self, token: str) -> Decision:
+        """Return that no decision is possible now, or a refusal of a token that no decision would admit. Raises nothing."""
+        if token.startswith(_OWN_PREFIXES):
+            return Unavailable(
+                Refusal(Reason.MAPPINGS_NOT_LOADED, "the server is starting; try again"), throttled=False
+            )
+        # kube-apiserver asks about service accounts' tokens too, and must not wait for them.
+        return Denied(Refusal(Reason.TOKEN_PREFIX))
+
+
+class Health:
+    """Answers the requests of the health port. `why_not_ready` returns an empty string when the server can decide."""
+
+    def __init__(self, why_not_ready: Callable[[], str], scrub: Callable[[str], str]) -> None:
+        """`scrub` hides what must not be shown: nobody has to sign in to ask."""
+        self._why_not_ready = why_not_ready
+        self._scrub = scrub
+
+    async def handle(self, scope: Scope, exchange: Exchange) -> None:
+        """Answer one request. As the reference's does, every path but /readyz says that the process lives."""
+        reason = self._why_not_ready() if scope.path == "/readyz" else ""
+        exchange.response_str(503 if reason else 200, _TEXT, self._scrub(reason) or "ok")
+
+
+def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> None:
+    """Write the line: info for a sign-in, warning for a refusal, debug for a probe and a bearer token that was never ours.
+
+    Of an identity in a scrubbed account neither ARN nor ids are written.
+    """
+    if isinstance(decision, Allowed):
+        # Writing it out is most of what a remembered token would cost.
+        write = decision.cache.get("line")
+        if write is None:
+            write = decision.cache["line"] = log.form(
+                "info", "access granted", _granted_fields(decision), ("client", "latency")
+            )
+        write(client=client, latency=seconds)
+        return
+    fields: dict[str, Value] = {"client": client, "latency": seconds, **_REQUEST}
+    identity = decision.identity
+    if identity is not None and not decision.scrubbed:
+        fields |= _identity_fields(identity)
+    fields |= {"reason": decision.refusal.reason.value, "error": decision.refusal.message}
+    if decision.refusal.reason is Reason.STATUS_QUERY:
+        # Nobody needs to be anybody to send one.
+        log.debug("status query", **fields)
+        return
+    # kube-apiserver asks every authenticator about every bearer token, service accounts' included.
+    foreign = decision.refusal.reason is Reason.TOKEN_PREFIX
+    log.write("debug" if foreign else "warning", "access denied", fields)
+
+
+def _granted_fields(decision: Allowed) -> dict[str, Value]:
+    fields = dict(_REQUEST)
+    if not decision.scrubbed:
+        fields |= _identity_fields(decision.identity)
+    user = decision.user
+    account = decision.identity.account_id
+    # mapAccounts makes the ARN the user name, and {{AccountID}} may stand in any name.
+    if not (decision.scrubbed and account in user.username):
+        fields |= {"username": user.username, "uid": user.uid}
+    if not (decision.scrubbed and any(account in group for group in user.groups)):
+        fields["groups"] = user.groups
+    return fields | {"mapping": decision.source, "stsendpoint": decision.identity.sts_host}
+
+
+def _identity_fields(identity: Identity) -> dict[str, Value]:
+    return {
+        "arn": identity.canonical_arn,
+        "accountid": identity.account_id,
+        "userid": identity.user_id,
+        "session": identity.session_name,
+        "accesskeyid": identity.access_key_id,
+        "stsendpoint": identity.sts_host,
+    }
