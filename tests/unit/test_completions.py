@@ -16,9 +16,9 @@ from command_line import offered
 from fake_account import FakeAccount
 from prepared_session import PreparedSession
 
-from kube_iam.cli import completions
+from kube_iam.cli import completion_values
+from kube_iam.cli.completion import complete_for_kubectl, kubectl_lines
 from kube_iam.cli.deny_options import DENY_LIST
-from kube_iam.cli.kubectl_completion import complete_for_kubectl, kubectl_lines
 from kube_iam.cli.root import make_root
 from kube_iam.denylist.denial import denial_of
 from kube_iam.denylist.entry import write_denial
@@ -107,7 +107,7 @@ def test_what_cannot_be_read_offers_nothing(
 
 @pytest.fixture
 def cluster(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> ApiInMemory:
-    monkeypatch.setattr(completions, "CALL_SECONDS", 60.0)  # a busy machine takes its time
+    monkeypatch.setattr(completion_values, "CALL_SECONDS", 60.0)  # a busy machine takes its time
     memory = ApiInMemory()
     now = time.time()
     denials = [denial_of(name, until=now + 60) for name in ("alice", "AKIA0000000000000001")]
@@ -153,7 +153,7 @@ def test_a_call_that_is_not_answered_is_given_up(
             for_ever.wait()
             return cluster.api()
 
-    monkeypatch.setattr(completions, "CALL_SECONDS", 0.05)
+    monkeypatch.setattr(completion_values, "CALL_SECONDS", 0.05)
     monkeypatch.setattr(account.directory, "users", for_ever.wait)
     assert offered(words, Waiting(account)) == []
     for_ever.set()
@@ -194,9 +194,7 @@ def test_kubectl_finds_the_program_that_completes(
     account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    assert (
-        project["project"]["scripts"]["kubectl_complete-iam"] == "kube_iam.cli.kubectl_completion:complete_for_kubectl"
-    )
+    assert project["project"]["scripts"]["kubectl_complete-iam"] == "kube_iam.cli.completion:complete_for_kubectl"
     monkeypatch.setattr(sys, "argv", ["kubectl_complete-iam", "who", "vi"])
     assert complete_for_kubectl() == 0
     assert capsys.readouterr().out == "viewer\n:4\n"

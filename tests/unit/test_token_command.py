@@ -548,7 +548,7 @@ def test_the_hand_parser_answers_or_leaves_it_to_click_and_agrees_with_it(argume
         return
     context = command.make_context("token", list(arguments))
     assert not isinstance(context, click.exceptions.Exit)
-    from kube_iam.cli.options import global_options_of
+    from kube_iam.cli.shared_options import global_options_of
 
     theirs = {name: value for name, value in context.params.items() if value is not None}
     if global_options_of(context).cluster_id_given:

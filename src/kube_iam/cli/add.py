@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kube_iam.cli.changes_made import changes_made
-from kube_iam.cli.groups import CommandGroup
-from kube_iam.cli.options import global_options
+from kube_iam.cli.root import CommandGroup
+from kube_iam.cli.shared_options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.cli.token_flags import go_boolean
 from kube_iam.errors import UsageError

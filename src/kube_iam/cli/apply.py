@@ -6,18 +6,18 @@ import time
 
 import click
 
-from kube_iam.cli.access_options import (
+from kube_iam.cli.session import AdminSession, pass_session, require_terminal
+from kube_iam.cli.shared_options import (
     adopt_option,
     aws_options,
     cluster_options,
     dry_run_option,
     file_option,
     force_option,
+    global_options,
     output_option,
     yes_option,
 )
-from kube_iam.cli.options import global_options
-from kube_iam.cli.session import AdminSession, pass_session, require_terminal
 
 
 @click.command("apply")

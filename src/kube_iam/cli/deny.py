@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.access_options import aws_options, cluster_options, file_option, output_option, yes_option
 from kube_iam.cli.changes_made import changes_made
-from kube_iam.cli.completions import complete_users
+from kube_iam.cli.completion_values import complete_users
 from kube_iam.cli.deny_options import Duration, closing_options, deny_list_option
-from kube_iam.cli.options import global_options
 from kube_iam.cli.session import AdminSession, pass_session
+from kube_iam.cli.shared_options import (
+    aws_options,
+    cluster_options,
+    file_option,
+    global_options,
+    output_option,
+    yes_option,
+)
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 

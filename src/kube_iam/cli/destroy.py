@@ -5,17 +5,17 @@ from __future__ import annotations
 import click
 
 from kube_iam.access.changes import Plan
-from kube_iam.cli.access_options import (
+from kube_iam.cli.session import AdminSession, pass_session, require_terminal
+from kube_iam.cli.shared_options import (
     aws_options,
     cluster_options,
     dry_run_option,
     file_option,
     force_option,
+    global_options,
     output_option,
     yes_option,
 )
-from kube_iam.cli.options import global_options
-from kube_iam.cli.session import AdminSession, pass_session, require_terminal
 from kube_iam.errors import KubeIamError
 
 _GONE = "if the cluster is gone, add --iam-only, which deletes what is in IAM alone"

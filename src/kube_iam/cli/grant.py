@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import click
 
-from kube_iam.cli.access_options import aws_options, cluster_options, dry_run_option, file_option, output_option
 from kube_iam.cli.deny_options import deny_list_option
-from kube_iam.cli.member_arguments import member_arguments, require_words
-from kube_iam.cli.options import global_options
 from kube_iam.cli.session import AdminSession, pass_session
+from kube_iam.cli.shared_options import (
+    aws_options,
+    cluster_options,
+    dry_run_option,
+    file_option,
+    global_options,
+    member_arguments,
+    output_option,
+    require_words,
+)
 from kube_iam.errors import UsageError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kube_iam.cli.options import global_options
+from kube_iam.cli.shared_options import global_options
 from kube_iam.cli.terminal import page
 
 

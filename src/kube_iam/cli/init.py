@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from kube_iam.cli.options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.cli.server import check_gates, overrides
+from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.config.server import load_server_config
 
 

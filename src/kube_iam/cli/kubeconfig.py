@@ -6,10 +6,9 @@ import os
 
 import click
 
-from kube_iam.cli.access_options import file_option
-from kube_iam.cli.completions import complete_files, complete_levels, complete_profiles
-from kube_iam.cli.options import global_options
+from kube_iam.cli.completion_values import complete_files, complete_levels, complete_profiles
 from kube_iam.cli.session import read_access, warn_of_regions
+from kube_iam.cli.shared_options import file_option, global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 

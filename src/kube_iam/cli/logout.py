@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.access_options import dry_run_option, output_option
-from kube_iam.cli.cached_levels import roles_by_name
-from kube_iam.cli.completions import FILE_VARIABLE, complete_cached_levels, complete_files
-from kube_iam.cli.options import global_options
-from kube_iam.cli.session import STANDARD_INPUT
+from kube_iam.cli.session import STANDARD_INPUT, read_access
+from kube_iam.cli.shared_options import FILE_VARIABLE, completing, dry_run_option, global_options, output_option
 from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from kube_iam.aws.logins import CachedLogin
 
@@ -33,7 +30,9 @@ A level is looked up in the access file, where there is one, and in your kubecon
 
 
 @click.command("logout", epilog=EPILOG)
-@click.argument("level", required=False, metavar="[LEVEL|ROLE-ARN]", shell_complete=complete_cached_levels)
+@click.argument(
+    "level", required=False, metavar="[LEVEL|ROLE-ARN]", shell_complete=completing("complete_cached_levels")
+)
 @global_options
 @click.option("--all", "everything", is_flag=True, help="Everything that is cached, which is the default.")
 @click.option(
@@ -42,7 +41,7 @@ A level is looked up in the access file, where there is one, and in your kubecon
     metavar="FILE",
     default="access.yaml",
     envvar=FILE_VARIABLE,
-    shell_complete=complete_files,
+    shell_complete=completing("complete_files"),
     help=f"An access file to look levels up in; - reads standard input.  [default: access.yaml, if there] [{FILE_VARIABLE}]",
 )
 @dry_run_option
@@ -124,3 +123,41 @@ def _roles_of(level: str, file: str, environ: Mapping[str, str]) -> set[str]:
             near(level, sorted(known)) or "give the role's ARN, or leave LEVEL out to forget everything",
         )
     return known[level]
+
+
+def roles_by_name(file: str, environ: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return the roles by level, and by the users and contexts of the kubeconfig that sign in with them. Raises ConfigError.
+
+    Without `file`, and where there is none, only the kubeconfig is read.
+    """
+    found: dict[str, set[str]] = {}
+    if file == STANDARD_INPUT or (file and Path(file).exists()):
+        from kube_iam.access.desired import role_arn
+        from kube_iam.access.levels import Method
+
+        access = read_access(file)
+        for level in access.levels:
+            if level.method is Method.ROLE:
+                found.setdefault(level.name, set()).add(role_arn(access, level))
+    for name, cluster, role in _roles_in_kubeconfig(environ):
+        # `kube-iam kubeconfig` names users and contexts <cluster>-<level>.
+        for known in {name, name.removeprefix(f"{cluster}-")}:
+            found.setdefault(known, set()).add(role)
+    return found
+
+
+def _roles_in_kubeconfig(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the name of a context, its cluster's name and its role, and the same of the user; only where `token -r` signs in."""
+    from kube_iam.kube.context import kubeconfig_files
+    from kube_iam.kube.files import read_text
+    from kube_iam.kube.kubeconfig_merge import read_entries
+    from kube_iam.kube.kubeconfig_owner import sign_in
+
+    entries = read_entries({path: read_text(path) or "" for path in kubeconfig_files(environ) if path.is_file()})
+    for (section, name), context in entries.items():
+        user = entries.get(("users", context.text("user"))) if section == "contexts" else None
+        found = sign_in(user) if user is not None else None
+        role = found.own.get("role", "") if found is not None else ""
+        if user is not None and role:
+            yield name, context.text("cluster"), role
+            yield user.name, context.text("cluster"), role

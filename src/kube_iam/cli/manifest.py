@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import click
 
-from kube_iam.cli.options import global_options
+from kube_iam.cli.shared_options import global_options
 from kube_iam.cli.terminal import page
 
 _NAMES = ("crd", "rbac")

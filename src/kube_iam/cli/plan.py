@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.access_options import adopt_option, aws_options, cluster_options, file_option, output_option
 from kube_iam.cli.deny_options import deny_list_option
-from kube_iam.cli.options import global_options
 from kube_iam.cli.session import AdminSession, pass_session
+from kube_iam.cli.shared_options import (
+    adopt_option,
+    aws_options,
+    cluster_options,
+    file_option,
+    global_options,
+    output_option,
+)
 from kube_iam.cli.terminal import painted
 
 if TYPE_CHECKING:

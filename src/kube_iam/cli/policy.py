@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from kube_iam.cli.access_options import file_option
-from kube_iam.cli.options import GlobalOptions, authenticator_options, pass_global_options
+from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, file_option, pass_global_options
 from kube_iam.cli.terminal import page
 
 

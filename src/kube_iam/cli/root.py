@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from kube_iam.cli.groups import CommandGroup
-from kube_iam.cli.options import root_options
+from kube_iam.cli.shared_options import root_options
 from kube_iam.cli.terminal import guarded, with_one_line_messages
 from kube_iam.errors import Interrupted, UsageError
 
@@ -68,6 +67,21 @@ Examples:
   {program} plan -f access.yaml
   {program} grant alice admin
 """
+
+
+class CommandGroup(click.Group):
+    """A group of commands that offers a shell nothing behind a word that is no command of it.
+
+    click completes there as if the word were not written, so that `kube-iam gr <TAB>` listed every command.
+    """
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return commands and options that begin with `incomplete`."""
+        return [] if ctx.args or ctx._protected_args else self.offered(ctx, incomplete)
+
+    def offered(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what stands directly behind the group's name."""
+        return super().shell_complete(ctx, incomplete)
 
 
 class LazyGroup(CommandGroup):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.groups import CommandGroup
-from kube_iam.cli.options import global_options
+from kube_iam.cli.root import CommandGroup
+from kube_iam.cli.shared_options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import SandboxError
 

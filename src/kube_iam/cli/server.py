@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from kube_iam.cli.options import VERBOSITIES, GlobalOptions, authenticator_options, pass_global_options
+from kube_iam.cli.shared_options import VERBOSITIES, GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.config.backends import BACKENDS, MOUNTED_FILE
 from kube_iam.config.near import near
 from kube_iam.config.server import ServerConfig, check_server_config, load_server_config

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kube_iam.cli.options import GlobalOptions, authenticator_options, pass_global_options
+from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.cli.token_flags import TOKEN_FLAGS, go_boolean, normalized
 from kube_iam.errors import ConfigError, Problem
 

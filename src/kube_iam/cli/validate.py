@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import click
 
 from kube_iam.access.levels import ClusterAccess
-from kube_iam.cli.access_options import file_option, output_option
-from kube_iam.cli.options import global_options
 from kube_iam.cli.session import read_access
+from kube_iam.cli.shared_options import file_option, global_options, output_option
 from kube_iam.errors import ConfigError, Problem
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from kube_iam.cli.options import global_options
+from kube_iam.cli.shared_options import global_options
 from kube_iam.cli.terminal import page
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from kube_iam.cli.shared_options import FILE_VARIABLE
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ Words = Callable[[click.Context], Iterable[str]]
 
 CALL_SECONDS = 2.0
 """Seconds after which a completion that calls AWS or the cluster offers nothing."""
-
-FILE_VARIABLE = "KUBE_IAM_ACCESS"
-"""The environment variable that names the access file where `-f` does not."""
 
 
 def complete_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
@@ -133,7 +131,7 @@ def _denials(context: click.Context) -> list[str]:
 
 def _cached_levels(context: click.Context) -> Iterable[str]:
     """The levels of the access file that have a role, and the users and contexts of the kubeconfig that sign in with one."""
-    from kube_iam.cli.cached_levels import roles_by_name
+    from kube_iam.cli.logout import roles_by_name
     from kube_iam.cli.session import STANDARD_INPUT
 
     file = _file(context)
