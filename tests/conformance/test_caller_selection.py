@@ -23,8 +23,8 @@ import pytest
 from tally import Tally
 from tls_sts import TlsSts
 
-from kube_iam.aws.kept_tokens import SignIn
-from kube_iam.aws.sign_in import sign_in
+from kube_iam.aws.issue_token import issue_token
+from kube_iam.aws.token_cache import TokenRequest
 from kube_iam.aws.variables import normalize
 from kube_iam.errors import KubeIamError
 
@@ -115,7 +115,7 @@ class Both:
                 patch.setenv(name, value)
             normalize(os.environ)
             try:
-                return caller_of(sign_in(SignIn("shop", interactive=False), os.environ, time.time).token)
+                return caller_of(issue_token(TokenRequest("shop", interactive=False), os.environ, time.time).token)
             except KubeIamError:
                 return Caller()
 

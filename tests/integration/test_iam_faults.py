@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from kube_iam.aws.iam import IamDirectory
-from kube_iam.aws.iam_wait import Patience
+from kube_iam.aws.iam_wait import IamWaiter
 from kube_iam.errors import AccessDenied, AwsError, KubeIamError, NotFound, Throttled
 
 ACCOUNT = "123456789012"
@@ -61,8 +61,8 @@ class Account:
         self._faults[operation] = list(answers)
 
     def directory(self) -> IamDirectory:
-        patience = Patience(clock=lambda: self.now, sleep=self._sleep, jitter=lambda: 1.0)
-        return IamDirectory(lambda _: self.client, self.said.append, patience=patience)
+        waiter = IamWaiter(clock=lambda: self.now, sleep=self._sleep, jitter=lambda: 1.0)
+        return IamDirectory(lambda _: self.client, self.said.append, waiter=waiter)
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds

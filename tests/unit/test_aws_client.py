@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from kube_iam.aws.client import aws_errors, make_client, make_session
-from kube_iam.aws.translate import is_clock_skew, translate
+from kube_iam.aws.errors import is_clock_skew, translate
 from kube_iam.errors import (
     AccessDenied,
     AwsError,

@@ -1,4 +1,4 @@
-"""The short chain is compared with our botocore session over a matrix of environments and files: it says the same, or it abstains.
+"""static_credentials is compared with our botocore session over a matrix of environments and files: it says the same, or it abstains.
 
 botocore gets a session of its own per case, with a clean environment, and no way to reach any network.
 """
@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from examples import FEW, examples
 from kube_iam.aws.client import make_session
-from kube_iam.aws.credentials import short_chain
 from kube_iam.aws.profiles import parse, profiles_of, read_profile
+from kube_iam.aws.static_credentials import static_credentials
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import KubeIamError
 from required import not_applicable
@@ -87,7 +87,7 @@ def compare(
         profile = read_profile(os.environ)
         if profile is not None:
             assert profile.get("region") == region_by_botocore()
-        ours = short_chain(os.environ, profile, NOW)
+        ours = static_credentials(os.environ, profile, NOW)
         if ours is None:
             return "abstains"
         theirs = by_botocore()

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from kube_iam.aws.kept_tokens import KeptTokens, Signed, SignIn
-from kube_iam.aws.person import Person
+from kube_iam.aws.credential_provider import CredentialProvider
 from kube_iam.aws.profiles import read_profile
 from kube_iam.aws.region import find_endpoint
 from kube_iam.aws.session_cache import CachedSession, SessionCache
+from kube_iam.aws.token_cache import IssuedToken, TokenCache, TokenRequest
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.sha256 import digest_of
 from required import not_applicable
@@ -31,7 +31,7 @@ KEPT_TOKEN = {
     "kube_iam.aws",
     "kube_iam.aws.caller_key",
     "kube_iam.aws.files",
-    "kube_iam.aws.kept_tokens",
+    "kube_iam.aws.token_cache",
     "kube_iam.aws.variables",
     "kube_iam.cli",
     "kube_iam.cli.main",
@@ -44,17 +44,17 @@ KEPT_TOKEN = {
 }
 OWN_KEYS = {
     *KEPT_TOKEN,
-    "kube_iam.aws.credentials",
+    "kube_iam.aws.static_credentials",
     "kube_iam.aws.profiles",
     "kube_iam.aws.region",
-    "kube_iam.aws.sign_in",
+    "kube_iam.aws.issue_token",
     "kube_iam.core.credentials",
     "kube_iam.core.input_checks",
     "kube_iam.core.mint",
     "kube_iam.core.partitions",
     "kube_iam.core.sigv4",
 }
-KEPT_SESSION = {*OWN_KEYS, "kube_iam.aws.person", "kube_iam.aws.session_cache"}
+KEPT_SESSION = {*OWN_KEYS, "kube_iam.aws.credential_provider", "kube_iam.aws.session_cache"}
 PROGRAM = """
 import sys
 before = set(sys.modules)
@@ -111,10 +111,10 @@ def test_a_kept_session_imports_next_to_nothing(
     profile = read_profile(environ)
     assert profile is not None
     endpoint = find_endpoint("", environ, profile, str)
-    person = Person(SignIn("shop", role=ROLE), environ, time.time, profile, endpoint)
+    provider = CredentialProvider(TokenRequest("shop", role=ROLE), environ, time.time, profile, endpoint)
     now = time.time()
     kept = CachedSession(Credentials("ASIAKEPT", "s", "t", now + 3600), now, now + 3600)
-    assert person.sessions.store(person._key("role", ROLE, "", ""), kept)
+    assert provider.sessions.store(provider._key("role", ROLE, "", ""), kept)
     assert imported(tmp_path, environ, "token", "-i", "shop", "-r", ROLE) - KEPT_SESSION <= ALLOWED
 
 
@@ -122,7 +122,7 @@ def test_a_kept_token_imports_even_less(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HOME", str(tmp_path))
     now = time.time()
     environ = {"AWS_REGION": "eu-west-1", **KEYS}
-    KeptTokens(SignIn("shop", role=ROLE), environ).store(Signed("k8s-aws-v1.kept", now, now + 840))
+    TokenCache(TokenRequest("shop", role=ROLE), environ).store(IssuedToken("k8s-aws-v1.kept", now, now + 840))
     assert imported(tmp_path, KEYS, "token", "-i", "shop", "-r", ROLE) - KEPT_TOKEN <= ALLOWED - {"binascii"}
 
 

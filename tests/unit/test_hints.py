@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from kube_iam.aws.translate import translate
+from kube_iam.aws.errors import translate
 from kube_iam.cli.permissions import naming_permissions, permissions_of
 from kube_iam.cli.root import run_command
 from kube_iam.config.access import load_access

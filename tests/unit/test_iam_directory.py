@@ -14,7 +14,7 @@ from kube_iam.access.desired import same_document
 from kube_iam.access.ports import Holder
 from kube_iam.aws.iam import IamDirectory
 from kube_iam.aws.iam_calls import PERMISSIONS
-from kube_iam.aws.iam_wait import Patience
+from kube_iam.aws.iam_wait import IamWaiter
 from kube_iam.errors import AwsError, Conflict, NotFound
 
 ACCOUNT = "123456789012"
@@ -44,13 +44,13 @@ def make(service: str) -> Any:
     )
 
 
-def no_time() -> Patience:
-    """Patience that fails a test which waits, since moto shows everything at once."""
+def no_time() -> IamWaiter:
+    """Return a waiter that fails a test which waits, since moto shows everything at once."""
 
     def sleep(seconds: float) -> None:
         raise AssertionError(f"waited {seconds} s")
 
-    return Patience(sleep=sleep)
+    return IamWaiter(sleep=sleep)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def iam() -> Iterator[Any]:
 
 @pytest.fixture
 def directory(iam: Any) -> IamDirectory:
-    return IamDirectory(make, patience=no_time(), page_size=7)
+    return IamDirectory(make, waiter=no_time(), page_size=7)
 
 
 def test_every_one_of_1000_users_is_listed_over_143_pages(iam: Any, directory: IamDirectory) -> None:
@@ -79,7 +79,7 @@ def stubbed(operation: str, pages: list[dict[str, Any]], arguments: dict[str, An
         more = {"IsTruncated": True, "Marker": f"m{number + 1}"} if number + 1 < len(pages) else {"IsTruncated": False}
         stubber.add_response(operation, {**page, **more}, {**arguments, **marker, "MaxItems": 100})
     stubber.activate()
-    return IamDirectory(lambda _: client, patience=no_time(), page_size=100)
+    return IamDirectory(lambda _: client, waiter=no_time(), page_size=100)
 
 
 def shown_user(name: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_a_group_is_moved_without_touching_its_members() -> None:
     found = {"Group": shown_group("g"), "Users": [], "IsTruncated": False}
     stubber.add_response("get_group", found, {"GroupName": "g", "MaxItems": 1})
     stubber.activate()
-    IamDirectory(lambda _: client, patience=no_time()).move_group("g", PATH)
+    IamDirectory(lambda _: client, waiter=no_time()).move_group("g", PATH)
     stubber.assert_no_pending_responses()
 
 
@@ -344,8 +344,8 @@ class Clock:
 def test_waiting_backs_off_with_growing_pauses_and_says_what_it_awaits() -> None:
     clock, said = Clock(), list[str]()
     answers = iter([False] * 6 + [True])
-    patience = Patience(clock=clock, sleep=clock.sleep, jitter=lambda: 1.0)
-    patience.until("role r", lambda: next(answers), said.append)
+    waiter = IamWaiter(clock=clock, sleep=clock.sleep, jitter=lambda: 1.0)
+    waiter.until("role r", lambda: next(answers), said.append)
     assert clock.pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0]
     assert set(said) == {"waiting for IAM to show role r"}
 
@@ -353,7 +353,7 @@ def test_waiting_backs_off_with_growing_pauses_and_says_what_it_awaits() -> None
 def test_waiting_ends_after_its_window_with_an_error_that_names_what_is_missing() -> None:
     clock = Clock()
     with pytest.raises(AwsError, match="does not show role r after 60 s"):
-        Patience(clock=clock, sleep=clock.sleep).until("role r", lambda: False)
+        IamWaiter(clock=clock, sleep=clock.sleep).until("role r", lambda: False)
     assert clock.now == 60.0
 
 

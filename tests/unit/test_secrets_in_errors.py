@@ -19,8 +19,8 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.exceptions import ClientError
 
 from kube_iam.aws.ec2_instances import Ec2Instances
+from kube_iam.aws.errors import aws_errors
 from kube_iam.aws.sts import sts_client
-from kube_iam.aws.translate import aws_errors
 from kube_iam.cli.main import main
 from kube_iam.cli.root import make_root
 from kube_iam.core.input_checks import VARIABLES, check_environment

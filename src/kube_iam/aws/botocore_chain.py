@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 
 from kube_iam.aws.client import make_client, make_session
 from kube_iam.aws.config_checks import profile_chain
-from kube_iam.aws.mfa import MfaPrompt, ask_with
-from kube_iam.aws.region import DEFAULT_REGION, Endpoint, authority_of
-from kube_iam.aws.source_errors import source_errors
-from kube_iam.aws.translate import (
+from kube_iam.aws.errors import (
     CLOCK_HINT,
     aws_errors,
     error_code,
@@ -21,6 +18,9 @@ from kube_iam.aws.translate import (
     is_wrong_mfa_code,
     translate,
 )
+from kube_iam.aws.mfa import MfaPrompt, ask_with
+from kube_iam.aws.region import DEFAULT_REGION, Endpoint, authority_of
+from kube_iam.aws.source_errors import source_errors
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.input_checks import check_credentials
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Unreachable

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import unquote
 
-from kube_iam.aws.translate import aws_errors, error_code
+from kube_iam.aws.errors import aws_errors, error_code
 from kube_iam.errors import AccessDenied, KubeIamError
 
 PAGE_SIZE = 1000  # the most that IAM gives at once; it may give fewer

@@ -1,4 +1,4 @@
-"""What the parts of the IAM directory share: calls, patience, and somebody to tell what is being waited for."""
+"""Base of the parts of the IAM directory: calls, the waiter, and the progress callback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kube_iam.aws.iam_calls import PAGE_SIZE, IamCalls
-from kube_iam.aws.iam_wait import Patience, say_nothing
+from kube_iam.aws.iam_wait import IamWaiter, say_nothing
 from kube_iam.errors import Conflict
 
 
@@ -18,21 +18,21 @@ class IamPart:
         make: Callable[[str], Any],
         progress: Callable[[str], None] | None = None,
         *,
-        patience: Patience | None = None,
+        waiter: IamWaiter | None = None,
         page_size: int = PAGE_SIZE,
     ) -> None:
         self._aws = IamCalls(make, page_size)
         self._progress = progress or say_nothing
-        self._patience = patience or Patience()
+        self._waiter = waiter or IamWaiter()
 
     def _until(self, awaited: str, ready: Callable[[], bool]) -> None:
-        self._patience.until(awaited, ready, self._progress)
+        self._waiter.until(awaited, ready, self._progress)
 
     def _retry(
         self, awaited: str, passing: Callable[[Exception], bool], operation: str, doing: str, **arguments: Any
     ) -> dict[str, Any]:
         """One call, again and again while it fails with an error that is `passing`."""
-        return self._patience.retry(
+        return self._waiter.retry(
             awaited, lambda: self._aws.call(operation, doing, **arguments), passing, self._progress
         )
 

@@ -21,7 +21,7 @@ def say_nothing(_awaited: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class IamWaiter:
     """Exponential backoff with full jitter, for `window` seconds in all; clock, sleep and jitter are given in tests."""
 
     window: float = 60.0

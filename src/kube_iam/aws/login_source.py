@@ -19,7 +19,7 @@ from botocore.credentials import LoginCredentialFetcher, LoginProvider, Refresha
 from botocore.exceptions import ClientError, LoginError, LoginInsufficientPermissions, LoginTokenLoadError
 from botocore.utils import JSONFileCache, LoginTokenLoader, get_login_token_cache_directory
 
-from kube_iam.aws.translate import aws_errors
+from kube_iam.aws.errors import aws_errors
 from kube_iam.core.extras import install_command
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import CredentialsError, KubeIamError

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kube_iam.aws import kept_tokens, session_cache
+from kube_iam.aws import session_cache, token_cache
 from kube_iam.aws.files import PrivateFiles, cache_directory
 from kube_iam.core.arns import parse_arn
 from kube_iam.errors import CredentialsError
@@ -73,8 +73,8 @@ def discard_former_role(environ: Mapping[str, str], role: str, role_id: str) -> 
 def _read(kind: str, files: PrivateFiles, name: str) -> CachedLogin:
     path, data = Path(files.path(name)), files.read(name)
     if kind == "token":
-        token = kept_tokens.decode(name, data)
-        return CachedLogin(kind, path, kept_tokens.role_of(data), "", token.expires if token is not None else 0)
+        token = token_cache.decode(name, data)
+        return CachedLogin(kind, path, token_cache.role_of(data), "", token.expires if token is not None else 0)
     session = session_cache.decode(name, data)
     if session is None:
         return CachedLogin(kind, path, "")

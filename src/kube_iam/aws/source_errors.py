@@ -1,7 +1,7 @@
 """One error for each failure of a source of credentials: it names the source and the remedy.
 
 Sources fail with whatever their answer makes botocore trip over: a JSON error for an empty file, a KeyError for `{}`, a TypeError
-for a time without a zone. Those become one sentence here. Errors with fields of their own are left to `local_errors` and `translate`.
+for a time without a zone. Those become one sentence here. Errors with fields of their own are left to `local_errors` and `errors`.
 """
 
 from __future__ import annotations

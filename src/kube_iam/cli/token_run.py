@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from kube_iam.aws.kept_tokens import KeptTokens, Signed, SignIn
+from kube_iam.aws.token_cache import IssuedToken, TokenCache, TokenRequest
 from kube_iam.core.exec_credential import api_version_of, exec_credential
 
 TYPE_CHECKING = False
@@ -55,27 +55,27 @@ def answer(flags: "Flags", file_settings: "Mapping[str, str | bool]", environ: "
     request.interactive = exec_info.interactive is not False
     if flags.get("token_only", file_settings.get("token_only")):
         # Whoever asks for a bare token cannot ask for another when it ends: it gets all of its time.
-        from kube_iam.aws.sign_in import sign_in
+        from kube_iam.aws.issue_token import issue_token
 
-        signed = sign_in(request, environ, time.time)
+        signed = issue_token(request, environ, time.time)
         return signed.token, signed.complaint
     signed = _kept_or_new(request, environ)
     return exec_credential(signed.token, signed.expires, exec_info.api_version), signed.complaint
 
 
-def _kept_or_new(request: SignIn, environ: "Mapping[str, str]") -> Signed:
-    kept = KeptTokens(request, environ)
+def _kept_or_new(request: TokenRequest, environ: "Mapping[str, str]") -> IssuedToken:
+    kept = TokenCache(request, environ)
     found = kept.load(time.time())
     if found is not None:
         return found
-    from kube_iam.aws.sign_in import sign_in
+    from kube_iam.aws.issue_token import issue_token
 
-    signed = sign_in(request, environ, time.time)
+    signed = issue_token(request, environ, time.time)
     kept.store(signed)
     return signed
 
 
-def request_of(flags: "Flags", file_settings: "Mapping[str, str | bool]", environ: "Mapping[str, str]") -> SignIn:
+def request_of(flags: "Flags", file_settings: "Mapping[str, str | bool]", environ: "Mapping[str, str]") -> TokenRequest:
     """What is asked for, all settings together. A flag that is given counts even when empty; an empty variable does not."""
     settings = {**file_settings}
     for name, variable in (("cluster_id", "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID"), ("role", "DEFAULT_ROLE")):
@@ -87,7 +87,7 @@ def request_of(flags: "Flags", file_settings: "Mapping[str, str | bool]", enviro
         raise _usage_error("no cluster id", "give it with -i, or in KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")
     if session_name and settings.get("forward_session_name"):
         raise _usage_error("--forward-session-name and --session-name exclude each other", "leave one of them out")
-    return SignIn(
+    return TokenRequest(
         str(cluster_id),
         role=str(settings.get("role") or ""),
         external_id=str(settings.get("external_id") or ""),

@@ -46,7 +46,7 @@ _HARMLESS = frozenset(
 _RENEWAL_WINDOW = 15 * 60
 
 
-def short_chain(environ: "Mapping[str, str]", profile: "Profile | None", now: float) -> Credentials | None:
+def static_credentials(environ: "Mapping[str, str]", profile: "Profile | None", now: float) -> Credentials | None:
     """The credentials that botocore would use, found without it; None where that takes botocore (or where there are none)."""
     if profile is None:
         return None

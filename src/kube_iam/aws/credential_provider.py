@@ -4,10 +4,10 @@ botocore is imported only when the short chain or the session cache has no answe
 """
 
 from kube_iam.aws.caller_key import caller_key
-from kube_iam.aws.credentials import short_chain
 from kube_iam.aws.files import cache_directory
 from kube_iam.aws.region import Endpoint, configured_region, instance_region
 from kube_iam.aws.session_cache import CachedSession, SessionCache
+from kube_iam.aws.static_credentials import static_credentials
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.sha256 import digest_of
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kube_iam.aws.botocore_chain import BotocoreChain
-    from kube_iam.aws.kept_tokens import SignIn
     from kube_iam.aws.profiles import Profile
+    from kube_iam.aws.token_cache import TokenRequest
 
 _FOREVER = float("inf")
 
 
-class Person:
+class CredentialProvider:
     """The caller: the profile, the endpoint, and the credentials, each found once."""
 
     __slots__ = (
@@ -39,7 +39,7 @@ class Person:
 
     def __init__(
         self,
-        request: "SignIn",
+        request: "TokenRequest",
         environ: "Mapping[str, str]",
         clock: "Callable[[], float]",
         profile: "Profile | None",
@@ -60,7 +60,7 @@ class Person:
 
         Kept are sessions for which somebody typed an MFA code, so that it is asked for once, and with `--cache` all others.
         """
-        found = short_chain(self._environ, self._profile, self._clock())
+        found = static_credentials(self._environ, self._profile, self._clock())
         if found is not None:
             return found
         kept = self._kept_own_session()
@@ -136,7 +136,7 @@ class Person:
             return session.credentials
 
     def _assume(self) -> CachedSession:
-        from kube_iam.aws.role import assume
+        from kube_iam.aws.assume_role import assume
 
         own = self.own_credentials()
         started = self._clock()
@@ -163,7 +163,7 @@ class Person:
 
     def _who(self) -> str:
         """Return what tells callers apart: an access key id, else all that decides it; empty where that cannot be read."""
-        found = short_chain(self._environ, self._profile, self._clock())
+        found = static_credentials(self._environ, self._profile, self._clock())
         return f"key {found.access_key_id}" if found is not None else caller_key(self._environ)
 
     def _endpoint_by_botocore(self) -> Endpoint:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kube_iam.aws.botocore_chain import AssumedRole, BotocoreChain, own_session_name
-from kube_iam.aws.kept_tokens import SignIn
 from kube_iam.aws.mfa import check_device
+from kube_iam.aws.token_cache import TokenRequest
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import AccessDenied
 
 
 def assume(
-    chain: BotocoreChain, own: Credentials, request: SignIn, region: str, environ: Mapping[str, str]
+    chain: BotocoreChain, own: Credentials, request: TokenRequest, region: str, environ: Mapping[str, str]
 ) -> AssumedRole:
     """A session of the role that `request` names, for whoever holds the credentials `own`.
 

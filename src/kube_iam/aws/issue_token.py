@@ -1,12 +1,12 @@
 """The story of a sign-in: find credentials, take on the role if one is asked for, mint the token. On the `token` path.
 
-Keys that the short chain finds are used as they are; roles, and what only botocore can find, are `person`'s business.
+Keys that the short chain finds are used as they are; roles, and what only botocore can find, are `credential_provider`.
 """
 
-from kube_iam.aws.credentials import short_chain
-from kube_iam.aws.kept_tokens import Signed, SignIn
 from kube_iam.aws.profiles import read_profile
 from kube_iam.aws.region import Endpoint, doubt_about_host, find_endpoint, instance_region, usage_error
+from kube_iam.aws.static_credentials import static_credentials
+from kube_iam.aws.token_cache import IssuedToken, TokenRequest
 from kube_iam.core.input_checks import check_environment, check_value
 from kube_iam.core.mint import check_cluster_id, mint, token_expiration
 from kube_iam.core.partitions import PARTITIONS, partition_of_region
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kube_iam.core.credentials import Credentials
 
 
-def sign_in(request: SignIn, environ: "Mapping[str, str]", clock: "Callable[[], float]") -> Signed:
+def issue_token(request: TokenRequest, environ: "Mapping[str, str]", clock: "Callable[[], float]") -> IssuedToken:
     """The token. Raises the errors of our tree: UsageError before any call is made, CredentialsError and AwsError after."""
     check_environment(environ)
     for what, text in (
@@ -45,29 +45,29 @@ def sign_in(request: SignIn, environ: "Mapping[str, str]", clock: "Callable[[], 
         check_device(request.mfa_serial)
     profile = read_profile(environ)
     endpoint = find_endpoint(request.region, environ, profile, lambda: instance_region(environ))
-    own = None if request.role or endpoint is None else short_chain(environ, profile, clock())
+    own = None if request.role or endpoint is None else static_credentials(environ, profile, clock())
     if own is not None and endpoint is not None:
         return _signed(request, own, endpoint, clock(), doubt_about_host(endpoint, request.region, environ))
-    from kube_iam.aws.person import Person
+    from kube_iam.aws.credential_provider import CredentialProvider
 
-    person = Person(request, environ, clock, profile, endpoint)
+    provider = CredentialProvider(request, environ, clock, profile, endpoint)
     if request.role:
-        check_role(request.role, person.endpoint.region)
-    doubt = doubt_about_host(person.endpoint, request.region, environ)
+        check_role(request.role, provider.endpoint.region)
+    doubt = doubt_about_host(provider.endpoint, request.region, environ)
     try:
-        keys = person.role_session() if request.role else person.own_credentials()
+        keys = provider.role_session() if request.role else provider.own_credentials()
     except Exception as error:
         if doubt:
             _explain(error, doubt)
         raise
-    signed = _signed(request, keys, person.endpoint, clock(), doubt)
-    signed.complaint = person.sessions.complaint or signed.complaint
+    signed = _signed(request, keys, provider.endpoint, clock(), doubt)
+    signed.complaint = provider.sessions.complaint or signed.complaint
     return signed
 
 
-def _signed(request: SignIn, keys: "Credentials", endpoint: Endpoint, now: float, doubt: str) -> Signed:
+def _signed(request: TokenRequest, keys: "Credentials", endpoint: Endpoint, now: float, doubt: str) -> IssuedToken:
     token = mint(keys, cluster_id=request.cluster_id, region=endpoint.region, host=endpoint.host, now=now)
-    return Signed(token, now, token_expiration(keys, now), f"warning: {doubt}" if doubt else "")
+    return IssuedToken(token, now, token_expiration(keys, now), f"warning: {doubt}" if doubt else "")
 
 
 def _explain(error: Exception, doubt: str) -> None:

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.aws.kept_tokens import LIFETIME, KeptTokens, Signed, SignIn, decode, encode, token_key
+from kube_iam.aws.token_cache import LIFETIME, IssuedToken, TokenCache, TokenRequest, decode, encode, token_key
 from kube_iam.core import mint
 from kube_iam.core.credentials import Credentials
 
 NOW = 1795507200.0
 ROLE = "arn:aws:iam::123456789012:role/shop-admin"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "own-secret", "AWS_REGION": "eu-central-1"}
-Asks = Callable[..., KeptTokens]
+Asks = Callable[..., TokenCache]
 
 
-def signed(life: float = LIFETIME) -> Signed:
-    return Signed("k8s-aws-v1.kept", NOW, NOW + life)
+def signed(life: float = LIFETIME) -> IssuedToken:
+    return IssuedToken("k8s-aws-v1.kept", NOW, NOW + life)
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asks:
     """Who asks for a token, and how: `asks(role=…, AWS_REGION=…)`."""
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    def ask(cluster_id: str = "shop", role: str = ROLE, **how: str) -> KeptTokens:
+    def ask(cluster_id: str = "shop", role: str = ROLE, **how: str) -> TokenCache:
         variables = {name: value for name, value in how.items() if name.isupper()}
         request = {name: value for name, value in how.items() if not name.isupper()}
-        return KeptTokens(SignIn(cluster_id, role=role, **request), {**KEYS, **variables})  # type: ignore[arg-type]
+        return TokenCache(TokenRequest(cluster_id, role=role, **request), {**KEYS, **variables})  # type: ignore[arg-type]
 
     return ask
 
@@ -58,7 +58,7 @@ def test_the_times_are_those_that_tokens_are_minted_with() -> None:
 
 @given(st.floats(-1e6, 1e6))
 def test_no_token_is_handed_out_with_less_than_half_of_its_time_or_from_the_future(age: float) -> None:
-    if signed().serves(NOW + age):
+    if signed().is_reusable(NOW + age):
         assert -300 <= age <= LIFETIME / 2
 
 
@@ -111,7 +111,7 @@ def test_keys_are_equal_only_where_everything_is(
 
     def key(asked: tuple[str, ...], environ: dict[str, str]) -> str:
         cluster, role, external_id, session, device, region = asked
-        request = SignIn(
+        request = TokenRequest(
             cluster, role=role, external_id=external_id, session_name=session, mfa_serial=device, region=region
         )
         return token_key(request, {**environ, **files, "SHLVL": str(len(environ))})
