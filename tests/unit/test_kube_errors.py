@@ -18,7 +18,7 @@ from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.dry_run import DryRunApi
 from kube_iam.kube.errors import MAX_TEXT, clean, status_of
 from kube_iam.kube.kubeconfig import build_kubeconfig, dump
-from kube_iam.kube.yaml_text import Value
+from kube_iam.kube.yaml.text import Value
 
 TOKEN = "k8s-aws-v1.aHR0cHM6Ly9zdHM"
 

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from kube_iam.errors import ConfigError, NotOwned
 from kube_iam.kube.kubeconfig import dump
 from kube_iam.kube.kubeconfig_merge import merge_into
-from kube_iam.kube.yaml_fields import set_value
+from kube_iam.kube.yaml.fields import set_value
 from required import missing
 
 OTHER_CA = b64encode(PEM.replace("MIIB", "MIIC").encode()).decode()

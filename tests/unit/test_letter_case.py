@@ -18,7 +18,7 @@ from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping_entries import UserIdMapping
 from kube_iam.core.templates import parse_template
 from kube_iam.core.user_ids import UserIdTable
-from kube_iam.kube.yaml_tree import parse_tree
+from kube_iam.kube.yaml.tree import parse_tree
 
 KELVIN, LONG_S, DOTTED_I = "\u212a", "\u017f", "\u0130"
 ACCOUNT = "111122223333"

@@ -11,7 +11,7 @@ from kube_iam.config.yaml_events import document_events, go_refuses
 from kube_iam.config.yaml_nodes import MappingNode, ScalarNode, SequenceNode, compose
 from kube_iam.config.yaml_nodes import Node as ServerNode
 from kube_iam.errors import ConfigError
-from kube_iam.kube.yaml_tree import Node, parse_tree
+from kube_iam.kube.yaml.tree import Node, parse_tree
 
 # What the reference's two parsers say of each was tried: None where they refuse it.
 TABS = {

@@ -20,7 +20,7 @@ from kube_iam.kube.aws_auth import appended, new_user
 from kube_iam.kube.context import load_context
 from kube_iam.kube.kubeconfig_merge import read_entries
 from kube_iam.kube.mapping_list import SERVER, MappingList
-from kube_iam.kube.yaml_tree import parse_tree
+from kube_iam.kube.yaml.tree import parse_tree
 
 ARN = "arn:aws:iam::111122223333"
 VALUES = r"line \d+: .*has more than 250,000 values, aliases followed"

@@ -16,9 +16,9 @@ from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.mapping_store import AWS_AUTH
 from kube_iam.kube.mapping_view import view_aws_auth
-from kube_iam.kube.yaml_edit import ListEdit
-from kube_iam.kube.yaml_text import Value, block
-from kube_iam.kube.yaml_tree import Node
+from kube_iam.kube.yaml.edit import ListEdit
+from kube_iam.kube.yaml.text import Value, block
+from kube_iam.kube.yaml.tree import Node
 
 MAP_ROLES, MAP_USERS = "mapRoles", "mapUsers"
 

@@ -15,7 +15,7 @@ from kube_iam.config.near import near
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import ConfigError, KubeError, Problem
 from kube_iam.kube.files import read_text
-from kube_iam.kube.yaml_tree import parse_tree
+from kube_iam.kube.yaml.tree import parse_tree
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _LISTED = 20

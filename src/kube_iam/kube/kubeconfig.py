@@ -8,7 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
-from kube_iam.kube.yaml_text import Value, block
+from kube_iam.kube.yaml.text import Value, block
 
 
 def build_kubeconfig(

@@ -18,7 +18,7 @@ from kube_iam.kube.kubeconfig_owner import (
     same_server,
     sign_in,
 )
-from kube_iam.kube.yaml_text import Value
+from kube_iam.kube.yaml.text import Value
 
 REMEDY = (
     "nothing was written; give this cluster's entries other names: --cluster-name NAME for all three, "

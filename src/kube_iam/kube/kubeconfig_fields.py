@@ -11,9 +11,9 @@ from typing import Any
 from kube_iam.kube.exec_plugin import VERSIONS as API_VERSIONS
 from kube_iam.kube.kubeconfig_check import Wanted
 from kube_iam.kube.kubeconfig_owner import Entry, certificates, same_server, scalar, sign_in
-from kube_iam.kube.yaml_fields import Path, lookup
-from kube_iam.kube.yaml_text import Value
-from kube_iam.kube.yaml_tree import Node
+from kube_iam.kube.yaml.fields import Path, lookup
+from kube_iam.kube.yaml.text import Value
+from kube_iam.kube.yaml.tree import Node
 
 Edit = tuple[Path, Value]
 

@@ -21,12 +21,12 @@ from kube_iam.kube.kubeconfig_check import REMEDY, Wanted, problems
 from kube_iam.kube.kubeconfig_fields import edits
 from kube_iam.kube.kubeconfig_lock import kubectl_locks
 from kube_iam.kube.kubeconfig_owner import Entry, scalar
-from kube_iam.kube.yaml_edit import ListEdit
-from kube_iam.kube.yaml_fields import Path as Place
-from kube_iam.kube.yaml_fields import RepeatedKey, line_at, lookup, set_value
-from kube_iam.kube.yaml_layout import newline_of
-from kube_iam.kube.yaml_text import Value
-from kube_iam.kube.yaml_tree import line_start, parse_tree
+from kube_iam.kube.yaml.edit import ListEdit
+from kube_iam.kube.yaml.fields import Path as Place
+from kube_iam.kube.yaml.fields import RepeatedKey, line_at, lookup, set_value
+from kube_iam.kube.yaml.layout import newline_of
+from kube_iam.kube.yaml.text import Value
+from kube_iam.kube.yaml.tree import line_start, parse_tree
 
 NEW_FILE_MODE = 0o600
 SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}

@@ -19,8 +19,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.kube.yaml_fields import RepeatedKey, lookup
-from kube_iam.kube.yaml_tree import Node
+from kube_iam.kube.yaml.fields import RepeatedKey, lookup
+from kube_iam.kube.yaml.tree import Node
 
 PROGRAMS = ("kube-iam", "aws-iam-authenticator", "kubectl-iam")
 _OPTIONS = {"-i": "id", "--cluster-id": "id", "-r": "role", "--role": "role", "--region": "region"}

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from kube_iam.access.mapping import MappingEntry, TemporaryGrant
 from kube_iam.core.arns import canonical_arn, strip_role_path
-from kube_iam.kube.yaml_edit import Document, ListEdit, parse
-from kube_iam.kube.yaml_text import Value, block, flow
-from kube_iam.kube.yaml_tree import Node
+from kube_iam.kube.yaml.edit import Document, ListEdit, parse
+from kube_iam.kube.yaml.text import Value, block, flow
+from kube_iam.kube.yaml.tree import Node
 
 SERVER = ("server",)  # the section of the server's config.yaml that holds the lists
 ADDED = "added by kube-iam"

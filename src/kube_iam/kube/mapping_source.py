@@ -11,7 +11,7 @@ from kube_iam.errors import KubeError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapEditor
 from kube_iam.kube.files import read_text
-from kube_iam.kube.yaml_tree import parse_tree
+from kube_iam.kube.yaml.tree import parse_tree
 
 
 def make_source(access: ClusterAccess, api: KubeApi | None) -> Callable[[], MappingSource]:

@@ -19,8 +19,8 @@ from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.files import check_edit, edit_text, read_text
 from kube_iam.kube.mapping_list import ADDED, NAMES, SERVER, MappingList
 from kube_iam.kube.mapping_view import MappingView, place_of, principal_of, view_aws_auth, view_config
-from kube_iam.kube.yaml_edit import Document
-from kube_iam.kube.yaml_text import quoted
+from kube_iam.kube.yaml.edit import Document
+from kube_iam.kube.yaml.text import quoted
 
 AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, namespace="kube-system", name="aws-auth", key="mapRoles")
 ROLES, USERS, GROUPS = NAMES.values()

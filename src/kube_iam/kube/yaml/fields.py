@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.kube.yaml_layout import behind_comments, insert_lines, newline_of
-from kube_iam.kube.yaml_text import Value, block, flow
-from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, parse_tree
+from kube_iam.kube.yaml.layout import behind_comments, insert_lines, newline_of
+from kube_iam.kube.yaml.text import Value, block, flow
+from kube_iam.kube.yaml.tree import Node, Shape, column, dash_of, parse_tree
 
 Step = str | int
 Path = tuple[Step, ...]

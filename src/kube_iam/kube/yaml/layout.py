@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kube_iam.kube.yaml_tree import line_end, next_line
+from kube_iam.kube.yaml.tree import line_end, next_line
 
 # An entry or a key that somebody commented out, and how far it is indented behind the mark.
 _COMMENTED_OUT = re.compile(r"#( *)(?:- |[A-Za-z][\w-]*:(?:\s|$))")

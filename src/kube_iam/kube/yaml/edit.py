@@ -13,10 +13,10 @@ from contextlib import suppress
 
 from kube_iam.config.config_map import NOTHING
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.kube.yaml_layout import behind_comments, cut_from_flow, insert_lines, newline_of
-from kube_iam.kube.yaml_notes import ABSENT, NO_VALUE, is_covered, new_note, notes_at
-from kube_iam.kube.yaml_text import Value, block, flow
-from kube_iam.kube.yaml_tree import Node, Shape, column, dash_of, line_end, next_line, parse_document
+from kube_iam.kube.yaml.layout import behind_comments, cut_from_flow, insert_lines, newline_of
+from kube_iam.kube.yaml.notes import ABSENT, NO_VALUE, is_covered, new_note, notes_at
+from kube_iam.kube.yaml.text import Value, block, flow
+from kube_iam.kube.yaml.tree import Node, Shape, column, dash_of, line_end, next_line, parse_document
 
 Path = tuple[str, ...]
 Document = tuple[Node | None, int]
