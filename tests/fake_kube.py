@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from kube_iam.kube.endpoint import Access
+from kube_iam.kube.endpoint import EndpointSource
 
 Thing = dict[str, Any]
 
@@ -49,8 +49,8 @@ class FakeKube:
         self.port = self._server.server_port
 
     @property
-    def access(self) -> Access:
-        return Access("", f"http://127.0.0.1:{self.port}", {})
+    def access(self) -> EndpointSource:
+        return EndpointSource("", f"http://127.0.0.1:{self.port}", {})
 
     def put(self, path: str, name: str, fields: Thing) -> None:
         with self._changed:

@@ -7,20 +7,20 @@ from typing import Any, Protocol
 
 from backend_suite import RESERVED, ROLE, Heard, People
 from fake_kube import FakeKube
-from kube_iam.kube.endpoint import Access
-from kube_iam.kube.watch import Pace
-from kube_iam.mappings import crd_feedback, eks_config_map
+from kube_iam.kube.endpoint import EndpointSource
+from kube_iam.kube.watch import WatchTiming
+from kube_iam.mappings import crd_status, eks_config_map
 from kube_iam.mappings.backend import Backend
 from kube_iam.mappings.crd import IdentityMappings
 from kube_iam.mappings.eks_config_map import EksConfigMap
 from kube_iam.sandbox.api_server import ApiServer
 
-QUICK = Pace(watch=2, grace=0.2, first_pause=0.02, longest_pause=0.1, settled=0.5)
+QUICK = WatchTiming(watch=2, grace=0.2, first_pause=0.02, longest_pause=0.1, settled=0.5)
 """Everything soon, so that tests need not wait."""
 
 
 class Cluster(Protocol):
-    access: Access
+    access: EndpointSource
 
     def put(self, path: str, name: str, fields: dict[str, Any]) -> None: ...
     def delete(self, path: str, name: str) -> None: ...
@@ -48,7 +48,7 @@ class Real:
         self._file = directory / "kubeconfig"
         self._file.write_text(kubeconfig.read_text())
         self._cut = False
-        self.access = Access(str(self._file), "", {})
+        self.access = EndpointSource(str(self._file), "", {})
 
     def put(self, path: str, name: str, fields: dict[str, Any]) -> None:
         status, _ = self._api.call("PUT", f"{path}/{name}", self._object(path, name, fields))
@@ -60,7 +60,7 @@ class Real:
         version = found.get("metadata", {}).get("resourceVersion") if isinstance(found, dict) else None
         metadata = {"name": name, **({"resourceVersion": version} if version else {})}
         kind = "ConfigMap" if path.endswith("configmaps") else "IAMIdentityMapping"
-        api = "v1" if kind == "ConfigMap" else crd_feedback.API_VERSION
+        api = "v1" if kind == "ConfigMap" else crd_status.API_VERSION
         return {"apiVersion": api, "kind": kind, "metadata": metadata, **fields}
 
     def delete(self, path: str, name: str) -> None:
@@ -76,13 +76,13 @@ class Real:
 class ConfigMapSource:
     empty_when_deleted = True
 
-    def __init__(self, cluster: Cluster, pace: Pace = QUICK) -> None:
+    def __init__(self, cluster: Cluster, timing: WatchTiming = QUICK) -> None:
         self._cluster = cluster
-        self._pace = pace
+        self._timing = timing
         self.hide, self.show = cluster.hide, cluster.show
 
     def backend(self, heard: Heard) -> Backend:
-        return EksConfigMap(self._cluster.access, heard, (RESERVED,), self._pace)
+        return EksConfigMap(self._cluster.access, heard, (RESERVED,), self._timing)
 
     def write(self, people: People, *, role_twice: bool = False) -> None:
         roles, users = "", ""
@@ -107,14 +107,14 @@ class ConfigMapSource:
 class IdentityMappingSource:
     empty_when_deleted = True
 
-    def __init__(self, cluster: Cluster, pace: Pace = QUICK) -> None:
+    def __init__(self, cluster: Cluster, timing: WatchTiming = QUICK) -> None:
         self._cluster = cluster
-        self._pace = pace
+        self._timing = timing
         self._names: set[str] = set()
         self.hide, self.show = cluster.hide, cluster.show
 
     def backend(self, heard: Heard) -> Backend:
-        return IdentityMappings(self._cluster.access, heard, (RESERVED,), self._pace)
+        return IdentityMappings(self._cluster.access, heard, (RESERVED,), self._timing)
 
     def write(self, people: People, *, role_twice: bool = False) -> None:
         for arn, (username, groups) in people.items():
@@ -126,11 +126,11 @@ class IdentityMappingSource:
 
     def put(self, name: str, spec: dict[str, Any]) -> None:
         self._names.add(name)
-        self._cluster.put(crd_feedback.PATH, name, {"spec": spec})
+        self._cluster.put(crd_status.PATH, name, {"spec": spec})
 
     def remove(self, name: str) -> None:
         self._names.discard(name)
-        self._cluster.delete(crd_feedback.PATH, name)
+        self._cluster.delete(crd_status.PATH, name)
 
     def damage(self) -> None:
         self.put("damaged", {"arn": "nonsense", "username": "nobody"})

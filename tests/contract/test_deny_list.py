@@ -32,7 +32,7 @@ class Setup:
         self.now = NOW
         self.steady = 50.0
         self.list = DenyList(
-            self.fake.access, self.heard, "c0ffee", pace=QUICK, clock=lambda: self.now, steady=lambda: self.steady
+            self.fake.access, self.heard, "c0ffee", timing=QUICK, clock=lambda: self.now, steady=lambda: self.steady
         )
 
     def write(self, *names: str, **texts: str) -> None:

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from backend_suite import ONE, TWO, Heard, gives, names_of, until
-from kube_iam.kube import follower
-from kube_iam.kube.endpoint import Access
-from kube_iam.kube.watch import Object, Pace, Watch
+from kube_iam.kube import watch
+from kube_iam.kube.endpoint import EndpointSource
+from kube_iam.kube.watch import Object, Watch, WatchTiming
 from kube_iam.mappings import eks_config_map
 from kube_iam.mappings.backend import Backend
 from kube_sources import QUICK, ConfigMapSource, Faked, IdentityMappingSource
@@ -30,9 +30,9 @@ class Setup:
         self.source = kind(self.cluster)
 
     @asynccontextmanager
-    async def running(self, pace: Pace = QUICK) -> AsyncIterator[Backend]:
+    async def running(self, timing: WatchTiming = QUICK) -> AsyncIterator[Backend]:
         """The backend, started on the mappings ONE and watching."""
-        self.source = self.kind(self.cluster, pace)
+        self.source = self.kind(self.cluster, timing)
         self.source.write(ONE)
         backend = self.source.backend(self.heard)
         await backend.start()
@@ -100,7 +100,7 @@ def test_a_restart_of_the_api_server_is_survived(setup: Setup) -> None:
 
 def test_a_silent_stream_is_given_up(setup: Setup) -> None:
     async def story() -> None:
-        async with setup.running(Pace(watch=1, grace=0.1, first_pause=0.02, longest_pause=0.1)) as backend:
+        async with setup.running(WatchTiming(watch=1, grace=0.1, first_pause=0.02, longest_pause=0.1)) as backend:
             setup.fake.silent = True
             setup.source.write(TWO)
             await until(gives(backend, "two", "more"))
@@ -141,7 +141,7 @@ def test_something_other_than_an_api_server_keeps_the_last_good_mappings(setup: 
 
 def test_a_watch_that_the_server_ends_goes_on_without_a_list(setup: Setup) -> None:
     async def story() -> None:
-        async with setup.running(Pace(watch=1, grace=5, settled=0.5)) as backend:
+        async with setup.running(WatchTiming(watch=1, grace=5, settled=0.5)) as backend:
             await until(lambda: setup.fake.watches >= 3)
             setup.source.write(TWO)
             await until(gives(backend, "two", "more"))
@@ -155,7 +155,7 @@ def test_a_server_that_does_not_answer_does_not_hold_up_the_start(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
-        monkeypatch.setattr(follower, "FIRST_WORD_SECONDS", 0.05)
+        monkeypatch.setattr(watch, "INITIAL_SYNC_TIMEOUT", 0.05)
         setup.source.write(ONE)
         setup.fake.hold.clear()
         backend = setup.source.backend(setup.heard)
@@ -177,15 +177,15 @@ class Deaf:
     def __init__(self) -> None:
         self.failures = 0
 
-    async def replaced(self, objects: list[Object]) -> None: ...
-    async def changed(self, found: Object) -> None: ...
-    async def removed(self, found: Object) -> None: ...
+    async def on_list(self, objects: list[Object]) -> None: ...
+    async def on_change(self, found: Object) -> None: ...
+    async def on_delete(self, found: Object) -> None: ...
 
-    def failed(self, error: object) -> None:
+    def on_error(self, error: object) -> None:
         self.failures += 1
 
 
-def pauses(access: Access, count: int) -> list[float]:
+def pauses(access: EndpointSource, count: int) -> list[float]:
     """How long the first pauses are, without waiting for them."""
     seen: list[float] = []
     enough = asyncio.Event
@@ -210,8 +210,8 @@ def pauses(access: Access, count: int) -> list[float]:
     return seen
 
 
-def grows(seen: list[float], pace: Pace) -> Callable[[], bool]:
-    limits = [min(pace.longest_pause, pace.first_pause * 2**attempt) for attempt in range(len(seen))]
+def grows(seen: list[float], timing: WatchTiming) -> Callable[[], bool]:
+    limits = [min(timing.longest_pause, timing.first_pause * 2**attempt) for attempt in range(len(seen))]
     return lambda: all(limit / 2 <= pause <= limit for limit, pause in zip(limits, seen, strict=True))
 
 
@@ -219,12 +219,12 @@ def test_pauses_grow_to_a_limit_and_have_a_random_part() -> None:
     fake = Faked().fake
     fake.stop()
     first, second = (pauses(fake.access, 12) for _ in range(2))
-    assert grows(first, Pace())()
-    assert grows(second, Pace())()
+    assert grows(first, WatchTiming())()
+    assert grows(second, WatchTiming())()
     assert first != second
 
 
 def test_a_server_that_ends_every_watch_at_once_is_not_asked_in_a_loop() -> None:
     fake = Faked().fake
     fake.end_at_once = True
-    assert grows(pauses(fake.access, 6), Pace())()
+    assert grows(pauses(fake.access, 6), WatchTiming())()

@@ -25,7 +25,7 @@ from whole_sandbox import Person, Sandbox
 from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
 from kube_iam.core.partitions import sts_host
-from kube_iam.mappings import crd_feedback
+from kube_iam.mappings import crd_status
 from kube_iam.sandbox import mount
 from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
@@ -267,10 +267,10 @@ def identity_mapping(name: str, arn: str, username: str) -> str:
     """An IAMIdentityMapping for `kubectl apply`."""
     spec = {"arn": arn, "username": username, "groups": ["kube-iam:viewer"]}
     return json.dumps(
-        {"apiVersion": crd_feedback.API_VERSION, "kind": crd_feedback.KIND, "metadata": {"name": name}, "spec": spec}
+        {"apiVersion": crd_status.API_VERSION, "kind": crd_status.KIND, "metadata": {"name": name}, "spec": spec}
     )
 
 
 def mapping_status(site: Site, name: str) -> dict[str, str]:
     """What the authenticator wrote back."""
-    return dict(site.api.call("GET", f"{crd_feedback.PATH}/{name}")[1].get("status") or {})
+    return dict(site.api.call("GET", f"{crd_status.PATH}/{name}")[1].get("status") or {})

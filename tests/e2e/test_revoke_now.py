@@ -15,7 +15,7 @@ from deny_suite import NAME, Heard, session
 from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, Answer, Question, read_answer
 from kube_iam.denylist.watcher import DenyList
 from kube_iam.kube import watch
-from kube_iam.kube.endpoint import Access, Endpoint
+from kube_iam.kube.endpoint import Endpoint, EndpointSource
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import CLUSTER_ID
 from kube_iam.sandbox.webhook import review
@@ -143,7 +143,7 @@ def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(watch.Watch, "_list", old)
     monkeypatch.setattr(watch.Watch, "_hear", listening)
-    denials = DenyList(Access(str(levels.home.kubeconfig), "", {}), Heard(), "c0ffee")
+    denials = DenyList(EndpointSource(str(levels.home.kubeconfig), "", {}), Heard(), "c0ffee")
 
     async def story() -> None:
         following = asyncio.create_task(denials.follow())

@@ -19,7 +19,7 @@ from kube_iam.denylist.entry import read_denial
 from kube_iam.denylist.prober import Prober
 from kube_iam.denylist.watcher import DenyList
 from kube_iam.kube.client import KubeApi
-from kube_iam.kube.endpoint import Access
+from kube_iam.kube.endpoint import EndpointSource
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 
@@ -32,7 +32,7 @@ class Cluster:
         self.kubeconfig: Path = control_plane.kubeconfig
         self.store = self.administrator()
         self.heard = Heard()
-        self.list = DenyList(Access(str(self.kubeconfig), "", {}), self.heard, "c0ffee", clock=lambda: NOW)
+        self.list = DenyList(EndpointSource(str(self.kubeconfig), "", {}), self.heard, "c0ffee", clock=lambda: NOW)
 
     def administrator(self) -> DenyStore:
         return DenyStore(KubeApi(environ={}, kubeconfig=str(self.kubeconfig)), f"kube-system/{NAME}")

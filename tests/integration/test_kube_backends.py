@@ -13,10 +13,10 @@ import pytest
 
 from backend_suite import *  # noqa: F403
 from backend_suite import ADMIN, ONE, ROLE, TWO, Heard, gives, names_of, until
-from kube_iam.kube.endpoint import Access
+from kube_iam.kube.endpoint import EndpointSource
 from kube_iam.mappings.backend import Backend
 from kube_iam.mappings.crd import IdentityMappings
-from kube_iam.mappings.crd_feedback import EVENTS, PATH
+from kube_iam.mappings.crd_status import EVENTS, PATH
 from kube_iam.mappings.eks_config_map import EksConfigMap
 from kube_sources import QUICK, ConfigMapSource, IdentityMappingSource, Real
 
@@ -45,7 +45,7 @@ def source(request: pytest.FixtureRequest, cluster: Real) -> Any:
 
 
 @pytest.fixture
-def server_access(control_plane: Any, tmp_path: Path, cluster: Real) -> Access:
+def server_access(control_plane: Any, tmp_path: Path, cluster: Real) -> EndpointSource:
     """The way to the cluster as the ServiceAccount of our manifest, a kubeconfig with a token file."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     account = "/api/v1/namespaces/kube-system/serviceaccounts/kube-iam/token"
@@ -66,10 +66,12 @@ def server_access(control_plane: Any, tmp_path: Path, cluster: Real) -> Access:
         "current-context": "x",
     }
     (tmp_path / "kubeconfig").write_text(json.dumps(config))
-    return Access(str(tmp_path / "kubeconfig"), "", {})
+    return EndpointSource(str(tmp_path / "kubeconfig"), "", {})
 
 
-def test_the_rights_in_our_manifest_are_enough(cluster: Real, server_access: Access, control_plane: Any) -> None:
+def test_the_rights_in_our_manifest_are_enough(
+    cluster: Real, server_access: EndpointSource, control_plane: Any
+) -> None:
     async def story() -> None:
         heard = Heard()
         config_map, objects = ConfigMapSource(cluster), IdentityMappingSource(cluster)

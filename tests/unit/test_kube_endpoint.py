@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kube_iam.errors import KubeIamError
-from kube_iam.kube.endpoint import Access
+from kube_iam.kube.endpoint import EndpointSource
 from kube_iam.sandbox.certificates import Authority
 
 
@@ -36,7 +36,7 @@ def test_a_kubeconfig_says_all_of_it(tmp_path: Path, authority: Authority) -> No
     pair = authority.client("server", "server", "authenticators")
     cluster = {"server": "https://10.0.0.1:6443/api", "certificate-authority": str(authority.path)}
     user = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
-    endpoint = Access(kubeconfig(tmp_path, cluster, user), "", {}).endpoint()
+    endpoint = EndpointSource(kubeconfig(tmp_path, cluster, user), "", {}).endpoint()
     assert (endpoint.host, endpoint.port, endpoint.base, endpoint.authority) == (
         "10.0.0.1",
         6443,
@@ -51,7 +51,7 @@ def test_a_kubeconfig_says_all_of_it(tmp_path: Path, authority: Authority) -> No
 
 def test_master_replaces_the_server_of_the_kubeconfig(tmp_path: Path) -> None:
     file = kubeconfig(tmp_path, {"server": "https://a"}, {"token": "t"})
-    endpoint = Access(file, "https://b", {}).endpoint()
+    endpoint = EndpointSource(file, "https://b", {}).endpoint()
     assert (endpoint.host, endpoint.port, endpoint.authorization) == ("b", 443, "Bearer t")
 
 
@@ -59,7 +59,7 @@ def test_a_pod_finds_its_own_cluster_and_reads_its_token_anew(tmp_path: Path, au
     (tmp_path / "ca.crt").write_text(authority.pem)
     (tmp_path / "token").write_text("one\n")
     environ = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "6443"}
-    access = Access("", "", environ, pod=tmp_path)
+    access = EndpointSource("", "", environ, pod=tmp_path)
     assert (access.endpoint().host, access.endpoint().authorization) == ("fd00::1", "Bearer one")
     (tmp_path / "token").write_text("two\n")
     assert access.endpoint().authorization == "Bearer two"
@@ -70,7 +70,7 @@ def test_no_file_that_lies_around_is_taken(tmp_path: Path) -> None:
     home.mkdir()
     kubeconfig(home, {"server": "https://a"}, {})
     with pytest.raises(KubeIamError, match="--kubeconfig"):
-        Access("", "", {"HOME": str(tmp_path), "KUBECONFIG": str(home / "kubeconfig")}, pod=tmp_path).endpoint()
+        EndpointSource("", "", {"HOME": str(tmp_path), "KUBECONFIG": str(home / "kubeconfig")}, pod=tmp_path).endpoint()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_cannot_be_trusted_or_used_is_refused(
     tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(KubeIamError, match=message):
-        Access(kubeconfig(tmp_path, cluster, user), "", {}).endpoint()
+        EndpointSource(kubeconfig(tmp_path, cluster, user), "", {}).endpoint()
 
 
 def test_a_plugin_s_credentials_are_kept_until_they_end_or_are_refused(tmp_path: Path) -> None:
@@ -101,14 +101,14 @@ def test_a_plugin_s_credentials_are_kept_until_they_end_or_are_refused(tmp_path:
     plugin = {"apiVersion": version, "command": "sh", "args": ["-c", script], "interactiveMode": "Never"}
     now = [1767225600.0 - 3600]
     file = kubeconfig(tmp_path, {"server": "https://a"}, {"exec": plugin})
-    access = Access(file, "", {"PATH": "/usr/bin:/bin"}, clock=lambda: now[0])
+    access = EndpointSource(file, "", {"PATH": "/usr/bin:/bin"}, clock=lambda: now[0])
     assert [access.endpoint().authorization for _ in range(2)] == ["Bearer t1", "Bearer t1"]
-    access.forget()
+    access.invalidate_credentials()
     assert access.endpoint().authorization == "Bearer t2"
     now[0] += 3590
     assert access.endpoint().authorization == "Bearer t3"
 
 
 def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
-    endpoint = Access(kubeconfig(tmp_path, {"server": "https://a"}, {"token": "canary"}), "", {}).endpoint()
+    endpoint = EndpointSource(kubeconfig(tmp_path, {"server": "https://a"}, {"token": "canary"}), "", {}).endpoint()
     assert "canary" not in repr(endpoint)

@@ -22,7 +22,7 @@ from kube_iam.aws.variables import normalize
 from kube_iam.core.reasons import Refusal
 from kube_iam.errors import ConfigError, KubeError
 from kube_iam.kube.client import KubeApi
-from kube_iam.kube.endpoint import Access
+from kube_iam.kube.endpoint import EndpointSource
 
 pytestmark = pytest.mark.process
 
@@ -280,4 +280,4 @@ def test_commands_name_the_extra_that_is_missing_for_the_cluster(where: str, hom
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:1"])
 def test_the_server_does_not_go_past_a_proxy_url(proxy: str, tmp_path: Path) -> None:
     with pytest.raises(KubeError, match="proxy-url"):
-        Access(kubeconfig(tmp_path, "https://127.0.0.1:1", proxy), "", {}).endpoint()
+        EndpointSource(kubeconfig(tmp_path, "https://127.0.0.1:1", proxy), "", {}).endpoint()

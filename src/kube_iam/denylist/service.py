@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kube_iam.config.server import ServerConfig
-from kube_iam.kube.follower import Follower
+from kube_iam.kube.watch import WatchTask
 
 if TYPE_CHECKING:
     from kube_iam.denylist.watcher import DenyList, Observer
@@ -19,17 +19,17 @@ class Denying:
     def __init__(self, config: ServerConfig, observer: Observer, environ: Mapping[str, str]) -> None:
         self.list: DenyList | None = None
         self._name = config.deny_list
-        self._follower: Follower | None = None
+        self._task: WatchTask | None = None
         if config.deny_list:
             # Imported only where the Kubernetes API is needed, as by the backends.
             from kube_iam.denylist.watcher import DenyList
-            from kube_iam.kube.endpoint import Access
+            from kube_iam.kube.endpoint import EndpointSource
 
             namespace, name = config.deny_list.split("/")
-            access = Access(config.kubeconfig, config.master, environ)
-            self.list = DenyList(access, observer, secrets.token_hex(6), namespace, name)
-            self._follower = Follower(self.list.follow)
-            self.list.heard = self._follower.heard
+            endpoints = EndpointSource(config.kubeconfig, config.master, environ)
+            self.list = DenyList(endpoints, observer, secrets.token_hex(6), namespace, name)
+            self._task = WatchTask(self.list.follow)
+            self.list.on_synced = self._task.synced
 
     @property
     def waiting(self) -> str:
@@ -38,10 +38,10 @@ class Denying:
 
     async def start(self) -> None:
         """Begin to follow the list; it is known, or cannot be read now, when this returns."""
-        if self._follower is not None:
-            await self._follower.start()
+        if self._task is not None:
+            await self._task.start()
 
     async def stop(self) -> None:
         """Stop following it."""
-        if self._follower is not None:
-            await self._follower.stop()
+        if self._task is not None:
+            await self._task.stop()

@@ -21,12 +21,12 @@ from kube_iam.denylist.entry import BINARY, read_denial
 from kube_iam.denylist.recent_sign_ins import LetIn
 from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, read_question
 from kube_iam.errors import KubeIamError, Problem
-from kube_iam.kube.endpoint import Access
-from kube_iam.kube.watch import Object, Pace, Watch
+from kube_iam.kube.endpoint import EndpointSource
+from kube_iam.kube.watch import Object, Watch, WatchTiming
 
 NAMESPACE, NAME = "kube-system", "kube-iam-denied"
 # Denials are for emergencies: when the API server is back, a second is the longest that one may go unheard.
-PACE = Pace(longest_pause=1.0)
+TIMING = WatchTiming(longest_pause=1.0)
 
 
 class ConfigMap(Object):
@@ -51,18 +51,18 @@ class DenyList:
 
     def __init__(
         self,
-        access: Access,
+        endpoints: EndpointSource,
         observer: Observer,
         server: str,
         namespace: str = NAMESPACE,
         name: str = NAME,
         *,
-        pace: Pace = PACE,
+        timing: WatchTiming = TIMING,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """`server` is a hexadecimal name for this process in answers to probes."""
-        self.heard: Callable[[], None] = lambda: None
+        self.on_synced: Callable[[], None] = lambda: None
         """Called whenever something is known of the list: it was read, or cannot be."""
         self._observer = observer
         self._server = server
@@ -77,13 +77,13 @@ class DenyList:
         self._uid = ""
         # By name alone, so that the right to read this one ConfigMap is enough.
         self._watch = Watch(
-            access,
+            endpoints,
             f"/api/v1/namespaces/{namespace}/configmaps",
             ConfigMap,
             self,
             what=f"ConfigMap {namespace}/{name}",
             field_selector=f"metadata.name={name}",
-            pace=pace,
+            timing=timing,
         )
 
     async def follow(self) -> None:
@@ -137,25 +137,25 @@ class DenyList:
         when, known = self._lasts[ident]
         return now - when, known
 
-    async def replaced(self, objects: list[ConfigMap]) -> None:
+    async def on_list(self, objects: list[ConfigMap]) -> None:
         """Obey what is there now."""
         found = next((each for each in objects if each.metadata.name == self._name), None)
         self._load(found) if found is not None else self._gone()
 
-    async def changed(self, found: ConfigMap) -> None:
+    async def on_change(self, found: ConfigMap) -> None:
         """Obey the new version."""
         if found.metadata.name == self._name:
             self._load(found)
 
-    async def removed(self, found: ConfigMap) -> None:
+    async def on_delete(self, found: ConfigMap) -> None:
         """There is no list any more, which lifts nothing."""
         if found.metadata.name == self._name:
             self._gone()
 
-    def failed(self, error: KubeIamError) -> None:
-        """Say that the API server cannot be heard."""
+    def on_error(self, error: KubeIamError) -> None:
+        """Report that the deny list cannot be followed."""
         self._observer.lost(error, kept=self.ready)
-        self.heard()
+        self.on_synced()
 
     def _gone(self) -> None:
         problems = []
@@ -196,4 +196,4 @@ class DenyList:
         self._table = DenialTable(every)
         self._lasts.clear()
         self._observer.denying([denial for denial in every if denial.until > now], problems)
-        self.heard()
+        self.on_synced()

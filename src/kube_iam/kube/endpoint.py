@@ -40,8 +40,8 @@ class Endpoint:
     authorization: str = field(default="", repr=False)
 
 
-class Access:
-    """The way to one API server. `kubeconfig` and `master` are the server's settings of those names."""
+class EndpointSource:
+    """Connection settings of one API server. `kubeconfig` and `master` are the server's settings of those names."""
 
     def __init__(
         self,
@@ -102,8 +102,8 @@ class Access:
             return {"client-certificate-pem": status.certificate, "client-key-pem": status.key}
         return {"token": status.token}
 
-    def forget(self) -> None:
-        """Ask the plugin for other credentials next time: the API server took these for nobody's."""
+    def invalidate_credentials(self) -> None:
+        """Ask the exec plugin for new credentials at the next connection, because the API server did not accept these."""
         self._status = None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -20,9 +20,11 @@ import msgspec
 
 from kube_iam.errors import KubeError, KubeIamError, Unreachable
 from kube_iam.kube.connection import Answer, connected
-from kube_iam.kube.endpoint import Access, Endpoint
+from kube_iam.kube.endpoint import Endpoint, EndpointSource
 from kube_iam.kube.errors import answered
 
+INITIAL_SYNC_TIMEOUT = 5.0
+"""Time in seconds for which a start waits for a source that neither answers nor fails."""
 _GONE = 410
 
 
@@ -44,24 +46,24 @@ class Object(msgspec.Struct):
 T = TypeVar("T", bound=Object)
 
 
-class Follower(Protocol[T]):
+class EventHandler(Protocol[T]):
     """Who hears about the objects. What it raises counts as a failure of the watch."""
 
-    async def replaced(self, objects: list[T]) -> None:
+    async def on_list(self, objects: list[T]) -> None:
         """These are all objects there are, whatever was heard before."""
 
-    async def changed(self, found: T) -> None:
+    async def on_change(self, found: T) -> None:
         """The object is new, or different."""
 
-    async def removed(self, found: T) -> None:
+    async def on_delete(self, found: T) -> None:
         """The object is gone."""
 
-    def failed(self, error: KubeIamError) -> None:
+    def on_error(self, error: KubeIamError) -> None:
         """The thread is lost for now; what was heard so far may be out of date."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class WatchTiming:
     """How long things may take, in seconds."""
 
     watch: int = 150
@@ -98,23 +100,23 @@ class Watch(Generic[T]):
 
     def __init__(
         self,
-        access: Access,
+        endpoints: EndpointSource,
         path: str,
         kind: type[T],
-        follower: Follower[T],
+        handler: EventHandler[T],
         *,
         what: str,
         field_selector: str = "",
-        pace: Pace = Pace(),
+        timing: WatchTiming = WatchTiming(),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._access = access
+        self._endpoints = endpoints
         self._path = path
         self._decode = msgspec.json.Decoder(kind).decode
-        self._follower = follower
+        self._handler = handler
         self._what = what
         self._selector = {"fieldSelector": field_selector} if field_selector else {}
-        self._pace = pace
+        self._timing = timing
         self._sleep = sleep
         self._pauses = 0
 
@@ -122,7 +124,7 @@ class Watch(Generic[T]):
         """Follow until cancelled."""
         while True:
             try:
-                endpoint = await asyncio.to_thread(self._access.endpoint)
+                endpoint = await asyncio.to_thread(self._endpoints.endpoint)
                 version = await self._list(endpoint)
                 while True:
                     version = await self._watch(endpoint, version)
@@ -131,12 +133,12 @@ class Watch(Generic[T]):
                 await self._pause()
                 continue
             except Unreachable as error:
-                self._follower.failed(Unreachable(f"cannot follow {self._what}: {error.message}", error.hint))
+                self._handler.on_error(Unreachable(f"cannot follow {self._what}: {error.message}", error.hint))
             except KubeIamError as error:
-                self._follower.failed(error)
+                self._handler.on_error(error)
             except Exception as error:
                 # Whatever it was: a watch that stops silently would leave mappings in force for ever.
-                self._follower.failed(KubeError(f"cannot follow {self._what}: {type(error).__name__}"))
+                self._handler.on_error(KubeError(f"cannot follow {self._what}: {type(error).__name__}"))
             await self._pause()
 
     async def _list(self, endpoint: Endpoint) -> str:
@@ -148,12 +150,12 @@ class Watch(Generic[T]):
             objects = [self._decode(item) for item in found.items]
         except msgspec.MsgspecError as error:
             raise self._nonsense(endpoint) from error
-        await self._follower.replaced(objects)
+        await self._handler.on_list(objects)
         return found.metadata.resourceVersion
 
     async def _watch(self, endpoint: Endpoint, version: str) -> str:
         """Follow from the version until the server ends the watch in peace; where to go on from."""
-        seconds = self._pace.watch + random.randint(0, self._pace.watch // 5)  # noqa: S311
+        seconds = self._timing.watch + random.randint(0, self._timing.watch // 5)  # noqa: S311
         query = {
             "watch": "1",
             "allowWatchBookmarks": "true",
@@ -164,14 +166,14 @@ class Watch(Generic[T]):
         began = loop.time()
         first = version
         async with connected(endpoint) as connection:
-            async for line in connection.lines(self._query(query), seconds + self._pace.grace):
+            async for line in connection.lines(self._query(query), seconds + self._timing.grace):
                 if isinstance(line, Answer):
                     self._check(endpoint, line)
                 else:
                     version = await self._hear(endpoint, line) or version
                     if version != first:
                         self._pauses = 0
-        if version == first and loop.time() - began < min(self._pace.settled, self._pace.watch):
+        if version == first and loop.time() - began < min(self._timing.settled, self._timing.watch):
             raise Unreachable(f"{endpoint.url} ends the watch at once")
         self._pauses = 0
         return version
@@ -189,9 +191,9 @@ class Watch(Generic[T]):
             raise self._nonsense(endpoint) from error
         match event.type:
             case "ADDED" | "MODIFIED":
-                await self._follower.changed(found)
+                await self._handler.on_change(found)
             case "DELETED":
-                await self._follower.removed(found)
+                await self._handler.on_delete(found)
             case "BOOKMARK":
                 pass
             case _:
@@ -208,7 +210,7 @@ class Watch(Generic[T]):
         if answer.status == _GONE:
             raise _Gone
         if answer.status == 401:
-            self._access.forget()
+            self._endpoints.invalidate_credentials()
         status = _Status()
         with suppress(msgspec.MsgspecError):
             status = msgspec.json.decode(answer.body, type=_Status)
@@ -219,6 +221,32 @@ class Watch(Generic[T]):
 
     async def _pause(self) -> None:
         """Wait longer each time, half of it at random."""
-        longest = min(self._pace.longest_pause, self._pace.first_pause * 2**self._pauses)
+        longest = min(self._timing.longest_pause, self._timing.first_pause * 2**self._pauses)
         self._pauses = min(self._pauses + 1, 16)
         await self._sleep(random.uniform(longest / 2, longest))  # noqa: S311
+
+
+class WatchTask:
+    """The task in which a backend follows its source. It runs `follow` from `start` to `stop`, once per instance."""
+
+    def __init__(self, follow: Callable[[], Coroutine[None, None, None]]) -> None:
+        self._follow = follow
+        self._synced = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def synced(self) -> None:
+        """Note that the state of the source is known: it was loaded, or cannot be."""
+        self._synced.set()
+
+    async def start(self) -> None:
+        """Begin, and wait until `synced` was called, for INITIAL_SYNC_TIMEOUT at most: the server starts whatever the source does."""
+        self._task = asyncio.create_task(self._follow())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(INITIAL_SYNC_TIMEOUT):
+                await self._synced.wait()
+
+    async def stop(self) -> None:
+        """End the task."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})

@@ -14,7 +14,7 @@ from typing import Any
 
 from kube_iam.errors import KubeIamError, Unreachable
 from kube_iam.kube.connection import connected
-from kube_iam.kube.endpoint import Access
+from kube_iam.kube.endpoint import EndpointSource
 from kube_iam.kube.errors import answered
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -38,8 +38,8 @@ class Write:
 class Writer:
     """Sends writes until it is cancelled. `failed` hears what did not go well."""
 
-    def __init__(self, access: Access, failed: Callable[[KubeIamError], None]) -> None:
-        self._access = access
+    def __init__(self, endpoints: EndpointSource, failed: Callable[[KubeIamError], None]) -> None:
+        self._endpoints = endpoints
         self._failed = failed
         self._waiting: dict[str, Write] = {}
         self._wake = asyncio.Event()
@@ -66,7 +66,7 @@ class Writer:
             await asyncio.sleep(min(_LONGEST_PAUSE, 2**pauses) * random.uniform(0.5, 1))  # noqa: S311
 
     async def _send_all(self) -> None:
-        endpoint = await asyncio.to_thread(self._access.endpoint)
+        endpoint = await asyncio.to_thread(self._endpoints.endpoint)
         async with connected(endpoint) as connection:
             while self._waiting:
                 key, write = next(iter(self._waiting.items()))

@@ -125,14 +125,14 @@ class Chain:
             assert config.dynamic_file is not None
             return DynamicFile(config.dynamic_file, observer, reserved, user_ids=config.dynamic_file_user_ids)
         # Imported only where a backend needs the Kubernetes API: what is not loaded takes no memory.
-        from kube_iam.kube.endpoint import Access
+        from kube_iam.kube.endpoint import EndpointSource
         from kube_iam.mappings.crd import IdentityMappings
         from kube_iam.mappings.eks_config_map import EksConfigMap
 
-        access = Access(config.kubeconfig, config.master, self._environ)
+        endpoints = EndpointSource(config.kubeconfig, config.master, self._environ)
         if name == EKS_CONFIG_MAP:
-            return EksConfigMap(access, observer, reserved)
-        return IdentityMappings(access, observer, reserved)
+            return EksConfigMap(endpoints, observer, reserved)
+        return IdentityMappings(endpoints, observer, reserved)
 
     def _failed(self, error: KubeIamError) -> None:
         self._observer.interrupted(MODE_FILE, error, kept=bool(self._backends))

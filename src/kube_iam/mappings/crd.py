@@ -16,12 +16,11 @@ from kube_iam.config.backends import CRD
 from kube_iam.config.identity_mapping import MappingSpec, read_identity_mappings
 from kube_iam.core.mapping import MappingSnapshot
 from kube_iam.errors import KubeIamError, Problem
-from kube_iam.kube.endpoint import Access
-from kube_iam.kube.follower import Follower
-from kube_iam.kube.watch import Object, Pace, Watch
+from kube_iam.kube.endpoint import EndpointSource
+from kube_iam.kube.watch import Object, Watch, WatchTask, WatchTiming
 from kube_iam.kube.writer import Writer
 from kube_iam.mappings.backend import Observer
-from kube_iam.mappings.crd_feedback import PATH, Feedback
+from kube_iam.mappings.crd_status import PATH, StatusWriter
 
 
 class Spec(msgspec.Struct):
@@ -43,17 +42,23 @@ class IdentityMappings:
     """Mappings from the objects of one cluster. One `start` per instance."""
 
     def __init__(
-        self, access: Access, observer: Observer, reserved_prefixes: tuple[str, ...] = (), pace: Pace | None = None
+        self,
+        endpoints: EndpointSource,
+        observer: Observer,
+        reserved_prefixes: tuple[str, ...] = (),
+        timing: WatchTiming | None = None,
     ) -> None:
         self._observer = observer
         self._snapshot = MappingSnapshot(CRD, None, reserved_prefixes)
         self._objects: dict[str, IdentityMapping] = {}
         self._dirty = asyncio.Event()
-        watch = Watch(access, PATH, IdentityMapping, self, what="IAMIdentityMappings", pace=pace or Pace())
-        writer = Writer(access, lambda error: observer.troubled(CRD, error))
-        self._feedback = Feedback(writer)
-        self._watching = Follower(watch.run)
-        self._rest = [Follower(self._rebuild), Follower(writer.run)]
+        watch = Watch(
+            endpoints, PATH, IdentityMapping, self, what="IAMIdentityMappings", timing=timing or WatchTiming()
+        )
+        writer = Writer(endpoints, lambda error: observer.troubled(CRD, error))
+        self._status_writer = StatusWriter(writer)
+        self._watch_task = WatchTask(watch.run)
+        self._other_tasks = [WatchTask(self._rebuild), WatchTask(writer.run)]
 
     @property
     def name(self) -> str:
@@ -67,43 +72,43 @@ class IdentityMappings:
 
     async def start(self) -> None:
         """Begin to watch; the first list has come, or has failed, when this returns."""
-        for follower in self._rest:
-            follower.heard()
-            await follower.start()
-        await self._watching.start()
+        for task in self._other_tasks:
+            task.synced()
+            await task.start()
+        await self._watch_task.start()
 
     async def stop(self) -> None:
         """Stop watching and writing."""
-        for follower in (self._watching, *self._rest):
-            await follower.stop()
+        for task in (self._watch_task, *self._other_tasks):
+            await task.stop()
 
-    async def replaced(self, objects: list[IdentityMapping]) -> None:
+    async def on_list(self, objects: list[IdentityMapping]) -> None:
         """Load what is there now."""
         self._objects = {each.metadata.name: each for each in objects}
-        self._feedback.only(self._objects)
+        self._status_writer.retain(self._objects)
         for each in objects:
-            self._feedback.saw(each.metadata, each.status)
+            self._status_writer.on_status(each.metadata, each.status)
         self._dirty.set()
 
-    async def changed(self, found: IdentityMapping) -> None:
+    async def on_change(self, found: IdentityMapping) -> None:
         """Load the object's new version."""
         before = self._objects.get(found.metadata.name)
         self._objects[found.metadata.name] = found
-        self._feedback.saw(found.metadata, found.status)
+        self._status_writer.on_status(found.metadata, found.status)
         # Our own writes of the status come back too.
         if before is None or before.spec != found.spec or before.metadata.uid != found.metadata.uid:
             self._dirty.set()
 
-    async def removed(self, found: IdentityMapping) -> None:
+    async def on_delete(self, found: IdentityMapping) -> None:
         """Forget the object."""
         self._objects.pop(found.metadata.name, None)
-        self._feedback.only(self._objects)
+        self._status_writer.retain(self._objects)
         self._dirty.set()
 
-    def failed(self, error: KubeIamError) -> None:
-        """Say that the API server cannot be heard."""
+    def on_error(self, error: KubeIamError) -> None:
+        """Report that the source cannot be followed."""
         self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)
-        self._watching.heard()
+        self._watch_task.synced()
 
     async def _rebuild(self) -> None:
         """Build the table anew when something changed: once for all changes that came in meanwhile."""
@@ -116,16 +121,16 @@ class IdentityMappings:
                 # Whatever it was: a task that ends silently would leave mappings in force for ever.
                 trouble = KubeIamError(f"the objects cannot be used: {type(error).__name__}")
                 self._observer.failed(self.name, trouble, kept=self._snapshot.table is not None)
-            self._watching.heard()
+            self._watch_task.synced()
 
     async def _load(self) -> None:
         specs = [_spec(each) for each in self._objects.values()]
         # Off the event loop: ten thousand objects take a while, and sign-ins go on meanwhile.
         read = await asyncio.to_thread(read_identity_mappings, specs)
-        self._snapshot = replace(self._snapshot, table=self._feedback.listening(read.table))
+        self._snapshot = replace(self._snapshot, table=self._status_writer.observed(read.table))
         refused = [Problem(name, why.message) for name, why in read.refused.items()]
         self._observer.loaded(self.name, read.entries, [*refused, *read.odd])
-        self._feedback.tell(read)
+        self._status_writer.write(read)
 
 
 def _spec(found: IdentityMapping) -> MappingSpec:

@@ -14,9 +14,8 @@ from kube_iam.config.backends import EKS_CONFIG_MAP
 from kube_iam.config.config_map import read_config_map
 from kube_iam.core.mapping import MappingSnapshot
 from kube_iam.errors import KubeIamError
-from kube_iam.kube.endpoint import Access
-from kube_iam.kube.follower import Follower
-from kube_iam.kube.watch import Object, Pace, Watch
+from kube_iam.kube.endpoint import EndpointSource
+from kube_iam.kube.watch import Object, Watch, WatchTask, WatchTiming
 from kube_iam.mappings.backend import Observer
 
 NAME = "aws-auth"
@@ -33,22 +32,26 @@ class EksConfigMap:
     """Mappings from the ConfigMap aws-auth. One `start` per instance."""
 
     def __init__(
-        self, access: Access, observer: Observer, reserved_prefixes: tuple[str, ...] = (), pace: Pace | None = None
+        self,
+        endpoints: EndpointSource,
+        observer: Observer,
+        reserved_prefixes: tuple[str, ...] = (),
+        timing: WatchTiming | None = None,
     ) -> None:
         self._observer = observer
         self._snapshot = MappingSnapshot(EKS_CONFIG_MAP, None, reserved_prefixes)
         self._good: dict[str, str] = {}
         # By name alone, so that the right to read this one ConfigMap is enough.
         watch = Watch(
-            access,
+            endpoints,
             PATH,
             ConfigMap,
             self,
             what=f"ConfigMap kube-system/{NAME}",
             field_selector=f"metadata.name={NAME}",
-            pace=pace or Pace(),
+            timing=timing or WatchTiming(),
         )
-        self._follower = Follower(watch.run)
+        self._task = WatchTask(watch.run)
 
     @property
     def name(self) -> str:
@@ -62,31 +65,31 @@ class EksConfigMap:
 
     async def start(self) -> None:
         """Begin to watch; the first list has come, or has failed, when this returns."""
-        await self._follower.start()
+        await self._task.start()
 
     async def stop(self) -> None:
         """Stop watching."""
-        await self._follower.stop()
+        await self._task.stop()
 
-    async def replaced(self, objects: list[ConfigMap]) -> None:
+    async def on_list(self, objects: list[ConfigMap]) -> None:
         """Load what is there now."""
         found = next((each for each in objects if each.metadata.name == NAME), None)
         await self._load(found.data or {} if found is not None else None)
 
-    async def changed(self, found: ConfigMap) -> None:
+    async def on_change(self, found: ConfigMap) -> None:
         """Load the new version."""
         if found.metadata.name == NAME:
             await self._load(found.data or {})
 
-    async def removed(self, found: ConfigMap) -> None:
+    async def on_delete(self, found: ConfigMap) -> None:
         """There are no mappings any more."""
         if found.metadata.name == NAME:
             await self._load(None)
 
-    def failed(self, error: KubeIamError) -> None:
-        """Say that the API server cannot be heard."""
+    def on_error(self, error: KubeIamError) -> None:
+        """Report that the source cannot be followed."""
         self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)
-        self._follower.heard()
+        self._task.synced()
 
     async def _load(self, data: dict[str, str] | None) -> None:
         """Put the ConfigMap's mappings into force; None is no ConfigMap, whose keys then have no last good values either."""
@@ -95,4 +98,4 @@ class EksConfigMap:
         loaded = await asyncio.to_thread(read_config_map, data or {}, last_good)
         self._snapshot, self._good = replace(self._snapshot, table=loaded.table), loaded.good
         self._observer.loaded(self.name, loaded.entries, loaded.problems)
-        self._follower.heard()
+        self._task.synced()

@@ -30,7 +30,7 @@ class Status(msgspec.Struct):
     userID: str = ""  # noqa: N815
 
 
-class Feedback:
+class StatusWriter:
     """Knows what the objects say of themselves already, and hands the rest to the writer."""
 
     def __init__(self, writer: Writer) -> None:
@@ -39,7 +39,7 @@ class Feedback:
         self._statuses: dict[str, Status] = {}
         self._events: dict[str, str] = {}
 
-    def saw(self, metadata: Metadata, status: object) -> None:
+    def on_status(self, metadata: Metadata, status: object) -> None:
         """The object has this status now."""
         self._metadata[metadata.name] = metadata
         try:
@@ -47,14 +47,14 @@ class Feedback:
         except msgspec.ValidationError:
             self._statuses[metadata.name] = Status()
 
-    def only(self, names: Container[str]) -> None:
+    def retain(self, names: Container[str]) -> None:
         """Forget all other objects."""
         known: tuple[dict[str, Any], ...] = (self._metadata, self._statuses, self._events)
         for table in known:
             for name in [name for name in table if name not in names]:
                 del table[name]
 
-    def tell(self, read: IdentityMappings) -> None:
+    def write(self, read: IdentityMappings) -> None:
         """Write what the objects became: the canonical ARN, empty for one without, and why one does not serve."""
         for name, status in self._statuses.items():
             canonical = read.canonical.get(name, "")
@@ -68,9 +68,9 @@ class Feedback:
             else:
                 self._warn(name, refused)
 
-    def listening(self, table: MappingTable) -> MappingTable:
+    def observed(self, table: MappingTable) -> MappingTable:
         """The table, made to tell us who signs in."""
-        return _Listening(table, self._signs_in)
+        return _ObservedTable(table, self._signs_in)
 
     def _signs_in(self, name: str, user_id: str) -> None:
         status = self._statuses.get(name)
@@ -95,18 +95,18 @@ class Feedback:
         self._writer.put(f"event {name}", Write("POST", EVENTS, written, f"write an event about {KIND} {name}"))
 
 
-class _Listening(MappingTable):
+class _ObservedTable(MappingTable):
     """A table that tells which entry an identity was found by."""
 
-    __slots__ = ("_heard", "_inner")
+    __slots__ = ("_inner", "_observe")
 
-    def __init__(self, inner: MappingTable, heard: Callable[[str, str], None]) -> None:
+    def __init__(self, inner: MappingTable, observe: Callable[[str, str], None]) -> None:
         super().__init__()
         self._inner = inner
-        self._heard = heard
+        self._observe = observe
 
     def find(self, identity: Identity) -> MappingMatch | None:
         mapped = self._inner.find(identity)
         if mapped is not None and mapped.username.usable:
-            self._heard(mapped.source, identity.user_id)
+            self._observe(mapped.source, identity.user_id)
         return mapped
