@@ -18,7 +18,7 @@ class MemberResults:
     def __init__(self, planned: Sequence[MemberChange], verb: str, level: str) -> None:
         """`verb` is the participle: `granted` or `revoked`."""
         self.done: list[MemberChange] = []
-        self._planned = planned
+        self.planned = planned
         self._verb = verb
         self._level = level
         self._tried: MemberChange | None = None
@@ -28,10 +28,10 @@ class MemberResults:
         """Yield each planned change when `changes`, which makes them in order, has made it. Ends at the first that fails."""
         made, each = changes_made(), iter(changes)
         names = {
-            change.user: f"{change.user} {self._verb} {self._level}" for change in self._planned if change.is_needed
+            change.user: f"{change.user} {self._verb} {self._level}" for change in self.planned if change.is_needed
         }
         made.expect(names.values(), AGAIN)
-        for change in self._planned:
+        for change in self.planned:
             self._tried = change
             if change.is_needed:
                 made.begin(names[change.user])
@@ -49,21 +49,21 @@ class MemberResults:
     @property
     def complete(self) -> bool:
         """Whether every planned change is done."""
-        return len(self.done) == len(self._planned)
+        return len(self.done) == len(self.planned)
 
     def data(self) -> list[dict[str, object]]:
         """Return an object per user: `result` is granted or revoked, already, noSuchUser, failed (with
         `error`), unknown or notTried."""
-        return [self._item(position, change) for position, change in enumerate(self._planned)]
+        return [self._item(position, change) for position, change in enumerate(self.planned)]
 
     def complain(self) -> None:
         """Raise the error of the change that failed, once it is said who is done, who failed and who was not tried."""
         if self._error is None:
             return
         changed = [change.user for change in self.done if change.is_needed]
-        left = [change.user for change in self._planned[len(self.done) + 1 :]]
-        failed = self._planned[len(self.done)].user
-        said = f"{len(changed)} of {len(self._planned)} users {self._verb} {self._level}; failed: {failed}"
+        left = [change.user for change in self.planned[len(self.done) + 1 :]]
+        failed = self.planned[len(self.done)].user
+        said = f"{len(changed)} of {len(self.planned)} users {self._verb} {self._level}; failed: {failed}"
         click.echo(f"{said}; not tried: {', '.join(left)}" if left else said, err=True)
         click.echo(f"what is done stays done: {remedy_half_way(self._error)}", err=True)
         raise self._error

@@ -1,9 +1,9 @@
-"""What `grant` and `revoke` have in common: who is in a level for good."""
+"""Changes of a level's members, by `grant` without an end and by `revoke`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
@@ -17,14 +17,14 @@ from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
 from kube_iam.cli.revoke_now import ShutOut, lift_level
 from kube_iam.cli.session import AdminSession
-from kube_iam.cli.temporary import clean, find_temporary
+from kube_iam.cli.temporary import TemporaryGrants, clean, find_temporary
 from kube_iam.config.durations import show_duration
 from kube_iam.config.near import near
 
 
 @dataclass(frozen=True, slots=True)
 class MemberOptions:
-    """Options of a grant or a revocation: into a level or out of it. `reason` is for the audit event; a grant removes denials.
+    """Options of a grant (`into`) or a revocation. A grant removes denials of `deny_list`; `reason` is for the audit event.
 
     `force` revokes although that takes access from the caller.
     """
@@ -36,113 +36,166 @@ class MemberOptions:
     deny_list: str = DENY_LIST
     force: bool = False
 
+    @property
+    def verb(self) -> str:
+        """The participle for messages and results."""
+        return "granted" if self.into else "revoked"
+
 
 def change_members(
     session: AdminSession, users: Sequence[str], level_name: str, options: MemberOptions, closing: Closing | None = None
 ) -> int:
-    """Grant or revoke the level for the users; everything is checked before the first change to IAM.
+    """Grant or revoke the level for the users. Everything is checked before the first change to IAM. Returns the exit code.
 
-    With `closing` they are denied the level at once, before IAM is asked.
+    With `closing` the users are denied the level at once, before IAM is called.
     """
     session.warn_of_regions()
     level = find_level(session.access, level_name, near, users)
     with session.audit as audit:
+        command = _MemberCommand(session, level, users, options, audit)
         if closing is None or options.dry_run:
-            return _change(session, level, users, options, audit)
+            return command.run()
         if not options.force:
             OwnAccess(session).refuse(level, users)
-        with ShutOut(session, level, users, closing, audit) as shut:
-            return _change(session, level, users, options, audit, shut)
+        with ShutOut(session, level, users, closing, audit) as denials:
+            return command.run(denials)
 
 
-def _change(
-    session: AdminSession,
-    level: Level,
-    users: Sequence[str],
-    options: MemberOptions,
-    audit: AuditLog,
-    shut: ShutOut | None = None,
-) -> int:
-    from kube_iam.access.plan import check_caller
+@dataclass(frozen=True, slots=True)
+class _MemberCommand:
+    """One run of `grant` or `revoke` for a level."""
 
-    into, dry_run = options.into, options.dry_run
-    own = OwnAccess(session) if not (into or options.force or shut) else None
-    access, directory = session.access, session.iam
-    check_caller(access, directory)
-    found = find_temporary(session, level)
-    if own is not None and not dry_run:
-        own.refuse(level, users)
-    planned = plan_members(access, directory, level, users, near, into=into, temporary=found.temporary)
-    results = MemberResults(planned, "granted" if into else "revoked", level.name)
-    now = time.time()
-    if dry_run:
-        results.done += planned
-    else:
-        done = apply_members(directory, level, planned, into=into, temporary=found.temporary, now=now)
-        _follow(results, audit.recorded(done, level.name, into=into, reason=options.reason), access, level, options)
-    if options.output == "table":
-        for change in planned if dry_run else ():
-            click.echo(_sentence(change, level, into=into, dry_run=dry_run))
-        if shut is None and not into and any(change.is_needed for change in results.done):
-            click.echo(_still_in(access, level, dry_run=dry_run))
-    else:
-        data = _data(access, level, into=into, dry_run=dry_run)
-        print_members(results, data if shut is None else {**data, **shut.data()}, options.output)
-    if into and not dry_run:
-        lift_level(session, level, [change.user for change in results.done], options.deny_list, audit)
-    results.complain()
-    for loss in own.losses(level, users) if own is not None and dry_run else ():
-        click.echo(f"needs --force: {loss}", err=True)
-    if not dry_run:
-        clean(session, found, now)
-    found.complain(must_know=not into)
-    missing = [change.user for change in planned if not (change.exists or change.is_needed)]
-    if missing:
-        raise no_such_users(directory, missing, near, changed=not dry_run)
-    if shut is not None:
-        shut.say() if options.output == "table" else shut.complain()
-    return 0
+    session: AdminSession
+    level: Level
+    users: Sequence[str]
+    options: MemberOptions
+    audit: AuditLog
+
+    def run(self, denials: ShutOut | None = None) -> int:
+        """Run the command in these stages, and return the exit code. `denials` are those of `revoke --now`.
+
+        (1) check that the credentials are of the file's account, and that the caller keeps their access;
+        (2) plan a change for each user, which checks names and ownership;
+        (3) change IAM, user by user, up to the first error;
+        (4) print the results;
+        (5) remove denials of the users who were granted the level;
+        (6) raise the error of stage 3;
+        (7) clean up temporary access that has ended;
+        (8) raise what keeps the result from being complete.
+        """
+        temporary, own = self._check(guarded=denials is not None)  # (1)
+        results = self._plan(temporary)  # (2)
+        now = time.time()
+        self._apply(results, temporary, now)  # (3)
+        self._print(results, denials)  # (4)
+        if self._grants:  # (5)
+            done = [change.user for change in results.done]
+            lift_level(self.session, self.level, done, self.options.deny_list, self.audit)
+        results.complain()  # (6)
+        self._print_losses(own)
+        if not self.options.dry_run:  # (7)
+            clean(self.session, temporary, now)
+        self._raise_incomplete(results, temporary, denials)  # (8)
+        return 0
+
+    @property
+    def _grants(self) -> bool:
+        return self.options.into and not self.options.dry_run
+
+    def _check(self, *, guarded: bool) -> tuple[TemporaryGrants, OwnAccess | None]:
+        """Return the level's temporary access, and the caller's own access where a revocation may take it.
+
+        `guarded` says that the caller's own access has been checked.
+        """
+        from kube_iam.access.plan import check_caller
+
+        unguarded = not (self.options.into or self.options.force or guarded)
+        own = OwnAccess(self.session) if unguarded else None  # asks the cluster in the background
+        check_caller(self.session.access, self.session.iam)
+        temporary = find_temporary(self.session, self.level)
+        if own is not None and not self.options.dry_run:
+            own.refuse(self.level, self.users)
+        return temporary, own
+
+    def _plan(self, temporary: TemporaryGrants) -> MemberResults:
+        session, into = self.session, self.options.into
+        planned = plan_members(
+            session.access, session.iam, self.level, self.users, near, into=into, temporary=temporary.temporary
+        )
+        return MemberResults(planned, self.options.verb, self.level.name)
+
+    def _apply(self, results: MemberResults, temporary: TemporaryGrants, now: float) -> None:
+        """Change IAM and print each change as text. Ctrl-C prints the results so far for programs too."""
+        level, into = self.level, self.options.into
+        if self.options.dry_run:
+            results.done += results.planned
+            return
+        done = apply_members(
+            self.session.iam, level, results.planned, into=into, temporary=temporary.temporary, now=now
+        )
+        recorded = self.audit.recorded(done, level.name, into=into, reason=self.options.reason)
+        try:
+            for change in results.follow(recorded):
+                if self.options.output == "table":
+                    click.echo(_sentence(change, level, self.options))
+        except KeyboardInterrupt:
+            if self.options.output != "table":
+                print_members(results, self._data(), self.options.output)
+            raise
+
+    def _print(self, results: MemberResults, denials: ShutOut | None) -> None:
+        """Print the results for programs. For people, print the changes of a dry run, and the end of present sessions."""
+        if self.options.output != "table":
+            more = denials.data() if denials is not None else {}
+            print_members(results, {**self._data(), **more}, self.options.output)
+            return
+        for change in results.planned if self.options.dry_run else ():
+            click.echo(_sentence(change, self.level, self.options))
+        changed = any(change.is_needed for change in results.done)
+        if denials is None and not self.options.into and changed:
+            click.echo(_still_in(self.session.access, self.level, dry_run=self.options.dry_run))
+
+    def _print_losses(self, own: OwnAccess | None) -> None:
+        """Print, in a dry run, which access of the caller the revocation would take."""
+        if own is not None and self.options.dry_run:
+            for loss in own.losses(self.level, self.users):
+                click.echo(f"needs --force: {loss}", err=True)
+
+    def _raise_incomplete(self, results: MemberResults, temporary: TemporaryGrants, denials: ShutOut | None) -> None:
+        """Raise KubeIamError where temporary access was not read, a user does not exist, or a denial is not in force."""
+        temporary.complain(must_know=not self.options.into)
+        missing = [change.user for change in results.planned if not (change.exists or change.is_needed)]
+        if missing:
+            raise no_such_users(self.session.iam, missing, near, changed=not self.options.dry_run)
+        if denials is not None:
+            denials.say() if self.options.output == "table" else denials.complain()
+
+    def _data(self) -> dict[str, object]:
+        data: dict[str, object] = {
+            "cluster": self.session.access.cluster_id,
+            "level": self.level.name,
+            "group": self.level.group_name,
+            "dryRun": self.options.dry_run,
+        }
+        longest = self.level.session_seconds if self.level.method is Method.ROLE else 0
+        return data if self.options.into else {**data, "sessionsEndWithinSeconds": longest}
 
 
-def _follow(
-    results: MemberResults, done: Iterable[MemberChange], access: ClusterAccess, level: Level, options: MemberOptions
-) -> None:
-    """Carry out the changes and print each as text. Ctrl-C prints the results so far for programs too."""
-    try:
-        for change in results.follow(done):
-            if options.output == "table":
-                click.echo(_sentence(change, level, into=options.into, dry_run=False))
-    except KeyboardInterrupt:
-        if options.output != "table":
-            print_members(results, _data(access, level, into=options.into, dry_run=False), options.output)
-        raise
-
-
-def _sentence(change: MemberChange, level: Level, *, into: bool, dry_run: bool) -> str:
+def _sentence(change: MemberChange, level: Level, options: MemberOptions) -> str:
     if not (change.is_needed or change.exists):
         return f"{change.user}: no such IAM user"
     if not change.is_needed:
-        return f"{change.user}: already in {level.name}" if into else f"{change.user}: already out of {level.name}"
-    verb = "would be " if dry_run else ""
-    gone = "" if change.exists else " (temporary access of a user who was deleted in IAM)"
-    return f"{change.user}: {verb}{'granted' if into else 'revoked'} {level.name}{gone}"
+        return f"{change.user}: already {'in' if options.into else 'out of'} {level.name}"
+    would = "would be " if options.dry_run else ""
+    deleted = "" if change.exists else " (temporary access of a user who was deleted in IAM)"
+    return f"{change.user}: {would}{options.verb} {level.name}{deleted}"
 
 
 def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
+    """Return how long sessions that the users have now go on."""
     if access.checks_sign_in or level.method is Method.GROUP:
         would = "would be" if dry_run else "is"
-        return f"Note: whoever is signed in {would} out as soon as the server has read the IAM group again, every 15s by default."
+        return f"Note: a user who is signed in {would} out as soon as the server has read the IAM group again, every 15s by default."
     longest = show_duration(level.session_seconds)
     now = "there would be no new sign-ins" if dry_run else "there are no new sign-ins from now on"
     return f"Note: {now}; a session that was already assumed lasts until it ends, {longest} at the most."
-
-
-def _data(access: ClusterAccess, level: Level, *, into: bool, dry_run: bool) -> dict[str, object]:
-    data: dict[str, object] = {
-        "cluster": access.cluster_id,
-        "level": level.name,
-        "group": level.group_name,
-        "dryRun": dry_run,
-    }
-    longest = level.session_seconds if level.method is Method.ROLE else 0
-    return data if into else {**data, "sessionsEndWithinSeconds": longest}
