@@ -109,6 +109,26 @@ def test_inline_policies_together_have_a_largest_size(iam: Any, kind: str, limit
     put(PolicyName="half", PolicyDocument=document(limit // 2), **holder)
 
 
+def test_a_group_that_holds_something_is_not_deleted(iam: Any) -> None:
+    group = {"GroupName": "holding"}
+    iam.create_group(**group)
+    iam.create_user(UserName="held")
+    arn = iam.create_policy(PolicyName="held", PolicyDocument=EVERYTHING)["Policy"]["Arn"]
+    iam.add_user_to_group(UserName="held", **group)
+    iam.attach_group_policy(PolicyArn=arn, **group)
+    iam.put_group_policy(PolicyName="inline", PolicyDocument=EVERYTHING, **group)
+    releases: list[Callable[[], object]] = [
+        lambda: iam.remove_user_from_group(UserName="held", **group),
+        lambda: iam.detach_group_policy(PolicyArn=arn, **group),
+        lambda: iam.delete_group_policy(PolicyName="inline", **group),
+    ]
+    for release in releases:
+        assert code_of(lambda: iam.delete_group(**group)) == "DeleteConflict"
+        release()
+    iam.delete_group(**group)
+    assert code_of(lambda: iam.get_group(**group)) == "NoSuchEntity"
+
+
 def test_user_has_two_access_keys_at_most(iam: Any) -> None:
     iam.create_user(UserName="keys")
     for _ in range(2):

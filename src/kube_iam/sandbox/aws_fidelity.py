@@ -17,6 +17,7 @@ from typing import Any
 
 from kube_iam.errors import SandboxError
 from kube_iam.sandbox.account_answers import Answer, error
+from kube_iam.sandbox.account_conflicts import DELETE_PROBLEMS
 from kube_iam.sandbox.account_mfa import code_problem, present
 from kube_iam.sandbox.account_names import CREATE_PROBLEMS, UPDATES, Parameters
 from kube_iam.sandbox.account_quotas import QUOTA_PROBLEMS
@@ -48,8 +49,8 @@ def install(root_key: str) -> None:
 
 
 def _complete(handlers: dict[str, Callable[[Parameters], Answer]]) -> None:
-    """Check names and quotas before the emulator's own IAM actions, and add the actions that it lacks."""
-    for action, problem in {**CREATE_PROBLEMS, **QUOTA_PROBLEMS}.items():
+    """Check names, quotas and what a group holds before the emulator's own IAM actions, and add the actions that it lacks."""
+    for action, problem in {**CREATE_PROBLEMS, **QUOTA_PROBLEMS, **DELETE_PROBLEMS}.items():
         handlers[action] = _checked(problem, handlers[action])
     handlers.update(UPDATES)
 
