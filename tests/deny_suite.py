@@ -23,8 +23,8 @@ class Heard:
     problems: list[Problem] = field(default_factory=list)
     lost_kept: list[bool] = field(default_factory=list)
 
-    def denying(self, denials: list[Denial], problems: list[Problem]) -> None:
+    def on_denials(self, denials: list[Denial], problems: list[Problem]) -> None:
         self.denials, self.problems = denials, problems
 
-    def lost(self, error: KubeIamError, *, kept: bool) -> None:
+    def on_error(self, error: KubeIamError, *, kept: bool) -> None:
         self.lost_kept.append(kept)

@@ -14,9 +14,16 @@ from deny_suite import END, NAME, NOW, PATH, Heard, session
 from fake_kube import FakeKube
 from kube_iam.core.reasons import Reason
 from kube_iam.denylist.denial import Denial, denial_of
-from kube_iam.denylist.entry import write_denial
-from kube_iam.denylist.recent_sign_ins import LetIn
-from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, UNKNOWN, Answer, Question, read_answer
+from kube_iam.denylist.entry import format_denial
+from kube_iam.denylist.recent_sign_ins import RecentSignIns
+from kube_iam.denylist.status_query import (
+    IN_FORCE,
+    NOT_IN_FORCE,
+    NOT_LOADED,
+    StatusAnswer,
+    StatusQuestion,
+    parse_answer,
+)
 from kube_iam.denylist.watcher import DenyList
 from kube_sources import QUICK
 
@@ -37,16 +44,16 @@ class Setup:
 
     def write(self, *names: str, **texts: str) -> None:
         denials = [denial_of(name, until=END) for name in names]
-        self.fake.put(PATH, NAME, {"data": {each.ident: write_denial(each) for each in denials} | texts})
+        self.fake.put(PATH, NAME, {"data": {each.name: format_denial(each) for each in denials} | texts})
 
     def out(self, name: str) -> bool:
         refusal = self.list.denial(session(name))
         return refusal is not None and refusal.reason is Reason.DENIED
 
-    def probe(self, ident: str) -> Answer:
-        refusal = self.list.answer_status_query(Question(NONCE, ident).token)
+    def probe(self, ident: str) -> StatusAnswer:
+        refusal = self.list.answer_status_query(StatusQuestion(NONCE, ident).token)
         assert refusal is not None
-        answer = read_answer(refusal.message, NONCE)
+        answer = parse_answer(refusal.message, NONCE)
         assert answer is not None
         return answer
 
@@ -62,7 +69,7 @@ class Setup:
             self.fake.stop()
 
 
-ALICE = denial_of("alice", until=END).ident
+ALICE = denial_of("alice", until=END).name
 
 
 def test_nobody_gets_in_before_the_list_is_known() -> None:
@@ -76,7 +83,7 @@ def test_nobody_gets_in_before_the_list_is_known() -> None:
             refusal = setup.list.denial(session("bob"))
             assert refusal is not None
             assert refusal.reason is Reason.DENY_LIST_NOT_LOADED
-            assert setup.probe(ALICE).state == UNKNOWN
+            assert setup.probe(ALICE).state == NOT_LOADED
             setup.fake.status = 0
             await until(lambda: setup.list.ready)
             assert setup.list.denial(session("bob")) is None
@@ -110,15 +117,15 @@ def test_what_is_denied_outlives_the_config_map_and_the_one_after_it() -> None:
             await until(lambda: setup.out("alice"))
             setup.fake.delete(PATH, NAME)
             await until(lambda: setup.heard.problems)
-            assert "stays denied" in str(setup.heard.problems[0])
+            assert "stay in force" in str(setup.heard.problems[0])
             assert setup.out("alice")
             setup.write("bob")
             await until(lambda: setup.out("bob"))
             assert setup.out("alice")
-            setup.write("bob", **{ALICE: write_denial(denial_of("alice", until=0.0))})
+            setup.write("bob", **{ALICE: format_denial(denial_of("alice", until=0.0))})
             await until(lambda: not setup.out("alice"))
             setup.write("bob")
-            await until(lambda: ALICE not in {denial.ident for denial in setup.heard.denials})
+            await until(lambda: ALICE not in {denial.name for denial in setup.heard.denials})
             assert not setup.out("alice")
             assert setup.out("bob")
 
@@ -134,7 +141,7 @@ def test_a_config_map_deleted_and_created_anew_unseen_lifts_nothing() -> None:
             setup.fake.stop()
             setup.fake.delete(PATH, NAME)
             carol = denial_of("carol", until=0.0)
-            setup.write("bob", **{carol.ident: write_denial(carol)})
+            setup.write("bob", **{carol.name: format_denial(carol)})
             setup.fake.restart()
             await until(lambda: setup.out("bob"))
             assert setup.out("alice")
@@ -213,32 +220,32 @@ def test_a_probe_says_what_is_in_force_until_when_and_who_was_let_in() -> None:
         setup = Setup()
         async with setup.following():
             await until(lambda: setup.list.ready)
-            assert setup.probe(ALICE) == Answer(NONCE, "c0ffee", NOT_IN_FORCE)
+            assert setup.probe(ALICE) == StatusAnswer(NONCE, "c0ffee", NOT_IN_FORCE)
             setup.steady += 1
             setup.list.record_sign_in(session("alice"))
             setup.steady += 12.5
             setup.write("alice", "bob")
             await until(lambda: setup.out("alice"))
-            assert setup.probe(ALICE) == Answer(NONCE, "c0ffee", IN_FORCE, END, 12.5, True)
+            assert setup.probe(ALICE) == StatusAnswer(NONCE, "c0ffee", IN_FORCE, END, 12.5, True)
             setup.steady += 10
-            bob = denial_of("bob", until=END).ident
-            assert setup.probe(bob) == Answer(NONCE, "c0ffee", IN_FORCE, END, 23.5, False)
+            bob = denial_of("bob", until=END).name
+            assert setup.probe(bob) == StatusAnswer(NONCE, "c0ffee", IN_FORCE, END, 23.5, False)
             setup.now = END
             assert setup.probe(ALICE).state == NOT_IN_FORCE
-            assert setup.list.answer_status_query("kube-iam-probe-v1.no") is None
+            assert setup.list.answer_status_query("kube-iam-deny-status-v1.no") is None
 
     asyncio.run(story())
 
 
 def test_a_probe_that_is_repeated_does_not_search_the_memory_again(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
-    last = LetIn.last
+    last = RecentSignIns.last_sign_in
 
-    def searching(self: LetIn, denial: Denial, now: float) -> tuple[float, bool]:
-        searched.append(denial.ident)
+    def searching(self: RecentSignIns, denial: Denial, now: float) -> tuple[float, bool]:
+        searched.append(denial.name)
         return last(self, denial, now)
 
-    monkeypatch.setattr(LetIn, "last", searching)
+    monkeypatch.setattr(RecentSignIns, "last_sign_in", searching)
 
     async def story() -> None:
         setup = Setup()
@@ -250,7 +257,7 @@ def test_a_probe_that_is_repeated_does_not_search_the_memory_again(monkeypatch: 
             setup.write("alice")
             await until(lambda: setup.out("alice"))
             for seconds in (12.5, 22.5, 32.5):
-                assert setup.probe(ALICE) == Answer(NONCE, "c0ffee", IN_FORCE, END, seconds, True)
+                assert setup.probe(ALICE) == StatusAnswer(NONCE, "c0ffee", IN_FORCE, END, seconds, True)
                 setup.steady += 10
             assert searched == [ALICE]
             # Lifted, let in, and denied again: what was found the first time counts no more.
@@ -260,7 +267,7 @@ def test_a_probe_that_is_repeated_does_not_search_the_memory_again(monkeypatch: 
             setup.steady += 2
             setup.write("alice")
             await until(lambda: setup.out("alice"))
-            assert setup.probe(ALICE).seconds == 2
+            assert setup.probe(ALICE).last_sign_in == 2
 
     asyncio.run(story())
 
@@ -287,7 +294,7 @@ def test_an_entry_that_names_several_keeps_each_out_and_a_probe_speaks_for_all()
             assert setup.out("bob")
             assert not setup.out("carol")
             setup.steady += 5
-            assert setup.probe("x") == Answer(NONCE, "c0ffee", IN_FORCE, 4070908800.0, 5.0, False)
+            assert setup.probe("x") == StatusAnswer(NONCE, "c0ffee", IN_FORCE, 4070908800.0, 5.0, False)
             setup.write(x="[]")
             await until(lambda: len(setup.heard.problems) == 1 and "names nobody" in str(setup.heard.problems[0]))
             assert setup.out("alice")

@@ -9,8 +9,8 @@ from running_server import SESSION_ARN, USER_ID, RunningServer, wait_until
 
 from fake_kube import FakeKube
 from kube_iam.denylist.denial import denial_of
-from kube_iam.denylist.entry import write_denial
-from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, Question, read_answer
+from kube_iam.denylist.entry import format_denial
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, StatusQuestion, parse_answer
 
 Make = Callable[..., RunningServer]
 PATH, NAME = "/api/v1/namespaces/kube-system/configmaps", "kube-iam-denied"
@@ -32,17 +32,17 @@ def test_a_denial_is_obeyed_named_counted_and_lifted(make_server: Make) -> None:
     token = server.token()
     assert server.review(token).review["status"]["authenticated"] is True
 
-    denial = denial_of(PERSON, until=4e9, reason="left", by="root")
-    question = Question(NONCE, denial.ident).token
+    denial = denial_of(PERSON, until=4e9, reason="left", actor="root")
+    question = StatusQuestion(NONCE, denial.name).token
     assert probe(server, question) == NOT_IN_FORCE
-    fake.put(PATH, NAME, {"data": {denial.ident: write_denial(denial), "odd": "{}"}})
+    fake.put(PATH, NAME, {"data": {denial.name: format_denial(denial), "odd": "{}"}})
     wait_until(lambda: probe(server, question) == IN_FORCE)
-    assert f"on the deny list: {denial.ident}, until 2096-10-02" in server.review(token).error
-    assert server.metric("kube_iam_denials") == 1
-    assert server.metric("kube_iam_denial_problems") == 1
+    assert f"on the deny list: {denial.name}, until 2096-10-02" in server.review(token).error
+    assert server.metric("kube_iam_deny_list_entries") == 1
+    assert server.metric("kube_iam_deny_list_invalid_entries") == 1
     assert server.metric('kube_iam_refusals_total{reason="denied"}') == 1
     assert "odd: has no usable `value`" in server.log()
-    assert f"denial={denial.ident}" in server.log()
+    assert f"denial={denial.name}" in server.log()
 
     fake.stop()
     wait_until(lambda: server.metric("kube_iam_deny_list_watch_failures_total") > 3)
@@ -58,7 +58,7 @@ def test_a_denial_is_obeyed_named_counted_and_lifted(make_server: Make) -> None:
 def test_without_a_deny_list_a_question_is_a_token_like_any_other(make_server: Make) -> None:
     server = make_server()
     server.start()
-    assert server.review(Question(NONCE, "alice-1").token).error.startswith("the token does not begin with")
+    assert server.review(StatusQuestion(NONCE, "alice-1").token).error.startswith("the token does not begin with")
     assert server.stop() == 0
 
 
@@ -66,6 +66,6 @@ def probe(server: RunningServer, question: str) -> str:
     reply = server.review(question)
     assert reply.status == 200
     assert reply.review["status"]["authenticated"] is False
-    answer = read_answer(reply.error, NONCE)
+    answer = parse_answer(reply.error, NONCE)
     assert answer is not None
     return answer.state

@@ -12,7 +12,7 @@ from whole_sandbox import ROLE, Person, Sandbox
 
 from backend_suite import until
 from deny_suite import NAME, Heard, session
-from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, Answer, Question, read_answer
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, StatusAnswer, StatusQuestion, parse_answer
 from kube_iam.denylist.watcher import DenyList
 from kube_iam.kube import watch
 from kube_iam.kube.endpoint import Endpoint, EndpointSource
@@ -41,14 +41,14 @@ def is_admitted(person: Person, kubeconfig: Path) -> bool:
     return wait_until(lambda: is_in(person, kubeconfig), 20)
 
 
-def probed(levels: Sandbox, ident: str) -> Answer:
+def probed(levels: Sandbox, ident: str) -> StatusAnswer:
     """The answer to one and the same question, as kubectl brings it from the API server."""
-    token = Question(NONCE, ident).token
+    token = StatusQuestion(NONCE, ident).token
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
     command = ("kubectl", "create", "-f", "-", "-o", "json")
     status = json.loads(levels.administrator.works(*command, stdin=json.dumps(asked)))["status"]
     assert not status.get("authenticated")
-    answer = read_answer(status["error"], NONCE)
+    answer = parse_answer(status["error"], NONCE)
     assert answer is not None, status
     return answer
 
@@ -71,7 +71,7 @@ def test_a_live_session_is_refused_after_revoke_now_and_let_in_after_a_grant(lev
     assert "reason=denied" in levels.home.process("webhook").log.read_text()
     listed = json.loads(levels.administrator.works("kube-iam", "deny", "--list", "-o", "json"))
     entry = next(each for each in listed if each["value"] == "kate")
-    assert (entry["role"], entry["reason"], entry["by"]) == (f"{ROLE}viewer", "left", "kubernetes-admin")
+    assert (entry["role"], entry["reason"], entry["actor"]) == (f"{ROLE}viewer", "left", "kubernetes-admin")
     levels.administrator.works("kube-iam", "grant", "kate", "viewer")
     assert is_admitted(kate, viewer)
 
@@ -91,14 +91,14 @@ def test_status_query_is_answered_through_the_api_server_and_never_cached(levels
     assert is_admitted(kurt, viewer)
     found = denied(levels, "deny", "kurt", "--for", "1h")
     assert found["inForce"] is True
-    assert found["lastLetInKnown"] is True
+    assert found["lastSignInKnown"] is True
     ident = found["denials"][0]["denial"]
     assert probed(levels, ident).state == IN_FORCE
     levels.administrator.works("kube-iam", "undeny", "kurt")
     assert wait_until(lambda: probed(levels, ident).state == NOT_IN_FORCE, 5)
     denied(levels, "deny", "kurt", "--for", "1h")
     assert probed(levels, ident).state == IN_FORCE
-    token = Question(NONCE, ident).token
+    token = StatusQuestion(NONCE, ident).token
     bearer = ("--server", levels.state.api_url, "--certificate-authority", str(levels.home.ca), "--token", token)
     said = kurt.refused("kubectl", "--kubeconfig", "/dev/null", *bearer, "get", "ns")
     assert "Unauthorized" in said or "provide credentials" in said

@@ -14,8 +14,8 @@ import pytest
 from backend_suite import until
 from deny_suite import END, NAME, NOW, PATH, Heard, session
 from kube_iam.denylist.denial import denial_of
-from kube_iam.denylist.editor import CLOCK_SKEW, DenyStore
-from kube_iam.denylist.entry import read_denial
+from kube_iam.denylist.editor import CLOCK_SKEW, DenyListEditor
+from kube_iam.denylist.entry import parse_entry
 from kube_iam.denylist.prober import Prober
 from kube_iam.denylist.watcher import DenyList
 from kube_iam.kube.client import KubeApi
@@ -34,11 +34,11 @@ class Cluster:
         self.heard = Heard()
         self.list = DenyList(EndpointSource(str(self.kubeconfig), "", {}), self.heard, "c0ffee", clock=lambda: NOW)
 
-    def administrator(self) -> DenyStore:
-        return DenyStore(KubeApi(environ={}, kubeconfig=str(self.kubeconfig)), f"kube-system/{NAME}")
+    def administrator(self) -> DenyListEditor:
+        return DenyListEditor(KubeApi(environ={}, kubeconfig=str(self.kubeconfig)), f"kube-system/{NAME}")
 
     def deny(self, *names: str, now: float = NOW) -> None:
-        self.store.put([denial_of(name, until=END, by="test", at=NOW) for name in names], now)
+        self.store.add([denial_of(name, until=END, actor="test", at=NOW) for name in names], now)
 
     def out(self, name: str) -> bool:
         return self.list.denial(session(name)) is not None
@@ -72,7 +72,7 @@ def test_what_is_denied_and_lifted_is_heard_and_outlives_the_config_map(cluster:
             await asyncio.to_thread(cluster.deny, "bob")
             await until(lambda: cluster.out("bob"))
             assert cluster.out("alice")
-            lifted = await asyncio.to_thread(cluster.store.lift, lambda denial: denial.value == "bob", "test", NOW)
+            lifted = await asyncio.to_thread(cluster.store.remove, lambda denial: denial.value == "bob", "test", NOW)
             assert [denial.value for denial in lifted] == ["bob"]
             await until(lambda: not cluster.out("bob"))
 
@@ -86,28 +86,28 @@ def test_ten_who_deny_at_once_lose_nothing_and_what_is_over_goes(cluster: Cluste
     names = [f"person-{number}" for number in range(10)]
 
     def deny(name: str) -> None:
-        cluster.administrator().put([denial_of(name, until=END + 2 * CLOCK_SKEW)], END + CLOCK_SKEW + 1)
+        cluster.administrator().add([denial_of(name, until=END + 2 * CLOCK_SKEW)], END + CLOCK_SKEW + 1)
 
     with ThreadPoolExecutor(10) as pool:
         list(pool.map(deny, names))
-    assert set(cluster.store.read().data) == {"odd", *(denial_of(name, until=END).ident for name in names)}
+    assert set(cluster.store.read().data) == {"odd", *(denial_of(name, until=END).name for name in names)}
 
 
 def test_who_lifts_while_others_deny_loses_nothing(cluster: Cluster) -> None:
     cluster.deny(*(f"old-{number}" for number in range(5)))
 
     def lift(number: int) -> list[str]:
-        lifted = cluster.administrator().lift(lambda denial: denial.value == f"old-{number}", "test", NOW)
+        lifted = cluster.administrator().remove(lambda denial: denial.value == f"old-{number}", "test", NOW)
         return [denial.value for denial in lifted]
 
     def deny(number: int) -> None:
-        cluster.administrator().put([denial_of(f"new-{number}", until=END)], NOW)
+        cluster.administrator().add([denial_of(f"new-{number}", until=END)], NOW)
 
     with ThreadPoolExecutor(10) as pool:
         lifts = [pool.submit(lift, number) for number in range(5)]
         list(pool.map(deny, range(5)))
     assert [lifted.result() for lifted in lifts] == [[f"old-{number}"] for number in range(5)]
-    found = (each for ident, text in cluster.store.read().data.items() for each in read_denial(ident, text).denials)
+    found = (each for ident, text in cluster.store.read().data.items() for each in parse_entry(ident, text).denials)
     assert {denial.value for denial in found if denial.until > NOW} == {f"new-{number}" for number in range(5)}
 
 

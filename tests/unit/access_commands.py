@@ -13,7 +13,7 @@ from prepared_session import PreparedSession
 from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.root import run_command
 from kube_iam.denylist.denial import Denial
-from kube_iam.denylist.entry import write_denial
+from kube_iam.denylist.entry import format_denial
 from kube_iam.errors import KubeIamError
 from kube_iam.kube.client import KubeApi
 
@@ -55,7 +55,7 @@ def kube_iam(
 def denying(*denials: Denial) -> KubeApi:
     """Return the API of a cluster whose deny list has these entries, as `kube` of `kube_iam`."""
     memory = ApiInMemory()
-    memory.put_config_map(DENY_LIST, {each.ident: write_denial(each) for each in denials})
+    memory.put_config_map(DENY_LIST, {each.name: format_denial(each) for each in denials})
     return memory.api("https://api.prod.example.com")
 
 

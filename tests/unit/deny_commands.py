@@ -11,7 +11,7 @@ from prepared_session import PreparedSession
 
 from kube_iam.cli.root import run_command
 from kube_iam.denylist.denial import Denial
-from kube_iam.denylist.propagation import Closed
+from kube_iam.denylist.propagation import Propagation
 from kube_iam.errors import KubeError, KubeIamError
 
 FILE = """\
@@ -30,17 +30,19 @@ ROLE = "arn:aws:iam::123456789012:role/prod-admin"
 class Cluster:
     """Takes denials, and says of all of them the same."""
 
-    closed: Closed = field(default_factory=lambda: Closed(0.2, ["https://a"], servers={"1"}, last=3.0))
+    closed: Propagation = field(
+        default_factory=lambda: Propagation(0.2, ["https://a"], servers={"1"}, last_sign_in=3.0)
+    )
     error: KubeIamError | None = None
     denied: list[Denial] = field(default_factory=list)
     account: FakeAccount | None = None
     memory: ApiInMemory = field(default_factory=ApiInMemory)
 
-    def shut(self, session: object, closing: object, denials: Sequence[Denial], began: float) -> Closed:
+    def shut(self, session: object, closing: object, denials: Sequence[Denial], began: float) -> Propagation:
         if self.error is not None:
             raise self.error
         self.denied += denials
-        self.closed.seen = {denial.ident for denial in denials}
+        self.closed.signed_in = {denial.name for denial in denials}
         return self.closed
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.cli import deny_session, server_status
 from kube_iam.denylist.denial import Denial
-from kube_iam.denylist.propagation import Clock, Closed
+from kube_iam.denylist.propagation import Clock, Propagation
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Throttled
 from kube_iam.kube import audit_events
 
@@ -166,7 +166,7 @@ def test_audit_events_are_written_before_anybody_waits_for_the_cache(
     monkeypatch.setattr(
         deny_session, "CLOCK", Clock(iter(range(100)).__next__, lambda _: when.append(len(audit.records)))
     )
-    monkeypatch.setattr(deny_session, "shut", Cluster(Closed(0.1, servers={"1"}, holds=3.0)).shut)
+    monkeypatch.setattr(deny_session, "shut", Cluster(Propagation(0.1, servers={"1"}, cached_for=3.0)).shut)
     kube_iam(audit.cluster, "revoke", "alice", "admin", "--now")
     kube_iam(audit.cluster, "deny", "bob")
     assert when

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kube_iam.denylist.propagation import Clock, Closed, Wanted, await_force
-from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, Answer
+from kube_iam.denylist.propagation import Clock, ExpectedDenial, Propagation, wait_for_propagation
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, StatusAnswer
 from kube_iam.errors import KubeError, KubeIamError, Unreachable
 
-WANTED = Wanted("alice-1", 500.0)
+WANTED = ExpectedDenial("alice-1", 500.0)
 
 
 @dataclass
 class World:
     """Servers by address; each answers as its function says, at the time of the call. Asking takes 10 ms."""
 
-    servers: dict[str, Callable[[float], Answer]]
+    servers: dict[str, Callable[[float], StatusAnswer]]
     now: float = 1000.0
     asked: list[str] = field(default_factory=list)
 
-    def ask(self, address: str, denial: str) -> Answer:
-        assert denial == WANTED.ident
+    def ask(self, address: str, denial: str) -> StatusAnswer:
+        assert denial == WANTED.name
         self.asked.append(address)
         self.now += 0.01
         return self.servers[address](self.now)
@@ -29,24 +29,26 @@ class World:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def run(self, *addresses: str, cache_ttl: float = 120.0, unlisted: str = "") -> Closed:
+    def run(self, *addresses: str, cache_ttl: float = 120.0, listing_error: str = "") -> Propagation:
         clock = Clock(lambda: self.now, self.sleep)
-        return await_force(self.ask, addresses, [WANTED], clock, began=self.now, cache_ttl=cache_ttl, unlisted=unlisted)
+        return wait_for_propagation(
+            self.ask, addresses, [WANTED], clock, began=self.now, cache_ttl=cache_ttl, listing_error=listing_error
+        )
 
 
 def obeying(
     name: str, *, seconds: float = 1000.0, after: float = 0.0, until: float = 500.0
-) -> Callable[[float], Answer]:
-    def answer(now: float) -> Answer:
+) -> Callable[[float], StatusAnswer]:
+    def answer(now: float) -> StatusAnswer:
         if now < after:
-            return Answer("n", name, NOT_IN_FORCE)
-        return Answer("n", name, IN_FORCE, until, seconds, True)
+            return StatusAnswer("n", name, NOT_IN_FORCE)
+        return StatusAnswer("n", name, IN_FORCE, until, seconds, True)
 
     return answer
 
 
-def failing(error: KubeIamError) -> Callable[[float], Answer]:
-    def answer(_: float) -> Answer:
+def failing(error: KubeIamError) -> Callable[[float], StatusAnswer]:
+    def answer(_: float) -> StatusAnswer:
         raise error
 
     return answer
@@ -56,15 +58,15 @@ def test_every_api_server_is_asked_until_all_obey() -> None:
     world = World({"a": obeying("1"), "b": obeying("2", after=1000.5)})
     closed = world.run("a", "b")
     assert (closed.error, closed.asked, closed.servers, closed.complete) == (None, ["a", "b"], {"1", "2"}, True)
-    assert closed.seen == {WANTED.ident}
-    assert 0.5 <= closed.measured < 0.7
+    assert closed.signed_in == {WANTED.name}
+    assert 0.5 <= closed.elapsed < 0.7
 
 
 def test_an_older_denial_that_ends_earlier_is_not_the_one_that_was_written() -> None:
     world = World({"a": obeying("1", until=499.0)})
     closed = world.run("a")
     assert closed.error is not None
-    assert "does not obey" in closed.error.message
+    assert "does not apply" in closed.error.message
     assert not closed.complete
 
 
@@ -72,13 +74,13 @@ def test_without_addresses_the_one_that_there_is_is_asked_more_than_once() -> No
     world = World({"": obeying("1")})
     closed = world.run()
     assert (closed.error, len(world.asked) > 3, closed.servers) == (None, True, {"1"})
-    assert (closed.complete, closed.one_address) == (False, True)
+    assert (closed.complete, closed.single_address) == (False, True)
 
 
 def test_where_the_addresses_cannot_be_read_nobody_knows_how_many_there_are() -> None:
-    closed = World({"": obeying("1")}).run(unlisted="forbidden")
-    assert (closed.error, closed.unlisted, closed.servers) == (None, "forbidden", {"1"})
-    assert (closed.complete, closed.one_address) == (False, False)
+    closed = World({"": obeying("1")}).run(listing_error="forbidden")
+    assert (closed.error, closed.listing_error, closed.servers) == (None, "forbidden", {"1"})
+    assert (closed.complete, closed.single_address) == (False, False)
 
 
 def test_a_single_api_server_behind_another_address_is_asked_there() -> None:
@@ -90,9 +92,9 @@ def test_unreachable_api_server_is_named_and_probed_through_the_one_address() ->
     turns = iter([obeying("1"), obeying("1"), obeying("2")])
     world = World({"a": obeying("1"), "b": failing(Unreachable("no way")), "": lambda now: next(turns)(now)})
     closed = world.run("a", "b")
-    assert (closed.unasked, closed.complete, closed.error) == ({"b": "no way"}, True, None)
+    assert (closed.unreachable, closed.complete, closed.error) == ({"b": "no way"}, True, None)
     alone = World({"a": obeying("1"), "b": failing(Unreachable("no way")), "": obeying("1")}).run("a", "b")
-    assert (alone.complete, alone.one_address, alone.error) == (False, False, None)
+    assert (alone.complete, alone.single_address, alone.error) == (False, False, None)
 
 
 def test_a_server_without_a_deny_list_is_an_error_and_not_an_answer() -> None:
@@ -104,7 +106,7 @@ def test_a_server_without_a_deny_list_is_an_error_and_not_an_answer() -> None:
 def test_the_caches_hold_until_the_last_one_who_was_let_in_is_forgotten() -> None:
     world = World({"a": obeying("1", seconds=100.0), "b": obeying("2", seconds=20.0)})
     closed = world.run("a", "b", cache_ttl=120.0)
-    assert abs(closed.holds - (120 + 10 + 1 - 20)) < 0.1
-    assert abs(closed.last - 20) < 0.1
-    assert World({"a": obeying("1", seconds=132.0)}).run("a").holds == 0
-    assert World({"a": obeying("1", seconds=5.0)}).run("a", cache_ttl=2.0).holds < 8.1
+    assert abs(closed.cached_for - (120 + 10 + 1 - 20)) < 0.1
+    assert abs(closed.last_sign_in - 20) < 0.1
+    assert World({"a": obeying("1", seconds=132.0)}).run("a").cached_for == 0
+    assert World({"a": obeying("1", seconds=5.0)}).run("a", cache_ttl=2.0).cached_for < 8.1

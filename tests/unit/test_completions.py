@@ -21,7 +21,7 @@ from kube_iam.cli.completion import complete_for_kubectl, kubectl_lines
 from kube_iam.cli.deny_options import DENY_LIST
 from kube_iam.cli.root import make_root
 from kube_iam.denylist.denial import denial_of
-from kube_iam.denylist.entry import write_denial
+from kube_iam.denylist.entry import format_denial
 from kube_iam.errors import CredentialsError, KubeError
 from kube_iam.kube.client import KubeApi
 
@@ -112,8 +112,8 @@ def cluster(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> ApiInMemor
     now = time.time()
     denials = [denial_of(name, until=now + 60) for name in ("alice", "AKIA0000000000000001")]
     entries = [*denials, denial_of("gone", until=now - 60)]
-    memory.put_config_map(DENY_LIST, {each.ident: write_denial(each) for each in entries} | {"odd": "{"})
-    memory.put_config_map("other/list", {"x": write_denial(denial_of("bob", until=now + 60))})
+    memory.put_config_map(DENY_LIST, {each.name: format_denial(each) for each in entries} | {"odd": "{"})
+    memory.put_config_map("other/list", {"x": format_denial(denial_of("bob", until=now + 60))})
     return memory
 
 
@@ -121,8 +121,8 @@ def test_undeny_is_offered_who_is_denied_in_the_cluster_of_the_context(
     account: FakeAccount, cluster: ApiInMemory
 ) -> None:
     assert offered("undeny A", Session(account, cluster)) == ["AKIA0000000000000001"]
-    assert offered("undeny ak", Session(account, cluster)) == [denial_of("AKIA0000000000000001", until=1).ident]
-    assert offered("undeny al", Session(account, cluster)) == ["alice", denial_of("alice", until=1).ident]
+    assert offered("undeny ak", Session(account, cluster)) == [denial_of("AKIA0000000000000001", until=1).name]
+    assert offered("undeny al", Session(account, cluster)) == ["alice", denial_of("alice", until=1).name]
     assert offered("undeny g", Session(account, cluster)) == []
     assert offered("undeny --deny-list other/list b", Session(account, cluster))[0] == "bob"
     assert cluster.asked[-1][0] == "current"

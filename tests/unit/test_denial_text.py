@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from identities import role_session
 from kube_iam.core.identity import Identity
 from kube_iam.core.principals import kind_of
-from kube_iam.denylist.denial import ANY_KIND, FOR_EVER, Denial, DenialTable, denial_of, is_reachable
-from kube_iam.denylist.entry import read_denial, write_denial
+from kube_iam.denylist.denial import ANY_KIND, NO_END, Denial, DenialTable, denial_of, is_reachable
+from kube_iam.denylist.entry import format_denial, parse_entry
 
 ROLE = "arn:aws:iam::111122223333:role/prod-admin"
 ALICE = role_session("alice", "prod-admin", user_id="AROA1", key="ASIA1")
@@ -23,7 +23,7 @@ GOOD = {"kind": "userName", "value": "alice", "role": ROLE, "until": "2026-11-24
 
 
 def denies(who: Identity, text: str, now: float = UNTIL - 1) -> bool:
-    return DenialTable(read_denial("x", text).denials).find(who, now) is not None
+    return DenialTable(parse_entry("x", text).denials).find(who, now) is not None
 
 
 def denies_alice(text: str) -> bool:
@@ -42,14 +42,14 @@ printable = st.text(st.characters(codec="utf-8"), max_size=40)
     st.integers(0, 4 * 10**9),
 )
 def test_what_is_written_is_read_back(text: str, role: str, group: str, reason: str, by: str, until: int) -> None:
-    denial = denial_of(text, role=role, until=float(until), reason=reason, by=by, at=17.0)
+    denial = denial_of(text, role=role, until=float(until), reason=reason, actor=by, at=17.0)
     denial = replace(denial, iam_group=group if is_reachable(denial.kind, text, role, group) else "")
     denial = replace(denial, role=role if is_reachable(denial.kind, text, role, group) else "")
-    assert read_denial(denial.ident, write_denial(denial)) == ((denial,), "")
+    assert parse_entry(denial.name, format_denial(denial)) == ((denial,), "")
 
 
 def test_a_good_entry_has_no_problem() -> None:
-    assert read_denial("x", json.dumps(GOOD)) == ((Denial("x", "userName", "alice", ROLE, UNTIL, "left"),), "")
+    assert parse_entry("x", json.dumps(GOOD)) == ((Denial("x", "userName", "alice", ROLE, UNTIL, "left"),), "")
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_a_good_entry_has_no_problem() -> None:
         ({"until": 1}, "`until` is not"),
         ({"until": None}, "`until` is not"),
         ({"until": "2026-11-24T13:36:36+02:00"}, "`until` is not"),
-        ({"reason": 7, "by": [], "at": "?"}, ""),
+        ({"reason": 7, "actor": [], "at": "?"}, ""),
         ({"surprise": 1}, ""),
     ],
 )
 def test_what_is_wrong_with_an_entry_is_said_and_it_denies_all_the_same(change: dict[str, object], said: str) -> None:
     text = json.dumps({**GOOD, **change})
     assert denies_alice(text)
-    problem = read_denial("x", text).problem
+    problem = parse_entry("x", text).problem
     assert said in problem
     assert bool(said) is bool(problem)
 
@@ -92,7 +92,7 @@ def test_the_arn_of_a_session_as_role_is_its_role(session: str) -> None:
 def test_a_user_whose_path_looks_like_a_role_is_no_role() -> None:
     text = json.dumps({**GOOD, "role": "arn:aws:iam::111122223333:user/x:role/prod-admin"})
     assert denies_alice(text)
-    assert "`role` is not" in read_denial("x", text).problem
+    assert "`role` is not" in parse_entry("x", text).problem
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_user_whose_path_looks_like_a_role_is_no_role() -> None:
 )
 def test_text_that_is_no_json_is_searched_for_whom_it_means(text: str) -> None:
     assert denies_alice(text)
-    assert read_denial("x", text).problem
+    assert parse_entry("x", text).problem
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_text_that_is_no_json_is_searched_for_whom_it_means(text: str) -> None:
 )
 def test_everybody_whom_an_entry_names_is_denied_and_what_is_odd_about_it_is_said(text: str) -> None:
     assert denies(ALICE, text)
-    assert read_denial("x", text).problem
+    assert parse_entry("x", text).problem
     assert not denies(CAROL, text)
 
 
@@ -149,12 +149,12 @@ def test_who_is_named_twice_is_denied_without_an_end_as_is_who_stands_in_no_json
         '{"kind": "userName", "value": "alice", "value": "bob", "until": "2000-01-01T00:00:00Z"}',
         "value: alice",
     ):
-        assert {denial.until for denial in read_denial("x", text).denials} == {FOR_EVER}
+        assert {denial.until for denial in parse_entry("x", text).denials} == {NO_END}
 
 
 def test_what_is_left_open_counts_as_everything() -> None:
-    (denial,) = read_denial("x", '{"value": "alice"}').denials
-    assert (denial.kind, denial.role, denial.until) == (ANY_KIND, "", FOR_EVER)
+    (denial,) = parse_entry("x", '{"value": "alice"}').denials
+    assert (denial.kind, denial.role, denial.until) == (ANY_KIND, "", NO_END)
 
 
 @pytest.mark.parametrize(
@@ -172,14 +172,14 @@ def test_what_is_left_open_counts_as_everything() -> None:
     ],
 )
 def test_what_names_nobody_is_a_problem_and_denies_nobody(text: str) -> None:
-    denials, problem = read_denial("x", text)
+    denials, problem = parse_entry("x", text)
     assert denials == ()
     assert problem
 
 
 @given(st.text(max_size=200))
 def test_no_text_is_beyond_reading(text: str) -> None:
-    denials, problem = read_denial("x", text)
+    denials, problem = parse_entry("x", text)
     assert denials or problem
 
 
@@ -252,7 +252,7 @@ def test_a_value_that_nobody_has_as_written_denies_who_is_meant(value: str, kind
         assert denies_alice(text)
         assert not denies(CAROL, text)
         if value.strip() != "alice" and not value.startswith("arn:aws-cn:"):
-            assert read_denial("x", text).problem
+            assert parse_entry("x", text).problem
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_a_value_that_means_a_role_or_everybody_denies_them_all(value: str) -> N
 def test_an_entry_that_names_somebody_in_another_form_denies_them(text: str) -> None:
     who = replace(ALICE, user_id="AROA0000000000000001", access_key_id="ASIA0000000000000001")
     assert denies(who, text)
-    assert read_denial("x", text).problem
+    assert parse_entry("x", text).problem
     assert not denies(CAROL, text)
 
 
@@ -374,7 +374,7 @@ def test_an_entry_that_names_somebody_in_another_form_denies_them(text: str) -> 
 )
 def test_a_place_in_which_nobody_can_be_counts_as_everywhere(value: str, place: dict[str, object]) -> None:
     text = json.dumps({"kind": kind_of(value), "value": value, "until": GOOD["until"], **place})
-    denials, problem = read_denial("x", text)
+    denials, problem = parse_entry("x", text)
     assert "counts as everywhere" in problem
     assert [(each.value, each.role, each.iam_group) for each in denials] == [(value, "", "")]
 
@@ -392,7 +392,7 @@ def test_the_role_of_another_partition_is_that_of_the_account() -> None:
         '{"value": "AGPA0000000000000001"}',
         '{"kind": "userName", "value": ";"}',
         '{"kind": "userName"}',
-        '{"kind": "userName", "until": "2026-11-24T13:36:36Z", "reason": "lost laptop", "by": "root"}',
+        '{"kind": "userName", "until": "2026-11-24T13:36:36Z", "reason": "lost laptop", "actor": "root"}',
         '{"value": false}',
         '{"value": {}}',
         '{"value": [[], {}]}',
@@ -404,7 +404,7 @@ def test_the_role_of_another_partition_is_that_of_the_account() -> None:
     ],
 )
 def test_an_entry_that_names_nobody_says_so(text: str) -> None:
-    denials, problem = read_denial("x", text)
+    denials, problem = parse_entry("x", text)
     assert denials == ()
     assert "names nobody" in problem
 
@@ -412,20 +412,20 @@ def test_an_entry_that_names_nobody_says_so(text: str) -> None:
 def test_an_entry_with_a_role_alone_denies_the_sessions_of_the_role() -> None:
     text = json.dumps({"role": ROLE, "until": GOOD["until"]})
     assert denies(CAROL, text)
-    assert read_denial("x", text).problem == "has no `value`: counts as all sessions of `role`"
+    assert parse_entry("x", text).problem == "has no `value`: counts as all sessions of `role`"
 
 
 def test_a_number_is_the_name_that_its_digits_are() -> None:
     seven = replace(ALICE, arn=ALICE.arn.replace("alice", "1234567"), session_name="1234567")
     for text in ("1234567", '{"kind": "userName", "value": 1234567}', '{"userName": 1234567}', "[1234567]"):
         assert denies(seven, text)
-        assert read_denial("x", text).problem
+        assert parse_entry("x", text).problem
 
 
 def test_a_comma_in_a_name_that_the_command_wrote_is_part_of_the_name() -> None:
     denial = denial_of("smith,john", until=UNTIL, at=17.0)
-    assert read_denial(denial.ident, write_denial(denial)) == ((denial,), "")
-    by_hand = read_denial("x", write_denial(denial))
+    assert parse_entry(denial.name, format_denial(denial)) == ((denial,), "")
+    by_hand = parse_entry("x", format_denial(denial))
     assert [each.value for each in by_hand.denials] == ["smith,john", "smith", "john"]
     assert by_hand.problem
 

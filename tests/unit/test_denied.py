@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from identities import iam_user, role_session
 from kube_iam.core.identity import Identity
 from kube_iam.core.principals import KINDS
-from kube_iam.denylist.denial import FOR_EVER, Denial, DenialTable, about, denial_of, ident_of
+from kube_iam.denylist.denial import NO_END, Denial, DenialTable, denial_name, denial_of, matches
 
 ACCOUNT = "111122223333"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/prod-admin"
@@ -115,10 +115,10 @@ def test_what_can_be_nobody_is_refused(text: str) -> None:
 
 def test_a_denial_ends_when_it_says_and_the_longer_of_two_counts() -> None:
     short = denial_of("alice", until=LATER)
-    table = DenialTable([short, dataclasses.replace(short, ident="other", until=LATER + 1), short])
+    table = DenialTable([short, dataclasses.replace(short, name="other", until=LATER + 1), short])
     found = table.find(session(), LATER)
     assert found is not None
-    assert found.ident == "other"
+    assert found.name == "other"
     assert table.find(session(), LATER + 1) is None
 
 
@@ -199,18 +199,20 @@ def test_a_longer_denial_of_one_role_leaves_a_shorter_one_everywhere_in_force() 
 
 
 def test_the_name_of_a_denial_is_that_of_whoever_is_meant() -> None:
-    assert ident_of("userName", "alice", ADMIN) == ident_of("userName", "Alice", ADMIN.replace("role/", "role/p/"))
-    assert ident_of("userName", "alice", ADMIN) != ident_of("userName", "alice")
-    in_group = ident_of("userName", "alice", iam_group="prod-admin")
-    assert in_group == ident_of("userName", "alice", iam_group="Prod-Admin")
-    assert in_group not in (ident_of("userName", "alice"), ident_of("userName", "alice", ADMIN))
-    assert ident_of("userName", "a.b@c") != ident_of("userName", "a-b-c")
+    assert denial_name("userName", "alice", ADMIN) == denial_name(
+        "userName", "Alice", ADMIN.replace("role/", "role/p/")
+    )
+    assert denial_name("userName", "alice", ADMIN) != denial_name("userName", "alice")
+    in_group = denial_name("userName", "alice", iam_group="prod-admin")
+    assert in_group == denial_name("userName", "alice", iam_group="Prod-Admin")
+    assert in_group not in (denial_name("userName", "alice"), denial_name("userName", "alice", ADMIN))
+    assert denial_name("userName", "a.b@c") != denial_name("userName", "a-b-c")
 
 
 def test_a_letter_that_only_looks_alike_is_another_name() -> None:
     denial = denial_of("kim", until=LATER)
-    assert about(denial, "Kim")
-    assert not about(denial, "\u212aim")  # the Kelvin sign
+    assert matches(denial, "Kim")
+    assert not matches(denial, "\u212aim")  # the Kelvin sign
     assert DenialTable([denial]).find(session("KIM"), NOW) is denial
 
 
@@ -218,7 +220,7 @@ names = st.sampled_from(["alice", "ALICE", "bob", "carol@x.y", "AIDAALICE00", "A
 roles = st.sampled_from(["prod-admin", "prod-viewer"])
 identities = st.one_of(st.builds(session, names, roles), st.builds(user, names, st.sampled_from(["/", "/p/"])))
 values = st.one_of(names, st.sampled_from([ADMIN, VIEWER, f"arn:aws:iam::{ACCOUNT}:user/p/alice", "AROAADMIN00:alice"]))
-ends = st.sampled_from([0.0, NOW, LATER, FOR_EVER])
+ends = st.sampled_from([0.0, NOW, LATER, NO_END])
 kinds = st.sampled_from([*KINDS, ""])
 groups = st.sampled_from(["", "prod-admin", "prod-viewer"])
 places = st.sampled_from(["", ADMIN, VIEWER])
@@ -252,6 +254,6 @@ def test_a_place_only_narrows_and_an_unknown_kind_only_widens(
 @given(values)
 def test_what_was_denied_is_found_again_by_what_was_typed(text: str) -> None:
     denial = denial_of(text, role=ADMIN, until=LATER)
-    assert about(denial, text)
-    assert about(denial, denial.ident)
-    assert not about(denial, "mallory")
+    assert matches(denial, text)
+    assert matches(denial, denial.name)
+    assert not matches(denial, "mallory")

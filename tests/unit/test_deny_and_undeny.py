@@ -22,9 +22,9 @@ from kube_iam.cli import deny_session
 from kube_iam.cli.root import run_command
 from kube_iam.cli.session import AdminSession
 from kube_iam.denylist.denial import Denial, denial_of
-from kube_iam.denylist.entry import read_denial, write_denial
+from kube_iam.denylist.entry import format_denial, parse_entry
 from kube_iam.denylist.propagation import Clock
-from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, Answer, read_question
+from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, StatusAnswer, parse_question
 from kube_iam.errors import KubeIamError, Throttled, UsageError
 
 NAME = "kube-system/kube-iam-denied"
@@ -59,17 +59,17 @@ class Site:
         )
 
     def answer(self, host: str, token: str) -> str:
-        question = read_question(token)
+        question = parse_question(token)
         if question is None:  # a status query about memberships
             return ""
         text = self.data.get(question.denial)
-        read = list(read_denial(question.denial, text).denials) if text is not None else []
+        read = list(parse_entry(question.denial, text).denials) if text is not None else []
         if text is None and question.denial in self.remembered:
             read = [self.remembered[question.denial]]
         until = min((each.until for each in read), default=0.0)
         state = IN_FORCE if until > time.time() else NOT_IN_FORCE
         known = self.last_known and question.denial not in self.unseen
-        return Answer(question.nonce, "c0ffee", state, until, 300.0, known).text
+        return StatusAnswer(question.nonce, "c0ffee", state, until, 300.0, known).text
 
     @property
     def data(self) -> dict[str, str]:
@@ -80,7 +80,7 @@ class Site:
 
     @property
     def denied(self) -> list[str]:
-        found = (each for ident, text in self.data.items() for each in read_denial(ident, text).denials)
+        found = (each for ident, text in self.data.items() for each in parse_entry(ident, text).denials)
         return [each.value for each in found if each.until > time.time()]
 
     @property
@@ -379,7 +379,7 @@ def test_of_several_names_only_those_that_a_server_has_seen_are_said_to_be_out(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "access.yaml").unlink()
-    site.unseen = {denial_of("alcie", until=1).ident}
+    site.unseen = {denial_of("alcie", until=1).name}
     assert kube_iam(site, "deny", "alice", "alcie") == 0
     lines = [line.partition(" (")[0] for line in capsys.readouterr().out.splitlines()]
     assert lines[:2] == ["alice is out", "alcie is refused"]
@@ -399,7 +399,7 @@ def test_undeny_lifts_and_records(site: Site, capsys: pytest.CaptureFixture[str]
 def test_undeny_of_nobody_writes_nothing_records_nothing_and_says_so(
     site: Site, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    for data in ({}, {"x": write_denial(denial_of("alice", until=4e9))}):
+    for data in ({}, {"x": format_denial(denial_of("alice", until=4e9))}):
         if data:
             site.memory.put_config_map(NAME, data)
         assert kube_iam(site, "undeny", name) == 0
@@ -438,10 +438,10 @@ def test_undeny_lifts_what_a_server_remembers_of_a_list_that_was_deleted(
     site: Site, capsys: pytest.CaptureFixture[str], by_name: bool
 ) -> None:
     denial = denial_of("alice", until=4e9)
-    site.remembered[denial.ident] = denial
-    assert kube_iam(site, "undeny", denial.ident if by_name else "alice") == 0
+    site.remembered[denial.name] = denial
+    assert kube_iam(site, "undeny", denial.name if by_name else "alice") == 0
     assert "denial lifted" in capsys.readouterr().out
-    (left,) = read_denial(denial.ident, site.data[denial.ident]).denials
+    (left,) = parse_entry(denial.name, site.data[denial.name]).denials
     assert left.until == 0
     assert site.reasons == ["DenialRemoved"]
 
@@ -469,7 +469,7 @@ def test_undeny_leaves_what_was_written_meanwhile(site: Site) -> None:
 
     def faster() -> None:
         site.memory.before_write = lambda: None
-        site.memory.put_config_map(NAME, {bob.ident: write_denial(bob)})
+        site.memory.put_config_map(NAME, {bob.name: format_denial(bob)})
 
     site.memory.before_write = faster
     kube_iam(site, "undeny", "mallory")

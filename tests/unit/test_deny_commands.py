@@ -16,7 +16,7 @@ from deny_commands import FILE, ROLE, Cluster, applied, kube_iam
 from fake_account import FakeAccount
 
 from kube_iam.cli import deny_session
-from kube_iam.denylist.propagation import Clock, Closed
+from kube_iam.denylist.propagation import Clock, Propagation
 from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
 
 
@@ -42,7 +42,7 @@ def test_deny_says_who_is_out_until_when_and_what_was_measured(
 ) -> None:
     assert kube_iam(cluster, "deny", "alice", ROLE, "--for", "90m", "--reason", "lost laptop") == 0
     out = capsys.readouterr().out
-    assert [(each.kind, each.value, each.reason, each.by) for each in cluster.denied] == [
+    assert [(each.kind, each.value, each.reason, each.actor) for each in cluster.denied] == [
         ("userName", "alice", "lost laptop", "root"),
         ("arn", ROLE, "lost laptop", "root"),
     ]
@@ -75,14 +75,14 @@ def test_deny_refuses_what_can_mean_nobody(cluster: Cluster, arguments: tuple[st
 
 
 def test_a_denial_that_nobody_obeys_is_an_error_that_says_so(cluster: Cluster) -> None:
-    cluster.closed = Closed(error=KubeError("no server answers", "set server.denyList"))
+    cluster.closed = Propagation(error=KubeError("no server answers", "set server.denyList"))
     for output in ("table", "json"):
         with pytest.raises(KubeIamError, match="the denial is written, but whether it is in force is not known"):
             kube_iam(cluster, "deny", "alice", "-o", output)
 
 
-UNREACHED = Closed(0.2, ["https://a"], {"https://b": "no way", "https://c": "no way"}, {"1"}, last=300.0)
-UNLISTED = Closed(0.2, servers={"1"}, last=300.0, unlisted="may not list EndpointSlices")
+UNREACHED = Propagation(0.2, ["https://a"], {"https://b": "no way", "https://c": "no way"}, {"1"}, last_sign_in=300.0)
+UNLISTED = Propagation(0.2, servers={"1"}, last_sign_in=300.0, listing_error="may not list EndpointSlices")
 
 
 @pytest.mark.parametrize(("closed", "why"), [(UNREACHED, "2 of 3 API servers"), (UNLISTED, "may not list Endpoint")])
@@ -92,7 +92,7 @@ def test_where_not_every_api_server_was_asked_nobody_is_said_to_be_out(
     account: FakeAccount,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
-    closed: Closed,
+    closed: Propagation,
     why: str,
 ) -> None:
     applied(cluster, "alice")
@@ -102,7 +102,7 @@ def test_where_not_every_api_server_was_asked_nobody_is_said_to_be_out(
         with pytest.raises(KubeIamError, match=f"whether it is in force is not known: .*{why}"):
             kube_iam(cluster, *arguments, "-o", output)
         out, err = capsys.readouterr()
-        assert all(f"not asked: {address}: no way" in err for address in closed.unasked)
+        assert all(f"not asked: {address}: no way" in err for address in closed.unreachable)
         for words in ("is out", "is refused", "confirmed"):
             assert words not in out + err
     data = json.loads(out)
@@ -112,15 +112,15 @@ def test_where_not_every_api_server_was_asked_nobody_is_said_to_be_out(
 def test_with_a_single_address_the_result_names_the_servers_that_answered(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cluster.closed = Closed(0.2, servers={"c0ffee"}, last=300.0)
+    cluster.closed = Propagation(0.2, servers={"c0ffee"}, last_sign_in=300.0)
     assert kube_iam(cluster, "deny", "alice") == 0
     said = "alice is out, if there is no other server (1 confirmed; the cluster lists none). The denial ends "
     assert capsys.readouterr().out.startswith(said)
-    cluster.closed.holds = 42.0
+    cluster.closed.cached_for = 42.0
     assert kube_iam(cluster, "deny", "alice", "--no-wait") == 0
     said = said.replace("is out,", "is out in at most 42 s,")
     assert capsys.readouterr().out.startswith(said)
-    cluster.closed.holds = 0.0
+    cluster.closed.cached_for = 0.0
     assert kube_iam(cluster, "deny", "alice", "-o", "json") == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["inForce"], data["complete"]) == (True, False)
@@ -202,7 +202,7 @@ class FakeTime:
 
 @pytest.fixture
 def clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> FakeTime:
-    cluster.closed.holds = 3.4
+    cluster.closed.cached_for = 3.4
     clock = FakeTime()
     monkeypatch.setattr(deny_session, "CLOCK", Clock(lambda: clock.now, clock.sleep))
     return clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from kube_iam.denylist.entry import read_denial
+from kube_iam.denylist.entry import parse_entry
 from kube_iam.errors import Problem
 from kube_iam.server.log import Log
 from kube_iam.server.metrics import Metrics
@@ -31,21 +31,21 @@ class Lines:
 def test_each_denial_of_an_entry_is_logged_once_and_when_it_goes() -> None:
     log, metrics = Lines(), Metrics()
     report = DenyListObserver(cast("Log", log), metrics)
-    several = list(read_denial("x", '{"kind": "userName", "value": "alice, bob"}').denials)
-    report.denying(several, [])
-    report.denying(several, [])
+    several = list(parse_entry("x", '{"kind": "userName", "value": "alice, bob"}').denials)
+    report.on_denials(several, [])
+    report.on_denials(several, [])
     assert log.take("denied") == [("x", "alice,"), ("x", "alice"), ("x", "bob")]
-    report.denying(several[:2], [])
-    assert log.take("denial lifted or over") == [("x", "bob")]
+    report.on_denials(several[:2], [])
+    assert log.take("denial removed or ended") == [("x", "bob")]
 
 
 def test_an_entry_that_names_nobody_is_an_error_in_the_log_and_counted() -> None:
     log, metrics = Lines(), Metrics()
     report = DenyListObserver(cast("Log", log), metrics)
-    problem = Problem("x", read_denial("x", '{"kind": "userId", "value": "AGPA0000000000000001"}').problem)
+    problem = Problem("x", parse_entry("x", '{"kind": "userId", "value": "AGPA0000000000000001"}').problem)
     for _ in range(2):
-        report.denying([], [problem])
+        report.on_denials([], [problem])
     ((_, said),) = log.take("deny list")
     assert "x: " in said
     assert "names nobody" in said
-    assert "kube_iam_denial_problems 1" in metrics.render()
+    assert "kube_iam_deny_list_invalid_entries 1" in metrics.render()

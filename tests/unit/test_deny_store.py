@@ -8,16 +8,16 @@ from collections.abc import Callable
 import pytest
 from api_in_memory import ApiInMemory
 
-from kube_iam.denylist.denial import Denial, about, denial_of
-from kube_iam.denylist.editor import CLOCK_SKEW, LIFTED, DenyStore
-from kube_iam.denylist.entry import read_denial, write_denial
+from kube_iam.denylist.denial import Denial, denial_of, matches
+from kube_iam.denylist.editor import CLOCK_SKEW, REMOVED, DenyListEditor
+from kube_iam.denylist.entry import format_denial, parse_entry
 from kube_iam.errors import Conflict, KubeError
 
 NAME = "kube-system/kube-iam-denied"
 PATH = "/api/v1/namespaces/kube-system/configmaps"
 NOW = 1795507200.0
 END = NOW + 3600
-ALICE, BOB = (denial_of(name, until=END, by="root", at=NOW) for name in ("alice", "bob"))
+ALICE, BOB = (denial_of(name, until=END, actor="root", at=NOW) for name in ("alice", "bob"))
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def memory() -> ApiInMemory:
 
 
 @pytest.fixture
-def store(memory: ApiInMemory) -> DenyStore:
-    return DenyStore(memory.api(), NAME, sleep=lambda _: None)
+def store(memory: ApiInMemory) -> DenyListEditor:
+    return DenyListEditor(memory.api(), NAME, sleep=lambda _: None)
 
 
-def another(memory: ApiInMemory) -> DenyStore:
-    return DenyStore(memory.api(), NAME, sleep=lambda _: None)
+def another(memory: ApiInMemory) -> DenyListEditor:
+    return DenyListEditor(memory.api(), NAME, sleep=lambda _: None)
 
 
 def once(memory: ApiInMemory, write: Callable[[], object]) -> None:
@@ -49,66 +49,66 @@ def write(memory: ApiInMemory, **texts: str) -> None:
 
 
 def denied(memory: ApiInMemory) -> set[str]:
-    found = (each for ident, text in memory.data(NAME).items() for each in read_denial(ident, text).denials)
+    found = (each for ident, text in memory.data(NAME).items() for each in parse_entry(ident, text).denials)
     return {denial.value for denial in found if denial.until > NOW}
 
 
 def is_alice(denial: Denial) -> bool:
-    return about(denial, "alice")
+    return matches(denial, "alice")
 
 
-def test_a_denial_is_written_and_creates_the_list(memory: ApiInMemory, store: DenyStore) -> None:
-    store.put([ALICE], NOW)
-    assert memory.data(NAME) == {ALICE.ident: write_denial(ALICE)}
-    store.put([BOB], NOW)
+def test_a_denial_is_written_and_creates_the_list(memory: ApiInMemory, store: DenyListEditor) -> None:
+    store.add([ALICE], NOW)
+    assert memory.data(NAME) == {ALICE.name: format_denial(ALICE)}
+    store.add([BOB], NOW)
     assert denied(memory) == {"alice", "bob"}
     assert store.read().data == memory.data(NAME)
 
 
-def test_a_second_denial_of_the_same_replaces_the_first(memory: ApiInMemory, store: DenyStore) -> None:
-    store.put([ALICE], NOW)
-    store.put([denial_of("alice", until=END + 60, reason="again")], NOW)
+def test_a_second_denial_of_the_same_replaces_the_first(memory: ApiInMemory, store: DenyListEditor) -> None:
+    store.add([ALICE], NOW)
+    store.add([denial_of("alice", until=END + 60, reason="again")], NOW)
     assert [json.loads(text)["reason"] for text in memory.data(NAME).values()] == ["again"]
 
 
 @pytest.mark.parametrize("others", ['["alice", "bob"]', '[{"value": "bob"}]', "value: [bob, alice]"])
 def test_a_denial_leaves_who_else_was_written_into_its_entry_denied(
-    memory: ApiInMemory, store: DenyStore, others: str
+    memory: ApiInMemory, store: DenyListEditor, others: str
 ) -> None:
-    write(memory, **{ALICE.ident: others})
-    store.put([ALICE], NOW)
+    write(memory, **{ALICE.name: others})
+    store.add([ALICE], NOW)
     assert denied(memory) >= {"alice", "bob"}
     # So that a probe of the entry is about this denial and its end alone.
-    assert read_denial(ALICE.ident, memory.data(NAME)[ALICE.ident]).denials == (ALICE,)
+    assert parse_entry(ALICE.name, memory.data(NAME)[ALICE.name]).denials == (ALICE,)
 
 
-def test_entries_that_ended_long_ago_are_removed_and_odd_ones_stay(memory: ApiInMemory, store: DenyStore) -> None:
+def test_entries_that_ended_long_ago_are_removed_and_odd_ones_stay(memory: ApiInMemory, store: DenyListEditor) -> None:
     over = denial_of("carol", until=NOW - CLOCK_SKEW - 1)
     recent = denial_of("dave", until=NOW - CLOCK_SKEW + 1)
-    write(memory, odd="{}", **{each.ident: write_denial(each) for each in (over, recent)})
-    store.put([ALICE], NOW)
-    assert set(memory.data(NAME)) == {"odd", recent.ident, ALICE.ident}
+    write(memory, odd="{}", **{each.name: format_denial(each) for each in (over, recent)})
+    store.add([ALICE], NOW)
+    assert set(memory.data(NAME)) == {"odd", recent.name, ALICE.name}
 
 
 @pytest.mark.parametrize("text", ['["alice", "bob", "carol"]', '["bob", "alice"]', "value: [bob, alice]", '["alice"]'])
 def test_who_shares_an_entry_with_somebody_who_is_lifted_stays_denied(
-    memory: ApiInMemory, store: DenyStore, text: str
+    memory: ApiInMemory, store: DenyListEditor, text: str
 ) -> None:
     write(memory, x=text, y='{"kind": "userName", "value": "dave"}')
     before = denied(memory)
-    assert [denial.value for denial in store.lift(is_alice, "root", NOW)] == ["alice"]
+    assert [denial.value for denial in store.remove(is_alice, "root", NOW)] == ["alice"]
     assert denied(memory) == before - {"alice"}
-    assert store.lift(is_alice, "root", NOW) == ()
+    assert store.remove(is_alice, "root", NOW) == ()
 
 
-def test_what_is_lifted_says_so_as_an_entry(memory: ApiInMemory, store: DenyStore) -> None:
-    store.put([ALICE, BOB], NOW)
-    assert store.lift(is_alice, "carol", NOW) == (ALICE,)
-    (left,) = read_denial(ALICE.ident, memory.data(NAME)[ALICE.ident]).denials
-    assert (left.value, left.until, left.by, left.reason) == ("alice", LIFTED, "carol", "lifted")
+def test_what_is_lifted_says_so_as_an_entry(memory: ApiInMemory, store: DenyListEditor) -> None:
+    store.add([ALICE, BOB], NOW)
+    assert store.remove(is_alice, "carol", NOW) == (ALICE,)
+    (left,) = parse_entry(ALICE.name, memory.data(NAME)[ALICE.name]).denials
+    assert (left.value, left.until, left.actor, left.reason) == ("alice", REMOVED, "carol", "removed")
 
 
-SHARED = json.dumps([json.loads(write_denial(each)) for each in (ALICE, BOB)])
+SHARED = json.dumps([json.loads(format_denial(each)) for each in (ALICE, BOB)])
 
 
 @pytest.mark.parametrize(
@@ -123,61 +123,65 @@ SHARED = json.dumps([json.loads(write_denial(each)) for each in (ALICE, BOB)])
         # Somebody lifts it first, and uses the name again.
         ({"x": "alice"}, {"x": "bob"}, {"bob"}),
         # Somebody takes one of two out of the entry.
-        ({"x": SHARED}, {"x": write_denial(BOB)}, {"bob"}),
+        ({"x": SHARED}, {"x": format_denial(BOB)}, {"bob"}),
         # Somebody deletes all and begins anew.
         ({"x": SHARED}, {"z": "carol"}, {"carol"}),
     ],
 )
 def test_a_lift_that_loses_a_race_leaves_what_was_written_meanwhile(
-    memory: ApiInMemory, store: DenyStore, before: dict[str, str], meanwhile: dict[str, str], left: set[str]
+    memory: ApiInMemory, store: DenyListEditor, before: dict[str, str], meanwhile: dict[str, str], left: set[str]
 ) -> None:
     write(memory, **before)
     once(memory, lambda: write(memory, **meanwhile))
-    store.lift(is_alice, "root", NOW)
+    store.remove(is_alice, "root", NOW)
     assert denied(memory) == left
 
 
-def test_a_lift_that_finds_nothing_after_a_lost_race_reports_nothing(memory: ApiInMemory, store: DenyStore) -> None:
-    store.put([ALICE], NOW)
-    once(memory, lambda: another(memory).lift(is_alice, "bob", NOW))
-    assert store.lift(is_alice, "root", NOW) == ()
+def test_a_lift_that_finds_nothing_after_a_lost_race_reports_nothing(
+    memory: ApiInMemory, store: DenyListEditor
+) -> None:
+    store.add([ALICE], NOW)
+    once(memory, lambda: another(memory).remove(is_alice, "bob", NOW))
+    assert store.remove(is_alice, "root", NOW) == ()
 
 
-def test_a_denial_that_loses_a_race_keeps_the_other_one(memory: ApiInMemory, store: DenyStore) -> None:
-    once(memory, lambda: another(memory).put([BOB], NOW))
-    store.put([ALICE], NOW)
+def test_a_denial_that_loses_a_race_keeps_the_other_one(memory: ApiInMemory, store: DenyListEditor) -> None:
+    once(memory, lambda: another(memory).add([BOB], NOW))
+    store.add([ALICE], NOW)
     assert denied(memory) == {"alice", "bob"}
 
 
-def test_an_entry_renewed_while_it_is_cleared_away_stays(memory: ApiInMemory, store: DenyStore) -> None:
+def test_an_entry_renewed_while_it_is_cleared_away_stays(memory: ApiInMemory, store: DenyListEditor) -> None:
     over = denial_of("bob", until=NOW - CLOCK_SKEW - 1)
-    store.put([over], NOW - 2 * CLOCK_SKEW)
-    once(memory, lambda: another(memory).put([BOB], NOW))
-    store.put([ALICE], NOW)
+    store.add([over], NOW - 2 * CLOCK_SKEW)
+    once(memory, lambda: another(memory).add([BOB], NOW))
+    store.add([ALICE], NOW)
     assert denied(memory) == {"alice", "bob"}
 
 
-def test_what_stands_instead_of_a_lift_is_not_written_over_a_new_denial(memory: ApiInMemory, store: DenyStore) -> None:
+def test_what_stands_instead_of_a_lift_is_not_written_over_a_new_denial(
+    memory: ApiInMemory, store: DenyListEditor
+) -> None:
     write(memory)
-    tombstone = denial_of("alice", until=LIFTED, reason="lifted")
-    once(memory, lambda: another(memory).put([ALICE], NOW))
+    tombstone = denial_of("alice", until=REMOVED, reason="removed")
+    once(memory, lambda: another(memory).add([ALICE], NOW))
     # The new denial is what a lift of alice is about, then.
-    assert store.lift(is_alice, "root", NOW, [tombstone]) == (ALICE,)
+    assert store.remove(is_alice, "root", NOW, [tombstone]) == (ALICE,)
     assert denied(memory) == set()
-    assert store.lift(lambda denial: about(denial, "bob"), "root", NOW, [denial_of("bob", until=LIFTED)]) == ()
-    assert read_denial("x", memory.data(NAME)[BOB.ident]).denials[0].until == LIFTED
+    assert store.remove(lambda denial: matches(denial, "bob"), "root", NOW, [denial_of("bob", until=REMOVED)]) == ()
+    assert parse_entry("x", memory.data(NAME)[BOB.name]).denials[0].until == REMOVED
 
 
 @pytest.mark.parametrize("edit", ["put", "lift"])
-def test_an_edit_that_loses_every_race_is_an_error(memory: ApiInMemory, store: DenyStore, edit: str) -> None:
+def test_an_edit_that_loses_every_race_is_an_error(memory: ApiInMemory, store: DenyListEditor, edit: str) -> None:
     write(memory, x="alice")
     memory.before_write = lambda: write(memory, x="alice")
     with pytest.raises(Conflict, match="ConfigMap kube-system/kube-iam-denied was not changed"):
-        store.put([BOB], NOW) if edit == "put" else store.lift(is_alice, "root", NOW)
+        store.add([BOB], NOW) if edit == "put" else store.remove(is_alice, "root", NOW)
     assert memory.data(NAME) == {"x": "alice"}
 
 
-def test_a_list_that_may_not_be_written_is_an_error(memory: ApiInMemory, store: DenyStore) -> None:
+def test_a_list_that_may_not_be_written_is_an_error(memory: ApiInMemory, store: DenyListEditor) -> None:
     memory.status["POST", PATH] = 403
     with pytest.raises(KubeError, match="cannot create ConfigMap kube-system/kube-iam-denied"):
-        store.put([ALICE], NOW)
+        store.add([ALICE], NOW)

@@ -12,7 +12,7 @@ from kube_iam.cli.root import run_command
 from kube_iam.config.access import load_access
 from kube_iam.config.server import check_server_config
 from kube_iam.denylist.prober import Prober
-from kube_iam.denylist.status_query import Question
+from kube_iam.denylist.status_query import StatusQuestion
 from kube_iam.errors import AccessDenied, ConfigError, KubeError, Unreachable
 from kube_iam.kube.context import load_context
 
@@ -201,7 +201,7 @@ def test_a_webhook_that_cannot_be_asked_is_told_from_one_without_a_deny_list(
 ) -> None:
     api: Any = AnsweringApi(f"[invalid bearer token, {error}]" if error else "")
     with pytest.raises(kind, match=said) as raised:
-        Prober(api).ask("", Question("0" * 16, "denial").denial)
+        Prober(api).ask("", StatusQuestion("0" * 16, "denial").denial)
     assert SECRET not in str(raised.value)
 
 

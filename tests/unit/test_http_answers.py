@@ -125,7 +125,7 @@ def test_only_quick_temporary_failures_are_answered_so_that_they_are_retried(
     ("token", "status"),
     [
         ("k8s-aws-v1.aHR0cHM6", 504),
-        ("kube-iam-probe-v1.x", 504),
+        ("kube-iam-deny-status-v1.x", 504),
         ("kube-iam-membership-status-v1.x", 504),
         ("eyJhbGciOiJSUzI1NiJ9.x.y", 200),
         ("", 200),

@@ -223,7 +223,7 @@ def test_question_is_read_back(names: tuple[str, ...]) -> None:
         f"kube-iam-membership-status-v1.{NONCE}.{'a' * 16}.{'g' * 16}",
         f"kube-iam-membership-status-v1.{NONCE}" + f".{'a' * 16}" * (MOST_ASKED + 1),
         f"kube-iam-membership-status-v2.{NONCE}.{'a' * 16}",
-        f"kube-iam-probe-v1.{NONCE}.{'a' * 16}",
+        f"kube-iam-deny-status-v1.{NONCE}.{'a' * 16}",
     ],
 )
 def test_anything_else_is_no_question(token: str) -> None:

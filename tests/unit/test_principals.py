@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.core.principals import arn_key, fits, kind_of, meant, objection
-from kube_iam.denylist.denial import NobodysName, denial_of
+from kube_iam.denylist.denial import NotAPrincipal, denial_of
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sandbox-developer"
@@ -116,7 +116,7 @@ NOBODY = [
 @pytest.mark.parametrize("text", NOBODY)
 def test_what_no_principal_can_have_is_refused_with_a_remedy(text: str) -> None:
     assert kind_of(text) == ""
-    with pytest.raises(NobodysName) as raised:
+    with pytest.raises(NotAPrincipal) as raised:
         denial_of(text, until=9.0)
     assert raised.value.message
     assert raised.value.hint

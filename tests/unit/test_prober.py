@@ -8,7 +8,7 @@ import pytest
 from api_in_memory import AUTHORITY, SLICES, ApiInMemory, endpoint_slice
 
 from kube_iam.denylist.prober import HERE, Prober
-from kube_iam.denylist.status_query import IN_FORCE, Answer, read_question
+from kube_iam.denylist.status_query import IN_FORCE, StatusAnswer, parse_question
 from kube_iam.errors import KubeError, Unreachable
 
 LABELS = {"metadata": {"name": "x", "labels": {"kubernetes.io/service-name": "kubernetes"}}}
@@ -16,10 +16,10 @@ DENIAL = "alice-0123456789"
 
 
 def in_force(host: str, token: str) -> str:
-    question = read_question(token)
+    question = parse_question(token)
     assert question is not None
     assert question.denial == DENIAL
-    return f"[invalid bearer token, {Answer(question.nonce, 'c0ffee', IN_FORCE, 9.0).text}]"
+    return f"[invalid bearer token, {StatusAnswer(question.nonce, 'c0ffee', IN_FORCE, 9.0).text}]"
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_no_credentials_go_to_an_address_that_cannot_be_verified(
     assert prober(memory, cluster).ask(HERE, DENIAL).state == IN_FORCE
 
 
-@pytest.mark.parametrize("said", ["", "Unauthorized", Answer("f" * 16, "c0ffee", IN_FORCE, 9.0).text])
+@pytest.mark.parametrize("said", ["", "Unauthorized", StatusAnswer("f" * 16, "c0ffee", IN_FORCE, 9.0).text])
 def test_a_server_that_answers_nothing_or_another_question_is_an_error(memory: ApiInMemory, said: str) -> None:
     memory.answer = lambda host, token: said
     with pytest.raises(KubeError, match="no kube-iam server with a deny list answers behind https"):

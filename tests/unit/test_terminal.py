@@ -32,7 +32,7 @@ from kube_iam.cli.root import run_command
 from kube_iam.cli.session import AdminSession
 from kube_iam.cli.terminal import SafeStream, guarded, page, painted
 from kube_iam.core.printable import escaped, is_visible
-from kube_iam.denylist.editor import DenyStore
+from kube_iam.denylist.editor import DenyListEditor
 from kube_iam.errors import ConfigError, KubeError, Problem, SandboxError, WouldFail
 from kube_iam.kube.config_map import Contents
 from kube_iam.report.data import as_json, as_yaml
@@ -189,7 +189,7 @@ def test_error_texts_of_services_are_escaped(account: FakeAccount, run: Run, com
 
 ENTRIES = {
     "list of denials": json.dumps(
-        {"denials": [{"kind": "userName", "value": "alice", "reason": HOSTILE, "by": HOSTILE}]}
+        {"denials": [{"kind": "userName", "value": "alice", "reason": HOSTILE, "actor": HOSTILE}]}
     ),
     "text": HOSTILE,
     "value": json.dumps({"value": HOSTILE}),
@@ -203,9 +203,9 @@ def test_entries_of_the_deny_list_are_escaped(
     text: str, output: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.session = lambda: PreparedSession(FakeAccount(), ApiInMemory().api())
-    monkeypatch.setattr(DenyStore, "__init__", lambda self, api, name: None)
-    monkeypatch.setattr(DenyStore, "describe", lambda self: HOSTILE)
-    monkeypatch.setattr(DenyStore, "read", lambda self: Contents({HOSTILE: text, "b": text}))
+    monkeypatch.setattr(DenyListEditor, "__init__", lambda self, api, name: None)
+    monkeypatch.setattr(DenyListEditor, "describe", lambda self: HOSTILE)
+    monkeypatch.setattr(DenyListEditor, "read", lambda self: Contents({HOSTILE: text, "b": text}))
     assert run("deny", "--list", "-o", output) == 0
     assert r"\u009b" in run.out + run.err
 

@@ -61,4 +61,4 @@ class AuditLog:
 
 def denied_record(denial: Denial, level: str = "") -> AuditRecord:
     """Return the record of a denial, in one level or, if that is empty, in all."""
-    return AuditRecord(Action.DENIED, denial.value, level, denial.end, denial.reason, denial.ident)
+    return AuditRecord(Action.DENIED, denial.value, level, denial.end, denial.reason, denial.name)

@@ -126,7 +126,7 @@ def _denials(context: click.Context) -> list[str]:
     api = session_of(context, dict(context.params)).kube
     denials = deny_session.read_denials(api, _option(context, "deny_list") or DENY_LIST)
     now = time.time()
-    return [name for denial in denials if denial.until > now for name in (denial.value, denial.ident)]
+    return [name for denial in denials if denial.until > now for name in (denial.value, denial.name)]
 
 
 def _cached_levels(context: click.Context) -> Iterable[str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kube_iam.access.known_names import KnownNames
     from kube_iam.cli.deny_session import Closing
     from kube_iam.denylist.denial import Denial
-    from kube_iam.denylist.propagation import Closed
+    from kube_iam.denylist.propagation import Propagation
 
 
 @click.command("deny")
@@ -86,7 +86,7 @@ def command(
     return 0
 
 
-def _print(denials: list[Denial], closed: Closed, closing: Closing, known: KnownNames | None, output: str) -> None:
+def _print(denials: list[Denial], closed: Propagation, closing: Closing, known: KnownNames | None, output: str) -> None:
     """Print what is denied, what goes on and since when; wait where that is wanted. Raises what keeps that from being known."""
     from kube_iam.cli import deny_result as result
     from kube_iam.cli.access_output import print_data
@@ -106,7 +106,7 @@ def _print(denials: list[Denial], closed: Closed, closing: Closing, known: Known
     # Only a person or a whole role is out, and only where a server has seen them or the name is known: a misspelt name denies nobody.
     refused = [
         result.Refused(
-            subject(denial), is_whole(denial) and (known is not None or denial.ident in closed.seen), end=denial.end
+            subject(denial), is_whole(denial) and (known is not None or denial.name in closed.signed_in), end=denial.end
         )
         for denial in denials
     ]
@@ -115,14 +115,14 @@ def _print(denials: list[Denial], closed: Closed, closing: Closing, known: Known
 
 def _list(session: AdminSession, deny_list: str, output: str) -> int:
     from kube_iam.cli.access_output import print_data
-    from kube_iam.denylist.editor import DenyStore
-    from kube_iam.denylist.entry import BINARY, read_denial
+    from kube_iam.denylist.editor import DenyListEditor
+    from kube_iam.denylist.entry import BINARY, parse_entry
     from kube_iam.report.denials_text import denial_data, denials_table
 
     now = time.time()
-    store = DenyStore(session.kube, deny_list)
+    store = DenyListEditor(session.kube, deny_list)
     contents = store.read()
-    read = {ident: read_denial(ident, text) for ident, text in contents.data.items()}
+    read = {ident: parse_entry(ident, text) for ident, text in contents.data.items()}
     read |= dict.fromkeys(contents.binary, BINARY)
     for ident, (_, problem) in sorted(read.items()):
         if problem:

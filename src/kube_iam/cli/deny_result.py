@@ -16,7 +16,7 @@ from kube_iam.cli.deny_session import Closing
 from kube_iam.cli.shared_options import global_options_of
 from kube_iam.config.durations import show_duration
 from kube_iam.core.utc import rfc3339
-from kube_iam.denylist.propagation import Closed
+from kube_iam.denylist.propagation import Propagation
 from kube_iam.errors import KubeIamError
 
 _WAITING = "Waiting up to {} s for the end of kube-apiserver's cache; Ctrl-C ends the waiting, not the denial."
@@ -36,11 +36,11 @@ class Refused:
     end: str = ""
 
 
-def print_result(closed: Closed, closing: Closing, refused: Sequence[Refused]) -> None:
+def print_result(closed: Propagation, closing: Closing, refused: Sequence[Refused]) -> None:
     """Print the result of each denial, once kube-apiserver's cache has ended where that is waited for. Raises `shortfall`."""
     print_details(closed, closing)
     complain(closed)
-    left = closed.holds
+    left = closed.cached_for
     if closing.wait and left > 0:
         end = rfc3339(time.time() + left)
         changes_made().expect((), f"the servers confirmed it; kube-apiserver's cache may admit a sign-in until {end}")
@@ -51,7 +51,7 @@ def print_result(closed: Closed, closing: Closing, refused: Sequence[Refused]) -
     click.echo(_GOES_ON)
 
 
-def sentence(refused: Refused, closed: Closed, left: float) -> str:
+def sentence(refused: Refused, closed: Propagation, left: float) -> str:
     """Return the result of a denial that is in force. kube-apiserver's cache may admit the principal for `left` seconds more."""
     state = "out" if refused.out else "refused"
     place = (f" of {refused.level}" if refused.out else f" in {refused.level}") if refused.level else ""
@@ -60,26 +60,26 @@ def sentence(refused: Refused, closed: Closed, left: float) -> str:
     return f"{refused.subject} {state}{place}{within}{_confirmed(closed)}.{end}"
 
 
-def _confirmed(closed: Closed) -> str:
+def _confirmed(closed: Propagation) -> str:
     if closed.complete:
         return f" ({closed.total} of {closed.total} servers confirmed)"
     return f", if there is no other server ({len(closed.servers)} confirmed; the cluster lists none)"
 
 
-def shortfall(closed: Closed) -> KubeIamError | None:
+def shortfall(closed: Propagation) -> KubeIamError | None:
     """Return the error of a denial that is written and may or may not be obeyed everywhere; None where it is.
 
     A cluster that names no API server but its one address is taken at its word; what is printed says so.
     """
     error = closed.error
-    if error is None and not (closed.complete or closed.one_address):
+    if error is None and not (closed.complete or closed.single_address):
         error = _incomplete(closed)
     if error is None:
         return None
     return KubeIamError(f"the denial is written, but whether it is in force is not known: {error.message}", error.hint)
 
 
-def complain(closed: Closed) -> None:
+def complain(closed: Propagation) -> None:
     """Raise `shortfall`, where there is one, once the servers that could not be asked are named on stderr."""
     error = shortfall(closed)
     if error is not None:
@@ -87,40 +87,40 @@ def complain(closed: Closed) -> None:
         raise error
 
 
-def print_unasked(closed: Closed) -> None:
+def print_unasked(closed: Propagation) -> None:
     """Name on stderr the API servers that could not be asked, with the reason."""
-    for address, why in closed.unasked.items():
+    for address, why in closed.unreachable.items():
         click.echo(f"not asked: {address}: {why}", err=True)
 
 
-def _incomplete(closed: Closed) -> KubeIamError:
-    if closed.unlisted:
+def _incomplete(closed: Propagation) -> KubeIamError:
+    if closed.listing_error:
         return KubeIamError(
-            f"which API servers there are cannot be read: {closed.unlisted}",
+            f"which API servers there are cannot be read: {closed.listing_error}",
             "it takes the right to get the EndpointSlice kubernetes in the namespace default",
         )
     return KubeIamError(
-        f"{len(closed.unasked)} of {closed.total} API servers could not be asked",
+        f"{len(closed.unreachable)} of {closed.total} API servers could not be asked",
         "repeat the command from where each can be reached at its own address",
     )
 
 
-def closed_data(closed: Closed) -> dict[str, object]:
+def closed_data(closed: Propagation) -> dict[str, object]:
     """Return the same for programs."""
     return {
         "inForce": shortfall(closed) is None,
-        "inForceAfterSeconds": round(closed.measured, 3),
+        "inForceAfterSeconds": round(closed.elapsed, 3),
         "apiServersAsked": closed.asked,
-        "apiServersNotAsked": sorted(closed.unasked),
-        "serversHeard": len(closed.servers),
+        "apiServersNotAsked": sorted(closed.unreachable),
+        "serversAnswered": len(closed.servers),
         "complete": closed.complete,
-        "lastLetInSecondsAgo": round(closed.last, 3),
-        "lastLetInKnown": closed.known,
-        "cacheHoldsSeconds": round(closed.holds, 3),
+        "lastSignInSecondsAgo": round(closed.last_sign_in, 3),
+        "lastSignInKnown": closed.last_sign_in_known,
+        "cachedForSeconds": round(closed.cached_for, 3),
     }
 
 
-def print_details(closed: Closed, closing: Closing) -> None:
+def print_details(closed: Propagation, closing: Closing) -> None:
     """Print on stderr, with `-v debug` and `-v trace`, what was measured and how the wait for kube-apiserver's cache is computed."""
     context = click.get_current_context(silent=True)
     if (
@@ -131,10 +131,10 @@ def print_details(closed: Closed, closing: Closing) -> None:
         return
     servers = ", ".join(sorted(closed.servers))
     asked = f"{len(closed.asked)} of {closed.total} API servers asked at their own address"
-    click.echo(f"{closed.measured:.1f} s until the last answer; {asked}; servers that answered: {servers}", err=True)
+    click.echo(f"{closed.elapsed:.1f} s until the last answer; {asked}; servers that answered: {servers}", err=True)
     if shortfall(closed) is None:
         print_unasked(closed)
-    last = "last sign-in" if closed.known else "no sign-in remembered; servers remember"
+    last = "last sign-in" if closed.last_sign_in_known else "no sign-in remembered; servers remember"
     ttl = show_duration(closing.cache_ttl)
-    computed = f"kube-apiserver caches a sign-in for {ttl} and 10 s: {closed.holds:.0f} s left (computed)"
-    click.echo(f"{last} {closed.last:.1f} s ago; {computed}", err=True)
+    computed = f"kube-apiserver caches a sign-in for {ttl} and 10 s: {closed.cached_for:.0f} s left (computed)"
+    click.echo(f"{last} {closed.last_sign_in:.1f} s ago; {computed}", err=True)

@@ -12,8 +12,8 @@ from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.deny_options import LONGEST_SESSION
 from kube_iam.cli.session import AdminSession
 from kube_iam.core.principals import fits, kind_of, objection
-from kube_iam.denylist.denial import Denial, NobodysName, denial_of, ident_of
-from kube_iam.denylist.propagation import Clock, Closed, Wanted, await_force
+from kube_iam.denylist.denial import Denial, NotAPrincipal, denial_name, denial_of
+from kube_iam.denylist.propagation import Clock, ExpectedDenial, Propagation, wait_for_propagation
 from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
@@ -44,24 +44,24 @@ def caller(session: AdminSession) -> str:
         return ""
 
 
-def shut(session: AdminSession, closing: Closing, denials: Sequence[Denial], began: float) -> Closed:
+def shut(session: AdminSession, closing: Closing, denials: Sequence[Denial], began: float) -> Propagation:
     """Write the denials and find out when they are obeyed. Raises KubeIamError where they cannot be written."""
-    from kube_iam.denylist.editor import DenyStore
+    from kube_iam.denylist.editor import DenyListEditor
     from kube_iam.denylist.prober import Prober
 
     names = "write the denial of " + ", ".join(denial.value for denial in denials)
     with changes_made().making(names):
-        DenyStore(session.kube, closing.deny_list).put(denials, time.time())
+        DenyListEditor(session.kube, closing.deny_list).add(denials, time.time())
     prober = Prober(session.kube)
-    wanted = [Wanted(denial.ident, denial.until) for denial in denials]
+    wanted = [ExpectedDenial(denial.name, denial.until) for denial in denials]
     addresses: tuple[str, ...] = ()
     unlisted = ""
     try:
         addresses = prober.addresses()
     except KubeIamError as error:
         unlisted = error.message
-    return await_force(
-        prober.ask, addresses, wanted, CLOCK, began=began, cache_ttl=closing.cache_ttl, unlisted=unlisted
+    return wait_for_propagation(
+        prober.ask, addresses, wanted, CLOCK, began=began, cache_ttl=closing.cache_ttl, listing_error=unlisted
     )
 
 
@@ -73,8 +73,8 @@ def check_principal(text: str) -> None:
 def denial(text: str, *, role: str = "", until: float, reason: str, by: str, now: float) -> Denial:
     """The denial of what a person typed. Raises UsageError as `check_principal` does."""
     try:
-        return denial_of(text, role=role, until=float(int(until)), reason=reason, by=by, at=now)
-    except NobodysName as error:
+        return denial_of(text, role=role, until=float(int(until)), reason=reason, actor=by, at=now)
+    except NotAPrincipal as error:
         raise UsageError(error.message, error.hint) from error
 
 
@@ -90,11 +90,11 @@ def lift(
 
     `lifting` names the change for `changes_made`.
     """
-    from kube_iam.denylist.editor import DenyStore
+    from kube_iam.denylist.editor import DenyListEditor
 
-    store, by = DenyStore(session.kube, deny_list), caller(session)
+    store, by = DenyListEditor(session.kube, deny_list), caller(session)
     with changes_made().making(lifting):
-        return store.lift(chosen, by, now, otherwise)
+        return store.remove(chosen, by, now, otherwise)
 
 
 def denied_values(session: AdminSession, deny_list: str, now: float) -> list[str]:
@@ -104,11 +104,11 @@ def denied_values(session: AdminSession, deny_list: str, now: float) -> list[str
 
 def read_denials(api: KubeApi, deny_list: str) -> list[Denial]:
     """Return all denials of the list, ended ones too. Raises KubeIamError."""
-    from kube_iam.denylist.editor import DenyStore
-    from kube_iam.denylist.entry import read_denial
+    from kube_iam.denylist.editor import DenyListEditor
+    from kube_iam.denylist.entry import parse_entry
 
-    entries = DenyStore(api, deny_list).read().data
-    return [denial for ident, text in entries.items() for denial in read_denial(ident, text).denials]
+    entries = DenyListEditor(api, deny_list).read().data
+    return [denial for ident, text in entries.items() for denial in parse_entry(ident, text).denials]
 
 
 def lifted_entries(text: str, now: float) -> tuple[Denial, ...]:
@@ -116,12 +116,12 @@ def lifted_entries(text: str, now: float) -> tuple[Denial, ...]:
 
     `text` is what a person typed, a principal or the name of a denial. Raises UsageError for neither.
     """
-    from kube_iam.denylist.editor import LIFTED
+    from kube_iam.denylist.editor import REMOVED
 
-    by_name = Denial(text, "userName", text, until=LIFTED, reason="lifted", at=now)
+    by_name = Denial(text, "userName", text, until=REMOVED, reason="removed", at=now)
     if _COMMANDS_NAME.fullmatch(text):
         return (by_name,)
-    entry = denial(text, until=LIFTED, reason="lifted", by="", now=now)
+    entry = denial(text, until=REMOVED, reason="removed", by="", now=now)
     return (entry, by_name) if _ANY_NAME.fullmatch(text) else (entry,)
 
 
@@ -162,7 +162,15 @@ def level_denials(
             )
     return [
         Denial(
-            ident_of("userName", user, role, iam_group), "userName", user, role, end, closing.reason, by, now, iam_group
+            denial_name("userName", user, role, iam_group),
+            "userName",
+            user,
+            role,
+            end,
+            closing.reason,
+            by,
+            now,
+            iam_group,
         )
         for user in dict.fromkeys(users)
     ]

@@ -16,7 +16,7 @@ from kube_iam.cli import deny_session
 from kube_iam.cli.audit import AuditLog, denied_record
 from kube_iam.cli.session import AdminSession, needs_cluster
 from kube_iam.denylist.denial import Denial
-from kube_iam.denylist.propagation import Closed
+from kube_iam.denylist.propagation import Propagation
 from kube_iam.errors import KubeIamError
 from kube_iam.report.denials_text import denial_data
 
@@ -70,9 +70,9 @@ class ShutOut:
             return
         for denial in self._denials:
             # IAM did not say that there is such a user.
-            seen = denial.ident in closed.seen
+            seen = denial.name in closed.signed_in
             refused = result.Refused(f"{denial.value} is", seen, self._level.name, denial.end)
-            click.echo(result.sentence(refused, closed, closed.holds), err=True)
+            click.echo(result.sentence(refused, closed, closed.cached_for), err=True)
 
     def data(self) -> dict[str, object]:
         """Return the result for programs."""
@@ -96,7 +96,7 @@ class ShutOut:
         """Raise what went wrong, where something did."""
         result.complain(self._result())
 
-    def _result(self) -> Closed:
+    def _result(self) -> Propagation:
         self._said = True
         try:
             closed = self._closed.result()
@@ -115,18 +115,18 @@ def _place(access: ClusterAccess, level: Level) -> dict[str, str]:
 
 def lift_level(session: AdminSession, level: Level, users: Sequence[str], deny_list: str, audit: AuditLog) -> None:
     """Lift what `revoke --now` put up against these users in this level, and say so; where that failed, say why."""
-    from kube_iam.denylist.denial import ident_of
+    from kube_iam.denylist.denial import denial_name
 
     access = session.access
     if not needs_cluster(access):
         return
     # By either method, since the level may have had the other one then.
     places = ({"iam_group": level.group_name}, {"role": mapped_arn(access, level)})
-    idents = {ident_of("userName", user, **place) for user in users for place in places}
+    idents = {denial_name("userName", user, **place) for user in users for place in places}
 
     def chosen(denial: Denial) -> bool:
         # By what it denies: somebody may have written others into the same entry.
-        return ident_of(denial.kind, denial.value, denial.role, denial.iam_group) in idents
+        return denial_name(denial.kind, denial.value, denial.role, denial.iam_group) in idents
 
     try:
         session.check_server()
@@ -139,4 +139,4 @@ def lift_level(session: AdminSession, level: Level, users: Sequence[str], deny_l
         return
     for denial in lifted:
         audit.add(AuditRecord(Action.DENIAL_REMOVED, denial.value, level.name))
-        click.echo(f"{denial.value}: no longer denied {level.name} ({denial.ident})", err=True)
+        click.echo(f"{denial.value}: no longer denied {level.name} ({denial.name})", err=True)

@@ -13,7 +13,7 @@ from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import cluster_options, global_options, output_option
 from kube_iam.config.near import near
-from kube_iam.denylist.denial import Denial, about
+from kube_iam.denylist.denial import Denial, matches
 
 
 @click.command("undeny")
@@ -43,11 +43,11 @@ def command(session: AdminSession, who: tuple[str, ...], deny_list: str, output:
             chosen = partial(_is_about, text)
             lifted = deny_session.lift(session, deny_list, chosen, now, lifting=f"lift the denial of {text}")
             lifted = lifted or _lift_remembered(session, deny_list, text, now)
-            results.append({"asked": text, "lifted": [{"value": each.value, "denial": each.ident} for each in lifted]})
+            results.append({"asked": text, "lifted": [{"value": each.value, "denial": each.name} for each in lifted]})
             for denial in lifted:
-                audit.add(AuditRecord(Action.DENIAL_REMOVED, denial.value, detail=denial.ident))
+                audit.add(AuditRecord(Action.DENIAL_REMOVED, denial.value, detail=denial.name))
                 if output == "table":
-                    click.echo(f"{denial.value}: denial lifted ({denial.ident})")
+                    click.echo(f"{denial.value}: denial lifted ({denial.name})")
     if output != "table":
         print_data(results, output)
     return 0
@@ -58,7 +58,7 @@ def _lift_remembered(session: AdminSession, deny_list: str, text: str, now: floa
     from kube_iam.cli import deny_session
 
     entries = deny_session.lifted_entries(text, now)
-    answers = [deny_session.is_remembered(session, entry.ident) for entry in entries]
+    answers = [deny_session.is_remembered(session, entry.name) for entry in entries]
     remembered = tuple(entry for entry, answer in zip(entries, answers, strict=True) if answer)
     if not remembered and None not in answers:
         hint = near(text, deny_session.denied_values(session, deny_list, now))
@@ -77,4 +77,4 @@ def _lift_remembered(session: AdminSession, deny_list: str, text: str, now: floa
 
 
 def _is_about(text: str, denial: Denial) -> bool:
-    return about(denial, text)
+    return matches(denial, text)

@@ -1,9 +1,9 @@
-"""Denials, and the table in which the one that refuses an identity is found.
+"""Denials, and the table in which a decision finds the denial of an identity.
 
-A denial names a person (`userName`: the IAM user of that name and every session that is named so), an ARN (a user's also covers the
+A denial names a user (`userName`: the IAM user of that name and every session that is named so), an ARN (a user's also covers the
 sessions of that account which are named after the user; a role's covers all its sessions), an access key or a unique id (AIDA…, AROA…,
-or AROA…:session). With `role`, only sessions of that role are meant; with `iam_group`, only sign-ins that this IAM group admits.
-`*` (any run) and `?` (one character) are patterns: they come from entries that were written by hand.
+or AROA…:session). With `role`, it covers sessions of that role only; with `iam_group`, only sign-ins that this IAM group admits.
+`*` (any run) and `?` (one character) are patterns, which only entries written by hand contain.
 """
 
 from __future__ import annotations
@@ -21,41 +21,42 @@ from kube_iam.core.principals import KINDS, arn_key, is_folded_id, kind_of, obje
 from kube_iam.core.utc import rfc3339
 
 ANY_KIND = ""
-"""The kind of an entry that does not say which: its value counts as each of them."""
-FOR_EVER = float("inf")
+"""The kind of an entry that states none: its value counts as each kind."""
+NO_END = float("inf")
 
-_KEPT = 8192
+_MAX_CACHED_LOOKUPS = 8192
 
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """One entry. `until` and `at` are unix seconds; `by` wrote it at `at`.
+    """One denial of the deny list. `until` and `at` (when it was written) are Unix seconds; `actor` is the administrator who wrote it.
 
-    `role` is a role's ARN, `iam_group` the name of an IAM group: the person is kept out there, or everywhere where both are empty.
+    `name` is its key in the ConfigMap. `role` is the ARN of a role and `iam_group` the name of an IAM group: the denial is in force in
+    these only, or everywhere where both are empty.
     """
 
-    ident: str
+    name: str
     kind: str
     value: str
     role: str = ""
-    until: float = FOR_EVER
+    until: float = NO_END
     reason: str = ""
-    by: str = ""
+    actor: str = ""
     at: float = 0.0
     iam_group: str = ""
 
     @property
     def end(self) -> str:
-        """When it ends, as a person reads it."""
-        return "it is lifted" if self.until == FOR_EVER else rfc3339(self.until)
+        """The end as RFC 3339, or `it is removed`, to follow the word until."""
+        return "it is removed" if self.until == NO_END else rfc3339(self.until)
 
 
 class DenialTable:
-    """The denials of one list, indexed: a lookup costs the same however many there are.
+    """The denials of one version of the list, indexed by value: a look-up costs the same however many there are.
 
-    What was found for an identity is kept, since the same people come again and again; another list is another table.
+    Look-ups are cached by identity. A new version of the list needs a new table.
     """
 
     __slots__ = ("_by_key", "_found", "_patterns")
@@ -65,50 +66,50 @@ class DenialTable:
         self._patterns: list[tuple[str, re.Pattern[str], str, Denial]] = []
         self._found: dict[tuple[Identity, tuple[str, ...]], Denial | None] = {}
         for denial in denials:
-            for kind, value in _keys_of(denial):
-                for place in _places(denial.role, denial.iam_group) or ("",):
-                    self._add(kind, value, place, denial)
+            for kind, value in _keys_of_denial(denial):
+                for scope in _scopes(denial.role, denial.iam_group) or ("",):
+                    self._add(kind, value, scope, denial)
 
     def __bool__(self) -> bool:
         return bool(self._by_key or self._patterns)
 
     def find(self, identity: Identity, now: float, iam_groups: tuple[str, ...] = ()) -> Denial | None:
-        """Return the denial in force at this time that refuses the identity, or None. `iam_groups` are those that admit it."""
+        """Return the denial that refuses the identity at `now` (Unix seconds), or None. `iam_groups` are those that admit it."""
         if not self:
             return None
-        asked = (identity, iam_groups)
-        if asked in self._found:
-            denial = self._found[asked]
+        question = (identity, iam_groups)
+        if question in self._found:
+            denial = self._found[question]
         else:
-            if len(self._found) >= _KEPT:
+            if len(self._found) >= _MAX_CACHED_LOOKUPS:
                 self._found.clear()
-            denial = self._found[asked] = self._longest(identity, iam_groups)
+            denial = self._found[question] = self._longest(identity, iam_groups)
         return denial if denial is not None and denial.until > now else None
 
-    def _add(self, kind: str, value: str, place: str, denial: Denial) -> None:
+    def _add(self, kind: str, value: str, scope: str, denial: Denial) -> None:
         if "*" in value or "?" in value:
-            self._patterns.append((kind, re.compile(fnmatch.translate(value)), place, denial))
+            self._patterns.append((kind, re.compile(fnmatch.translate(value)), scope, denial))
             return
-        known = self._by_key.get((kind, value, place))
+        known = self._by_key.get((kind, value, scope))
         if known is None or known.until < denial.until:
-            self._by_key[kind, value, place] = denial
+            self._by_key[kind, value, scope] = denial
 
     def _longest(self, identity: Identity, iam_groups: tuple[str, ...]) -> Denial | None:
-        """Return the denial that refuses the identity for the longest time."""
-        places = ("", *_places(identity.canonical_arn, *iam_groups))
-        shown = tuple(_shown_by(identity))
-        keys = ((kind, value, place) for kind, value in shown for place in places)
-        hits = [self._by_key[key] for key in keys if key in self._by_key]
+        """Return the denial that refuses the identity for the longest time, or None."""
+        scopes = ("", *_scopes(identity.canonical_arn, *iam_groups))
+        keys = tuple(_keys_of_identity(identity))
+        lookups = ((kind, value, scope) for kind, value in keys for scope in scopes)
+        hits = [self._by_key[lookup] for lookup in lookups if lookup in self._by_key]
         hits += [
             denial
-            for kind, pattern, place, denial in self._patterns
-            if place in places and any(kind == other and pattern.match(value) for other, value in shown)
+            for kind, pattern, scope, denial in self._patterns
+            if scope in scopes and any(kind == other and pattern.match(value) for other, value in keys)
         ]
         return max(hits, key=lambda denial: denial.until, default=None)
 
 
-class NobodysName(ValueError):
-    """A text that can name nobody who signs. `message` says why, `hint` what to write instead."""
+class NotAPrincipal(ValueError):
+    """The error of a text that no principal can have as its name, ARN, key or id. `message` states the reason, `hint` the remedy."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -116,37 +117,42 @@ class NobodysName(ValueError):
         self.hint = hint
 
 
-def denial_of(text: str, *, role: str = "", until: float, reason: str = "", by: str = "", at: float = 0.0) -> Denial:
-    """Return the denial of a user name, an ARN, an access key id or a unique id. Raises NobodysName for any other text."""
+def denial_of(text: str, *, role: str = "", until: float, reason: str = "", actor: str = "", at: float = 0.0) -> Denial:
+    """Return the denial of a user name, an ARN, an access key id or a unique id. Raises NotAPrincipal for any other text."""
     kind = kind_of(text)
     if not kind or is_folded_id(text):
-        raise NobodysName(*objection(text))
-    return Denial(ident_of(kind, text, role), kind, text, role, until, reason, by, at)
+        raise NotAPrincipal(*objection(text))
+    return Denial(denial_name(kind, text, role), kind, text, role, until, reason, actor, at)
 
 
-def ident_of(kind: str, value: str, role: str = "", iam_group: str = "") -> str:
-    """The name of a denial: the same for what denies the same, so that a second one replaces the first. A key of a ConfigMap."""
-    folded = _folded(kind, value)
-    spoken = re.sub(r"[^a-z0-9]+", "-", re.split("[/:]", folded.lower())[-1])[:40].strip("-")
-    meant = "\0".join((kind, folded, *(_places(role, iam_group) or ("",))))
-    return f"{spoken or 'denial'}-{hashlib.sha256(meant.encode()).hexdigest()[:10]}"
+def denial_name(kind: str, value: str, role: str = "", iam_group: str = "") -> str:
+    """Return the name of a denial, a key of a ConfigMap. Denials of the same sign-ins have one name: a second replaces the first."""
+    normalized = _normalized(kind, value)
+    readable = re.sub(r"[^a-z0-9]+", "-", re.split("[/:]", normalized.lower())[-1])[:40].strip("-")
+    target = "\0".join((kind, normalized, *(_scopes(role, iam_group) or ("",))))
+    return f"{readable or 'denial'}-{hashlib.sha256(target.encode()).hexdigest()[:10]}"
 
 
 def same_target(one: Denial, other: Denial) -> bool:
-    """Return whether both deny the same sign-ins, whenever they end."""
-    return ident_of(one.kind, one.value, one.role, one.iam_group) == ident_of(
+    """Return whether both deny the same sign-ins. Their ends do not count."""
+    return denial_name(one.kind, one.value, one.role, one.iam_group) == denial_name(
         other.kind, other.value, other.role, other.iam_group
     )
+
+
+def matches(denial: Denial, text: str) -> bool:
+    """Return whether the text is the denial's name, or names what it denies, in any role or IAM group."""
+    return denial.name == text or any(_normalized(kind, denial.value) == _normalized(kind, text) for kind in KINDS)
 
 
 def is_reachable(kind: str, value: str, role: str, iam_group: str) -> bool:
     """Return whether a principal of that kind and value can sign in through the role, or be admitted by the IAM group.
 
-    True without either. A session carries the id and keys of its role, so an id or key of a user is never seen there.
+    True without either. A session carries the id and keys of its role, so it never shows an id or key of a user.
     """
     match kind:
         case "arn":
-            account, _, name = (_user_in(arn_key(value)) or "").partition(":")
+            account, _, name = (_user_of(arn_key(value)) or "").partition(":")
             by_role = arn_key(role) == role_of(value) or (bool(name) and arn_key(role).startswith(f"{account}:"))
             by_group = bool(name)
         case "userId":
@@ -158,25 +164,26 @@ def is_reachable(kind: str, value: str, role: str, iam_group: str) -> bool:
     return bool(role and by_role) or bool(iam_group and by_group) or not (role or iam_group)
 
 
-def _keys_of(denial: Denial) -> Iterator[Key]:
-    """Yield what an identity may show for the denial to be about it."""
+def _keys_of_denial(denial: Denial) -> Iterator[Key]:
+    """Yield the keys of which an identity has to have one for the denial to cover it."""
     for kind in KINDS if denial.kind == ANY_KIND else (denial.kind,):
-        value = _folded(kind, denial.value)
+        value = _normalized(kind, denial.value)
         yield kind, value
         if kind == "arn":
-            user = _user_in(value)
+            user = _user_of(value)
             if user is not None:
                 yield "userOf", user
 
 
-def _shown_by(identity: Identity) -> Iterator[Key]:
-    """The same, of an identity."""
-    arn, canonical = arn_key(identity.arn), arn_key(identity.canonical_arn)
+def _keys_of_identity(identity: Identity) -> Iterator[Key]:
+    """Yield the keys of an identity, in the form of `_keys_of_denial`."""
+    canonical = arn_key(identity.canonical_arn)
+    arn = canonical if identity.arn == identity.canonical_arn else arn_key(identity.arn)
     yield "accessKeyId", identity.access_key_id.upper()
     yield "arn", canonical
     if arn != canonical:
         yield "arn", arn
-    yield "userId", _folded("userId", identity.user_id)
+    yield "userId", _normalized("userId", identity.user_id)
     name = ascii_lower(identity.session_name)
     if name:
         yield "userId", f"{identity.user_id.upper()}:{name}"
@@ -187,28 +194,26 @@ def _shown_by(identity: Identity) -> Iterator[Key]:
     yield "userOf", f"{identity.account_id}:{name}"
 
 
-def _folded(kind: str, value: str) -> str:
-    """The value as it is compared. IAM tells no two names apart by their letter case, so a denial does not either."""
+def _normalized(kind: str, value: str) -> str:
+    """Return the value in the form in which it is compared. IAM does not tell two names apart by their letter case."""
     if kind == "arn":
         return arn_key(value)
     if kind == "userId":
-        ident, colon, session = value.partition(":")
-        return ident.upper() + colon + ascii_lower(session)
+        unique_id, colon, session = value.partition(":")
+        return unique_id.upper() + colon + (ascii_lower(session) if session else "")
     return value.upper() if kind == "accessKeyId" else ascii_lower(value)
 
 
-def _places(role: str, *iam_groups: str) -> tuple[str, ...]:
-    """A role and IAM groups as they are compared, without the empty ones. No name of a group is like an ARN."""
-    return tuple(place for place in (arn_key(role), *(ascii_lower(name) for name in iam_groups)) if place)
+def _scopes(role: str, *iam_groups: str) -> tuple[str, ...]:
+    """Return the role and IAM groups in the form in which they are compared. Empty ones are left out.
+
+    A role and a group never compare equal, since no name of a group has the form of an ARN.
+    """
+    return (*((arn_key(role),) if role else ()), *(ascii_lower(name) for name in iam_groups if name))
 
 
-def _user_in(key: str) -> str | None:
-    """`account:name` of the user with that comparable ARN, None for any other principal."""
+def _user_of(key: str) -> str | None:
+    """Return `account:name` of the user with that comparable ARN, or None for any other principal."""
     account, _, resource = key.partition(":")
     kind, _, name = resource.partition("/")
     return f"{account}:{name}" if kind == "user" else None
-
-
-def about(denial: Denial, text: str) -> bool:
-    """Return whether the denial is the one of that name, or denies what a person typed, in whatever role."""
-    return denial.ident == text or any(_folded(kind, denial.value) == _folded(kind, text) for kind in KINDS)

@@ -1,4 +1,4 @@
-"""The deny list as an administrator writes it: entries of one ConfigMap, each change computed from the list that it changes."""
+"""Changes of an administrator to the deny list. Each is computed from the version of the ConfigMap that it changes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from kube_iam.denylist.denial import Denial, same_target
-from kube_iam.denylist.entry import read_denial, write_denial, write_denials
+from kube_iam.denylist.entry import format_denial, format_entry, parse_entry
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapEditor, Contents, Edit
 
 CLOCK_SKEW = 3600.0
-"""Seconds after its end for which an entry is left alone: a server's clock may be behind ours."""
-LIFTED = 0.0
-"""The end of a denial that was lifted. It says so as an entry, since a server keeps what it once knew of a deleted ConfigMap."""
+"""Seconds after its end for which an entry is kept: a server's clock may be behind ours."""
+REMOVED = 0.0
+"""The end (Unix time) of a denial that was removed. It stays as an entry, since a server keeps the denials of a deleted ConfigMap."""
 
 
-class DenyStore:
+class DenyListEditor:
     """The deny list NAMESPACE/NAME of one cluster."""
 
     def __init__(self, api: KubeApi, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -25,73 +25,77 @@ class DenyStore:
         self._config_map = ConfigMapEditor(api, namespace, name, sleep)
 
     def describe(self) -> str:
-        """The ConfigMap as messages name it."""
+        """Return the ConfigMap as messages name it."""
         return self._config_map.describe()
 
     def read(self) -> Contents:
-        """The entries as text, and the keys of those that are binary; nothing where there is no such ConfigMap."""
+        """Return the entries as text and the keys of binary ones, both empty without the ConfigMap. Raises KubeIamError."""
         return self._config_map.read()
 
-    def put(self, denials: Iterable[Denial], now: float) -> None:
-        """Write the denials and remove what ended more than an hour ago. A missing ConfigMap is created.
+    def denials(self) -> list[Denial]:
+        """Return all denials of the list, ended ones too. Raises KubeIamError."""
+        return [denial for name, text in self.read().data.items() for denial in parse_entry(name, text).denials]
 
-        A denial replaces those in its entry that deny the same; others of that entry stay in force. Raises KubeIamError where the
-        list cannot be written, Conflict when other writes came first each time.
+    def add(self, denials: Iterable[Denial], now: float) -> None:
+        """Write the denials, and delete entries that ended more than an hour before `now` (Unix seconds).
+
+        Creates the ConfigMap where there is none. A denial replaces denials of the same sign-ins in its entry; other denials of that
+        entry stay in force. Raises KubeIamError where the list cannot be written, Conflict if every attempt met another write.
         """
         new = tuple(denials)
-        self._config_map.edit(lambda contents: Edit(_put(contents.data, new, now), None))
+        self._config_map.edit(lambda contents: Edit(_additions(contents.data, new, now), None))
 
-    def lift(
-        self, chosen: Callable[[Denial], bool], by: str, now: float, otherwise: Iterable[Denial] = ()
+    def remove(
+        self, chosen: Callable[[Denial], bool], actor: str, now: float, otherwise: Iterable[Denial] = ()
     ) -> tuple[Denial, ...]:
-        """Lift the denials in force that are chosen and return them. Raises as `put` does.
+        """Remove the denials in force that are chosen and return them. Raises as `add` does.
 
         Other denials of the same entry stay in force. Where none is chosen, `otherwise` is written.
         """
         instead = tuple(otherwise)
-        return self._config_map.edit(lambda contents: _lifted(contents.data, chosen, instead, by, now))
+        return self._config_map.edit(lambda contents: _removals(contents.data, chosen, instead, actor, now))
 
 
-def _put(known: Mapping[str, str], denials: Iterable[Denial], now: float) -> dict[str, str | None]:
-    """The keys to write so that the denials are in the list."""
+def _additions(known: Mapping[str, str], denials: Iterable[Denial], now: float) -> dict[str, str | None]:
+    """Return the keys to write so that the list has the denials. None deletes a key."""
     data: dict[str, str | None] = {}
     for denial in denials:
-        text = known.get(denial.ident)
-        others = read_denial(denial.ident, text).denials if text is not None else ()
-        data[denial.ident] = write_denial(denial)
+        text = known.get(denial.name)
+        others = parse_entry(denial.name, text).denials if text is not None else ()
+        data[denial.name] = format_denial(denial)
         for other in others:
-            # Under a key of its own: a probe of this entry is about this denial alone.
+            # Under a key of its own: a status query of this entry is about this denial alone.
             if other.until > now and not same_target(other, denial):
-                key = _free_key(f"{denial.ident}-", known.keys() | data.keys())
-                data[key] = write_denial(other)
+                key = _free_key(f"{denial.name}-", known.keys() | data.keys())
+                data[key] = format_denial(other)
     return {**_ended(known, data, now), **data}
 
 
-def _lifted(
-    known: Mapping[str, str], chosen: Callable[[Denial], bool], otherwise: tuple[Denial, ...], by: str, now: float
+def _removals(
+    known: Mapping[str, str], chosen: Callable[[Denial], bool], otherwise: tuple[Denial, ...], actor: str, now: float
 ) -> Edit[tuple[Denial, ...]]:
-    """The keys to write so that what is chosen is lifted, and what that is."""
-    lifted: list[Denial] = []
+    """Return the keys to write so that the chosen denials are removed, and these denials."""
+    removed: list[Denial] = []
     data: dict[str, str | None] = {}
-    for ident, text in known.items():
-        denials = read_denial(ident, text).denials
+    for name, text in known.items():
+        denials = parse_entry(name, text).denials
         out = [denial for denial in denials if denial.until > now and chosen(denial)]
         if out:
             kept = [denial for denial in denials if denial not in out]
-            data[ident] = write_denials(kept or [replace(out[0], until=LIFTED, reason="lifted", by=by, at=now)])
-            lifted += out
-    if not lifted:
-        return Edit(_put(known, otherwise, now) if otherwise else {}, ())
-    return Edit({**_ended(known, data, now), **data}, tuple(lifted))
+            data[name] = format_entry(kept or [replace(out[0], until=REMOVED, reason="removed", actor=actor, at=now)])
+            removed += out
+    if not removed:
+        return Edit(_additions(known, otherwise, now) if otherwise else {}, ())
+    return Edit({**_ended(known, data, now), **data}, tuple(removed))
 
 
 def _ended(known: Mapping[str, str], written: Mapping[str, object], now: float) -> dict[str, str | None]:
-    """The entries to delete: long over and not written now. One that is not as it should be is left for its author."""
-    return {ident: None for ident, text in known.items() if ident not in written and _is_over(ident, text, now)}
+    """Return the deletions of entries that ended long ago and are not written now. Malformed entries stay for their author."""
+    return {name: None for name, text in known.items() if name not in written and _has_ended(name, text, now)}
 
 
-def _is_over(ident: str, text: str, now: float) -> bool:
-    denials, problem = read_denial(ident, text)
+def _has_ended(name: str, text: str, now: float) -> bool:
+    denials, problem = parse_entry(name, text)
     return not problem and all(denial.until < now - CLOCK_SKEW for denial in denials)
 
 

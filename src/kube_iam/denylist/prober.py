@@ -1,8 +1,7 @@
-"""Ask the servers behind every kube-apiserver whether a denial is in force there.
+"""Status queries to the server behind each kube-apiserver, sent as TokenReviews.
 
-Each kube-apiserver is asked at its own address, as the EndpointSlice of the service default/kubernetes names it, where that can be
-reached from here; else the cluster's one address is asked again and again, on new connections, and servers are told apart by the name
-that they give.
+The EndpointSlice of the service default/kubernetes names the address of each kube-apiserver. `propagation` decides which are asked,
+and asks the cluster's own address where an API server cannot be reached at its own.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from kube_iam.core.redaction import shown_url
-from kube_iam.denylist.status_query import Answer, Question, read_answer
+from kube_iam.denylist.status_query import StatusAnswer, StatusQuestion, parse_answer
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.context import Context
 
 _WEBHOOK_KUBECONFIG = "the file of kube-apiserver's --authentication-token-webhook-config-file"
 _SERVER_LOG = "see the server's log on that control plane node"
-# The first that matches counts. The words are those of kube-apiserver 1.36; an integration test has it say them.
+# The first that matches counts. The words are those of kube-apiserver 1.36; an integration test makes a real one write them.
 _WEBHOOK_FAILURES = (
     (
         ("has prevented the request from succeeding", "in the time allotted", "currently unable", "too many requests"),
@@ -73,7 +72,7 @@ _WEBHOOK_FAILURES = (
     ),
 )
 HERE = ""
-"""Stands for the kubeconfig's own address among those of API servers."""
+"""The address of the kubeconfig, in place of the URL of an API server."""
 
 
 class Prober:
@@ -83,11 +82,11 @@ class Prober:
         self._api = api
 
     def addresses(self) -> tuple[str, ...]:
-        """Return the URLs of the API servers; none where the cluster names none. Raises KubeIamError where it does not say."""
+        """Return the URLs of the API servers, none if the cluster does not name them. Raises KubeIamError if they cannot be read."""
         from lightkube.resources.discovery_v1 import EndpointSlice
 
-        # By name, not by label: kube-apiserver writes this one and restores it within seconds, while a label can be on the
-        # EndpointSlice of anybody who may create one, and the administrator's credentials go to these addresses.
+        # By name, not by label: kube-apiserver writes this one and restores it within seconds. Anybody who may create an EndpointSlice
+        # can give it the label, and the administrator's credentials go to these addresses.
         try:
             with self._api.call("read the addresses of the API servers") as client:
                 found = client.get(EndpointSlice, "kubernetes", namespace="default")
@@ -95,25 +94,25 @@ class Prober:
             return ()
         return tuple(dict.fromkeys(_urls(found)))
 
-    def ask(self, address: str, denial: str) -> Answer:
-        """Return the answer of the server behind that API server about the denial, asked on a new connection.
+    def ask(self, address: str, denial: str) -> StatusAnswer:
+        """Return the answer of the server behind that API server about the denial of that name, asked on a new connection.
 
-        Raises KubeError where no server with a deny list answers, and Unreachable where the API server cannot be reached or could not
-        prove to be one of this cluster; then it is sent no credentials.
+        Raises KubeError if no server with a deny list answers, and Unreachable if the API server cannot be reached, or cannot prove
+        that it is one of this cluster. In the second case it is sent no credentials.
         """
-        question = Question(secrets.token_hex(8), denial)
+        question = StatusQuestion(secrets.token_hex(8), denial)
         error, server = self._review(address, question.token, "ask for the denial (TokenReview)")
-        answer = read_answer(error, question.nonce)
+        answer = parse_answer(error, question.nonce)
         if answer is None:
             raise _no_answer(error, server)
         return answer
 
     def review(self, token: str) -> str:
-        """Return `status.error` of a TokenReview at the kubeconfig's own address. Raises KubeIamError."""
+        """Return `status.error` of a TokenReview at the kubeconfig's address. Raises KubeIamError."""
         return self._review(HERE, token, "ask the server (TokenReview)")[0]
 
     def _review(self, address: str, token: str, doing: str) -> tuple[str, str]:
-        """Return `status.error` of a TokenReview, made on a new connection, and the URL of the API server."""
+        """Return `status.error` of a TokenReview, made on a new connection, and the URL of the API server without secrets."""
         from lightkube.models.authentication_v1 import TokenReviewSpec
         from lightkube.resources.authentication_v1 import TokenReview
 
@@ -129,7 +128,7 @@ class Prober:
 def _no_answer(error: str, server: str) -> KubeIamError:
     """Return the error for a TokenReview that no server with a deny list answered. `error` is its `status.error`, never repeated.
 
-    kube-apiserver puts there why it could not ask its webhook, in the words of Go's HTTP client.
+    kube-apiserver writes into it why it could not ask its webhook, in the words of Go's HTTP client.
     """
     for words, message, hint in _WEBHOOK_FAILURES:
         if any(word in error for word in words):
@@ -141,10 +140,10 @@ def _no_answer(error: str, server: str) -> KubeIamError:
 
 
 def _unverified(context: Context) -> str:
-    """Return why the server at an address that the cluster named could not prove to be of this cluster; empty where it can."""
+    """Return why a server at another address cannot prove that it is one of this cluster, empty if it can."""
     if str(context.cluster.get("insecure-skip-tls-verify") or "false").casefold() == "true":
         return f"context {context.name!r} says insecure-skip-tls-verify"
-    # Public authorities sign certificates for any address that somebody holds.
+    # A public authority signs a certificate for everybody who holds the address.
     if not (context.cluster.get("certificate-authority-data") or context.cluster.get("certificate-authority")):
         return f"context {context.name!r} names no certificate authority of the cluster"
     return ""

@@ -1,7 +1,7 @@
-"""When access is really gone: a denial is in force on every server, and no kube-apiserver remembers the person any more.
+"""Wait until a denial is in force on every server, and compute when kube-apiserver no longer admits the denied users from its cache.
 
-The first is measured, by asking. The second is computed: kube-apiserver remembers whom the webhook let in for its cache TTL, and what
-that cache answered for another ten seconds, so the last time that somebody was let in says when it has forgotten them.
+The first is measured by status queries. The second is computed: kube-apiserver caches a sign-in for its webhook cache TTL, and caches
+the result for another ten seconds. So the time of the last sign-in gives the end of both caches.
 """
 
 from __future__ import annotations
@@ -9,173 +9,164 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kube_iam.denylist.status_query import IN_FORCE, Answer
+from kube_iam.denylist.status_query import IN_FORCE, StatusAnswer
 from kube_iam.errors import KubeIamError, Unreachable
 
 OUTER_CACHE_SECONDS = 10.0
-"""kube-apiserver's own cache of all tokens, around that of the webhook; it has no flag."""
+"""The TTL of kube-apiserver's cache of all tokens, around that of the webhook. No flag changes it."""
 MARGIN_SECONDS = 1.0
-"""An answer of the server's may have been under way."""
+"""Time that an answer of the server may take to kube-apiserver."""
 ROUNDS_OF_ONE_ADDRESS = 5
+PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.1
-_HERE = ""
+_CLUSTER_ADDRESS = ""
+
+Ask = Callable[[str, str], StatusAnswer]
+"""Sends a status query to the server behind an address about the denial of a name: `prober.Prober.ask`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A denial that has to be in force, at least until then (unix seconds)."""
+class ExpectedDenial:
+    """A denial that has to be in force, by its name, at least until then (Unix seconds)."""
 
-    ident: str
+    name: str
     until: float
 
 
 @dataclass(slots=True)
-class Closed:
-    """What was found out. `measured` is the seconds from the start until every server that was asked obeyed.
+class Propagation:
+    """The result of a wait for denials to be in force. All times are in seconds.
 
-    `asked` are the addresses that answered, empty for the cluster's own; `unasked` those that could not be reached, with why;
-    `unlisted` is why it is not known which there are.
-    `servers` are the names of the servers that answered. `holds` is how long from then kube-apiserver may still remember the person,
-    computed from `last`, the seconds since the person was let in: at the latest where not `known`.
-    `seen` are the denials whose principals a server remembers to have signed in.
+    `elapsed` is the time from the start until every server that was asked had confirmed. `asked` are the addresses that answered,
+    without the cluster's own; `unreachable` those that did not, with the reason; `listing_error` is why the addresses are not known.
+    `servers` are the names of the servers that answered. `signed_in` are the denials of which a server remembers a sign-in.
+
+    `cached_for` is how long kube-apiserver may still admit a denied user. It is computed from `last_sign_in`, the time since the last
+    sign-in, which is an upper limit of the cache if not `last_sign_in_known`.
     """
 
-    measured: float = 0.0
+    elapsed: float = 0.0
     asked: list[str] = field(default_factory=list)
-    unasked: dict[str, str] = field(default_factory=dict)
+    unreachable: dict[str, str] = field(default_factory=dict)
     servers: set[str] = field(default_factory=set)
-    seen: set[str] = field(default_factory=set)
-    last: float = float("inf")
-    known: bool = True
-    holds: float = 0.0
+    signed_in: set[str] = field(default_factory=set)
+    last_sign_in: float = float("inf")
+    last_sign_in_known: bool = True
+    cached_for: float = 0.0
     error: KubeIamError | None = None
-    unlisted: str = ""
+    listing_error: str = ""
 
     @property
     def total(self) -> int:
-        """How many API servers are known of."""
-        return len(self.asked) + len(self.unasked)
+        """The number of API servers that the cluster names."""
+        return len(self.asked) + len(self.unreachable)
 
     @property
     def complete(self) -> bool:
-        """Whether every API server was asked, by its address or, behind one address, as one of as many servers.
+        """Whether every API server was asked, at its own address or behind the cluster's address by as many servers.
 
-        Never where it is not known how many there are: the same server may have answered each time.
+        False if the number of API servers is not known: the same server may have answered each time.
         """
-        return self.error is None and self.total > 0 and (not self.unasked or len(self.servers) >= self.total)
+        return self.error is None and self.total > 0 and (not self.unreachable or len(self.servers) >= self.total)
 
     @property
-    def one_address(self) -> bool:
-        """Whether nothing but the cluster's own address was asked since the cluster says of no other."""
-        return self.error is None and not self.total and not self.unlisted
+    def single_address(self) -> bool:
+        """Whether only the cluster's own address was asked, since the cluster names no other."""
+        return self.error is None and not self.total and not self.listing_error
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A clock that never jumps, and waiting by it."""
+    """A monotonic clock in seconds, and a wait by it."""
 
     now: Callable[[], float]
     sleep: Callable[[float], None]
 
 
-def await_force(
-    ask: Callable[[str, str], Answer],
+def wait_for_propagation(
+    ask: Ask,
     addresses: Sequence[str],
-    wanted: Iterable[Wanted],
+    expected: Iterable[ExpectedDenial],
     clock: Clock,
     *,
     began: float,
     cache_ttl: float,
-    patience: float = 30.0,
-    unlisted: str = "",
-) -> Closed:
-    """Ask until the denials are in force everywhere. What keeps that from being known is in `error`; nothing is raised.
+    listing_error: str = "",
+) -> Propagation:
+    """Return once the denials are in force on every server, or that cannot be known (`error`). Raises nothing.
 
-    `unlisted` says why the addresses are not known.
+    `began` is when they were about to be written, by `clock`. `cache_ttl` is the TTL of kube-apiserver's webhook cache in seconds.
     """
-    found = Closed(unlisted=unlisted)
-    deadline = began + patience
-    denials = tuple(wanted)
-    hold = _Hold(cache_ttl, clock)
+    wait = _Wait(ask, tuple(expected), clock, began + PATIENCE_SECONDS, cache_ttl)
+    result = wait.result
+    result.listing_error = listing_error
     for address in addresses:
         try:
-            _until_in_force(ask, address, denials, clock, deadline, found, hold)
-            found.asked.append(address)
+            wait.ask_until_in_force(address)
+            result.asked.append(address)
         except Unreachable as error:
-            found.unasked[address] = error.message
+            result.unreachable[address] = error.message
         except KubeIamError as error:
-            found.error = error
-    if found.error is None and (not found.asked or found.unasked):
-        _ask_here(ask, denials, clock, deadline, found, hold)
-    found.measured = clock.now() - began
-    found.last, found.known, found.holds = hold.last, hold.known, hold.seconds()
-    return found
-
-
-class _Hold:
-    """How long kube-apiserver's caches may hold what the answers speak of."""
-
-    def __init__(self, cache_ttl: float, clock: Clock) -> None:
-        self._keeps = cache_ttl + OUTER_CACHE_SECONDS + MARGIN_SECONDS if cache_ttl > 0 else OUTER_CACHE_SECONDS
-        self._clock = clock
-        self._when = float("-inf")
-        self.known = True
-
-    def heard(self, answer: Answer) -> None:
-        when = self._clock.now() - answer.seconds
-        if when > self._when:
-            self._when, self.known = when, answer.known
-
-    @property
-    def last(self) -> float:
-        return self._clock.now() - self._when
-
-    def seconds(self) -> float:
-        return max(0.0, self._when + self._keeps - self._clock.now())
-
-
-def _ask_here(
-    ask: Callable[[str, str], Answer],
-    denials: tuple[Wanted, ...],
-    clock: Clock,
-    deadline: float,
-    found: Closed,
-    hold: _Hold,
-) -> None:
-    """Ask the cluster's own address: as often as it takes to have met every server, which only chance decides."""
-    total = found.total
-    for _ in range(max(ROUNDS_OF_ONE_ADDRESS, 4 * total)):
+            result.error = error
+    if result.error is None and (not result.asked or result.unreachable):
         try:
-            _until_in_force(ask, _HERE, denials, clock, deadline, found, hold)
+            wait.ask_cluster_address()
         except KubeIamError as error:
-            found.error = error
-            return
-        if total and len(found.servers) >= total:
-            return
+            result.error = error
+    result.elapsed = clock.now() - began
+    wait.compute_cache()
+    return result
 
 
-def _until_in_force(
-    ask: Callable[[str, str], Answer],
-    address: str,
-    denials: tuple[Wanted, ...],
-    clock: Clock,
-    deadline: float,
-    found: Closed,
-    hold: _Hold,
-) -> None:
-    for denial in denials:
-        while True:
-            answer = ask(address, denial.ident)
-            if answer.state == IN_FORCE and answer.until >= denial.until:
-                break
-            if clock.now() > deadline:
-                where = address or "the cluster's address"
-                raise KubeIamError(
-                    f"the server behind {where} does not obey denial {denial.ident}: {answer.state}",
-                    "see its log; it follows the ConfigMap that server.denyList names",
-                )
-            clock.sleep(_PAUSE_SECONDS)
-        found.servers.add(answer.server)
+class _Wait:
+    """The status queries of one wait, and what their answers add up to."""
+
+    def __init__(
+        self, ask: Ask, expected: Sequence[ExpectedDenial], clock: Clock, deadline: float, cache_ttl: float
+    ) -> None:
+        self.result = Propagation()
+        self._ask = ask
+        self._expected = expected
+        self._clock = clock
+        self._deadline = deadline
+        self._cache = cache_ttl + OUTER_CACHE_SECONDS + MARGIN_SECONDS if cache_ttl > 0 else OUTER_CACHE_SECONDS
+        self._last_sign_in = float("-inf")
+
+    def ask_cluster_address(self) -> None:
+        """Ask the cluster's own address until as many servers answered as there are API servers, or often enough.
+
+        Which server answers is chance. Raises KubeIamError.
+        """
+        total = self.result.total
+        for _ in range(max(ROUNDS_OF_ONE_ADDRESS, 4 * total)):
+            self.ask_until_in_force(_CLUSTER_ADDRESS)
+            if total and len(self.result.servers) >= total:
+                return
+
+    def ask_until_in_force(self, address: str) -> None:
+        """Ask at the address until every denial is in force there. Raises KubeIamError, also if it is not by the deadline."""
+        for denial in self._expected:
+            answer = self._ask(address, denial.name)
+            while answer.state != IN_FORCE or answer.until < denial.until:
+                if self._clock.now() > self._deadline:
+                    where = address or "the cluster's address"
+                    raise KubeIamError(
+                        f"the server behind {where} does not apply denial {denial.name}: {answer.state}",
+                        "see its log; it follows the ConfigMap that server.denyList names",
+                    )
+                self._clock.sleep(_PAUSE_SECONDS)
+                answer = self._ask(address, denial.name)
+            self._record(denial, answer)
+
+    def _record(self, denial: ExpectedDenial, answer: StatusAnswer) -> None:
+        self.result.servers.add(answer.server)
         if answer.known:
-            found.seen.add(denial.ident)
-        hold.heard(answer)
+            self.result.signed_in.add(denial.name)
+        last_sign_in = self._clock.now() - answer.last_sign_in
+        if last_sign_in > self._last_sign_in:
+            self._last_sign_in, self.result.last_sign_in_known = last_sign_in, answer.known
+
+    def compute_cache(self) -> None:
+        """Set how long ago the last sign-in was, and for how long kube-apiserver's caches may still hold it."""
+        self.result.last_sign_in = self._clock.now() - self._last_sign_in
+        self.result.cached_for = max(0.0, self._last_sign_in + self._cache - self._clock.now())

@@ -1,4 +1,4 @@
-"""The deny list with a life: followed from `start` to `stop`, where the settings name one."""
+"""The deny list in the server: followed from `start` to `stop`, where the configuration names one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from kube_iam.denylist.watcher import DenyList, Observer
 
 
-class Denying:
-    """The deny list of one server; `list` is None where the settings name none."""
+class DenyListService:
+    """The deny list of one server. `list` is None if the configuration names none."""
 
     def __init__(self, config: ServerConfig, observer: Observer, environ: Mapping[str, str]) -> None:
         self.list: DenyList | None = None
@@ -32,16 +32,16 @@ class Denying:
             self.list.on_synced = self._task.synced
 
     @property
-    def waiting(self) -> str:
-        """The list's name while it is not known, else empty."""
+    def not_loaded(self) -> str:
+        """The name of the list until it has been read, else empty."""
         return self._name if self.list is not None and not self.list.ready else ""
 
     async def start(self) -> None:
-        """Begin to follow the list; it is known, or cannot be read now, when this returns."""
+        """Begin to follow the list. Returns when it was read or a read failed, or after a few seconds."""
         if self._task is not None:
             await self._task.start()
 
     async def stop(self) -> None:
-        """Stop following it."""
+        """Stop following the list."""
         if self._task is not None:
             await self._task.stop()

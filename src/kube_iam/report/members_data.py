@@ -116,7 +116,7 @@ def kind_of_entry(entry: MappingEntry) -> str:
 def _denial(denial: Denial) -> dict[str, object]:
     end = {} if denial.until == float("inf") else {"until": denial.end}
     key = {"accessKeyId": denial.value} if is_of_key(denial) else {}
-    return {"denial": denial.ident, **key, **end, "reason": denial.reason}
+    return {"denial": denial.name, **key, **end, "reason": denial.reason}
 
 
 def _not_admitted(items: Iterable[dict[str, object]]) -> dict[str, object]:

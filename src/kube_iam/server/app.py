@@ -19,7 +19,7 @@ from kube_iam.aws.server_region import doubt_about_server_region, server_region
 from kube_iam.aws.sts import sts_client
 from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.core.sts_hosts import StsHosts
-from kube_iam.denylist.service import Denying
+from kube_iam.denylist.service import DenyListService
 from kube_iam.errors import CredentialsError, UsageError
 from kube_iam.mappings.chain import Chain
 from kube_iam.mappings.file_watch import look_again
@@ -87,7 +87,7 @@ class _Server:
         self._mapping_observer = MappingObserver(log, self._metrics)
         self._backends = Chain(config, self._mapping_observer, environ, flags=flags)
         self._cache = MembershipCache(config.membership.max_age, uptime, time.time, secrets.token_hex(6))
-        self._deny_list = Denying(config, DenyListObserver(log, self._metrics), environ)
+        self._deny_list = DenyListService(config, DenyListObserver(log, self._metrics), environ)
 
     async def run(self) -> None:
         """Serve. Raises KubeIamError when the server cannot start."""
@@ -188,8 +188,8 @@ class _Server:
         """Return why the server cannot decide about all tokens, or an empty string."""
         if self._stopping.is_set():
             return "stopping"
-        if self._deny_list.waiting:
-            return f"no deny list yet: {self._deny_list.waiting}"
+        if self._deny_list.not_loaded:
+            return f"no deny list yet: {self._deny_list.not_loaded}"
         waiting = self._backends.waiting()
         if waiting:
             return f"no mappings yet: {', '.join(waiting)}"

@@ -29,7 +29,7 @@ _TEXT = [("content-type", "text/plain; charset=utf-8")]
 _JSON = [("content-type", "application/json")]
 _QUICK_SECONDS = 3.0
 _REQUEST: dict[str, Value] = {"method": "POST", "path": "/authenticate"}
-# Of status queries (`core.probe`, `core.membership_status`).
+# Of status queries (`denylist.status_query`, `core.membership_status`).
 _OWN_PREFIXES = (PREFIX, "kube-iam-")
 
 

@@ -169,9 +169,11 @@ class Metrics:
             "kube_iam_mapping_loaded_timestamp_seconds", "When the mappings in force were loaded", ("backend",)
         )
         self.mapping_entries = Gauge("kube_iam_mapping_entries", "Entries of the mappings in force", ("backend",))
-        self.denials = Gauge("kube_iam_denials", "Denials in force when the deny list was last read")
-        self.denial_problems = Gauge(
-            "kube_iam_denial_problems", "Entries of the deny list that are not as they should be"
+        self.deny_list_entries = Gauge(
+            "kube_iam_deny_list_entries", "Denials in force when the deny list was read last"
+        )
+        self.deny_list_invalid_entries = Gauge(
+            "kube_iam_deny_list_invalid_entries", "Malformed entries of the deny list"
         )
         self.deny_list_failures = Counter(
             "kube_iam_deny_list_watch_failures_total", "Times that the deny list could not be followed"
