@@ -207,8 +207,8 @@ def test_one_lost_role_is_one_reason(change: str) -> None:
 def test_a_role_that_loses_an_open_trust_policy_is_guarded_for_its_own_callers_alone() -> None:
     account = account_as(SIGNED_IN)
     role = account.directory.role_states["prod-admin"]
-    opened = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
-    account.directory.role_states["prod-admin"] = replace(role, trust=opened)
+    open_trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+    account.directory.role_states["prod-admin"] = replace(role, trust=open_trust)
     assert plan_apply(access(*FOUR), account.ports).guards == (f"{ROLE_SENTENCE} changes who may assume it",)
     account.cluster.subject = Subject("kubernetes-admin", ("system:masters",))
     assert plan_apply(access(*FOUR), account.ports).guards == ()

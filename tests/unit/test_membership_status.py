@@ -130,7 +130,7 @@ STORIES: list[tuple[Callable[[Server], object], MembershipState, float]] = [
     (refresh, MembershipState.ADMITS, 0),
     (lambda server: server.read().group(account=""), MembershipState.GROUP_MISSING, 0),
     (lambda server: server.group().role("", "absent", exists=False), MembershipState.ROLE_MISSING, 0),
-    (lambda server: server.group().role(problem="open"), MembershipState.TRUST_OPEN, 0),
+    (lambda server: server.group().role(problem="open"), MembershipState.SESSION_NAME_UNRESTRICTED, 0),
     (repaired, MembershipState.SUSPENDED, WALL + HOUR),
     (recreated, MembershipState.RECREATED, WALL + HOUR),
     (lambda server: server.cache.set_tracked((), []), MembershipState.NOT_MAPPED, 0),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kube_iam.core.trust_policy import open_trust
+from kube_iam.core.trust_policy import unrestricted_session_name
 from kube_iam.sandbox.iam_policy.evaluate import AssumeRequest, evaluate_trust
 
 ACCOUNT = "111122223333"
@@ -30,7 +30,7 @@ def trust(*statements: object, **more: Any) -> dict[str, Any]:
 
 
 def problem(*statements: object, **more: Any) -> str:
-    return open_trust(trust(*statements, **more), ROLE)
+    return unrestricted_session_name(trust(*statements, **more), ROLE)
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def problem(*statements: object, **more: Any) -> str:
 )
 def test_a_session_is_named_after_its_user(statement: dict[str, Any]) -> None:
     assert problem(statement) == ""
-    assert open_trust(json.dumps(trust(statement)), ROLE) == ""
-    assert open_trust({"Version": "2012-10-17", "Statement": statement}, ROLE) == ""
+    assert unrestricted_session_name(json.dumps(trust(statement)), ROLE) == ""
+    assert unrestricted_session_name({"Version": "2012-10-17", "Statement": statement}, ROLE) == ""
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_the_statement_is_named() -> None:
     ],
 )
 def test_a_document_that_is_not_understood_counts_as_open(document: object) -> None:
-    assert open_trust(document, ROLE) != ""
+    assert unrestricted_session_name(document, ROLE) != ""
 
 
 def test_allowed_principals_depend_on_the_account_of_the_role() -> None:
-    assert open_trust(trust(allow()), "arn:aws:iam::999900001111:role/x") != ""
-    assert open_trust(trust(allow()), "no arn") != ""
+    assert unrestricted_session_name(trust(allow()), "arn:aws:iam::999900001111:role/x") != ""
+    assert unrestricted_session_name(trust(allow()), "no arn") != ""
 
 
 ALL_NAMES = ["alice", "bob", "ci", "", "${aws:username}", "*"]
@@ -211,7 +211,7 @@ CLOSED = st.fixed_dictionaries(
 def test_closed_policies_with_more_statements_admit_own_names_only(
     statements: list[dict[str, Any]], caller: str, name: str
 ) -> None:
-    assume(open_trust(trust(*statements), ROLE) == "")
+    assume(unrestricted_session_name(trust(*statements), ROLE) == "")
     if is_evaluated_as_allowed(statements, caller, name):
         assert caller.startswith(f"arn:aws:iam::{ACCOUNT}:user/")
         assert caller.rpartition("/")[2] == name
@@ -223,7 +223,7 @@ def test_every_closed_policy_admits_callers_by_their_own_name_only() -> None:
     closed = admitted = 0
     for principal, condition in product(ALL_PRINCIPALS, conditions):
         statements = [allow(condition, principal)]
-        if open_trust(trust(*statements), ROLE):
+        if unrestricted_session_name(trust(*statements), ROLE):
             continue
         closed += 1
         for caller, name in product(ALL_CALLERS, ALL_NAMES):
@@ -242,4 +242,4 @@ def is_evaluated_as_allowed(statements: list[dict[str, Any]], caller: str, name:
 
 @given(st.lists(STATEMENTS, max_size=3))
 def test_one_loose_statement_is_enough(statements: list[dict[str, Any]]) -> None:
-    assert open_trust(trust(*statements, allow(None)), ROLE) != ""
+    assert unrestricted_session_name(trust(*statements, allow(None)), ROLE) != ""

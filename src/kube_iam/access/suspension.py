@@ -8,7 +8,7 @@ from kube_iam.access.changes import Change, Kind, Verb
 from kube_iam.access.desired import DesiredLevel, DesiredRole
 from kube_iam.access.mapping import pathless
 from kube_iam.access.observed import Observed
-from kube_iam.core.trust_policy import open_trust
+from kube_iam.core.trust_policy import unrestricted_session_name
 
 
 def suspensions(observed: Observed, desired: Iterable[DesiredLevel], changes: Iterable[Change]) -> Iterator[str]:
@@ -33,7 +33,7 @@ def suspensions(observed: Observed, desired: Iterable[DesiredLevel], changes: It
 def _repaired(observed: Observed, change: Change, role: DesiredRole) -> Iterator[str]:
     """Yield the warning where the trust policy may let callers choose their session name now."""
     have = observed.roles.get(role.name.casefold())
-    if have is None or not open_trust(have.trust, have.arn):
+    if have is None or not unrestricted_session_name(have.trust, have.arn):
         return
     longest = max(have.max_session_seconds, role.max_session_seconds)
     yield (

@@ -35,7 +35,7 @@ class MembershipState(Enum):
     UNREADABLE = "unreadable"  # throttled, unreachable, without credentials
     GROUP_MISSING = "group-missing"
     ROLE_MISSING = "role-missing"  # absent, or of another account
-    TRUST_OPEN = "trust-open"
+    SESSION_NAME_UNRESTRICTED = "session-name-unrestricted"
     SUSPENDED = "suspended"  # until the time of the status
     RECREATED = "recreated"  # new sessions are admitted; those of the former role live until the time of the status at the latest
     ADMITS = "admits"

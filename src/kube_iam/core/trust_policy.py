@@ -3,7 +3,7 @@
 A session name identifies a user only if sts:AssumeRole takes nothing but the caller's own user name. So every Allow by which anybody
 could assume the role must demand that itself, in the one form with one meaning: StringEquals, sts:RoleSessionName, ${aws:username}.
 For a caller that is no IAM user the variable has no value, and the condition never holds. A policy in another form, or with parts that
-are not known here, counts as open. A Deny elsewhere is never relied on.
+are not known here, counts as unrestricted. A Deny elsewhere is never relied on.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#ck_rolesessionname
 """
 
@@ -24,7 +24,7 @@ _NO_SESSION = frozenset({"sts:tagsession", "sts:setsourceidentity", "sts:setcont
 _DELETED = re.compile(r"A(?:ID|RO)A[A-Z0-9]{12,}", re.ASCII)
 
 
-def open_trust(document: object, role_arn: str) -> str:
+def unrestricted_session_name(document: object, role_arn: str) -> str:
     """Return why a caller may choose the session name, with the statement's Sid or number; empty where no caller may.
 
     `document` is the trust policy as parsed JSON, or better its text, in which a key that stands twice is seen. `role_arn` tells the

@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 from kube_iam.core.arns import strip_role_path
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping_entries import MembershipRequirement
-from kube_iam.core.trust_policy import open_trust
+from kube_iam.core.trust_policy import unrestricted_session_name
 from kube_iam.errors import AccessDenied, KubeIamError
 from kube_iam.membership.backoff import FIRST_PAUSE, MAX_CONCURRENCY, Backoff
 from kube_iam.membership.cache import Clock, MembershipCache
@@ -266,5 +266,5 @@ def _role_snapshot(found: RoleFound | None, role: str, began: float) -> RoleSnap
     if ascii_lower(strip_role_path(found.arn)) != role:
         problem = "the role is of another account than this server's own AWS credentials"
         return RoleSnapshot(began, problem=problem, exists=False)
-    problem = open_trust(found.trust, found.arn)
+    problem = unrestricted_session_name(found.trust, found.arn)
     return RoleSnapshot(began, found.role_id, found.longest, problem, created=found.created)

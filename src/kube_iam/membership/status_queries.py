@@ -96,7 +96,7 @@ def _of_role(role: RoleSnapshot, view: RequirementView) -> MembershipStatus:
     if not role.exists:
         return MembershipStatus(MembershipState.ROLE_MISSING)
     if role.problem:
-        return MembershipStatus(MembershipState.TRUST_OPEN)
+        return MembershipStatus(MembershipState.SESSION_NAME_UNRESTRICTED)
     if view.now < role.suspended_until:
         return MembershipStatus(MembershipState.SUSPENDED, view.wall(role.suspended_until))
     if view.now < view.former_until:

@@ -51,7 +51,7 @@ def _text(level: Level, status: MembershipStatus) -> str:
             return f"{group} does not exist in the account of the server's AWS credentials; nobody is admitted"
         case MembershipState.ROLE_MISSING:
             return f"{role} does not exist in the account of the server's AWS credentials; nobody is admitted"
-        case MembershipState.TRUST_OPEN:
+        case MembershipState.SESSION_NAME_UNRESTRICTED:
             return f"the trust policy of {role} may let callers choose their session name; nobody is admitted; run `kube-iam apply`"
         case MembershipState.SUSPENDED:
             return (
