@@ -377,9 +377,9 @@ def test_members_change_without_access_to_the_cluster_and_skipped_parts_are_repo
     kube_iam(account, "grant", "alice", "viewer", "--for", "1h")
     error = KubeError("no cluster")
     assert kube_iam(account, "grant", "bob", "viewer", unreachable=error) == 0
-    assert "was not cleaned: no cluster" in capsys.readouterr().err
+    assert "was not cleaned up: no cluster" in capsys.readouterr().err
     assert kube_iam(account, "who", unreachable=error) == 0
-    assert "who is let in for a time is not known: no cluster" in capsys.readouterr().err
+    assert "temporary access is not known: no cluster" in capsys.readouterr().err
     with pytest.raises(KubeIamError, match="the mapping was not looked at: no cluster"):
         kube_iam(account, "revoke", "alice", "bob", "viewer", unreachable=error)
     assert account.directory.group_members["prod-viewer"] == set()

@@ -219,7 +219,7 @@ def test_logout_removes_sessions_and_tokens_and_says_so(signed_in: Machine) -> N
     (signed_in.home / ".cache/kube-iam/sessions/notes.txt").write_text("mine")
     assert signed_in.run("logout") == (
         f"Removed 1 session and 1 token of {ROLE}.\nRemoved 1 session and 1 token of {OTHER}.\n"
-        "Tokens that were handed out stay valid for 15 minutes at most.\n"
+        "Tokens that were issued stay valid for 15 minutes at most.\n"
     )
     assert signed_in.code == 0
     assert [path.name for path in signed_in.files("sessions")] == ["notes.txt"]

@@ -155,7 +155,7 @@ def test_a_config_without_memberships_needs_no_policy(tmp_path: Path, capsys: py
     assert run_command("kube-iam", ["policy", "server", "-c", str(file)], {}) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["Statement"] == []
-    assert "the server needs no rights" in captured.err
+    assert "the server needs no permissions" in captured.err
 
 
 def test_a_file_that_cannot_be_used_is_said_to_be_so(tmp_path: Path) -> None:

@@ -26,15 +26,15 @@ _SHARED = ("prompt", "master_url", "kubeconfig", "kubeconfig_context", "dry_run"
 
 
 class _GoBooleans(click.Command):
-    """Understands `--prompt=false`, as the reference does."""
+    """A command that takes `--prompt=false`, as the reference does."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Click's own, over arguments in which the flag is spelled as click spells it."""
+        """Parse the arguments with the flag in the spelling of click."""
         return super().parse_args(ctx, [_plain(argument) for argument in args])
 
 
 class _Group(_GoBooleans, CommandGroup):
-    """The same, for the flags before the subcommand's name."""
+    """A group that takes the same flags before the subcommand's name."""
 
 
 def _plain(argument: str) -> str:
@@ -73,7 +73,7 @@ def _entry_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(context: click.Context, /, **shared: Any) -> None:
     """Add an IAM user or role to the ConfigMap kube-system/aws-auth.
 
-    What stands there stays as it is. For levels of access that are kept in a file, see `plan` and `apply`.
+    Existing entries stay as they are. For access levels that are kept in a file, see `plan` and `apply`.
     """
     context.meta["add"] = shared
 

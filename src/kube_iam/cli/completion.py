@@ -39,7 +39,7 @@ def command(context: click.Context, shell: str, name: str | None) -> None:
 
 
 def executable_name(program: str) -> str:
-    """The file that a shell starts for a program's name: `kubectl iam` is kubectl-iam."""
+    """Return the file that a shell starts for a program's name: kubectl-iam for `kubectl iam`."""
     return program.replace(" ", "-")
 
 

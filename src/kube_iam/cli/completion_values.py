@@ -1,7 +1,7 @@
-"""Words that a shell is offered for arguments and options: levels, users, denials, contexts, profiles, file names.
+"""Completions of arguments and options: levels, users, denials, contexts, profiles, file names.
 
-A completion never fails, asks or writes to the terminal: what cannot be read offers nothing. Users cost a call to AWS and denials one
-to the cluster, which are given up after `CALL_SECONDS`.
+A completion never fails, asks or writes to the terminal: a source that cannot be read offers nothing. Users cost a call of AWS,
+denials one of the cluster; both calls are abandoned after `CALL_SECONDS`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _offering(words: Words) -> Complete:
 
 
 def _bounded(words: Words) -> Words:
-    """Make the words come from a thread that is given up after `CALL_SECONDS`. Whatever fails in it offers nothing."""
+    """Return the same words out of a thread that is abandoned after `CALL_SECONDS`. Any error in it offers nothing."""
 
     def bounded(context: click.Context) -> list[str]:
         answers: queue.Queue[list[str]] = queue.Queue(1)
@@ -58,7 +58,7 @@ def _bounded(words: Words) -> Words:
         def ask() -> None:
             try:
                 answers.put(list(words(context)))
-            except BaseException:  # whatever it is, a shell that completes is no place for it
+            except BaseException:  # a completion prints no error
                 answers.put([])
 
         with _without_terminal():
@@ -73,7 +73,7 @@ def _bounded(words: Words) -> Words:
 
 @contextmanager
 def _without_terminal() -> Iterator[None]:
-    """Keep stdin and stderr from programs that are started inside, which are exec plugins and credential tools."""
+    """Give exec plugins and credential tools that start inside /dev/null as stdin and stderr."""
     saved: list[tuple[int, int]] = []
     null = os.open(os.devnull, os.O_RDWR)
     try:
@@ -96,7 +96,7 @@ def _option(context: click.Context, name: str) -> str:
 
 
 def _session(context: click.Context) -> AdminSession | None:
-    """Return the session of the words so far; None where the access file comes from standard input, which is the terminal's."""
+    """Return the session of the words so far; None where the access file is standard input, which here is the terminal."""
     from kube_iam.cli.session import STANDARD_INPUT, session_of
 
     values = {**context.params, "file": _file(context)}
@@ -118,7 +118,7 @@ def _users(context: click.Context) -> list[str]:
 
 
 def _denials(context: click.Context) -> list[str]:
-    """The principals and the names of the denials that are in force in the cluster of the context."""
+    """Return the principals and the names of the denials in force in the cluster of the context."""
     from kube_iam.cli import deny_session
     from kube_iam.cli.deny_options import DENY_LIST
     from kube_iam.cli.session import session_of
@@ -130,7 +130,7 @@ def _denials(context: click.Context) -> list[str]:
 
 
 def _cached_levels(context: click.Context) -> Iterable[str]:
-    """The levels of the access file that have a role, and the users and contexts of the kubeconfig that sign in with one."""
+    """Return the levels of the access file with a role, and the users and contexts of the kubeconfig that sign in with one."""
     from kube_iam.cli.logout import roles_by_name
     from kube_iam.cli.session import STANDARD_INPUT
 
@@ -150,7 +150,7 @@ def _contexts(context: click.Context) -> list[str]:
 
 
 def _profiles(context: click.Context) -> list[str]:  # noqa: ARG001
-    """The profiles of ~/.aws/config and ~/.aws/credentials."""
+    """Return the profiles of ~/.aws/config and ~/.aws/credentials."""
     found: list[str] = []
     for variable, default in (("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")):
         path = Path(os.environ.get(variable) or f"~/.aws/{default}").expanduser()

@@ -1,4 +1,4 @@
-"""A wait that a person can watch: seconds that count down on a terminal, one line elsewhere."""
+"""A visible wait: seconds that count down on a terminal, one line elsewhere."""
 
 from __future__ import annotations
 

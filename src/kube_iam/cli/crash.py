@@ -1,4 +1,4 @@
-"""What to say when the program itself is at fault: a sentence, and with KUBE_IAM_DEBUG=1 where it happened.
+"""Reports of exceptions that nothing else handles: a sentence, and with KUBE_IAM_DEBUG=1 the stack.
 
 Messages of unknown exceptions may quote requests, and with them credentials, so only types and places are ever shown.
 """
@@ -13,7 +13,7 @@ from kube_iam.core.printable import escaped
 
 
 def describe(error: BaseException) -> tuple[str, str]:
-    """The message and the hint for an exception that nobody expected; prints where it came from when debugging is on."""
+    """Return the message and the hint for an unexpected exception. With KUBE_IAM_DEBUG=1, print its stack."""
     if os.environ.get("KUBE_IAM_DEBUG") == "1":
         print_places(error)
         return f"unexpected {type(error).__name__}", ""

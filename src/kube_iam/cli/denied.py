@@ -1,4 +1,4 @@
-"""Facts for `who` and `plan` about members whom the deny list refuses."""
+"""Members that the deny list refuses, for `who` and `plan`."""
 
 from __future__ import annotations
 

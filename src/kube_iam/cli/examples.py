@@ -11,7 +11,7 @@ Example = tuple[str, str]
 
 EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "kubeconfig": (
-        ("Print the kubeconfig of a level, to hand it out", "kubeconfig developer > developer.yaml"),
+        ("Print the kubeconfig of a level, to share it", "kubeconfig developer > developer.yaml"),
         (
             "Put it into your own kubeconfig, to sign in with the AWS profile work",
             "kubeconfig developer --merge --profile work",
@@ -55,7 +55,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Refuse an access key that leaked", "deny AKIAIOSFODNN7EXAMPLE --for 168h --reason 'leaked key'"),
         ("List the denials in force", "deny --list"),
     ),
-    "undeny": (("Lift every denial of a user", "undeny alice"),),
+    "undeny": (("Remove every denial of a user", "undeny alice"),),
     "add": (
         (
             "Map a role to a user name and a group",

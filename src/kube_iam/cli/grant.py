@@ -1,4 +1,4 @@
-"""`grant`: let users into a level."""
+"""`grant`: add users to a level."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from kube_iam.errors import UsageError
 @member_arguments
 @global_options
 @file_option
+@click.option("--for", "duration", metavar="TIME", help="Grant it for a time, such as 2h or 90m; it ends by itself.")
 @click.option(
-    "--for", "duration", metavar="TIME", help="Let them in for a time only, such as 2h or 90m; it ends by itself."
+    "--reason", metavar="TEXT", default="", help="The reason, which `who` and the mapping show. Goes with --for."
 )
-@click.option("--reason", metavar="TEXT", default="", help="Why, for `who` and for the mapping. Goes with --for.")
 @deny_list_option
 @dry_run_option
 @output_option
@@ -37,9 +37,9 @@ def command(
     session: AdminSession, users: tuple[str, ...], level: str | None, duration: str | None, reason: str, deny_list: str,
     dry_run: bool, output: str,
 ) -> int:  # fmt: skip
-    """Let users into a level. Those who are in it already stay; nothing changes unless all users exist.
+    """Grant users an access level. Members stay members. Nothing changes unless all users exist.
 
-    What `revoke --now` put up against them in this level is lifted.
+    Denials that `revoke --now` added for these users in this level are removed.
     """
     from kube_iam.cli.membership import MemberOptions, change_members
     from kube_iam.cli.temporary import grant_for, parse_grant_duration
@@ -49,6 +49,6 @@ def command(
         time = parse_grant_duration(duration, reason)
         return grant_for(session, users, level, time, deny_list=deny_list, dry_run=dry_run, output=output)
     if reason:
-        raise UsageError("--reason goes with --for", "who is in for good has no reason to be kept")
+        raise UsageError("--reason goes with --for", "access without an end keeps no reason")
     options = MemberOptions(into=True, dry_run=dry_run, output=output, deny_list=deny_list)
     return change_members(session, users, level, options)

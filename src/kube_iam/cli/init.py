@@ -1,4 +1,4 @@
-"""`kube-iam init`: certificate and webhook kubeconfig before the server first runs: kube-apiserver needs the file to start."""
+"""`init`: make the certificate and the webhook kubeconfig, which kube-apiserver needs to start, before the server runs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from kube_iam.config.server import load_server_config
 def command(settings: GlobalOptions, hostname: str | None, address: str | None) -> None:
     """Make the certificate, its key and the webhook kubeconfig.
 
-    As the reference does, into the working directory, to be copied to the control plane; with the feature gate
-    ConfiguredInitDirectories where the configuration says. A pair that is there is kept.
+    They go into the working directory, as with the reference, to be copied to the control plane. With the feature gate
+    ConfiguredInitDirectories they go where the configuration says. An existing pair is kept.
     """
     from kube_iam.server.certificates import CERTIFICATE_FILE, KEY_FILE, ensure_pair, load_pair
     from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook_kubeconfig

@@ -1,4 +1,4 @@
-"""`kubeconfig`: what a person needs to sign in at a level. Public data only."""
+"""`kubeconfig`: the kubeconfig with which a user signs in at a level. It holds public data only."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kube_iam.errors import UsageError
 
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 INSTALL_HINTS = {
-    # No package name: the project owns none in a registry, and its first registrant would run code on people's machines.
+    # No package name: the project owns none in a registry, and its first registrant would run code on users' machines.
     "kube-iam": "kube-iam signs you in with your AWS credentials. Install it from its repository, as the README there says; "
     "a package of that name in a registry such as PyPI is not the project's.",
     "aws-iam-authenticator": "Install aws-iam-authenticator: https://github.com/kubernetes-sigs/aws-iam-authenticator/releases",
 }
-# The reference answers in whichever version it is asked for, but its older releases know only v1beta1.
+# The reference answers in the version that kubectl requests, but its older releases know only v1beta1.
 API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
 
 
@@ -28,7 +28,7 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
 @global_options
 @file_option
 @click.option(
-    "--merge", is_flag=True, help="Put it into your kubeconfig (KUBECONFIG, or ~/.kube/config) and make it current."
+    "--merge", is_flag=True, help="Merge it into your kubeconfig (KUBECONFIG, or ~/.kube/config) and make it current."
 )
 @click.option("--cluster-name", metavar="NAME", default="", help="Name of the cluster entry.  [default: the cluster's]")
 @click.option("--user-name", metavar="NAME", default="", help="Name of the user entry.  [default: <cluster>-<level>]")
@@ -50,13 +50,13 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
     metavar="NAME",
     default="",
     shell_complete=complete_profiles,
-    help="AWS profile that the person signs in with.",
+    help="AWS profile that the user signs in with.",
 )
 def command(
     level: str, file: str, merge: bool, cluster_name: str, user_name: str, context_name: str,
     exec_command: str | None, exec_api_version: str | None, profile: str,
 ) -> int:  # fmt: skip
-    """Print the kubeconfig of a level: public data only, safe to hand out.
+    """Print the kubeconfig of a level. It holds public data only, and is safe to share.
 
     --merge changes only entries of this cluster, and stops where an entry of that name is another cluster's.
     """
@@ -100,7 +100,7 @@ def command(
 
 
 def _plugin(command: str | None, version: str | None, hint: str) -> dict[str, str]:
-    """Return the exec plugin's command, version and install hint: as given, else what fits the program. Raises UsageError."""
+    """Return the exec plugin's command, version and install hint: as given, else those of the program. Raises UsageError."""
     from kube_iam.kube.kubeconfig_owner import program_of
 
     command = _command(command) if command is not None else "kube-iam"

@@ -1,4 +1,4 @@
-"""`logout`: forget cached sessions and tokens, so that the next kubectl signs in anew."""
+"""`logout`: remove cached sessions and tokens, so that the next kubectl signs in anew."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kube_iam.aws.logins import CachedLogin
 
-STILL_VALID = "Tokens that were handed out stay valid for 15 minutes at most."
+STILL_VALID = "Tokens that were issued stay valid for 15 minutes at most."
 
 EPILOG = """\b
 Examples:
@@ -47,10 +47,10 @@ A level is looked up in the access file, where there is one, and in your kubecon
 @dry_run_option
 @output_option
 def command(level: str | None, everything: bool, file: str, dry_run: bool, output: str) -> int:  # fmt: skip
-    """Forget cached sessions and tokens: all of them, or those of one level. Nothing is sent to AWS.
+    """Remove cached sessions and tokens: all of them, or those of one level. Nothing is sent to AWS.
 
     The next kubectl finds credentials and assumes the role anew. That helps after a role was created again, after its trust policy was
-    repaired, and when a credential tool answers for somebody else.
+    repaired, and where a credential tool returned another user's credentials.
     """
     from kube_iam.aws.logins import cached_logins, of_role, remove
     from kube_iam.cli.access_output import print_data
@@ -101,7 +101,7 @@ def _lines(found: list[CachedLogin], *, dry_run: bool) -> list[str]:
 
 
 def _roles_of(level: str, file: str, environ: Mapping[str, str]) -> set[str]:
-    """Return the ARNs of the roles that the name means, several where several clusters have such a level. Raises UsageError."""
+    """Return the ARNs of the roles of that name: several where several clusters have such a level. Raises UsageError."""
     if level.startswith("arn:"):
         from kube_iam.core.arns import parse_arn
 
@@ -120,7 +120,7 @@ def _roles_of(level: str, file: str, environ: Mapping[str, str]) -> set[str]:
         looked_at = f"{read} or your kubeconfig" if there else f"your kubeconfig, and there is no {file}"
         raise UsageError(
             f"no level with a role is named {level!r:.100} in {looked_at}",
-            near(level, sorted(known)) or "give the role's ARN, or leave LEVEL out to forget everything",
+            near(level, sorted(known)) or "give the role's ARN, or leave LEVEL out to remove everything",
         )
     return known[level]
 

@@ -55,7 +55,7 @@ def main(session: "AdminSession | None" = None) -> int:
 
 
 def program_name(path: str) -> str:
-    """What to call ourselves, by the name we were started under: a kubectl plugin shows as `kubectl iam`."""
+    """Return the program's name for messages, by the path that started it: `kubectl iam` for a kubectl plugin."""
     name = path.replace("\\", "/").rpartition("/")[2]
     return PROGRAM_NAMES.get(name.removesuffix(".exe"), "kube-iam")
 
@@ -114,7 +114,7 @@ def _fail(program: str, lines: "Sequence[str]", hint: str, code: int) -> int:
 
 
 def _give_up_stdout() -> None:
-    """Whoever read our output has gone. Python would complain once more when it flushes at exit: give it nowhere to complain."""
+    """Replace stdout, whose reader is gone, by /dev/null: Python would fail once more when it flushes at exit."""
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

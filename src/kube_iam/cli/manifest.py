@@ -18,6 +18,6 @@ _NAMES = ("crd", "rbac")
 def command(name: str) -> None:
     """Print a manifest, to be piped into `kubectl apply -f -`.
 
-    crd: the CustomResourceDefinition of the backend CRD.  rbac: what the server may do in the cluster.
+    crd: the CustomResourceDefinition of the backend CRD.  rbac: the permissions of the server in the cluster.
     """
     page((files("kube_iam.kube") / "manifests" / f"{name}.yaml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Results of a grant or revocation of several users: done, failed, not tried, for people and for programs."""
+"""Results of a grant or revocation by user: done, failed, not tried; as text and as data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kube_iam.errors import KubeIamError
 
 
 class MemberResults:
-    """Results by user, in the order of the command line. `done` are the changes that ended well."""
+    """Results by user, in the order of the command line. `done` are the changes that succeeded."""
 
     def __init__(self, planned: Sequence[MemberChange], verb: str, level: str) -> None:
         """`verb` is the participle: `granted` or `revoked`."""
@@ -25,7 +25,7 @@ class MemberResults:
         self._error: KubeIamError | None = None
 
     def follow(self, changes: Iterable[MemberChange]) -> Iterator[MemberChange]:
-        """Yield each planned change when `changes`, which makes them in order, has made it. Ends at the first that fails."""
+        """Yield each planned change once it is made. `changes` makes them in order. Ends at the first error; `complain` raises it."""
         made, each = changes_made(), iter(changes)
         names = {
             change.user: f"{change.user} {self._verb} {self._level}" for change in self.planned if change.is_needed
@@ -48,7 +48,7 @@ class MemberResults:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned change is done."""
+        """Return whether every planned change is done."""
         return len(self.done) == len(self.planned)
 
     def data(self) -> list[dict[str, object]]:
@@ -57,7 +57,7 @@ class MemberResults:
         return [self._item(position, change) for position, change in enumerate(self.planned)]
 
     def complain(self) -> None:
-        """Raise the error of the change that failed, once it is said who is done, who failed and who was not tried."""
+        """Raise the error of the change that failed, after printing which users are done, failed and not tried."""
         if self._error is None:
             return
         changed = [change.user for change in self.done if change.is_needed]

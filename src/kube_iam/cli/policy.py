@@ -19,7 +19,7 @@ from kube_iam.cli.terminal import page
 def command(settings: GlobalOptions, name: str, file: str) -> None:  # noqa: ARG001
     """Print an IAM policy, as JSON.
 
-    server: what the server has to be allowed to enforce memberships: iam:GetGroup and iam:GetRole. For an access file it covers
+    server: the permissions that the server needs to check memberships: iam:GetGroup and iam:GetRole. For an access file it covers
     levels that are added later: groups by the cluster's IAM path, roles by the prefix of their names. With -c it covers the
     entries that the server's own config.yaml has now. Attach it to the role or user that the server runs as.
     """
@@ -29,10 +29,10 @@ def command(settings: GlobalOptions, name: str, file: str) -> None:  # noqa: ARG
     page(json.dumps(document, indent=2))
     if not document["Statement"]:
         # IAM takes no policy without a statement.
-        click.echo("kube-iam: note: these mappings ask for no membership: the server needs no rights", err=True)
+        click.echo("kube-iam: note: these mappings require no membership: the server needs no permissions", err=True)
     elif not needed:
         click.echo(
-            f"kube-iam: note: no level of {file} asks for membership now: the server does not need this yet", err=True
+            f"kube-iam: note: no level of {file} requires membership now: the server does not need this yet", err=True
         )
     length = len(json.dumps(document, separators=(",", ":")))
     if length > LONGEST_MANAGED:

@@ -1,4 +1,4 @@
-"""`revoke`: take users out of a level."""
+"""`revoke`: remove users from a level."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from kube_iam.cli.shared_options import (
 @click.option(
     "--now",
     is_flag=True,
-    help="Deny them the level at once too, whatever session they hold, and say when they are out.",
+    help="Deny them the level at once too, whatever session they hold, and print when they are out.",
 )
-@click.option("--force", is_flag=True, help="Go on although you take access from yourself.")
+@click.option("--force", is_flag=True, help="Revoke your own access too.")
 @closing_options
 @deny_list_option
 @dry_run_option
@@ -39,7 +39,7 @@ def command(
     session: AdminSession, users: tuple[str, ...], level: str | None, now: bool, force: bool, reason: str, cache_ttl: int,
     no_wait: bool, deny_list: str, dry_run: bool, output: str,
 ) -> int:  # fmt: skip
-    """Take users out of a level, also those who are in it for a time only. With --now a session that they hold is refused at once.
+    """Revoke an access level from users, temporary access too. With --now their sessions are refused at once.
 
     --now needs server.denyList in the servers' config.yaml. --cache-ttl and --no-wait go with it.
     """

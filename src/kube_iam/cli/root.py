@@ -1,4 +1,4 @@
-"""The tree of commands: a table that says where each lives, so that help and completion import none of them."""
+"""The command line: a table of all commands, which help and completion read without importing the commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """Where a command lives (`module:attribute`), its line in the help, and the heading that it stands under."""
+    """A command: its place as `module:attribute`, its line in the help, and the heading above that line."""
 
     target: str
     help: str
@@ -33,7 +33,7 @@ SIGN_IN, ACCESS, SERVER, OTHER = "Sign in", "Manage access", "Run the authentica
 COMMANDS: Mapping[str, Entry] = {
     "token": Entry("kube_iam.cli.token:command", "Print a token for a cluster; kubectl runs this.", SIGN_IN),
     "kubeconfig": Entry("kube_iam.cli.kubeconfig:command", "Write the kubeconfig file of a level.", SIGN_IN),
-    "logout": Entry("kube_iam.cli.logout:command", "Forget cached sessions and tokens.", SIGN_IN),
+    "logout": Entry("kube_iam.cli.logout:command", "Remove cached sessions and tokens.", SIGN_IN),
     "validate": Entry("kube_iam.cli.validate:command", "Check an access file and report all its problems.", ACCESS),
     "schema": Entry("kube_iam.cli.schema:command", "Print the JSON Schema of the access file.", ACCESS),
     "plan": Entry("kube_iam.cli.plan:command", "Show what apply would change, and change nothing.", ACCESS),
@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, Entry] = {
     "deny": Entry("kube_iam.cli.deny:command", "Deny sign-ins at once, whatever IAM says.", ACCESS),
     "undeny": Entry("kube_iam.cli.undeny:command", "Remove deny-list entries.", ACCESS),
     "add": Entry("kube_iam.cli.add:command", "Add a user or a role to the ConfigMap aws-auth.", SERVER),
-    "server": Entry("kube_iam.cli.server:command", "Answer kube-apiserver's token reviews.", SERVER),
+    "server": Entry("kube_iam.cli.server:command", "Answer token reviews of kube-apiserver.", SERVER),
     "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),
     "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),
     "manifest": Entry("kube_iam.cli.manifest:command", "Print the CRD, or the server's RBAC.", SERVER),
@@ -59,7 +59,7 @@ COMMANDS: Mapping[str, Entry] = {
 REFERENCE_COMMANDS = frozenset({"token", "server", "init", "verify", "add", "version", "help"})
 USAGE_ERROR = 2
 _RECORDING = ("add", "verify")
-"""Commands beside those of ACCESS that record all their changes (`changes_made`), so that Ctrl-C can say what they have done."""
+"""Commands beside those of ACCESS that record their changes, which Ctrl-C prints."""
 
 EXAMPLES = """\b
 Examples:
@@ -92,11 +92,11 @@ class LazyGroup(CommandGroup):
         self._table = commands
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """The names in the table's order: the order in which people meet them."""
+        """Return the names in the order of the table, which is the order of the help."""
         return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command. A module that cannot be found says that the command is not in this version."""
+        """Import and return the command, None for an unknown name. Raises UsageError where this version has no such module."""
         entry = self._table.get(cmd_name)
         if entry is None:
             return None
@@ -122,7 +122,7 @@ class LazyGroup(CommandGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, with a near match for a name that does not exist."""
+        """Return what click returns. Raises UsageError with the closest name for a name that does not exist."""
         if args and args[0] not in self._table and args[0][:1] != "-" and not ctx.resilient_parsing:
             from kube_iam.config.near import near
 
@@ -131,7 +131,7 @@ class LazyGroup(CommandGroup):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The commands by section, from the table alone."""
+        """Write the commands by section, out of the table alone."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, entry in self._table.items():
             if not entry.hidden:
@@ -142,7 +142,7 @@ class LazyGroup(CommandGroup):
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
     def offered(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands from the table, options as click completes them: a shell must not wait for every command's imports."""
+        """Return commands of the table and options that begin with `incomplete`. Imports no command: a shell waits for it."""
         commands = [
             CompletionItem(name, help=entry.help)
             for name, entry in self._table.items()
@@ -152,7 +152,7 @@ class LazyGroup(CommandGroup):
 
 
 def completion_variable(name: str) -> str:
-    """The variable by which a completion script asks for completions: `_KUBE_IAM_COMPLETE`, whatever we are called."""
+    """Return the variable by which a completion script asks for completions, such as `_KUBE_IAM_COMPLETE` for kube-iam."""
     return f"_{name.replace('-', '_').replace('.', '_').replace(' ', '_').upper()}_COMPLETE"
 
 
@@ -165,14 +165,14 @@ def _version(context: click.Context, parameter: click.Parameter, value: bool) ->
 
 
 def make_root(program: str) -> LazyGroup:
-    """The whole command line, under the name by which the program was started."""
+    """Return the whole command line for the name under which the program was started."""
 
     @root_options
     @click.option(
         "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
     )
     def root() -> None:
-        """Sign in to Kubernetes with AWS IAM, and say who may."""
+        """Sign in to Kubernetes with AWS IAM, and manage access."""
 
     return LazyGroup(
         COMMANDS,
@@ -205,9 +205,9 @@ def run_command(
 
 
 def usage_exit_code(arguments: Sequence[str]) -> int:
-    """Return the exit code of a usage error: 2, as of most programs.
+    """Return the exit code of a usage error: 2, as most programs use.
 
-    It is 1 for the reference's commands, which exit so, and with --detailed-exitcode, where 2 stands for changes.
+    It is 1 for commands of the reference, which exits with 1, and with --detailed-exitcode, where 2 means changes.
     """
     command = next((word for word in arguments if word in COMMANDS), "")
     return 1 if command in REFERENCE_COMMANDS or "--detailed-exitcode" in arguments else USAGE_ERROR

@@ -24,7 +24,7 @@ _REVIEW_LIMIT = 1 << 20
 
 
 def _directory(function: Callable[..., object]) -> Callable[..., object]:
-    """The option --dir, given to the command as the sandbox's Home."""
+    """Add the option --dir, passed as `home`."""
 
     def home(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Home:
         from kube_iam.sandbox.state import Home
@@ -40,7 +40,7 @@ def _directory(function: Callable[..., object]) -> Callable[..., object]:
         type=click.Path(path_type=Path, file_okay=False),
         envvar="KUBE_IAM_SANDBOX",
         callback=home,
-        help="Where the sandbox keeps its things.  [default: kube-iam/sandbox in $XDG_STATE_HOME or ~/.local/state]",
+        help="The directory of the sandbox.  [default: kube-iam/sandbox in $XDG_STATE_HOME or ~/.local/state]",
     )(function)
 
 
@@ -63,14 +63,14 @@ def command() -> None:
 @_directory
 @click.option(
     "--cache-ttl", type=click.FloatRange(0, 3600), default=2.0, show_default=True, metavar="SECONDS",
-    help="How long kube-apiserver remembers the webhook's answers.",
+    help="How long kube-apiserver caches the webhook's answers.",
 )  # fmt: skip
 @click.option(
     "--iam-delay", type=click.FloatRange(0, 60), default=0.0, show_default=True, metavar="SECONDS",
-    help="How late IAM shows changes of memberships and policies, as AWS does.",
+    help="The delay after which IAM shows changes of memberships and policies, as in AWS.",
 )  # fmt: skip
 def up_command(home: Home, cache_ttl: float, iam_delay: float) -> None:
-    """Start the sandbox; it is left as it is where it runs already, and never replaced while a part of it runs."""
+    """Start the sandbox. One that runs stays as it is; none is replaced while a part of it runs."""
     _need_ministack()
     from kube_iam.sandbox.up import up
 
@@ -81,7 +81,7 @@ def up_command(home: Home, cache_ttl: float, iam_delay: float) -> None:
 @command.command("down")
 @_directory
 def down_command(home: Home) -> None:
-    """Stop everything and remove what the sandbox kept, also after a crash."""
+    """Stop everything and remove the files of the sandbox, also after a crash."""
     from kube_iam.sandbox.up import down
 
     ran = down(home)
@@ -93,7 +93,7 @@ def down_command(home: Home) -> None:
 @command.command("status")
 @_directory
 def status_command(home: Home) -> int:
-    """Say what runs, as JSON. Exit code 1 where the sandbox is not up, or a part of it has ended."""
+    """Print what runs, as JSON. Exit code 1 where the sandbox is not up, or a part of it has ended."""
     from kube_iam.sandbox.up import describe, status
 
     state = home.load()
@@ -110,7 +110,7 @@ def status_command(home: Home) -> int:
     "--user", default="", metavar="NAME", help="An IAM user, made on first use.  [default: the administrator]"
 )
 def env_command(home: Home, user: str) -> None:
-    """Print what puts a shell into the sandbox: eval "$(kube-iam sandbox env)".
+    """Print the variables that make a shell use the sandbox: eval "$(kube-iam sandbox env)".
 
     The administrator may do everything in the account and the cluster; a new user may do nothing until granted a level.
     """
@@ -130,7 +130,7 @@ def env_command(home: Home, user: str) -> None:
 def review_command(home: Home) -> int:
     """Read a token, or what `kube-iam token` prints, from standard input and show the webhook's answer.
 
-    The TokenReview is the one that kube-apiserver sends. Exit code 0 where the webhook lets the token in, else 1.
+    The TokenReview is the one that kube-apiserver sends. Exit code 0 where the webhook authenticates the token, else 1.
     """
     from kube_iam.sandbox.webhook import review, token_of
 

@@ -75,7 +75,7 @@ def command(settings: GlobalOptions, backend_mode: tuple[str, ...], check_config
 def overrides(
     settings: GlobalOptions, flags: Mapping[str, object], backend_mode: tuple[str, ...] = ()
 ) -> dict[str, object]:
-    """Command line flags by the configuration key that each overrides."""
+    """Return the values of flags by the configuration key that each overrides."""
     names = {
         "partition": "server.partition",
         "generate_kubeconfig": "server.generateKubeconfig",
@@ -98,7 +98,7 @@ def overrides(
 
 
 def check_gates(text: str) -> dict[str, bool]:
-    """The reference's feature gates by name. Raises UsageError for one that does not exist."""
+    """Return the reference's feature gates by name. Raises UsageError for one that does not exist."""
     gates = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = pair.partition("=")

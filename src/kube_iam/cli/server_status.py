@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from kube_iam.core.membership_status import MembershipStatus
 
 SETTLE_SECONDS = 10.0
-"""Seconds that `apply` waits for the server to load and read the changes. A ConfigMap that kubelet mounts may take a minute more."""
+"""Seconds that `apply` waits for the server to load the changes. A ConfigMap that kubelet mounts may take a minute more."""
 
 
 def warn_of_server(
     session: AdminSession, levels: Iterable[Level], *, settle: bool = False
 ) -> dict[str, MembershipStatus]:
-    """Print on stderr what one running server says of these levels, or that it cannot be asked. Raises nothing.
+    """Print on stderr the status of these levels in one running server, or why it is unknown. Raises nothing.
 
-    Returns the states by level name, without levels of which the server said nothing.
+    Returns the states by level name, without the levels that the answer leaves out.
 
-    `settle`: they were applied just now; wait until the server has read them, for `SETTLE_SECONDS` at most.
+    With `settle` it waits until the server has read the levels, for `SETTLE_SECONDS` at most.
     """
     from kube_iam.access.server_policy import asks_membership
     from kube_iam.report.membership_text import membership_warning
@@ -56,7 +56,7 @@ def warn_of_server(
 
 
 def unchanged(access: ClusterAccess, plan: Plan) -> list[Level]:
-    """Return the levels whose mapping the plan leaves as it is: of the others the server knows nothing yet."""
+    """Return the levels whose mapping the plan does not change. The server cannot know the others yet."""
     changed = {change.level for change in plan.changes if change.kind is Kind.MAPPING}
     return [level for level in access.levels if level.name not in changed]
 
@@ -82,7 +82,7 @@ def _ask(session: AdminSession, levels: Collection[Level], *, settle: bool) -> d
 
 
 def _way(session: AdminSession) -> Callable[[str], str]:
-    """Return how the server is asked. Where its own config.yaml is on this machine, so is it; else it is behind kube-apiserver."""
+    """Return the function that queries the server: directly where its config.yaml is on this machine, else by kube-apiserver."""
     from kube_iam.denylist.prober import Prober
     from kube_iam.kube.membership_query import local_review
 

@@ -45,14 +45,14 @@ class Connection:
 
     @property
     def names_cluster(self) -> bool:
-        """Whether the cluster was chosen on the command line."""
+        """Return whether the cluster was chosen on the command line."""
         return bool(self.kubeconfig or self.context)
 
 
 class AdminSession:
-    """Everything that one command connects to. Each part is opened at first use and kept; opening calls neither AWS nor the cluster.
+    """The connections of one command. Each is opened at first use and kept. Opening one calls neither AWS nor the cluster.
 
-    `file` is the access file, `-` for standard input. Parts may be used from several threads.
+    `file` is the access file, `-` for standard input. Several threads may use a session.
     """
 
     def __init__(self, file: str = ACCESS_FILE, connection: Connection = Connection()) -> None:
@@ -63,29 +63,29 @@ class AdminSession:
 
     @cached_property
     def access(self) -> ClusterAccess:
-        """The access file. Raises ConfigError with all problems, UsageError where there is no file."""
+        """Return the access file. Raises ConfigError with all problems, UsageError where there is no file."""
         return read_access(self.file)
 
     @cached_property
     def display(self) -> Display:
-        """The progress on stderr."""
+        """Return the progress display on stderr."""
         from kube_iam.cli.access_progress import Display
 
         return Display()
 
     @cached_property
     def iam(self) -> Directory:
-        """IAM of the AWS account."""
+        """Return IAM of the AWS account."""
         return self._open_iam(self.display.waiting)
 
     @cached_property
     def iam_without_prompts(self) -> Directory:
-        """IAM, whose calls raise NobodyToAsk where they need an MFA code, and which prints nothing."""
+        """Return IAM that prints nothing, and whose calls raise NobodyToAsk where they need an MFA code."""
         return self._open_iam(lambda _: None, may_ask=False)
 
     @property
     def kube(self) -> KubeApi:
-        """The API server of the kubeconfig context, whichever cluster it leads to: see `checked_kube`."""
+        """Return the API server of the kubeconfig context, which may be of another cluster than the file: see `checked_kube`."""
         with self._lock:
             if self._kube is None:
                 self._kube = self._open_kube()
@@ -93,27 +93,27 @@ class AdminSession:
 
     @property
     def checked_kube(self) -> KubeApi:
-        """`kube`, for the access file's cluster. Raises what `check_server` raises."""
+        """Return `kube` after `check_server`, and raise what that raises."""
         self.check_server()
         return self.kube
 
     @cached_property
     def cluster(self) -> Cluster | None:
-        """The cluster, None where nothing of the access file lives in one. Raises KubeError, or what `check_server` raises."""
+        """Return the cluster, None where nothing of the access file is in one. Raises what `check_server` raises."""
         from kube_iam.kube.cluster import KubeCluster
 
         return KubeCluster(self.checked_kube) if needs_cluster(self.access) else None
 
     @cached_property
     def mapping_store(self) -> MappingStore:
-        """The mapping, in the cluster or in a file."""
+        """Return the mapping, in the cluster or in a file. Raises what `check_server` raises."""
         from kube_iam.kube.mapping_store import make_store
 
         return make_store(self.access, None if self.access.mapping.kind is TargetKind.FILE else self.checked_kube)
 
     @cached_property
     def ports(self) -> Ports:
-        """IAM, the cluster and the mapping, with checks in advance."""
+        """Return IAM, the cluster and the mapping, with checks in advance. Raises what `check_server` raises."""
         from kube_iam.kube.cluster import KubeCluster
         from kube_iam.kube.dry_run import DryRunApi
         from kube_iam.kube.mapping_source import make_source
@@ -131,12 +131,12 @@ class AdminSession:
 
     @cached_property
     def iam_ports(self) -> Ports:
-        """IAM alone, for a cluster that is gone: no bindings, and a mapping that is not read."""
+        """Return IAM alone, for a cluster that is gone: without bindings, and with a mapping that is not read."""
         return Ports(self.iam, None, UnreadMapping(self.access.mapping.describe()))
 
     @cached_property
     def audit(self) -> AuditLog:
-        """The audit log in the access file's cluster, where anything of the file lives in a cluster."""
+        """Return the audit log of the access file's cluster; it writes nothing where nothing of the file is in a cluster."""
         from kube_iam.cli.audit import AuditLog
 
         return AuditLog((lambda: self.checked_kube) if needs_cluster(self.access) else None)
@@ -175,7 +175,7 @@ class AdminSession:
 
 
 def session_of(context: click.Context, values: dict[str, Any]) -> AdminSession:
-    """Return the session of the command, and take the options that it is made from out of `values`."""
+    """Return the session of the command. The options that it is made from are removed from `values`."""
     session = context.find_object(AdminSession) or AdminSession()
     session.file = str(values.pop("file", None) or ACCESS_FILE)
     names = (field.name for field in fields(Connection))
@@ -218,7 +218,7 @@ def warn_of_regions(access: ClusterAccess, flag: str = "") -> None:
 
 
 def needs_cluster(access: ClusterAccess) -> bool:
-    """Return whether anything of the file lives in the cluster."""
+    """Return whether anything of the file is in the cluster."""
     return access.mapping.kind is not TargetKind.FILE or any(level.bind for level in access.levels)
 
 

@@ -31,9 +31,9 @@ VERBOSITIES = ("panic", "fatal", "error", "warning", "warn", "info", "debug", "t
 
 @dataclass(slots=True)
 class GlobalOptions:
-    """The global options' values: the flag where given (the one nearest to the end wins), else the environment, else empty.
+    """The values of the global options: of the last flag, else of the environment, else empty.
 
-    `cluster_id_given` tells an empty `-i ""` from no flag at all: what was given is never replaced by the config file's value.
+    `cluster_id_given` tells an empty `-i ""` from no flag: the configuration file replaces only a missing flag.
     """
 
     config: str = ""
@@ -45,7 +45,7 @@ class GlobalOptions:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> GlobalOptions:
-        """The settings before any flag. An empty variable counts as not set."""
+        """Return the options before any flag. An empty variable counts as not set."""
         return cls(
             cluster_id=environ.get(CLUSTER_ID_VARIABLE, ""),
             log_verbosity=environ.get(VERBOSITY_VARIABLE, "").lower() or "info",
@@ -53,7 +53,7 @@ class GlobalOptions:
 
 
 def global_options_of(context: click.Context) -> GlobalOptions:
-    """The settings that the commands of this invocation share; made from the environment where there are none yet."""
+    """Return the global options of this invocation, from the environment where no flag was read yet."""
     found = context.meta.get(_META)
     if not isinstance(found, GlobalOptions):
         found = context.meta[_META] = GlobalOptions.from_environment()
@@ -75,23 +75,23 @@ def pass_global_options(function: F) -> F:
 def global_options(function: F) -> F:
     """Add the global options to a command. Their values are not passed as arguments: see `pass_global_options`.
 
-    They are accepted everywhere, but only the main help speaks of them.
+    They are accepted everywhere. Only the main help shows them.
     """
     return _add(function, shown=())
 
 
 def authenticator_options(function: F) -> F:
-    """The global options for a command that reads the authenticator's configuration: its help names the file and the id."""
+    """Add the global options to a command that reads the authenticator's configuration: its help shows the file and the id."""
     return _add(function, shown=("--config", "--cluster-id"))
 
 
 def root_options(function: F) -> F:
-    """The global options for the command line as a whole, all of them in the help."""
+    """Add the global options to the command line as a whole, whose help shows all of them."""
     return _add(function, shown=("--config", "--cluster-id", "--log-format", "--log-verbosity", "--feature-gates"))
 
 
 def _keeping_options(function: F, call: Any) -> F:
-    """Options that decorators below have hung on the function stay with it."""
+    """Return `call` with the options that decorators below have added to the function."""
     if hasattr(function, "__click_params__"):
         call.__click_params__ = function.__click_params__
     return cast(F, call)
@@ -135,7 +135,7 @@ def _add(function: F, *, shown: tuple[str, ...]) -> F:
             ("-l", "--log-format"),
             {
                 "metavar": "text|json",
-                "help": "How log lines on stderr look.  [default: text]",
+                "help": "The format of log lines on stderr.  [default: text]",
             },
         ),
         (
@@ -158,7 +158,7 @@ def _add(function: F, *, shown: tuple[str, ...]) -> F:
 
 
 def file_option(function: F) -> F:
-    """`-f/--file`: which access.yaml. Passed as `file`."""
+    """Add `-f/--file`, the access file, passed as `file`."""
     return click.option(
         "-f",
         "--file",
@@ -172,18 +172,18 @@ def file_option(function: F) -> F:
 
 
 def output_option(function: F) -> F:
-    """`-o/--output`: for people or for programs. Passed as `output`."""
+    """Add `-o/--output`, passed as `output`: table, json or yaml."""
     return click.option(
         "-o",
         "--output",
         type=click.Choice(["table", "json", "yaml"], case_sensitive=False),
         default="table",
-        help="For people, or for programs.  [default: table]",
+        help="The format: a table for people, or data for programs.  [default: table]",
     )(function)
 
 
 def aws_options(function: F) -> F:
-    """`--profile` and `--region` of the administrator's own AWS calls."""
+    """Add `--profile` and `--region` of the administrator's own AWS calls."""
     function = click.option(
         "--region", metavar="REGION", default="", help="Region of your own AWS calls.  [default: the file's]"
     )(function)
@@ -197,7 +197,7 @@ def aws_options(function: F) -> F:
 
 
 def cluster_options(function: F) -> F:
-    """`--kubeconfig` and `--context` of the administrator's own way into the cluster."""
+    """Add `--kubeconfig` and `--context`, by which the administrator reaches the cluster."""
     function = click.option(
         "--context",
         metavar="NAME",
@@ -215,12 +215,12 @@ def cluster_options(function: F) -> F:
 
 
 def yes_option(function: F) -> F:
-    """`--yes`: do not ask."""
+    """Add `--yes`, which answers questions."""
     return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
 
 
 def force_option(function: F) -> F:
-    """`--force`: go on where a safety guard would stop."""
+    """Add `--force`, which overrides the safety guards of a plan."""
     return click.option(
         "--force",
         is_flag=True,
@@ -230,7 +230,7 @@ def force_option(function: F) -> F:
 
 
 def adopt_option(function: F) -> F:
-    """`--adopt`: take over what exists under the names that the levels need."""
+    """Add `--adopt`, which takes over existing objects of the names that the levels need."""
     return click.option(
         "--adopt",
         is_flag=True,
@@ -239,7 +239,7 @@ def adopt_option(function: F) -> F:
 
 
 def dry_run_option(function: F) -> F:
-    """`--dry-run`: show, and change nothing."""
+    """Add `--dry-run`, which shows changes and makes none."""
     return click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")(function)
 
 
@@ -254,7 +254,7 @@ def member_arguments(function: F) -> F:
 
 
 def require_words(command: str, session: AdminSession, users: Sequence[str], level: str | None) -> str:
-    """Return the level. Raises UsageError that says which of the words is missing: a single word is a user or a level of the file."""
+    """Return the level. Raises UsageError where the user or the level is missing; a single word is compared with the file's levels."""
     if level and users:
         return level
     try:

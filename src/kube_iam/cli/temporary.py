@@ -1,4 +1,4 @@
-"""Access for a time: what `grant --for` does, and what the other commands need to know of it."""
+"""Temporary access: `grant --for`, and the removal of what has ended."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ LONGEST_REASON = 256
 
 @dataclass(frozen=True, slots=True)
 class GrantDuration:
-    """How long access is to last, and why."""
+    """The length of temporary access in seconds, and its reason."""
 
     seconds: int
     reason: str
 
 
 def parse_grant_duration(duration: str, reason: str) -> GrantDuration:
-    """What --for and --reason say. Raises UsageError for what is no length of time, or no line of text."""
+    """Return the values of --for and --reason. Raises UsageError for what is no length of time, or no line of text."""
     try:
         seconds = parse_duration(duration)
     except ValueError as error:
@@ -49,7 +49,10 @@ def parse_grant_duration(duration: str, reason: str) -> GrantDuration:
 
 @dataclass(frozen=True, slots=True)
 class TemporaryGrants:
-    """What the mapping says of temporary access. `temporary` is None where the file has none, `error` says why it was not read."""
+    """Temporary access to a level in the mapping.
+
+    `temporary` is None where the file rules it out. `error` is what kept the mapping from being read.
+    """
 
     temporary: TemporaryAccess | None
     store: MappingStore | None = None
@@ -57,23 +60,23 @@ class TemporaryGrants:
     error: KubeIamError | None = None
 
     def complain(self, *, must_know: bool) -> None:
-        """Say that the mapping was not read; raise the error where what was done is incomplete for it."""
+        """Print a warning where the mapping was not read. With `must_know`, raise KubeIamError: the change is incomplete."""
         if self.error is not None and must_know:
-            hint = "what is in IAM was taken away; whoever was let in for a time and has a session is in until that time: repeat it"
+            hint = "access in IAM was removed; a session with temporary access goes on until that access ends: repeat the command"
             raise KubeIamError(f"the mapping was not looked at: {self.error.message}", hint)
         if self.error is not None:
-            click.echo(f"warning: what is over of temporary access was not cleaned: {self.error.message}", err=True)
+            click.echo(f"warning: temporary access that has ended was not cleaned up: {self.error.message}", err=True)
 
 
 def open_temporary(session: AdminSession, level: Level) -> TemporaryGrants:
-    """Read what the mapping says of temporary access to the level. Raises what reading it raises."""
+    """Return the temporary access to the level. Raises KubeIamError where the mapping cannot be read."""
     store = session.mapping_store
     entries = store.entries()
     return TemporaryGrants(TemporaryAccess(session.access, level, session.iam, store, entries), store, entries)
 
 
 def find_temporary(session: AdminSession, level: Level) -> TemporaryGrants:
-    """The same for who only moves people in and out of groups, which needs no way into the cluster: never raises our errors."""
+    """Return the same for commands that change groups alone: an unreadable mapping is returned as `error`, not raised."""
     if not has_temporary(session.access, level):
         return TemporaryGrants(None)
     try:
@@ -83,7 +86,7 @@ def find_temporary(session: AdminSession, level: Level) -> TemporaryGrants:
 
 
 def clean(session: AdminSession, found: TemporaryGrants, now: float) -> None:
-    """Take away what is over, and say so; that it cannot be is no more than a warning, since it lets nobody in."""
+    """Remove temporary access that has ended, and print each. An error is a warning: ended access admits nobody."""
     for ended, who in leftovers(session.access, found.entries, now):
         try:
             with changes_made().making(f"clean up {who.user_name}'s access, which ended at {who.until}"):
@@ -98,7 +101,7 @@ def grant_for(
     session: AdminSession, users: Sequence[str], level_name: str, duration: GrantDuration, *, deny_list: str, dry_run: bool,
     output: str,
 ) -> int:  # fmt: skip
-    """Let the users into the level for a time; everything is checked before the first change."""
+    """Grant the level to the users until an end. Everything is checked before the first change. Returns the exit code."""
     from kube_iam.access.plan import check_caller
 
     access = session.access
@@ -144,7 +147,7 @@ def _granted(
     now: float,
     audit: AuditLog,
 ) -> Iterator[MemberChange]:
-    """Let the users in as the item says; each change is yielded when it is done and recorded."""
+    """Grant what `item` describes to each user, record it, and yield the change."""
     for change in planned:
         if change.is_needed:
             temporary.grant(replace(item, user_name=change.user, user_id=change.unique_id), now)

@@ -1,6 +1,6 @@
-"""The one way of a command to its stdout and stderr: nothing that others wrote can steer the terminal or forge a line.
+"""Output of commands. Values that others wrote can neither control the terminal nor forge a line.
 
-`guarded` stands in front of both streams while a command runs, whatever writes to them. It escapes what is not visible
+`guarded` wraps both streams while a command runs. It escapes what is not visible
 (`core.printable`). What a command body writes in one piece is one line: its line breaks come from values, and are escaped too. Several
 lines of our own layout go through `page`, and their values are escaped where the layout is made. `painted` marks colours by characters
 that `guarded` alone turns into colours: a value that holds one can colour text, and do nothing else.
@@ -29,7 +29,7 @@ class SafeStream:
     """A text stream that escapes. Everything but writing is the stream's own; its bytes cannot be reached through it."""
 
     one_line = False
-    """Whether line breaks within one piece are escaped: true while a command's body runs."""
+    """True while a command's body runs: line breaks within one piece are escaped."""
 
     def __init__(self, stream: TextIO, *, colour: bool) -> None:
         """`colour` says whether `painted` texts are coloured."""
@@ -94,12 +94,12 @@ def guarded(environ: Mapping[str, str] = os.environ) -> Iterator[None]:
 
 
 def unguarded(stream: TextIO) -> TextIO:
-    """Return the stream itself, for what moves the cursor (a progress bar) or escapes on its own (the server's log)."""
+    """Return the wrapped stream, for output that moves the cursor (a progress bar) or escapes by itself (the server's log)."""
     return cast("TextIO", getattr(stream, "unguarded", stream))
 
 
 def page(text: str, *, err: bool = False) -> None:
-    """Print lines of our own layout, with a line break at the end. Who lays them out has escaped the values in them."""
+    """Print lines of our own layout, with a line break at the end. The caller has escaped the values in them."""
     with _one_line(False):
         click.echo(text.removesuffix("\n"), err=err)
 
@@ -120,7 +120,7 @@ def painted(text: str, colour: str) -> str:
 
 
 def with_one_line_messages(command: click.Command) -> click.Command:
-    """Make the command, and all below it, escape the line breaks in what their bodies write in one piece. Returns the command."""
+    """Make the command and its subcommands escape line breaks within one piece of output. Returns the command."""
     for inner in getattr(command, "commands", {}).values():
         with_one_line_messages(inner)
     if command.callback is not None and not hasattr(command.callback, "one_line_messages"):

@@ -1,4 +1,4 @@
-"""`kube-iam verify`: check one token as the server would, STS included, and show who signed it."""
+"""`verify`: check one token as the server does, STS included, and print its identity."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from kube_iam.errors import KubeIamError, UsageError
 def command(
     settings: GlobalOptions, token: str | None, output: str | None, partition: str | None, sts_endpoint: str | None
 ) -> None:
-    """Verify a token, for debugging: run the server's checks, ask STS, and print who signed it, or the reason why not."""
+    """Verify a token, for debugging: run the server's checks, call STS, and print its identity, or the reason of its refusal."""
     check_gates(settings.feature_gates)
     if not token:
         raise UsageError("no token", "give it with -t TOKEN, or with -t - on standard input")

@@ -37,7 +37,7 @@ def command(short: bool, output: str) -> None:
 
 
 def installed_version() -> str:
-    """The version of the installed distribution, `unknown` when run from a bare source tree."""
+    """Return the version of the installed distribution, `unknown` in a bare source tree."""
     try:
         return version("kube-iam")
     except PackageNotFoundError:

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 def command(
     session: AdminSession, level: str | None, by_user: bool, everything: bool, deny_list: str, output: str
 ) -> int:
-    """List who is in all levels, or in one: the members, and who is let in for a time, with what is left of it.
+    """List the members of all levels, or of one, and temporary access with the time that is left.
 
-    Says who is denied until when, and warns of levels that the running server cannot read in IAM, or that are suspended. Counts the
-    entries of the mapping that are not of these levels; --all lists them, with those of mapUsers and mapAccounts.
+    Prints until when members are denied. Warns of levels that the running server cannot read in IAM, and of suspended levels.
+    Counts other entries of the mapping; --all lists them, with those of mapUsers and mapAccounts.
 
     Denials of access keys and of roles' unique ids are matched where the caller has iam:GetAccessKeyLastUsed and iam:GetRole.
     """
@@ -93,5 +93,5 @@ def _entries(session: AdminSession) -> tuple[tuple[MappingEntry, ...], tuple[Map
         store = session.mapping_store
         return store.entries(), store.others()
     except KubeIamError as error:
-        click.echo(f"warning: who is let in for a time is not known: {error}", err=True)
+        click.echo(f"warning: temporary access is not known: {error}", err=True)
         return (), ()
