@@ -23,9 +23,9 @@ import pytest
 from tally import Tally
 from tls_sts import TlsSts
 
-from kube_iam.aws.issue_token import issue_token
+from kube_iam.aws.credential_provider import issue_token
+from kube_iam.aws.environment import normalize
 from kube_iam.aws.token_cache import TokenRequest
-from kube_iam.aws.variables import normalize
 from kube_iam.errors import KubeIamError
 
 pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]

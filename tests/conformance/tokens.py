@@ -10,7 +10,7 @@ from named_sts import SECRET, Principal
 from side_by_side import CLUSTER
 
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.sigv4 import presign
+from kube_iam.core.tokens import presign
 from kube_iam.core.utc import basic_timestamp
 
 PREFIX = "k8s-aws-v1."

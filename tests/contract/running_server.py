@@ -19,7 +19,8 @@ from typing import Any
 from fake_sts import FakeSts
 
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.mint import mint
+from kube_iam.core.tokens import mint
+from kube_iam.core.utc import basic_timestamp
 from loopback_pair import put_pair
 
 CLUSTER = "contract-test"
@@ -151,7 +152,13 @@ class RunningServer:
     def token(self, *, age: float = 0, key: str = "ASIAEXAMPLEEXAMPLE00", region: str = "us-east-1") -> str:
         """A fresh token that this server's STS is asked about; each key and age makes another one."""
         credentials = Credentials(key, SECRET, SESSION_TOKEN)
-        return mint(credentials, cluster_id=CLUSTER, region=region, host=self.sts.authority, now=time.time() - age)
+        return mint(
+            credentials,
+            cluster_id=CLUSTER,
+            region=region,
+            host=self.sts.authority,
+            timestamp=basic_timestamp(time.time() - age),
+        )
 
 
 def _ask(

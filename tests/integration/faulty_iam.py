@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from emulated_account import Account
 
 from https_server import HttpsServer, Request
-from kube_iam.core.sigv4 import presign
+from kube_iam.core.tokens import presign
 from kube_iam.core.utc import basic_timestamp
 from kube_iam.sandbox.state import AUTHENTICATOR, LOOPBACK
 

@@ -14,8 +14,9 @@ from emulated_account import Account
 from faulty_iam import FaultyIam
 
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.mint import mint
 from kube_iam.core.server_policy import server_policy
+from kube_iam.core.tokens import mint
+from kube_iam.core.utc import basic_timestamp
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, REGION, Home
@@ -91,7 +92,7 @@ class MembershipSite:
 
     def token(self, who: Credentials) -> str:
         host = f"{LOOPBACK}:{self.state.account_port}"
-        return mint(who, cluster_id=CLUSTER_ID, region=REGION, host=host, now=time.time())
+        return mint(who, cluster_id=CLUSTER_ID, region=REGION, host=host, timestamp=basic_timestamp(time.time()))
 
     def sign_in(self, who: Credentials) -> dict[str, Any]:
         """The status of a TokenReview with a new token."""

@@ -17,8 +17,7 @@ from botocore.exceptions import ClientError
 from emulated_account import Account
 
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.mint import PREFIX, mint
-from kube_iam.core.sigv4 import presign
+from kube_iam.core.tokens import PREFIX, mint, presign
 from kube_iam.core.utc import basic_timestamp
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import ACCOUNT, REGION
@@ -42,7 +41,12 @@ def host_of(account: Account) -> str:
 
 
 def url_of(account: Account, who: Credentials, **more: Any) -> str:
-    options: dict[str, Any] = {"cluster_id": CLUSTER, "region": REGION, "host": host_of(account), "now": time.time()}
+    options: dict[str, Any] = {
+        "cluster_id": CLUSTER,
+        "region": REGION,
+        "host": host_of(account),
+        "timestamp": basic_timestamp(time.time()),
+    }
     token = mint(who, **{**options, **more})
     text = token.removeprefix(PREFIX)
     return urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
@@ -129,7 +133,7 @@ def test_a_cluster_id_that_was_not_signed_is_refused_when_the_token_says_that_it
 
 @pytest.mark.parametrize("minutes", [-16, 16])
 def test_a_clock_that_is_far_off_is_refused(account: Account, minutes: int) -> None:
-    url = url_of(account, account.user("alice"), now=time.time() + 60 * minutes)
+    url = url_of(account, account.user("alice"), timestamp=basic_timestamp(time.time() + 60 * minutes))
     assert refused(account, url, "RequestTimeTooSkewed") or refused(account, url, "SignatureDoesNotMatch")
 
 

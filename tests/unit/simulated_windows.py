@@ -78,14 +78,15 @@ def use_files(directory: Path) -> None:
     """What is written to disk: sessions, kubeconfigs, certificates."""
     from datetime import UTC, datetime
 
-    from kube_iam.aws import files, session_cache
+    from kube_iam import files
+    from kube_iam.aws.token_cache import CachedSession, SessionCache
     from kube_iam.core.credentials import Credentials
     from kube_iam.kube.files import edit_text
     from kube_iam.server.certificates import ensure_pair, load_pair
 
     files._POSIX = False
-    cache = session_cache.SessionCache(str(directory / "sessions"))
-    session = session_cache.CachedSession(Credentials("ASIA", "s", "t", 3600.0), 0.0, 3600.0)
+    cache = SessionCache(str(directory / "sessions"))
+    session = CachedSession(Credentials("ASIA", "s", "t", 3600.0), 0.0, 3600.0)
     assert cache.store("key", session)
     kept = cache.load("key", 1.0)
     assert kept is not None

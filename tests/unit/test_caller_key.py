@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kube_iam.aws import caller_key as module
-from kube_iam.aws.caller_key import caller_key
+from kube_iam.aws import environment as module
+from kube_iam.aws.environment import caller_key
 
 ROLE = "arn:aws:iam::123456789012:role/ci"
 SSO = "[profile s]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Dev\n[sso-session corp]\nsso_region = x\n"
@@ -174,7 +174,7 @@ def test_the_key_stays_where_other_things_change(machine: Machine) -> None:
 
 def test_the_key_is_the_same_in_every_process(machine: Machine) -> None:
     machine.config(f"{SSO}[default]\ncredential_process = cat '{machine.file('a', 'x')}' {machine.file('b', 'y')}\n")
-    program = "from kube_iam.aws.caller_key import caller_key; print(caller_key({}))"
+    program = "from kube_iam.aws.environment import caller_key; print(caller_key({}))"
     environ = {"HOME": str(machine.home), "PATH": os.environ["PATH"]}
     keys = {
         subprocess.run(

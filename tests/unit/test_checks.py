@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from kube_iam.core.checks import CHECKS, CheckedToken, check_token
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.mint import mint
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import StsHosts
+from kube_iam.core.tokens import mint
+from kube_iam.core.utc import basic_timestamp
 
 SIGNED_AT = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 HOST = "sts.eu-west-1.amazonaws.com"
@@ -353,7 +354,7 @@ def test_a_minted_token_is_rebuilt_to_the_url_that_was_signed(
         cluster_id=cluster_id,
         region=region,
         host=f"sts.{region}.amazonaws.com",
-        now=SIGNED_AT,
+        timestamp=basic_timestamp(SIGNED_AT),
     )
     result = check(token)
     assert isinstance(result, CheckedToken)

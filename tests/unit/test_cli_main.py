@@ -62,15 +62,16 @@ def test_help_shows_every_command_and_imports_none(tmp_path: Path) -> None:
     assert set(ran.stderr.split()) == {
         "kube_iam",
         "kube_iam.aws",
-        "kube_iam.aws.variables",
+        "kube_iam.aws.environment",
         "kube_iam.cli",
         "kube_iam.cli.main",
         "kube_iam.cli.shared_options",
         "kube_iam.cli.root",
         "kube_iam.cli.terminal",
-        "kube_iam.cli.token_flags",
+        "kube_iam.cli.token_run",
         "kube_iam.core",
         "kube_iam.core.printable",
+        "kube_iam.core.tokens",
         "kube_iam.errors",
     }
 

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from examples import FEW, examples
 from kube_iam.aws.client import make_session
-from kube_iam.aws.profiles import parse, profiles_of, read_profile
-from kube_iam.aws.static_credentials import static_credentials
+from kube_iam.aws.static_credentials import parse, profiles_of, read_profile, static_credentials
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import KubeIamError
 from required import not_applicable

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kube_iam.core.exec_credential import V1, V1BETA1, ExecInfo, api_version_of, exec_credential
+from kube_iam.cli.token_run import V1, V1BETA1, ExecInfo, api_version_of, exec_credential
 
 
 def exec_info(version: str, **spec: object) -> str:

@@ -21,7 +21,7 @@ from botocore.session import Session
 from tls_sts import TlsSts
 
 from kube_iam.aws.mfa import check_device
-from kube_iam.aws.session_cache import CachedSession, decode, encode
+from kube_iam.aws.token_cache import CachedSession, decode_session, encode_session
 from kube_iam.errors import UsageError
 
 pytestmark = pytest.mark.process
@@ -217,9 +217,11 @@ def test_a_profile_whose_role_wants_a_code_asks_the_same_way_and_keeps_the_sessi
 def age(home: Path) -> None:
     """Make the kept session look as if it were nearly over."""
     (path,) = (home / ".cache" / "kube-iam" / "sessions").iterdir()
-    session = decode(path.name, path.read_bytes())
+    session = decode_session(path.name, path.read_bytes())
     assert session is not None
-    path.write_bytes(encode(path.name, CachedSession(session.credentials, time.time() - 4000, time.time() + 600)))
+    path.write_bytes(
+        encode_session(path.name, CachedSession(session.credentials, time.time() - 4000, time.time() + 600))
+    )
 
 
 @pytest.mark.parametrize("profile", ["default", "ops"])

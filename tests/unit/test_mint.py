@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.mint import PREFIX, mint, token_expiration
+from kube_iam.core.tokens import PREFIX, mint, token_expiration
+from kube_iam.core.utc import basic_timestamp
 
 KEYS = Credentials("AKIDEXAMPLE", "x")
 SESSION = Credentials("ASIAEXAMPLE", "x", "a+session/token==", 5000.0)
@@ -23,7 +24,9 @@ def url_of(token: str) -> str:
 
 
 def make(keys: Credentials = KEYS, cluster_id: str = "x", region: str = "us-east-1", now: float = NOON) -> str:
-    return mint(keys, cluster_id=cluster_id, region=region, host=f"sts.{region}.amazonaws.com", now=now)
+    return mint(
+        keys, cluster_id=cluster_id, region=region, host=f"sts.{region}.amazonaws.com", timestamp=basic_timestamp(now)
+    )
 
 
 def test_the_token_is_the_one_that_the_reference_makes() -> None:

@@ -18,7 +18,7 @@ from simulated_windows import MODULES, OS_NAMES, SIGNALS, SOCKET_NAMES
 
 import kube_iam
 from kube_iam.aws import mfa
-from kube_iam.aws.files import cache_directory
+from kube_iam.aws.environment import cache_directory
 from required import missing
 
 SOURCE = Path(kube_iam.__file__).parent
@@ -33,9 +33,9 @@ WITH_A_COUNTERPART = {
     "server/certificates.py": "only where os.fchmod exists",
     "server/process.py": "only where os.getuid exists",
     "server/listening.py": "only where resource could be imported, and where socket.SO_REUSEPORT exists",
-    "aws/caller_key.py": "COMPUTERNAME where os.uname does not exist",
+    "aws/environment.py": "COMPUTERNAME where os.uname does not exist",
     "aws/session_lock.py": "msvcrt where fcntl cannot be imported",
-    "aws/files.py": "only where os.name is posix",
+    "files.py": "only where os.name is posix",
 }
 
 
@@ -83,7 +83,7 @@ def test_the_sandbox_says_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_sessions_are_kept_where_windows_keeps_what_belongs_to_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kube_iam.aws.files.os", WindowsOs())
+    monkeypatch.setattr("kube_iam.aws.environment.os", WindowsOs())
     assert cache_directory({"LOCALAPPDATA": "C:\\Users\\a\\AppData\\Local", "XDG_CACHE_HOME": "/x"}, "sessions") == (
         "C:\\Users\\a\\AppData\\Local\\kube-iam\\sessions"
     )

@@ -49,7 +49,7 @@ def test_each_cited_section_exists() -> None:
 
 def test_the_main_modules_cite_the_protocol() -> None:
     package = ROOT / "src" / "kube_iam"
-    for module in ("core/checks.py", "core/mint.py", "authn/decide.py", "server/verifier.py"):
+    for module in ("core/checks.py", "core/tokens.py", "authn/decide.py", "server/verifier.py"):
         assert cited((package / module).read_text()), module
 
 

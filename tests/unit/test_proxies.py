@@ -17,8 +17,8 @@ from tls_sts import TlsSts
 
 from fake_kube import FakeKube
 from https_server import HttpsServer
+from kube_iam.aws.environment import normalize
 from kube_iam.aws.sts import StsAnswer, sts_client
-from kube_iam.aws.variables import normalize
 from kube_iam.core.reasons import Refusal
 from kube_iam.errors import ConfigError, KubeError
 from kube_iam.kube.client import KubeApi

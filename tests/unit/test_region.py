@@ -13,8 +13,8 @@ import pytest
 
 from kube_iam.aws.botocore_chain import BotocoreChain
 from kube_iam.aws.metadata import region_from_metadata
-from kube_iam.aws.profiles import Profile, read_profile
-from kube_iam.aws.region import Endpoint, configured_region, find_endpoint
+from kube_iam.aws.static_credentials import Profile, read_profile
+from kube_iam.core.partitions import Endpoint, configured_region, find_endpoint
 from kube_iam.errors import KubeIamError, UsageError
 
 EMPTY = Profile("default", {}, {}, b"")

@@ -23,7 +23,7 @@ from kube_iam.aws.errors import aws_errors
 from kube_iam.aws.sts import sts_client
 from kube_iam.cli.main import main
 from kube_iam.cli.root import make_root
-from kube_iam.core.input_checks import VARIABLES, check_environment
+from kube_iam.core.credentials import VARIABLES, check_environment
 from kube_iam.core.redaction import without_secrets
 from kube_iam.errors import CredentialsError, KubeIamError
 from kube_iam.membership.iam_reader import IamReader

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.aws.files import cache_directory
-from kube_iam.aws.session_cache import CachedSession, SessionCache, decode, encode
+from kube_iam.aws.environment import cache_directory
+from kube_iam.aws.token_cache import CachedSession, SessionCache, decode_session, encode_session
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.sha256 import digest_of
+from kube_iam.core.tokens import digest_of
 
 NOW = 1795507200.0
 KEY = digest_of("key AKIDEXAMPLE", "role")
@@ -103,25 +103,25 @@ def test_a_link_is_never_followed(cache: SessionCache, tmp_path: Path) -> None:
 
 @given(st.binary(max_size=300))
 def test_garbage_is_no_session(data: bytes) -> None:
-    assert decode(KEY, data) is None
+    assert decode_session(KEY, data) is None
 
 
 @given(st.data())
 def test_one_changed_byte_makes_a_file_worthless(data: st.DataObject) -> None:
-    good = bytearray(encode(KEY, session()))
+    good = bytearray(encode_session(KEY, session()))
     position = data.draw(st.integers(0, len(good) - 1))
     good[position] ^= data.draw(st.integers(1, 255))
-    assert decode(KEY, bytes(good)) is None
+    assert decode_session(KEY, bytes(good)) is None
 
 
 @given(st.integers(0, 200))
 def test_a_file_that_was_cut_short_is_worthless(kept: int) -> None:
-    good = encode(KEY, session())
-    assert decode(KEY, good[: min(kept, len(good) - 1)]) is None
+    good = encode_session(KEY, session())
+    assert decode_session(KEY, good[: min(kept, len(good) - 1)]) is None
 
 
 def test_a_file_without_a_session_token_is_none() -> None:
-    assert decode(KEY, encode(KEY, session(token=""))) is None
+    assert decode_session(KEY, encode_session(KEY, session(token=""))) is None
 
 
 def test_a_session_is_renewed_in_its_last_quarter_and_never_used_past_its_end(cache: SessionCache) -> None:
@@ -211,7 +211,7 @@ def test_many_writers_leave_one_whole_file(cache: SessionCache) -> None:
     """Eight processes write and read the same session at once; each read is a whole session or none, never a torn one."""
     program = (
         "import sys\n"
-        "from kube_iam.aws.session_cache import *\n"
+        "from kube_iam.aws.token_cache import *\n"
         "from kube_iam.core.credentials import Credentials\n"
         "cache = SessionCache(sys.argv[1])\n"
         "for n in range(200):\n"

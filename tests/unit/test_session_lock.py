@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kube_iam.aws.session_cache import SessionCache
 from kube_iam.aws.session_lock import one_at_a_time
+from kube_iam.aws.token_cache import SessionCache
 
 HOLD = """
 import sys

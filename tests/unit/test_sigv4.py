@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.sha256 import sha256_hex
-from kube_iam.core.sigv4 import canonical_query, hmac_sha256, presign, quote
+from kube_iam.core.tokens import canonical_query, hmac_sha256, presign, quote, sha256_hex
 
 KEY_IDS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", min_size=16, max_size=32)
 SECRETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=128)

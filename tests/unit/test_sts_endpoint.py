@@ -15,8 +15,8 @@ from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
 from kube_iam.aws.botocore_chain import BotocoreChain
-from kube_iam.aws.profiles import read_profile
-from kube_iam.aws.region import Endpoint, find_endpoint
+from kube_iam.aws.static_credentials import read_profile
+from kube_iam.core.partitions import Endpoint, find_endpoint
 from kube_iam.errors import KubeIamError, UsageError
 
 PARTITIONS: list[dict[str, Any]] = json.loads(

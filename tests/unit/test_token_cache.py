@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.aws.token_cache import LIFETIME, IssuedToken, TokenCache, TokenRequest, decode, encode, token_key
-from kube_iam.core import mint
+from kube_iam.aws.token_cache import (
+    IssuedToken,
+    TokenCache,
+    TokenRequest,
+    decode_token,
+    encode_token,
+    token_key,
+)
 from kube_iam.core.credentials import Credentials
+from kube_iam.core.tokens import LIFETIME_SECONDS, token_expiration
 
 NOW = 1795507200.0
 ROLE = "arn:aws:iam::123456789012:role/shop-admin"
@@ -21,7 +28,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "own-secret
 Asks = Callable[..., TokenCache]
 
 
-def signed(life: float = LIFETIME) -> IssuedToken:
+def signed(life: float = LIFETIME_SECONDS) -> IssuedToken:
     return IssuedToken("k8s-aws-v1.kept", NOW, NOW + life)
 
 
@@ -45,21 +52,20 @@ def only_file(home: Path) -> Path:
 
 def test_the_same_question_gets_the_same_token_for_half_of_its_time(asks: Asks) -> None:
     asks().store(signed())
-    found = asks().load(NOW + LIFETIME / 2)
+    found = asks().load(NOW + LIFETIME_SECONDS / 2)
     assert found is not None
-    assert (found.token, found.issued, found.expires) == ("k8s-aws-v1.kept", NOW, NOW + LIFETIME)
-    assert asks().load(NOW + LIFETIME / 2 + 1) is None
+    assert (found.token, found.issued, found.expires) == ("k8s-aws-v1.kept", NOW, NOW + LIFETIME_SECONDS)
+    assert asks().load(NOW + LIFETIME_SECONDS / 2 + 1) is None
 
 
 def test_the_times_are_those_that_tokens_are_minted_with() -> None:
-    assert LIFETIME == mint.LIFETIME_SECONDS
-    assert mint.token_expiration(Credentials("A", "s"), NOW) == NOW + LIFETIME
+    assert token_expiration(Credentials("A", "s"), NOW) == NOW + LIFETIME_SECONDS
 
 
 @given(st.floats(-1e6, 1e6))
 def test_no_token_is_handed_out_with_less_than_half_of_its_time_or_from_the_future(age: float) -> None:
     if signed().is_reusable(NOW + age):
-        assert -300 <= age <= LIFETIME / 2
+        assert -300 <= age <= LIFETIME_SECONDS / 2
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,7 @@ def test_nothing_is_written_without_a_role_or_when_switched_off(asks: Asks, tmp_
 
 
 def test_a_token_that_ends_with_its_session_is_not_kept(asks: Asks) -> None:
-    asks().store(signed(LIFETIME - 1))
+    asks().store(signed(LIFETIME_SECONDS - 1))
     assert asks().load(NOW) is None
 
 
@@ -173,7 +179,9 @@ def test_a_file_under_another_name_is_worth_nothing(asks: Asks, tmp_path: Path) 
     assert asks(role=ROLE + "2").load(NOW) is None
 
 
-@pytest.mark.parametrize(("age", "left"), [(0, True), (2 * LIFETIME - 1, True), (2 * LIFETIME + 1, False)])
+@pytest.mark.parametrize(
+    ("age", "left"), [(0, True), (2 * LIFETIME_SECONDS - 1, True), (2 * LIFETIME_SECONDS + 1, False)]
+)
 def test_a_write_removes_tokens_of_others_only_when_they_have_ended(
     age: float, left: bool, asks: Asks, tmp_path: Path
 ) -> None:
@@ -188,21 +196,21 @@ def test_a_write_removes_tokens_of_others_only_when_they_have_ended(
 def test_files_of_old_tokens_are_removed(asks: Asks, tmp_path: Path) -> None:
     asks().store(signed())
     old = only_file(tmp_path)
-    os.utime(old, (NOW - 2 * LIFETIME - 1, NOW - 2 * LIFETIME - 1))
+    os.utime(old, (NOW - 2 * LIFETIME_SECONDS - 1, NOW - 2 * LIFETIME_SECONDS - 1))
     asks(role=ROLE + "2").store(signed())
     assert only_file(tmp_path) != old
 
 
 @given(st.binary(max_size=200))
 def test_garbage_is_no_token(data: bytes) -> None:
-    assert decode("key", data) is None
+    assert decode_token("key", data) is None
 
 
 @given(st.data())
 def test_one_changed_byte_or_a_missing_end_makes_a_file_worthless(data: st.DataObject) -> None:
-    good = encode("key", ROLE, signed())
-    assert decode("key", good) is not None
+    good = encode_token("key", ROLE, signed())
+    assert decode_token("key", good) is not None
     position = data.draw(st.integers(0, len(good) - 1))
-    assert decode("key", good[:position]) is None
+    assert decode_token("key", good[:position]) is None
     changed = bytes([good[position] ^ data.draw(st.integers(1, 255))])
-    assert decode("key", good[:position] + changed + good[position + 1 :]) is None
+    assert decode_token("key", good[:position] + changed + good[position + 1 :]) is None

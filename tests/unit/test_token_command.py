@@ -22,7 +22,7 @@ from tls_sts import TlsSts, _result
 
 from kube_iam.aws.botocore_chain import own_session_name
 from kube_iam.cli.main import main
-from kube_iam.cli.token_flags import parse
+from kube_iam.cli.token_run import parse
 from kube_iam.errors import CredentialsError
 
 ROLE = "arn:aws:iam::123456789012:role/shop-admin"

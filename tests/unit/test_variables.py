@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kube_iam.aws.client import make_session
-from kube_iam.aws.profiles import profile_name
-from kube_iam.aws.variables import normalize
+from kube_iam.aws.environment import normalize
+from kube_iam.aws.static_credentials import profile_name
 
 
 @pytest.mark.parametrize(

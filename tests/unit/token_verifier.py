@@ -7,9 +7,10 @@ import time
 
 from kube_iam.aws.sts import StsAnswer
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.mint import mint
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import StsHosts
+from kube_iam.core.tokens import mint
+from kube_iam.core.utc import basic_timestamp
 from kube_iam.server.metrics import Metrics
 from kube_iam.server.verifier import StsVerifier
 
@@ -66,7 +67,7 @@ class Clock:
 
 def token(signed: float = NOW) -> str:
     credentials = Credentials("AKIAEXAMPLEEXAMPLE00", "secret")
-    return mint(credentials, cluster_id="c", region="us-east-1", host=HOST, now=signed)
+    return mint(credentials, cluster_id="c", region="us-east-1", host=HOST, timestamp=basic_timestamp(signed))
 
 
 def make(answer: StsAnswer | Refusal | Exception) -> tuple[StsVerifier, ScriptedSts, Clock]:

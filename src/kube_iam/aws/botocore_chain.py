@@ -19,10 +19,9 @@ from kube_iam.aws.errors import (
     translate,
 )
 from kube_iam.aws.mfa import MfaPrompt, ask_with
-from kube_iam.aws.region import DEFAULT_REGION, Endpoint, authority_of
 from kube_iam.aws.source_errors import source_errors
-from kube_iam.core.credentials import Credentials
-from kube_iam.core.input_checks import check_credentials
+from kube_iam.core.credentials import Credentials, check_credentials
+from kube_iam.core.partitions import DEFAULT_REGION, Endpoint, authority_of
 from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Unreachable
 
 CACHED_WITHOUT_EXPIRATION = 15 * 60

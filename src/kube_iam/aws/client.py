@@ -12,7 +12,7 @@ from typing import Any
 from kube_iam.aws.config_checks import check_configuration, check_process_variables, check_token_files
 from kube_iam.aws.endpoint_checks import check_endpoint
 from kube_iam.aws.errors import aws_errors, translate
-from kube_iam.core.input_checks import check_environment, check_value
+from kube_iam.core.credentials import check_environment, check_value
 
 __all__ = [
     "CONNECT_TIMEOUT",

@@ -1,4 +1,4 @@
-"""Checks of the settings in ~/.aws/config and ~/.aws/credentials that decide how AWS is called: see `input_checks`."""
+"""Checks of the settings in ~/.aws/config and ~/.aws/credentials that decide how AWS is called: see `kube_iam.core.credentials`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE, read_file
-from kube_iam.core.input_checks import KEY_SETTINGS, check_value, defect
+from kube_iam.aws.environment import CONFIG_FILE, CREDENTIALS_FILE, read_file
+from kube_iam.core.credentials import KEY_SETTINGS, check_value, defect
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import CredentialsError
 

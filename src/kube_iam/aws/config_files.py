@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE, expand
-from kube_iam.aws.profiles import plain_value
-from kube_iam.core.input_checks import KEY_SETTINGS, key_defect
+from kube_iam.aws.environment import CONFIG_FILE, CREDENTIALS_FILE, expand
+from kube_iam.aws.static_credentials import plain_value
+from kube_iam.core.credentials import KEY_SETTINGS, key_defect
 from kube_iam.errors import CredentialsError
 
 Settings = dict[str, Any]

@@ -1,23 +1,121 @@
-"""The caller's own credentials and the role's session: cached ones first, else by botocore. On the `token` path.
+"""Credentials for a token, and the token itself. On the `token` path.
 
-botocore is imported only when the short chain or the session cache has no answer.
+`issue_token` finds the caller's own credentials, assumes the role if one is requested, and signs. `CredentialProvider` serves what
+static keys do not: roles, cached sessions, and everything that only botocore can find. botocore is imported only where neither
+static keys nor the session cache have an answer.
 """
 
-from kube_iam.aws.caller_key import caller_key
-from kube_iam.aws.files import cache_directory
-from kube_iam.aws.region import Endpoint, configured_region, instance_region
-from kube_iam.aws.session_cache import CachedSession, SessionCache
-from kube_iam.aws.static_credentials import static_credentials
-from kube_iam.core.credentials import Credentials
-from kube_iam.core.sha256 import digest_of
+from time import gmtime, strftime
+
+from kube_iam.aws.environment import cache_directory, caller_key
+from kube_iam.aws.static_credentials import read_profile, static_credentials
+from kube_iam.aws.token_cache import CachedSession, IssuedToken, SessionCache, TokenRequest
+from kube_iam.core.credentials import Credentials, check_environment, check_value
+from kube_iam.core.partitions import (
+    COMMON_REGIONS,
+    PARTITIONS,
+    Endpoint,
+    configured_region,
+    find_endpoint,
+    partition_of_region,
+    source_of_region,
+    usage_error,
+)
+from kube_iam.core.tokens import check_cluster_id, digest_of, mint, token_expiration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kube_iam.aws.botocore_chain import BotocoreChain
-    from kube_iam.aws.profiles import Profile
-    from kube_iam.aws.token_cache import TokenRequest
+    from kube_iam.aws.static_credentials import Profile
+
+
+def issue_token(request: TokenRequest, environ: "Mapping[str, str]", clock: "Callable[[], float]") -> IssuedToken:
+    """The token. Raises the errors of our tree: UsageError before any call is made, CredentialsError and AwsError after."""
+    check_environment(environ)
+    for what, text in (
+        ("the cluster id", request.cluster_id),
+        ("the role", request.role),
+        ("the external id", request.external_id),
+        ("the session name", request.session_name),
+        ("the MFA device", request.mfa_serial),
+        ("the region", request.region),
+    ):
+        check_value(what, text)
+    try:
+        check_cluster_id(request.cluster_id)
+    except ValueError as error:
+        raise usage_error(str(error)) from error
+    if request.session_name and not is_session_name(request.session_name):
+        raise usage_error(
+            f"{request.session_name!r:.100} cannot be a session's name",
+            "2 to 64 letters, digits and the characters _+=,.@-",
+        )
+    if request.mfa_serial:
+        from kube_iam.aws.mfa import check_device
+
+        check_device(request.mfa_serial)
+    profile = read_profile(environ)
+    endpoint = find_endpoint(request.region, environ, profile, lambda: instance_region(environ))
+    own = None if request.role or endpoint is None else static_credentials(environ, profile, clock())
+    if own is not None and endpoint is not None:
+        return _signed(request, own, endpoint, clock(), doubt_about_host(endpoint, request.region, environ))
+    from kube_iam.aws.credential_provider import CredentialProvider
+
+    provider = CredentialProvider(request, environ, clock, profile, endpoint)
+    if request.role:
+        check_role(request.role, provider.endpoint.region)
+    doubt = doubt_about_host(provider.endpoint, request.region, environ)
+    try:
+        keys = provider.role_session() if request.role else provider.own_credentials()
+    except Exception as error:
+        if doubt:
+            _explain(error, doubt)
+        raise
+    signed = _signed(request, keys, provider.endpoint, clock(), doubt)
+    signed.complaint = provider.sessions.complaint or signed.complaint
+    return signed
+
+
+def _signed(request: TokenRequest, keys: "Credentials", endpoint: Endpoint, now: float, doubt: str) -> IssuedToken:
+    timestamp = strftime("%Y%m%dT%H%M%SZ", gmtime(now))
+    token = mint(keys, cluster_id=request.cluster_id, region=endpoint.region, host=endpoint.host, timestamp=timestamp)
+    return IssuedToken(token, now, token_expiration(keys, now), f"warning: {doubt}" if doubt else "")
+
+
+def _explain(error: Exception, doubt: str) -> None:
+    """Give an error about an STS that cannot be reached the hint that its region may not exist, and what names the region."""
+    from kube_iam.errors import Unreachable
+
+    if isinstance(error, Unreachable):
+        error.hint = f"{doubt} If it is one, check the network and HTTPS_PROXY"
+
+
+def is_session_name(name: str) -> bool:
+    """Whether STS takes it as RoleSessionName: `[\\w+=,.@-]{2,64}`."""
+    return 2 <= len(name) <= 64 and name.isascii() and all(c.isalnum() or c in "_+=,.@-" for c in name)
+
+
+def check_role(role: str, region: str) -> None:
+    """Raise UsageError for what is not the ARN of a role, or of one whose partition the region is not in."""
+    parts = role.split(":", 5)
+    if len(parts) != 6 or parts[0] != "arn" or parts[1] not in PARTITIONS or not parts[5].startswith("role/"):
+        hint = "it looks like arn:aws:iam::123456789012:role/NAME"
+        if len(parts) == 6 and parts[5].startswith("assumed-role/"):
+            hint = "that is a session of a role: give the role itself, " + hint.removeprefix("it looks like ")
+        raise usage_error(f"{role!r:.200} is not the ARN of an IAM role", hint)
+    partition = partition_of_region(region)
+    if parts[2] != "iam" or parts[3] or not (len(parts[4]) == 12 and parts[4].isascii() and parts[4].isdigit()):
+        raise usage_error(
+            f"{role!r:.200} is not the ARN of an IAM role", "it looks like arn:aws:iam::123456789012:role/NAME"
+        )
+    if parts[1] != partition:
+        raise usage_error(
+            f"the role is in the partition {parts[1]}, but the region {region} is in {partition}",
+            "give a region of the role's partition with --region",
+        )
+
 
 _FOREVER = float("inf")
 
@@ -178,3 +276,19 @@ class CredentialProvider:
 
             self._chain = BotocoreChain(MfaPrompt(interactive=self._request.interactive))
         return self._chain
+
+
+def doubt_about_host(endpoint: Endpoint, flag: str, environ: "Mapping[str, str]") -> str:
+    """Return a warning where the host is built from a region that this version does not know; else an empty string."""
+    if endpoint.region in COMMON_REGIONS or f".{endpoint.region}." not in endpoint.host:
+        return ""
+    from kube_iam.aws.regions import doubt_about
+
+    return doubt_about(endpoint.region, source_of_region(flag, environ))
+
+
+def instance_region(environ: "Mapping[str, str]") -> str:
+    """The region of the instance that we run on, or empty; a second at most."""
+    from kube_iam.aws.metadata import region_from_metadata
+
+    return region_from_metadata(environ)

@@ -15,8 +15,7 @@ from typing import Any
 
 from botocore.credentials import ProcessProvider
 
-from kube_iam.core.credentials import Credentials
-from kube_iam.core.input_checks import check_credentials
+from kube_iam.core.credentials import Credentials, check_credentials
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import CredentialsError
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from kube_iam.aws.client import make_session
 from kube_iam.aws.endpoint_checks import check_endpoint
 from kube_iam.aws.metadata import IPV4_ENDPOINT, IPV6_ENDPOINT
-from kube_iam.aws.profiles import read_profile
+from kube_iam.aws.static_credentials import read_profile
 from kube_iam.core.redaction import shown_url
 
 GLOBAL_VARIABLE = "AWS_ENDPOINT_URL"

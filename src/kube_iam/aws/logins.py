@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kube_iam.aws import session_cache, token_cache
-from kube_iam.aws.files import PrivateFiles, cache_directory
+from kube_iam.aws.environment import cache_directory
+from kube_iam.aws.token_cache import decode_session, decode_token, role_of_token
 from kube_iam.core.arns import parse_arn
 from kube_iam.errors import CredentialsError
+from kube_iam.files import PrivateFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,9 @@ def discard_former_role(environ: Mapping[str, str], role: str, role_id: str) -> 
 def _read(kind: str, files: PrivateFiles, name: str) -> CachedLogin:
     path, data = Path(files.path(name)), files.read(name)
     if kind == "token":
-        token = token_cache.decode(name, data)
-        return CachedLogin(kind, path, token_cache.role_of(data), "", token.expires if token is not None else 0)
-    session = session_cache.decode(name, data)
+        token = decode_token(name, data)
+        return CachedLogin(kind, path, role_of_token(data), "", token.expires if token is not None else 0)
+    session = decode_session(name, data)
     if session is None:
         return CachedLogin(kind, path, "")
     return CachedLogin(kind, path, session.role, session.role_id, session.expires)

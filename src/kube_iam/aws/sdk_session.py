@@ -25,11 +25,11 @@ from botocore.session import Session
 from kube_iam.aws.config_checks import check_end_of_keys
 from kube_iam.aws.config_files import read_configuration, read_sections
 from kube_iam.aws.credential_tool import CredentialTool
-from kube_iam.aws.files import CONFIG_FILE, CREDENTIALS_FILE
+from kube_iam.aws.environment import CONFIG_FILE, CREDENTIALS_FILE
 from kube_iam.aws.login_source import LoginSource
-from kube_iam.aws.profiles import profile_name
 from kube_iam.aws.proxies import use_proxy
 from kube_iam.aws.source_errors import name_errors
+from kube_iam.aws.static_credentials import profile_name
 
 _TOKEN_VARIABLES = ["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]
 # Files of the tools before botocore, which the reference does not read: keys in them would sign in place of a role.

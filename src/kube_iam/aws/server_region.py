@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kube_iam.aws.metadata import region_from_metadata
-from kube_iam.aws.profiles import read_profile
-from kube_iam.aws.region import configured_region, source_of_region
 from kube_iam.aws.regions import doubt_about
+from kube_iam.aws.static_credentials import read_profile
+from kube_iam.core.partitions import configured_region, source_of_region
 
 
 def server_region(environ: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.request import RequestBuilder
 
-from kube_iam.core.input_checks import check_environment
+from kube_iam.core.credentials import check_environment
 from kube_iam.core.proxies import HTTP_SCHEMES, SOCKS_SCHEMES, proxy_defect
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.redaction import shown_url

@@ -7,19 +7,24 @@ docs/decisions/0007-token-cache.md.
 On the `token` path: where a token is found, no more of `kube_iam.aws` is loaded than this.
 """
 
-from kube_iam.aws.caller_key import caller_key
-from kube_iam.aws.files import PrivateFiles, cache_directory
-from kube_iam.core.sha256 import digest_of, sha256_hex
+import os
+
+from kube_iam.aws.environment import cache_directory, caller_key
+from kube_iam.core.tokens import LIFETIME_SECONDS, digest_of, sha256_hex
+from kube_iam.files import PrivateFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HEADER = "kube-iam token 2"
+    from kube_iam.core.credentials import Credentials
+
+TOKENS_HEADER = "kube-iam token 2"
+SESSIONS_HEADER = "kube-iam session 2"
 SWITCH = "KUBE_IAM_TOKEN_CACHE"
-# How long a token is good whose session does not end before it (`core.mint.LIFETIME_SECONDS`, not worth an import here).
-LIFETIME = 14 * 60
-_STALE_SECONDS = 2 * LIFETIME
+_STALE_TOKEN_SECONDS = 2 * LIFETIME_SECONDS
+# Sessions last 36 hours at most (GetSessionToken), so an older file has ended for certain.
+_STALE_SESSION_SECONDS = 36 * 3600 + 600
 # A clock that was set back makes a token look younger than now; beyond this many seconds its times cannot be trusted.
 _CLOCK_TOLERANCE = 300
 
@@ -64,7 +69,7 @@ class IssuedToken:
 
     def is_reusable(self, now: float) -> bool:
         """Whether it may be handed out again: at least half of its time is left, and its times can be believed."""
-        return self.issued - _CLOCK_TOLERANCE <= now <= self.expires - LIFETIME / 2
+        return self.issued - _CLOCK_TOLERANCE <= now <= self.expires - LIFETIME_SECONDS / 2
 
     def __repr__(self) -> str:
         return f"IssuedToken(issued={self.issued!r}, expires={self.expires!r})"
@@ -83,7 +88,7 @@ class TokenCache:
 
     def load(self, now: float) -> IssuedToken | None:
         """The token, if there is a private, undamaged file and the token may be handed out again."""
-        found = decode(self._key, self._files.read(self._key))
+        found = decode_token(self._key, self._files.read(self._key))
         return found if found is not None and found.is_reusable(now) else None
 
     def store(self, token: IssuedToken) -> None:
@@ -92,9 +97,9 @@ class TokenCache:
         Nothing is kept where what decides who signs has changed since the token was asked for: it may be somebody else's. Also adds
         to the token's complaint that a kept one was refused.
         """
-        if token.expires - token.issued >= LIFETIME and self._key == token_key(self._request, self._environ):
-            data = encode(self._key, self._request.role, token)
-            self._files.write(self._key, data, token.issued - _STALE_SECONDS)
+        if token.expires - token.issued >= LIFETIME_SECONDS and self._key == token_key(self._request, self._environ):
+            data = encode_token(self._key, self._request.role, token)
+            self._files.write(self._key, data, token.issued - _STALE_TOKEN_SECONDS)
         token.complaint = token.complaint or self._files.complaint
 
 
@@ -114,27 +119,118 @@ def token_key(request: TokenRequest, environ: "Mapping[str, str]") -> str:
     )
 
 
-def encode(key: str, role: str, token: IssuedToken) -> bytes:
+def encode_token(key: str, role: str, token: IssuedToken) -> bytes:
     """The file's content: a line for each value, and a checksum over them. Under another name it is worth nothing."""
-    body = f"{HEADER}\n{key}\n{role}\n{int(token.issued)}\n{token.token}\n"
+    body = f"{TOKENS_HEADER}\n{key}\n{role}\n{int(token.issued)}\n{token.token}\n"
     return f"{body}{sha256_hex(body.encode())}\n".encode()
 
 
-def decode(key: str, data: bytes) -> IssuedToken | None:
-    """The token in a file's content; None for anything that `encode` did not write for that key."""
+def decode_token(key: str, data: bytes) -> IssuedToken | None:
+    """The token in a file's content; None for anything that `encode_token` did not write for that key."""
     lines = data.split(b"\n")
-    if len(lines) != 7 or lines[0] != HEADER.encode() or lines[1] != key.encode() or lines[6]:
+    if len(lines) != 7 or lines[0] != TOKENS_HEADER.encode() or lines[1] != key.encode() or lines[6]:
         return None
     if lines[5] != sha256_hex(data[: -len(lines[5]) - 1]).encode():
         return None
     issued, token = lines[3:5]
     if not (data.isascii() and issued.isdigit() and token):
         return None
-    return IssuedToken(token.decode(), float(issued), float(issued) + LIFETIME)
+    return IssuedToken(token.decode(), float(issued), float(issued) + LIFETIME_SECONDS)
 
 
-def role_of(data: bytes) -> str:
+def role_of_token(data: bytes) -> str:
     """The role that the token in a file's content is for; empty where the content is no token's."""
     lines = data.split(b"\n")
-    whole = len(lines) == 7 and data.isascii() and decode(lines[1].decode(), data) is not None
+    whole = len(lines) == 7 and data.isascii() and decode_token(lines[1].decode(), data) is not None
     return lines[2].decode() if whole else ""
+
+
+class CachedSession:
+    """A session with the time (unix seconds) at which it was made.
+
+    `expires` is its own end, or the time until which it may be cached where that comes first. `role` is the ARN of the assumed role
+    and `role_id` the role's unique id (`AROA…`, another one for a role that was deleted and created again); both are empty for the
+    caller's own session.
+    """
+
+    __slots__ = ("credentials", "expires", "issued", "role", "role_id")
+
+    def __init__(
+        self, credentials: "Credentials", issued: float, expires: float, role: str = "", role_id: str = ""
+    ) -> None:
+        self.credentials = credentials
+        self.issued = issued
+        self.expires = expires
+        self.role = role
+        self.role_id = role_id
+
+    def is_alive(self, now: float) -> bool:
+        """Whether the session can be used at all."""
+        return self.issued - _CLOCK_TOLERANCE <= now < self.expires
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether at least a quarter of its time is left, so that there is no need to make a new one yet."""
+        return self.is_alive(now) and self.expires - now >= (self.expires - self.issued) / 4
+
+
+class SessionCache:
+    """The sessions in one directory. Nothing here raises: a cache that cannot be used is an empty one."""
+
+    __slots__ = ("_files",)
+
+    def __init__(self, directory: str) -> None:
+        self._files = PrivateFiles(directory, "session")
+
+    @property
+    def directory(self) -> str:
+        """Where they are kept; empty where there is no place for them."""
+        return self._files.directory
+
+    @property
+    def complaint(self) -> str:
+        """Says, after `load`, that a file was refused since others could have read or changed it."""
+        return self._files.complaint
+
+    def load(self, key: str, now: float) -> CachedSession | None:
+        """The session of that key, if there is a private, undamaged file and the session has not ended. None for an empty key."""
+        session = decode_session(key, self._files.read(key)) if key else None
+        return session if session is not None and session.is_alive(now) else None
+
+    def store(self, key: str, session: CachedSession) -> bool:
+        """Keep the session; False where that is not possible. Also removes files of sessions that ended long ago."""
+        return bool(key) and self._files.write(
+            key, encode_session(key, session), session.issued - _STALE_SESSION_SECONDS
+        )
+
+    def lock_of(self, key: str) -> str:
+        """The file to lock while a session of that key is being made; empty where there is no place for one."""
+        base = os.path.dirname(self.directory)  # noqa: PTH120
+        return os.path.join(base, "locks", key) if self.directory and key else ""  # noqa: PTH118
+
+
+def encode_session(key: str, session: CachedSession) -> bytes:
+    """The file's content: a line for each value, and a checksum over them. Under another name it is worth nothing."""
+    keys = session.credentials
+    lines = (SESSIONS_HEADER, key, session.role, session.role_id, str(int(session.issued)), str(int(session.expires)))
+    body = "\n".join((*lines, keys.access_key_id, keys.secret_access_key, keys.session_token, ""))
+    return f"{body}{sha256_hex(body.encode())}\n".encode()
+
+
+def decode_session(key: str, data: bytes) -> CachedSession | None:
+    """The session in a file's content; None for anything that `encode_session` did not write for that key."""
+    try:
+        lines = data.decode("ascii").split("\n")
+    except UnicodeDecodeError:
+        return None
+    if len(lines) != 11 or lines[0] != SESSIONS_HEADER or lines[1] != key or lines[10]:
+        return None
+    body = "\n".join((*lines[:9], ""))
+    if lines[9] != sha256_hex(body.encode()):
+        return None
+    role, role_id, issued, expires, key_id, secret, token = lines[2:9]
+    if not (issued.isdigit() and expires.isdigit() and key_id and secret and token):
+        return None
+    from kube_iam.core.credentials import Credentials
+
+    end = float(expires)
+    return CachedSession(Credentials(key_id, secret, token, end), float(issued), end, role, role_id)

@@ -14,7 +14,7 @@ from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.root import CommandGroup
 from kube_iam.cli.shared_options import global_options
 from kube_iam.cli.terminal import page
-from kube_iam.cli.token_flags import go_boolean
+from kube_iam.cli.token_run import go_boolean
 from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:

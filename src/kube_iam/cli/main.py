@@ -63,11 +63,11 @@ def program_name(path: str) -> str:
 def _dispatch(program: str, arguments: "Sequence[str]", session: "AdminSession | None") -> int:
     import os
 
-    from kube_iam.aws.variables import normalize
+    from kube_iam.aws.environment import normalize
 
     normalize(os.environ)
     if arguments and arguments[0] == "token":
-        from kube_iam.cli.token_flags import parse
+        from kube_iam.cli.token_run import parse
 
         flags = parse(arguments[1:])
         if flags is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from kube_iam.cli.token_flags import CLUSTER_ID
+from kube_iam.cli.token_run import CLUSTER_ID
 from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:

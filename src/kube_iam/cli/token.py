@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, pass_global_options
-from kube_iam.cli.token_flags import TOKEN_FLAGS, go_boolean, normalized
+from kube_iam.cli.token_run import TOKEN_FLAGS, go_boolean, normalized
 from kube_iam.errors import ConfigError, Problem
 
 # The reference's configuration reader knows each flag under such a key; a later row goes before an earlier one.

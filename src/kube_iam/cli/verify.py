@@ -10,14 +10,13 @@ from pathlib import Path
 
 import click
 
-from kube_iam.aws.region import source_of_region
 from kube_iam.aws.regions import doubt_about
 from kube_iam.cli.server import check_gates, overrides
 from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.cli.terminal import page
 from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.core.identity import Identity
-from kube_iam.core.partitions import PARTITIONS
+from kube_iam.core.partitions import PARTITIONS, source_of_region
 from kube_iam.core.reasons import Refusal
 from kube_iam.errors import KubeIamError, UsageError
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from kube_iam.core.checked_token import CANONICAL_KEYS, CheckedToken
-from kube_iam.core.mint import CLUSTER_ID_HEADER, PREFIX
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.sts_hosts import StsHosts
+from kube_iam.core.tokens import CLUSTER_ID_HEADER, PREFIX
 
 __all__ = ["CHECKS", "CheckedToken", "check_token"]
 

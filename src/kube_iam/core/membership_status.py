@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from kube_iam.core.sha256 import digest_of
+from kube_iam.core.tokens import digest_of
 
 PREFIX = "kube-iam-membership-status-v1."
 MOST_ASKED = 64

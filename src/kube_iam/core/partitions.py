@@ -1,4 +1,23 @@
-"""AWS partitions and the STS host of a region, as the AWS SDKs' endpoint rules build it. On the `token` path: imports nothing."""
+"""AWS partitions, regions, and the STS endpoint that a token is signed for. On the `token` path: imports nothing.
+
+Hosts are built as the endpoint rules of the AWS SDKs build them. Region and endpoint are those of flags, variables and the profile,
+read as every AWS SDK reads them. Where the profile itself decides about endpoints, the answer is left to botocore (None).
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Protocol
+
+    class Settings(Protocol):
+        """Settings of an AWS profile."""
+
+        def get(self, key: str) -> str:
+            """Return the value of a setting; empty where it is not set."""
+
+        def has_any(self, keys: frozenset[str]) -> bool:
+            """Return whether one of these settings is set."""
+
 
 DNS_SUFFIX: dict[str, str] = {
     "aws": "amazonaws.com",
@@ -55,6 +74,14 @@ _REGION_PREFIXES = (
     ("eusc-", "aws-eusc"),
 )
 
+DEFAULT_REGION = "us-east-1"
+_ENDPOINT_SETTINGS = frozenset(
+    ("endpoint_url", "ignore_configured_endpoint_urls", "services", "use_dualstack_endpoint", "use_fips_endpoint")
+)
+# botocore's rules know dual-stack hosts there, but its older table stops a client before it asks them.
+_WITHOUT_DUAL_STACK = ("aws-iso-e", "aws-iso-f")
+_LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
 
 def partition_of_region(region: str) -> str:
     """Return the partition that a region belongs to, by the region's prefix; `aws` where no other partition claims it."""
@@ -75,3 +102,115 @@ def sts_host(region: str, *, fips: bool = False, dual_stack: bool = False) -> st
     if fips and partition != "aws-us-gov":
         return f"sts-fips.{region}.{DNS_SUFFIX[partition]}"
     return f"sts.{region}.{DNS_SUFFIX[partition]}"
+
+
+class Endpoint:
+    """The STS endpoint that tokens are signed for: its region and its authority (`host` has a port only where one was given)."""
+
+    __slots__ = ("host", "region")
+
+    def __init__(self, region: str, host: str) -> None:
+        self.region = region
+        self.host = host
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Endpoint) and (self.region, self.host) == (other.region, other.host)
+
+    def __hash__(self) -> int:
+        return hash((self.region, self.host))
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.region!r}, {self.host!r})"
+
+
+def configured_region(flag: str, environ: "Mapping[str, str]", profile: "Settings | None") -> str:
+    """The region by flag, AWS_REGION, AWS_DEFAULT_REGION, profile, in that order; empty where none is set.
+
+    Raises UsageError for a text that cannot be a region's name: it becomes part of a host name.
+    """
+    region = flag or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
+    if not region and profile is not None:
+        region = profile.get("region")
+    if region and not (_LABEL.issuperset(region) and len(region) < 64 and region.strip("-") == region):
+        raise usage_error(f"{region!r:.80} is not the name of an AWS region", "a region looks like eu-central-1")
+    # The pseudo region of the global endpoint, whose requests are signed for us-east-1.
+    if region == "aws-global":
+        return DEFAULT_REGION
+    if region.endswith("-global"):
+        raise usage_error(
+            f"{region} is a pseudo region without an STS of its own", "name a real region of that partition"
+        )
+    return region
+
+
+def find_endpoint(
+    flag: str, environ: "Mapping[str, str]", profile: "Settings | None", region_from_metadata: "Callable[[], str]"
+) -> Endpoint | None:
+    """The endpoint, or None where only botocore can tell, or refuses. Raises UsageError for settings that exclude each other."""
+    if profile is None or profile.has_any(_ENDPOINT_SETTINGS):
+        return None
+    region = configured_region(flag, environ, profile) or region_from_metadata() or DEFAULT_REGION
+    fips = environ.get("AWS_USE_FIPS_ENDPOINT", "").lower() == "true"
+    dual_stack = environ.get("AWS_USE_DUALSTACK_ENDPOINT", "").lower() == "true"
+    url = _custom_url(environ)
+    # `fips-us-east-1` and `us-east-1-fips` are old spellings of a region with FIPS.
+    if "fips-" in region or "-fips" in region or (dual_stack and partition_of_region(region) in _WITHOUT_DUAL_STACK):
+        return None
+    if not url:
+        return Endpoint(region, sts_host(region, fips=fips, dual_stack=dual_stack))
+    if fips or dual_stack:
+        raise usage_error(
+            "an own STS endpoint cannot be combined with FIPS or dual-stack endpoints",
+            "unset AWS_ENDPOINT_URL_STS and AWS_ENDPOINT_URL, or AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT",
+        )
+    return Endpoint(region, authority_of(url))
+
+
+def source_of_region(flag: str, environ: "Mapping[str, str]") -> str:
+    """Return what names the region, in the order of `configured_region`: flag, variable, else the profile or the instance."""
+    if flag:
+        return "--region"
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        if environ.get(name):
+            return name
+    return "the AWS profile, or the instance"
+
+
+def authority_of(url: str) -> str:
+    """The authority of an endpoint URL, as the Host header has it: lower case, without https's own port.
+
+    Raises UsageError unless it is a plain https URL: servers refuse a token for any other scheme, for a path or for user info.
+    """
+    scheme, separator, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    authority = authority.lower()
+    if not separator or scheme.lower() != "https":
+        raise usage_error(
+            f"the STS endpoint {_shown(url)} is not an https URL (AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL, endpoint_url)",
+            "a token is always a request over https",
+        )
+    if path or not authority or any(character in authority for character in "@?#%\\ "):
+        raise usage_error(
+            f"the STS endpoint {_shown(url)} must be https://HOST[:PORT] with nothing else",
+            "correct AWS_ENDPOINT_URL_STS, AWS_ENDPOINT_URL or the profile's endpoint_url",
+        )
+    return authority.removesuffix(":443")
+
+
+def _shown(url: str) -> str:
+    from kube_iam.core.redaction import shown_url
+
+    return shown_url(url)
+
+
+def usage_error(message: str, hint: str = "") -> Exception:
+    """The error to raise. Its module is loaded only now: a run that works needs none of it."""
+    from kube_iam.errors import UsageError
+
+    return UsageError(message, hint)
+
+
+def _custom_url(environ: "Mapping[str, str]") -> str:
+    if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return ""
+    return environ.get("AWS_ENDPOINT_URL_STS") or environ.get("AWS_ENDPOINT_URL") or ""

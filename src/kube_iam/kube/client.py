@@ -12,7 +12,7 @@ from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from kube_iam.core.input_checks import defect
+from kube_iam.core.credentials import defect
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeError, KubeIamError
 from kube_iam.kube.context import Context, load_context

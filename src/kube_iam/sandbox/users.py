@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.sigv4 import presign
+from kube_iam.core.tokens import presign
 from kube_iam.core.utc import basic_timestamp
 from kube_iam.errors import SandboxError
 from kube_iam.sandbox.state import ADMINISTRATOR, AUTHENTICATOR, REGION, Home, State

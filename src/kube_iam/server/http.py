@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from kube_iam.authn.decide import Allowed, Decision, Denied, Unavailable
 from kube_iam.core.identity import Identity
-from kube_iam.core.mint import PREFIX
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.token_review import ReviewRequest, decode_review, encode_allowed, encode_denied
+from kube_iam.core.tokens import PREFIX
 from kube_iam.server.log import Log, Value
 from kube_iam.server.metrics import CONTENT_TYPE, MALFORMED_REQUEST, SUCCESS, Metrics
 

@@ -1,75 +1,13 @@
-"""Files: AWS's own configuration, read; and small ones that are the user's alone, for sessions and tokens. On the `token` path.
-
-A file that others could have read or written is none. Concurrent runs are safe without locks: files are written aside and renamed
-into place, so that a reader sees a whole file or none.
-"""
+"""Files that no crash leaves half written, and small private ones of one user. On the `token` path."""
 
 import os
 from stat import S_ISDIR, S_ISREG
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-CREDENTIALS_FILE = "~/.aws/credentials"
-CONFIG_FILE = "~/.aws/config"
 MAX_BYTES = 64 * 1024
 _HEX = "0123456789abcdef"
-_MAX_CONFIGURATION_BYTES = 1024 * 1024
 # Windows has no owners and modes in this sense; a directory made with mode 0700 is the user's alone there too (since Python 3.11.10).
 _POSIX = os.name == "posix"
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-
-
-def cache_directory(environ: "Mapping[str, str]", kind: str) -> str:
-    """Where files of a kind (`sessions`) are kept; empty where there is no home directory to keep them in."""
-    own = environ.get("KUBE_IAM_CACHE_DIR", "")
-    if own:
-        return os.path.join(os.path.abspath(own), kind)  # noqa: PTH100, PTH118  (pathlib is too dear here)
-    base = environ.get("LOCALAPPDATA", "") if os.name == "nt" else environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # noqa: PTH117  (the XDG specification: a relative path is to be ignored)
-        base = os.path.expanduser("~/.cache")  # noqa: PTH111
-    return os.path.join(base, "kube-iam", kind) if os.path.isabs(base) else ""  # noqa: PTH117, PTH118
-
-
-def configuration_files(environ: "Mapping[str, str]") -> tuple[bytes | None, bytes | None]:
-    """What AWS's config file and credentials file hold, each as `read_file` says."""
-    return (
-        read_file(environ.get("AWS_CONFIG_FILE") or CONFIG_FILE),
-        read_file(environ.get("AWS_SHARED_CREDENTIALS_FILE") or CREDENTIALS_FILE),
-    )
-
-
-def expand(path: str) -> str:
-    """The path with variables and `~` expanded, as botocore does it: from this process's environment."""
-    if "$" in path or (os.name == "nt" and "%" in path):
-        path = os.path.expandvars(path)
-    return os.path.expanduser(path)  # noqa: PTH111  (pathlib is too dear here)
-
-
-def read_file(path: str, *, literal: bool = False) -> bytes | None:
-    """The file's content, empty where there is no such regular file; None where it cannot be read with certainty.
-
-    `literal`: the path is not expanded.
-    """
-    if not literal:
-        path = expand(path)
-    try:
-        if not S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
-            return b""
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-    except (OSError, ValueError):
-        return None
-    try:
-        data = os.read(descriptor, _MAX_CONFIGURATION_BYTES + 1)
-        # A regular file is read whole in one call; anything left over is more than this reader takes on.
-        return None if len(data) > _MAX_CONFIGURATION_BYTES or os.read(descriptor, 1) else data
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
 
 
 class PrivateFiles:

@@ -1,14 +1,35 @@
-"""AWS Signature Version 4 for presigned GET requests (AWS General Reference, "Signature Version 4 signing process").
+"""Mint a token: a presigned `sts:GetCallerIdentity` request, never sent by us, that proves who signed it.
 
-On the `token` path, so that HMAC (RFC 2104) is spelled out here: the modules of the standard library are too dear.
+The format is in docs/protocol.md, section 1.1; the signature is AWS Signature Version 4 for presigned GET requests (AWS General
+Reference, "Signature Version 4 signing process"). On the `token` path: SHA-256 is the interpreter's own small module, since
+`hashlib` would load OpenSSL, and HMAC (RFC 2104) is spelled out.
 """
 
-from kube_iam.core.sha256 import sha256 as _sha256
-from kube_iam.core.sha256 import sha256_hex
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hashlib import sha256
+
     from kube_iam.core.credentials import Credentials
+else:
+    try:  # no more than one attempt where there is one: looking in vain along sys.path takes as long as finding
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256
+        else:
+            from _sha256 import sha256
+    except ImportError:
+        from hashlib import sha256
+
+PREFIX = "k8s-aws-v1."
+CLUSTER_ID_HEADER = "x-k8s-aws-id"
+
+# STS takes a presigned GetCallerIdentity for 15 minutes after X-Amz-Date and ignores X-Amz-Expires; 60 is what old servers expect.
+EXPIRES_PARAMETER = 60
+LIFETIME_SECONDS = 14 * 60
+"""Seconds for which a token is reported as valid: a minute less than STS accepts it."""
+
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_PAYLOAD_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -21,13 +42,62 @@ _ESCAPES = {byte: f"%{byte:02X}" for byte in range(256) if byte not in _UNRESERV
 _PATH_ESCAPES = {byte: escape for byte, escape in _ESCAPES.items() if byte != 0x2F}
 
 
+def mint(
+    credentials: "Credentials", *, cluster_id: str, region: str, host: str, timestamp: str, path: str = "/"
+) -> str:
+    """Return the token with which these credentials sign in to that cluster. `now` is unix seconds; `host` the STS host to sign for.
+
+    Raises ValueError for a cluster id that cannot be sent as a header.
+    """
+    from binascii import b2a_base64
+
+    check_cluster_id(cluster_id)
+    url = presign(
+        credentials,
+        region=region,
+        service="sts",
+        host=host,
+        path=path,
+        parameters={"Action": "GetCallerIdentity", "Version": "2011-06-15"},
+        headers={CLUSTER_ID_HEADER: cluster_id},
+        timestamp=timestamp,
+        expires=EXPIRES_PARAMETER,
+    )
+    return PREFIX + b2a_base64(url.encode(), newline=False).translate(_URLSAFE).rstrip(b"=").decode()
+
+
+def check_cluster_id(cluster_id: str) -> None:
+    """Raise ValueError where the id is empty or holds control characters: it travels as an HTTP header (RFC 9110, 5.5)."""
+    if not cluster_id.strip():
+        raise ValueError("the cluster id is empty")
+    if any(character < " " or "\x7f" <= character < "\xa0" for character in cluster_id):
+        raise ValueError("the cluster id holds a control character")
+
+
+def token_expiration(credentials: "Credentials", now: float) -> float:
+    """Return when a token minted now expires (Unix seconds): in 14 minutes, or earlier with the session that signed it."""
+    end = now + LIFETIME_SECONDS
+    return end if credentials.expires is None else min(end, credentials.expires)
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the SHA-256 of the data in lower-case hex."""
+    return sha256(data).hexdigest()
+
+
+def digest_of(*parts: "str | bytes") -> str:
+    """Return a name for all parts together, 40 hex digits; it differs where one part or their number differs."""
+    texts = (part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part for part in parts)
+    return sha256_hex(b"".join(b"%d:%b\0" % (len(text), text) for text in texts))[:40]
+
+
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """Return HMAC-SHA-256 (RFC 2104)."""
     if len(key) > _BLOCK:
-        key = _sha256(key).digest()
+        key = sha256(key).digest()
     key = key.ljust(_BLOCK, b"\0")
-    inner = _sha256(key.translate(_INNER) + message).digest()
-    return _sha256(key.translate(_OUTER) + inner).digest()
+    inner = sha256(key.translate(_INNER) + message).digest()
+    return sha256(key.translate(_OUTER) + inner).digest()
 
 
 def quote(value: str) -> str:
