@@ -6,18 +6,19 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
-from identities import role_session
+from identities import iam_user, role_session
 from kube_iam.authn.decide import Decision, Denied, Unavailable
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingSnapshot, MappingTable
-from kube_iam.core.mapping_entries import RoleMapping
+from kube_iam.core.mapping_entries import GroupMapping, RoleMapping
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.templates import parse_template
+from kube_iam.core.templates import GROUP_VARIABLES, parse_template
 from kube_iam.membership.cache import MembershipCache
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Admin"
 ALICE = role_session()
+BOB = iam_user("bob", user_id="AIDABOB")
 
 
 @dataclass
@@ -90,6 +91,18 @@ def table(username: str = "", groups: tuple[str, ...] = (), accounts: tuple[str,
         else []
     )
     return MappingTable.build(roles, [], accounts)[0]
+
+
+def requiring(group: str = "admins") -> Backend:
+    """A backend whose entry for the role admits members of the IAM group."""
+    entry = RoleMapping(ROLE, parse_template("required"), (), "mapRoles[0]", group, "admin")
+    return Backend(MappingTable.build([entry], [], ())[0])
+
+
+def of_group(group: str = "viewers", username: str = "iam:{{UserName}}") -> Backend:
+    """A backend whose mapGroups entry admits members of the IAM group."""
+    entry = GroupMapping(group, parse_template(username, GROUP_VARIABLES), (), "viewer", (), "mapGroups[0]")
+    return Backend(MappingTable.build([], [], (), [entry])[0], "EKSConfigMap")
 
 
 def reason(decision: Decision) -> Reason:

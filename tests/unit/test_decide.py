@@ -1,17 +1,29 @@
 import asyncio
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
-from decisions import ACCOUNT, ALICE, ROLE, Backend, Backends, KnownTokens, Memberships, Nodes, reason, table
+from decisions import (
+    ACCOUNT,
+    ALICE,
+    BOB,
+    ROLE,
+    Backend,
+    Backends,
+    KnownTokens,
+    Memberships,
+    Nodes,
+    of_group,
+    reason,
+    requiring,
+    table,
+)
 
-from identities import iam_user
 from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied, Unavailable
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingTable
-from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, UserMapping
+from kube_iam.core.mapping_entries import GroupMapping, UserMapping
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.templates import GROUP_VARIABLES, parse_template
+from kube_iam.core.templates import parse_template
 from kube_iam.membership.cache import MembershipCache
 from kube_iam.membership.snapshots import GroupSnapshot, RoleSnapshot
 
@@ -185,18 +197,6 @@ def test_a_name_that_ec2_should_not_give_makes_no_user() -> None:
 
 # Entries for members of an IAM group.
 
-BOB = iam_user("bob", user_id="AIDABOB")
-
-
-def requiring(group: str = "admins") -> Backend:
-    entry = RoleMapping(ROLE, parse_template("required"), (), "mapRoles[0]", group, "admin")
-    return Backend(MappingTable.build([entry], [], ())[0])
-
-
-def of_group(group: str = "viewers", username: str = "iam:{{UserName}}") -> Backend:
-    entry = GroupMapping(group, parse_template(username, GROUP_VARIABLES), (), "viewer", (), "mapGroups[0]")
-    return Backend(MappingTable.build([], [], (), [entry])[0], "EKSConfigMap")
-
 
 def decide_members(
     *backends: Backend, who: Identity = ALICE, members: dict[str, str] | None = None, scrubbed: tuple[str, ...] = ()
@@ -315,82 +315,3 @@ def test_sessions_of_one_role_get_their_own_names() -> None:
             assert decision.user.username == f"iam:{name}"
 
     asyncio.run(story())
-
-
-@dataclass
-class Moved:
-    """Reads into the cache what IAM says only now."""
-
-    cache: MembershipCache
-    members: dict[str, str]
-    asked: list[tuple[str, ...]] = field(default_factory=list)
-
-    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
-        self.asked.append((*groups, *roles))
-        for name in groups:
-            self.cache.update_group(name, GroupSnapshot(0.0, ACCOUNT, self.members))
-        return True
-
-
-@pytest.mark.parametrize("backend", [requiring(), of_group("admins")])
-@pytest.mark.parametrize("who", [ALICE, BOB])
-def test_group_is_read_once_more_before_a_new_member_is_refused(backend: Backend, who: Identity) -> None:
-    assert backend.table is not None
-    cache = MembershipCache(300, lambda: 0.0, lambda: 0.0)
-    cache.set_tracked(("admins",), backend.table.requirements)
-    cache.update_group("admins", GroupSnapshot(0.0, ACCOUNT, {"carol": "AIDACAROL"}))
-    for requirement in backend.table.requirements:
-        cache.update_role(requirement.role, RoleSnapshot(0.0, ALICE.user_id))
-    iam = Moved(cache, {"alice": "AIDAALICE", "bob": "AIDABOB"})
-    authenticator = Authenticator(KnownTokens(who), Backends(backend), memberships=Memberships(cache, iam.refresh))
-    comes_by_it = bool(backend.table.requirements) is (who is ALICE)
-    assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed) is comes_by_it
-    assert iam.asked == ([("admins",)] if comes_by_it else [])
-    assert isinstance(asyncio.run(authenticator.authenticate("k8s-aws-v1.x")), Allowed) is comes_by_it
-    assert len(iam.asked) <= 1
-
-
-@dataclass
-class RoleCreatedAgain:
-    """IAM, which shows a role with another id than the server has read so far. `answers`: it can be asked now."""
-
-    cache: MembershipCache
-    clock: list[float]
-    answers: bool = True
-    asked: int = 0
-
-    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
-        self.asked += 1
-        if not self.answers:
-            return False
-        self.clock[0] += 1
-        for role in roles:
-            self.cache.update_role(role, RoleSnapshot(self.clock[0], "AROACURRENT", created=self.clock[0]))
-        return True
-
-
-@pytest.mark.parametrize(
-    ("session_of", "answers", "outcomes"),
-    [
-        ("AROACURRENT", True, [None, None]),
-        ("AROACURRENT", False, [Reason.ROLE_RECREATED] * 2),
-        ("AROAFORMER", True, [Reason.SESSION_PREDATES_ROLE] * 2),
-        ("AROAFORMER", False, [Reason.ROLE_RECREATED] * 2),
-    ],
-)
-def test_role_is_read_once_more_before_a_session_of_another_role_id_is_refused(
-    session_of: str, answers: bool, outcomes: list[Reason | None]
-) -> None:
-    backend, clock = requiring(), [0.0]
-    assert backend.table is not None
-    cache = MembershipCache(300, lambda: clock[0], lambda: clock[0])
-    cache.set_tracked((), backend.table.requirements)
-    cache.update_group("admins", GroupSnapshot(0.0, ACCOUNT, {"alice": "AIDAALICE"}))
-    for requirement in backend.table.requirements:
-        cache.update_role(requirement.role, RoleSnapshot(0.0, "AROAREADBEFORE"))
-    iam = RoleCreatedAgain(cache, clock, answers)
-    who = replace(ALICE, user_id=session_of)
-    authenticator = Authenticator(KnownTokens(who), Backends(backend), memberships=Memberships(cache, iam.refresh))
-    decisions = [asyncio.run(authenticator.authenticate("k8s-aws-v1.x")) for _ in outcomes]
-    assert [None if isinstance(each, Allowed) else reason(each) for each in decisions] == outcomes
-    assert iam.asked == (1 if answers else 2)
