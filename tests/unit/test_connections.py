@@ -211,6 +211,33 @@ async def test_a_new_client_has_time_for_its_request_where_all_others_are_idle()
 
 
 @on_loop
+async def test_a_new_client_that_has_just_been_answered_outlasts_older_new_clients() -> None:
+    site = Site()
+    for port in (1, 2, 3, 4):
+        site.connect(f"127.0.0.1:{port}")
+        await site.answer(f"127.0.0.1:{port}") if port == 4 else site.after(0.1)
+    site.after(0.2)
+    assert site.sockets.closed == ["127.0.0.1:1"]
+
+
+@pytest.mark.parametrize("descriptors", [0, 100])
+@on_loop
+async def test_an_old_connection_is_not_closed_while_its_answer_is_being_written(descriptors: int) -> None:
+    site = Site()
+    site.connect("127.0.0.1:1")
+    site.after(5)
+    await site.answer("127.0.0.1:1")
+    site.connect(*(f"127.0.0.1:{port}" for port in range(2, 6)))
+    site.limiter.enforce(descriptors)
+    assert site.sockets.closed
+    assert "127.0.0.1:1" not in site.sockets.closed
+    site.now += 0.2
+    site.connect("127.0.0.1:6")
+    site.limiter.enforce(descriptors)
+    assert "127.0.0.1:1" in site.sockets.closed
+
+
+@on_loop
 async def test_connections_that_took_the_reserve_of_descriptors_are_closed() -> None:
     site = Site()
     site.connect("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
@@ -221,6 +248,7 @@ async def test_connections_that_took_the_reserve_of_descriptors_are_closed() -> 
     assert site.sockets.closed == ["127.0.0.1:3"]
     site.finish.set()
     await task
+    site.now += 0.2
     assert site.limiter.enforce(descriptors=1) == {"limit": 1}
 
 

@@ -6,7 +6,7 @@ ever. At its limit of connections the library stops accepting, so that new clien
 
 Here each connection is known by its socket and by its requests. It is closed when it is too old for its state. When too many are open,
 the longest idle ones are closed: those without any request first, and clients of the last second last. A connection is never closed
-while a request on it is being answered. See docs/decisions/0010-connection-limits.md.
+while a request on it is being answered, nor before the answer is written. See docs/decisions/0010-connection-limits.md.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ NO_REQUEST = "no_request"
 BODY = "body"
 IDLE = "idle"
 LIMIT = "limit"
+# The library writes an answer in a thread of its own, some time after it was given: up to 10 ms were seen on a busy machine.
+_WRITING_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,12 @@ class ConnectionLimits:
 
 @dataclass(slots=True)
 class _Connection:
-    """State of a connection: `since` is when it was opened, or when its last request began or ended.
+    """State of a connection: `since` is when it was opened, or when its last request began or ended. `used` is set by the first end.
 
     `requests` has, for each request being answered, the time of its beginning while its body is still to come, then None.
     """
 
+    opened: float
     since: float
     inode: int = 0
     used: bool = False
@@ -56,6 +59,10 @@ class _Connection:
     def may_close(self) -> bool:
         """Return whether it is open, and no request on it is being answered."""
         return not self.closed and None not in self.requests.values()
+
+    def is_writing(self, now: float) -> bool:
+        """Return whether its last answer may not have reached the socket yet."""
+        return self.used and now - self.since < _WRITING_SECONDS
 
 
 class ConnectionLimiter:
@@ -88,7 +95,7 @@ class ConnectionLimiter:
         clock = self._clock
         connection = self._connections.get(client)
         if connection is None:
-            connection = self._connections[client] = _Connection(clock())
+            connection = self._connections[client] = _Connection(clock(), clock())
         watched = _WatchedExchange(exchange, connection)
         key = id(watched)
         connection.since = connection.requests[key] = clock()
@@ -108,21 +115,24 @@ class ConnectionLimiter:
         sockets = self._sockets.open()
         self._update(sockets, now)
         closed: Counter[str] = Counter()
-        idle = []
+        candidates = []
         for accepted in sockets:
             connection = self._connections[accepted.client]
             reason = self._overdue(connection, now)
-            if not reason and accepted.descriptor >= descriptors and connection.may_close():
+            idle = connection.may_close() and not connection.is_writing(now)
+            if not reason and idle and accepted.descriptor >= descriptors:
                 reason = LIMIT
             if reason:
                 self._close(accepted, connection)
                 closed[reason] += 1
-            elif connection.may_close():
+            elif idle:
                 # Of connections that are first seen in this look, the older one has the lower socket number.
-                idle.append((self._worth(connection, now), connection.since, accepted.inode, accepted))
-        left = sum(not self._connections[accepted.client].closed for accepted in sockets)
+                candidates.append((*self._worth(connection, now), accepted.inode, accepted))
+        # Connections being written do not count: a new client would be closed for them. They are few: less than 1,500 answers fit.
+        known = [self._connections[accepted.client] for accepted in sockets]
+        left = sum(not one.closed and not (one.may_close() and one.is_writing(now)) for one in known)
         excess = max(0, left - self._limits.maximum)
-        for *_, accepted in sorted(idle, key=lambda one: one[:3])[:excess]:
+        for *_, accepted in sorted(candidates, key=lambda one: one[:3])[:excess]:
             self._close(accepted, self._connections[accepted.client])
             closed[LIMIT] += 1
         self.open = len(sockets)
@@ -133,17 +143,17 @@ class ConnectionLimiter:
         for accepted in sockets:
             known = self._connections.get(accepted.client)
             if known is None or (known.inode and known.inode != accepted.inode and not known.requests):
-                known = _Connection(now)
+                known = _Connection(now, now)
             known.inode = accepted.inode
             connections[accepted.client] = known
         self._connections = connections
 
-    def _worth(self, connection: _Connection, now: float) -> int:
+    def _worth(self, connection: _Connection, now: float) -> tuple[int, float]:
         """Return the rank of an idle connection where too many are open; the lowest is closed first."""
-        if connection.used:
-            return 1
-        # A client that has just connected is about to send its request: others that are idle go first.
-        return 2 if now - connection.since <= self._limits.fresh else 0
+        # A new client is about to send its request, or is reading its answer: others that are idle go first.
+        if now - connection.opened <= self._limits.fresh:
+            return 2, connection.opened
+        return (1, connection.since) if connection.used else (0, connection.opened)
 
     def _overdue(self, connection: _Connection, now: float) -> str:
         if not connection.may_close():
