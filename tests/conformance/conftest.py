@@ -1,4 +1,4 @@
-"""What the cases of a session share: the tally, and its report at the end."""
+"""What the cases of a run share: the tally, which is that of all xdist workers together, and its report at the end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
 from required import missing
 
 _TALLY = pytest.StashKey[Tally]()
+_OUTPUT = "conformance"
 
 
 @pytest.fixture(scope="session")
 def tally(request: pytest.FixtureRequest) -> Tally:
-    return request.config.stash.setdefault(_TALLY, Tally())
+    return _tally(request.config)
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +28,32 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
         yield both
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Add what a worker of xdist has counted."""
+    counted = getattr(node, "workeroutput", {}).get(_OUTPUT)
+    if counted is not None:
+        _tally(node.config).add(Tally.of_plain(counted))  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Give the controller of xdist what was counted, or end with a failure where a complete run did not show each row."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_OUTPUT] = _tally(session.config).plain()
+    elif session.exitstatus == pytest.ExitCode.OK and _tally(session.config).gaps():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the tally, where there is one. Under xdist it would be a worker's: `make` runs these tests in one process."""
-    tally = config.stash.get(_TALLY, None)
-    if tally is not None and tally.cases:
+    """Print the tally, where there is one."""
+    tally = _tally(config)
+    if tally.cases:
         terminalreporter.section("conformance")
-        for line in tally.report():
+        for line in (*tally.report(), *tally.gaps()):
             terminalreporter.write_line(line)
+
+
+def _tally(config: pytest.Config) -> Tally:
+    return config.stash.setdefault(_TALLY, Tally())

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from differences import DIFFERENCES, Case, shape_row
+from differences import DIFFERENCES, ELSEWHERE, Case, shape_row
 from side_by_side import Outcome, Pair
+
+ROOT = Path(__file__).parents[2]
+PARTS = {
+    *("tokens", "requests", "mappings", "aws-auth", "objects", "chains", "nodes"),
+    *("generated tokens", "generated mappings"),
+}
+
+
+def page_rows() -> list[str]:
+    """Return the names of the rows of docs/compatibility.md."""
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    return re.findall(r"^\| ([A-Z]\d+) \|", page, re.MULTILINE)
 
 
 @dataclass(repr=False)
 class Tally:
-    """Counts of one session. `rows` are differences in who somebody is, `shapes` in how the same is said."""
+    """Counts of one run. `rows` are differences in who somebody is, `shapes` in how the same is said."""
 
     cases: int = 0
     agreed: int = 0
@@ -67,6 +83,33 @@ class Tally:
         """A comparison of something else than answers went well."""
         self.cases += 1
         self.agreed += 1
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain data, which xdist can carry."""
+        return {**vars(self), "rows": dict(self.rows), "shapes": dict(self.shapes), "parts": sorted(self.parts)}
+
+    @classmethod
+    def of_plain(cls, data: Mapping[str, Any]) -> Tally:
+        """Return the tally whose plain data this is."""
+        counts = {"rows": Counter(data["rows"]), "shapes": Counter(data["shapes"]), "parts": set(data["parts"])}
+        return cls(**{**data, **counts})
+
+    def add(self, other: Tally) -> None:
+        """Count what another process has counted."""
+        self.cases += other.cases
+        self.agreed += other.agreed
+        self.rows += other.rows
+        self.shapes += other.shapes
+        self.others += other.others
+        self.notes += other.notes
+        self.parts |= other.parts
+
+    def gaps(self) -> list[str]:
+        """Return what is wrong with a run of all parts: rows of the page that no case has shown. Empty where only some parts ran."""
+        if not self.parts >= PARTS:
+            return []
+        shown = {*self.rows, *self.shapes, *ELSEWHERE}
+        return [f"row {row} of docs/compatibility.md was shown by no case" for row in page_rows() if row not in shown]
 
     def report(self) -> list[str]:
         def by_row(counts: Counter[str]) -> str:
