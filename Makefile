@@ -51,8 +51,8 @@ conformance: reference control-plane  ## Both servers side by side: what agrees,
 	KUBE_IAM_REQUIRE_ALL=1 $(BIN)/python -m pytest -q tests/conformance
 
 .PHONY: unit
-unit: .venv/ready  ## The fast tests: those that start no process of ours, with a fifth of the generated examples
-	KUBE_IAM_EXAMPLES=few $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not process" tests/unit tests/contract
+unit: .venv/ready  ## The fast tests: those that start no process of ours and are not slow, with a fifth of the generated examples
+	KUBE_IAM_EXAMPLES=few $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not process and not slow" tests/unit tests/contract
 
 .PHONY: check
 check: .venv/ready  ## Lint, types, import rules

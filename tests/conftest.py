@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from botocore_data import parse_once
+from botocore_data import work_out_once
 from examples import examples
 from required import missing, pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - pytest finds its hooks here
 
@@ -39,7 +39,7 @@ settings.load_profile("patient")
 def pytest_collection_finish() -> None:
     """Before the first test of a run that has to do with botocore."""
     if "botocore" in sys.modules:
-        parse_once()
+        work_out_once()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries, start_a
 from kube_iam.sandbox.state import Home
 from required import missing
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("audiences")]
+pytestmark = [pytest.mark.process, pytest.mark.control_plane, pytest.mark.xdist_group("audiences")]
 
 ISSUER = "https://kubernetes.default.svc"
 VAULT = "vault.example.com"

@@ -13,6 +13,8 @@ from running_server import RunningServer, wait_until
 
 from fake_ec2 import FakeEc2, error
 
+pytestmark = pytest.mark.process
+
 NODE = "i-0123456789abcdef0"
 NAME = "ip-10-0-0-1.eu-central-1.compute.internal"
 ACCOUNT = "123456789012"

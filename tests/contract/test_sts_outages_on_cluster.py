@@ -18,7 +18,7 @@ from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries, start_a
 from kube_iam.sandbox.state import Home
 from required import missing
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("sts-outages")]
+pytestmark = [pytest.mark.process, pytest.mark.control_plane, pytest.mark.xdist_group("sts-outages")]
 
 ADMIN = identity_answer(SESSION_ARN, USER_ID)
 SIGNED_IN = 403

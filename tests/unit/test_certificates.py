@@ -15,16 +15,25 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from kube_iam.errors import ConfigError
-from kube_iam.server import certificates
+from kube_iam.server import certificates, pem
 from kube_iam.server.certificates import ensure_pair, load_pair
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+own_child = pytest.mark.process
+"""The test is about the child process that handles keys. The others handle them in their own process, which costs a tenth of it."""
+
+
+@pytest.fixture(autouse=True)
+def no_child(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("process") is None:
+        monkeypatch.setattr(certificates, "ask", pem.answer)
 
 
 def leaf(directory: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate((directory / "cert.pem").read_bytes())
 
 
+@own_child
 def test_a_pair_is_made_where_there_is_none_with_the_reference_s_names(tmp_path: Path) -> None:
     state = tmp_path / "deep" / "state"
     assert ensure_pair(state, "authenticator.local", "127.0.0.1", NOW)
@@ -89,7 +98,9 @@ def test_a_key_of_another_certificate_is_an_error(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("made")
-    ensure_pair(directory, "localhost", "127.0.0.1", NOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificates, "ask", pem.answer)
+        ensure_pair(directory, "localhost", "127.0.0.1", NOW)
     return directory
 
 
@@ -177,6 +188,7 @@ def test_the_key_does_not_show(tmp_path: Path) -> None:
     assert "PRIVATE" not in repr(load_pair(tmp_path, NOW))
 
 
+@own_child
 def test_keys_reach_the_process_that_handles_them_through_pipes_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +205,7 @@ def test_keys_reach_the_process_that_handles_them_through_pipes_only(
     assert {path.name for path in state.iterdir()} == {"cert.pem", "key.pem"}
 
 
+@own_child
 @pytest.mark.parametrize("interpreter", ["", "/nonexistent", "/bin/false", "/bin/echo"])
 def test_where_no_such_process_can_be_had_the_server_does_without(
     interpreter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -188,6 +188,7 @@ def test_exit_codes_of_commands_are_kept(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["token", "-i", "x", "--region", "eu-west-1"]])
+@pytest.mark.process
 def test_a_reader_that_has_gone_is_no_traceback(arguments: list[str]) -> None:
     program = "import sys; from kube_iam.cli.main import main; sys.argv[0] = 'kube-iam'; sys.exit(main())"
     keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s", "HOME": "/nonexistent"}
@@ -265,6 +266,7 @@ def test_completion_prints_the_shells_script(shell: str, program: str, run: Run)
 
 
 @pytest.mark.parametrize("program", ["kube-iam", "kubectl-iam"])
+@pytest.mark.process
 def test_the_shell_is_offered_commands_and_options(program: str) -> None:
     def offered(words: str) -> list[str]:
         variable = f"_{program.replace('-', '_').upper()}_COMPLETE"

@@ -8,6 +8,7 @@ from itertools import permutations
 import pytest
 import yaml
 
+from examples import examples
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.errors import ConfigError
 from kube_iam.kube.mapping_list import NAMES, SERVER, MappingList
@@ -66,7 +67,7 @@ def test_several_lists_are_restored_in_any_order(text: str) -> None:
     for name, where in LISTS.items():
         full = where.put(full, ENTRIES[name])
     assert yaml.safe_load(full.removeprefix("\ufeff")) is not None
-    for order in ORDERS:
+    for order in ORDERS[: examples(len(ORDERS))]:
         left = full
         for name in order:
             left = LISTS[name].remove(left, ENTRIES[name])

@@ -155,6 +155,7 @@ def installed(
     )
 
 
+@pytest.mark.process
 def test_the_installed_command_says_everything_before_it_ends(tmp_path: Path) -> None:
     ran = installed(tmp_path, "token", "-i", "shop")
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -183,6 +184,7 @@ def test_the_installed_command_fails_where_its_answer_cannot_be_written(tmp_path
 
 
 @pytest.mark.parametrize("command", ["version", "schema", "--help", "token --help", "completion bash", "manifest crd"])
+@pytest.mark.process
 def test_a_full_disk_is_named_by_every_command(command: str, tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         not_applicable("no device that is always full")

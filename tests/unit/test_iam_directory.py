@@ -64,6 +64,7 @@ def directory(iam: Any) -> IamDirectory:
     return IamDirectory(make, waiter=no_time(), page_size=7)
 
 
+@pytest.mark.slow
 def test_every_one_of_1000_users_is_listed_over_143_pages(iam: Any, directory: IamDirectory) -> None:
     for number in range(1000):
         iam.create_user(UserName=f"user{number:04}")
@@ -109,6 +110,7 @@ def test_350_groups_on_4_pages_are_searched_to_the_last() -> None:
     assert stubbed("list_groups", pages, {"PathPrefix": PATH}).groups(PATH) == ()
 
 
+@pytest.mark.slow
 def test_350_groups_are_all_listed_and_only_those_below_the_path(iam: Any, directory: IamDirectory) -> None:
     for number in range(350):
         iam.create_group(GroupName=f"g{number}", Path=PATH)

@@ -52,6 +52,7 @@ def uses(path: Path) -> set[str]:
     return found & (POSIX_ONLY | set(MODULES))
 
 
+@pytest.mark.slow
 def test_what_only_posix_has_is_used_only_where_there_is_another_way() -> None:
     offenders = {}
     for path in SOURCE.rglob("*.py"):
@@ -62,6 +63,7 @@ def test_what_only_posix_has_is_used_only_where_there_is_another_way() -> None:
     assert all(uses(SOURCE / name) for name in WITH_A_COUNTERPART), "a reason that is no longer needed"
 
 
+@pytest.mark.process
 def test_everything_but_the_sandbox_works_without_what_windows_lacks() -> None:
     ran = subprocess.run(
         [sys.executable, simulated_windows.__file__], capture_output=True, text=True, check=False, timeout=120

@@ -83,6 +83,7 @@ def looked_up(path: Path) -> Iterator[str]:
                 yield from names(name)
 
 
+@pytest.mark.slow
 def test_each_variable_that_the_code_looks_up_is_on_the_page() -> None:
     found = {name for path in PACKAGE.rglob("*.py") for name in looked_up(path)}
     assert len(found) > 30

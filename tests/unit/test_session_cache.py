@@ -207,6 +207,7 @@ def test_a_cache_that_cannot_be_written_is_an_empty_one(tmp_path: Path) -> None:
         assert cache.load(KEY, NOW) is None
 
 
+@pytest.mark.process
 def test_many_writers_leave_one_whole_file(cache: SessionCache) -> None:
     """Eight processes write and read the same session at once; each read is a whole session or none, never a torn one."""
     program = (

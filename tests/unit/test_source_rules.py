@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "kube_iam"
 TESTS = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_no_module_of_the_package_breaks_a_rule() -> None:
     modules = sorted(PACKAGE.rglob("*.py"))
     assert len(modules) > 100
@@ -58,6 +59,7 @@ def test_an_init_file_holds_a_docstring_and_nothing_else(text: str) -> None:
     assert not broken_rules(Path("core", "__init__.py"), "")
 
 
+@pytest.mark.slow
 def test_no_module_of_the_tests_breaks_a_rule() -> None:
     modules = sorted(TESTS.rglob("*.py"))
     assert len(modules) > 100

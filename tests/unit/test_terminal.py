@@ -362,6 +362,7 @@ def test_columns_stay_aligned_whatever_is_in_them() -> None:
     assert lines[0].index("B") == lines[1].rindex("1")
 
 
+@pytest.mark.slow
 def test_nothing_writes_around_the_guard() -> None:
     """Only what moves the cursor or escapes on its own may have the streams themselves."""
     source = Path(root.__file__).parents[1]
