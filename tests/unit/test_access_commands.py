@@ -110,6 +110,14 @@ def test_an_error_in_the_middle_says_how_far_it_came_and_the_next_run_finishes(
     assert kube_iam(account, "plan", "--detailed-exitcode") == 0
 
 
+def test_a_denied_permission_comes_with_all_that_the_command_needs(account: FakeAccount) -> None:
+    account.world.errors["attach"] = AccessDenied("no", "the caller needs the permission iam:AttachGroupPolicy")
+    with pytest.raises(AccessDenied) as caught:
+        kube_iam(account, "apply", "--yes")
+    assert "; `apply` needs in all: " in caught.value.hint
+    assert "iam:ListGroups" in caught.value.hint
+
+
 def test_a_guarded_plan_needs_force(account: FakeAccount, tmp_path: Path) -> None:
     kube_iam(account, "apply", "--yes")
     account.cluster.subject = Subject("iam:alice", (), "arn:aws:iam::123456789012:role/prod-admin")

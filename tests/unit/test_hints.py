@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from kube_iam.aws.errors import translate
-from kube_iam.cli.permissions import naming_permissions, permissions_of
+from kube_iam.cli.permissions import name_permissions, permissions_of
 from kube_iam.cli.root import run_command
 from kube_iam.config.access import load_access
 from kube_iam.config.server import check_server_config
@@ -206,28 +206,18 @@ def test_a_webhook_that_cannot_be_asked_is_told_from_one_without_a_deny_list(
 
 
 def test_a_missing_permission_comes_with_all_that_the_command_needs() -> None:
-    import click
-
-    def fail() -> None:
-        raise AccessDenied("cannot list groups", "the caller needs the permission iam:ListGroups")
-
     for name in ("plan", "apply", "destroy"):
-        with pytest.raises(AccessDenied) as raised:
-            naming_permissions(click.Command(name, callback=fail)).main([], standalone_mode=False)
+        error = AccessDenied("cannot list groups", "the caller needs the permission iam:ListGroups")
+        name_permissions(error, name)
         for action in ("iam:ListGroups", "iam:ListPolicies", "iam:GetRole", "sts:GetCallerIdentity"):
-            assert action in raised.value.hint
-        assert ("iam:CreateRole" in raised.value.hint) == (name == "apply")
+            assert action in error.hint
+        assert ("iam:CreateRole" in error.hint) == (name == "apply")
 
 
 def test_other_denials_stay_as_they_are() -> None:
-    import click
-
-    def fail() -> None:
-        raise AccessDenied("no", "a policy explicitly denies iam:ListGroups to this caller")
-
-    with pytest.raises(AccessDenied) as raised:
-        naming_permissions(click.Command("plan", callback=fail)).main([], standalone_mode=False)
-    assert raised.value.hint == "a policy explicitly denies iam:ListGroups to this caller"
+    error = AccessDenied("no", "a policy explicitly denies iam:ListGroups to this caller")
+    name_permissions(error, "plan")
+    assert error.hint == "a policy explicitly denies iam:ListGroups to this caller"
 
 
 def test_commands_ask_for_permissions_that_exist() -> None:

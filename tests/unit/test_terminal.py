@@ -26,8 +26,8 @@ from kube_iam.access.changes import Change, Kind, Plan, Verb
 from kube_iam.access.plan import plan_apply
 from kube_iam.aws import mfa
 from kube_iam.cli import root
-from kube_iam.cli.access_progress import Display
 from kube_iam.cli.main import main
+from kube_iam.cli.progress import ChangesMade, Display
 from kube_iam.cli.root import run_command
 from kube_iam.cli.session import AdminSession
 from kube_iam.cli.terminal import SafeStream, guarded, page, painted
@@ -292,7 +292,7 @@ def test_progress_on_a_terminal_shows_names_escaped(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("COLUMNS", "500")
     plan = Plan("prod", "1", "x", changes=(Change(Verb.CREATE, Kind.ROLE, HOSTILE, "admin"),))
     display = Display()
-    with guarded({}), display.changes(headlines(plan)) as progress:
+    with guarded({}), display.changes(headlines(plan), ChangesMade()) as progress:
         progress(0)
         display.waiting(f"waiting {HOSTILE}")
     shown = stderr.getvalue()
@@ -366,7 +366,7 @@ def test_columns_stay_aligned_whatever_is_in_them() -> None:
 def test_nothing_writes_around_the_guard() -> None:
     """Only what moves the cursor or escapes on its own may have the streams themselves."""
     source = Path(root.__file__).parents[1]
-    may = {"cli/terminal.py", "cli/access_progress.py", "cli/countdown.py", "cli/server.py"}
+    may = {"cli/terminal.py", "cli/progress.py", "cli/countdown.py", "cli/server.py"}
     found = set()
     for path in source.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -57,7 +57,7 @@ def cluster_deletions(observed: Observed, desired: Desired, now: float) -> Itera
     anew = {change.name.casefold() for change in replaced_roles(observed, desired)}
     wanted = {level.entry.key for level in desired if level.role_key not in anew}
     # A level by role has no entry in mapGroups. An entry for its group would admit the members once the group is created.
-    ours = observed.entry_levels() | {level.group.name.casefold(): level.name for level in desired if level.role}
+    ours = observed.entry_levels | {level.group.name.casefold(): level.name for level in desired if level.role}
     deleted = {
         entry.key: entry for entry in reversed(observed.entries) if entry.key in ours and entry.key not in wanted
     }
@@ -114,11 +114,11 @@ def replaced_roles(observed: Observed, desired: Desired) -> Iterator[Change]:
     kept = {level.policy.arn for level in desired}
     renamed = {
         pathless(arn)
-        for policy in observed.owned_policies()
+        for policy in observed.owned_policies
         if policy.arn in kept
         for arn in assumed_roles(policy.document)
     }
-    for role in observed.owned_roles():
+    for role in observed.owned_roles:
         key = role.name.casefold()
         if paths.get(key, role.path) != role.path or (key not in paths and pathless(role.arn) in renamed):
             yield _role_deletion(observed, role)
@@ -135,15 +135,15 @@ def iam_deletions(observed: Observed, desired: Desired) -> Iterator[Change]:
     yield from (stray.detached() for stray in strays if not stray.is_early)
     early = {(stray.group.name, stray.policy_arn) for stray in strays if stray.is_early}
     changes: list[Change] = []
-    for group in observed.owned_groups():
+    for group in observed.owned_groups:
         if group.name.casefold() not in groups:
             changes += [change for change in _group_deletions(observed, group) if _place(change) not in early]
     changes += [
         _role_deletion(observed, role)
-        for role in observed.owned_roles()
+        for role in observed.owned_roles
         if role.name.casefold() not in roles and role.name not in already
     ]
-    for policy in observed.owned_policies():
+    for policy in observed.owned_policies:
         if policy.arn not in policies:
             level = observed.level_of(policy)
             changes.append(Change(Verb.DELETE, Kind.POLICY, policy.name, level, (), policy))
@@ -156,8 +156,8 @@ def _strays(observed: Observed, desired: Desired) -> Iterator[_Stray]:
     wanted = {(level.group.name.casefold(), level.policy.arn) for level in desired}
     staying = {level.group.name.casefold(): level.name for level in desired}
     after = {level.policy.arn: level.name for level in desired}
-    before = {policy.arn: observed.level_of(policy) for policy in observed.owned_policies()}
-    for group in observed.owned_groups():
+    before = {policy.arn: observed.level_of(policy) for policy in observed.owned_policies}
+    for group in observed.owned_groups:
         key = group.name.casefold()
         for arn in group.attached:
             if arn not in before or (key, arn) in wanted:
@@ -172,7 +172,7 @@ def _strays(observed: Observed, desired: Desired) -> Iterator[_Stray]:
 
 def _detached_from_others(observed: Observed) -> Iterator[Change]:
     """Yield detachments of our policies from users, roles and groups of others, who could assume a level's role by them."""
-    for policy in observed.owned_policies():
+    for policy in observed.owned_policies:
         for holder in observed.holders.get(policy.arn, ()):
             name, fields = f"{policy.name} on {holder}", removed({"policy": policy.arn})
             yield Change(

@@ -142,7 +142,7 @@ def signed_in_with(entry: MappingEntry, observed: Observed) -> bool:
 
 def deletes_too_many_levels(observed: Observed, wanted: frozenset[str]) -> Iterator[str]:
     """A sentence when more than a third of the levels that exist would go."""
-    present = observed.registered_levels()
+    present = observed.registered_levels
     going = sorted(present - wanted)
     if 3 * len(going) > len(present):
         names = ", ".join(name or "one without a name" for name in going)

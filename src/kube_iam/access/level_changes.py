@@ -284,8 +284,8 @@ class LevelPlanner:
         role = self.observed.roles.get(self.level.role_key)
         if role is not None:
             return self.observed.owns_tags(role)
-        if self.level.entry.key in self.observed.entry_levels():
+        if self.level.entry.key in self.observed.entry_levels:
             return True
         group = self.observed.groups.get(self.level.group.name.casefold())
-        policies = {policy.arn for policy in self.observed.owned_policies()}
+        policies = {policy.arn for policy in self.observed.owned_policies}
         return self.level.policy.arn in policies or (group is not None and self.observed.owns_group(group))

@@ -1,21 +1,19 @@
-"""The observed state: what IAM, the cluster and the mapping hold of one cluster's levels, and which of it is ours.
+"""Observed state: what IAM, the cluster and the mapping hold of one cluster's levels, and the owner of each thing.
 
-The policies under the cluster's path are the registry of levels: a policy is the first thing of a level to be created and the last
-to be deleted, and its document names the role. So what a killed run or an edited file left behind is found in API calls that grow
-with the levels, never with the users.
-
-
-Look at IAM, the cluster and the mapping. The number of calls grows with the levels, never with the users."""
+The policies under the cluster's path are the registry of levels: a policy is the first thing of a level to be created and the
+last to be deleted, and its document names the role. So what a killed run or an edited file left behind is found in API calls that
+grow with the levels, never with the users.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kube_iam.access.desired import DesiredLevel, assumed_roles, desired_state, mapped_arn
 from kube_iam.access.levels import ClusterAccess, Method
 from kube_iam.access.mapping import MappingEntry, MappingStore, pathless, role_key
-from kube_iam.access.ownership import OwnershipIndex
+from kube_iam.access.ownership import Owner, OwnershipIndex
 from kube_iam.access.ports import (
     BindingState,
     Cluster,
@@ -32,8 +30,11 @@ from kube_iam.access.ports import (
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at the three worlds. Keys of `roles`, `groups` and `members` are names; names in IAM are told apart by letter case
-    only in what they show, so that every key is in lower case."""
+    """Everything that was observed of one cluster's levels, and the owner of each thing.
+
+    Keys of `roles`, `groups` and `members` are names in lower case: IAM does not tell names apart by letter case. `owned_policies` are
+    the registry of levels, `registered_levels` the levels that they name. `entry_levels` are the levels of our mapping entries by key.
+    """
 
     cluster_id: str
     cluster_name: str
@@ -44,26 +45,36 @@ class Observed:
     elsewhere: dict[str, PolicyState]  # a desired name that is taken at path /, by desired ARN
     roles: dict[str, RoleState]
     groups: dict[str, GroupState]
-    members: dict[str, tuple[User, ...]]  # of groups that may go or come
+    members: dict[str, tuple[User, ...]]  # of groups that are deleted, or whose members would get a level
     bindings: dict[tuple[str, str], BindingState]
-    missing_rbac: tuple[
-        tuple[str, str, str], ...
-    ]  # kind, namespace, name of roles that levels bind and the cluster lacks
+    missing_rbac: tuple[tuple[str, str, str], ...]  # kind, namespace and name of bound roles that the cluster lacks
     entries: tuple[MappingEntry, ...]
     owners: OwnershipIndex
     rivals: Mapping[str, tuple[MappingEntry, ...]]  # further entries for roles of levels, by the roles' entry keys
-    holders: Mapping[
-        str, tuple[Holder, ...]
-    ]  # users, roles and groups of others that have a policy of ours, by its ARN
-    faults: tuple[str, ...]  # what keeps a server from loading the mapping
-    others: tuple[
-        MappingEntry, ...
-    ] = ()  # all else that the server reads there: users, permission sets, whole accounts
+    holders: Mapping[str, tuple[Holder, ...]]  # users, roles and groups of others with a policy of ours, by its ARN
+    faults: tuple[str, ...]  # reasons why a server cannot load the mapping
+    others: tuple[MappingEntry, ...] = ()  # further entries that the server reads: users, permission sets, accounts
+    owned_policies: tuple[PolicyState, ...] = field(init=False)
+    owned_roles: tuple[RoleState, ...] = field(init=False)
+    owned_groups: tuple[GroupState, ...] = field(init=False)
+    registered_levels: frozenset[str] = field(init=False)
+    entry_levels: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        owners = self.owners
+        policies = tuple(policy for policy in self.policies if owners.policy(policy.arn).is_ours)
+        for name, value in (
+            ("owned_policies", policies),
+            ("owned_roles", tuple(role for key, role in self.roles.items() if owners.role(key).is_ours)),
+            ("owned_groups", tuple(group for key, group in self.groups.items() if owners.group(key).is_ours)),
+            ("registered_levels", frozenset(owners.policy(policy.arn).level for policy in policies)),
+            ("entry_levels", {key: owner.level for key, owner in owners.entries.items() if owner.is_ours}),
+        ):
+            object.__setattr__(self, name, value)
 
     def owns_tags(self, state: PolicyState | RoleState) -> bool:
         """Return whether a policy's or role's tags say that it is this cluster's."""
-        owners = self.owners
-        return (owners.policy(state.arn) if isinstance(state, PolicyState) else owners.role(state.name)).is_marked
+        return self._owner(state).is_marked
 
     def owns_group(self, group: GroupState) -> bool:
         """Return whether a group is this cluster's."""
@@ -73,38 +84,21 @@ class Observed:
         """Return whether a binding is this cluster's."""
         return self.owners.owns_binding(binding)
 
-    def owned_policies(self) -> tuple[PolicyState, ...]:
-        """The registry: the policies that are this cluster's."""
-        return tuple(policy for policy in self.policies if self.owners.policy(policy.arn).is_ours)
-
-    def owned_roles(self) -> tuple[RoleState, ...]:
-        """The roles that are this cluster's, among those that the file, the registry or an entry with a level names."""
-        return tuple(role for key, role in self.roles.items() if self.owners.role(key).is_ours)
-
-    def owned_groups(self) -> tuple[GroupState, ...]:
-        """The groups that are this cluster's."""
-        return tuple(group for group in self.groups.values() if self.owns_group(group))
-
-    def registered_levels(self) -> frozenset[str]:
-        """The names of the levels that exist in IAM as ours."""
-        return frozenset(self.level_of(policy) for policy in self.owned_policies())
-
     def level_of(self, state: PolicyState | RoleState) -> str:
-        """The level of a policy or role of ours, by its tag or by what else says so; empty where nothing does."""
-        owners = self.owners
-        return (owners.policy(state.arn) if isinstance(state, PolicyState) else owners.role(state.name)).level
+        """Return the level of a policy or role of ours, empty if nothing names it."""
+        return self._owner(state).level
 
     def group_level(self, group: GroupState) -> str:
-        """The level that a group of ours gives: the one of its policy, else the one that its name or the mapping says."""
+        """Return the level that a group of ours gives: its policy's, else the one that its name or the mapping says."""
         return self.owners.group(group.name).level
 
-    def entry_levels(self) -> dict[str, str]:
-        """The keys of the mapping entries that are ours, and their levels."""
-        return {key: owner.level for key, owner in self.owners.entries.items() if owner.is_ours}
+    def _owner(self, state: PolicyState | RoleState) -> Owner:
+        owners = self.owners
+        return owners.policy(state.arn) if isinstance(state, PolicyState) else owners.role(state.name)
 
 
 def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Ports) -> Observed:
-    """Look at everything that the levels, and what is left of earlier ones, consist of. Changes nothing."""
+    """Read all things of the file's levels, and what is left of earlier levels. Changes nothing."""
     directory, cluster = ports.directory, ports.cluster
     caller = directory.caller()
     policies = tuple(policy for policy in directory.policies(access.path) if policy.path == access.path)
@@ -139,7 +133,7 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
 def _rivals(
     access: ClusterAccess, store: MappingStore, roles: dict[str, RoleState], owners: OwnershipIndex
 ) -> dict[str, tuple[MappingEntry, ...]]:
-    """Further entries for the roles of the file's levels and for roles of ours that have left the file."""
+    """Return further entries for the roles of the file's levels and for roles of ours that have left the file."""
     arns = {pathless(mapped_arn(access, level)) for level in access.levels if level.method is Method.ROLE}
     arns |= {pathless(role.arn) for key, role in roles.items() if owners.role(key).is_ours}
     return dict(store.rivals(sorted(arns))) if arns else {}
@@ -151,7 +145,7 @@ def _holders(
     groups: dict[str, GroupState],
     owners: OwnershipIndex,
 ) -> dict[str, tuple[Holder, ...]]:
-    """Return others that have our policies attached. They are looked up only if IAM counts more attachments than those known."""
+    """Return others that have our policies attached. They are read only if IAM counts more attachments than those known."""
     ours = [group for group in groups.values() if owners.group(group.name).is_ours]
     known = {policy.arn: {group.name for group in ours if policy.arn in group.attached} for policy in policies}
     asked = [
@@ -169,7 +163,7 @@ def _holders(
 def _policies_elsewhere(
     access: ClusterAccess, directory: Directory, desired: tuple[DesiredLevel, ...], policies: tuple[PolicyState, ...]
 ) -> dict[str, PolicyState]:
-    """Policies at `/` that take a name that a level needs: an account has each policy name once, whatever the path."""
+    """Return policies at `/` with a name that a level needs: an account has each policy name once, whatever the path."""
     present = {policy.arn for policy in policies}
     home = f"arn:{access.partition}:iam::{access.account}:policy/"
     absent = [level.policy for level in desired if level.policy.arn not in present]
@@ -184,10 +178,10 @@ def _roles(
     policies: tuple[PolicyState, ...],
     entries: tuple[MappingEntry, ...],
 ) -> dict[str, RoleState]:
-    """The roles that the file's levels have, and those of this account that the registry's policies, or entries with a level, name."""
+    """Return roles of the file's levels, and roles of this account that the registry or an entry with a level names."""
     home = f"arn:{access.partition}:iam::{access.account}:role/"
     names = [level.role_name for level in access.levels] + [level.role.name for level in desired if level.role]
-    # By default the role is named like its policy: the way to it when somebody broke the policy's document.
+    # By default the role is named like its policy, which finds it if somebody broke the policy's document.
     arns = [arn for policy in policies for arn in assumed_roles(policy.document) or (home + policy.name,)]
     arns += [entry.role_arn for entry in entries if entry.role_arn and entry.level]
     others: list[str] = []
@@ -216,14 +210,16 @@ def _members(
     groups: dict[str, GroupState],
     entries: tuple[MappingEntry, ...],
 ) -> dict[str, tuple[User, ...]]:
-    """Members of the groups that would go, whose members must leave first, or come, whose members would get in; and of those that
-    an entry would ask for from now on, so that nobody shuts the door on himself."""
+    """Return the members of groups that are deleted, that a level adopts or whose members move.
+
+    Included are groups that an entry will require from now on: the caller may not be in them.
+    """
     staying = {level.group.name.casefold() for level in desired}
     moving = any(key not in staying for key in groups)
     path = {level.group.name.casefold(): level.group.path for level in desired}
     policy = {level.group.name.casefold(): level.policy.arn for level in desired}
     written = {entry.key: entry.iam_group for entry in entries}
-    closing = {
+    newly_required = {
         level.group.name.casefold()
         for level in desired
         if level.entry.iam_group and written.get(level.entry.key, level.entry.iam_group) != level.entry.iam_group
@@ -235,7 +231,7 @@ def _members(
         or group.path != path[key]
         or policy[key] not in group.attached
         or moving
-        or key in closing
+        or key in newly_required
     }
     return dict(zip(asked, directory.each(directory.members, asked.values()), strict=True))
 
@@ -243,10 +239,10 @@ def _members(
 def _bindings(
     access: ClusterAccess, desired: tuple[DesiredLevel, ...], cluster: Cluster
 ) -> tuple[dict[tuple[str, str], BindingState], tuple[tuple[str, str, str], ...]]:
-    """Our bindings, those of others that have the names of ours, and the RBAC roles that are wanted and missing."""
+    """Return our bindings and others with their names, and the RBAC roles that are bound and missing."""
     found = {binding.ident: binding for binding in cluster.bindings() if binding.cluster in ("", access.name)}
     wanted = [binding for level in desired for binding in level.bindings]
-    # A `destroy` wants none. Those of the file are looked for all the same: labels can be lost.
+    # A `destroy` wants none. Those of the file are read all the same, because labels can be lost.
     for binding in wanted or [each for level in desired_state(access) for each in level.bindings]:
         other = cluster.binding(*binding.ident) if binding.ident not in found else None
         if other is not None:

@@ -26,8 +26,7 @@ from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.observed import Observed, observe
 from kube_iam.access.ports import BindingState, Directory, Ports
 from kube_iam.access.reassignments import guarded_changes, guarded_deletions, refused_reassignments
-from kube_iam.access.server_policy import uncovered_roles
-from kube_iam.access.suspension import suspensions
+from kube_iam.access.server_policy import suspensions, uncovered_roles
 from kube_iam.access.unmanaged import UnmanagedResource, left_alone, other_spellings
 from kube_iam.errors import CredentialsError, NotOwned
 

@@ -38,9 +38,9 @@ def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[st
 
     A former group has the level's policy and is no level's group now. `staying` are the groups of all levels, in lower case.
     """
-    ours = {policy.arn for policy in observed.owned_policies() if observed.level_of(policy) == level.name}
+    ours = {policy.arn for policy in observed.owned_policies if observed.level_of(policy) == level.name}
     present = {user.name for user in observed.members.get(level.group.name.casefold(), ())}
-    for group in observed.owned_groups():
+    for group in observed.owned_groups:
         key = group.name.casefold()
         if key in staying or not ours & set(group.attached):
             continue
@@ -116,7 +116,7 @@ def _sentence(users: list[str], level: DesiredLevel, group: str, verb: str, stat
 
 def levels_of(observed: Observed, attached: tuple[str, ...]) -> set[str]:
     """Return the levels of this cluster's policies among those ARNs."""
-    return {observed.level_of(policy) for policy in observed.owned_policies() if policy.arn in attached} - {""}
+    return {observed.level_of(policy) for policy in observed.owned_policies if policy.arn in attached} - {""}
 
 
 Desired = tuple[DesiredLevel, ...]
@@ -177,7 +177,7 @@ def _is_at_path(observed: Observed, entry: MappingEntry) -> bool:
     group = observed.groups.get(entry.iam_group.casefold())
     return (
         observed.owners.is_registered(entry.key)
-        or observed.owners.role(role_key(entry.role_arn)).level in observed.registered_levels()
+        or observed.owners.role(role_key(entry.role_arn)).level in observed.registered_levels
         or (group is not None and observed.owns_group(group))
     )
 
@@ -222,7 +222,7 @@ def _reassignments(observed: Observed, desired: Desired) -> Iterator[Reassignmen
 
 
 def _reassigned_policy(observed: Observed, level: DesiredLevel) -> Iterator[Reassignment]:
-    for policy in observed.owned_policies():
+    for policy in observed.owned_policies:
         before = observed.level_of(policy)
         if policy.arn == level.policy.arn and before not in ("", level.name):
             yield Reassignment(Kind.POLICY, policy.name, before, level.name)
@@ -236,7 +236,7 @@ def _reassigned_role(observed: Observed, level: DesiredLevel) -> Iterator[Reassi
     # A renaming that was stopped half way: the level's policy has its new name already.
     under_way = any(
         pathless(role.arn) == pathless(arn)
-        for policy in observed.owned_policies()
+        for policy in observed.owned_policies
         if observed.level_of(policy) == level.name
         for arn in assumed_roles(policy.document)
     )
@@ -254,4 +254,4 @@ def _reassigned_group(observed: Observed, level: DesiredLevel) -> Iterator[Reass
 
 
 def _levels_with_groups(observed: Observed) -> set[str]:
-    return {name for group in observed.owned_groups() for name in levels_of(observed, group.attached)}
+    return {name for group in observed.owned_groups for name in levels_of(observed, group.attached)}

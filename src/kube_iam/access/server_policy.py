@@ -1,7 +1,7 @@
-"""The IAM policy of the server for one access file. It covers levels that are added later, so that it is attached once.
+"""The server's side of an access file: its IAM policy, and sessions that it will refuse for a time after a plan.
 
-Groups are covered by the IAM path of the cluster, roles by the prefix of their default names. A role with a name of its own is named;
-so is a group with a name of its own, for the case that it is deleted.
+The policy covers levels that are added later, so that it is attached once. Groups are covered by the IAM path of the cluster, roles by
+the prefix of their default names. A role with a name of its own is named; so is a group with a name of its own, in case it is deleted.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kube_iam.access.changes import Change, Kind, Verb
-from kube_iam.access.desired import role_arn
+from kube_iam.access.desired import DesiredLevel, DesiredRole, role_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.mapping import pathless
+from kube_iam.access.observed import Observed
 from kube_iam.core.server_policy import literal, server_policy
+from kube_iam.core.trust_policy import unrestricted_session_name
 
 
 def server_document(access: ClusterAccess) -> dict[str, object]:
@@ -52,8 +55,48 @@ def _prefix(access: ClusterAccess) -> str:
 
 
 def _named_roles(access: ClusterAccess) -> Iterator[Level]:
-    """Yield the levels whose role the server reads and whose name the prefix does not cover. ARNs in policies count letter case."""
+    """Yield levels whose role the server reads and whose name the prefix does not cover. ARNs in policies count letter case."""
     for level in access.levels:
         reads_role = level.method is Method.ROLE and access.checks_sign_in
         if reads_role and not level.role_name.startswith(_prefix(access)):
             yield level
+
+
+def suspensions(observed: Observed, desired: Iterable[DesiredLevel], changes: Iterable[Change]) -> Iterator[str]:
+    """Yield a warning for each level whose users the server will refuse for a time, with the length of it and the remedy.
+
+    The server does not suspend levels whose entries require no IAM group.
+    """
+    asking = {level.name for level in desired if level.entry.iam_group}
+    mapped = {entry.key for entry in observed.entries}
+    for change in changes:
+        if change.level not in asking or not isinstance(change.item, DesiredRole):
+            continue
+        if change.verb is Verb.CREATE and pathless(change.item.arn) in mapped:
+            yield (
+                f"level {change.level}: role {change.name} is created again; the server refuses sessions of the former role until they"
+                f" end; a person with one runs `kube-iam logout {change.level}`"
+            )
+        elif change.kind is Kind.ROLE and change.changes("trust"):
+            yield from _repaired(observed, change, change.item)
+
+
+def _repaired(observed: Observed, change: Change, role: DesiredRole) -> Iterator[str]:
+    """Yield the warning if the present trust policy may let callers choose their session name."""
+    have = observed.roles.get(role.name.casefold())
+    if have is None or not unrestricted_session_name(have.trust, have.arn):
+        return
+    longest = max(have.max_session_seconds, role.max_session_seconds)
+    yield (
+        f"level {change.level}: the trust policy of role {change.name} may let callers choose their session name; once it is repaired,"
+        f" the server refuses everybody in this level for {longest // 60} minutes, while such a session may be valid;"
+        f" {remedy(role.name, change.level)}"
+    )
+
+
+def remedy(role: str, level: str) -> str:
+    """Return how to end a suspension at once."""
+    return (
+        f"to end that at once run `aws iam delete-role --role-name {role}`, then `kube-iam apply`; people who are signed in then run"
+        f" `kube-iam logout {level}`"
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kube_iam.cli.changes_made import changes_made
+from kube_iam.cli.progress import changes_made
 from kube_iam.cli.root import CommandGroup
 from kube_iam.cli.shared_options import global_options
 from kube_iam.cli.terminal import page

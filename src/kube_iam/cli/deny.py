@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.completion_values import complete_users
 from kube_iam.cli.deny_options import Duration, closing_options, deny_list_option
+from kube_iam.cli.progress import changes_made
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import (
     aws_options,

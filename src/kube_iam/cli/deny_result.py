@@ -10,9 +10,9 @@ from math import ceil
 import click
 
 from kube_iam.cli import deny_session as session
-from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.countdown import count_down
 from kube_iam.cli.deny_session import Closing
+from kube_iam.cli.progress import changes_made
 from kube_iam.cli.shared_options import global_options_of
 from kube_iam.config.durations import show_duration
 from kube_iam.core.utc import rfc3339

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.deny_options import LONGEST_SESSION
+from kube_iam.cli.progress import changes_made
 from kube_iam.cli.session import AdminSession
 from kube_iam.core.principals import fits, kind_of, objection
 from kube_iam.denylist.denial import Denial, NotAPrincipal, denial_name, denial_of

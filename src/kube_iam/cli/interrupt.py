@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from kube_iam.cli.changes_made import ChangesMade, recording
+from kube_iam.cli.progress import ChangesMade, recording
 from kube_iam.core.printable import escaped
 from kube_iam.errors import Interrupted
 

@@ -109,8 +109,8 @@ class _MemberCommand:
         """
         from kube_iam.access.plan import check_caller
 
-        unguarded = not (self.options.into or self.options.force or guarded)
-        own = OwnAccess(self.session) if unguarded else None  # asks the cluster in the background
+        needs_check = not (self.options.into or self.options.force or guarded)
+        own = OwnAccess(self.session) if needs_check else None  # asks the cluster in the background
         check_caller(self.session.access, self.session.iam)
         temporary = find_temporary(self.session, self.level)
         if own is not None and not self.options.dry_run:

@@ -1,12 +1,6 @@
-"""All permissions that a command needs in IAM, named with the first that is missing: else people meet them one at a time."""
+"""All permissions that a command needs in IAM. An error names them with the first that is missing, not one at a time."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-
-import click
 
 from kube_iam.errors import AccessDenied
 
@@ -31,27 +25,11 @@ DIRECTORY_METHODS = {
 """Methods of the directory (`access.ports`) that each command calls."""
 
 
-def naming_permissions(command: click.Command) -> click.Command:
-    """Make the command name all permissions that it needs where AWS denies one of them. Returns the command."""
-    if command.name in DIRECTORY_METHODS and not hasattr(command.callback, "naming_permissions"):
-        assert command.callback is not None
-        command.callback = _naming(command.callback, command.name)
-    return command
-
-
-def _naming(body: Callable[..., Any], name: str) -> Callable[..., Any]:
-    @wraps(body)
-    def call(*arguments: Any, **values: Any) -> Any:
-        try:
-            return body(*arguments, **values)
-        except AccessDenied as error:
-            needed = permissions_of(name)
-            if any(error.hint == f"the caller needs the permission {each}" for each in needed):
-                error.hint += f"; `{name}` needs in all: {', '.join(needed)}"
-            raise
-
-    call.naming_permissions = True  # type: ignore[attr-defined]
-    return call
+def name_permissions(error: AccessDenied, command: str) -> None:
+    """Add to the error's hint all permissions that the command needs, if the hint names one of them."""
+    needed = permissions_of(command) if command in DIRECTORY_METHODS else []
+    if any(error.hint == f"the caller needs the permission {each}" for each in needed):
+        error.hint += f"; `{command}` needs in all: {', '.join(needed)}"
 
 
 def permissions_of(command: str) -> list[str]:

@@ -12,8 +12,7 @@ from kube_iam.access.apply import apply_plan, find_refusals
 from kube_iam.access.changes import Plan, Verb
 from kube_iam.access.ports import Ports
 from kube_iam.cli.access_output import AGAIN, print_data, remedy_half_way
-from kube_iam.cli.access_progress import Display
-from kube_iam.cli.changes_made import changes_made
+from kube_iam.cli.progress import Display, changes_made
 from kube_iam.cli.terminal import COLOUR_MARKS, note, page
 from kube_iam.errors import Guarded, KubeIamError, WouldFail
 from kube_iam.report.plan_text import headlines, plan_text
@@ -36,7 +35,7 @@ class PlanResults:
         self.names = headlines(plan)
         self._done = 0
         self._under_way = False
-        self._made = changes_made()
+        self.made = changes_made()
         self._error: KubeIamError | None = None
 
     def __enter__(self) -> PlanResults:
@@ -57,14 +56,17 @@ class PlanResults:
 
     def expect(self) -> None:
         """Record that all changes will be made from now on."""
-        self._made = changes_made()
-        self._made.expect(self.names, AGAIN)
+        self.made = changes_made()
+        self.made.expect(self.names, AGAIN)
 
-    def advance(self) -> None:
-        """Record that the change under way is done, and that the next one, if any is left, is under way."""
-        self._made.advance()
-        self._done += self._under_way
-        self._under_way = self._done < len(self.names)
+    def begin(self, position: int) -> None:
+        """Record that the change at this position, from 0, is under way, and those before it are done."""
+        self._done, self._under_way = position, True
+
+    def finish(self) -> None:
+        """Record that all changes are done."""
+        self.made.advance()
+        self._done, self._under_way = len(self.names), False
 
     def fail(self, error: KubeIamError) -> None:
         """Record that the change under way failed, and print on stderr what is done and how to continue."""
@@ -134,10 +136,10 @@ def carry_out(plan: Plan, ports: Ports, display: Display, results: PlanResults, 
     """
     results.expect()
     try:
-        with display.changes(results.names) as show:
+        with display.changes(results.names, results.made) as show:
 
             def progress(position: int) -> None:
-                results.advance()
+                results.begin(position)
                 show(position)
 
             applied = apply_plan(plan, ports, progress)
@@ -149,7 +151,7 @@ def carry_out(plan: Plan, ports: Ports, display: Display, results: PlanResults, 
         if applied.done:
             done(f"{len(applied.done)} of {len(plan.changes)} changes, then an error")
         raise applied.error
-    results.advance()
+    results.finish()
     done(results.counts())
     if results.output == "table":
         click.echo(f"Done: {results.counts()}.")

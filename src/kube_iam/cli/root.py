@@ -6,14 +6,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
 from kube_iam.cli.shared_options import root_options
 from kube_iam.cli.terminal import guarded, with_one_line_messages
-from kube_iam.errors import Interrupted, UsageError
+from kube_iam.errors import AccessDenied, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from kube_iam.cli.session import AdminSession
@@ -114,9 +114,8 @@ class LazyGroup(CommandGroup):
         with_one_line_messages(command)
         if entry.section == ACCESS or cmd_name in _RECORDING:
             from kube_iam.cli.interrupt import interruptible
-            from kube_iam.cli.permissions import naming_permissions
 
-            interruptible(naming_permissions(command))
+            interruptible(command)
         return command
 
     def resolve_command(
@@ -129,6 +128,16 @@ class LazyGroup(CommandGroup):
             suggestion = near(args[0], [name for name, entry in self._table.items() if not entry.hidden])
             raise UsageError(f"there is no command `{args[0]}`", suggestion or f"see `{ctx.command_path} --help`")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. An AccessDenied error names all permissions that the command needs."""
+        try:
+            return super().invoke(ctx)
+        except AccessDenied as error:
+            from kube_iam.cli.permissions import name_permissions
+
+            name_permissions(error, ctx.invoked_subcommand or "")
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the commands by section, out of the table alone."""

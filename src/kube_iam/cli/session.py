@@ -24,8 +24,8 @@ from kube_iam.core.redaction import shown_url
 from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
-    from kube_iam.cli.access_progress import Display
     from kube_iam.cli.audit import AuditLog
+    from kube_iam.cli.progress import Display
     from kube_iam.kube.client import KubeApi
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,7 +69,7 @@ class AdminSession:
     @cached_property
     def display(self) -> Display:
         """Return the progress display on stderr."""
-        from kube_iam.cli.access_progress import Display
+        from kube_iam.cli.progress import Display
 
         return Display()
 

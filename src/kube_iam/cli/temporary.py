@@ -15,8 +15,8 @@ from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant
 from kube_iam.access.members import MemberChange, find_level, plan_members
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
 from kube_iam.cli.audit import AuditLog
-from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.member_results import MemberResults, print_members
+from kube_iam.cli.progress import changes_made
 from kube_iam.cli.revoke_now import lift_level
 from kube_iam.cli.session import AdminSession
 from kube_iam.config.durations import parse_duration, show_duration

@@ -7,9 +7,9 @@ from functools import partial
 
 import click
 
-from kube_iam.cli.changes_made import changes_made
 from kube_iam.cli.completion_values import complete_denials
 from kube_iam.cli.deny_options import deny_list_option
+from kube_iam.cli.progress import changes_made
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import cluster_options, global_options, output_option
 from kube_iam.config.near import near

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kube_iam.access.levels import Level, Method
-from kube_iam.access.suspension import remedy
+from kube_iam.access.server_policy import remedy
 from kube_iam.core.membership_status import MembershipState, MembershipStatus
 from kube_iam.core.utc import rfc3339
 
