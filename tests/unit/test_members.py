@@ -7,7 +7,7 @@ from levels_for_tests import ADMIN, VIEWER, access, run
 from kube_iam.access.members import MemberChange, apply_members, by_user, find_level, plan_members, who
 from kube_iam.access.plan import plan_apply
 from kube_iam.access.ports import GroupState, User
-from kube_iam.config.near import near
+from kube_iam.config.suggestions import suggestion
 from kube_iam.errors import NotFound, NotOwned, UsageError
 
 
@@ -19,7 +19,7 @@ def account() -> FakeAccount:
 
 
 def change(account: FakeAccount, *users: str, into: bool) -> list[MemberChange]:
-    planned = plan_members(access(), account.directory, ADMIN, users, near, into=into)
+    planned = plan_members(access(), account.directory, ADMIN, users, suggestion, into=into)
     return list(apply_members(account.directory, ADMIN, planned, into=into))
 
 
@@ -52,11 +52,11 @@ def test_users_are_listed_only_when_one_does_not_exist(account: FakeAccount) -> 
 
 def test_a_level_that_does_not_exist_gets_a_near_match_or_the_right_order() -> None:
     with pytest.raises(UsageError, match="did you mean 'admin'"):
-        find_level(access(), "admn", near)
+        find_level(access(), "admn", suggestion)
     with pytest.raises(UsageError, match="levels: admin, editor, viewer"):
-        find_level(access(), "zzz", near)
+        find_level(access(), "zzz", suggestion)
     with pytest.raises(UsageError, match=r"the level comes last: … alice admin"):
-        find_level(access(), "alice", near, ["admin"])
+        find_level(access(), "alice", suggestion, ["admin"])
 
 
 def test_a_level_that_was_not_applied_says_so() -> None:

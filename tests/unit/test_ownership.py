@@ -16,7 +16,7 @@ from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.members import apply_members, plan_members, who
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import BindingState, GroupState, Holder, PolicyState, RoleState
-from kube_iam.config.near import near
+from kube_iam.config.suggestions import suggestion
 from kube_iam.errors import NotOwned
 
 CLUSTER, LEVEL = "kube-iam.dev/cluster", "kube-iam.dev/level"
@@ -235,7 +235,7 @@ def test_a_file_of_another_cluster_of_the_same_name_changes_nothing(first: str, 
     file = access(VIEWER, cluster_id=second)
     users = ["alice"] if into else ["bob"]
     with pytest.raises(NotOwned, match=f"group prod-viewer belongs to cluster {first}"):
-        plan_members(file, account.directory, VIEWER, users, near, into=into)
+        plan_members(file, account.directory, VIEWER, users, suggestion, into=into)
     with pytest.raises(NotOwned, match=f"belongs to cluster {first}"):
         who(file, account.directory, [VIEWER])
     for adopt in (False, True):
@@ -253,8 +253,8 @@ def test_a_group_that_has_lost_its_policy_can_be_revoked_and_not_granted() -> No
     account.directory.detach("prod-viewer", VIEWER_POLICY)
     file = access(VIEWER)
     with pytest.raises(NotOwned, match="does not have policy prod-viewer of level viewer"):
-        plan_members(file, account.directory, VIEWER, ["alice"], near, into=True)
-    planned = plan_members(file, account.directory, VIEWER, ["bob"], near, into=False)
+        plan_members(file, account.directory, VIEWER, ["alice"], suggestion, into=True)
+    planned = plan_members(file, account.directory, VIEWER, ["bob"], suggestion, into=False)
     assert [change.user for change in apply_members(account.directory, VIEWER, planned, into=False)] == ["bob"]
     assert account.directory.group_members["prod-viewer"] == set()
 
@@ -263,16 +263,16 @@ def test_granting_a_level_gives_no_other_level_on_the_way() -> None:
     account = applied(ADMIN, VIEWER)
     account.directory.attach("prod-viewer", f"arn:aws:iam::{ACCOUNT}:policy{PATH}prod-admin")
     with pytest.raises(NotOwned, match="also has the policy of level admin"):
-        plan_members(access(ADMIN, VIEWER), account.directory, VIEWER, ["alice"], near, into=True)
+        plan_members(access(ADMIN, VIEWER), account.directory, VIEWER, ["alice"], suggestion, into=True)
     account.directory.attach("prod-admin", "arn:aws:iam::aws:policy/ReadOnlyAccess")
-    assert plan_members(access(ADMIN, VIEWER), account.directory, ADMIN, ["alice"], near, into=True)
+    assert plan_members(access(ADMIN, VIEWER), account.directory, ADMIN, ["alice"], suggestion, into=True)
 
 
 def test_granting_stops_at_the_role_of_another_cluster() -> None:
     account = applied(VIEWER)
     change_role(account, tags=THEIRS)
     with pytest.raises(NotOwned, match=r"role prod-viewer belongs to cluster other\.example\.com"):
-        plan_members(access(VIEWER), account.directory, VIEWER, ["alice"], near, into=True)
+        plan_members(access(VIEWER), account.directory, VIEWER, ["alice"], suggestion, into=True)
 
 
 NAMES_OTHER = "Level viewer of the Kubernetes cluster other"

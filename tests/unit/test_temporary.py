@@ -17,7 +17,7 @@ from kube_iam.access.mapping import TemporaryGrant
 from kube_iam.access.members import apply_members, plan_members
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, leftovers, temporary_in_force
-from kube_iam.config.near import near
+from kube_iam.config.suggestions import suggestion
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import AccessDenied, NotFound, NotOwned, UsageError
 
@@ -161,7 +161,9 @@ def test_revoking_and_granting_for_good_both_take_away_what_was_for_a_time() -> 
         account = applied()
         temporary(account).grant(item(NOW + 7200), NOW)
         found = temporary(account)
-        planned = plan_members(access(VIEWER), account.directory, VIEWER, ["alice"], near, into=into, temporary=found)
+        planned = plan_members(
+            access(VIEWER), account.directory, VIEWER, ["alice"], suggestion, into=into, temporary=found
+        )
         assert [
             change.is_needed
             for change in apply_members(account.directory, VIEWER, planned, into=into, temporary=found, now=NOW)

@@ -150,11 +150,11 @@ def test_ten_thousand_entries_with_anchors_are_within_the_limits() -> None:
 def test_suggestions_for_unknown_keys_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     words: list[str] = []
 
-    def near(word: str, choices: object) -> str:
+    def suggestion(word: str, choices: object) -> str:
         words.append(word)
         return "did you mean?"
 
-    monkeypatch.setattr(yaml_file, "near", near)
+    monkeypatch.setattr(yaml_file, "suggestion", suggestion)
     text = "".join(f"  prot{number}: 1\n" for number in range(300))
     document = parse_yaml(f"clusterID: x\nserver:\n{text}", "x.yaml")
     assert [document.suggestion(f"prot{number}", ("port",)) for number in range(300)] == ["did you mean?"] * 100 + [
@@ -166,11 +166,11 @@ def test_suggestions_for_unknown_keys_are_limited(monkeypatch: pytest.MonkeyPatc
 def test_beyond_a_thousand_misspelt_keys_an_entry_admits_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
 
-    def nearest(word: str, choices: object) -> str:
+    def closest_key(word: str, choices: object) -> str:
         searched.append(word)
         return ""
 
-    monkeypatch.setattr(memberships, "nearest", nearest)
+    monkeypatch.setattr(memberships, "closest_key", closest_key)
     keys = ", ".join(f"zz{number}: x" for number in range(1000))
     text = f"- {{rolearn: '{ARN}:role/a', username: a, {keys}}}\n- {{rolearn: '{ARN}:role/b', username: b, more: x}}\n"
     # The same key in every entry is looked up once.

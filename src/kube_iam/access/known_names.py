@@ -13,7 +13,7 @@ from kube_iam.core.arns import user_name
 from kube_iam.core.principals import arn_key, kind_of, role_of
 from kube_iam.errors import NotFound
 
-Near = Callable[[str, Iterable[str]], str]
+Suggest = Callable[[str, Iterable[str]], str]
 
 
 @dataclass(slots=True)
@@ -54,14 +54,14 @@ class KnownNames:
     def _is_user(self, name: str) -> bool:
         return name.casefold() in self.users or name.casefold() in self.others
 
-    def near(self, text: str, near: Near) -> str:
-        """Return a near match as a question, empty where nothing is near."""
+    def suggestion(self, text: str, suggest: Suggest) -> str:
+        """Return a suggestion as a question, empty where there is none."""
         role, name = role_of(text), text.rpartition("/")[2]
         roles = {arn.rpartition("/")[2]: arn for arn in self.roles.values()}
         if role and role not in self.roles:
-            return near(role.rpartition("/")[2], roles)
+            return suggest(role.rpartition("/")[2], roles)
         of_that_name = [arn for role_name, arn in roles.items() if role_name.casefold() == name.casefold()]
-        return f"did you mean the role {of_that_name[0]}?" if of_that_name else near(name, self.users.values())
+        return f"did you mean the role {of_that_name[0]}?" if of_that_name else suggest(name, self.users.values())
 
 
 def known_names(

@@ -16,7 +16,7 @@ from kube_iam.errors import NotFound, NotOwned, UsageError
 SHORTEST_SESSION_NAME = 2
 """In characters: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
 
-Near = Callable[[str, Iterable[str]], str]
+Suggest = Callable[[str, Iterable[str]], str]
 """A remedy such as "did you mean 'alice'?" for a word and the words that exist."""
 
 
@@ -49,15 +49,17 @@ class LevelMembers:
     ids: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
-def find_level(access: ClusterAccess, name: str, near: Near, users: Iterable[str] = ()) -> Level:
-    """The level of that name. Raises UsageError with a near match, or with the right order of the arguments."""
+def find_level(access: ClusterAccess, name: str, suggest: Suggest, users: Iterable[str] = ()) -> Level:
+    """The level of that name. Raises UsageError with a suggestion, or with the right order of the arguments."""
     level = access.level(name)
     if level is not None:
         return level
     names = [level.name for level in access.levels]
     swapped = next((user for user in users if user in names), "")
     hint = (
-        f"the level comes last: … {name} {swapped}" if swapped else near(name, names) or f"levels: {', '.join(names)}"
+        f"the level comes last: … {name} {swapped}"
+        if swapped
+        else suggest(name, names) or f"levels: {', '.join(names)}"
     )
     raise UsageError(f"{access.source} has no level {name!r}", hint)
 
@@ -67,14 +69,14 @@ def plan_members(
     directory: Directory,
     level: Level,
     users: Iterable[str],
-    near: Near,
+    suggest: Suggest,
     *,
     into: bool,
     temporary: TemporaryAccess | None = None,
 ) -> tuple[MemberChange, ...]:
     """What granting (`into`) or revoking the level would come to. Changes nothing. Who is in for a time is not in for good.
 
-    Raises NotFound for users that do not exist (all of them, with near matches), and for a level that was not applied. A revocation
+    Raises NotFound for users that do not exist (all of them, with suggestions), and for a level that was not applied. A revocation
     takes those whose temporary access is left. Where some do not exist it goes on with the others; `no_such_users` is for the end.
     Raises UsageError for a user whose name can be no session's. Raises NotOwned for a level whose things are another cluster's, and
     when granting for one whose group does not give this level alone.
@@ -87,7 +89,7 @@ def plan_members(
     missing = [name for name, user in found.items() if user is None]
     left = {name for name in missing if not into and temporary is not None and temporary.item(name) is not None}
     if any(name not in left for name in missing) and (into or (len(missing) == len(wanted) and not left)):
-        raise no_such_users(directory, missing, near)
+        raise no_such_users(directory, missing, suggest)
 
     def change(name: str, user: User | None) -> MemberChange:
         if user is None:
@@ -234,10 +236,10 @@ def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: O
         )
 
 
-def no_such_users(directory: Directory, missing: list[str], near: Near, *, changed: bool = False) -> NotFound:
-    """Return the error of users that IAM does not have, with near matches. `changed` says that others were revoked."""
+def no_such_users(directory: Directory, missing: list[str], suggest: Suggest, *, changed: bool = False) -> NotFound:
+    """Return the error of users that IAM does not have, with suggestions. `changed` says that others were revoked."""
     everyone = [user.name for user in directory.users()]
-    said = "; ".join(f"{name}: {near(name, everyone) or 'nothing like it'}" for name in missing)
+    said = "; ".join(f"{name}: {suggest(name, everyone) or 'nothing like it'}" for name in missing)
     plural = "users" if len(missing) > 1 else "user"
     end = "the others are out of the level" if changed else "nothing was changed"
     return NotFound(f"no IAM {plural} {', '.join(missing)} in this account; {end}", said)

@@ -179,17 +179,15 @@ def _not_sent(error: Exception, what: str) -> KubeIamError:
 def _network_hint(host: str) -> str:
     """Return a remedy; where the host names a region that this version does not know, with the region that was probably meant."""
     from kube_iam.aws.regions import regions_of
-    from kube_iam.config.near import near
+    from kube_iam.config.suggestions import suggestion
     from kube_iam.core.partitions import partition_of_region
 
     found = _REGIONAL_STS.match(host)
     known = regions_of(partition_of_region(found[1])) if found else ()
     if found is None or found[1] in known:
         return "check the network and HTTPS_PROXY"
-    suggestion = near(found[1], known) or "see `aws account list-regions`."
-    return (
-        f"{found[1]} is no region that this version knows: {suggestion} If it is one, check the network and HTTPS_PROXY"
-    )
+    hint = suggestion(found[1], known) or "see `aws account list-regions`."
+    return f"{found[1]} is no region that this version knows: {hint} If it is one, check the network and HTTPS_PROXY"
 
 
 def _not_read(error: Exception, what: str) -> KubeIamError:

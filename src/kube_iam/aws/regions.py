@@ -6,7 +6,7 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
-from kube_iam.config.near import near
+from kube_iam.config.suggestions import suggestion
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import AwsError
 
@@ -31,8 +31,8 @@ def doubt_about(region: str, source: str) -> str:
         return ""
     if region in every:
         return ""
-    suggestion = near(region, every) or "`aws account list-regions` names the regions"
-    return f"region {region} is not known to this version of kube-iam (set by {source}): {suggestion}"
+    hint = suggestion(region, every) or "`aws account list-regions` names the regions"
+    return f"region {region} is not known to this version of kube-iam (set by {source}): {hint}"
 
 
 def _partitions() -> list[object]:

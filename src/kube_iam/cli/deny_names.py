@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from kube_iam.access.known_names import KnownNames, known_names
 from kube_iam.cli.session import STANDARD_INPUT, AdminSession, on_terminal
-from kube_iam.config.near import near
+from kube_iam.config.suggestions import suggestion
 from kube_iam.errors import KubeIamError, UsageError
 
 LOOKUP_SECONDS = 10.0
@@ -47,7 +47,7 @@ def check_names(session: AdminSession, names: Sequence[str], *, yes: bool) -> Kn
     unknown = [name for name in names if not known.knows(name)]
     if not unknown:
         return known
-    said = "; ".join(f"{name}: {known.near(name, near) or 'nothing like it'}" for name in unknown)
+    said = "; ".join(f"{name}: {known.suggestion(name, suggestion) or 'nothing like it'}" for name in unknown)
     listed = ", ".join(unknown)
     if yes:
         click.echo(

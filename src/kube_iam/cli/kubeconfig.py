@@ -63,13 +63,13 @@ def command(
     from kube_iam.access.desired import role_arn
     from kube_iam.access.levels import Method
     from kube_iam.access.members import find_level
-    from kube_iam.config.near import near
+    from kube_iam.config.suggestions import suggestion
     from kube_iam.kube.context import kubeconfig_files
     from kube_iam.kube.kubeconfig import build_kubeconfig, dump
     from kube_iam.kube.kubeconfig_merge import merge_into
 
     access = read_access(file)
-    found = find_level(access, level, near)
+    found = find_level(access, level, suggestion)
     warn_of_regions(access)
     if not access.endpoint:
         raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")

@@ -111,7 +111,7 @@ def _roles_of(level: str, file: str, environ: Mapping[str, str]) -> set[str]:
                 f"{level!r:.200} is not the ARN of an IAM role", "it looks like arn:aws:iam::123456789012:role/NAME"
             )
         return {level}
-    from kube_iam.config.near import near
+    from kube_iam.config.suggestions import suggestion
 
     known = roles_by_name(file, environ)
     if level not in known:
@@ -120,7 +120,7 @@ def _roles_of(level: str, file: str, environ: Mapping[str, str]) -> set[str]:
         looked_at = f"{read} or your kubeconfig" if there else f"your kubeconfig, and there is no {file}"
         raise UsageError(
             f"no level with a role is named {level!r:.100} in {looked_at}",
-            near(level, sorted(known)) or "give the role's ARN, or leave LEVEL out to remove everything",
+            suggestion(level, sorted(known)) or "give the role's ARN, or leave LEVEL out to remove everything",
         )
     return known[level]
 

@@ -19,7 +19,7 @@ from kube_iam.cli.revoke_now import ShutOut, lift_level
 from kube_iam.cli.session import AdminSession
 from kube_iam.cli.temporary import TemporaryGrants, clean, find_temporary
 from kube_iam.config.durations import show_duration
-from kube_iam.config.near import near
+from kube_iam.config.suggestions import suggestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def change_members(
     With `closing` the users are denied the level at once, before IAM is called.
     """
     session.warn_of_regions()
-    level = find_level(session.access, level_name, near, users)
+    level = find_level(session.access, level_name, suggestion, users)
     with session.audit as audit:
         command = _MemberCommand(session, level, users, options, audit)
         if closing is None or options.dry_run:
@@ -120,7 +120,7 @@ class _MemberCommand:
     def _plan(self, temporary: TemporaryGrants) -> MemberResults:
         session, into = self.session, self.options.into
         planned = plan_members(
-            session.access, session.iam, self.level, self.users, near, into=into, temporary=temporary.temporary
+            session.access, session.iam, self.level, self.users, suggestion, into=into, temporary=temporary.temporary
         )
         return MemberResults(planned, self.options.verb, self.level.name)
 
@@ -166,7 +166,7 @@ class _MemberCommand:
         temporary.complain(must_know=not self.options.into)
         missing = [change.user for change in results.planned if not (change.exists or change.is_needed)]
         if missing:
-            raise no_such_users(self.session.iam, missing, near, changed=not self.options.dry_run)
+            raise no_such_users(self.session.iam, missing, suggestion, changed=not self.options.dry_run)
         if denials is not None:
             denials.say() if self.options.output == "table" else denials.complain()
 

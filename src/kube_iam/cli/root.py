@@ -123,10 +123,10 @@ class LazyGroup(CommandGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return what click returns. Raises UsageError with the closest name for a name that does not exist."""
         if args and args[0] not in self._table and args[0][:1] != "-" and not ctx.resilient_parsing:
-            from kube_iam.config.near import near
+            from kube_iam.config.suggestions import suggestion
 
-            suggestion = near(args[0], [name for name, entry in self._table.items() if not entry.hidden])
-            raise UsageError(f"there is no command `{args[0]}`", suggestion or f"see `{ctx.command_path} --help`")
+            hint = suggestion(args[0], [name for name, entry in self._table.items() if not entry.hidden])
+            raise UsageError(f"there is no command `{args[0]}`", hint or f"see `{ctx.command_path} --help`")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -13,8 +13,8 @@ import click
 
 from kube_iam.cli.shared_options import VERBOSITIES, GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.config.backends import BACKENDS, MOUNTED_FILE
-from kube_iam.config.near import near
 from kube_iam.config.server import ServerConfig, check_server_config, load_server_config
+from kube_iam.config.suggestions import suggestion
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import ConfigError, UsageError
 
@@ -104,7 +104,7 @@ def check_gates(text: str) -> dict[str, bool]:
         name, _, value = pair.partition("=")
         if name not in _GATES:
             raise UsageError(
-                f"there is no feature gate {name!r}", near(name, _GATES) or f"known are {', '.join(_GATES)}"
+                f"there is no feature gate {name!r}", suggestion(name, _GATES) or f"known are {', '.join(_GATES)}"
             )
         if value.lower() not in ("true", "false"):
             raise UsageError(f"the feature gate {name} must be true or false")
@@ -184,7 +184,7 @@ def _log(settings: GlobalOptions, lines: Batched) -> Log:
     level, style = settings.log_verbosity.lower(), settings.log_format.lower()
     if level not in VERBOSITIES:
         raise UsageError(
-            f"there is no log level {level!r}", near(level, VERBOSITIES) or f"known are {', '.join(VERBOSITIES)}"
+            f"there is no log level {level!r}", suggestion(level, VERBOSITIES) or f"known are {', '.join(VERBOSITIES)}"
         )
     log = Log(lines, level, style)
     if style not in ("text", "json"):

@@ -20,7 +20,7 @@ from kube_iam.cli.progress import changes_made
 from kube_iam.cli.revoke_now import lift_level
 from kube_iam.cli.session import AdminSession
 from kube_iam.config.durations import parse_duration, show_duration
-from kube_iam.config.near import near
+from kube_iam.config.suggestions import suggestion
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import KubeIamError, UsageError
 
@@ -106,7 +106,7 @@ def grant_for(
 
     access = session.access
     session.warn_of_regions()
-    level = find_level(access, level_name, near, users)
+    level = find_level(access, level_name, suggestion, users)
     if not has_temporary(access, level):
         raise UsageError(
             f"{access.source} has membershipCheck: assumeRole, so that the server would not know when access ends",
@@ -115,7 +115,7 @@ def grant_for(
     check_caller(access, session.iam)
     found = open_temporary(session, level)
     assert found.temporary is not None
-    planned = plan_members(access, session.iam, level, users, near, into=True)
+    planned = plan_members(access, session.iam, level, users, suggestion, into=True)
     results = MemberResults(planned, "granted", level.name)
     now = time.time()
     item = TemporaryGrant("", "", rfc3339(now + duration.seconds), duration.reason)

@@ -12,7 +12,7 @@ from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.progress import changes_made
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import cluster_options, global_options, output_option
-from kube_iam.config.near import near
+from kube_iam.config.suggestions import suggestion
 from kube_iam.denylist.denial import Denial, matches
 
 
@@ -61,7 +61,7 @@ def _lift_remembered(session: AdminSession, deny_list: str, text: str, now: floa
     answers = [deny_session.is_remembered(session, entry.name) for entry in entries]
     remembered = tuple(entry for entry, answer in zip(entries, answers, strict=True) if answer)
     if not remembered and None not in answers:
-        hint = near(text, deny_session.denied_values(session, deny_list, now))
+        hint = suggestion(text, deny_session.denied_values(session, deny_list, now))
         said = f"{text}: nothing to lift, neither {deny_list} nor the servers that answered have a denial of it"
         click.echo(f"{said}: {hint}" if hint else said, err=True)
         return ()

@@ -48,14 +48,14 @@ def command(
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.denied import read_denied
     from kube_iam.cli.server_status import warn_of_server
-    from kube_iam.config.near import near
+    from kube_iam.config.suggestions import suggestion
     from kube_iam.report.members_data import entries_data, levels_data, users_data
     from kube_iam.report.members_text import entries_table, levels_table, users_table
     from kube_iam.report.membership_text import states_data
 
     access = session.access
     session.warn_of_regions()
-    levels = (members.find_level(access, level, near),) if level else access.levels
+    levels = (members.find_level(access, level, suggestion),) if level else access.levels
     check_caller(access, session.iam)
     now = time.time()
     entries, beside = _entries(session)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kube_iam.config.near import near
 from kube_iam.config.section import Section, kind_of
 from kube_iam.config.settings import Settings
+from kube_iam.config.suggestions import suggestion
 
 MOUNTED_FILE = "MountedFile"
 EKS_CONFIG_MAP = "EKSConfigMap"
@@ -28,7 +28,7 @@ def backend_names(words: Sequence[object]) -> tuple[tuple[str, ...], list[tuple[
     problems = []
     for name in dict.fromkeys(names):
         if name not in BACKENDS:
-            hint = near(name, BACKENDS) or f"known are {', '.join(BACKENDS)}"
+            hint = suggestion(name, BACKENDS) or f"known are {', '.join(BACKENDS)}"
             problems.append((f"{name!r} is not a backend", hint))
         if names.count(name) > 1:
             problems.append((f"{name} stands twice", ""))
@@ -75,7 +75,7 @@ def reserved_prefixes(server: Section) -> ReservedPrefixes:
         backend = _OLD_NAMES.get(entry.text("backendMode"), entry.text("backendMode"))
         prefixes = [word for _, word in entry.words("usernamePrefixReserveList") if word]
         if backend not in BACKENDS:
-            entry.error(entry.at("backendMode"), f"{backend!r} is not a backend", near(backend, BACKENDS))
+            entry.error(entry.at("backendMode"), f"{backend!r} is not a backend", suggestion(backend, BACKENDS))
         else:
             reserved[backend] = (*reserved.get(backend, ()), *prefixes)
     return reserved

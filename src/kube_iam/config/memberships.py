@@ -80,22 +80,22 @@ def refuse_misspelt(entry: Section, known: tuple[str, ...]) -> bool:
 def _meant(entry: Section, key: str, known: tuple[str, ...]) -> str:
     """Return the known or membership key that a key is or resembles; empty if it resembles none."""
     lowered, choices = ascii_lower(key), (*known, *KEYS)
-    for choice in choices:  # nearly every key is one, and to look what is near takes long for thousands of entries
+    for choice in choices:  # nearly every key is one, and to look for the closest takes long for thousands of entries
         if lowered == ascii_lower(choice):
             return choice
     found = entry.found.meant
     if (lowered, known) not in found:
         # Each takes a fraction of a millisecond to find. Nobody writes so many keys that do not exist: they fail closed.
-        near = nearest(key, choices) if len(found) < _MOST_MISSPELT else "iamGroup"
-        found[lowered, known] = "iamGroup" if re.sub(r"[^a-z]", "", lowered).startswith("iamgroup") else near
+        closest = closest_key(key, choices) if len(found) < _MOST_MISSPELT else "iamGroup"
+        found[lowered, known] = "iamGroup" if re.sub(r"[^a-z]", "", lowered).startswith("iamgroup") else closest
     return found[lowered, known]
 
 
-def nearest(key: str, choices: Iterable[str]) -> str:
+def closest_key(key: str, choices: Iterable[str]) -> str:
     """Return the choice that a key resembles, or an empty string.
 
-    Wider than the suggestions of `config.near`: an entry is refused for such a key, and to take `grpIam` for an unknown key would
-    admit everybody in the role.
+    Wider than `config.suggestions`: an entry is refused for such a key, and to take `grpIam` for an unknown key would admit
+    everybody in the role.
     """
     spelled = {choice.casefold(): choice for choice in choices}
     found = get_close_matches(key.casefold(), spelled, n=1, cutoff=0.6)

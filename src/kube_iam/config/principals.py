@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kube_iam.config.near import near
 from kube_iam.config.section import QUOTE, Section
+from kube_iam.config.suggestions import suggestion
 from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id, strip_role_path
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.partitions import PARTITIONS
@@ -47,7 +47,7 @@ def _form(text: str) -> str:
     """Return a remedy for a text that is not the ARN of a principal: the partition that was meant, or how such an ARN looks."""
     parts = text.split(":")
     if len(parts) == 6 and parts[0] == "arn" and parts[1] not in PARTITIONS:
-        return near(parts[1], PARTITIONS) or f"known partitions are {', '.join(PARTITIONS)}"
+        return suggestion(parts[1], PARTITIONS) or f"known partitions are {', '.join(PARTITIONS)}"
     return "an ARN looks like arn:aws:iam::123456789012:role/NAME"
 
 

@@ -24,10 +24,10 @@ from kube_iam.config.ec2 import Ec2Settings, read_ec2
 from kube_iam.config.mappings import warn_of_partitions
 from kube_iam.config.membership_settings import MembershipSettings, read_membership
 from kube_iam.config.mounted import read_mounted
-from kube_iam.config.near import near
 from kube_iam.config.section import Findings, account_ids
 from kube_iam.config.server_file import in_order, read_document, sections
 from kube_iam.config.settings import Settings
+from kube_iam.config.suggestions import suggestion
 from kube_iam.config.yaml_file import YamlFile
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import ConfigError, Problem
@@ -156,7 +156,7 @@ def _cluster_id(reader: Settings) -> str:
 def _partition(reader: Settings, default: str) -> str:
     partition = reader.text("partition", default)
     if partition not in PARTITIONS:
-        hint = near(partition, PARTITIONS) or f"known are {', '.join(PARTITIONS)}"
+        hint = suggestion(partition, PARTITIONS) or f"known are {', '.join(PARTITIONS)}"
         reader.error("partition", f"{partition!r} is not an AWS partition", hint)
     return partition
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from kube_iam.config.near import near
 from kube_iam.config.regular_file import read_regular_file
+from kube_iam.config.suggestions import suggestion
 from kube_iam.config.yaml_events import go_refuses
 from kube_iam.config.yaml_nodes import CORE, MappingNode, Node, ScalarNode, SequenceNode, compose
 from kube_iam.errors import ConfigError, Problem
@@ -71,9 +71,9 @@ class YamlFile:
         return Problem(key_path(*steps), message, hint, line)
 
     def suggestion(self, word: str, choices: Iterable[str]) -> str:
-        """Return what `near` returns, for the first hundred words of the document; each takes up to a millisecond to find."""
+        """Return what `suggestion` returns, for the first hundred words of the document; each takes up to a millisecond to find."""
         self._suggestions += 1
-        return near(word, choices) if self._suggestions <= _MOST_SUGGESTIONS else ""
+        return suggestion(word, choices) if self._suggestions <= _MOST_SUGGESTIONS else ""
 
     def troubled(self, *steps: Step) -> bool:
         """Whether a problem was found in the value at this path while reading it."""

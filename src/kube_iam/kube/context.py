@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kube_iam.config.near import near
+from kube_iam.config.suggestions import suggestion
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import ConfigError, KubeError, Problem
 from kube_iam.kube.files import read_text
@@ -122,13 +122,13 @@ def _is_address(url: str) -> bool:
 
 
 def _known(name: str, contexts: list[str]) -> str:
-    """Return a near match and the names that there are."""
+    """Return a suggestion and the names that there are."""
     if not contexts:
         return "it has no contexts: choose another file with --kubeconfig"
     more = f" and {len(contexts) - _LISTED} more" if len(contexts) > _LISTED else ""
     listed = f"contexts: {', '.join(sorted(contexts)[:_LISTED])}{more}"
-    suggestion = near(name, contexts)
-    return f"{suggestion} {listed}" if suggestion else listed
+    hint = suggestion(name, contexts)
+    return f"{hint} {listed}" if hint else listed
 
 
 def _read(path: Path) -> Fields:

@@ -1,4 +1,4 @@
-"""Near matches: what a person probably meant by a word that is not one of the known ones."""
+"""Suggestions: known words that are close to an unknown one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _LISTED = 3
 _LONGEST = 256
 
 
-def near(word: str, choices: Iterable[str]) -> str:
-    """Return a remedy such as `did you mean 'level'?`, or an empty string where nothing is near.
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """Return a remedy such as `did you mean 'level'?`, or an empty string where no choice is close.
 
-    Equally near choices are all named, three at most. Where none is near, those count that contain the word. Letter case is ignored.
+    Equally close choices are all named, three at most. Without a close one, choices that contain the word are. Letter case is ignored.
     """
     every = list(dict.fromkeys(choices))
     part = word.casefold()

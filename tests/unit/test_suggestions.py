@@ -3,17 +3,17 @@ from __future__ import annotations
 import pytest
 
 from kube_iam.aws.regions import doubt_about, regions_of
-from kube_iam.config.near import closest, distance, near
+from kube_iam.config.suggestions import closest, distance, suggestion
 
 
 def test_near_names_what_was_meant() -> None:
-    assert near("mapRolse", ["mapRoles", "mapUsers", "port"]) == "did you mean 'mapRoles'?"
-    assert near("zzz", ["mapRoles"]) == ""
+    assert suggestion("mapRolse", ["mapRoles", "mapUsers", "port"]) == "did you mean 'mapRoles'?"
+    assert suggestion("zzz", ["mapRoles"]) == ""
 
 
 def test_near_ignores_letter_case() -> None:
-    assert near("MAPROLES", ["mapRoles"]) == "did you mean 'mapRoles'?"
-    assert near("PROD", ["Prod", "prod"]) == "did you mean 'Prod' or 'prod'?"
+    assert suggestion("MAPROLES", ["mapRoles"]) == "did you mean 'mapRoles'?"
+    assert suggestion("PROD", ["Prod", "prod"]) == "did you mean 'Prod' or 'prod'?"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_near_ignores_letter_case() -> None:
     ],
 )
 def test_the_region_with_the_fewest_edits_is_named(typed: str, meant: str) -> None:
-    assert near(typed, regions_of("aws")) == meant
+    assert suggestion(typed, regions_of("aws")) == meant
     assert doubt_about(typed, "AWS_REGION").endswith(f"(set by AWS_REGION): {meant}")
 
 
@@ -50,7 +50,7 @@ def test_the_region_with_the_fewest_edits_is_named(typed: str, meant: str) -> No
     ],
 )
 def test_swapped_letters_are_one_edit(typed: str, choices: list[str], meant: str) -> None:
-    assert near(typed, choices) == meant
+    assert suggestion(typed, choices) == meant
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_swapped_letters_are_one_edit(typed: str, choices: list[str], meant: str
     ],
 )
 def test_nothing_is_named_that_is_not_near(typed: str, choices: list[str]) -> None:
-    assert near(typed, choices) == ""
+    assert suggestion(typed, choices) == ""
 
 
 def test_names_that_contain_the_word_are_named_where_none_is_near() -> None:
@@ -72,12 +72,14 @@ def test_names_that_contain_the_word_are_named_where_none_is_near() -> None:
         "arn:aws:eks:eu-central-1:123456789012:cluster/prod",
         "arn:aws:eks:eu-central-1:123456789012:cluster/test",
     ]
-    assert near("prod", contexts) == f"did you mean '{contexts[0]}'?"
-    assert near("alice", ["alice.smith", "bob.jones"]) == "did you mean 'alice.smith'?"
+    assert suggestion("prod", contexts) == f"did you mean '{contexts[0]}'?"
+    assert suggestion("alice", ["alice.smith", "bob.jones"]) == "did you mean 'alice.smith'?"
 
 
 def test_many_equally_near_names_are_counted() -> None:
-    assert near("c99", [f"c9{digit}" for digit in "1234"]) == "did you mean one of 'c91', 'c92', 'c93' and 1 more?"
+    assert (
+        suggestion("c99", [f"c9{digit}" for digit in "1234"]) == "did you mean one of 'c91', 'c92', 'c93' and 1 more?"
+    )
 
 
 def test_a_wider_share_finds_what_is_further_away() -> None:
