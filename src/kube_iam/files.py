@@ -1,13 +1,123 @@
-"""Files that no crash leaves half written, and small private ones of one user. On the `token` path."""
+"""The one atomic write, the one lock, and private cache files of one user. On the `token` path.
+
+A file is written beside its place and renamed into it, so that a reader sees the old content or the new one, never a part. Locks
+end with the process that holds them. `FileLock` is for work that must not be done twice; readers never need one.
+"""
 
 import os
+import time
 from stat import S_ISDIR, S_ISREG
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MAX_BYTES = 64 * 1024
+"""The most that is read of a private file, in bytes."""
 _HEX = "0123456789abcdef"
 # Windows has no owners and modes in this sense; a directory made with mode 0700 is the user's alone there too (since Python 3.11.10).
 _POSIX = os.name == "posix"
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_POLL_SECONDS = 0.02
+
+
+def write_file(
+    path: "str | os.PathLike[str]",
+    data: bytes,
+    mode: int = 0o600,
+    *,
+    durable: bool = True,
+    prepare: "Callable[[int], None] | None" = None,
+) -> None:
+    """Put the content at the path in one step. Raises OSError; nothing is left behind then.
+
+    The file has exactly `mode`, or what `prepare` gives its descriptor. Windows has no such modes: there a file is as private as its
+    directory. `durable`: the content is on the disk before it replaces the old one.
+    """
+    directory, name = os.path.split(path)
+    # `_is_ours` knows these names. The leading dot hides the file from programs that read a whole directory.
+    aside = os.path.join(directory, f".{name}.{os.getpid()}.{os.urandom(6).hex()}")  # noqa: PTH118  (pathlib is too dear here)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if prepare is not None:
+                prepare(descriptor)
+            elif hasattr(os, "fchmod"):
+                os.fchmod(descriptor, mode)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
+        os.replace(aside, path)  # noqa: PTH105
+    except BaseException:
+        _remove(aside)
+        raise
+
+
+class FileLock:
+    """Lock of a file, which is made where there is none, or of a directory. `with FileLock(path):` holds it.
+
+    Others wait for `patience` seconds and then go on without it. So does a process that cannot open or lock the path: Windows locks
+    no directories, and some file systems lock nothing.
+    """
+
+    __slots__ = ("_descriptor", "_path", "_patience")
+
+    def __init__(self, path: "str | os.PathLike[str]", patience: float = float("inf")) -> None:
+        self._path = path
+        self._patience = patience
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        try:
+            self._descriptor = self._open()
+        except OSError:
+            return
+        try:
+            deadline = time.monotonic() + self._patience
+            while not _locked(self._descriptor) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> int:
+        if os.path.isdir(self._path):  # noqa: PTH112
+            return os.open(self._path, os.O_RDONLY)
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
+def _locked(descriptor: int) -> bool:
+    """Return whether the lock is held now, or cannot be held at all."""
+    try:
+        import fcntl
+    except ImportError:
+        return _locked_on_windows(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _locked_on_windows(descriptor: int) -> bool:
+    try:
+        import msvcrt
+    except ImportError:
+        return True
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    except OSError:
+        return False
+    return True
 
 
 class PrivateFiles:
@@ -46,21 +156,13 @@ class PrivateFiles:
         """Keep the content; False where that is not possible. Also removes our files that were last written before `stale`."""
         if not self.directory:
             return False
-        temporary = f"{self.path(name)}.{os.getpid()}.{os.urandom(6).hex()}"  # as `_is_ours` knows them
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)  # noqa: PTH103
             if not _is_private_directory(self.directory):
                 return False
             self._remove_older(stale)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+            write_file(self.path(name), data, durable=False)
         except OSError:
-            return False
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            os.replace(temporary, self.path(name))  # noqa: PTH105
-        except OSError:
-            _remove(temporary)
             return False
         return True
 
@@ -109,9 +211,9 @@ def _is_private_directory(path: str) -> bool:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether `write` makes such names: `digest_of`'s, or one aside of it. Our directory may be one that the user keeps more in."""
-    key, *aside = name.split(".")
-    if len(key) != 40 or key.strip(_HEX):
+    """Return whether `write` makes such names: a digest, or one beside it. The user may keep other files in the directory."""
+    key, *aside = name.removeprefix(".").split(".")
+    if (name[:1] == ".") != bool(aside) or len(key) != 40 or key.strip(_HEX):
         return False
     if not aside:
         return True

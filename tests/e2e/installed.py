@@ -25,13 +25,13 @@ from whole_sandbox import Person, Sandbox
 from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
 from kube_iam.core.partitions import sts_host
+from kube_iam.files import write_file
 from kube_iam.mappings import crd_status
 from kube_iam.sandbox import mount
 from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.connect_proxy import ConnectProxy
 from kube_iam.sandbox.control_plane import Binaries, start_apiserver, start_etcd
-from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.processes import Process, free_port, wait_until
 from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION, Home
 from kube_iam.sandbox.up import start_account
@@ -96,7 +96,7 @@ class Site:
     def apply(self, mapping: str) -> None:
         """`kube-iam apply` of the sandbox's three levels, with the mappings kept there: `configFile: {}` and so on."""
         text = access_file(self.home, self._sandbox.state)
-        write_private(self.home.access, text.replace("configFile: {}", mapping))
+        write_file(self.home.access, text.replace("configFile: {}", mapping).encode())
         put_server_policy(self.home, self._sandbox.state, server_document(load_access(self.home.access)))
         self.administrator.works("kube-iam", "apply", "--yes")
 
@@ -198,8 +198,9 @@ def kops_files(site: Site, directory: Path) -> tuple[Path, Path]:
     (state / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
     (state / "key.pem").chmod(0o600)
     give(state / "cert.pem", state / "key.pem")
-    write_private(
-        kubeconfig, AUTHN_CONFIG.format(port=site.port, ca=base64.b64encode(site.authority.pem.encode()).decode())
+    write_file(
+        kubeconfig,
+        AUTHN_CONFIG.format(port=site.port, ca=base64.b64encode(site.authority.pem.encode()).decode()).encode(),
     )
     return state, kubeconfig
 

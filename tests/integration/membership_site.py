@@ -17,8 +17,8 @@ from kube_iam.core.credentials import Credentials
 from kube_iam.core.server_policy import server_policy
 from kube_iam.core.tokens import mint
 from kube_iam.core.utc import basic_timestamp
+from kube_iam.files import write_file
 from kube_iam.sandbox.certificates import Authority
-from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, REGION, Home
 from kube_iam.sandbox.up import down, start_account
 from kube_iam.sandbox.users import put_server_policy
@@ -49,7 +49,7 @@ class MembershipSite:
         text = config(self.home, self.state, cluster=False).replace(
             "  membershipRefresh: 2s", "  membershipRefresh: 1s"
         )
-        write_private(self.home.server_config, text + settings + mappings)
+        write_file(self.home.server_config, (text + settings + mappings).encode())
 
     def start(self, **variables: str) -> None:
         """Start the server and wait until it takes requests."""

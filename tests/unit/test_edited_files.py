@@ -101,7 +101,7 @@ def test_a_file_that_nothing_can_replace_is_written_in_place(
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr("kube_iam.files.os.replace", refuse)
     edit_text(path, lambda _: NEW)
     assert path.read_text() == NEW
     assert (path.stat().st_ino, stat.S_IMODE(path.stat().st_mode)) == (before, 0o640)
@@ -115,7 +115,7 @@ def test_another_error_of_the_replacement_is_told(tmp_path: Path, monkeypatch: p
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr("kube_iam.files.os.replace", refuse)
     with pytest.raises(KubeIamError, match=f"cannot write {path}: No space left on device"):
         edit_text(path, lambda _: NEW)
     assert path.read_text() == "a: 1\n"

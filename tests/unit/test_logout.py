@@ -282,7 +282,7 @@ def test_logout_answers_programs_without_a_secret(signed_in: Machine, output: st
 def test_logout_removes_damaged_files_and_abandoned_ones(signed_in: Machine) -> None:
     for path in signed_in.files("sessions"):
         path.write_text("damaged")
-    (signed_in.home / f".cache/kube-iam/tokens/{'0' * 40}.4711.0123456789ab").write_text("abandoned")
+    (signed_in.home / f".cache/kube-iam/tokens/.{'0' * 40}.4711.0123456789ab").write_text("abandoned")
     signed_in.run("logout")
     assert signed_in.files("sessions") + signed_in.files("tokens") == []
 

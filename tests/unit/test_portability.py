@@ -29,13 +29,12 @@ POSIX_ONLY = {
 }
 # Where it stands all the same, and what makes that safe.
 WITH_A_COUNTERPART = {
-    "kube/files.py": "only where os.fchmod exists, and fcntl could be imported",
-    "server/certificates.py": "only where os.fchmod exists",
+    "kube/files.py": "only where os.fchmod exists",
+    "server/certificates.py": "only where os.getegid exists",
     "server/process.py": "only where os.getuid exists",
     "server/listening.py": "only where resource could be imported, and where socket.SO_REUSEPORT exists",
     "aws/environment.py": "COMPUTERNAME where os.uname does not exist",
-    "aws/session_lock.py": "msvcrt where fcntl cannot be imported",
-    "files.py": "only where os.name is posix",
+    "files.py": "msvcrt where fcntl cannot be imported; os.fchmod where it exists; owners only where os.name is posix",
 }
 
 

@@ -179,7 +179,7 @@ def test_a_session_without_a_key_is_not_kept(cache: SessionCache) -> None:
 
 def test_only_files_that_we_wrote_are_removed(cache: SessionCache) -> None:
     cache.store(KEY, session())
-    abandoned = f"{KEY}.4711.0123456789ab"  # by a run that was killed before it renamed it into place
+    abandoned = f".{KEY}.4711.0123456789ab"  # by a run that was killed before it renamed it into place
     foreign = (
         "notes.txt",
         "id_ed25519",

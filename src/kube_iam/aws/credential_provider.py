@@ -22,6 +22,7 @@ from kube_iam.core.partitions import (
     usage_error,
 )
 from kube_iam.core.tokens import check_cluster_id, digest_of, mint, token_expiration
+from kube_iam.files import FileLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def check_role(role: str, region: str) -> None:
 
 
 _FOREVER = float("inf")
+# One run makes a session. The others wait, find it made, and do not ask the same user for the same code; after this time they go on.
+_LOCK_SECONDS = 120.0
 
 
 class CredentialProvider:
@@ -167,10 +170,9 @@ class CredentialProvider:
         chain = self._botocore()
         if not chain.profile_setting("mfa_serial"):
             return self._own_by_botocore(chain)
-        from kube_iam.aws.session_lock import one_at_a_time
         from kube_iam.errors import NobodyToAsk
 
-        with one_at_a_time(self.sessions.lock_of(self._key("own mfa"))):
+        with FileLock(self.sessions.lock_of(self._key("own mfa")), _LOCK_SECONDS):
             kept = self._kept_own_session() or kept
             if kept is not None and kept.is_fresh(self._clock()):
                 return self._own_cached(kept)
@@ -213,10 +215,9 @@ class CredentialProvider:
         kept = self.sessions.load(key, self._clock())
         if kept is not None and kept.is_fresh(self._clock()):
             return kept.credentials
-        from kube_iam.aws.session_lock import one_at_a_time
         from kube_iam.errors import NobodyToAsk, Throttled, Unreachable
 
-        with one_at_a_time(self.sessions.lock_of(key)):
+        with FileLock(self.sessions.lock_of(key), _LOCK_SECONDS):
             kept = self.sessions.load(key, self._clock()) or kept
             if kept is not None and kept.is_fresh(self._clock()):
                 return kept.credentials

@@ -5,18 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
 from kube_iam.errors import ConfigError, Conflict, KubeIamError, Problem
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; comparing before the replacement is left
-    fcntl = None  # type: ignore[assignment]
+from kube_iam.files import FileLock, write_file
 
 ATTEMPTS = 20
 _KINDS = (
@@ -71,7 +66,7 @@ def edit_text(path: Path, edit: Callable[[str | None], str | None], new_mode: in
             if after is None or after == before:
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path.parent):
+            with FileLock(path.parent):  # two of us must not compare and replace at once
                 if read_text(path) == before:
                     _replace(path, after, new_mode)
                     return
@@ -103,25 +98,11 @@ def _replace(path: Path, text: str, new_mode: int) -> None:
         _overwrite(path, data)
         return
     try:
-        _put_in_place_of(path, data, new_mode)
+        write_file(path, data, prepare=lambda descriptor: _dress_like(path, descriptor, new_mode))
     except OSError as error:
         if not exists or error.errno not in _NOT_REPLACEABLE:
             raise
         _overwrite(path, data)
-
-
-def _put_in_place_of(path: Path, data: bytes, new_mode: int) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            _dress_like(path, file.fileno(), new_mode)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _overwrite(path: Path, data: bytes) -> None:
@@ -157,23 +138,3 @@ def _dress_like(path: Path, descriptor: int, new_mode: int) -> None:
         with suppress(PermissionError):
             os.fchown(descriptor, old.st_uid, old.st_gid)
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory's advisory lock, so that two of us do not compare and replace at once.
-
-    A directory that may not be read has none: what can be written there is a file in place.
-    """
-    try:
-        descriptor = None if fcntl is None else os.open(directory, os.O_RDONLY)
-    except PermissionError:
-        descriptor = None
-    if fcntl is None or descriptor is None:
-        yield
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kube_iam.sandbox.files import write_private
+from kube_iam.files import write_file
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -43,7 +43,7 @@ class Authority:
         builder = builder.add_extension(_usage(certificates=True), critical=True)
         self.path = directory / "ca.pem"
         self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
-        write_private(self.path, self.pem)
+        write_file(self.path, self.pem.encode())
 
     def server(self, file_name: str, hosts: Iterable[str], key: Key | None = None) -> Pair:
         """Issue a server certificate for these DNS names and IP addresses, with a new key unless one is given."""
@@ -77,8 +77,8 @@ class Authority:
             )
         pair = Pair(self._directory / f"{file_name}.pem", self._directory / f"{file_name}-key.pem")
         certificate = builder.sign(self._key, hashes.SHA256())
-        write_private(pair.certificate, certificate.public_bytes(Encoding.PEM).decode())
-        write_private(pair.key, _key_pem(key))
+        write_file(pair.certificate, certificate.public_bytes(Encoding.PEM))
+        write_file(pair.key, _key_pem(key).encode())
         return pair
 
 
@@ -87,8 +87,8 @@ def service_account_keys(directory: Path) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     pair = Pair(directory / "service-account.pem", directory / "service-account-key.pem")
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    write_private(pair.certificate, public.decode())
-    write_private(pair.key, _key_pem(key))
+    write_file(pair.certificate, public)
+    write_file(pair.key, _key_pem(key).encode())
     return pair
 
 

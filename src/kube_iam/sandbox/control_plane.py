@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube_iam.errors import SandboxError
+from kube_iam.files import write_file
 from kube_iam.sandbox.aggregation import fill_aggregated_roles
 from kube_iam.sandbox.api_server import ApiServer
 from kube_iam.sandbox.certificates import Authority, Pair, service_account_keys
-from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.processes import free_port
 from kube_iam.sandbox.state import LOOPBACK, Home
 
@@ -127,7 +127,7 @@ def start_apiserver(
     _start(home, "kube-apiserver", binaries.apiserver, {**options, **(extra_args or {})})
     home.process("kube-apiserver").await_ready(api.ready, _TIMEOUT_SECONDS)
     fill_aggregated_roles(api)
-    write_private(home.kubeconfig, kubeconfig(api, authority.pem))
+    write_file(home.kubeconfig, kubeconfig(api, authority.pem).encode())
     return api
 
 

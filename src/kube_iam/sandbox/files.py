@@ -1,23 +1,10 @@
-"""Files of the sandbox: only their owner can read them, and they are written atomically."""
+"""Files of the sandbox, which no other user may have written."""
 
 from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from pathlib import Path
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write the file with mode 0600, replacing it atomically: a reader sees the old or the new text, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read_own(path: Path) -> str:

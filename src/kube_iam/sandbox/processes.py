@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube_iam.errors import SandboxError
-from kube_iam.sandbox.files import read_own, write_private
+from kube_iam.files import write_file
+from kube_iam.sandbox.files import read_own
 from kube_iam.sandbox.running import look_at
 
 _POLL_SECONDS = 0.02
@@ -57,7 +58,7 @@ class Process:
         known = (
             {"started": found.started, "executable": found.executable} if found else {"started": "", "executable": ""}
         )
-        write_private(self.record, json.dumps({"pid": child.pid, **known}))
+        write_file(self.record, json.dumps({"pid": child.pid, **known}).encode())
 
     def pid(self) -> int | None:
         """Return the process id while the process runs, else None, also where another process has that id now."""

@@ -6,10 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from kube_iam.config.yaml_file import parse_yaml
+from kube_iam.files import write_file
 from kube_iam.sandbox.api_server import ApiServer
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import kubeconfig
-from kube_iam.sandbox.files import write_private
 
 # The name of a service account in RBAC. Here a client certificate holds it, in a real cluster the pod's token.
 _SERVER = "system:serviceaccount:kube-system:kube-iam"
@@ -31,4 +31,4 @@ def grant_server_rbac(api: ApiServer, authority: Authority, path: Path) -> None:
         assert isinstance(thing, dict)
         api.ensure(_PATHS[thing["kind"]].format(thing["metadata"].get("namespace")), thing)
     server = ApiServer(api.port, api.ca, authority.client("kube-iam-server", _SERVER, ""))
-    write_private(path, kubeconfig(server, authority.pem, "kube-iam"))
+    write_file(path, kubeconfig(server, authority.pem, "kube-iam").encode())

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import SandboxError
-from kube_iam.sandbox.files import read_own, write_private
+from kube_iam.files import write_file
+from kube_iam.sandbox.files import read_own
 from kube_iam.sandbox.processes import Process
 
 ACCOUNT = "111122223333"
@@ -169,7 +170,7 @@ class Home:
                 )
             self.root.chmod(0o700)
             if not self.marker.is_file():
-                write_private(self.marker, "{}")
+                write_file(self.marker, b"{}")
             for name in ("tls", "run", "logs", "webhook", "mount"):
                 (self.root / name).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -177,7 +178,7 @@ class Home:
 
     def save(self, state: State) -> None:
         """Write the state to `sandbox.json`."""
-        write_private(self.marker, json.dumps(asdict(state), indent=1))
+        write_file(self.marker, json.dumps(asdict(state), indent=1).encode())
 
     def load(self) -> State | None:
         """Return the saved state, or None where there is no sandbox or its start was interrupted. Raises as `check` does."""

@@ -13,11 +13,11 @@ from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
 from kube_iam.core.partitions import sts_host
 from kube_iam.errors import SandboxError
+from kube_iam.files import write_file
 from kube_iam.sandbox import account, mount
 from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, Binaries, find_binaries, start_apiserver, start_etcd
-from kube_iam.sandbox.files import write_private
 from kube_iam.sandbox.processes import free_port
 from kube_iam.sandbox.server_rbac import grant_server_rbac
 from kube_iam.sandbox.state import ACCOUNT, AUTHENTICATOR, LOOPBACK, PROCESSES, REGION, Home, State
@@ -129,7 +129,7 @@ def _start(
     if binaries:
         mount.project(home.server_config.parent, {home.server_config.name: text})
     else:
-        write_private(home.server_config, text)
+        write_file(home.server_config, text.encode())
     server = launch_webhook(home, state)
     await_kubeconfig(home, server)
     say(f"kube-iam server, the webhook, on {state.webhook_url}")
@@ -147,7 +147,7 @@ def _start(
         say(f"no kube-apiserver and etcd found: without a control plane (`{BUILD_COMMAND}` builds one)")
     await_webhook(server, state)
     home.save(state)
-    write_private(home.access, access_file(home, state))
+    write_file(home.access, access_file(home, state).encode())
     _put_server_policy(home, state)
     say(f"up in {time.monotonic() - began:.1f} s in {home.root}; access file: {home.access}")
     return state

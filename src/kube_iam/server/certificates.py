@@ -14,7 +14,6 @@ import asyncio
 import os
 import shlex
 import stat
-import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from kube_iam.errors import ConfigError, KubeIamError, Problem
+from kube_iam.files import write_file
 from kube_iam.server.log import Log
 from kube_iam.server.pem_subprocess import NO_CERTIFICATE, NO_KEY, OTHER_KEY, ask
 from kube_iam.server.process import own_user
@@ -89,25 +89,6 @@ def load_pair(state_dir: Path, now: datetime) -> TlsPair:
         begins = f"is not valid before {not_before:%Y-%m-%d %H:%M} UTC"
         raise ConfigError(str(certificate_path), [Problem("", begins, "check this machine's clock")])
     return TlsPair(certificate_pem, found["key"].encode(), not_after)
-
-
-def write_file(path: Path, content: bytes, mode: int) -> None:
-    """Put the content at the path in one step, with exactly this mode. Raises OSError.
-
-    Windows has no such modes: there a file is as private as its directory, and those that we make are the user's alone.
-    """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            if hasattr(os, "fchmod"):
-                os.fchmod(file.fileno(), mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,8 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.embed import Server
 
 from kube_iam.errors import KubeIamError
-from kube_iam.server.certificates import TlsPair, write_file
+from kube_iam.files import write_file
+from kube_iam.server.certificates import TlsPair
 from kube_iam.server.http import Handler
 from kube_iam.server.listening import backlog, open_port, reachable
 from kube_iam.server.sockets import DISCARDS, LISTED, set_backlog

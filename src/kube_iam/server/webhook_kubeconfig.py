@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.server.certificates import write_file
+from kube_iam.files import write_file
 from kube_iam.server.process import own_user
 
 

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kube_iam.aws.session_lock import one_at_a_time
 from kube_iam.aws.token_cache import SessionCache
+from kube_iam.files import FileLock
 
 HOLD = """
 import sys
-from kube_iam.aws.session_lock import one_at_a_time
-with one_at_a_time(sys.argv[1]):
+from kube_iam.files import FileLock
+with FileLock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -44,14 +44,14 @@ def test_a_run_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "key"
     with holder(path) as first:
         first.kill()
-    with one_at_a_time(str(path)):
+    with FileLock(str(path)):
         pass
 
 
 def test_patience_ends(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "key"
     with holder(path) as first:
-        with one_at_a_time(str(path), patience=0.1):
+        with FileLock(str(path), patience=0.1):
             pass
         first.kill()
 
@@ -59,7 +59,7 @@ def test_patience_ends(tmp_path: Path) -> None:
 def test_where_nothing_can_be_written_there_is_no_lock(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (str(tmp_path / "file" / "locks" / "key"), SessionCache("").lock_of("key")):
-        with one_at_a_time(path):
+        with FileLock(path):
             pass
     assert SessionCache("").lock_of("key") == ""
 
@@ -67,8 +67,8 @@ def test_where_nothing_can_be_written_there_is_no_lock(tmp_path: Path) -> None:
 def test_an_error_inside_lets_go(tmp_path: Path) -> None:
     path = str(tmp_path / "key")
     try:
-        with one_at_a_time(path):
+        with FileLock(path):
             raise KeyError
     except KeyError:
-        with one_at_a_time(path, patience=0):
+        with FileLock(path, patience=0):
             pass
