@@ -48,7 +48,7 @@ class Cluster:
         assert self._api.call("DELETE", f"{path}/{name}")[0] in (200, 404)
 
     def statuses(self) -> dict[str, str]:
-        """The canonical ARN that each IAMIdentityMapping has in its status."""
+        """Return the canonical ARN in the status of each IAMIdentityMapping, by name."""
         items = self._api.call("GET", MAPPINGS)[1]["items"]
         return {item["metadata"]["name"]: item.get("status", {}).get("canonicalARN", "") for item in items}
 

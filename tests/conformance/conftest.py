@@ -1,4 +1,4 @@
-"""What the cases of a run share: the tally, which is that of all xdist workers together, and its report at the end."""
+"""The tally that the cases of a run share, of all xdist workers together, and its report at the end."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Case:
         return unquote(found[0]) if found else ""
 
     def entries(self) -> list[Entry]:
-        """The entries that are about the identity, paths aside and permission sets by the widest reading."""
+        """Return the entries about the identity, paths aside and permission sets by the widest reading."""
         return [entry for entry in self.setup.entries if _is_about(entry, self.who)]
 
 
@@ -69,17 +69,17 @@ Explains = Callable[[Case, Outcome, Outcome], bool]
 
 
 def ours_refuses(explains: Callable[[Case, Outcome], bool]) -> Explains:
-    """The reference admits and ours does not."""
+    """Explain the cases that the reference admits and ours refuses."""
     return lambda case, theirs, ours: theirs.user is not None and ours.user is None and explains(case, theirs)
 
 
 def ours_takes(explains: Callable[[Case, Outcome], bool]) -> Explains:
-    """Ours admits and the reference does not."""
+    """Explain the cases that ours admits and the reference refuses."""
     return lambda case, theirs, ours: theirs.user is None and ours.user is not None and explains(case, ours)
 
 
 def in_token(explains: Callable[[Case, Outcome], bool]) -> Callable[[Case, Outcome], bool]:
-    """What a token's URL explains, where the case is about one."""
+    """Explain the cases about a token, by its URL."""
     return lambda case, outcome: case.url != "" and explains(case, outcome)
 
 
@@ -133,7 +133,7 @@ def _line_ends(case: Case, _: Outcome) -> bool:
 
 
 def _unused_bits(case: Case, _: Outcome) -> bool:
-    """The token is not the one that an encoder makes of its URL."""
+    """Return whether an encoder would make another token of the URL."""
     encoded = base64.urlsafe_b64encode(case.url.encode("latin-1")).decode().rstrip("=")
     return case.token != f"k8s-aws-v1.{encoded}"
 
@@ -158,7 +158,7 @@ def _form_of_host(case: Case, _: Outcome) -> bool:
 
 
 def _no_token_review(case: Case, _: Outcome) -> bool:
-    """A body that Go's decoder makes a TokenReview of."""
+    """Return whether Go's decoder makes a TokenReview of the body."""
     return (
         re.fullmatch(
             rb'\{"apiVersion": "authentication\.k8s\.io/v1(beta1)?", "kind": "TokenReview", "spec": \{.*\}\}',
@@ -203,12 +203,12 @@ def _repeated(case: Case, theirs: Outcome, ours: Outcome) -> bool:
 
 
 def _role_path(case: Case, theirs: Outcome, ours: Outcome) -> bool:
-    """An entry with a role's path counts for us, where at the reference another entry or `mapAccounts` may."""
+    """Return whether ours matches an entry with a role's path, where the reference may match another entry or `mapAccounts`."""
     return any(entry.has_path for entry in case.entries()) and theirs.user != ours.user
 
 
 def _account_first(case: Case, theirs: Outcome, ours: Outcome) -> bool:
-    """The account stands in an earlier backend than the entry."""
+    """Return whether the account stands in an earlier backend than the entry."""
     entries = case.entries()
     if not entries or theirs.user is None:
         return False
@@ -242,13 +242,13 @@ def _unknown_template(case: Case, theirs: Outcome) -> bool:
 
 
 def _reserved(case: Case, theirs: Outcome) -> bool:
-    """A prefix of an account's ARN, of a backend under its old name, or of an entry that a later one replaced."""
+    """Return whether the name begins with a reserved prefix: of an account's ARN, of a backend's old name, or of a replaced entry."""
     prefixes = [prefix for item in case.setup.reserved for prefix in item.get("usernameprefixreservelist") or []]
     return any(prefix and theirs.names[0].startswith(prefix) for prefix in prefixes)
 
 
 def _odd_scalar(case: Case, theirs: Outcome, ours: Outcome) -> bool:
-    """A name that YAML reads as something else than text, and other readers as another thing."""
+    """Return whether YAML reads a name as something else than text, which other readers read differently."""
     if theirs.user is None or theirs.user == ours.user:
         return False
     written = [text for entry in case.entries() for text in (entry.username, *entry.groups)]
@@ -259,7 +259,7 @@ def _odd_scalar(case: Case, theirs: Outcome, ours: Outcome) -> bool:
 
 
 def _no_clear_entry(case: Case, _: Outcome) -> bool:
-    """An entry of aws-auth with a key twice, or with groups that are no list."""
+    """Return whether an entry of aws-auth has a key twice, or groups that are no list."""
     texts = case.setup.config_map.values() if {"EKSConfigMap", "ConfigMap"} & set(case.setup.backends) else ()
     return case.entries() != [] and any(
         re.search(r"username:.*username:|groups: *[\"'{\w]", text, re.IGNORECASE) for text in texts
@@ -267,7 +267,7 @@ def _no_clear_entry(case: Case, _: Outcome) -> bool:
 
 
 def _kept(case: Case, theirs: Outcome, ours: Outcome) -> bool:
-    """A key of aws-auth cannot be read: we keep the entries that it had before."""
+    """Return whether a key of aws-auth cannot be read, so that we keep the entries that it had before."""
     return theirs.user != ours.user and "EKSConfigMap" in case.setup.backends and case.setup.unreadable != []
 
 
@@ -281,7 +281,7 @@ def _by_status(case: Case, theirs: Outcome, ours: Outcome) -> bool:
 
 
 def _any_instance(case: Case, _: Outcome) -> bool:
-    """An instance of another account, or with a name that is no DNS name."""
+    """Return whether the instance is of another account, or has a name that is no DNS name."""
     name, owner = case.setup.instances.get(case.who.arn.rpartition("/")[2], ("", ""))
     wanted = any(
         "{{EC2PrivateDNSName}}" in text for entry in case.entries() for text in (entry.username, *entry.groups)
@@ -348,7 +348,7 @@ DIFFERENCES: dict[str, Explains] = {
 
 
 def shape_row(case: Case, theirs: Outcome, ours: Outcome) -> set[str] | None:
-    """How the same verdict is said differently, as rows; None for a way that no row explains."""
+    """Return the rows that explain a verdict in other words, or None if no row explains it."""
     if ours.user is not None:
         assert theirs.user is not None
         shapes = {"A3"} if not theirs.review.get("apiVersion") and ours.review["apiVersion"] else set()

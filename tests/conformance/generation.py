@@ -1,4 +1,4 @@
-"""How much is generated, and from which seed: the environment says, else the clock. The report at the end repeats it."""
+"""The amount of generated cases and their seed, from the environment or else the clock. The report at the end repeats them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the backends in the cluster share: people, entries of aws-auth, specs of objects, and questions about everyone."""
+"""Users, entries of aws-auth, specs of objects and questions about everyone, shared by the tests of the backends in the cluster."""
 
 from __future__ import annotations
 

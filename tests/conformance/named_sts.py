@@ -58,7 +58,7 @@ class Scripted:
 
 @dataclass(frozen=True)
 class Principal:
-    """Who a key is of."""
+    """The principal that a key belongs to."""
 
     key: str
     arn: str = ""

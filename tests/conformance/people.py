@@ -12,13 +12,13 @@ _SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role"
 
 
 def session(key: int, role: str, name: str = "s", *, account: str = ACCOUNT, partition: str = "aws") -> Principal:
-    """A session of a role."""
+    """Return a session of a role."""
     arn = f"arn:{partition}:sts::{account}:assumed-role/{role}/{name}"
     return Principal(f"ASIACONFORMANCE{key:05}", arn, f"AROA{role.upper()[:8]}:{name}", account)
 
 
 def user(key: int, name: str, *, account: str = ACCOUNT) -> Principal:
-    """A user, whose name may have a path."""
+    """Return a user, whose name may have a path."""
     return Principal(
         f"AKIACONFORMANCE{key:05}", f"arn:aws:iam::{account}:user/{name}", f"AIDA{name.rpartition('/')[2]}", account
     )

@@ -105,7 +105,7 @@ class Setup:
 
 
 def _list_in(text: str) -> list[Any] | None:
-    """What a key of aws-auth holds, every value as written; None where that is no list."""
+    """Return the list under a key of aws-auth, every value as written, or None if it is no list."""
     try:
         read = yaml.load("" if text.strip() in ("``", "''", '""') else text, yaml.BaseLoader) or []
     except yaml.YAMLError:

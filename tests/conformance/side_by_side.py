@@ -30,7 +30,7 @@ V1BETA1 = "authentication.k8s.io/v1beta1"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a server said: who it is, or nobody. `review` is the whole answer, empty where it is no TokenReview."""
+    """An answer of a server: the user, or nobody. `review` is the whole answer, empty if it is no TokenReview."""
 
     status: int
     user: dict[str, Any] | None
@@ -65,7 +65,7 @@ class Question:
 
     @classmethod
     def about(cls, token: str, version: str = V1BETA1, **spec: object) -> Question:
-        """A TokenReview of the token."""
+        """Return a TokenReview of the token."""
         return cls(
             json.dumps({"apiVersion": version, "kind": "TokenReview", "spec": {"token": token, **spec}}).encode()
         )
@@ -136,7 +136,7 @@ class Pair:
 
 
 def environment(home: Path, proxy: str, ca: Path) -> dict[str, str]:
-    """What both run with: no way out but the proxy."""
+    """Return the environment of both servers, with the proxy as the only way out."""
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": str(home),
@@ -194,7 +194,7 @@ _PORTS = cycle(random.SystemRandom().sample(range(22000, 32000), 10000))
 
 
 def _port() -> int:
-    """A free port that no connection will be given meanwhile: below those that Linux gives to clients, and not the reference's own."""
+    """Return a free port that is given to no connection meanwhile: below those of clients on Linux, and not the reference's own."""
     while True:
         port = next(_PORTS)
         with socket.socket() as probe, suppress(OSError):

@@ -1,4 +1,4 @@
-"""What became of the cases: agreed, differing on purpose (by row of docs/compatibility.md), or differing otherwise."""
+"""The result of each case: the same, different on purpose (by row of docs/compatibility.md), or different otherwise."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class Tally:
         self.rows[row or rows[0]] += 1
 
     def shown(self, row: str) -> None:
-        """A test has shown both sides of a row that is not about an answer."""
+        """Record that a test has shown both sides of a row that is not about an answer."""
         self.cases += 1
         self.rows[row] += 1
 
     def same(self) -> None:
-        """A comparison of something else than answers went well."""
+        """Record that a comparison of something else than answers succeeded."""
         self.cases += 1
         self.agreed += 1
 

@@ -1,4 +1,4 @@
-"""Which caller signs: environments and configuration files, generated and from the corpus, read by both programs side by side.
+"""The caller that signs: environments and configuration files, generated and from the corpus, read by both programs side by side.
 
 What is compared is the access key id, the session token, and the STS host of the token. The reference is a process; ours runs in this
 process, with the same files and variables.
@@ -37,7 +37,7 @@ TOOL_OUTPUT = json.dumps({"Version": 1, "AccessKeyId": "ASIATOOL", "SecretAccess
 
 
 class Caller(NamedTuple):
-    """Who signed. An empty access key id: there is no token."""
+    """The caller that signed. An empty access key id: there is no token."""
 
     access_key_id: str = ""
     session_token: str = ""
@@ -54,7 +54,7 @@ class Machine:
 
 
 def keys(mark: str, *, token: str = "") -> str:
-    """The settings of a static key."""
+    """Return the settings of a static key."""
     settings = f"aws_access_key_id = AKIA{mark.upper()}\naws_secret_access_key = secret{mark}\n"
     return settings + (f"aws_session_token = {token}\n" if token else "")
 
@@ -77,7 +77,7 @@ class Both:
     patch: pytest.MonkeyPatch
 
     def callers(self, machine: Machine, only: str = "") -> tuple[Caller, Caller]:
-        """The caller that the reference signs as, and ours. With `only`, the other one is not run."""
+        """Return the caller that the reference signs as, and ours. With `only`, the other one is not run."""
         directory = self.home / ".aws"
         directory.mkdir(exist_ok=True)
         (self.home / "keys.json").write_text(TOOL_OUTPUT)

@@ -1,4 +1,4 @@
-"""What changes while the servers run: files of mappings, the file that names the backends, and the end."""
+"""Changes while the servers run: files of mappings, the file that names the backends, and the end."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ OBJECTS = {"node": spec(f"{IAM}:role/Node", NODE_NAME, "system:nodes"), "admin":
 
 @dataclass(frozen=True)
 class Backend:
-    """Where the nodes are mapped."""
+    """The backend in which the nodes are mapped."""
 
     text: str
     files: dict[str, str] = field(default_factory=dict)

@@ -123,7 +123,7 @@ def test_ours_asks_sts_once_a_minute_about_a_token_and_the_reference_every_time(
 
 
 def calls(server: Server) -> float:
-    """How often it has asked STS."""
+    """Return the number of calls that the server has made to STS."""
     found = families(server.get("/metrics")).get(f"{PREFIX}sts_responses_total")
     return sum(found.samples.values()) if found is not None else 0
 

@@ -59,7 +59,7 @@ def expires(value: str) -> Callable[[], str]:
 
 
 def not_canonical() -> str:
-    """The same bytes in another token: the last character has bits that decoders ignore."""
+    """Return another token with the same bytes: its last character has bits that decoders ignore."""
     token = next(found for zeros in range(3) if len(found := GOOD.but(expires="0" * zeros + "60").token()[11:]) % 4)
     return PREFIX + token[:-1] + chr(ord(token[-1]) + 1)
 

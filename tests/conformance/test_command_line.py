@@ -25,7 +25,7 @@ COMMANDS = ("", "token", "server", "init", "verify", "version", "add", "add user
 
 @dataclass(frozen=True)
 class Done:
-    """What a run came to."""
+    """The result of a run."""
 
     code: int
     out: str
@@ -41,7 +41,7 @@ class Programs:
     variables: dict[str, str]
 
     def run(self, *arguments: str, **variables: str) -> tuple[Done, Done]:
-        """The reference's run, and ours."""
+        """Run the command with both programs. Return the reference's result, and ours."""
         theirs, ours = (self.one(name, *arguments, **variables) for name in self.commands)
         return theirs, ours
 

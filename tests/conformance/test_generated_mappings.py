@@ -115,7 +115,7 @@ reserved = st.lists(
 
 @st.composite
 def setups(draw: st.DrawFn) -> Setup:
-    """A server section; its values are JSON, which is YAML."""
+    """Generate a server section. Its values are JSON, which is YAML."""
     server: dict[str, Any] = {
         "mapRoles": [
             *draw(st.lists(entries("rolearn"), min_size=4, max_size=16)),

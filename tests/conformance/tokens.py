@@ -18,7 +18,7 @@ PREFIX = "k8s-aws-v1."
 
 @dataclass(frozen=True)
 class Signed:
-    """What is signed; `age` in seconds is negative for a date in the future."""
+    """The signed parts of a token. `age` in seconds is negative for a date in the future."""
 
     who: Principal
     host: str = "sts.us-east-1.amazonaws.com"
@@ -56,7 +56,7 @@ def token_of(url: str) -> str:
 
 
 def url_in(token: str) -> str:
-    """What a token holds, empty where that cannot be told."""
+    """Return the URL in a token, or an empty text if there is none."""
     try:
         text = token.removeprefix(PREFIX)
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True).decode("latin-1")
