@@ -58,8 +58,8 @@ def main() -> int:
     facts = describe(programs)
     rows, failed = measure(programs, wanted, given.scale)
     sys.stdout.write(report.terminal(rows))
-    met, judged = report.verdicts(rows)
-    sys.stdout.write(f"{met} of {judged} targets met\n")
+    met, total = report.verdicts(rows)
+    sys.stdout.write(f"{met} of {total} targets met\n")
     sys.stdout.writelines(f"NOT MEASURED: {problem}\n" for problem in failed)
     if failed:
         return 1
@@ -78,7 +78,7 @@ def find_programs() -> Programs:
 
 
 def measure(programs: Programs, wanted: list[str], scale: float) -> tuple[list[Row], list[str]]:
-    """The rows that are wanted, and what went wrong with those that could not be measured."""
+    """Measure the wanted rows. Return them, and the problems of those that could not be measured."""
     began = time.monotonic()
     rows: list[Row] = []
     failed: list[str] = []

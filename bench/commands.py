@@ -19,7 +19,7 @@ class Command:
     environment: Mapping[str, str]
 
     def output(self) -> str:
-        """What it prints, once, untimed. It has to succeed: a command that fails fast must never win a race."""
+        """Return the output of one untimed run. It has to succeed: a command that fails fast must never win a race."""
         done = subprocess.run(  # noqa: S603
             list(self.argv), env=dict(self.environment), capture_output=True, text=True, check=False, timeout=120
         )
@@ -30,7 +30,7 @@ class Command:
 
 @dataclass
 class Runs:
-    """What was measured of one command, run by run."""
+    """Measurements of one command, run by run."""
 
     wall_ms: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Starter:
 
 @contextmanager
 def starter() -> Iterator[Starter]:
-    """A running starter."""
+    """Yield a running starter."""
     made = Starter()
     try:
         yield made

@@ -1,4 +1,4 @@
-"""What every row needs: the programs, the fake STS, a directory, and how much to measure."""
+"""Programs, the fake STS, a directory, and the amount to measure: the context of every row."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Bench:
         return max(0.3, seconds * self.scale)
 
     def say(self, text: str) -> None:
-        """A line of progress."""
+        """Print a line of progress."""
         sys.stderr.write(f"[{time.monotonic() - self.began:5.1f} s] {text}\n")
         sys.stderr.flush()
 
     def environment(self, home: str, **more: str) -> dict[str, str]:
-        """The environment of a command: a home of its own, credentials of the fake account, and the fake as STS."""
+        """Return the environment of a command: a home of its own, credentials of the fake account, and the fake as STS."""
         directory = self.directory / "homes" / home
         directory.mkdir(parents=True, exist_ok=True)
         return {

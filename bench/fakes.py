@@ -36,11 +36,11 @@ class FakeSts:
         self._ask(f"/set?delay={delay_ms}ms&h2={str(http2).lower()}&reset=1", "POST")
 
     def counts(self) -> dict[str, Any]:
-        """How often each action was asked for, `tunnels` that were opened, and `cpu_seconds` used since the start."""
+        """Return the number of calls of each action, of opened `tunnels`, and the `cpu_seconds` used since the start."""
         return self._ask("/counts", "GET")
 
     def environment(self) -> dict[str, str]:
-        """What makes a program take this for STS."""
+        """Return the variables that make a program use this as STS."""
         return {
             "HTTPS_PROXY": self.proxy_url,
             "NO_PROXY": "127.0.0.1,localhost",
@@ -66,7 +66,7 @@ class FakeSts:
 
 @contextmanager
 def fake_sts(program: str, directory: Path) -> Iterator[FakeSts]:
-    """A running fake."""
+    """Yield a running fake."""
     fake = FakeSts(program, directory)
     try:
         yield fake

@@ -1,4 +1,4 @@
-"""What was measured, condensed: medians, spread, ratios, and whether a target is met. Nothing here measures."""
+"""Measurements, condensed: medians, spread, ratios, and whether a target is met. Nothing here measures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure is held against. `of` is `ratio` (ours to the other's median) or `ours` (our median itself)."""
+    """A target for a figure. `of` is `ratio` (ours to the other's median) or `ours` (our median itself)."""
 
     of: Literal["ratio", "ours"]
     at: Literal["<=", ">="]
@@ -89,15 +89,15 @@ def part(
     target: Target | None = None,
     against: str = "reference",
 ) -> Part:
-    """A part from plain numbers."""
+    """Make a part of plain numbers."""
     return Part(label, unit, Series(tuple(ours)), Series(tuple(theirs)) if theirs else None, target, against)
 
 
 def ratio(at: Literal["<=", ">="], value: float) -> Target:
-    """A target for the ratio."""
+    """Return a target for the ratio."""
     return Target("ratio", at, value)
 
 
 def ours(at: Literal["<=", ">="], value: float) -> Target:
-    """A target for our own figure."""
+    """Return a target for our own figure."""
     return Target("ours", at, value)

@@ -93,7 +93,7 @@ def kubectl(bench: Bench) -> list[Row]:
             (part("calls", "", calls[:1], calls[1:], ours("<=", 5)),),
             (
                 f"counted by the fakes, the first sign-in included: kube-iam {said[0]}, reference {said[1]}",
-                "a token is handed out again for 7 minutes; kube-apiserver remembers its answer for 2, and then asks again",
+                "a cached token is used again for 7 minutes; kube-apiserver remembers its answer for 2, and then asks again",
             ),
         ),
     ]

@@ -1,4 +1,4 @@
-"""What a reader has to know about a run: the machine, the versions, the commit."""
+"""Facts that a reader of a run needs: the machine, the versions, the commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def describe(programs: Programs) -> dict[str, Any]:
-    """The facts of this run, as they stand now."""
+    """Return the facts of this run, as they stand now."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "commit": _said("git", "-C", str(REPOSITORY), "rev-parse", "--short=12", "HEAD"),

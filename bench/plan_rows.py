@@ -45,7 +45,7 @@ class Iam:
         self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
 
     def ask(self, path: str) -> dict[str, Any]:
-        """Control it, and hear what was called since it was last asked."""
+        """Send a control request. Return the counts of calls since the last one."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{self.url}/bench/{path}", timeout=300) as answer:
             found: dict[str, Any] = json.loads(answer.read())
@@ -53,7 +53,7 @@ class Iam:
 
 
 def plan(bench: Bench) -> list[Row]:
-    """Calls of `plan` and `who --by-user` by users and by levels."""
+    """Count the calls of `plan` and `who --by-user` by users and by levels."""
     directory = bench.directory / "iam"
     directory.mkdir()
     (directory / "config.yaml").write_text("clusterID: bench.example.com\n")

@@ -19,7 +19,7 @@ def to_json(facts: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def from_json(found: Mapping[str, Any]) -> list[Row]:
-    """The rows that `to_json` wrote."""
+    """Return the rows that `to_json` wrote."""
     return [
         Row(row["name"], row["what"], tuple(_part_from_json(one) for one in row["parts"]), tuple(row["notes"]))
         for row in found["rows"]
@@ -27,7 +27,7 @@ def from_json(found: Mapping[str, Any]) -> list[Row]:
 
 
 def terminal(rows: Sequence[Row]) -> str:
-    """The table for people at a terminal, with the notes below each row."""
+    """Return the table for people at a terminal, with the notes below each row."""
     lines = []
     for row in rows:
         lines.append(f"{row.name}: {row.what}")
@@ -41,7 +41,7 @@ def terminal(rows: Sequence[Row]) -> str:
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """The table for docs/performance.md, out of what `to_json` wrote, with the machine and the date above it."""
+    """Return the table for docs/performance.md, out of what `to_json` wrote, with the machine and the date above it."""
     machine, versions = found["machine"], found["versions"]
     changed = " with changes" if found["changed_sources"] else ""
     lines = [
@@ -64,9 +64,9 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 def verdicts(rows: Sequence[Row]) -> tuple[int, int]:
-    """How many targets are met, and how many there are."""
-    judged = [one.met for row in rows for one in row.parts if one.met is not None]
-    return sum(judged), len(judged)
+    """Return the number of targets that are met, and of all targets."""
+    met = [one.met for row in rows for one in row.parts if one.met is not None]
+    return sum(met), len(met)
 
 
 def _version(text: str) -> str:

@@ -44,7 +44,7 @@ class Site:
     """Leads the names of STS to the account: the reference takes no tokens that were signed for another host."""
 
     def run(self, who: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """A command at that person's shell."""
+        """Run a command at that person's shell."""
         credentials = self.state.user(who)
         assert credentials is not None
         own = environment(self.home, self.state, who, credentials)
@@ -62,14 +62,14 @@ class Site:
         )
 
     def works(self, *command: str | Path) -> str:
-        """What a command of the administrator prints. Raises RuntimeError where it fails."""
+        """Run a command of the administrator. Return what it prints. Raises RuntimeError where it fails."""
         done = self.run(ADMINISTRATOR, *command)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr}")
         return done.stdout
 
-    def gets_in(self, who: str) -> bool:
-        """Whether kubectl is let in as that person, by the session that is kept."""
+    def is_admitted(self, who: str) -> bool:
+        """Return whether kubectl is authenticated as that person, by the cached session."""
         return self.run(who, "kubectl", "--kubeconfig", self.home.root / "viewer.yaml", "get", "ns").returncode == 0
 
     def admit(self, people: list[str]) -> None:
@@ -78,14 +78,14 @@ class Site:
             self.state = ensure_user(self.home, self.state, who)
         self.works("kube-iam", "grant", *people, "viewer")
         for who in people:
-            if not wait_until(lambda who=who: self.gets_in(who), 60):  # type: ignore[misc]
-                raise RuntimeError(f"{who} does not get in")
+            if not wait_until(lambda who=who: self.is_admitted(who), 60):  # type: ignore[misc]
+                raise RuntimeError(f"{who} is not admitted")
 
     def seconds_until_out(self, who: str, start: float, patience: float) -> float | None:
-        """When kubectl was refused first, after `start`; None where it was not."""
+        """Return the seconds from `start` to the first refused kubectl, or None if none was refused in time."""
         while time.monotonic() - start < patience:
             asked = time.monotonic()
-            if not self.gets_in(who):
+            if not self.is_admitted(who):
                 return asked - start
             time.sleep(max(0.0, asked + 1 - time.monotonic()))
         return None
@@ -129,7 +129,7 @@ def revocation(bench: Bench) -> list[Row]:
 def _taken_out(
     site: Site, people: list[str], options: list[str], patience: float
 ) -> tuple[list[float | None], list[float | None]]:
-    """The seconds until each is out: those who are revoked only, and (where there are options) those with the options."""
+    """Return the seconds until each is refused: those who are revoked only, and (if there are options) those with the options."""
     with ThreadPoolExecutor(2 * len(people)) as pool:
 
         def out(who: str, *more: str) -> float | None:
@@ -161,7 +161,7 @@ def _site(bench: Bench, name: str, ttl: float) -> Iterator[Site]:
 
 @contextmanager
 def _reference_server(bench: Bench, site: Site) -> Iterator[None]:
-    """The reference in the place of our server: same port, certificate, mappings, account."""
+    """Run the reference in the place of our server: same port, certificate, mappings, account."""
     process = site.home.process("webhook")
     process.stop()
     with connect_proxy([sts_host(REGION)], site.state.account_port) as proxy:

@@ -69,7 +69,7 @@ def _closed_loop(
 
 
 def take_turns(bench: Bench, pair: Sequence[Server], rounds: int, *options: str, what: str) -> Results:
-    """The same load on each server in turn, after one round of warm-up."""
+    """Put the same load on each server in turn, after one round of warm-up."""
     found: Results = {each.name: [] for each in pair}
     for each in pair:
         load(bench, each, *options[:-2], "-seconds", "0.5")
@@ -108,7 +108,7 @@ def quota(bench: Bench) -> list[Row]:
 
 
 def _vegeta(bench: Bench, target: Server) -> str:
-    """The same load by somebody else's loader, as a check of ours."""
+    """Put the same load on the server with somebody else's loader, as a check of ours."""
     seconds = bench.seconds(2)
     bodies = run([bench.programs.load, "-bodies", str(round(QUOTA * seconds))], capture_output=True, check=True).stdout  # noqa: S603
     url = f"https://localhost:{target.port}/authenticate"
@@ -164,7 +164,7 @@ def many_mappings(bench: Bench) -> list[Row]:
 
 
 def _reload_under_load(bench: Bench, target: Server) -> Load:
-    """The config file is replaced by one with another mapping while one token is asked about; the new one has to be in force."""
+    """Replace the config file by one with another mapping while one token is asked about. The new mapping has to be in force."""
     config = target.directory / "conf" / "config.yaml"
     head = config.read_text().partition("  mapRoles:\n")[0] + "  mapRoles:\n"
     seen = threading.Event()

@@ -57,7 +57,7 @@ class Server:
 
     @property
     def certificate(self) -> Path:
-        """What its clients trust."""
+        """Return the certificate that clients of the server trust."""
         return self.directory / "cert.pem"
 
     def rss_mib(self) -> float:
@@ -68,16 +68,16 @@ class Server:
         raise RuntimeError(f"{self.name} has ended: {self.log()}")
 
     def cpu_seconds(self) -> float:
-        """The processor time that it has used."""
+        """Return the processor time that the server has used, in seconds."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def log(self) -> str:
-        """The end of its log."""
+        """Return the end of the server's log."""
         return (self.directory / "log").read_text(errors="replace")[-800:]
 
     def get(self, path: str, body: bytes | None = None) -> str:
-        """What it answers to a GET, or to a POST of a body, at its TLS port. Raises OSError."""
+        """Return the answer to a GET, or to a POST of a body, at the TLS port. Raises OSError."""
         trust = ssl.create_default_context(cafile=str(self.certificate))
         direct = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
@@ -140,7 +140,7 @@ def server(bench: Bench, which: str, *, entries: int = 1) -> Iterator[Server]:
 
 @dataclass(frozen=True)
 class Load:
-    """What the loader reported of one measurement, and who used how much of the processors meanwhile."""
+    """A report of the loader about one measurement, and the processor use of each program meanwhile."""
 
     rate: float
     p50_ms: float
@@ -167,7 +167,7 @@ def load(bench: Bench, target: Server, *options: str, may_fail: bool = False) ->
         "loader": float(found["cpu_seconds"]) / took,
         "fake STS": (float(bench.sts.counts()["cpu_seconds"]) - sts_before) / took,
     }
-    # Whoever else is at work on this machine takes from the servers: it has to be seen beside the rate.
+    # Other programs of this machine take processor time from the servers: their share is shown beside the rate.
     shares["others"] = max(0.0, (_busy_seconds() - busy) / took - sum(shares.values()))
     refused = int(found["denied"]) + int(found["failed"])
     if refused and not may_fail:
@@ -184,7 +184,7 @@ def _busy_seconds() -> float:
 
 
 def run_loader(bench: Bench, *options: str) -> dict[str, Any]:
-    """The loader's report."""
+    """Return the loader's report."""
     done = subprocess.run(  # noqa: S603
         [bench.programs.load, *options], capture_output=True, text=True, check=False, timeout=180
     )
@@ -195,6 +195,6 @@ def run_loader(bench: Bench, *options: str) -> dict[str, Any]:
 
 
 def sts_alone(bench: Bench, *options: str) -> dict[str, Any]:
-    """What the loader measures when it asks the fake STS without any server in between."""
+    """Return the loader's report about the fake STS without any server in between."""
     url = f"https://127.0.0.1:{bench.sts.port}/"
     return run_loader(bench, "-sts", "-url", url, "-ca", str(bench.sts.ca), *options)

@@ -83,9 +83,7 @@ def role(bench: Bench) -> list[Row]:
                 part("wall time", "ms", mine, runs[cached.name].wall_ms, ratio("<=", 0.3), "reference --cache -r"),
                 part("wall time", "ms", mine, runs[plain.name].wall_ms, ratio("<=", 0.7), "reference, plain"),
             ),
-            (
-                "kube-iam hands out a token that it kept; once in seven minutes it signs another, which takes as long as `token`",
-            ),
+            ("kube-iam prints a cached token; once in seven minutes it signs another, which takes as long as `token`",),
         )
     ]
 

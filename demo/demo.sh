@@ -137,7 +137,7 @@ refused alice "$enter"
 tell "A fresh sign-in, with no session kept from before, is refused:"
 refused alice "export KUBE_IAM_CACHE_DIR=$work/empty; $enter" 'may not assume' user/alice
 
-tell "Who is needed for a while is let in for a while, which ends by itself:"
+tell "A temporary grant ends by itself:"
 works administrator "kube-iam grant carol viewer --for 2h --reason 'on call'" 'granted viewer for 2h'
 works administrator 'kube-iam who viewer' carol 'on call'
 carol=${enter//admin/viewer}

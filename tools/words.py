@@ -22,7 +22,13 @@ TREES = ("src", "tests", "docs", "bench", "demo", "deploy", "examples", "tools",
 FILES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile", "pyproject.toml")
 TEXTS = (".py", ".md", ".yaml", ".yml", ".json", ".sh", ".toml", ".txt", ".mjs", "")
 # They name the words.
-EXEMPT = ("tools/words.txt", "tests/unit/test_words.py")
+EXEMPT = (
+    "tools/words.txt",
+    "tools/words.py",
+    "tests/unit/test_words.py",
+    "tests/source_rules.py",
+    "tests/unit/test_source_rules.py",
+)
 
 # `HTTPServer` is HTTP and Server, `let_in` is let and in.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
