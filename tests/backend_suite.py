@@ -1,6 +1,6 @@
-"""What every backend promises. A new backend is done when a module that imports these tests and gives them its source passes.
+"""Tests of the promises of every backend. A backend is done when a module that imports these tests and gives them a source passes.
 
-A source is where one backend reads, in the hands of a test: see `Source`.
+A source is read by one backend and written by a test: see `Source`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ TWO: People = {ROLE: ("{{SessionName}}", ("two", "more")), USER: ("bob", ())}
 
 
 @dataclass
-class Heard:
-    """An observer that remembers."""
+class RecordingObserver:
+    """An observer that records its calls."""
 
     loads: list[int] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -63,12 +63,12 @@ class Heard:
 
 
 class Source(Protocol):
-    """Where one backend reads. `empty_when_deleted`: a deleted source means no mappings; otherwise the last good ones stay."""
+    """The source of one backend. `empty_when_deleted`: a deleted source means no mappings; otherwise the last good ones stay."""
 
     empty_when_deleted: bool
 
-    def backend(self, heard: Heard) -> Backend:
-        """A backend that reads here and reserves the prefix RESERVED."""
+    def backend(self, observer: RecordingObserver) -> Backend:
+        """Return a backend that reads this source and reserves the prefix RESERVED."""
 
     def write(self, people: People, *, role_twice: bool = False) -> None:
         """Put these mappings in the place of all others. `role_twice`: a second entry for ROLE, with the user name `other`."""
@@ -104,13 +104,13 @@ def gives(backend: Backend, *groups: str) -> Callable[[], bool]:
 
 
 def test_there_is_no_table_before_the_start(source: Source) -> None:
-    assert source.backend(Heard()).snapshot.table is None
+    assert source.backend(RecordingObserver()).snapshot.table is None
 
 
 def test_the_mappings_are_there_when_start_returns_and_follow_their_source(source: Source) -> None:
     async def story() -> None:
         source.write(ONE)
-        backend = source.backend(Heard())
+        backend = source.backend(RecordingObserver())
         await backend.start()
         try:
             assert names_of(backend) == ("alice", ("one",))
@@ -124,10 +124,10 @@ def test_the_mappings_are_there_when_start_returns_and_follow_their_source(sourc
     asyncio.run(story())
 
 
-def test_whoever_is_taken_out_is_out(source: Source) -> None:
+def test_principal_whose_mapping_is_removed_is_not_mapped(source: Source) -> None:
     async def story() -> None:
         source.write(ONE)
-        backend = source.backend(Heard())
+        backend = source.backend(RecordingObserver())
         await backend.start()
         try:
             source.write({USER: ONE[USER]})
@@ -142,7 +142,7 @@ def test_whoever_is_taken_out_is_out(source: Source) -> None:
 def test_a_table_never_changes_under_a_decision(source: Source) -> None:
     async def story() -> None:
         source.write(ONE)
-        backend = source.backend(Heard())
+        backend = source.backend(RecordingObserver())
         await backend.start()
         try:
             held = backend.snapshot.table
@@ -161,13 +161,13 @@ def test_a_table_never_changes_under_a_decision(source: Source) -> None:
 def test_damage_is_reported_and_changes_nothing_until_it_is_repaired(source: Source) -> None:
     async def story() -> None:
         source.write(ONE)
-        heard = Heard()
-        backend = source.backend(heard)
+        observer = RecordingObserver()
+        backend = source.backend(observer)
         await backend.start()
         try:
             source.damage()
-            await until(lambda: heard.failures or heard.warnings)
-            assert all(kept for _, kept in heard.failures)
+            await until(lambda: observer.failures or observer.warnings)
+            assert all(kept for _, kept in observer.failures)
             assert names_of(backend) == ("alice", ("one",))
             source.write(TWO)
             await until(gives(backend, "two", "more"))
@@ -181,13 +181,13 @@ def test_source_that_is_unavailable_at_start_delays_nothing_and_is_read_later(so
     async def story() -> None:
         source.write(ONE)
         source.hide()
-        heard = Heard()
-        backend = source.backend(heard)
+        observer = RecordingObserver()
+        backend = source.backend(observer)
         await backend.start()
         try:
             assert backend.snapshot.table is None
-            assert heard.failures
-            assert not any(kept for _, kept in heard.failures)
+            assert observer.failures
+            assert not any(kept for _, kept in observer.failures)
             source.show()
             await until(lambda: backend.snapshot.table is not None)
             assert names_of(backend) == ("alice", ("one",))
@@ -200,7 +200,7 @@ def test_source_that_is_unavailable_at_start_delays_nothing_and_is_read_later(so
 def test_a_source_that_cannot_be_had_any_more_leaves_the_last_good_mappings(source: Source) -> None:
     async def story() -> None:
         source.write(ONE)
-        backend = source.backend(Heard())
+        backend = source.backend(RecordingObserver())
         await backend.start()
         source.hide()
         try:
@@ -218,15 +218,15 @@ def test_a_source_that_cannot_be_had_any_more_leaves_the_last_good_mappings(sour
 def test_a_source_that_is_deleted_and_made_again_is_followed_throughout(source: Source) -> None:
     async def story() -> None:
         source.write(ONE)
-        heard = Heard()
-        backend = source.backend(heard)
+        observer = RecordingObserver()
+        backend = source.backend(observer)
         await backend.start()
         try:
             source.delete()
             if source.empty_when_deleted:
                 await until(lambda: names_of(backend) is None)
             else:
-                await until(lambda: heard.failures)
+                await until(lambda: observer.failures)
                 assert names_of(backend) == ("alice", ("one",))
             source.write(TWO)
             await until(gives(backend, "two", "more"))
@@ -238,13 +238,13 @@ def test_a_source_that_is_deleted_and_made_again_is_followed_throughout(source: 
 
 def test_the_first_of_two_entries_counts_and_the_second_is_reported(source: Source) -> None:
     async def story() -> None:
-        heard = Heard()
+        observer = RecordingObserver()
         source.write(ONE, role_twice=True)
-        backend = source.backend(heard)
+        backend = source.backend(observer)
         await backend.start()
         await backend.stop()
         assert names_of(backend) == ("alice", ("one",))
-        assert any("is mapped" in warning and "ignored" in warning for warning in heard.warnings)
+        assert any("is mapped" in warning and "ignored" in warning for warning in observer.warnings)
 
     asyncio.run(story())
 
@@ -252,7 +252,7 @@ def test_the_first_of_two_entries_counts_and_the_second_is_reported(source: Sour
 def test_a_reserved_prefix_refuses_the_finished_user_name(source: Source) -> None:
     async def story() -> None:
         source.write({ROLE: (f"{RESERVED}{{{{SessionName}}}}", ())})
-        backend = source.backend(Heard())
+        backend = source.backend(RecordingObserver())
         await backend.start()
         await backend.stop()
         assert backend.snapshot.reserved_prefixes == (RESERVED,)

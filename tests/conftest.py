@@ -44,7 +44,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """The AWS account of a sandbox, with nothing else running."""
+    """Yield the AWS account of a sandbox, with nothing else running."""
     from emulated_account import Account
 
     from kube_iam.sandbox.certificates import Authority
@@ -69,7 +69,7 @@ class ControlPlane:
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane for tests that talk to the Kubernetes API. Mark them xdist_group("control_plane"), so that one is enough."""
+    """Yield a control plane for tests of the Kubernetes API. Mark them xdist_group("control_plane"), so that one is enough."""
     from kube_iam.sandbox.certificates import Authority
     from kube_iam.sandbox.control_plane import start_control_plane
     from kube_iam.sandbox.state import Home
@@ -86,7 +86,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A whole sandbox with a real kube-apiserver; nothing is applied yet."""
+    """Yield a whole sandbox with a real kube-apiserver. Nothing is applied yet."""
     from whole_sandbox import Sandbox
 
     from kube_iam.sandbox.state import Home
@@ -102,7 +102,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def levels(sandbox: Sandbox) -> Sandbox:
-    """The sandbox with its three levels applied and taken up by the webhook."""
+    """Apply the three levels of the sandbox, and return it when the webhook has loaded them."""
     from kube_iam.sandbox.processes import wait_until
 
     sandbox.administrator.works("kube-iam", "apply", "--yes")
@@ -113,7 +113,7 @@ def levels(sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A cluster to be installed by the tests of one module, which belong in one xdist_group."""
+    """Yield a cluster to be installed by the tests of one module, which belong in one xdist_group."""
     from container import own_network
     from installed import Site
 
@@ -134,7 +134,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """The reference's binary, of the version that tools/reference.sh builds."""
+    """Return the reference's binary, of the version that tools/reference.sh builds."""
     from kube_iam.sandbox.control_plane import cache_directory
 
     version = (Path(__file__).parents[1] / "tools" / "reference-version").read_text().strip()

@@ -49,16 +49,16 @@ class Call:
 
 @dataclass
 class FakeEc2:
-    """`instances` maps an id to its private DNS name and owner. `fault` may answer instead; while `gate` is closed answers wait."""
+    """`instances` maps an id to its private DNS name and owner. `fault` may answer instead. Answers wait for `may_answer`."""
 
     directory: Path
     instances: dict[str, tuple[str, str]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     fault: Callable[[Call], tuple[int, str] | None] = lambda _: None
-    gate: threading.Event = field(default_factory=threading.Event)
+    may_answer: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.gate.set()
+        self.may_answer.set()
         self.server = HttpsServer(self.directory, self._answer)
 
     @property
@@ -79,13 +79,13 @@ class FakeEc2:
         return [call for call in self.calls if call.action == "DescribeInstances"]
 
     def stop(self) -> None:
-        self.gate.set()
+        self.may_answer.set()
         self.server.stop()
 
     def _answer(self, request: Request) -> tuple[int, str, bytes]:
         call = Call(dict(parse_qsl(request.body.decode())), request.headers)
         self.calls.append(call)
-        self.gate.wait(30)
+        self.may_answer.wait(30)
         status, text = self.fault(call) or (self._describe(call) if call.action == "DescribeInstances" else _assume())
         return status, "text/xml", text.encode()
 

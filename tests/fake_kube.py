@@ -57,10 +57,10 @@ class FakeKube:
             self._version += 1
             known = self._objects.setdefault(path, {})
             old = known.get(name)
-            born = (
+            created = (
                 old["metadata"] if old else {"uid": f"uid-{self._version}", "creationTimestamp": _stamp(self._version)}
             )
-            thing = {**fields, "metadata": {**born, "name": name, "resourceVersion": str(self._version)}}
+            thing = {**fields, "metadata": {**created, "name": name, "resourceVersion": str(self._version)}}
             known[name] = thing
             self._tell("MODIFIED" if old else "ADDED", path, thing)
 
@@ -149,7 +149,7 @@ class FakeKube:
 
 class _Quiet(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is nothing to print."""
+        """Print nothing about a client that closes its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,11 +1,11 @@
-"""Where the backends in the cluster read, in the hands of a test: objects of an API server, a fake one or a real one."""
+"""Sources of the backends in the cluster: objects of an API server, a fake one or a real one, that tests write."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Protocol
 
-from backend_suite import RESERVED, ROLE, Heard, People
+from backend_suite import RESERVED, ROLE, People, RecordingObserver
 from fake_kube import FakeKube
 from kube_iam.kube.endpoint import EndpointSource
 from kube_iam.kube.watch import WatchTiming
@@ -81,8 +81,8 @@ class ConfigMapSource:
         self._timing = timing
         self.hide, self.show = cluster.hide, cluster.show
 
-    def backend(self, heard: Heard) -> Backend:
-        return EksConfigMap(self._cluster.access, heard, (RESERVED,), self._timing)
+    def backend(self, observer: RecordingObserver) -> Backend:
+        return EksConfigMap(self._cluster.access, observer, (RESERVED,), self._timing)
 
     def write(self, people: People, *, role_twice: bool = False) -> None:
         roles, users = "", ""
@@ -113,8 +113,8 @@ class IdentityMappingSource:
         self._names: set[str] = set()
         self.hide, self.show = cluster.hide, cluster.show
 
-    def backend(self, heard: Heard) -> Backend:
-        return IdentityMappings(self._cluster.access, heard, (RESERVED,), self._timing)
+    def backend(self, observer: RecordingObserver) -> Backend:
+        return IdentityMappings(self._cluster.access, observer, (RESERVED,), self._timing)
 
     def write(self, people: People, *, role_twice: bool = False) -> None:
         for arn, (username, groups) in people.items():
@@ -133,7 +133,7 @@ class IdentityMappingSource:
         self._cluster.delete(crd_status.PATH, name)
 
     def damage(self) -> None:
-        self.put("damaged", {"arn": "nonsense", "username": "nobody"})
+        self.put("damaged", {"arn": "no-arn", "username": "nobody"})
 
     def delete(self) -> None:
         for name in list(self._names):

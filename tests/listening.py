@@ -1,4 +1,4 @@
-"""Where a process listens, as Linux's /proc tells."""
+"""Addresses and ports that a process listens on, from Linux's /proc."""
 
 from __future__ import annotations
 

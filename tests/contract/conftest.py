@@ -24,7 +24,7 @@ def sts(tmp_path: Path) -> Iterator[FakeSts]:
 
 @pytest.fixture
 def make_server(tmp_path: Path, sts: FakeSts) -> Iterator[Callable[..., RunningServer]]:
-    """Makes servers that are stopped at the end, whatever happens."""
+    """Yield a function that makes servers. All of them are stopped at the end, whatever happens."""
     made: list[RunningServer] = []
 
     def make(**settings: str) -> RunningServer:

@@ -28,7 +28,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to send back. A status of 0 closes the connection without a word."""
+    """A reply to send. A status of 0 closes the connection without a word."""
 
     status: int = 200
     body: bytes = b""
@@ -49,15 +49,15 @@ def error_answer(status: int, code: str) -> Answer:
 
 
 class FakeSts:
-    """`play` decides the answer; `asked` holds every request; while `gate` is closed answers wait."""
+    """`play` decides the answer; `asked` holds every request. Answers wait for `may_answer`."""
 
     def __init__(self, directory: Path) -> None:
         put_pair(directory)
         self.ca = directory / "cert.pem"
         self.asked: list[Asked] = []
         self.play: Callable[[Asked], Answer] = lambda _: Answer(500)
-        self.gate = threading.Event()
-        self.gate.set()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self._server = _Server(("127.0.0.1", 0), _handler_for(self))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.ca, directory / "key.pem")
@@ -67,7 +67,7 @@ class FakeSts:
         self._thread.start()
 
     def stop(self) -> None:
-        self.gate.set()
+        self.may_answer.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -89,7 +89,7 @@ def _handler_for(fake: FakeSts) -> type[BaseHTTPRequestHandler]:
             asked = Asked(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
             fake.asked.append(asked)
             answer = fake.play(asked)
-            fake.gate.wait(30)
+            fake.may_answer.wait(30)
             if answer.status == 0:
                 self.close_connection = True
                 return

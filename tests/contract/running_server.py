@@ -150,7 +150,7 @@ class RunningServer:
         return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
 
     def token(self, *, age: float = 0, key: str = "ASIAEXAMPLEEXAMPLE00", region: str = "us-east-1") -> str:
-        """A fresh token that this server's STS is asked about; each key and age makes another one."""
+        """Return a fresh token that this server's STS is asked about. Each key and age makes another one."""
         credentials = Credentials(key, SECRET, SESSION_TOKEN)
         return mint(
             credentials,

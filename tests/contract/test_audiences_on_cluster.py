@@ -56,7 +56,7 @@ class Cluster:
         )
 
     def review(self, *audiences: str) -> dict[str, Any]:
-        """The status of a TokenReview about a good token, as a service asks for it that checks these audiences."""
+        """Return the status of a TokenReview about a good token, as a service asks for it that checks these audiences."""
         assert self._api is not None
         spec = {"token": self._server.token(), **({"audiences": list(audiences)} if audiences else {})}
         question = {"apiVersion": V1, "kind": "TokenReview", "spec": spec}
@@ -73,7 +73,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module", params=["default audiences", "--api-audiences"])
 def own_audiences(request: pytest.FixtureRequest, cluster: Cluster) -> list[str]:
-    """The audiences of kube-apiserver itself."""
+    """Return the audiences of kube-apiserver itself."""
     if request.param == "default audiences":
         cluster.start()
         return [ISSUER]

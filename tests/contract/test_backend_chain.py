@@ -1,4 +1,4 @@
-"""Backends in any order, and in another one while the server runs: nobody is turned away by a swap, and nobody let in by one."""
+"""Backends in any order, also changed while the server runs: a change refuses no mapped principal and admits no other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_suite import ADMIN, ROLE, Heard, until
+from backend_suite import ADMIN, ROLE, RecordingObserver, until
 from identities import principal
 from kube_iam.authn.decide import Allowed, Authenticator, Denied
 from kube_iam.config.backends import BACKENDS
@@ -31,7 +31,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.cluster = Faked()
-        self.heard = Heard()
+        self.observer = RecordingObserver()
         self.mode = directory / "mode.json"
         self.config = directory / "config.yaml"
         self.dynamic = directory / "dynamic.json"
@@ -49,10 +49,10 @@ class World:
             master=f"http://127.0.0.1:{self.cluster.fake.port}",
             dynamic_file=self.dynamic,
         )
-        return Chain(config, self.heard, {}, patience=patience)
+        return Chain(config, self.observer, {}, patience=patience)
 
     def is_asked(self, names: tuple[str, ...]) -> bool:
-        return self.heard.chains[-1] == names
+        return self.observer.chains[-1] == names
 
     def switch(self, names: str) -> None:
         self.mode.write_text(json.dumps({"LastUpdatedDateTime": "1", "Version": "2", "backendMode": names}))
@@ -64,7 +64,7 @@ def world(tmp_path: Path) -> World:
 
 
 async def answer(chain: Chain) -> str:
-    """Who answers for ADMIN, or the reason why nobody does."""
+    """Return the user name for ADMIN, or the reason of the refusal."""
     decision = await Authenticator(Nobody(), chain).decide(ADMIN)
     assert isinstance(decision, Allowed | Denied)
     return decision.user.username if isinstance(decision, Allowed) else decision.refusal.reason.value
@@ -108,9 +108,9 @@ def test_the_file_names_other_backends_and_without_it_the_configured_ones_are_ba
             await until(partial(world.is_asked, wanted))
             assert await answer(chain) == names.split()[0]
         world.mode.unlink()
-        await until(lambda: world.heard.chains[-1] == ("MountedFile",))
+        await until(lambda: world.observer.chains[-1] == ("MountedFile",))
         assert await answer(chain) == "MountedFile"
-        assert {kind for kind, _ in world.heard.stamps} == {"dynamic_backend_mode"}
+        assert {kind for kind, _ in world.observer.stamps} == {"dynamic_backend_mode"}
         await chain.stop()
 
     asyncio.run(story())
@@ -122,19 +122,19 @@ def test_the_file_counts_from_the_start(world: World) -> None:
         chain = world.chain("MountedFile")
         await chain.start()
         assert await answer(chain) == "DynamicFile"
-        assert world.heard.stamps == []
+        assert world.observer.stamps == []
         await chain.stop()
 
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"backendMode": "Nonsense"}', '{"backendMode": ""}', "{}"])
+@pytest.mark.parametrize("text", ["{", "[]", '{"backendMode": "NoBackend"}', '{"backendMode": ""}', "{}"])
 def test_a_file_that_cannot_be_used_changes_nothing_later_and_denies_at_the_start(world: World, text: str) -> None:
     async def story() -> None:
         chain = world.chain("MountedFile")
         await chain.start()
         world.mode.write_text(text)
-        await until(lambda: world.heard.failures)
+        await until(lambda: world.observer.failures)
         assert await answer(chain) == "MountedFile"
         await chain.stop()
 
@@ -156,10 +156,10 @@ def test_the_old_backends_answer_until_the_new_one_has_loaded(world: World) -> N
         chain = world.chain("MountedFile")
         await chain.start()
         world.switch("EKSConfigMap MountedFile")
-        await until(lambda: world.heard.failures)
+        await until(lambda: world.observer.failures)
         assert await answer(chain) == "MountedFile"
         world.cluster.show()
-        await until(lambda: world.heard.chains[-1] == ("EKSConfigMap", "MountedFile"))
+        await until(lambda: world.observer.chains[-1] == ("EKSConfigMap", "MountedFile"))
         assert await answer(chain) == "EKSConfigMap"
         await chain.stop()
 
@@ -172,7 +172,7 @@ def test_the_old_backends_do_not_answer_for_ever_when_the_new_one_does_not_load(
         chain = world.chain("MountedFile", patience=0.1)
         await chain.start()
         world.switch("EKSConfigMap")
-        await until(lambda: world.heard.chains[-1] == ("EKSConfigMap",))
+        await until(lambda: world.observer.chains[-1] == ("EKSConfigMap",))
         assert await answer(chain) == Reason.MAPPINGS_NOT_LOADED.value
         await chain.stop()
 
@@ -185,16 +185,16 @@ def test_a_backend_that_stays_is_not_loaded_again(world: World) -> None:
         await chain.start()
         before = {each.name: each.table for each in chain.snapshots()}
         world.switch("DynamicFile MountedFile")
-        await until(lambda: world.heard.chains[-1] == ("DynamicFile", "MountedFile"))
+        await until(lambda: world.observer.chains[-1] == ("DynamicFile", "MountedFile"))
         assert {each.name: each.table for each in chain.snapshots()} == before
         world.config.write_text("clusterID: x\nserver: {mapRoles: []}")
-        await until(lambda: world.heard.loads[-1] == 0)
+        await until(lambda: world.observer.loads[-1] == 0)
         await chain.stop()
 
     asyncio.run(story())
 
 
-def test_people_who_are_mapped_nowhere_are_not_let_in(world: World) -> None:
+def test_principal_without_a_mapping_is_denied_as_not_mapped(world: World) -> None:
     async def story() -> None:
         chain = world.chain(*BACKENDS)
         await chain.start()

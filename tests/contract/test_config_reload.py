@@ -106,7 +106,7 @@ def test_a_directory_made_anew_is_followed_again(server: RunningServer) -> None:
     wait_until(lambda: groups(server) == ["renamed-admins"])
 
 
-def test_a_file_that_is_broken_at_the_start_is_live_and_not_ready_and_lets_nobody_in(server: RunningServer) -> None:
+def test_server_with_a_broken_file_at_the_start_is_live_not_ready_and_admits_nobody(server: RunningServer) -> None:
     server.write_config(BROKEN)
     server.start()
     assert server.health("/healthz").status == 200

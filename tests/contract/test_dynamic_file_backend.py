@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend_suite import *  # noqa: F403
-from backend_suite import IDS, RESERVED, ROLE, Heard, People
+from backend_suite import IDS, RESERVED, ROLE, People, RecordingObserver
 from kube_iam.mappings.backend import Backend
 from kube_iam.mappings.dynamic_file import DynamicFile
 
@@ -22,8 +22,8 @@ class JsonSource:
         self.hidden = directory / "hidden"
         self.user_ids = user_ids
 
-    def backend(self, heard: Heard) -> Backend:
-        return DynamicFile(self.path, heard, (RESERVED,), user_ids=self.user_ids)
+    def backend(self, observer: RecordingObserver) -> Backend:
+        return DynamicFile(self.path, observer, (RESERVED,), user_ids=self.user_ids)
 
     def write(self, people: People, *, role_twice: bool = False) -> None:
         data: dict[str, list[Any]] = {"mapRoles": [], "mapUsers": []}

@@ -74,7 +74,7 @@ def test_one_throttled_attempt_is_made_up_for(ec2: FakeEc2) -> None:
 
 def test_an_ec2_that_does_not_answer_is_given_up(ec2: FakeEc2, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ec2_instances, "_READ_SECONDS", 0.1)
-    ec2.gate.clear()
+    ec2.may_answer.clear()
     with pytest.raises(Unreachable):
         Ec2Instances("eu-central-1").describe([FIRST])
 

@@ -137,7 +137,7 @@ def test_an_ec2_that_fails_is_told_apart_from_one_that_knows_no_such_instance(
 
 
 def test_a_slow_ec2_holds_up_nobody_else(server: RunningServer, sts: FakeSts, ec2: FakeEc2) -> None:
-    ec2.gate.clear()
+    ec2.may_answer.clear()
     with ThreadPoolExecutor(1) as people:
         node = people.submit(lambda: server.review(server.token()))
         wait_until(lambda: ec2.calls)
@@ -145,5 +145,5 @@ def test_a_slow_ec2_holds_up_nobody_else(server: RunningServer, sts: FakeSts, ec
         reply = server.review(server.token(key="ASIAOTHEROTHEROTHER0"))
         assert reply.review["status"]["user"]["username"] == "admin:alice"
         assert not node.done()
-        ec2.gate.set()
+        ec2.may_answer.set()
         assert json.loads(node.result().body)["status"]["authenticated"] is True

@@ -180,7 +180,7 @@ def test_credentials_that_are_missing_are_looked_for_again(iam: Iam, monkeypatch
     assert reader.group("admins") is not None
 
 
-def test_whoever_is_throttled_tries_once_more_and_then_says_so(iam: Iam) -> None:
+def test_throttled_call_is_tried_once_more_and_then_raises_throttled(iam: Iam) -> None:
     iam.answers = [refusal("Throttling", 400)]
     with pytest.raises(Throttled):
         IamReader().group("admins")

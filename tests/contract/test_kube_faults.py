@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from backend_suite import ONE, TWO, Heard, gives, names_of, until
+from backend_suite import ONE, TWO, RecordingObserver, gives, names_of, until
 from kube_iam.kube import watch
 from kube_iam.kube.endpoint import EndpointSource
 from kube_iam.kube.watch import Object, Watch, WatchTiming
@@ -26,15 +26,15 @@ class Setup:
         self.kind = kind
         self.cluster = Faked()
         self.fake = self.cluster.fake
-        self.heard = Heard()
+        self.observer = RecordingObserver()
         self.source = kind(self.cluster)
 
     @asynccontextmanager
     async def running(self, timing: WatchTiming = QUICK) -> AsyncIterator[Backend]:
-        """The backend, started on the mappings ONE and watching."""
+        """Yield the backend, started on the mappings ONE and watching."""
         self.source = self.kind(self.cluster, timing)
         self.source.write(ONE)
-        backend = self.source.backend(self.heard)
+        backend = self.source.backend(self.observer)
         await backend.start()
         try:
             assert names_of(backend) == ("alice", ("one",))
@@ -66,7 +66,7 @@ def test_410_gone_leads_back_to_the_list_and_is_no_failure(setup: Setup) -> None
             await until(lambda: setup.fake.lists > 1)
             setup.source.write(TWO)
             await until(gives(backend, "two", "more"))
-            assert setup.heard.failures == []
+            assert setup.observer.failures == []
 
     asyncio.run(story())
 
@@ -88,8 +88,8 @@ def test_a_restart_of_the_api_server_is_survived(setup: Setup) -> None:
     async def story() -> None:
         async with setup.running() as backend:
             setup.fake.stop()
-            await until(lambda: len(setup.heard.failures) > 1)
-            assert all(kept for _, kept in setup.heard.failures)
+            await until(lambda: len(setup.observer.failures) > 1)
+            assert all(kept for _, kept in setup.observer.failures)
             assert names_of(backend) == ("alice", ("one",))
             setup.source.write(TWO)
             setup.fake.restart()
@@ -104,7 +104,7 @@ def test_a_silent_stream_is_given_up(setup: Setup) -> None:
             setup.fake.silent = True
             setup.source.write(TWO)
             await until(gives(backend, "two", "more"))
-            assert "does not answer in time" in setup.heard.failures[0][0]
+            assert "does not answer in time" in setup.observer.failures[0][0]
 
     asyncio.run(story())
 
@@ -115,7 +115,7 @@ def test_an_answer_that_is_none_keeps_the_last_good_mappings(setup: Setup, statu
         async with setup.running() as backend:
             setup.fake.status = status
             setup.fake.cut()
-            await until(lambda: len(setup.heard.failures) > 1)
+            await until(lambda: len(setup.observer.failures) > 1)
             assert names_of(backend) == ("alice", ("one",))
             setup.source.write(TWO)
             setup.fake.status = 0
@@ -130,7 +130,7 @@ def test_something_other_than_an_api_server_keeps_the_last_good_mappings(setup: 
         async with setup.running() as backend:
             setup.fake.body = body
             setup.fake.cut()
-            await until(lambda: len(setup.heard.failures) > 1)
+            await until(lambda: len(setup.observer.failures) > 1)
             assert names_of(backend) == ("alice", ("one",))
             setup.fake.body = None
             setup.source.write(TWO)
@@ -146,19 +146,19 @@ def test_a_watch_that_the_server_ends_goes_on_without_a_list(setup: Setup) -> No
             setup.source.write(TWO)
             await until(gives(backend, "two", "more"))
             assert setup.fake.lists == 1
-            assert setup.heard.failures == []
+            assert setup.observer.failures == []
 
     asyncio.run(story())
 
 
-def test_a_server_that_does_not_answer_does_not_hold_up_the_start(
+def test_api_server_that_does_not_answer_does_not_delay_the_start(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
         monkeypatch.setattr(watch, "INITIAL_SYNC_TIMEOUT", 0.05)
         setup.source.write(ONE)
         setup.fake.hold.clear()
-        backend = setup.source.backend(setup.heard)
+        backend = setup.source.backend(setup.observer)
         await backend.start()
         try:
             assert backend.snapshot.table is None
@@ -186,7 +186,7 @@ class Deaf:
 
 
 def pauses(access: EndpointSource, count: int) -> list[float]:
-    """How long the first pauses are, without waiting for them."""
+    """Return the first pauses in seconds, without waiting for them."""
     seen: list[float] = []
     enough = asyncio.Event
 

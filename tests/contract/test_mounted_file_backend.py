@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend_suite import *  # noqa: F403
-from backend_suite import RESERVED, ROLE, Heard, People, names_of
+from backend_suite import RESERVED, ROLE, People, RecordingObserver, names_of
 from kube_iam.mappings.backend import Backend
 from kube_iam.mappings.mounted_file import MountedFile
 
@@ -20,8 +20,8 @@ class FileSource:
         self.path = directory / "config.yaml"
         self.hidden = directory / "hidden"
 
-    def backend(self, heard: Heard) -> Backend:
-        return MountedFile(self.path, heard)
+    def backend(self, observer: RecordingObserver) -> Backend:
+        return MountedFile(self.path, observer)
 
     def write(self, people: People, *, role_twice: bool = False) -> None:
         roles, users = "  mapRoles:\n", "  mapUsers:\n"
@@ -56,7 +56,7 @@ def source(tmp_path: Path) -> FileSource:
 
 def test_no_file_means_no_mappings_and_that_is_loaded() -> None:
     async def story() -> None:
-        backend = MountedFile(None, Heard())
+        backend = MountedFile(None, RecordingObserver())
         await backend.start()
         await backend.stop()
         assert names_of(backend) is None

@@ -120,7 +120,7 @@ def test_no_client_is_refused_between_a_server_and_its_successor(server: Running
     server.start()
     predecessor = server.process
     assert predecessor is not None
-    sts.gate.clear()
+    sts.may_answer.clear()
     with ThreadPoolExecutor() as pool:
         under_way = pool.submit(server.review, server.token())
         wait_until(lambda: sts.asked)
@@ -128,7 +128,7 @@ def test_no_client_is_refused_between_a_server_and_its_successor(server: Running
         wait_until(lambda: not connects_at_once(server.port))
         server.process = server.launch()
         socket.create_connection(("127.0.0.1", server.port), 30).close()
-        sts.gate.set()
+        sts.may_answer.set()
         assert predecessor.wait(20) == 0
         under_way.exception()
     assert is_signed_in(retried(server))

@@ -109,7 +109,7 @@ def test_init_makes_the_files_in_the_working_directory_and_says_where_they_go(tm
     assert config["clusters"][0]["cluster"]["server"] == "https://authenticator.local:21362/authenticate"
 
 
-def test_init_with_the_gate_makes_them_where_the_configuration_says(tmp_path: Path) -> None:
+def test_init_with_the_feature_gate_writes_to_the_configured_directories(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(
         f"clusterID: x\nserver: {{stateDir: {tmp_path}/state, generateKubeconfig: {tmp_path}/webhook/kc.yaml}}"

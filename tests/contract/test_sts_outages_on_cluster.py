@@ -1,4 +1,4 @@
-"""What kubectl and STS see through a real kube-apiserver while STS throttles, fails or does not answer."""
+"""Answers to kubectl, and calls of STS, through a real kube-apiserver while STS throttles, fails or does not answer."""
 
 from __future__ import annotations
 
@@ -101,13 +101,13 @@ def test_lasting_outage_fails_a_sign_in_after_one_attempt_until_sts_is_back(clus
 
 
 def test_silent_sts_is_asked_once_and_further_sign_ins_fail_without_a_call(cluster: Cluster) -> None:
-    cluster.sts.gate.clear()
+    cluster.sts.may_answer.clear()
     cluster.sts.play = lambda _: ADMIN
     assert cluster.sign_in()[0] == NOT_SIGNED_IN
     signed = [asked for asked in cluster.sts.asked if "X-Amz-Signature" in asked.target]
     for _ in range(3):
         assert cluster.sign_in()[0] == NOT_SIGNED_IN
     assert [asked for asked in cluster.sts.asked if "X-Amz-Signature" in asked.target] == signed
-    cluster.sts.gate.set()
+    cluster.sts.may_answer.set()
     wait_until(lambda: "STS answers again" in cluster.server.log())
     assert cluster.sign_in()[0] == SIGNED_IN

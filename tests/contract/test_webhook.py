@@ -56,7 +56,7 @@ def ask(server: RunningServer, answer: Answer, key: str) -> tuple[Reply, int]:
     return reply, len(server.sts.asked) - before
 
 
-def test_a_mapped_identity_is_let_in_with_user_groups_uid_and_extra(shared: RunningServer) -> None:
+def test_mapped_identity_is_admitted_with_user_groups_uid_and_extra(shared: RunningServer) -> None:
     before = results(shared, "success")
     reply, _ = ask(shared, ADMIN, "ASIAMAPPED0000000000")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
@@ -168,13 +168,15 @@ def test_a_clock_twenty_minutes_off_is_named_either_way(shared: RunningServer) -
     [
         (error_answer(403, "SignatureDoesNotMatch"), "ASIAREFUSED000000000"),
         (Answer(302, headers={"location": "https://example.com/"}), "ASIAREDIRECT00000000"),
-        (Answer(200, b"{}"), "ASIANONSENSE00000000"),
+        (Answer(200, b"{}"), "ASIAINVALID000000000"),
         (Answer(200, b"x" * 100_000), "ASIATOOLONG000000000"),
         (Answer(200, ADMIN.body, {"content-type": "text/html"}), "ASIAWRONGTYPE0000000"),
         (identity_answer("arn:aws:s3:::bucket", "x"), "ASIAODDARN0000000000"),
     ],
 )
-def test_a_refusal_or_nonsense_of_sts_is_final_and_remembered(shared: RunningServer, answer: Answer, key: str) -> None:
+def test_refusal_or_invalid_response_of_sts_is_final_and_cached(
+    shared: RunningServer, answer: Answer, key: str
+) -> None:
     before = results(shared, "sts_error")
     reply, _ = ask(shared, answer, key)
     again = shared.review(shared.token(key=key))
@@ -227,14 +229,14 @@ def test_one_fault_of_sts_fails_no_sign_in(shared: RunningServer) -> None:
 def test_silent_sts_is_waited_for_once_and_answered_with_200(make_server: Make) -> None:
     server = make_server()
     server.start()
-    server.sts.gate.clear()
+    server.sts.may_answer.clear()
     for number, detail in enumerate(["no answer within 5 seconds", "has just not answered other requests"]):
         reply = server.review(server.token(key=f"ASIASILENT000000000{number}"))
         assert (reply.status, reply.review["status"]["authenticated"]) == (200, False)
         assert detail in reply.error
         assert "retry-after" not in reply.headers
     server.sts.play = lambda _: ADMIN
-    server.sts.gate.set()
+    server.sts.may_answer.set()
     wait_until(lambda: "STS answers again" in server.log())
     assert server.review(server.token(key="ASIASILENT0000000002")).review["status"]["authenticated"] is True
 
@@ -349,7 +351,7 @@ def test_older_tls_is_refused(shared: RunningServer) -> None:
 
 def test_a_hundred_requests_for_one_token_make_one_call_to_sts(shared: RunningServer) -> None:
     shared.sts.play = lambda _: ADMIN
-    shared.sts.gate.clear()
+    shared.sts.may_answer.clear()
     before = len(shared.sts.asked)
     waiting = shared.metric('kube_iam_token_lookups_total{source="shared"}')
     token = shared.token(key="ASIAHUNDRED000000000")
@@ -358,7 +360,7 @@ def test_a_hundred_requests_for_one_token_make_one_call_to_sts(shared: RunningSe
         try:
             wait_until(lambda: shared.metric('kube_iam_token_lookups_total{source="shared"}') == waiting + 99)
         finally:
-            shared.sts.gate.set()
+            shared.sts.may_answer.set()
         assert all(reply.result().review["status"]["authenticated"] for reply in replies)
     assert len(shared.sts.asked) == before + 1
     assert shared.review(token).review["status"]["authenticated"]
@@ -367,7 +369,7 @@ def test_a_hundred_requests_for_one_token_make_one_call_to_sts(shared: RunningSe
 
 def test_a_client_that_goes_away_does_not_take_the_others_answer_with_it(shared: RunningServer) -> None:
     shared.sts.play = lambda _: ADMIN
-    shared.sts.gate.clear()
+    shared.sts.may_answer.clear()
     before = len(shared.sts.asked)
     token = shared.token(key="ASIAGONE000000000000")
     body = json.dumps({"apiVersion": V1, "kind": "TokenReview", "spec": {"token": token}}).encode()
@@ -381,13 +383,13 @@ def test_a_client_that_goes_away_does_not_take_the_others_answer_with_it(shared:
         patient = pool.submit(shared.review, token)
         wait_until(lambda: shared.metric('kube_iam_token_lookups_total{source="shared"}') == waiting + 1)
         impatient.close()
-        shared.sts.gate.set()
+        shared.sts.may_answer.set()
         assert patient.result().review["status"]["authenticated"]
     assert len(shared.sts.asked) == before + 1
 
 
 def test_no_secret_is_ever_said(shared: RunningServer) -> None:
-    """What the tests before made the shared server say is searched too."""
+    """Search the output that earlier tests of the shared server caused, too."""
     tokens = [shared.token(key="ASIACANARY0000000000"), shared.token(key="ASIACANARY0000000001", region="eu-west-1")]
     said = [shared.request("GET", "/metrics").body.decode()]
     for answer in (error_answer(403, "SignatureDoesNotMatch"), Answer(0), ADMIN):
@@ -405,14 +407,14 @@ def test_sigterm_ends_requests_under_way_and_then_the_server(make_server: Make) 
     server = make_server()
     server.start()
     server.sts.play = lambda _: ADMIN
-    server.sts.gate.clear()
+    server.sts.may_answer.clear()
     with ThreadPoolExecutor(1) as pool:
         reply = pool.submit(server.review, server.token())
         wait_until(lambda: server.sts.asked)
         assert server.process is not None
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: server.health("/readyz").status == 503)
-        server.sts.gate.set()
+        server.sts.may_answer.set()
         assert reply.result().review["status"]["authenticated"] is True
     assert server.process.wait(5) == 0
 
@@ -420,14 +422,14 @@ def test_sigterm_ends_requests_under_way_and_then_the_server(make_server: Make) 
 def test_sigterm_does_not_wait_for_requests_that_never_end(make_server: Make) -> None:
     server = make_server()
     server.start()
-    server.sts.gate.clear()
+    server.sts.may_answer.clear()
     held = threading.Thread(target=_review_and_forget, args=(server,))
     held.start()
     wait_until(lambda: server.sts.asked)
     assert server.process is not None
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(5) == 0
-    server.sts.gate.set()
+    server.sts.may_answer.set()
     held.join()
 
 
@@ -489,7 +491,7 @@ def test_it_starts_as_kops_starts_it_with_the_pair_that_kops_issued(make_server:
 
 
 def issue_pair(state: Path) -> None:
-    """A CA, and a certificate of it whose key is PKCS#1, as kOps writes them."""
+    """Write a CA, and a certificate of it whose key is PKCS#1, as kOps writes them."""
     state.mkdir(exist_ok=True)
     now = datetime.now(UTC)
     ca_key, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))

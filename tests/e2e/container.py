@@ -100,20 +100,20 @@ class Container:
         return [*enter, "yes" if self.memory else "no", *shown, "--", str(PROGRAM), *args]
 
     def seen(self, text: str) -> str:
-        """The text with the paths under which the process finds the mounts."""
+        """Return the text with the paths under which the process finds the mounts."""
         for target, path in () if CONTAINED else self.mounts.items():
             text = text.replace(target, str(path))
         return text
 
     def status(self) -> dict[str, str]:
-        """What proc(5) says about the process: Uid, CapEff, VmHWM and so on."""
+        """Return the fields of proc(5) about the process: Uid, CapEff, VmHWM and so on."""
         lines = Path(f"/proc/{self.process.pid()}/status").read_text().splitlines()
         return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 @contextmanager
 def own_network() -> Iterator[None]:
-    """A loopback for this thread and whatever it starts, where every port is free and no other network is; nothing of it outlives it.
+    """Give this thread and its processes a loopback where every port is free and no other network is. Nothing of it outlives them.
 
     The authenticator's default ports are fixed, and the reference takes one of them on every address while it is tested.
     """

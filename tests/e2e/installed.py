@@ -73,11 +73,11 @@ class Site:
 
     @property
     def administrator(self) -> Person:
-        """Whoever runs `kube-iam apply`."""
+        """The user who runs `kube-iam apply`."""
         return self._sandbox.administrator
 
     def person(self, name: str) -> Person:
-        """An IAM user at a shell, who reaches STS by its name."""
+        """Return an IAM user at a shell, who reaches STS by its name."""
         person = self._sandbox.person(name)
         for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"):
             del person.environment[variable]
@@ -85,7 +85,7 @@ class Site:
         return person
 
     def member(self, name: str, level: str) -> Person:
-        """An IAM user who was granted the level."""
+        """Return an IAM user who was granted the level."""
         self._sandbox.person(name)
         self.administrator.works("kube-iam", "grant", name, level)
         return self.person(name)
@@ -101,14 +101,14 @@ class Site:
         self.administrator.works("kube-iam", "apply", "--yes")
 
     def put_config_map(self, name: str, data: Mapping[str, str]) -> None:
-        """The ConfigMap in kube-system with exactly this data."""
+        """Write the ConfigMap in kube-system with exactly this data."""
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
         status, _ = self.api.call("PUT", f"{mount.CONFIG_MAPS}/{name}", body)
         if status == 404:
             self.api.ensure(mount.CONFIG_MAPS, body)
 
     def container(self, directory: Path, mounts: Mapping[str, Path], *, memory: bool = True) -> Container:
-        """The authenticator's container, on the network of the host. It reaches STS by its name."""
+        """Return the authenticator's container, on the network of the host. It reaches STS by its name."""
         # In the container it changes its program, its user and its directory.
         process = Process("webhook", directory / "process.json", directory / "authenticator.log")
         roots = directory / "sts.pem"
@@ -122,7 +122,7 @@ class Site:
         return Container(process, directory, {**mounts, STS_ROOTS: roots}, environment, memory)
 
     def _authenticator(self) -> dict[str, str]:
-        """What a node's instance role would give the server: the right to read the groups and roles of the access file."""
+        """Return the variables of a node's instance role, which may read the groups and roles of the access file."""
         state = self._sandbox.state
         own = state.user(AUTHENTICATOR)
         assert own is not None
@@ -134,21 +134,21 @@ class Site:
         }
 
     def server_config(self, *more: str) -> str:
-        """A config.yaml with these lines under `server`."""
+        """Return a config.yaml with these lines under `server`."""
         lines = [*([] if CONTAINED else [f"port: {self.port}", f"healthPort: {self.health_port}"]), *more]
         return f"clusterID: {CLUSTER_ID}\nserver:" + ("".join(f"\n  {line}" for line in lines) or " {}") + "\n"
 
     def alive(self, ca: Path) -> bool:
-        """kOps's liveness probe: HTTPS on the webhook's own port."""
+        """Return the result of kOps's liveness probe: HTTPS on the webhook's own port."""
         return _answers(f"https://{LOOPBACK}:{self.port}/healthz", ca)
 
     def ready(self) -> bool:
-        """The readiness probe of deploy/daemonset.yaml."""
+        """Return the result of the readiness probe of deploy/daemonset.yaml."""
         return _answers(f"http://{LOOPBACK}:{self.health_port}/readyz", None)
 
     @contextmanager
     def running(self, container: Container, args: list[str], ca: Path | None = None) -> Iterator[Container]:
-        """The container, started, alive and ready as kubelet would find it, and stopped at the end."""
+        """Start the container, wait until it is alive and ready for kubelet, and stop it at the end."""
         container.start(args)
         try:
             container.process.await_ready(lambda: self.alive(ca or self.authority.path) and self.ready(), 30)
@@ -157,7 +157,7 @@ class Site:
             container.process.stop()
 
     def close(self) -> None:
-        """What is not a process."""
+        """Close everything that is not a process."""
         self.proxy.close()
 
 
@@ -171,14 +171,14 @@ def _answers(url: str, ca: Path | None) -> bool:
 
 
 def whoami(person: Person, kubeconfig: Path) -> dict[str, Any]:
-    """Whom kube-apiserver takes the person for."""
+    """Return the user that kube-apiserver authenticates the person as."""
     said = person.works("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json")
     user: dict[str, Any] = json.loads(said)["status"]["userInfo"]
     return user
 
 
 def name_of(person: Person, kubeconfig: Path) -> str:
-    """Under which name the person gets in; empty where not at all."""
+    """Return the user name of the signed-in person, or an empty text if the sign-in is refused."""
     done = person.run("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json")
     return json.loads(done.stdout)["status"]["userInfo"]["username"] if done.returncode == 0 else ""
 
@@ -189,7 +189,7 @@ def comes_in_as(person: Person, kubeconfig: Path, name: str) -> bool:
 
 
 def kops_files(site: Site, directory: Path) -> tuple[Path, Path]:
-    """What kOps's nodeup puts on a node: the state directory, with a pair of kOps's own CA, and the webhook kubeconfig."""
+    """Write what kOps's nodeup puts on a node: the state directory, with a pair of kOps's own CA, and the webhook kubeconfig."""
     state, kubeconfig = directory / "srv" / "aws-iam-authenticator", directory / "authn.config"
     state.mkdir(parents=True)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -225,7 +225,7 @@ users:
 
 @contextmanager
 def mounted(site: Site, directory: Path) -> Iterator[Path]:
-    """The ConfigMap kube-system/aws-iam-authenticator as the files of a volume."""
+    """Mount the ConfigMap kube-system/aws-iam-authenticator as the files of a volume."""
     directory.mkdir()
     process = site.home.process("mount")
     process.start(mount.command(site.api, directory), {}, site.home.root)
@@ -237,7 +237,7 @@ def mounted(site: Site, directory: Path) -> Iterator[Path]:
 
 
 def service_account(site: Site, directory: Path, name: str) -> Path:
-    """What kubelet shows a pod of that ServiceAccount in kube-system, and a kubeconfig of the same for whoever runs in no pod."""
+    """Write what kubelet mounts for that ServiceAccount in kube-system, and a kubeconfig of the same for use outside pods."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     _, answer = site.api.call("POST", f"/api/v1/namespaces/kube-system/serviceaccounts/{name}/token", request)
     directory.mkdir()
@@ -265,7 +265,7 @@ current-context: x
 
 
 def identity_mapping(name: str, arn: str, username: str) -> str:
-    """An IAMIdentityMapping for `kubectl apply`."""
+    """Return an IAMIdentityMapping for `kubectl apply`."""
     spec = {"arn": arn, "username": username, "groups": ["kube-iam:viewer"]}
     return json.dumps(
         {"apiVersion": crd_status.API_VERSION, "kind": crd_status.KIND, "metadata": {"name": name}, "spec": spec}
@@ -273,5 +273,5 @@ def identity_mapping(name: str, arn: str, username: str) -> str:
 
 
 def mapping_status(site: Site, name: str) -> dict[str, str]:
-    """What the authenticator wrote back."""
+    """Return the status that the authenticator wrote back."""
     return dict(site.api.call("GET", f"{crd_status.PATH}/{name}")[1].get("status") or {})

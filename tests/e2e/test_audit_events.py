@@ -23,7 +23,7 @@ def events(levels: Sandbox, subject: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda each: (each["firstTimestamp"], int(each["metadata"]["resourceVersion"])))
 
 
-def test_every_deed_is_an_event_of_the_cluster(levels: Sandbox) -> None:
+def test_every_change_of_access_is_written_as_an_event(levels: Sandbox) -> None:
     levels.person("eva")
     administrator = levels.administrator
     administrator.works("kube-iam", "grant", "eva", "viewer", "--dry-run")
@@ -57,7 +57,7 @@ def test_every_deed_is_an_event_of_the_cluster(levels: Sandbox) -> None:
     assert "created" in applied["message"]
 
 
-def test_whoever_may_not_write_events_revokes_all_the_same(levels: Sandbox) -> None:
+def test_revoke_without_the_right_to_write_events_warns_and_removes_the_member(levels: Sandbox) -> None:
     """An administrator in AWS who is nobody in the cluster."""
     levels.person("ewan")
     levels.administrator.works("kube-iam", "grant", "ewan", "viewer")

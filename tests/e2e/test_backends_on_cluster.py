@@ -1,4 +1,4 @@
-"""Every backend, from the mapping that somebody makes to the user whom a real kube-apiserver takes kubectl's user for.
+"""Every backend, from the mapping that a test writes to the user that a real kube-apiserver authenticates.
 
 The server has the rights of deploy/rbac.yaml and no others. MountedFile is what the installers' shapes run.
 """
@@ -61,7 +61,7 @@ class Installed:
 
     @contextmanager
     def server(self, directory: Path, *settings: str) -> Iterator[Container]:
-        """A server with these settings. What is in the directory `files` is at FILES_DIR for it."""
+        """Run a server with these settings. It finds the directory `files` at FILES_DIR."""
         config, files = directory / "config", directory / "files"
         config.mkdir(parents=True)
         files.mkdir(exist_ok=True)
@@ -77,7 +77,7 @@ class Installed:
         return comes_in_as(self.vera, self.kubeconfig, name)
 
     def entries(self) -> str:
-        """The text of mapRoles in aws-auth."""
+        """Return the text of mapRoles in aws-auth."""
         _, found = self.site.api.call("GET", "/api/v1/namespaces/kube-system/configmaps/aws-auth")
         text: str = found["data"]["mapRoles"]
         return text
@@ -89,7 +89,7 @@ def cluster(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 def write(path: Path, **content: object) -> None:
-    """A JSON file as the programs write it that change it while the server runs."""
+    """Write a JSON file as the programs do that change it while the server runs."""
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps({"LastUpdatedDateTime": str(int(time.time())), "Version": "1", **content}))
     fresh.replace(path)
@@ -181,7 +181,7 @@ def test_backends_are_swapped_while_the_server_runs(cluster: Installed, tmp_path
 
 
 class SignsIn:
-    """Asks the webhook with one new token after the other, until it is closed. `refused` holds what was not let in."""
+    """Asks the webhook with one new token after the other, until it is closed. `refused` holds the refused answers."""
 
     def __init__(self, cluster: Installed) -> None:
         self.count = 0
@@ -208,7 +208,7 @@ class SignsIn:
 
 
 def review(site: Site, token: str) -> Mapping[str, Any]:
-    """What the webhook says about the token while kube-apiserver may be away."""
+    """Return the webhook's answer about the token, also while kube-apiserver is away."""
     asked = {"apiVersion": "authentication.k8s.io/v1beta1", "kind": "TokenReview", "spec": {"token": token}}
     trust = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(site.authority.path)))
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), trust)

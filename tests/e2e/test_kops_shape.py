@@ -46,7 +46,7 @@ only_contained = pytest.mark.skipif(not CONTAINED, reason="only root makes conta
 
 @pytest.fixture(scope="module")
 def kops(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The node's state directory. kube-apiserver has the one flag that kOps gives, and a short memory; the levels are applied."""
+    """Return the node's state directory. kube-apiserver has kOps's one flag and a short cache. The levels are applied."""
     state, kubeconfig = kops_files(site, tmp_path_factory.mktemp("kops"))
     site.start_api_server(
         {

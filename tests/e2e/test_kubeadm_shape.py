@@ -42,7 +42,7 @@ class Node:
         return args
 
     def mounts(self, config: Path) -> dict[str, Path]:
-        """The DaemonSet's mounts, with the ConfigMap's files in `config`."""
+        """Return the DaemonSet's mounts, with the ConfigMap's files in `config`."""
         pod = daemon_set()["spec"]["template"]["spec"]
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         found = {}
@@ -63,7 +63,7 @@ def daemon_set() -> Any:
 
 @pytest.fixture(scope="module")
 def node(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """The node after `init`, whose files are where it says that they belong."""
+    """Return the node after `init`, with its files where `init` says that they belong."""
     node = Node(tmp_path_factory.mktemp("node"))
     work = tmp_path_factory.mktemp("work")
     said = site.administrator.works("env", f"--chdir={work}", PROGRAM, "init", "-i", CLUSTER_ID)

@@ -20,7 +20,7 @@ LEVEL = "  - name: looker\n    method: group\n    bind: [{clusterRole: view}]\n"
 
 @pytest.fixture(scope="module")
 def looker(levels: Sandbox) -> Iterator[Path]:
-    """The kubeconfig of a fourth level, by group; the level goes afterwards."""
+    """Yield the kubeconfig of a fourth level, by group. The level is deleted afterwards."""
     before = levels.home.access.read_text()
     levels.home.access.write_text(before + "\n" + LEVEL)
     levels.administrator.works("kube-iam", "apply", "--yes")

@@ -42,7 +42,7 @@ class Device:
 
 @pytest.fixture(scope="module")
 def vault(levels: Sandbox) -> Iterator[Path]:
-    """The kubeconfig of a fourth level, with `mfa: true`, which mona is in; the level goes afterwards."""
+    """Yield the kubeconfig of a fourth level with `mfa: true`, whose member is mona. The level is deleted afterwards."""
     before = levels.home.access.read_text()
     levels.home.access.write_text(before + "\n" + LEVEL)
     levels.person("mona")
@@ -104,12 +104,12 @@ def whoami_at_a_terminal(person: Person, kubeconfig: Path, device: Device, types
     return process.returncode, out, b"".join(shown).decode()
 
 
-def test_without_a_code_nobody_gets_in(levels: Sandbox, vault: Path) -> None:
+def test_sign_in_without_a_code_is_refused(levels: Sandbox, vault: Path) -> None:
     said = levels.person("mona").refused("kubectl", "--kubeconfig", vault, "auth", "whoami")
     assert "may not assume" in said
 
 
-def test_a_wrong_code_lets_nobody_in(levels: Sandbox, vault: Path, device: Device) -> None:
+def test_sign_in_with_a_wrong_code_is_refused(levels: Sandbox, vault: Path, device: Device) -> None:
     wrong = f"{(int(device.code()) + 1) % 1_000_000:06d}"
     code, out, shown = whoami_at_a_terminal(levels.person("mona"), vault, device, wrong)
     assert (code != 0, out) == (True, "")

@@ -21,7 +21,7 @@ ALL = "{clusterRole: cluster-admin}"
 
 @pytest.fixture(scope="module")
 def own_level(levels: Sandbox) -> Iterator[Path]:
-    """The kubeconfig of a level with all rights, whose only member is the administrator; the level goes afterwards."""
+    """Yield the kubeconfig of a level with all rights, whose only member is the administrator. The level is deleted afterwards."""
     before = levels.home.access.read_text()
     write_level(levels, ALL)
     levels.administrator.works("kube-iam", "apply", "--yes")
@@ -35,7 +35,7 @@ def own_level(levels: Sandbox) -> Iterator[Path]:
 
 @pytest.fixture
 def owner(levels: Sandbox, own_level: Path) -> Path:
-    """The same, once the administrator holds all rights by it."""
+    """Return the same kubeconfig once the administrator holds all rights by it."""
     write_level(levels, ALL)
     levels.administrator.works("kube-iam", "apply", "--yes")
     command = ("kubectl", "--kubeconfig", own_level, "get", "clusterroles")

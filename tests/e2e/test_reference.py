@@ -118,7 +118,7 @@ def test_both_servers_say_the_same_about_a_user(
 
 
 def logged_sign_in(log: Path) -> dict[str, Any]:
-    """The fields of "access granted", and those of the reference's line before it, but for what differs between any two requests."""
+    """Return the fields of "access granted", and of the reference's line before it, without those that differ for each request."""
     deadline = time.monotonic() + 10
     while '"access granted"' not in log.read_text():
         assert time.monotonic() < deadline, log.read_text()
@@ -131,7 +131,7 @@ def logged_sign_in(log: Path) -> dict[str, Any]:
 
 
 def assumed(levels: Sandbox, member: Person) -> dict[str, str]:
-    """The environment of a session of the role viewer, assumed as the user."""
+    """Return the environment of a session of the role viewer, assumed as the user."""
     from botocore.session import Session
 
     sts: Any = Session().create_client(
@@ -151,7 +151,7 @@ def assumed(levels: Sandbox, member: Person) -> dict[str, str]:
 
 
 def token_for_real_sts(levels: Sandbox, member: Person, command: list[str]) -> str:
-    """A token signed for the region's STS, as in production; minting it needs no network."""
+    """Return a token signed for the region's STS, as in production. Minting it needs no network."""
     session = assumed(levels, member)
     environment = {
         "PATH": member.environment["PATH"],
@@ -182,7 +182,7 @@ server:
 
 @contextmanager
 def server(levels: Sandbox, directory: Path, command: list[str]) -> Iterator[tuple[int, Path]]:
-    """A server that believes to ask the real STS, which a proxy plays: its port and its log."""
+    """Run a server whose real STS is played by a proxy. Yield its port and its log."""
     port, health = free_port(), free_port()
     (directory / "config.yaml").write_text(
         CONFIG.format(cluster=CLUSTER_ID, port=port, health=health, directory=directory, role=ROLE)

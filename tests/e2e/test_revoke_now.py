@@ -42,7 +42,7 @@ def is_admitted(person: Person, kubeconfig: Path) -> bool:
 
 
 def probed(levels: Sandbox, ident: str) -> StatusAnswer:
-    """The answer to one and the same question, as kubectl brings it from the API server."""
+    """Return the answer to one status query, as kubectl gets it from the API server."""
     token = StatusQuestion(NONCE, ident).token
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
     command = ("kubectl", "create", "-f", "-", "-o", "json")

@@ -1,4 +1,4 @@
-"""What `plan`, `apply` and `who` say of the running server, asked through a real kube-apiserver, and that the remedies help."""
+"""Reports of `plan`, `apply` and `who` about the running server, through a real kube-apiserver, and remedies that help."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NOTHING: dict[str, object] = {
 
 
 def iam(levels: Sandbox, call: str) -> None:
-    """A call of the administrator to IAM, such as `aws iam` makes."""
+    """Make a call of the administrator to IAM, such as `aws iam` makes."""
     code = f"from kube_iam.aws.client import make_client; make_client('iam').{call}"
     levels.administrator.works(sys.executable, "-c", code)
 
 
 def said(levels: Sandbox, *command: str) -> str:
-    """What the command says of the server."""
+    """Return the command's lines about the server."""
     done = levels.administrator.run("kube-iam", *command)
     assert done.returncode == 0, done.stderr
     return "\n".join(line for line in done.stderr.splitlines() if line.startswith(("warning: level", "note: whether")))
@@ -42,7 +42,7 @@ def said(levels: Sandbox, *command: str) -> str:
 
 @pytest.fixture(scope="module")
 def auditor(levels: Sandbox) -> Iterator[Path]:
-    """The kubeconfig of a level that was added when the server had its rights already; the level goes afterwards."""
+    """Yield the kubeconfig of a level that was added after the server had its rights. The level is deleted afterwards."""
     before = levels.home.access.read_text()
     levels.home.access.write_text(before + "\n" + LEVEL)
     assert said(levels, "apply", "--yes") == ""

@@ -24,7 +24,7 @@ def assumes(sandbox: Sandbox, name: str) -> bool:
     return fresh.run("kube-iam", "token", "-i", CLUSTER_ID, "-r", f"{ROLE}viewer").returncode == 0
 
 
-def test_who_is_let_in_for_a_time_is_in_and_is_shown_with_what_is_left(levels: Sandbox) -> None:
+def test_temporary_grant_admits_the_user_and_is_listed_with_its_remaining_time(levels: Sandbox) -> None:
     levels.person("tess")
     assert not assumes(levels, "tess")
     levels.administrator.works("kube-iam", "grant", "tess", "viewer", "--for", "2h", "--reason", "on call: #1")

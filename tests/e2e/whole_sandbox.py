@@ -24,7 +24,7 @@ class Sandbox:
         self.administrator = self.person(ADMINISTRATOR)
 
     def person(self, name: str) -> Person:
-        """An IAM user with an empty session cache."""
+        """Return an IAM user with an empty session cache."""
         self.state = ensure_user(self.home, self.state, name)
         return Person(self, name)
 
@@ -37,7 +37,7 @@ class Sandbox:
         process.await_ready(lambda: self.administrator.run("kubectl", "get", "--raw", "/readyz").returncode == 0, 60)
 
     def member(self, name: str, level: str) -> Person:
-        """An IAM user who was granted the level and whom the server knows as a member by now, with an empty session cache."""
+        """Return an IAM user who was granted the level and is a member for the server, with an empty session cache."""
         self.person(name)
         self.administrator.works("kube-iam", "grant", name, level)
         trying = self.person(name)
@@ -46,7 +46,7 @@ class Sandbox:
         return self.person(name)
 
     def kubeconfig(self, level: str, *options: str) -> Path:
-        """The kubeconfig of the level, as `kube-iam kubeconfig` prints it."""
+        """Write the kubeconfig of the level, as `kube-iam kubeconfig` prints it."""
         path = self.home.root / f"{level}{''.join(options).replace('/', '')}.yaml"
         path.write_text(self.administrator.works("kube-iam", "kubeconfig", level, *options))
         return path
@@ -82,13 +82,13 @@ class Person:
         )
 
     def works(self, *command: str | Path, stdin: str = "", **variables: str) -> str:
-        """What the command prints. It has to succeed."""
+        """Run a command that has to succeed. Return what it prints."""
         done = self.run(*command, stdin=stdin, **variables)
         assert done.returncode == 0, f"{self.name}: {command}: {done.stderr}"
         return done.stdout
 
     def refused(self, *command: str | Path, stdin: str = "", **variables: str) -> str:
-        """What the command says on standard error. It has to fail and to print nothing."""
+        """Run a command that has to fail and to print nothing. Return its standard error."""
         done = self.run(*command, stdin=stdin, **variables)
         assert done.returncode != 0, f"{self.name}: {command}: {done.stdout}"
         assert done.stdout == ""

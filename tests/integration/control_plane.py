@@ -17,7 +17,7 @@ Connect = Callable[[], KubeApi]
 
 @contextmanager
 def control_plane(directory: Path, binaries: Binaries) -> Iterator[Connect]:
-    """A running control plane; the answer makes a new connection to it as its administrator."""
+    """Run a control plane. Yield a function that makes a new connection to it as its administrator."""
     home = Home(directory / "sandbox")
     home.create()
     try:

@@ -33,7 +33,7 @@ def error(code: str, status: int = 400) -> tuple[int, str]:
 
 @dataclass
 class FaultyIam:
-    """Passes calls on to the account, signed anew as the server's own user; `fault` may answer instead, `gate` holds answers up.
+    """Passes calls on to the account, signed anew as the server's own user. `fault` may answer instead; answers wait for `may_answer`.
 
     The emulator gives all members of a group at once; here they come in pages. `crowd` adds made-up ones before a group's own.
     """
@@ -42,17 +42,17 @@ class FaultyIam:
     directory: Path
     calls: list[Call] = field(default_factory=list)
     fault: Fault = lambda _: None
-    gate: threading.Event = field(default_factory=threading.Event)
+    may_answer: threading.Event = field(default_factory=threading.Event)
     crowd: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.gate.set()
+        self.may_answer.set()
         self.server = HttpsServer(self.directory, self._answer)
         self.url = f"https://{self.server.authority}"
 
     def heal(self) -> None:
         self.fault = lambda _: None
-        self.gate.set()
+        self.may_answer.set()
 
     def stop(self) -> None:
         self.heal()
@@ -61,12 +61,12 @@ class FaultyIam:
     def _answer(self, request: Request) -> tuple[int, str, bytes]:
         call = dict(parse_qsl(request.body.decode()))
         self.calls.append(call)
-        self.gate.wait(30)
+        self.may_answer.wait(30)
         status, text = self.fault(call) or self.paged(call)
         return status, "text/xml", text.encode()
 
     def paged(self, call: Call) -> tuple[int, str]:
-        """What the account answers to the server's user, as IAM would cut it into pages."""
+        """Return the account's answer to the server's user, in pages as IAM cuts them."""
         asked = {name: value for name, value in call.items() if name not in ("Marker", "MaxItems")}
         status, text = self.real(asked)
         found = _USERS.search(text)
@@ -80,7 +80,7 @@ class FaultyIam:
         return status, _USERS.sub(f"<Users>{''.join(members[begin:end])}</Users><IsTruncated>{more}", text)
 
     def real(self, call: Call) -> tuple[int, str]:
-        """What the account answers to the server's user, whole."""
+        """Return the account's whole answer to the server's user."""
         who = self.account.state.user(AUTHENTICATOR)
         assert who is not None
         url = presign(

@@ -95,7 +95,7 @@ class MembershipSite:
         return mint(who, cluster_id=CLUSTER_ID, region=REGION, host=host, timestamp=basic_timestamp(time.time()))
 
     def sign_in(self, who: Credentials) -> dict[str, Any]:
-        """The status of a TokenReview with a new token."""
+        """Return the status of a TokenReview with a new token."""
         status: dict[str, Any] = review(self.home, self.state, self.token(who))[1]["status"]
         return status
 
@@ -114,7 +114,7 @@ class MembershipSite:
 
 @contextmanager
 def running(directory: Path, levels: tuple[str, ...], mappings: str) -> Iterator[MembershipSite]:
-    """An account with these levels, and a server with these mappings that may read them and has begun to."""
+    """Run an account with these levels, and a server with these mappings that may read them and has begun to."""
     home = Home(directory / "sandbox")
     home.create()
     try:
@@ -141,7 +141,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) 
 
 
 def entry(level: str, more: str = "") -> str:
-    """A mapRoles entry of a level that `Account.make_level` made."""
+    """Return a mapRoles entry of a level that `Account.make_level` made."""
     role = f"arn:aws:iam::111122223333:role/{level}"
     return (
         f"  - rolearn: {role}\n    username: iam:{{{{SessionNameRaw}}}}\n    groups: [kube-iam:{level}]\n"
@@ -150,5 +150,5 @@ def entry(level: str, more: str = "") -> str:
 
 
 def group_entry(level: str) -> str:
-    """A mapGroups entry."""
+    """Return a mapGroups entry."""
     return f"  - iamGroup: {level}\n    username: iam:{{{{UserName}}}}\n    groups: [kube-iam:{level}]\n    level: {level}\n"

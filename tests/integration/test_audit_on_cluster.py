@@ -25,7 +25,7 @@ def audit(control_plane: Any) -> AuditEvents:
     return AuditEvents(KubeApi(environ={}, kubeconfig=str(control_plane.kubeconfig)))
 
 
-def test_an_action_is_an_event_that_says_who_did_what_to_whom_until_when_and_why(control_plane: Any) -> None:
+def test_an_audit_event_names_actor_subject_end_and_reason(control_plane: Any) -> None:
     record = AuditRecord(Action.GRANTED, "tilda", "viewer", "2026-11-24T14:00:00Z", "on call\n\x1b[2J")
     audit(control_plane).write([record, AuditRecord(Action.REVOKED, "tilda", "viewer")], time.time())
     granted, revoked = sorted(written(control_plane, "tilda"), key=lambda each: each["reason"])
@@ -49,7 +49,7 @@ def test_an_action_is_an_event_that_says_who_did_what_to_whom_until_when_and_why
     ["arn:aws:iam::123456789012:role/a/b", "AROA123456:x+y=z@w", "ASIA0000000000000001", "x" * 2048],
     ids=["arn", "unique id", "key", "long"],
 )
-def test_whoever_can_be_denied_can_be_written_about(control_plane: Any, subject: str) -> None:
+def test_every_deniable_subject_can_be_in_an_audit_event(control_plane: Any, subject: str) -> None:
     audit(control_plane).write([AuditRecord(Action.DENIED, subject, reason="r" * 5000)], time.time())
     (event,) = written(control_plane, subject)
     assert event["reason"] == "AccessDenied"

@@ -57,7 +57,7 @@ class Account:
         self._faults: dict[str, list[Answer | None]] = {}
 
     def fails(self, operation: str, *answers: Answer | None) -> None:
-        """The next calls of the operation get these answers; None lets one through."""
+        """Give these answers to the next calls of the operation. None passes a call on."""
         self._faults[operation] = list(answers)
 
     def directory(self) -> IamDirectory:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from backend_suite import *  # noqa: F403
-from backend_suite import ADMIN, ONE, ROLE, TWO, Heard, gives, names_of, until
+from backend_suite import ADMIN, ONE, ROLE, TWO, RecordingObserver, gives, names_of, until
 from kube_iam.kube.endpoint import EndpointSource
 from kube_iam.mappings.backend import Backend
 from kube_iam.mappings.crd import IdentityMappings
@@ -26,7 +26,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 @pytest.fixture(scope="module")
 def cluster(control_plane: Any, tmp_path_factory: pytest.TempPathFactory) -> Real:
-    """The control plane with our manifests in it."""
+    """Return the control plane with our manifests in it."""
     kubectl = [str(Path(sys.executable).parent / "kubectl"), "--kubeconfig", str(control_plane.kubeconfig)]
     for name in ("crd", "rbac"):
         subprocess.run([*kubectl, "apply", "-f", DEPLOY / f"{name}.yaml"], check=True, capture_output=True, timeout=60)
@@ -46,7 +46,7 @@ def source(request: pytest.FixtureRequest, cluster: Real) -> Any:
 
 @pytest.fixture
 def server_access(control_plane: Any, tmp_path: Path, cluster: Real) -> EndpointSource:
-    """The way to the cluster as the ServiceAccount of our manifest, a kubeconfig with a token file."""
+    """Return the connection to the cluster as the ServiceAccount of our manifest, by a kubeconfig with a token file."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     account = "/api/v1/namespaces/kube-system/serviceaccounts/kube-iam/token"
     _, answer = control_plane.api.call("POST", account, request)
@@ -73,13 +73,13 @@ def test_the_rights_in_our_manifest_are_enough(
     cluster: Real, server_access: EndpointSource, control_plane: Any
 ) -> None:
     async def story() -> None:
-        heard = Heard()
+        observer = RecordingObserver()
         config_map, objects = ConfigMapSource(cluster), IdentityMappingSource(cluster)
         config_map.write(ONE)
         objects.write(TWO, role_twice=True)
         backends: list[Backend] = [
-            EksConfigMap(server_access, heard, (), QUICK),
-            IdentityMappings(server_access, heard, (), QUICK),
+            EksConfigMap(server_access, observer, (), QUICK),
+            IdentityMappings(server_access, observer, (), QUICK),
         ]
         for backend in backends:
             await backend.start()
@@ -88,7 +88,7 @@ def test_the_rights_in_our_manifest_are_enough(
             assert names_of(backends[1]) == ("alice", ("two", "more"))
             await until(lambda: status(control_plane, "role-admin").get("userID") == ADMIN.user_id)
             await until(lambda: any("z-second" in event["metadata"]["name"] for event in events(control_plane)))
-            assert (heard.failures, heard.troubles) == ([], [])
+            assert (observer.failures, observer.troubles) == ([], [])
         finally:
             for backend in backends:
                 await backend.stop()
@@ -116,7 +116,7 @@ def test_status_reports_each_object_and_an_event_explains_an_unusable_one(cluste
         objects = IdentityMappingSource(cluster)
         objects.write(ONE, role_twice=True)
         objects.damage()
-        backend = objects.backend(Heard())
+        backend = objects.backend(RecordingObserver())
         await backend.start()
         try:
             await until(lambda: status(control_plane, "role-admin").get("canonicalARN") == ROLE.lower())
@@ -135,14 +135,14 @@ def test_status_reports_each_object_and_an_event_explains_an_unusable_one(cluste
 def test_a_restart_of_kube_apiserver_is_survived(control_plane: Any, source: Any) -> None:
     async def story() -> None:
         source.write(ONE)
-        heard = Heard()
-        backend = source.backend(heard)
+        observer = RecordingObserver()
+        backend = source.backend(observer)
         await backend.start()
         try:
             await asyncio.to_thread(restart, control_plane, lambda: gives(backend, "one")())
             source.write(TWO)
             await until(gives(backend, "two", "more"))
-            assert all(kept for _, kept in heard.failures)
+            assert all(kept for _, kept in observer.failures)
         finally:
             await backend.stop()
 

@@ -66,7 +66,7 @@ def test_the_administrator_is_known_and_has_no_arn(cluster: KubeCluster) -> None
     [
         {"Canonicalarn": "arn:aws:iam::012345670123:role/shop-admin"},
         {"Arn": "arn:aws:sts::012345670123:assumed-role/shop-admin/alice"},
-        {"Arn": "nonsense", "Canonicalarn": "arn:aws:iam::012345670123:role/shop-admin"},
+        {"Arn": "no-arn", "Canonicalarn": "arn:aws:iam::012345670123:role/shop-admin"},
     ],
 )
 def test_the_arn_that_the_authenticator_put_into_extra_is_shown(connect: Connect, extra: dict[str, str]) -> None:
@@ -117,7 +117,7 @@ RIGHTS = PolicyRule(
 
 @pytest.fixture(scope="module")
 def deputy(connect: Connect) -> Connect:
-    """Connections of a user who may write RoleBindings and holds nothing else that a binding could grant."""
+    """Return connections of a user who may write RoleBindings and holds nothing else that a binding could grant."""
     client = connect().client()
     client.create(ClusterRole(metadata=ObjectMeta(name="deputy"), rules=[RIGHTS]))
     client.create(ClusterRole(metadata=ObjectMeta(name="nothing"), rules=[]))
@@ -135,7 +135,7 @@ def deputy(connect: Connect) -> Connect:
         api.client()._client._client.headers.update({"Impersonate-User": "deputy"})
         return api
 
-    # The API server's authorizer hears of new rules a moment later.
+    # The API server's authorizer receives new rules a moment later.
     assert wait_until(lambda: may_read(as_deputy()), 20)
     return as_deputy
 
@@ -257,7 +257,7 @@ def test_what_the_caller_may_not_do_is_named(connect: Connect) -> None:
 
 
 def connect_as_reader(api: Any) -> Any:
-    """The same connection once bob may read bindings, so that he gets as far as the write."""
+    """Return the same connection once bob may read bindings, so that he gets as far as the write."""
     api.client()._client._client.headers.pop("Impersonate-User")
     api.client().apply(
         ClusterRoleBinding(
@@ -269,7 +269,7 @@ def connect_as_reader(api: Any) -> Any:
     rule: Any = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["rolebindings"], "verbs": ["get"]}
     api.client().apply(ClusterRole.from_dict({"metadata": {"name": "reader"}, "rules": [rule]}))
     api.client()._client._client.headers.update({"Impersonate-User": "bob"})
-    # The API server's authorizer hears of new rules a moment later.
+    # The API server's authorizer receives new rules a moment later.
     assert wait_until(lambda: may_read(api), 20)
     return api
 
@@ -341,7 +341,7 @@ def test_twenty_interleaved_edits_of_two_stores_are_all_there(
 
 @TARGETS
 @pytest.mark.usefixtures("no_config_maps")
-def test_people_let_in_for_a_time_at_once_are_all_there_beside_a_change_of_the_entry(
+def test_concurrent_temporary_grants_and_changes_of_an_entry_are_all_kept(
     connect: Connect, client: Client, target: MappingTarget
 ) -> None:
     mine, theirs = (make_store(access(target), connect()) for _ in range(2))

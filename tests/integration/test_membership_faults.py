@@ -133,11 +133,11 @@ def test_rights_that_are_taken_away_and_given_back(site: MembershipSite, people:
 
 
 def test_decisions_do_not_wait_for_an_iam_that_is_slow(site: MembershipSite, people: People) -> None:
-    site.iam.gate.clear()
+    site.iam.may_answer.clear()
     asked = len(site.iam.calls)
     wait_until(lambda: len(site.iam.calls) > asked, "a read is under way")
     as_it_was(site, people)
-    assert not site.iam.gate.is_set()
+    assert not site.iam.may_answer.is_set()
     site.iam.heal()
     read_anew(site)
     as_it_was(site, people)
@@ -166,10 +166,10 @@ def test_a_group_made_anew_has_its_own_members_only(site: MembershipSite, people
         "nobody is a member of what is gone",
     )
     # Gone and there again between two reads, with others in it.
-    site.iam.gate.clear()
+    site.iam.may_answer.clear()
     iam.create_group(GroupName=GROUP)
     iam.add_user_to_group(GroupName=GROUP, UserName="vera")
-    site.iam.gate.set()
+    site.iam.may_answer.set()
     wait_until(lambda: site.is_admitted(people.viewer), "the members of the new group enter")
     assert not site.is_admitted(viewer)
     as_it_was(site, people)
@@ -192,11 +192,11 @@ def test_user_created_again_does_not_share_sessions_with_the_former_user(site: M
 def test_user_created_again_is_another_user_in_a_group_at_once(site: MembershipSite, people: People) -> None:
     old = site.add("nils", GROUP)
     wait_until(lambda: site.is_admitted(old), "the new member is admitted")
-    site.iam.gate.clear()
+    site.iam.may_answer.clear()
     new = site.made_anew("nils", GROUP)
     # The server still knows the old one as a member.
     assert not site.is_admitted(new)
-    site.iam.gate.set()
+    site.iam.may_answer.set()
     read_anew(site)
     assert not site.is_admitted(new)
     assert not site.is_admitted(old)

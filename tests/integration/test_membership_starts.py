@@ -1,4 +1,4 @@
-"""How a server starts, ends and goes on while IAM is away, and with more groups and members than fit into a page."""
+"""Start, end and work of a server while IAM is away, and with more groups and members than fit into a page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def healed(site: MembershipSite) -> Iterator[None]:
 
 
 def test_a_server_that_waits_for_iam_ends_when_it_is_told_to(site: MembershipSite) -> None:
-    site.iam.gate.clear()
+    site.iam.may_answer.clear()
     asked = len(site.iam.calls)
     wait_until(lambda: len(site.iam.calls) > asked, "a read is under way")
     server = site.home.process("webhook")

@@ -46,7 +46,7 @@ def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
 
 @pytest.fixture
 def client(connect: Connect) -> Client:
-    """The administrator's client to a cluster without bindings of ours, with an empty mapping."""
+    """Return the administrator's client of a cluster without bindings of ours, with an empty mapping."""
     client = connect().client()
     ours: dict[str, Any] = {"app.kubernetes.io/managed-by": "kube-iam"}
     for found in client.list(ClusterRoleBinding, labels=ours):

@@ -203,7 +203,7 @@ def test_group_is_adopted_with_members_and_policies(account: Account) -> None:
 
 @pytest.fixture
 def late(tmp_path: Path) -> Iterator[Account]:
-    """An account whose IAM shows changes ten minutes late: never, as far as a test is concerned."""
+    """Yield an account whose IAM shows changes ten minutes late, which no test waits for."""
     home = Home(tmp_path / "late")
     home.create()
     try:

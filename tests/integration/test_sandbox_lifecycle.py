@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 def sandbox(home: Home, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    """The command, on a machine without a control plane and with AWS settings of its own that must not matter."""
+    """Run the command on a machine without a control plane, with AWS settings of its own that must not matter."""
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(home.root.parent),

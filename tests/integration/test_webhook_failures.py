@@ -1,4 +1,4 @@
-"""What `deny` says where a real kube-apiserver cannot ask the kube-iam server: one message and remedy for each fault."""
+"""Messages of `deny` if a real kube-apiserver cannot call the kube-iam server: one message and remedy for each fault."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Site:
             server.server_close()
 
     def error(self) -> KubeIamError:
-        """The error of a question to the server."""
+        """Return the error of a question to the server."""
         with pytest.raises((KubeError, Unreachable)) as raised:
             self.prober.ask(HERE, "denial")
         return raised.value

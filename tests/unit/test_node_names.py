@@ -38,14 +38,14 @@ class Account:
     error: Exception | None = None
     described: list[list[str]] = field(default_factory=list)
     searched: list[list[str]] = field(default_factory=list)
-    gate: threading.Event = field(default_factory=threading.Event)
+    may_answer: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.gate.set()
+        self.may_answer.set()
 
     def describe(self, ids: Sequence[str]) -> dict[str, Instance]:
         self.described.append(list(ids))
-        self.gate.wait(30)
+        self.may_answer.wait(30)
         if self.error is not None:
             raise self.error
         if not self.instances.keys() >= set(ids):
@@ -62,7 +62,7 @@ class Account:
 
 
 @dataclass
-class Heard:
+class RecordingObserver:
     calls: list[int] = field(default_factory=list)
     errors: list[KubeIamError] = field(default_factory=list)
 
@@ -84,18 +84,18 @@ class Clock:
 @dataclass
 class Stage:
     account: Account = field(default_factory=Account)
-    heard: Heard = field(default_factory=Heard)
+    observer: RecordingObserver = field(default_factory=RecordingObserver)
     clock: Clock = field(default_factory=Clock)
     timeout: float = 30.0
 
     def play(self, story: Callable[[Ec2NodeNames], Awaitable[object]]) -> None:
         async def run() -> None:
             limit = RateLimit(0, 1)
-            names = Ec2NodeNames(self.account, self.heard, limit, clock=self.clock, timeout=self.timeout)
+            names = Ec2NodeNames(self.account, self.observer, limit, clock=self.clock, timeout=self.timeout)
             try:
                 await story(names)
             finally:
-                self.account.gate.set()
+                self.account.may_answer.set()
                 await names.close()
 
         asyncio.run(run())
@@ -118,7 +118,7 @@ async def until(condition: Callable[[], object]) -> None:
 def test_an_instance_of_the_identitys_account_has_its_private_dns_name() -> None:
     stage = Stage()
     assert stage.name(node()) == NAME
-    assert stage.heard.calls == [1]
+    assert stage.observer.calls == [1]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_many_instances_at_once_go_into_calls_of_a_hundred() -> None:
 
     stage.play(story)
     assert sorted(map(len, stage.account.described)) == [50, BATCH, BATCH]
-    assert sorted(stage.heard.calls) == [50, BATCH, BATCH]
+    assert sorted(stage.observer.calls) == [50, BATCH, BATCH]
 
 
 def test_one_unknown_instance_does_not_fail_the_others_of_its_call() -> None:
@@ -196,8 +196,8 @@ def test_one_unknown_instance_does_not_fail_the_others_of_its_call() -> None:
 
     stage.play(story)
     assert (len(stage.account.described), len(stage.account.searched)) == (1, 1)
-    assert stage.heard.calls == [2, 2]
-    assert stage.heard.errors == []
+    assert stage.observer.calls == [2, 2]
+    assert stage.observer.errors == []
 
 
 def test_an_unknown_instance_is_asked_for_again_after_ten_seconds() -> None:
@@ -232,7 +232,7 @@ def test_a_call_that_fails_is_reported_and_its_words_stay_in_the_log(error: Exce
     assert isinstance(found, Refusal)
     assert found.reason is reason
     assert str(error) not in found.message
-    assert len(stage.heard.errors) == 1
+    assert len(stage.observer.errors) == 1
 
 
 def test_a_failure_is_not_remembered() -> None:
@@ -302,13 +302,13 @@ def test_a_name_that_ec2_changed_is_taken_over_within_an_hour() -> None:
 
 def test_who_waits_too_long_is_told_so_and_the_answer_still_counts() -> None:
     stage = Stage(timeout=0.05)
-    stage.account.gate.clear()
+    stage.account.may_answer.clear()
 
     async def story(names: Ec2NodeNames) -> None:
         found = await names.private_dns_name(node())
         assert isinstance(found, Refusal)
         assert found.reason is Reason.EC2_UNREACHABLE
-        stage.account.gate.set()
+        stage.account.may_answer.set()
         answered = Refusal(Reason.EC2_UNREACHABLE)
         while isinstance(found := await names.private_dns_name(node()), Refusal):
             assert found.reason is answered.reason
@@ -320,14 +320,14 @@ def test_who_waits_too_long_is_told_so_and_the_answer_still_counts() -> None:
 
 def test_a_client_that_goes_away_does_not_take_the_others_answer_with_it() -> None:
     stage = Stage()
-    stage.account.gate.clear()
+    stage.account.may_answer.clear()
 
     async def story(names: Ec2NodeNames) -> None:
         gone = asyncio.create_task(names.private_dns_name(node()))
         stays = asyncio.create_task(names.private_dns_name(node()))
         await until(lambda: stage.account.described)
         gone.cancel()
-        stage.account.gate.set()
+        stage.account.may_answer.set()
         assert await stays == NAME
 
     stage.play(story)
@@ -337,7 +337,7 @@ def test_slow_calls_fill_the_next_ones_and_waiting_is_bounded(monkeypatch: pytes
     monkeypatch.setattr(ec2_names, "MAX_WAITING", 20)
     ids = [numbered(number) for number in range(21)]
     stage = Stage(Account({name: Instance(f"node-{name}", ACCOUNT) for name in ids}))
-    stage.account.gate.clear()
+    stage.account.may_answer.clear()
 
     async def story(names: Ec2NodeNames) -> None:
         asking = []
@@ -349,7 +349,7 @@ def test_slow_calls_fill_the_next_ones_and_waiting_is_bounded(monkeypatch: pytes
         refused = await names.private_dns_name(node(ids[20]))
         assert isinstance(refused, Refusal)
         assert refused.reason is Reason.EC2_THROTTLED
-        stage.account.gate.set()
+        stage.account.may_answer.set()
         assert await asyncio.gather(*asking) == [f"node-{name}" for name in ids[:20]]
 
     stage.play(story)

@@ -108,13 +108,13 @@ def test_an_unexpected_failure_is_a_refusal_that_repeats_nothing() -> None:
 def test_concurrent_requests_with_one_token_share_a_call_if_the_first_is_cancelled() -> None:
     async def story() -> None:
         verifier, sts, _ = make(YES)
-        sts.gate.clear()
+        sts.may_answer.clear()
         waiting = [asyncio.create_task(verifier.verify(token())) for _ in range(100)]
         other = asyncio.create_task(verifier.verify(token(NOW - 1)))
         await asyncio.sleep(0)
         waiting[0].cancel()
         await asyncio.sleep(0)
-        sts.gate.set()
+        sts.may_answer.set()
         verdicts = await asyncio.gather(*waiting[1:])
         assert all(isinstance(verdict, Identity) for verdict in verdicts)
         assert waiting[0].cancelled()

@@ -30,12 +30,12 @@ class ScriptedSts:
     def __init__(self, answer: StsAnswer | Refusal | Exception) -> None:
         self.answer = answer
         self.calls = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def get_caller_identity(self, url: str, cluster_id: str) -> StsAnswer | Refusal:
         self.calls += 1
-        await self.gate.wait()
+        await self.may_answer.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
