@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.core.principals import arn_key, fits, kind_of, meant, objection
+from kube_iam.core.principals import arn_key, explain_invalid, fits, guess_principals, kind_of
 from kube_iam.denylist.denial import NotAPrincipal, denial_of
 
 ACCOUNT = "111122223333"
@@ -153,7 +153,7 @@ def test_what_no_principal_can_have_is_refused_with_a_remedy(text: str) -> None:
     ],
 )
 def test_the_reason_and_the_remedy_fit_the_mistake(text: str, said: str, remedy: str) -> None:
-    message, hint = objection(text)
+    message, hint = explain_invalid(text)
     assert said in message
     assert remedy in hint
 
@@ -161,10 +161,10 @@ def test_the_reason_and_the_remedy_fit_the_mistake(text: str, said: str, remedy:
 @given(st.text(max_size=80))
 def test_what_is_refused_has_a_remedy_and_what_is_meant_is_compared(text: str) -> None:
     if not kind_of(text):
-        message, hint = objection(text)
+        message, hint = explain_invalid(text)
         assert message
         assert hint
-    for name in meant(text):
+    for name in guess_principals(text):
         assert kind_of(name) or "*" in name or "?" in name
 
 

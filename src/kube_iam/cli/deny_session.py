@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kube_iam.cli.deny_options import LONGEST_SESSION
 from kube_iam.cli.progress import changes_made
 from kube_iam.cli.session import AdminSession
-from kube_iam.core.principals import fits, kind_of, objection
+from kube_iam.core.principals import explain_invalid, fits, kind_of
 from kube_iam.denylist.denial import Denial, NotAPrincipal, denial_name, denial_of
 from kube_iam.denylist.propagation import Clock, ExpectedDenial, Propagation, wait_for_propagation
 from kube_iam.errors import KubeIamError, UsageError
@@ -158,7 +158,7 @@ def level_denials(
     for user in users:
         if not fits("userName", user):
             raise UsageError(
-                *(objection(user) if not kind_of(user) else (f"{user!r} is not the name of an IAM user", ""))
+                *(explain_invalid(user) if not kind_of(user) else (f"{user!r} is not the name of an IAM user", ""))
             )
     return [
         Denial(

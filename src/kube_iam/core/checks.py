@@ -1,7 +1,7 @@
 """The twelve checks that a token must pass before STS is asked, in the order of docs/protocol.md, section 2.1.
 
-What passes is not forwarded: `CheckedToken.request_url` builds the request anew from the parts that were checked, so that no part
-which the server understands one way and STS another ever leaves (CVE-2022-2385 here, CVE-2020-16250 in Vault).
+The URL of a token is never forwarded. `CheckedToken.request_url` builds the request anew from the parts that were checked. So STS
+cannot read a part of it in another way than the server did (CVE-2022-2385 in the reference, CVE-2020-16250 in Vault).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["CHECKS", "CheckedToken", "check_token"]
 
 MAX_TOKEN = 16 * 1024
 LIFETIME = 15 * 60
-"""Seconds after X-Amz-Date for which STS takes a presigned request, whatever X-Amz-Expires says."""
+"""Seconds after X-Amz-Date for which STS accepts a presigned request. STS ignores X-Amz-Expires."""
 CLOCK_SKEW = 5 * 60
-"""Seconds that a signer's clock may be ahead of ours."""
+"""Seconds by which the clock of a signer may be ahead of the server's."""
 
 
 @dataclass(slots=True, repr=False)
 class _Parse:
-    """What the checks before have found out, for the checks after."""
+    """The parts of a token that earlier checks have parsed, for the later ones."""
 
     token: str
     hosts: StsHosts
@@ -47,7 +47,7 @@ class _Parse:
 
 
 def check_token(token: str, *, hosts: StsHosts, now: float) -> CheckedToken | Refusal:
-    """The checked parts of a token, or the first check's refusal. `now` is in unix seconds."""
+    """Return the checked parts of a token, or the refusal of the first check that fails. `now` is Unix seconds. Raises nothing."""
     parse = _Parse(token, hosts, now)
     for _, check in CHECKS:
         refusal = check(parse)
@@ -59,24 +59,24 @@ def check_token(token: str, *, hosts: StsHosts, now: float) -> CheckedToken | Re
 
 
 def _check_length(parse: _Parse) -> Refusal | None:
-    """1. At most 16 KiB."""
+    """1. The token has at most 16 KiB."""
     return Refusal(Reason.TOKEN_TOO_LONG) if len(parse.token) > MAX_TOKEN else None
 
 
 def _check_prefix(parse: _Parse) -> Refusal | None:
-    """2. Begins with `k8s-aws-v1.`"""
+    """2. The token begins with `k8s-aws-v1.`"""
     return None if parse.token.startswith(PREFIX) else Refusal(Reason.TOKEN_PREFIX)
 
 
-# The padding and the two characters in which base64 differs from base64url become ones that neither has.
+# `=` and the two characters in which base64 differs from base64url become `!`, which neither has.
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
-# What the last character may be, by the length modulo 4: its unused bits are zero (RFC 4648, section 3.5). With others, one URL would
-# be in several tokens, each remembered as another one.
+# The valid last characters by length modulo 4: the unused bits are zero (RFC 4648, section 3.5). Otherwise several tokens would hold
+# one URL, and the server would cache each as a token of its own.
 _LAST = {0: None, 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
 
 
 def _check_encoding(parse: _Parse) -> Refusal | None:
-    """3. The rest is unpadded base64url, in the one form that an encoder makes of its bytes."""
+    """3. The rest is base64url without padding, in the one form that an encoder makes."""
     try:
         text = parse.token[len(PREFIX) :].encode("ascii")
         # A length of 4n+1 decodes to no whole number of bytes.
@@ -92,7 +92,7 @@ def _check_encoding(parse: _Parse) -> Refusal | None:
     return None
 
 
-# RFC 3986's five parts. Only printable ASCII, and none of the characters that parsers disagree about (space, \, quotes, <>^`{|}).
+# The five parts of RFC 3986. Valid is printable ASCII without the characters that parsers disagree about (space, \, quotes, <>^`{|}).
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?",
     re.ASCII,
@@ -102,8 +102,7 @@ _URL_CHARACTERS = _ALPHANUMERIC + b"-._~:/?#[]@!$&'()*+,;=%"
 
 
 def _check_url(parse: _Parse) -> Refusal | None:
-    """4. Which holds a URL."""
-    # What is left when these characters are taken away.
+    """4. The decoded bytes are a URL."""
     others = parse.url.translate(None, _URL_CHARACTERS)
     url = None if others else _URL.fullmatch(parse.url.decode("ascii"))
     if url is None:
@@ -114,15 +113,15 @@ def _check_url(parse: _Parse) -> Refusal | None:
 
 
 def _check_scheme(parse: _Parse) -> Refusal | None:
-    """5. Of scheme https, in whatever letter case: the request is built anew with ours."""
+    """5. The scheme is https, in any letter case: the request is built anew in lower case."""
     return None if parse.scheme.lower() == "https" else Refusal(Reason.URL_SCHEME)
 
 
 def _check_host(parse: _Parse) -> Refusal | None:
-    """6. Whose whole authority is an STS host of our partition."""
+    """6. The whole authority is an STS host of the server's partition."""
     region = parse.hosts.region_of(parse.authority)
     if region is None:
-        # Neither userinfo nor anything else that is not a host's name belongs in a message.
+        # A message must not hold user info, so it holds the authority only where that is the name of a host.
         shown = parse.authority if _HOST_NAME.fullmatch(parse.authority) else ""
         return Refusal(Reason.URL_HOST, shown)
     parse.region = region
@@ -133,22 +132,22 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9.-]{1,253}", re.ASCII)
 
 
 def _check_path(parse: _Parse) -> Refusal | None:
-    """7. With the path `/` and no fragment."""
+    """7. The path is `/`, and there is no fragment."""
     return None if parse.path == "/" and not parse.fragment else Refusal(Reason.URL_PATH)
 
 
 _KEYS = frozenset(CANONICAL_KEYS)
 _LOWER_KEYS = {key.lower(): key for key in CANONICAL_KEYS}
-# Key names are plain: an encoded one is not canonical, and may decode to a key that is there already.
+# A name with escapes is not canonical, and may decode to a key that the query holds already.
 _KEY_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-# `;` and `+` are refused raw, since parsers disagree about them (a separator, a space).
+# `;` and `+` are invalid without an escape: some parsers read them as a separator and a space.
 _QUERY_CHARACTERS = _ALPHANUMERIC + b"-._~/:=%&"
-# Escapes of anything but printable ASCII are as malformed as half an escape.
+# Half an escape, or an escape of a character that is not printable ASCII.
 _BAD_ESCAPE = re.compile(r"%(?![2-6][0-9A-Fa-f]|7[0-9A-Ea-e])", re.ASCII)
 
 
 def _check_query(parse: _Parse) -> Refusal | None:
-    """8. Its query is well-formed; each parameter is known and there once, in whatever case."""
+    """8. The query is well-formed. Each parameter is known, in that spelling, and stands once in any letter case."""
     if parse.query.encode().translate(None, _QUERY_CHARACTERS) or _BAD_ESCAPE.search(parse.query):
         return Refusal(Reason.QUERY_MALFORMED)
     for pair in parse.query.split("&"):
@@ -164,7 +163,7 @@ def _check_query(parse: _Parse) -> Refusal | None:
 
 
 def _no_key(name: str, before: Container[str]) -> Refusal:
-    """Why the name is not a parameter's."""
+    """Return why this name is refused as the name of a parameter."""
     if not _KEY_NAME.fullmatch(name):
         return Refusal(Reason.QUERY_MALFORMED)
     key = _LOWER_KEYS.get(name.lower())
@@ -172,14 +171,15 @@ def _no_key(name: str, before: Container[str]) -> Refusal:
         return Refusal(Reason.QUERY_UNKNOWN)
     if key in before:
         return Refusal(Reason.QUERY_REPEATED, key)
-    # The signature is over the spelling that was sent: in another one STS finds no parameter of that name.
+    # The signature covers the spelling that was sent, and in another letter case STS finds no such parameter.
     return Refusal(Reason.QUERY_MALFORMED)
 
 
 def _decode(value: str) -> str:
-    """The value without its escapes. A session token is a thousand characters of base64, so base64's three come first and cheaply.
+    """Return the value without its escapes.
 
-    None of the three can become part of an escape, so the order is of no matter.
+    A session token has about a thousand characters of base64, so the three escapes of base64 are replaced first, which is cheap.
+    Their order does not matter, since none of the three characters can become part of an escape.
     """
     value = value.replace("%2F", "/").replace("%2B", "+").replace("%3D", "=")
     return unquote(value) if "%" in value else value
@@ -190,7 +190,7 @@ _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def _check_request(parse: _Parse) -> Refusal | None:
-    """9. It asks for GetCallerIdentity, signed with SigV4 for the host's region and the date's day."""
+    """9. The request is GetCallerIdentity, signed with SigV4 for the region of the host and the day of the date."""
     given = parse.parameters.get
     if given("Action") != "GetCallerIdentity":
         return Refusal(Reason.URL_ACTION)
@@ -201,7 +201,7 @@ def _check_request(parse: _Parse) -> Refusal | None:
     credential = _CREDENTIAL.fullmatch(given("X-Amz-Credential", ""))
     if credential is None or credential[3] != parse.region:
         return Refusal(Reason.CREDENTIAL_SCOPE, f"requests to {parse.authority} are signed for {parse.region}")
-    # A missing or malformed date is check 12's to refuse; a scope of another day can never verify.
+    # Check 12 refuses a missing or malformed date. STS never verifies a scope of another day.
     date = given("X-Amz-Date", "")
     if _DATE.fullmatch(date) and date[:8] != credential[2]:
         return Refusal(Reason.CREDENTIAL_SCOPE, "the scope's day is not that of X-Amz-Date")
@@ -211,14 +211,14 @@ def _check_request(parse: _Parse) -> Refusal | None:
     return None
 
 
-# We send host, x-k8s-aws-id and accept, and nothing else that could be signed. SDKs sign the first two; the reference takes any
-# other header, but STS can only verify one that is sent, so a list with another is refused here, with a reason, instead of there.
-# SigV4 has the list in lower case and sorted; in another shape STS computes another signature.
+# The server sends host, x-k8s-aws-id and accept, and no other header that could be signed. SDKs sign the first two. The reference
+# accepts any other header, but STS cannot verify a header that was not sent. So the server refuses it here, with a reason.
+# SigV4 has the list in lower case and sorted. For a list of another form STS computes another signature.
 _SIGNED_HEADERS = ("host;x-k8s-aws-id", "accept;host;x-k8s-aws-id")
 
 
 def _check_signed_headers(parse: _Parse) -> Refusal | None:
-    """10. The cluster id header is signed, and no header that we do not send."""
+    """10. The header with the cluster id is signed, and only headers that the server sends."""
     signed = parse.parameters.get("X-Amz-SignedHeaders", "")
     if signed in _SIGNED_HEADERS:
         return None
@@ -230,7 +230,7 @@ _EXPIRES = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 
 def _check_expires(parse: _Parse) -> Refusal | None:
-    """11. X-Amz-Expires is a whole number from 0 to 900, perhaps with a sign and leading zeros."""
+    """11. X-Amz-Expires is a whole number from 0 to 900. A sign and leading zeros are valid."""
     expires = parse.parameters.get("X-Amz-Expires", "")
     return None if _EXPIRES.fullmatch(expires) and 0 <= int(expires) <= 900 else Refusal(Reason.URL_EXPIRES)
 
@@ -239,7 +239,7 @@ _DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2
 
 
 def _check_date(parse: _Parse) -> Refusal | None:
-    """12. X-Amz-Date is a time at most 15 minutes ago and at most 5 minutes ahead."""
+    """12. X-Amz-Date is a time at most 15 minutes in the past and at most 5 minutes in the future."""
     date = parse.parameters.get("X-Amz-Date")
     if date is None:
         return Refusal(Reason.DATE_MISSING)
@@ -280,4 +280,4 @@ CHECKS: tuple[tuple[int, Callable[[_Parse], Refusal | None]], ...] = (
     (11, _check_expires),
     (12, _check_date),
 )
-"""The checks of docs/protocol.md, section 2.1, each under its number there."""
+"""The checks of docs/protocol.md, section 2.1, each with its number there."""

@@ -17,7 +17,8 @@ _NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 _SESSION = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _ACCESS_KEY = re.compile(r"A[KS]IA[A-Z0-9]{12,124}", re.ASCII)
 _UNIQUE_ID = re.compile(r"AIDA[A-Z0-9]{6,124}|AROA[A-Z0-9]{6,124}(:[\w+=,.@-]{2,64})?", re.ASCII)
-_NOBODYS_IDS = {
+# Ids of AWS that belong to no user, role, session or key.
+_OTHER_IDS = {
     "ABIA": "an STS service bearer token",
     "ACCA": "a context-specific credential",
     "AGPA": "an IAM group",
@@ -27,13 +28,13 @@ _NOBODYS_IDS = {
     "APKA": "a public key",
     "ASCA": "a certificate",
 }
-_NOBODYS_ID = re.compile(rf"({'|'.join(_NOBODYS_IDS)})[A-Z0-9]{{12,124}}", re.ASCII)
-_ID = re.compile(rf"(AIDA|AROA|AKIA|ASIA|{'|'.join(_NOBODYS_IDS)})[A-Z0-9]{{12,124}}", re.ASCII)
-# 20 characters of a key and 21 of another id, with a digit: what people are called has none, or another length.
+_OTHER_ID = re.compile(rf"({'|'.join(_OTHER_IDS)})[A-Z0-9]{{12,124}}", re.ASCII)
+_ID = re.compile(rf"(AIDA|AROA|AKIA|ASIA|{'|'.join(_OTHER_IDS)})[A-Z0-9]{{12,124}}", re.ASCII)
+# An access key id has 20 characters, another id 21. Both hold a digit; names of people hold none or have another length.
 _EXACT_ID = re.compile(
-    rf"(?=.*[0-9])(?:(?:AKIA|ASIA)[A-Z0-9]{{16}}|(?:AIDA|AROA|{'|'.join(_NOBODYS_IDS)})[A-Z0-9]{{17}})", re.ASCII
+    rf"(?=.*[0-9])(?:(?:AKIA|ASIA)[A-Z0-9]{{16}}|(?:AIDA|AROA|{'|'.join(_OTHER_IDS)})[A-Z0-9]{{17}})", re.ASCII
 )
-# AWS allows more in paths. Nobody uses it, and such a text is two ARNs, or a pattern.
+# AWS allows more characters in paths. Nobody uses them, and a text that holds one is two ARNs or a pattern.
 _PATH = re.compile(r"""[^*?:;,"']*""")
 _FORMS = "name a user, an ARN, an access key id or a unique id; several as arguments of their own"
 _LENIENT = re.compile(
@@ -49,10 +50,10 @@ _NO_PRINCIPAL = re.compile(r"(?:.*:)?(?:group|policy|instance-profile)/.*|arn:.*
 
 
 def fits(kind: str, text: str) -> bool:
-    """Return whether the text has a form that a principal of this kind can have. Letter case counts in ids only."""
+    """Return whether the text has a form that a principal of this kind (one of `KINDS`) can have. Letter case counts in ids only."""
     match kind:
         case "userName":
-            # Nobody is named like an id; who writes one means the id.
+            # No user is named like an id: the id is meant.
             return _NAME.fullmatch(text) is not None and _ID.fullmatch(text) is None
         case "arn":
             return _is_principal_arn(ascii_lower(text))
@@ -63,22 +64,22 @@ def fits(kind: str, text: str) -> bool:
 
 
 def kind_of(text: str) -> str:
-    """The kind of principal that the text names, the most particular one; empty where it can name nobody."""
+    """Return the most specific kind of principal that the text can name, or an empty text if it can name none."""
     return next((kind for kind in ("arn", "userId", "accessKeyId", "userName") if fits(kind, text)), "")
 
 
 def is_folded_id(text: str) -> bool:
-    """Return whether the text is an id in the length and characters of AWS's, but not in capitals: as a user name it denies nobody.
+    """Return whether the text is an id of AWS in lower case, as log systems write them. It is hardly ever the name of a user.
 
-    Some log systems fold everything to lower case.
+    The length and characters of the id must be the ones that AWS gives.
     """
     return text != text.upper() and _EXACT_ID.fullmatch(text.upper()) is not None
 
 
 def arn_key(arn: str) -> str:
-    """A principal's ARN as it is compared: `account:role/name`, in lower case, without the path of a user or role.
+    """Return the form in which ARNs of principals are compared: `account:role/name` in lower case, without a path.
 
-    Without the partition too: a server has one, and no identity of another. Text that is no ARN comes back in lower case.
+    The partition is left out, since all identities of a server have the same one. Other text is returned in lower case.
     """
     parts = ascii_lower(arn).split(":", 5)
     if len(parts) != 6 or parts[0] != "arn":
@@ -89,22 +90,22 @@ def arn_key(arn: str) -> str:
 
 
 def role_of(arn: str) -> str:
-    """The comparable ARN of the role that a role's or role session's ARN names; empty for any other principal's."""
+    """Return the comparable ARN (`arn_key`) of the role that the ARN of a role or session names; empty for other principals."""
     account, _, resource = arn_key(arn).partition(":")
     kind, *names = resource.split("/")
     return f"{account}:role/{names[0]}" if kind in ("role", "assumed-role") and names else ""
 
 
-def meant(text: str) -> tuple[str, ...]:
-    """Return the principals that a text which fits no kind obviously means, none where nobody can be meant.
+def guess_principals(text: str) -> tuple[str, ...]:
+    """Return the principals that a text of no valid form most likely names: names, ARNs and patterns of them, to be compared.
 
-    Several names in one text, quotes, wildcards (`*`, `?`), a Kubernetes user name (`iam:alice`), an ARN of an unknown partition or
-    without a session, full-width letters. Each is a name, an ARN or a pattern of one of them, for `arn_key` and comparison.
+    Recognized are several names in one text, quotes, wildcards (`*`, `?`), Kubernetes user names (`iam:alice`), full-width letters,
+    and ARNs of an unknown partition or without a session. Returns an empty tuple where no principal is recognized.
     """
     plain = _HIDDEN.sub("", unicodedata.normalize("NFKC", text))
     parts: dict[str, None] = {}
     for word in dict.fromkeys(_WORD.findall(plain)):
-        # A comma may be part of a name, and may be what stands between two.
+        # A comma may be part of a name, or may separate two names.
         parts |= dict.fromkeys(
             (word, word.rstrip(",.:"), *(word.split(",") if "," in word else ()), *_between_slashes(word))
         )
@@ -113,40 +114,40 @@ def meant(text: str) -> tuple[str, ...]:
 
 
 def _between_slashes(word: str) -> list[str]:
-    """The names in `alice/bob`, or in a path and a name: which of the two cannot be told. None in an ARN or a part of one."""
+    """Return the names in `alice/bob`, which may also be a path and a name. Empty for an ARN or a part of one."""
     if ":" in word or _LENIENT.fullmatch(ascii_lower(word)) or _NO_PRINCIPAL.fullmatch(ascii_lower(word)):
         return []
     return word.split("/")
 
 
-def objection(text: str) -> tuple[str, str]:
-    """Return why no principal can have this name, and the remedy, for a text that fits no kind."""
-    found = _NOBODYS_ID.fullmatch(text.upper())
+def explain_invalid(text: str) -> tuple[str, str]:
+    """Return why no principal can have this name, and the remedy. The text must fit no kind, or be an id in lower case."""
+    found = _OTHER_ID.fullmatch(text.upper())
     if found is not None:
         return (
-            f"{text!r} is the id of {_NOBODYS_IDS[found[1]]}, and nobody signs in with one",
+            f"{text!r} is the id of {_OTHER_IDS[found[1]]}, which does not sign in",
             "name users, roles or sessions; `kube-iam revoke USER LEVEL --now` takes a user out of a level and its group",
         )
     if re.search(r":(group|policy|instance-profile)/", ascii_lower(text)):
         return (
-            f"{text!r} is no user, role or session, and nobody signs in as one",
+            f"{text!r} is no user, role or session, and does not sign in",
             "name users, roles or sessions; `kube-iam revoke USER LEVEL --now` takes a user out of a level and its group",
         )
     if is_folded_id(text):
         return (
-            f"{text!r} looks like an id of AWS, and those are in capitals",
-            f"did you mean {text.upper()}? A user who is named so is denied by ARN (arn:aws:iam::ACCOUNT:user/{text})",
+            f"{text!r} looks like an id of AWS, but ids of AWS are in capitals",
+            f"did you mean {text.upper()}? A user of that name is denied by ARN (arn:aws:iam::ACCOUNT:user/{text})",
         )
-    others = [name for name in meant(text) if kind_of(name) and not name.endswith(",")]
+    others = [name for name in guess_principals(text) if kind_of(name) and not name.endswith(",")]
     instead = f"did you mean {' '.join(others)}?" if others else ""
     if not text.strip():
-        return "an empty name can be nobody's", _FORMS
+        return "the name is empty", _FORMS
     if fits("userId", text.split(":")[0]):
-        return f"{text!r} can be nobody's: only the id of a role (AROA…) is followed by a session name", instead
+        return f"{text!r} is no principal: only the id of a role (AROA…) is followed by a session name", instead
     if "*" in text or "?" in text:
         return (
-            f"{text!r} can be nobody's: no name in IAM holds * or ?, and wildcards are not expanded",
-            instead or "name each user or session, or a role (arn:aws:iam::ACCOUNT:role/NAME): all its sessions",
+            f"{text!r} is no principal: no name in IAM holds * or ?, and wildcards are not expanded",
+            instead or "name each user or session, or a role (arn:aws:iam::ACCOUNT:role/NAME) for all its sessions",
         )
     if ascii_lower(text).startswith("arn:"):
         return (
@@ -154,9 +155,9 @@ def objection(text: str) -> tuple[str, str]:
             instead or "such as arn:aws:iam::ACCOUNT:user/NAME or arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION",
         )
     if len(text) > 64:
-        return f"a name of {len(text)} characters can be nobody's: IAM has at most 64", instead or _FORMS
+        return f"the name has {len(text)} characters, but names in IAM have at most 64", instead or _FORMS
     return (
-        f"{text!r} can be nobody's: names in IAM hold letters, digits and _+=,.@- only",
+        f"{text!r} is no principal: names in IAM hold only letters, digits and _+=,.@-",
         instead or _FORMS,
     )
 
@@ -174,7 +175,7 @@ def _is_principal_arn(arn: str) -> bool:
         case "iam", "root":
             return not names
         case "sts", "assumed-role":
-            # STS shows no path; with one the ARN is read without it.
+            # STS shows no path. An ARN that holds one is read without it.
             return (
                 len(names) > 1 and _NAME.fullmatch(names[-2]) is not None and _SESSION.fullmatch(names[-1]) is not None
             )
@@ -184,18 +185,18 @@ def _is_principal_arn(arn: str) -> bool:
 
 
 def _principal(word: str) -> str:
-    """The principal that one word means, empty where nobody can be meant."""
+    """Return the principal that one word most likely names, or an empty text."""
     if kind_of(word):
         return word
     found = _LENIENT.fullmatch(ascii_lower(word))
     if found is not None:
         return _lenient_arn(found)
-    if _NOBODYS_ID.fullmatch(word) or _NO_PRINCIPAL.fullmatch(ascii_lower(word)):
+    if _OTHER_ID.fullmatch(word) or _NO_PRINCIPAL.fullmatch(ascii_lower(word)):
         return ""
     ident = word.split(":")[0]
-    if fits("userId", ident):  # with a session that nobody can have
+    if fits("userId", ident):  # its session name is invalid
         return ident
-    # The user name in Kubernetes (`iam:alice`), or a user with a path.
+    # A user name in Kubernetes (`iam:alice`), or a user with a path.
     last = re.split("[:/]", word)[-1]
     if kind_of(last):
         return last
@@ -203,7 +204,7 @@ def _principal(word: str) -> str:
 
 
 def _lenient_arn(found: re.Match[str]) -> str:
-    """The ARN, or pattern of ARNs, that a text with these parts means; empty where a name in it can be nobody's."""
+    """Return the ARN, or the pattern of ARNs, that these parts make; empty where a name among them is invalid."""
     account, kind = found["account"] or "", found["kind"]
     names = [name for name in found["names"].split("/") if name]
     if not (is_account_id(account) or "*" in account or "?" in account):

@@ -1,15 +1,15 @@
-"""Text that others wrote, made safe for a terminal: what cannot be seen is written as an escape of JSON. Pure.
+"""Escapes for invisible characters in text that others wrote, so that it is safe on a terminal. Pure.
 
-A terminal acts on control characters, and a reader is deceived by text that runs backwards or has no width: names in IAM, entries of
-ConfigMaps, file names and error texts of services may hold them. The form is JSON's, so that JSON whose strings are escaped here
-still parses to the same text.
+A terminal acts on control characters, and text that runs backwards or has no width deceives a reader. Names in IAM, entries of
+ConfigMaps, file names and error texts of services may hold such characters. The escapes are those of JSON, so that JSON whose
+strings are escaped here still parses to the same text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Letters and marks that are printable by their category and invisible by Unicode's Default_Ignorable_Code_Point.
+# Letters and marks that `str.isprintable` accepts, although Unicode has them as Default_Ignorable_Code_Point.
 _INVISIBLE = frozenset(
     [
         *map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0)),
@@ -19,15 +19,15 @@ _INVISIBLE = frozenset(
 
 
 def escaped_lines(lines: Iterable[str]) -> list[str]:
-    """Return each line escaped, its line breaks too: a value in it cannot begin another line."""
+    """Return each line escaped. Line breaks are escaped too, so that a value cannot begin another line."""
     return [escaped(line) for line in lines]
 
 
 def escaped(text: str, keep: str = "") -> str:
-    r"""Return the text with every character that is not plainly visible as `\uXXXX`, two of them beyond the basic plane.
+    r"""Return the text with every invisible character as `\uXXXX`, or as two of them beyond the basic plane.
 
-    These are C0, DEL, C1, line and paragraph separators, bidirectional and zero-width characters, lone surrogates, spaces other
-    than U+0020, private and unassigned characters. Those in `keep` stay. A text without any is returned as it is.
+    Invisible are C0, DEL, C1, line and paragraph separators, bidirectional and zero-width characters, lone surrogates, spaces
+    other than U+0020, private and unassigned characters. Characters in `keep` stay as they are.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -37,7 +37,7 @@ def escaped(text: str, keep: str = "") -> str:
 
 
 def is_visible(character: str) -> bool:
-    """Return whether a character shows as itself, and only as itself, on a terminal."""
+    """Return whether a terminal shows the character as itself and does nothing else with it."""
     return character.isprintable() and character not in _INVISIBLE
 
 

@@ -1,4 +1,4 @@
-"""Parts of errors and texts of others that may be repeated: network reasons, and text without credentials."""
+"""Text from errors and from outside, reduced to what may be repeated: network reasons, and text without credentials."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ _QUOTED = re.compile(r"'(?!<)[^']{2,}'|\"[^\"]{2,}\"")
 def without_secrets(text: str) -> str:
     """Return the text with `[removed]` in place of tokens, Authorization headers, signatures and passwords in URLs.
 
-    A second line of defence: texts of exceptions are not repeated in the first place.
+    This is a second safeguard: texts of exceptions that can hold secrets are not repeated at all.
     """
     return _SECRETS.sub("[removed]", text)
 
 
 def without_quoted(text: str) -> str:
-    """Return a parser's complaint with `…` in place of the names that it quotes: a password after `*` is the name of an alias to YAML.
+    """Return the error text of a parser with `…` in place of the names that it quotes, and without secrets.
 
-    Single characters and the parser's own tokens, such as `'<scalar>'`, stay.
+    A name can be a secret: YAML reads a password after `*` as the name of an alias. Single characters and the tokens of the
+    parser, such as `'<scalar>'`, stay.
     """
     return _QUOTED.sub("'…'", without_secrets(text))
 
 
 def shown_url(url: str) -> str:
-    """Return scheme, host and port of the URL, `(no URL)` for other text: user info, path and query can hold secrets."""
+    """Return scheme, host and port of a URL, and `(no URL)` for other text. User info, path and query can hold secrets."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return "(no URL)"
@@ -44,9 +45,9 @@ def shown_url(url: str) -> str:
 
 
 def network_reason(error: BaseException) -> str:
-    """Return why a connection failed, such as `Connection refused`, from the TLS library's or the system's own words.
+    """Return why a connection failed, in the words of the TLS library or the system, such as `Connection refused`.
 
-    Empty where no such error is behind `error`. The texts of HTTP clients are left out: they quote headers and requests.
+    Returns an empty text where neither caused `error`. Texts of HTTP clients are left out, since they quote headers and requests.
     """
     for cause in causes(error):
         if is_tls_error(cause):
@@ -58,12 +59,12 @@ def network_reason(error: BaseException) -> str:
 
 
 def is_tls_error(error: BaseException) -> bool:
-    """Return whether it is one of `ssl`'s errors. They are known by their names: this module does without the network."""
+    """Return whether this is an error of `ssl`. Compared by name, since this module must not import `ssl`."""
     return any((kind.__module__, kind.__name__) == ("ssl", "SSLError") for kind in type(error).__mro__)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and the errors behind it, each once: by cause, by context, and as botocore and urllib3 keep them."""
+    """Yield an error and the errors that led to it, each once: by cause, by context, and as botocore and urllib3 keep them."""
     waiting: list[object] = [error]
     seen: set[int] = set()
     while waiting:

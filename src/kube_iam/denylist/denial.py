@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from kube_iam.core.arns import parse_arn
 from kube_iam.core.identity import Identity
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.principals import KINDS, arn_key, is_folded_id, kind_of, objection, role_of
+from kube_iam.core.principals import KINDS, arn_key, explain_invalid, is_folded_id, kind_of, role_of
 from kube_iam.core.utc import rfc3339
 
 ANY_KIND = ""
@@ -121,7 +121,7 @@ def denial_of(text: str, *, role: str = "", until: float, reason: str = "", acto
     """Return the denial of a user name, an ARN, an access key id or a unique id. Raises NotAPrincipal for any other text."""
     kind = kind_of(text)
     if not kind or is_folded_id(text):
-        raise NotAPrincipal(*objection(text))
+        raise NotAPrincipal(*explain_invalid(text))
     return Denial(denial_name(kind, text, role), kind, text, role, until, reason, actor, at)
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kube_iam.core.arns import canonical_arn
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.principals import KINDS, fits, kind_of, meant, role_of
+from kube_iam.core.principals import KINDS, fits, guess_principals, kind_of, role_of
 from kube_iam.core.utc import parse_rfc3339, rfc3339
 from kube_iam.denylist.denial import ANY_KIND, NO_END, Denial, denial_name, is_reachable
 
@@ -149,7 +149,7 @@ def _without_value(name: str, fields: dict[str, object], found: _Object) -> Pars
 def _salvage(name: str, text: str) -> ParsedEntry:
     """Return the denials of the names in text that is no JSON: of every kind, everywhere and without an end."""
     for texts in _readings(text):
-        values = dict.fromkeys(principal for each in texts for principal in meant(each))
+        values = dict.fromkeys(principal for each in texts for principal in guess_principals(each))
         if values:
             denials = tuple(Denial(name, ANY_KIND, value) for value in values)
             return ParsedEntry(
@@ -188,7 +188,7 @@ def _principals(name: str, kind: str, value: str, fields: dict[str, object]) -> 
     role, group = (str(fields.get(key) or "") for key in ("role", "iamgroup"))
     if exact and ("," not in value or name == denial_name(kind, value, role, group)):
         return (value,), []
-    values = tuple(dict.fromkeys((*((value,) if kind_of(value) else ()), *meant(value))))
+    values = tuple(dict.fromkeys((*((value,) if kind_of(value) else ()), *guess_principals(value))))
     return values, [] if values in ((), (value,)) else [f"`value` counts as {_shown(values)}"]
 
 
