@@ -26,7 +26,7 @@ class Mappings(Protocol):
 
 
 class MembershipCheck(Protocol):
-    """What is known of IAM groups and of the roles whose sessions must be named after a member.
+    """Memberships of IAM groups, and the roles whose sessions must be named after a member.
 
     All but `refresh` are look-ups in memory.
     """

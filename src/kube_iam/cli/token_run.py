@@ -214,7 +214,7 @@ V1BETA1 = "client.authentication.k8s.io/v1beta1"
 
 
 class ExecInfo:
-    """KUBERNETES_EXEC_INFO: the API version to answer with; whether a person may be asked on the terminal (None: not said)."""
+    """KUBERNETES_EXEC_INFO: the API version of the answer, and whether the terminal may be used to ask the user (None: unknown)."""
 
     __slots__ = ("api_version", "interactive")
 
@@ -242,9 +242,9 @@ _USUAL = {
 
 
 def api_version_of(exec_info: str) -> ExecInfo:
-    """Read the value of KUBERNETES_EXEC_INFO; empty or unreadable text counts as v1beta1, as in the reference.
+    """Return the parsed value of KUBERNETES_EXEC_INFO. Empty or malformed text counts as v1beta1, as in the reference.
 
-    Raises ValueError for an API version that no current kubectl understands in an answer.
+    Raises ValueError for any API version but v1 and v1beta1: current versions of kubectl read no other in an answer.
     """
     exec_info = exec_info.strip()
     if not exec_info:
@@ -270,9 +270,9 @@ def _parse(exec_info: str) -> ExecInfo:
 
 
 def exec_credential(token: str, expiration: float, api_version: str) -> str:
-    """Return the answer for kubectl, one JSON line without its newline. `expiration` is Unix seconds; it is rounded down.
+    """Return the answer for kubectl, one line of JSON without a newline. `expiration` is Unix seconds and is rounded down.
 
-    Every value is made of characters that JSON leaves alone, so no encoder is needed.
+    No value holds a character that JSON escapes, so no encoder is needed.
     """
     end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expiration))
     return (

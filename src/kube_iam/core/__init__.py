@@ -1,5 +1,5 @@
-"""The rules of the method, pure: partitions, ARNs, SigV4, tokens and their checks, identity, mapping tables, policy evaluation.
+"""Pure rules of signing in: partitions, ARNs, SigV4, tokens and their checks, identities, mapping tables, trust policies.
 
-Nothing here does I/O or reads the clock, the environment or a random source: time and environment come in as arguments. Modules
-on the `token` path import nothing but the cheapest of the standard library.
+Nothing here does I/O or reads the clock, the environment or a random source: time and environment are arguments. Modules on the
+`token` path import only what is cheap of the standard library.
 """

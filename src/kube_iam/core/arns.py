@@ -19,7 +19,7 @@ _PRINCIPALS = (("iam", "role"), ("iam", "user"), ("iam", "root"), ("sts", "assum
 
 
 class NoPrincipal(ValueError):
-    """An ARN by its form, but not one that a principal can have: no ARN in a response of STS matches it."""
+    """A text with the form of an ARN that no principal can have: no ARN in a response of STS matches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def canonical_arn(text: str) -> str:
     """Return the ARN that mappings are compared with: an assumed role becomes its role, every other principal stays as it is.
 
     Raises ValueError, with a message that names the ARN, where the text is not the ARN of a role, user, account root,
-    assumed role or federated user; NoPrincipal where it has the form of one and can be nobody's.
+    assumed role or federated user. Raises NoPrincipal for a text with the form of such an ARN that no principal can have.
     """
     arn = parse_arn(text)
     if arn is None:
@@ -67,7 +67,7 @@ def canonical_arn(text: str) -> str:
     if (arn.service, kind) not in _PRINCIPALS or (kind == "assumed-role" and len(names) < 2):
         raise ValueError(f"{text!r} is not a role, user, account root, assumed role or federated user")
     if arn.region or not is_account_id(arn.account):
-        raise NoPrincipal(f"{text!r} has no 12-digit account id, or has a region, which IAM ARNs have not")
+        raise NoPrincipal(f"{text!r} has no 12-digit account id, or has a region, which ARNs of IAM do not have")
     match kind:
         case "assumed-role" if names[0] and names[-1]:
             return f"arn:{arn.partition}:iam::{arn.account}:role/{'/'.join(names[:-1])}"

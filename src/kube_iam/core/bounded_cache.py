@@ -11,9 +11,9 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """At most `capacity` values, each until its own expiry; the least recently used value is dropped first.
+    """A cache of at most `capacity` values, each with its own expiry. Drops the least recently used value first.
 
-    Times are seconds of a clock that never goes back: with the wall clock a value would outlive its expiry when that is set back.
+    Times are seconds of a clock that never goes back. If the wall clock is set back, a value would outlive its expiry.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -32,14 +32,14 @@ class BoundedCache(Generic[K, V]):
         return found[1]
 
     def put(self, key: K, value: V, until: float) -> None:
-        """Keep the value until that time."""
+        """Store the value. `until` is the time of its expiry."""
         self._values[key] = (until, value)
         self._values.move_to_end(key)
         while len(self._values) > self._capacity:
             self._values.popitem(last=False)
 
     def discard(self, key: K) -> None:
-        """Forget the value, if there is one."""
+        """Remove the value, if there is one."""
         self._values.pop(key, None)
 
     def __len__(self) -> int:

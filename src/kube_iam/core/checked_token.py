@@ -1,10 +1,10 @@
-"""The checked parts of a token, and the request that is built from them."""
+"""The checked parts of a token, and the request to STS that is built from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# The parameters that a GetCallerIdentity request may have, in the order in which the URL is built.
+# The parameters that a GetCallerIdentity request may have, in the order of the URL.
 CANONICAL_KEYS = (
     "Action",
     "Version",
@@ -20,7 +20,7 @@ CANONICAL_KEYS = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CheckedToken:
-    """The parts of a token that passed every check. `signed_at` is in unix seconds. Its `repr` shows nothing: it is a credential."""
+    """The parts of a token that passed every check. `signed_at` is Unix seconds. A credential, so its `repr` shows nothing."""
 
     host: str
     region: str
@@ -29,7 +29,7 @@ class CheckedToken:
     _parameters: tuple[tuple[str, str], ...]
 
     def request_url(self) -> str:
-        """The presigned URL, built from the checked parts in SigV4's encoding. A secret until it expires: never log it."""
+        """Return the presigned URL, built from the checked parts. Never log it: it is a secret until it expires."""
         given = dict(self._parameters)
         query = "&".join([f"{key}={_encode(given[key])}" for key in CANONICAL_KEYS if key in given])
         return f"https://{self.host}/?{query}"
@@ -38,7 +38,7 @@ class CheckedToken:
         return "CheckedToken(hidden)"
 
 
-# `%` comes first, so that no escape is escaped again; base64's three are those that most values have.
+# `%` comes first, so that no escape is escaped again. Most values hold none but the three characters of base64.
 _BASE64, _OTHERS = (
     tuple((char, f"%{ord(char):02X}") for char in chars) for chars in ("%/+=", " !\"#$&'()*,:;<>?@[\\]^`{|}")
 )
@@ -46,7 +46,7 @@ _ENCODED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%
 
 
 def _encode(value: str) -> str:
-    """The printable ASCII value in SigV4's encoding: everything but RFC 3986's unreserved characters as %XX."""
+    """Return a printable ASCII value in the encoding of SigV4: all but the unreserved characters of RFC 3986 become `%XX`."""
     if value.isalnum():
         return value
     for char, escape in _BASE64:

@@ -1,7 +1,7 @@
 """AWS credentials, and checks of the values that become HTTP headers, URLs or parameters of a call to AWS. On the `token` path.
 
-HTTP clients refuse a header with a line break by an error that quotes the header. So such values are refused where they are read, by
-an error that names the variable, the flag or the file, and never the value (RFC 9110, 5.5; CWE-113, CWE-532).
+HTTP clients refuse a header with a line break by an error that quotes the header. So these checks refuse such a value when it
+is read. Their error names the variable, the flag or the file, and never the value (RFC 9110, 5.5; CWE-113, CWE-532).
 """
 
 TYPE_CHECKING = False
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEY_SETTINGS = frozenset(("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token"))
-"""Settings, and in upper case variables, of an access key."""
+"""Settings of an access key. In upper case they are the names of variables."""
 
 SECRET_VARIABLES = frozenset(
     (
@@ -22,7 +22,7 @@ SECRET_VARIABLES = frozenset(
         "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     )
 )
-"""Variables that travel in headers or in the signature: ASCII only."""
+"""Variables whose values become part of headers or of the signature, so that they must be ASCII."""
 
 VARIABLES = SECRET_VARIABLES | frozenset(
     (
@@ -85,13 +85,13 @@ VARIABLES = SECRET_VARIABLES | frozenset(
         "SSL_CERT_FILE",
     )
 )
-"""The variables that kube-iam or botocore read. Others, such as a CI system's AWS_CONFIG_CONTENT, may hold what they like."""
+"""The variables that kube-iam or botocore read. Others, such as AWS_CONFIG_CONTENT of a CI system, are not checked."""
 
 _PREFIXES = ("AWS_ENDPOINT_URL", "AWS_BEARER_TOKEN_")
 
 
 class Credentials:
-    """An access key pair, perhaps of a session. `expires` is unix seconds, None for keys without an end."""
+    """An access key pair, of a session if `session_token` is set. `expires` is Unix seconds, None for keys that do not expire."""
 
     __slots__ = ("access_key_id", "expires", "secret_access_key", "session_token")
 
@@ -121,7 +121,7 @@ class Credentials:
 
 
 def defect(text: str, *, ascii_only: bool = False) -> str:
-    """Return what the text contains that cannot be sent, such as `a line break`; empty where there is nothing."""
+    """Return what the text contains that cannot be sent, such as `a line break`; empty for a valid text."""
     if text.isprintable() and (not ascii_only or text.isascii()):
         return ""
     if "\n" in text or "\r" in text:
@@ -134,9 +134,9 @@ def defect(text: str, *, ascii_only: bool = False) -> str:
 
 
 def key_defect(name: str, text: str) -> str:
-    """Return what a part of an access key contains that no key has, such as `a blank`; empty where there is nothing.
+    """Return what a part of an access key contains that no key has, such as `a blank`; empty for a valid text.
 
-    `name` is a variable or a setting; for others than an access key id, a secret access key and a session token there is no rule.
+    `name` is a variable or a setting. Only those of `KEY_SETTINGS` have a rule; any text is valid for others.
     """
     kind = name.lower()
     if kind not in KEY_SETTINGS:
@@ -145,14 +145,18 @@ def key_defect(name: str, text: str) -> str:
         return "a blank"
     if '"' in text or "'" in text:
         return "a quote"
-    # An access key id is made of word characters (API_AccessKey); the others are in base64, and tests use further characters.
+    # An access key id holds word characters only (IAM API, AccessKey). Secret keys and tokens are in base64 at AWS, but emulators
+    # of AWS use further characters.
     if kind == "aws_access_key_id" and not (text.isascii() and text.replace("_", "").isalnum()):
         return "a character that no access key id has"
     return ""
 
 
 def check_environment(environ: "Mapping[str, str]") -> None:
-    """Raise CredentialsError, naming the variable, where one that decides how AWS is called contains what cannot be sent."""
+    """Check the variables that decide how AWS is called.
+
+    Raises CredentialsError, which names the variable, for a value that cannot be sent.
+    """
     for name, value in environ.items():
         if not value.isprintable() or (name in SECRET_VARIABLES and not value.isascii()):
             upper = name.upper()
@@ -166,7 +170,7 @@ def check_environment(environ: "Mapping[str, str]") -> None:
 
 
 def check_value(what: str, text: str, *, ascii_only: bool = False) -> None:
-    """Raise CredentialsError, naming `what`, where the text contains what cannot be sent. The text is never in the error."""
+    """Check a text that is sent to AWS. Raises CredentialsError, which names `what` and never holds the text."""
     _refuse(what, defect(text, ascii_only=ascii_only))
 
 
@@ -180,7 +184,7 @@ def _refuse(what: str, found: str) -> None:
 
 
 def check_credentials(source: str, keys: Credentials) -> None:
-    """Raise CredentialsError, naming the source, where credentials that it gave contain what cannot be sent."""
+    """Check credentials that `source` gave. Raises CredentialsError, which names the source and never holds a key."""
     for what, text in (
         ("access key id", keys.access_key_id),
         ("secret access key", keys.secret_access_key),

@@ -1,4 +1,4 @@
-"""Kubernetes Events (core/v1) as the API server takes them: one thing that happened, once, to one object."""
+"""Kubernetes Events (core/v1), each about one object."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from kube_iam.core.utc import rfc3339
 
 COMPONENT = "kube-iam"
-LONGEST_MESSAGE = 1000  # characters; 1024 bytes are the most for events of the newer group, which are the same ones
+LONGEST_MESSAGE = 1000  # characters; the same events in events.k8s.io/v1 take at most 1024 bytes
 
 
 def event(
@@ -19,7 +19,7 @@ def event(
     *,
     warning: bool = False,
 ) -> dict[str, object]:
-    """The Event that happened `now` (unix seconds). Text beyond what an Event takes is cut off."""
+    """Return the Event of something that happened `now` (Unix seconds). A message of over `LONGEST_MESSAGE` characters is cut off."""
     moment = rfc3339(now)
     return {
         "metadata": dict(metadata),

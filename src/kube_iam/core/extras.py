@@ -1,4 +1,4 @@
-"""How a missing extra is installed."""
+"""Installation of missing extras."""
 
 import shlex
 import sys

@@ -35,7 +35,7 @@ class MappingMatch:
     requirement: MembershipRequirement | None = None
     iam_groups: tuple[str, ...] = ()
     needs_ec2: bool = field(init=False, repr=False, compare=False)
-    """Whether rendering needs the private DNS name of the instance that signed."""
+    """True if rendering needs the private DNS name of the instance that signed."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "needs_ec2", any(each.needs_ec2 for each in (self.username, *self.groups)))
@@ -140,7 +140,7 @@ class MappingTable:
 
     @property
     def needs_ec2(self) -> bool:
-        """Whether any entry needs the private DNS name of an instance."""
+        """True if any entry needs the private DNS name of an instance."""
         hits = (*self._by_arn.values(), *self._by_sso.values())
         return any(match.needs_ec2 for _, match in hits) or any(each[3].needs_ec2 for each in self._wildcards)
 

@@ -1,4 +1,4 @@
-"""Status query about memberships, to a server through kube-apiserver: does it read IAM for these levels, and are any suspended?
+"""Status query about memberships, which a server answers through kube-apiserver: the state of its IAM reads for each level.
 
 The question is a TokenReview with the token `kube-iam-membership-status-v1.<nonce>.<requirement>…`, which signs nobody in. The answer
 is the `status.error` that kube-apiserver passes on to callers that may create TokenReviews. A requirement is named by a digest of its
@@ -16,7 +16,7 @@ from kube_iam.core.tokens import digest_of
 
 PREFIX = "kube-iam-membership-status-v1."
 MOST_ASKED = 64
-"""Limit of requirements in one question: kube-apiserver takes no token much longer."""
+"""Limit of requirements in one question: kube-apiserver accepts no token that is much longer."""
 _QUESTION = re.compile(rf"{re.escape(PREFIX)}([0-9a-f]{{16,64}})((?:\.[0-9a-f]{{16}}){{1,{MOST_ASKED}}})", re.ASCII)
 _ANSWER = re.compile(
     rf"{re.escape(PREFIX.removesuffix('.'))} nonce=(?P<nonce>[0-9a-f]+) server=(?P<server>[0-9a-f]+)"
@@ -26,7 +26,7 @@ _ANSWER = re.compile(
 
 
 class MembershipState(Enum):
-    """A server's knowledge of one level's IAM group and role. All but the last two admit nobody, or soon will."""
+    """State of one level's IAM group and role on a server. All but the last two admit nobody, now or soon."""
 
     NOT_MAPPED = "not-mapped"  # its mappings hold no such requirement
     NOT_READ = "not-read"
@@ -64,7 +64,7 @@ class MembershipQuestion:
 
 @dataclass(frozen=True, slots=True)
 class MembershipAnswer:
-    """The answer of one server. `server` is a name by which it can be told from others, `states` are by requirement."""
+    """The answer of one server. `server` is a name that tells servers apart; `states` are by requirement."""
 
     nonce: str
     server: str
@@ -72,7 +72,7 @@ class MembershipAnswer:
 
     @property
     def text(self) -> str:
-        """The answer as a line, which `read_membership_answer` finds in whatever kube-apiserver puts around it."""
+        """The answer as a line, which `read_membership_answer` finds in the text of kube-apiserver."""
         states = "".join(f" {name}={found.state.value}@{found.until:.0f}" for name, found in self.states.items())
         return f"{PREFIX.removesuffix('.')} nonce={self.nonce} server={self.server}{states}"
 

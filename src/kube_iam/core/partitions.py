@@ -78,7 +78,7 @@ DEFAULT_REGION = "us-east-1"
 _ENDPOINT_SETTINGS = frozenset(
     ("endpoint_url", "ignore_configured_endpoint_urls", "services", "use_dualstack_endpoint", "use_fips_endpoint")
 )
-# botocore's rules know dual-stack hosts there, but its older table stops a client before it asks them.
+# botocore's rules have dual-stack hosts there, but its older table raises an error before the rules apply.
 _WITHOUT_DUAL_STACK = ("aws-iso-e", "aws-iso-f")
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -124,9 +124,9 @@ class Endpoint:
 
 
 def configured_region(flag: str, environ: "Mapping[str, str]", profile: "Settings | None") -> str:
-    """The region by flag, AWS_REGION, AWS_DEFAULT_REGION, profile, in that order; empty where none is set.
+    """Return the region of flag, AWS_REGION, AWS_DEFAULT_REGION or profile, in that order; empty where none is set.
 
-    Raises UsageError for a text that cannot be a region's name: it becomes part of a host name.
+    Raises UsageError for an invalid name of a region, since the name becomes part of a host name.
     """
     region = flag or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
     if not region and profile is not None:
@@ -146,7 +146,10 @@ def configured_region(flag: str, environ: "Mapping[str, str]", profile: "Setting
 def find_endpoint(
     flag: str, environ: "Mapping[str, str]", profile: "Settings | None", region_from_metadata: "Callable[[], str]"
 ) -> Endpoint | None:
-    """The endpoint, or None where only botocore can tell, or refuses. Raises UsageError for settings that exclude each other."""
+    """Return the endpoint, or None where botocore must find it or raise its error.
+
+    Raises UsageError for settings that exclude each other.
+    """
     if profile is None or profile.has_any(_ENDPOINT_SETTINGS):
         return None
     region = configured_region(flag, environ, profile) or region_from_metadata() or DEFAULT_REGION
@@ -167,7 +170,7 @@ def find_endpoint(
 
 
 def source_of_region(flag: str, environ: "Mapping[str, str]") -> str:
-    """Return what names the region, in the order of `configured_region`: flag, variable, else the profile or the instance."""
+    """Return the source of the region, in the order of `configured_region`: flag, variable, else the profile or the instance."""
     if flag:
         return "--region"
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
@@ -177,9 +180,9 @@ def source_of_region(flag: str, environ: "Mapping[str, str]") -> str:
 
 
 def authority_of(url: str) -> str:
-    """The authority of an endpoint URL, as the Host header has it: lower case, without https's own port.
+    """Return the authority of an endpoint URL as in the Host header: lower case, without the default port of https.
 
-    Raises UsageError unless it is a plain https URL: servers refuse a token for any other scheme, for a path or for user info.
+    Raises UsageError unless the URL is https://HOST[:PORT]: servers refuse tokens with another scheme, a path or user info.
     """
     scheme, separator, rest = url.partition("://")
     authority, _, path = rest.partition("/")
@@ -204,7 +207,7 @@ def _shown(url: str) -> str:
 
 
 def usage_error(message: str, hint: str = "") -> Exception:
-    """The error to raise. Its module is loaded only now: a run that works needs none of it."""
+    """Return the UsageError to raise. Its module is imported only now, since a successful run needs no error."""
     from kube_iam.errors import UsageError
 
     return UsageError(message, hint)

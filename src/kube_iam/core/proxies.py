@@ -1,4 +1,4 @@
-"""URLs of proxies, in variables and kubeconfigs: their kinds, and what is wrong with one."""
+"""URLs of proxies in variables and kubeconfigs: their schemes and defects."""
 
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 def with_lower_scheme(url: str) -> str:
-    """Return the URL with its scheme in lower-case letters: HTTP clients take `SOCKS5://` for no proxy at all."""
+    """Return the URL with its scheme in lower case: HTTP clients do not recognize `SOCKS5://` as a proxy."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme.lower()}{separator}{rest}" if separator else url
 
@@ -21,7 +21,7 @@ def proxy_scheme(url: str) -> str:
 
 
 def proxy_defect(url: str, schemes: Collection[str]) -> str:
-    """Return what is wrong with a proxy's URL, without any part of it; empty where it can be used."""
+    """Return the defect of a proxy's URL, without any part of the URL; empty where it can be used."""
     if proxy_scheme(url) not in schemes:
         return f"its scheme is none of {', '.join(schemes)}"
     try:

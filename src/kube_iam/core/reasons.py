@@ -62,12 +62,12 @@ class Reason(Enum):
 
     @property
     def remedy(self) -> str:
-        """What to do about it, for docs/reference/reasons.md. Markdown."""
+        """The remedy in Markdown, for docs/reference/reasons.md."""
         return _REMEDIES[self]
 
     @property
     def sentence(self) -> str:
-        """What went wrong and, where there is one, the remedy. Holds no value from outside."""
+        """The cause and, where there is one, the remedy. Holds no value from outside."""
         return _SENTENCES[self]
 
 

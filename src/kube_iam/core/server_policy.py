@@ -1,19 +1,19 @@
-"""The least IAM policy with which the server can follow memberships. Pure."""
+"""The IAM policy with the least permissions that the server needs for memberships. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 LONGEST_MANAGED = 6144
-"""How many characters AWS takes in a managed policy, white space not counted."""
+"""Limit of AWS for a managed policy, in characters other than white space."""
 
 
 def server_policy(
     groups: Iterable[str], roles: Iterable[str], *, nodes: bool = False, node_role: str = ""
 ) -> dict[str, object]:
-    """The document that allows to read these groups' members and these roles' trust policies (ARNs), and nothing else.
+    """Return the policy that allows to read members of these groups and trust policies of these roles (ARNs), and nothing else.
 
-    `nodes`: the mappings hold {{EC2PrivateDNSName}}, for which EC2 is asked, as `node_role` where that is set.
+    With `nodes` it also allows what {{EC2PrivateDNSName}} needs: to call EC2, or to assume `node_role` where that is set.
     """
     statements = [
         _allow("ReadGroupMembers", "iam:GetGroup", sorted(set(groups))),
@@ -27,13 +27,13 @@ def server_policy(
 
 
 def arn_patterns(kind: str, name: str, partition: str, account: str) -> tuple[str, str]:
-    """The ARNs of a group or role (`kind`) whose path is not known: without one, and below any. An empty account is any."""
+    """Return two ARN patterns of a group or role (`kind`) of unknown path: without a path, and with any. No account means any."""
     stem = f"arn:{partition}:iam::{account or '*'}:{kind}"
     return f"{stem}/{name}", f"{stem}/*/{name}"
 
 
 def literal(text: str) -> str:
-    """Return the text as a policy names exactly it: IAM paths may hold the characters of wildcards and variables.
+    """Return the text in the form in which a policy matches it literally: IAM paths may hold wildcards and `$`.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
     """

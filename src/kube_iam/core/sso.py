@@ -1,6 +1,6 @@
 """Roles that IAM Identity Center makes for permission sets: `AWSReservedSSO_<permission set>_<16 hexadecimal digits>`.
 
-The digits change when the role is made anew, so a mapping names the permission set instead of the role.
+The digits change when the role is created again, so a mapping names the permission set instead of the role.
 https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
 """
 
@@ -14,16 +14,16 @@ from kube_iam.core.arns import is_account_id
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.partitions import PARTITIONS
 
-# The digits are anchored: the reference takes any suffix, so that `Admin` also matches the permission set `Admin_ReadOnly`.
+# Exactly 16 digits: the reference accepts any suffix, so that its `Admin` also matches the permission set `Admin_ReadOnly`.
 _ROLE = re.compile(r"arn:([a-z-]+):iam::([0-9]{12}):role/awsreservedsso_(.+)_[0-9a-f]{16}", re.ASCII)
 _NAME = re.compile(r"[\w+=,.@*?-]{1,32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Sso:
-    """A permission set in an account. `*` in the name is any run of characters and `?` exactly one.
+    """A permission set in an account. `*` in the name matches any number of characters, `?` exactly one.
 
-    Raises ValueError for a name, account id or partition that cannot be one.
+    Raises ValueError for an invalid name, account id or partition.
     """
 
     permission_set_name: str
@@ -42,22 +42,22 @@ class Sso:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Partition, account id and lower-case name: what `parse_sso_role` finds in a role's ARN."""
+        """Partition, account id and lower-case name, to be compared with the result of `parse_sso_role`."""
         return (self.partition, self.account_id, ascii_lower(self.permission_set_name))
 
     def pattern(self) -> re.Pattern[str] | None:
         """Return the pattern of lower-case names, or None if the name has no wildcards."""
         if not set("*?") & set(self.permission_set_name):
             return None
-        # Its atomic groups keep a name with many stars from backtracking for ever; `[`, its third wildcard, is no name's.
+        # `fnmatch` writes atomic groups, so that many stars do not make matching exponential. No name holds `[`, its third wildcard.
         return re.compile(fnmatch.translate(self.key[2]))
 
     def describe(self) -> str:
-        """Return the permission set for a message."""
+        """Return the name and account of the permission set, for messages."""
         return f"permission set {self.permission_set_name} in account {self.account_id}"
 
 
 def parse_sso_role(arn: str) -> tuple[str, str, str] | None:
-    """Return partition, account id and permission set name of such a role by its lower-case canonical ARN; None for other ARNs."""
+    """Return partition, account id and permission set name from the lower-case canonical ARN of such a role; None for other ARNs."""
     found = _ROLE.fullmatch(arn)
     return (found[1], found[2], found[3]) if found else None

@@ -1,6 +1,7 @@
 """Allow-list of STS hosts for a server of one partition, built once at start.
 
-A host decides where the server sends a request that a stranger wrote, so nothing is derived from the host that came in.
+The server sends a request that an unknown client wrote to this host. So the host is compared with the list, and nothing is derived
+from it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from kube_iam.core.partitions import DNS_SUFFIX, DUAL_STACK_SUFFIX, partition_of
 GLOBAL_HOST = "sts.amazonaws.com"
 GLOBAL_SIGNING_REGION = "us-east-1"
 
-# Two to five letters, one or more words, a number: us-east-1, us-gov-west-1, eusc-de-east-1. Pseudo regions (aws-global) are not.
+# Two to five letters, one or more words, a number: us-east-1, us-gov-west-1, eusc-de-east-1. Pseudo regions (aws-global) are left out.
 _REGION = re.compile(r"[a-z]{2,5}(-[a-z]{2,12})+-[0-9]{1,2}")
 
 
 class StsHosts:
-    """The STS hosts of a partition, each with the region that requests to it are signed for."""
+    """The STS hosts of a partition, each with the signing region of its requests."""
 
     __slots__ = ("_regions",)
 
@@ -27,9 +28,9 @@ class StsHosts:
     ) -> None:
         """Accept the hosts of these regions.
 
-        `server_region` is the server's own, which may be newer than the table that `regions` comes from. `extra` maps further
-        authorities (host or host:port, lower case) to their signing region; only such an authority may carry a port. Raises
-        ValueError for an unknown partition.
+        `server_region` is the region of the server, which may be newer than the table that `regions` comes from. `extra` maps
+        further authorities (host or host:port, lower case) to their signing region. No other authority may have a port.
+        Raises ValueError for an unknown partition.
         """
         if partition not in DNS_SUFFIX:
             raise ValueError(f"unknown partition {partition!r}; known are {', '.join(DNS_SUFFIX)}")
@@ -44,8 +45,8 @@ class StsHosts:
     def region_of(self, host: str) -> str | None:
         """Return the signing region of an accepted authority, else None.
 
-        The authority is compared as it stands in the URL. Upper case, a trailing dot, userinfo, a port or an IDN spelling may
-        lead a resolver to the same machine, but no SDK writes them: they are refused by not being in the list.
+        The authority is compared as it stands in the URL. A resolver may find the same machine by upper case, a trailing dot, user
+        info, a port or an IDN spelling. No SDK writes these, so they are not in the list.
         """
         return self._regions.get(host)
 

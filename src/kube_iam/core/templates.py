@@ -35,7 +35,7 @@ class Template:
 
     @property
     def needs_ec2(self) -> bool:
-        """Whether rendering needs the private DNS name of the instance that signed."""
+        """True if rendering needs the private DNS name of the instance that signed."""
         return len(self.parts) > 1 and "EC2PrivateDNSName" in self.parts[1::2]
 
     def render(self, identity: Identity, private_dns_name: str = "") -> str | Refusal:

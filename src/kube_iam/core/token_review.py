@@ -16,7 +16,7 @@ API_VERSIONS = ("authentication.k8s.io/v1", "authentication.k8s.io/v1beta1")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who the request is from, to Kubernetes."""
+    """The Kubernetes user of a request."""
 
     username: str
     uid: str

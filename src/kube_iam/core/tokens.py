@@ -1,8 +1,8 @@
-"""Mint a token: a presigned `sts:GetCallerIdentity` request, never sent by us, that proves who signed it.
+"""Minting of tokens: presigned requests `sts:GetCallerIdentity`, which prove the identity of their signer to the server.
 
-The format is in docs/protocol.md, section 1.1; the signature is AWS Signature Version 4 for presigned GET requests (AWS General
-Reference, "Signature Version 4 signing process"). On the `token` path: SHA-256 is the interpreter's own small module, since
-`hashlib` would load OpenSSL, and HMAC (RFC 2104) is spelled out.
+The client never sends the request itself. The format is in docs/protocol.md, section 1.1. The signature is AWS Signature Version 4
+for presigned GET requests (AWS General Reference, "Signature Version 4 signing process"). On the `token` path: SHA-256 is the
+interpreter's own small module, since `hashlib` would load OpenSSL, and HMAC (RFC 2104) is written out.
 """
 
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kube_iam.core.credentials import Credentials
 else:
-    try:  # no more than one attempt where there is one: looking in vain along sys.path takes as long as finding
+    try:  # by version: a failed search along sys.path takes as long as a successful one
         if sys.version_info >= (3, 12):
             from _sha2 import sha256
         else:
@@ -24,10 +24,10 @@ else:
 PREFIX = "k8s-aws-v1."
 CLUSTER_ID_HEADER = "x-k8s-aws-id"
 
-# STS takes a presigned GetCallerIdentity for 15 minutes after X-Amz-Date and ignores X-Amz-Expires; 60 is what old servers expect.
+# STS accepts a presigned GetCallerIdentity for 15 minutes after X-Amz-Date and ignores X-Amz-Expires. Old servers expect 60.
 EXPIRES_PARAMETER = 60
 LIFETIME_SECONDS = 14 * 60
-"""Seconds for which a token is reported as valid: a minute less than STS accepts it."""
+"""Seconds of validity that the answer for kubectl states: a minute less than STS accepts the token."""
 
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 
@@ -45,9 +45,9 @@ _PATH_ESCAPES = {byte: escape for byte, escape in _ESCAPES.items() if byte != 0x
 def mint(
     credentials: "Credentials", *, cluster_id: str, region: str, host: str, timestamp: str, path: str = "/"
 ) -> str:
-    """Return the token with which these credentials sign in to that cluster. `now` is unix seconds; `host` the STS host to sign for.
+    """Return the token with which these credentials sign in to the cluster.
 
-    Raises ValueError for a cluster id that cannot be sent as a header.
+    `now` is Unix seconds; `host` is the STS host to sign for. Raises ValueError for a cluster id that cannot be sent as a header.
     """
     from binascii import b2a_base64
 
@@ -67,7 +67,7 @@ def mint(
 
 
 def check_cluster_id(cluster_id: str) -> None:
-    """Raise ValueError where the id is empty or holds control characters: it travels as an HTTP header (RFC 9110, 5.5)."""
+    """Check that the id can be sent as an HTTP header (RFC 9110, 5.5). Raises ValueError for an empty id or control characters."""
     if not cluster_id.strip():
         raise ValueError("the cluster id is empty")
     if any(character < " " or "\x7f" <= character < "\xa0" for character in cluster_id):
@@ -75,7 +75,7 @@ def check_cluster_id(cluster_id: str) -> None:
 
 
 def token_expiration(credentials: "Credentials", now: float) -> float:
-    """Return when a token minted now expires (Unix seconds): in 14 minutes, or earlier with the session that signed it."""
+    """Return the expiration (Unix seconds) of a token minted `now`: after 14 minutes, or earlier with the session that signs it."""
     end = now + LIFETIME_SECONDS
     return end if credentials.expires is None else min(end, credentials.expires)
 
@@ -101,12 +101,12 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
 
 
 def quote(value: str) -> str:
-    """Percent-encode everything but RFC 3986's unreserved characters, UTF-8 first, upper-case hex, as SigV4 wants it."""
+    """Return the text in the encoding of SigV4: UTF-8, where all but the unreserved characters of RFC 3986 become `%XX`."""
     return value.encode().decode("latin-1").translate(_ESCAPES)
 
 
 def signing_key(secret_access_key: str, date: str, region: str, service: str) -> bytes:
-    """Return the key derived for one day (`YYYYMMDD`), region and service."""
+    """Return the signing key for one day (`YYYYMMDD`), region and service."""
     key = hmac_sha256(f"AWS4{secret_access_key}".encode(), date.encode())
     for part in (region, service, "aws4_request"):
         key = hmac_sha256(key, part.encode())
@@ -114,13 +114,13 @@ def signing_key(secret_access_key: str, date: str, region: str, service: str) ->
 
 
 def signature(key: bytes, *, timestamp: str, scope: str, canonical_request: str) -> str:
-    """Return the hex signature of a request. `timestamp` is `YYYYMMDDTHHMMSSZ`, `scope` `date/region/service/aws4_request`."""
+    """Return the signature of a request in hex. `timestamp` is `YYYYMMDDTHHMMSSZ`; `scope` is `date/region/service/aws4_request`."""
     text = f"{ALGORITHM}\n{timestamp}\n{scope}\n{sha256_hex(canonical_request.encode())}"
     return hmac_sha256(key, text.encode()).hex()
 
 
 def canonical_query(parameters: dict[str, str]) -> str:
-    """Return the parameters encoded and in the order in which they are signed."""
+    """Return the query string that is signed: encoded parameters in the order of their encoded names."""
     return "&".join(f"{name}={value}" for name, value in sorted((quote(k), quote(v)) for k, v in parameters.items()))
 
 
@@ -138,8 +138,8 @@ def presign(
 ) -> str:
     """Return the https URL of a GET request, signed in its query.
 
-    `headers` (lower-case names; `host` is added) are signed and must be sent with the request. Signs what botocore's
-    `SigV4QueryAuth` signs; the parameters stand in the canonical order.
+    `headers` have lower-case names; `host` is added. All are signed and must be sent with the request. `expires` is seconds. The
+    signature is the one of botocore's `SigV4QueryAuth`; the parameters stand in canonical order.
     """
     scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
     signed = {"host": host, **headers}

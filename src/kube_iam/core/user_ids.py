@@ -13,7 +13,7 @@ from kube_iam.errors import Problem
 
 
 class UserIdTable(MappingTable):
-    """The entries of one backend by unique id. Accounts are as in every table."""
+    """The entries of one backend by unique id. mapAccounts works as in every table."""
 
     __slots__ = ("_by_user_id",)
 
@@ -23,7 +23,10 @@ class UserIdTable(MappingTable):
 
     @classmethod
     def of(cls, entries: Sequence[UserIdMapping], accounts: Iterable[str]) -> tuple[UserIdTable, list[Problem]]:
-        """Return the index of the entries and the problems found. The first of an id wins; a malformed ARN voids an entry."""
+        """Return the index of the entries, and the problems found.
+
+        The first entry of an id wins. An entry with a malformed ARN is left out and reported.
+        """
         table = cls()
         problems: list[Problem] = []
         for entry in entries:
@@ -41,6 +44,6 @@ class UserIdTable(MappingTable):
         return table, problems
 
     def find(self, identity: Identity) -> MappingMatch | None:
-        """Return the entry with the identity's unique id, or None. An ARN in the entry must be the identity's too."""
+        """Return the entry with the unique id of the identity, or None. If the entry has an ARN, it must be that of the identity."""
         arn, match = self._by_user_id.get(identity.user_id, ("", None))
         return match if arn in ("", identity.comparable_arn) else None

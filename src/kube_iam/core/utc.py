@@ -1,20 +1,20 @@
-"""Unix seconds to UTC text, by arithmetic: `datetime` is too dear for the `token` path, and `core` has no business with `time`."""
+"""Conversion between Unix seconds and UTC text, by arithmetic. On the `token` path, where `datetime` takes too long to import."""
 
 
 def basic_timestamp(seconds: float) -> str:
-    """`YYYYMMDDTHHMMSSZ` (ISO 8601 basic, as SigV4 has it), rounded down to the second."""
+    """Return the time as `YYYYMMDDTHHMMSSZ` (ISO 8601 basic, for SigV4), rounded down to the second."""
     year, month, day, hour, minute, second = _civil(seconds)
     return f"{year:04d}{month:02d}{day:02d}T{hour:02d}{minute:02d}{second:02d}Z"
 
 
 def rfc3339(seconds: float) -> str:
-    """`YYYY-MM-DDTHH:MM:SSZ`, rounded down to the second."""
+    """Return the time as `YYYY-MM-DDTHH:MM:SSZ`, rounded down to the second."""
     year, month, day, hour, minute, second = _civil(seconds)
     return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}Z"
 
 
 def _civil(seconds: float) -> tuple[int, int, int, int, int, int]:
-    """Year to second in the proleptic Gregorian calendar. Years start in March here, so that leap days come last."""
+    """Return year to second in the proleptic Gregorian calendar. Years start in March here, so that leap days come last."""
     days, rest = divmod(int(seconds // 1), 86400)
     era, day_of_era = divmod(days + 719468, 146097)
     year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
@@ -27,7 +27,7 @@ def _civil(seconds: float) -> tuple[int, int, int, int, int, int]:
 
 
 def parse_rfc3339(text: str) -> float | None:
-    """Unix seconds of `YYYY-MM-DDTHH:MM:SS` with `Z` or `+00:00`; None for any other spelling or an impossible date."""
+    """Return the Unix seconds of `YYYY-MM-DDTHH:MM:SS` with `Z` or `+00:00`; None for any other form or an impossible date."""
     stem = text.removesuffix("Z") if text.endswith("Z") else text.removesuffix("+00:00")
     if len(stem) != 19 or stem == text or not stem.isascii():
         return None

@@ -24,7 +24,7 @@ class Backoff:
 
     @property
     def concurrency(self) -> int:
-        """How many calls may be under way."""
+        """The number of calls that may be under way at once."""
         return 1 if self._failures_in_a_row else MAX_CONCURRENCY
 
     def failed(self, began: float, now: float) -> None:
