@@ -52,9 +52,13 @@ def kube_iam(
     return run_command("kube-iam", arguments, {}, PreparedSession(account, kube, unreachable=unreachable))
 
 
-def denying(*denials: Denial) -> KubeApi:
-    """Return the API of a cluster whose deny list has these entries, as `kube` of `kube_iam`."""
+def denying(*denials: Denial, answer: Callable[[str, str], str] = lambda host, token: "") -> KubeApi:
+    """Return the API of a cluster whose deny list has these entries, as `kube` of `kube_iam`.
+
+    `answer` is what its kube-iam server answers to a token of a TokenReview.
+    """
     memory = ApiInMemory()
+    memory.answer = answer
     memory.put_config_map(DENY_LIST, {each.name: format_denial(each) for each in denials})
     return memory.api("https://api.prod.example.com")
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from deny_commands import FILE, Cluster, applied, kube_iam
+from deny_commands import FILE, ROLE, Cluster, applied, kube_iam
 from fake_account import FakeAccount
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.access.audit import Action, AuditRecord
-from kube_iam.cli import deny_session, server_status
-from kube_iam.denylist.denial import Denial
+from kube_iam.cli import deny_session
+from kube_iam.cli.deny_options import DENY_LIST
+from kube_iam.denylist.denial import denial_of
+from kube_iam.denylist.entry import format_denial
 from kube_iam.denylist.propagation import Clock, Propagation
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Throttled
 from kube_iam.kube import audit_events
@@ -47,10 +50,7 @@ def cluster() -> Cluster:
 @pytest.fixture
 def account(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     account = cluster.account = FakeAccount()
-    monkeypatch.setattr(server_status, "warn_of_server", lambda *arguments, **options: None)
     monkeypatch.setattr(deny_session, "shut", cluster.shut)
-    monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now, **_: ())
-    monkeypatch.setattr(deny_session, "read_denials", lambda api, deny_list: [])
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -109,12 +109,16 @@ def test_every_action_is_recorded_with_subject_level_end_and_reason(audit: Writt
     assert audit.records[1].detail == "7 deleted"  # bob's too
 
 
-def test_a_denial_that_is_lifted_is_recorded(audit: Written, monkeypatch: pytest.MonkeyPatch) -> None:
-    denial = Denial("alice-1", "userName", "alice")
-    monkeypatch.setattr(deny_session, "lift", lambda where, deny_list, chosen, now, **_: (denial,))
-    kube_iam(audit.cluster, "undeny", "alice")
-    kube_iam(audit.cluster, "grant", "alice", "admin")
-    kube_iam(audit.cluster, "grant", "alice", "admin", "--for", "1h")
+def test_a_denial_that_is_removed_is_recorded(audit: Written) -> None:
+    later = time.time() + 3600
+    for role, command in (
+        ("", ("undeny", "alice")),
+        (ROLE, ("grant", "alice", "admin")),
+        (ROLE, ("grant", "alice", "admin", "--for", "1h")),
+    ):
+        denial = denial_of("alice", role=role, until=later)
+        audit.cluster.memory.put_config_map(DENY_LIST, {denial.name: format_denial(denial)})
+        kube_iam(audit.cluster, *command)
     lifted = [(Action.DENIAL_REMOVED, "alice", "admin")] * 2
     assert audit.brief == [(Action.DENIAL_REMOVED, "alice", ""), *lifted]
 

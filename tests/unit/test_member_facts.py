@@ -12,8 +12,13 @@ from fake_account import ACCOUNT, FakeAccount
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.cli import server_status
-from kube_iam.core.membership_status import MembershipState, MembershipStatus
+from kube_iam.core.membership_status import (
+    MembershipAnswer,
+    MembershipState,
+    MembershipStatus,
+    read_membership_question,
+    requirement_name,
+)
 from kube_iam.denylist.denial import Denial
 from kube_iam.errors import AccessDenied, Unreachable
 from kube_iam.kube.mapping_store import make_store
@@ -127,14 +132,21 @@ def test_iam_is_asked_for_ids_only_where_a_denial_names_one(
 
 
 def test_the_servers_facts_are_in_the_data_of_who_and_plan(
-    people: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    people: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube = denying()
+    admin_name = requirement_name("prod-admin", f"arn:aws:iam::{ACCOUNT}:role/prod-admin")
+    viewer_name = requirement_name("prod-viewer")
     states = {
-        "admin": MembershipStatus(MembershipState.SUSPENDED, LATER),
-        "viewer": MembershipStatus(MembershipState.GROUP_FORBIDDEN),
+        admin_name: MembershipStatus(MembershipState.SUSPENDED, LATER),
+        viewer_name: MembershipStatus(MembershipState.GROUP_FORBIDDEN),
     }
-    monkeypatch.setattr(server_status, "_ask", lambda *_, **__: states)
+
+    def answer(host: str, token: str) -> str:
+        question = read_membership_question(token)
+        assert question is not None
+        return MembershipAnswer(question.nonce, "c0ffee", states).text
+
+    kube = denying(answer=answer)
     kube_iam(people, "who", "-o", "json", kube=kube)
     out, err = capsys.readouterr()
     admin, viewer = (level["server"] for level in json.loads(out))
@@ -155,8 +167,8 @@ def test_the_servers_facts_are_in_the_data_of_who_and_plan(
         ("admin", "suspended"),
         ("viewer", "group-forbidden"),
     ]
-    states["admin"] = MembershipStatus(MembershipState.ADMITS)
-    del states["viewer"]
+    states[admin_name] = MembershipStatus(MembershipState.ADMITS)
+    del states[viewer_name]
     kube_iam(people, "who", "-o", "json", kube=kube)
     admin, viewer = json.loads(capsys.readouterr().out)
     assert admin["server"] == {"state": "admits"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kube_iam.cli.server import check_gates, overrides
+from kube_iam.cli.server import overrides, parse_feature_gates
 from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.config.server import load_server_config
 
@@ -48,5 +48,5 @@ def command(settings: GlobalOptions, hostname: str | None, address: str | None) 
 
 
 def _in_place(settings: GlobalOptions) -> bool:
-    gates = check_gates(settings.feature_gates)
-    return gates.get("ConfiguredInitDirectories", gates.get("AllAlpha", False))
+    feature_gates = parse_feature_gates(settings.feature_gates)
+    return feature_gates.get("ConfiguredInitDirectories", feature_gates.get("AllAlpha", False))

@@ -1,8 +1,8 @@
 """Ctrl-C: a command ends within a second and says in one line what it has changed and what it has not.
 
 Python raises KeyboardInterrupt in the main thread, and only between two of its instructions: not while the resolver looks a name up,
-for example, which can take half a minute. A watchdog thread hears of the signal at once and ends the process after `GRACE_SECONDS`.
-Until then the main thread may finish what it has begun (an audit event in the cluster).
+for example, which can take half a minute. A watchdog thread receives the signal at once and ends the process after `GRACE_SECONDS`.
+Until then the main thread may finish the change that it has begun, such as an audit event in the cluster.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from kube_iam.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from kube_iam.server.log import Batched, Log
 
-_GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", "AllAlpha", "AllBeta")
+_FEATURE_GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", "AllAlpha", "AllBeta")
 _DEFAULT = ServerConfig(cluster_id="")
 _STATE, _KUBECONFIG = _DEFAULT.state_dir, _DEFAULT.generate_kubeconfig
 
@@ -66,7 +66,7 @@ def command(settings: GlobalOptions, backend_mode: tuple[str, ...], check_config
 
     Checks each token, asks STS who signed it, and maps the AWS identity to a Kubernetes user by the configuration file of -c.
     """
-    check_gates(settings.feature_gates)
+    parse_feature_gates(settings.feature_gates)
     path = Path(settings.config) if settings.config else None
     given = overrides(settings, flags, backend_mode)
     return _check(path, given) if check_config else _run(settings, path, given)
@@ -97,19 +97,20 @@ def overrides(
     return given
 
 
-def check_gates(text: str) -> dict[str, bool]:
+def parse_feature_gates(text: str) -> dict[str, bool]:
     """Return the reference's feature gates by name. Raises UsageError for one that does not exist."""
-    gates = {}
+    feature_gates = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = pair.partition("=")
-        if name not in _GATES:
+        if name not in _FEATURE_GATES:
             raise UsageError(
-                f"there is no feature gate {name!r}", suggestion(name, _GATES) or f"known are {', '.join(_GATES)}"
+                f"there is no feature gate {name!r}",
+                suggestion(name, _FEATURE_GATES) or f"known are {', '.join(_FEATURE_GATES)}",
             )
         if value.lower() not in ("true", "false"):
             raise UsageError(f"the feature gate {name} must be true or false")
-        gates[name] = value.lower() == "true"
-    return gates
+        feature_gates[name] = value.lower() == "true"
+    return feature_gates
 
 
 def _check(path: Path | None, given: Mapping[str, object]) -> int:

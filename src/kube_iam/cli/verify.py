@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from kube_iam.aws.regions import doubt_about
-from kube_iam.cli.server import check_gates, overrides
+from kube_iam.cli.server import overrides, parse_feature_gates
 from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, pass_global_options
 from kube_iam.cli.terminal import page
 from kube_iam.config.server import ServerConfig, load_server_config
@@ -34,7 +34,7 @@ def command(
     settings: GlobalOptions, token: str | None, output: str | None, partition: str | None, sts_endpoint: str | None
 ) -> None:
     """Verify a token, for debugging: run the server's checks, call STS, and print its identity, or the reason of its refusal."""
-    check_gates(settings.feature_gates)
+    parse_feature_gates(settings.feature_gates)
     if not token:
         raise UsageError("no token", "give it with -t TOKEN, or with -t - on standard input")
     text = sys.stdin.read().strip() if token == "-" else token  # noqa: S105
