@@ -366,10 +366,10 @@ class FakeStore:
 
         self.world.write("remove", effect)
 
-    def add_temporary(self, entry: MappingEntry, who: TemporaryGrant) -> None:
+    def add_temporary(self, entry: MappingEntry, grant: TemporaryGrant) -> None:
         if not any(found.key == entry.key and found.iam_group for found in self.all_entries):
             raise NotFound(f"no entry {entry.name}")
-        self.world.write("add_temporary", lambda: self._change(entry, who.user_name, (who,)))
+        self.world.write("add_temporary", lambda: self._change(entry, grant.user_name, (grant,)))
 
     def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:
         kept = [who for found in self.all_entries for who in found.temporary if only and who != only]

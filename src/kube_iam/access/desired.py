@@ -1,11 +1,7 @@
-"""The IAM documents of a level, and whether two documents say the same.
+"""Desired state: the IAM documents, the IAM resources, the bindings and the mapping entry of each level.
 
-IAM hands documents back with lists and single values interchanged and keys in another order; that is no difference.
-
-
-The desired state: everything that the levels of one cluster should be in IAM and in the cluster, level by level.
-
-Mapping entries of others that admit more principals than the members of the levels."""
+IAM returns documents with lists and single values interchanged and with keys in another order. `same_document` ignores that.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +19,22 @@ VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this ver
 
 
 def role_arn(access: ClusterAccess, level: Level) -> str:
-    """The role's ARN with its path, as IAM and `token -r` take it."""
+    """Return the role's ARN with its path, as IAM and `token -r` take it."""
     return f"arn:{access.partition}:iam::{access.account}:role{level.role_path}{level.role_name}"
 
 
 def mapped_arn(access: ClusterAccess, level: Level) -> str:
-    """The role's ARN without its path: what STS shows and the authenticator compares."""
+    """Return the role's ARN without its path, as STS shows it and the authenticator compares it."""
     return f"arn:{access.partition}:iam::{access.account}:role/{level.role_name}"
 
 
 def policy_arn(access: ClusterAccess, level: Level) -> str:
-    """The ARN of the level's policy."""
+    """Return the ARN of the level's policy."""
     return f"arn:{access.partition}:iam::{access.account}:policy{level.path}{level.policy_name}"
 
 
 def trust_document(access: ClusterAccess, level: Level) -> dict[str, object]:
-    """The role's trust policy: IAM users of the account, each under the session name that is their own user name.
+    """Return the role's trust policy: IAM users of the account, each with their own user name as session name.
 
     For a caller that is no IAM user `${aws:username}` has no value, so that the condition never holds.
     """
@@ -65,9 +61,9 @@ def _level_trust(access: ClusterAccess, *, mfa: bool) -> dict[str, object]:
 
 
 def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
-    """The policy of the level's group: assume exactly this role.
+    """Return the policy of the level's group: assume exactly this role.
 
-    Without a role there is nothing to allow, but the policy is what carries the level's tags: it allows what nobody can be denied.
+    Without a role the policy carries the level's tags alone. It allows sts:GetCallerIdentity, which cannot be denied to anybody.
     """
     if level.method is Method.GROUP:
         nothing = {"Sid": "GroupMarker", "Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
@@ -82,17 +78,17 @@ def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
 
 
 def group_arn(access: ClusterAccess, level: Level) -> str:
-    """The ARN of the level's group."""
+    """Return the ARN of the level's group."""
     return f"arn:{access.partition}:iam::{access.account}:group{level.path}{level.group_name}"
 
 
 def user_policy_name(cluster_name: str, level_name: str) -> str:
-    """The name of a user's own policy that lets the user assume the level's role for a time."""
+    """Return the name of a user's own policy for temporary access to the level's role."""
     return f"kube-iam-{cluster_name}-{level_name}"
 
 
 def temporary_document(access: ClusterAccess, level: Level, until: str) -> dict[str, object]:
-    """A user's own policy: assume the level's role until then (RFC 3339, UTC)."""
+    """Return a user's own policy: assume the level's role until that time (RFC 3339, UTC)."""
     statement = {
         "Sid": "TemporaryAccess",
         "Effect": "Allow",
@@ -104,7 +100,7 @@ def temporary_document(access: ClusterAccess, level: Level, until: str) -> dict[
 
 
 def end_of(document: object) -> float:
-    """When such a policy ends, in unix seconds; never (infinity) for a document that says nothing of it."""
+    """Return the end of such a policy in Unix seconds; infinity for a document without an end."""
     try:
         until = document["Statement"][0]["Condition"]["DateLessThan"]["aws:CurrentTime"]  # type: ignore[index]
         return parse_rfc3339(until) or math.inf
@@ -113,7 +109,7 @@ def end_of(document: object) -> float:
 
 
 def same_document(one: object, other: object) -> bool:
-    """Return whether two parsed policy documents mean the same: neither the order of keys and lists nor a list of one counts.
+    """Return whether two parsed policy documents mean the same, whatever the order of keys and lists; a list of one is its value.
 
     Everything else counts: every key, every value and its JSON type (`true` is neither `1` nor `"true"`).
     """
@@ -121,7 +117,7 @@ def same_document(one: object, other: object) -> bool:
 
 
 def assumed_roles(document: object) -> tuple[str, ...]:
-    """The role ARNs that a policy of ours allows to assume: which role a level has, or had."""
+    """Return the role ARNs that a policy of ours allows to assume: the role that a level has, or had."""
     statements = document.get("Statement") if isinstance(document, dict) else None
     found: list[str] = []
     for statement in statements if isinstance(statements, list) else [statements]:
@@ -133,7 +129,7 @@ def assumed_roles(document: object) -> tuple[str, ...]:
 
 
 def _canonical(value: object) -> str:
-    """Return JSON text that is equal for documents that mean the same. Python's own comparison takes `1` for `true`."""
+    """Return JSON text that is equal for documents that mean the same. Python itself compares `1` and `true` as equal."""
     if isinstance(value, Mapping):
         pairs = sorted(f"{json.dumps(str(key))}:{_canonical(item)}" for key, item in value.items())
         return f"{{{','.join(pairs)}}}"
@@ -150,7 +146,7 @@ _BINDING = "kube-iam:"
 
 @dataclass(frozen=True, slots=True)
 class DesiredPolicy:
-    """The policy of the level's group, which allows to assume the level's role where it has one; its tags say whose it is."""
+    """Policy of the level's group, which allows to assume the level's role if it has one. Its tags name the owner."""
 
     arn: str
     name: str
@@ -162,7 +158,7 @@ class DesiredPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DesiredRole:
-    """The role without permissions that the level's people assume."""
+    """Role without permissions that users of the level assume."""
 
     arn: str
     name: str
@@ -175,7 +171,7 @@ class DesiredRole:
 
 @dataclass(frozen=True, slots=True)
 class DesiredGroup:
-    """The IAM group whose members have the level; its path says whose it is."""
+    """IAM group whose members have the level. Its path names the owner."""
 
     name: str
     path: str
@@ -203,7 +199,7 @@ class DesiredLevel:
 
 
 def desired_state(access: ClusterAccess) -> tuple[DesiredLevel, ...]:
-    """What every level of the file should be, in the order of the file."""
+    """Return what each level of the file should be, in the order of the file."""
     return tuple(_desired_level(access, level) for level in access.levels)
 
 
@@ -238,7 +234,7 @@ def _desired_level(access: ClusterAccess, level: Level) -> DesiredLevel:
 
 
 def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
-    """The entry that lets the level's people in: who is in its IAM group, unless the file leaves that to the session."""
+    """Return the entry that admits the level's users: members of its IAM group, or with `assumeRole` everybody with its role."""
     by_role = level.method is Method.ROLE
     return MappingEntry(
         mapped_arn(access, level) if by_role else "",
@@ -250,7 +246,7 @@ def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
 
 
 def desired_bindings(access: ClusterAccess, level: Level) -> tuple[BindingState, ...]:
-    """One ClusterRoleBinding or, per namespace, one RoleBinding for each grant of the level."""
+    """Return one ClusterRoleBinding or, per namespace, one RoleBinding for each grant of the level."""
     bindings = []
     for bind in level.bind:
         kind, role = ("ClusterRole", bind.cluster_role) if bind.cluster_role else ("Role", bind.role)

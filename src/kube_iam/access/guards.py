@@ -1,6 +1,7 @@
-"""Guards: a plan that takes access from its caller, or removes many levels at once, needs --force.
+"""Guards: changes that need --force, because they take access from their caller or delete many levels at once.
 
-Access that `revoke` takes from its caller. Such a revocation needs --force, as a plan does that takes access from its caller."""
+`lockout` and `deletes_too_many_levels` check a plan, `lost_access` checks a revocation.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +23,10 @@ _PLACE = re.compile(r"\{\{(?:SessionNameRaw|UserName)\}\}")
 
 
 def lockout(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
-    """Return a sentence for everything that the caller is signed in with, or may do, and that the plan takes away.
+    """Yield a sentence for all access of the caller that the plan takes away.
 
     That is a mapping entry, its user name, groups or IAM group; a role of that entry or of the AWS credentials, and its trust
-    policy; temporary access by that entry; and what RBAC bindings of ours grant to the caller's groups.
+    policy; temporary access by that entry; and roles that RBAC bindings of ours grant to the caller's groups.
     """
     used = _used_entries(observed)
     deleted = set()
@@ -47,7 +48,7 @@ def lockout(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
 
 
 def is_own(change: Change, observed: Observed) -> bool:
-    """Whether the change is about a mapping entry, temporary access or binding that the caller is signed in with."""
+    """Return whether the change is about a mapping entry, temporary access or a binding that the caller is signed in with."""
     item = change.item
     if isinstance(item, MappingEntry):
         return item.key in _used_entries(observed)
@@ -68,7 +69,7 @@ def _is_own_temporary(ended: TemporaryRemoval, observed: Observed) -> bool:
 
 
 def _lost_roles(changes: tuple[Change, ...], observed: Observed, used: set[str], said: set[str]) -> Iterator[str]:
-    """Roles that are deleted, or whose trust policy changes, though the caller's Kubernetes or AWS session is one of theirs."""
+    """Yield roles of the caller's Kubernetes or AWS session that are deleted or whose trust policy changes."""
     own = {pathless(observed.caller_arn), *used}
     if observed.subject is not None and observed.subject.canonical_arn:
         own.add(pathless(observed.subject.canonical_arn))
@@ -83,7 +84,7 @@ def _lost_roles(changes: tuple[Change, ...], observed: Observed, used: set[str],
 
 
 def _differs(trust: Field) -> bool:
-    """Whether a trust policy changes in more than the names of its statements."""
+    """Return whether a trust policy changes in more than the names of its statements."""
     return not same_document(_unnamed(trust.before), _unnamed(trust.after))
 
 
@@ -94,7 +95,7 @@ def _unnamed(document: object) -> object:
 
 
 def _lost_grants(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
-    """Return what our bindings grant to the caller before the plan, and no longer grant after it."""
+    """Yield what our bindings grant to the caller before the plan, and no longer after it."""
     mine = _rbac_subjects(observed.subject)
     if MASTERS in mine:  # RBAC cannot take anything from this group
         return
@@ -118,15 +119,15 @@ def _grants(binding: BindingState, mine: set[str]) -> Iterator[tuple[str, str, s
 
 
 def _rbac_subjects(subject: Subject | None) -> set[str]:
-    """The caller's groups and user, as `BindingState.groups` writes them."""
+    """Return the caller's groups and user, as `BindingState.groups` writes them."""
     return set() if subject is None else {*subject.groups, f"User:{subject.username}"}
 
 
 def signed_in_with(entry: MappingEntry, observed: Observed) -> bool:
-    """Whether the administrator is in the cluster, or in AWS, through this entry's role, or in the cluster as a member of its group.
+    """Return whether the caller is signed in by this entry: through its role in the cluster or in AWS, or as a member of its group.
 
-    Where the cluster does not say which principal signed in, a user name that the entry could have made counts as made by it. It
-    never says in which IAM group a user is.
+    If the cluster does not show which principal signed in, a user name that the entry could have made counts as made by it. The
+    cluster never shows in which IAM group a user is.
     """
     subject = observed.subject
     if not entry.role_arn:
@@ -141,7 +142,7 @@ def signed_in_with(entry: MappingEntry, observed: Observed) -> bool:
 
 
 def deletes_too_many_levels(observed: Observed, wanted: frozenset[str]) -> Iterator[str]:
-    """A sentence when more than a third of the levels that exist would go."""
+    """Yield a sentence if more than a third of the existing levels would be deleted."""
     present = observed.registered_levels
     going = sorted(present - wanted)
     if 3 * len(going) > len(present):
@@ -160,26 +161,26 @@ def _lost(change: Change, entry: MappingEntry, members: set[str], subject: Subje
         if part.name == "groups" and set(_texts(part.before)) - set(_texts(part.after)):
             return "takes groups from it"
         if part.name == "iamGroup" and entry.iam_group and not _is_one_of(subject, members, entry):
-            return f"lets in only members of the IAM group {entry.iam_group}, and you are not known to be one"
+            return f"admits only members of the IAM group {entry.iam_group}, and you are not known to be one"
     return "takes groups from you" if _groups_by(entry, subject) - set(entry.groups) else ""
 
 
 def _groups_by(entry: MappingEntry, subject: Subject | None) -> set[str]:
-    """The groups that the caller has by an entry of that key, whichever of several the server applies."""
+    """Return the caller's groups by an entry of that key, whichever of several the server applies."""
     arn = subject.canonical_arn if subject is not None else ""
     matches = pathless(arn) == entry.key if entry.role_arn else ":user/" in arn
     return set(subject.groups) - {_AUTHENTICATED} if subject is not None and matches else set()
 
 
 def _members(entry: MappingEntry, changes: tuple[Change, ...], observed: Observed) -> set[str]:
-    """The members of the entry's group, and those who will be by then."""
+    """Return the members of the entry's group after the plan."""
     coming = (change.item for change in changes if change.verb is Verb.CREATE)
     members = {user.name for user in observed.members.get(entry.iam_group.casefold(), ())}
     return members | {item.user for item in coming if isinstance(item, Membership) and item.group == entry.iam_group}
 
 
 def _is_one_of(subject: Subject | None, members: set[str], entry: MappingEntry) -> bool:
-    """Whether the administrator's user name is one that the entry makes of a member, and of nobody else."""
+    """Return whether the entry makes the caller's user name of a member, and of nobody else."""
     literals = _PLACE.split(entry.username)
     return len(literals) > 1 and subject is not None and subject.username in {name.join(literals) for name in members}
 
@@ -199,9 +200,9 @@ _ADMINISTRATOR = ("", "ClusterRole", "cluster-admin")
 
 
 def callers_in_cluster(access: ClusterAccess, users: Iterable[str], subject: Subject | None) -> tuple[str, ...] | None:
-    """Return which of the IAM users is the caller, by what the cluster shows, since its access is what is revoked.
+    """Return which of the IAM users is the caller, by what the cluster shows.
 
-    None where only AWS knows: the cluster was not asked (`subject` is None), or its user name does not say which IAM user it is.
+    None if only AWS knows: the cluster was not asked (`subject` is None), or its user name does not show the IAM user.
     """
     if subject is None:
         return None
@@ -224,9 +225,10 @@ def callers_in_aws(access: ClusterAccess, users: Iterable[str], caller_arn: str)
 def lost_access(
     access: ClusterAccess, level: Level, user: str, directory: Directory, subject: Subject | None = None
 ) -> str:
-    """Return a sentence when revoking the level takes access from the user. Empty when other levels of the user give as much.
+    """Return a sentence if revoking the level takes access from the user, empty if the user's other levels give as much.
 
-    Who is signed in through the level (`subject`) without being a member has temporary access. Raises what the directory raises.
+    A caller who is signed in through the level (`subject`) without being a member has temporary access. Raises what the directory
+    raises.
     """
     through = subject is not None and _signed_in_through(access, level, subject)
     if not through and not _is_member(directory, level, user):
@@ -238,7 +240,7 @@ def lost_access(
 
 
 def _signed_in_through(access: ClusterAccess, level: Level, subject: Subject) -> bool:
-    """Whether the cluster shows the level's role, or, where it shows no ARN, all groups of the level."""
+    """Return whether the cluster shows the level's role or, if it shows no ARN, all groups of the level."""
     if subject.canonical_arn:
         return level.method is Method.ROLE and pathless(subject.canonical_arn) == pathless(mapped_arn(access, level))
     return set(level.groups) <= set(subject.groups)
@@ -249,7 +251,7 @@ def _names_user(template: str) -> bool:
 
 
 def _user_name(access: ClusterAccess, level: Level, user: str) -> str:
-    """A pattern of the user name that the level's template makes of an IAM user, who signs in under that name."""
+    """Return a pattern of the user name that the level's template makes of an IAM user."""
     values = {
         "SessionName": re.escape(user.replace("@", "-")),
         "SessionNameRaw": re.escape(user),
@@ -269,7 +271,7 @@ def _is_member(directory: Directory, level: Level, user: str) -> bool:
 
 
 def _covers(others: list[Level], level: Level) -> bool:
-    """Whether the other levels give all that the level gives: its groups, or what it binds."""
+    """Return whether the other levels give all that the level gives: its groups, or the roles that it binds."""
     groups = {group for other in others for group in other.groups}
     if set(level.groups) <= groups or MASTERS in groups:
         return True

@@ -1,4 +1,4 @@
-"""Principals that a level or IAM knows, so that a misspelt name is noticed: a denial of it would be in force and deny nobody."""
+"""Principals that a level or IAM knows. A misspelt name is noticed: a denial of it would deny nobody."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Suggest = Callable[[str, Iterable[str]], str]
 
 @dataclass(slots=True)
 class KnownNames:
-    """The users that are mapped or in a level, for good or for a time, their unique ids, and the roles of levels and entries.
+    """Users that are mapped or in a level, their unique ids, and the roles of levels and entries.
 
-    `roles` are comparable ARNs with the ARN as it is written; `mapped` are comparable ARNs of users; `others` are users of the account
-    that are in no level.
+    `roles` are ARNs as written by comparable ARN. `mapped` are comparable ARNs of users. `others` are users of the account in no
+    level.
     """
 
     account: str
@@ -34,7 +34,7 @@ class KnownNames:
     def knows(self, text: str) -> bool:
         """Return whether a level, a mapping entry or IAM knows the principal.
 
-        True for what none of them can tell: access keys, unique ids of roles, federated users of the account.
+        True for principals that none of them can know: access keys, unique ids of roles, federated users of the account.
         """
         match kind_of(text):
             case "userName":
@@ -55,7 +55,7 @@ class KnownNames:
         return name.casefold() in self.users or name.casefold() in self.others
 
     def suggestion(self, text: str, suggest: Suggest) -> str:
-        """Return a suggestion as a question, empty where there is none."""
+        """Return a suggestion as a question, empty if there is none."""
         role, name = role_of(text), text.rpartition("/")[2]
         roles = {arn.rpartition("/")[2]: arn for arn in self.roles.values()}
         if role and role not in self.roles:
@@ -67,9 +67,9 @@ class KnownNames:
 def known_names(
     access: ClusterAccess, directory: Directory, entries: Iterable[MappingEntry], texts: Iterable[str]
 ) -> KnownNames:
-    """Read who is in the levels, and which of the principals in `texts` are users of the account that are in none.
+    """Read the members of the levels, and which principals in `texts` are users of the account in no level.
 
-    Raises KubeIamError where IAM cannot be read. A level that was not applied has no members.
+    Raises KubeIamError if IAM cannot be read. A level that was not applied has no members.
     """
     known = KnownNames(access.account)
 

@@ -1,4 +1,4 @@
-"""What an administrator wrote: one cluster, where its mappings live, and its levels of access. Frozen values, no behaviour."""
+"""Access levels as an administrator writes them: one cluster, its mapping and its levels. Frozen values, no behaviour."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ DEFAULT_SESSION_SECONDS = 3600
 
 
 class Method(Enum):
-    """How the people of a level sign in."""
+    """How users of a level sign in."""
 
     ROLE = "role"  # they assume the level's role
     GROUP = "group"  # they sign with their own keys; there is no role
 
 
 class TargetKind(Enum):
-    """Where the authenticator on this cluster reads its mappings."""
+    """Place from which the authenticator of this cluster reads its mapping."""
 
     CONFIG_FILE = "configFile"  # a ConfigMap holding the server's config.yaml (kOps, kubeadm)
     AWS_AUTH = "awsAuth"  # the ConfigMap kube-system/aws-auth (EKS, backend EKSConfigMap)
@@ -36,7 +36,7 @@ class MappingTarget:
     path: str = ""
 
     def describe(self) -> str:
-        """The target as a person would name it."""
+        """Return the target as a person would name it."""
         if self.kind is TargetKind.FILE:
             return self.path
         return f"ConfigMap {self.namespace}/{self.name}"
@@ -44,7 +44,7 @@ class MappingTarget:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """One grant of RBAC: a ClusterRole or a namespaced Role, in `namespaces`, or cluster-wide where that is empty."""
+    """One grant of RBAC: a ClusterRole or a namespaced Role, in `namespaces`, or cluster-wide if that is empty."""
 
     cluster_role: str = ""
     role: str = ""
@@ -94,9 +94,9 @@ class ClusterAccess:
 
     @property
     def path(self) -> str:
-        """The IAM path under which every group and policy of this cluster lives; nothing else does."""
+        """The IAM path of all groups and policies of this cluster, and of nothing else."""
         return f"{self.path_prefix}kube-iam/{self.name}/"
 
     def level(self, name: str) -> Level | None:
-        """The level of that name, or None."""
+        """Return the level of that name, or None."""
         return next((level for level in self.levels if level.name == name), None)

@@ -13,7 +13,7 @@ from kube_iam.core.utc import parse_rfc3339
 
 @dataclass(frozen=True, slots=True)
 class TemporaryGrant:
-    """Someone whom an entry lets in although no member of its group. `until` is RFC 3339 in UTC, as it is written there."""
+    """Access by an entry of a user who is no member of its group. `until` is RFC 3339 in UTC, as written there."""
 
     user_name: str
     user_id: str
@@ -22,7 +22,7 @@ class TemporaryGrant:
 
     @property
     def ends(self) -> float:
-        """When it is over, in unix seconds; 0, which is long ago, where `until` cannot be read."""
+        """The end in Unix seconds; 0, which is in the past, if `until` cannot be read."""
         return parse_rfc3339(self.until) or 0.0
 
 
@@ -59,7 +59,7 @@ class MappingEntry:
 
 
 def pathless(role_arn: str) -> str:
-    """Return a role's ARN as the server compares it (`comparable_arn`); text that is no ARN only loses its letter case."""
+    """Return a role's ARN as the server compares it (`comparable_arn`). Text that is no ARN is only put into lower case."""
     text = role_arn.strip()
     try:
         return comparable_arn(text)
@@ -68,55 +68,55 @@ def pathless(role_arn: str) -> str:
 
 
 def role_key(role_arn: str) -> str:
-    """Return a role's name in lower case, from any spelling of its ARN: IAM tells names apart by more than letter case."""
+    """Return a role's name in lower case, of any spelling of its ARN: IAM does not tell names apart by letter case."""
     return pathless(role_arn).rsplit("/", 1)[-1]
 
 
 class MappingStore(Protocol):
-    """mapRoles and mapGroups as the authenticator reads them. All that is not the named entry survives an edit: comments, order."""
+    """Port: mapRoles and mapGroups as the authenticator reads them. An edit keeps everything but the named entry: comments, order."""
 
     def describe(self) -> str:
-        """Where the entries live, as a person would name it."""
+        """Return where the entries are, as a person would name it."""
 
     def entries(self) -> tuple[MappingEntry, ...]:
-        """All entries, ours and others', mapRoles first; empty where the file or ConfigMap does not exist yet."""
+        """Return all entries, ours and others', mapRoles first; none if the file or ConfigMap does not exist yet."""
 
     def faults(self) -> tuple[str, ...]:
-        """Return what keeps a server from loading the mapping at all, so that it goes on with the last one that it could load."""
+        """Return why a server cannot load the mapping and keeps the last one that it could load; none if it can."""
 
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
-        """All further entries that the server could apply to sessions of these roles, by role ARN as given; no key without one.
+        """Return further entries that the server could apply to sessions of these roles, by role ARN as given; no key without one.
 
         Those are entries of mapUsers, of permission sets, and of mapRoles where the server takes another ARN than `entries` does.
         """
 
     def others(self) -> tuple[MappingEntry, ...]:
-        """All that the server reads and `entries` does not hold: users, permission sets, other spellings of roles, and whole accounts.
+        """Return what the server reads beside `entries`: users, permission sets, other spellings of roles, and whole accounts.
 
         Each has a `principal`; that of an account is its 12 digits. Raises as `entries` does.
         """
 
     def put(self, entry: MappingEntry) -> None:
-        """Add the entry, or change the one with the same key in place. Retries when someone else wrote in between.
+        """Add the entry, or change the one with the same key in place. Retries if somebody else wrote in between.
 
-        What stands in `temporary` stays, whatever the entry says, unless the entry has no group or becomes another level's.
+        `temporary` of a present entry stays, whatever the entry says, unless the entry has no group or becomes another level's.
         """
 
     def remove(self, entry: MappingEntry) -> None:
-        """Remove the entries with that key. Retries when someone else wrote in between."""
+        """Remove the entries with that key. Retries if somebody else wrote in between."""
 
-    def add_temporary(self, entry: MappingEntry, who: TemporaryGrant) -> None:
-        """Name someone in `temporary` of the entry with that key, in the place of what it says of the same user.
+    def add_temporary(self, entry: MappingEntry, grant: TemporaryGrant) -> None:
+        """Write the grant into `temporary` of the entry with that key, in place of one of the same user.
 
-        Raises NotFound where there is no such entry, or none that asks for a group.
+        Raises NotFound if there is no such entry, or none with a group.
         """
 
     def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:
-        """Take what it says of that user out of `temporary` of the entry with that key; with `only`, nothing that says else."""
+        """Remove the user's grant from `temporary` of the entry with that key; with `only`, no other grant."""
 
 
 class UnreadMapping(MappingStore):
-    """A mapping without entries, for plans about IAM alone. Its writes raise ValueError, since such plans have none."""
+    """Mapping without entries, for plans about IAM alone. Its writes raise ValueError, since such plans have none."""
 
     def __init__(self, name: str) -> None:
         """`name` is where the mapping lives, as a person would name it."""
@@ -150,7 +150,7 @@ class UnreadMapping(MappingStore):
         """Raise ValueError."""
         raise ValueError(entry.name)
 
-    def add_temporary(self, entry: MappingEntry, who: TemporaryGrant) -> None:  # noqa: ARG002
+    def add_temporary(self, entry: MappingEntry, grant: TemporaryGrant) -> None:  # noqa: ARG002
         """Raise ValueError."""
         raise ValueError(entry.name)
 
@@ -161,9 +161,9 @@ class UnreadMapping(MappingStore):
 
 @dataclass(frozen=True, slots=True)
 class MappingSource:
-    """State of the text that holds the mappings. `missing` says what is not there, empty where the text is.
+    """State of the text that holds the mapping. `missing` says what does not exist, empty if the text exists.
 
-    `cluster_id` is the `clusterID` that it names, empty where it names none.
+    `cluster_id` is its `clusterID`, empty if it has none.
     """
 
     cluster_id: str = ""

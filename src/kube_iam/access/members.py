@@ -1,4 +1,4 @@
-"""Who is in a level: grant, revoke, who. All that changes from day to day is who is in an IAM group."""
+"""Members of levels: grant, revoke and list them. Day to day nothing else changes than the members of IAM groups."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Suggest = Callable[[str, Iterable[str]], str]
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """Result of granting or revoking for one user; `is_needed` is False if there is nothing to do.
+    """Result of granting or revoking for one user. `is_needed` is False if there is nothing to do.
 
-    `exists` is False where IAM has no user of that name; with `is_needed`, temporary access of one is left.
+    `exists` is False if IAM has no user of that name. With `is_needed`, such a user still has temporary access.
     """
 
     user: str
@@ -35,10 +35,10 @@ class MemberChange:
 
 @dataclass(frozen=True, slots=True)
 class LevelMembers:
-    """The users in a level's group, sorted; None where the level has not been applied.
+    """Users in a level's group, sorted; None if the level has not been applied.
 
-    `temporary` are those with temporary access beside them, sorted; `void` is temporary access that admits nobody, with the reason.
-    `ids` are the unique ids of `users`, by name.
+    `temporary` are users with temporary access who are no members, sorted. `void` is temporary access that admits nobody, with
+    the reason. `ids` are the unique ids of `users`, by name.
     """
 
     level: str
@@ -50,7 +50,7 @@ class LevelMembers:
 
 
 def find_level(access: ClusterAccess, name: str, suggest: Suggest, users: Iterable[str] = ()) -> Level:
-    """The level of that name. Raises UsageError with a suggestion, or with the right order of the arguments."""
+    """Return the level of that name. Raises UsageError with a suggestion, or with the right order of the arguments."""
     level = access.level(name)
     if level is not None:
         return level
@@ -74,12 +74,12 @@ def plan_members(
     into: bool,
     temporary: TemporaryAccess | None = None,
 ) -> tuple[MemberChange, ...]:
-    """What granting (`into`) or revoking the level would come to. Changes nothing. Who is in for a time is not in for good.
+    """Return what granting (`into`) or revoking the level would change, by user. Changes nothing. Temporary access is no membership.
 
-    Raises NotFound for users that do not exist (all of them, with suggestions), and for a level that was not applied. A revocation
-    takes those whose temporary access is left. Where some do not exist it goes on with the others; `no_such_users` is for the end.
-    Raises UsageError for a user whose name can be no session's. Raises NotOwned for a level whose things are another cluster's, and
-    when granting for one whose group does not give this level alone.
+    Raises NotFound for users that do not exist (all of them, with suggestions), and for a level that was not applied. A
+    revocation removes temporary access of users that do not exist. If only some users do not exist it continues with the others;
+    `no_such_users` is for the end. Raises UsageError for a user whose name cannot be a session name. Raises NotOwned if the
+    level's resources are another cluster's, and for a grant if the group does not give this level alone.
     """
     wanted = tuple(dict.fromkeys(users))
     if into:
@@ -109,9 +109,9 @@ def apply_members(
     temporary: TemporaryAccess | None = None,
     now: float = 0.0,
 ) -> Iterator[MemberChange]:
-    """Put the users into the level's group or take them out; each change is yielded when it is done. May be repeated.
+    """Add the users to the level's group or remove them. Yields each change when it is made. May be repeated.
 
-    What was for a time ends `now` (unix seconds) in both cases: who is in for good needs it no longer.
+    In both cases temporary access ends `now` (Unix seconds): members do not need it.
     """
     for change in planned:
         if change.is_needed and into:
@@ -129,10 +129,10 @@ def who(
     levels: Iterable[Level],
     temporary: Mapping[str, tuple[TemporaryGrant, ...]] | None = None,
 ) -> tuple[LevelMembers, ...]:
-    """Return the members of the levels, in the order given, and those of `temporary` (by level name) who are no members.
+    """Return the members of the levels, in the order given, and users of `temporary` (by level name) who are no members.
 
-    The IAM user of each temporary access is read: the server admits the user with the unique id of that time alone. Raises NotOwned
-    for a level whose group is not this cluster's.
+    The IAM user of each temporary access is read: the server admits the user with the unique id of that time alone. Raises
+    NotOwned for a level whose group is not this cluster's.
     """
     reasons = _void(directory, [each for items in (temporary or {}).values() for each in items])
 
@@ -153,7 +153,7 @@ def who(
 
 
 def by_user(levels: Iterable[LevelMembers]) -> dict[str, list[str]]:
-    """The same the other way round: user name to levels, users sorted."""
+    """Return the levels of each user, users sorted."""
     found: dict[str, list[str]] = {}
     for level in levels:
         for user in (*(level.users or ()), *(each.user_name for each in level.temporary)):
@@ -162,7 +162,7 @@ def by_user(levels: Iterable[LevelMembers]) -> dict[str, list[str]]:
 
 
 def _void(directory: Directory, items: Iterable[TemporaryGrant]) -> dict[TemporaryGrant, str]:
-    """Return why temporary access admits nobody: its user was deleted in IAM, or is another one by now."""
+    """Return why temporary access admits nobody: its user was deleted in IAM, or is another user by now."""
     asked = list(dict.fromkeys(items))
     users = directory.each(directory.user, (each.user_name for each in asked))
     return {
@@ -195,7 +195,7 @@ def _members(access: ClusterAccess, directory: Directory, level: Level, *, grant
 def _check_owner(
     access: ClusterAccess, directory: Directory, level: Level, group: GroupState, *, granting: bool
 ) -> None:
-    """Raise NotOwned unless the level's things are this cluster's, and, when granting, members get this level and no other."""
+    """Raise NotOwned unless the level's resources are this cluster's and, for a grant, members get this level alone."""
     want = policy_arn(access, level)
     arns = {want, *(arn for arn in group.attached if f":policy{access.path}" in arn)}
     policies = [policy for policy in directory.each(directory.policy, sorted(arns)) if policy is not None]
@@ -237,7 +237,7 @@ def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: O
 
 
 def no_such_users(directory: Directory, missing: list[str], suggest: Suggest, *, changed: bool = False) -> NotFound:
-    """Return the error of users that IAM does not have, with suggestions. `changed` says that others were revoked."""
+    """Return the error for users that IAM does not have, with suggestions. `changed`: others were revoked."""
     everyone = [user.name for user in directory.users()]
     said = "; ".join(f"{name}: {suggest(name, everyone) or 'nothing like it'}" for name in missing)
     plural = "users" if len(missing) > 1 else "user"

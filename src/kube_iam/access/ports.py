@@ -1,7 +1,7 @@
-"""What the access logic needs from IAM and from the cluster. The edges (`kube_iam.aws`, `kube_iam.kube`) implement these.
+"""Ports to IAM and to the cluster, which `kube_iam.aws` and `kube_iam.kube` implement. The mapping's port is in `mapping`.
 
 Every method raises `kube_iam.errors` only. Reads page through everything. Writes are idempotent: creating what exists with the
-same content, and deleting what is gone, succeed. After a write the edge waits, with backoff, until IAM shows it.
+same content, and deleting what does not exist, succeed. After a write the edge waits, with backoff, until IAM shows it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who the administrator is to AWS: `arn` is canonical (an assumed role shows as its role)."""
+    """The administrator's identity in AWS. `arn` is canonical: an assumed role shows as its role."""
 
     account: str
     arn: str
@@ -49,7 +49,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class RoleState:
-    """A role: its trust policy (parsed JSON), tags, longest session in seconds, attached and inline policies (names or ARNs)."""
+    """A role: trust policy (parsed JSON), tags, maximum session duration in seconds, attached and inline policies (names or ARNs)."""
 
     arn: str
     name: str
@@ -81,22 +81,22 @@ class User:
 
 
 class Directory(Protocol):
-    """IAM, as far as kube-iam touches it."""
+    """IAM, as far as kube-iam uses it."""
 
     def each(self, read: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """What `read`, which calls one reading method here, says of each item, in their order; may ask several at once.
+        """Return the result of `read`, which calls one reading method of this port, for each item, in order. May read in parallel.
 
-        The first error is raised, and what has not begun by then is not begun.
+        The first error is raised. Reads that have not begun by then are not begun.
         """
 
     def caller(self) -> Caller:
-        """The account and principal that these calls run as."""
+        """Return the account and principal of these calls."""
 
     def policies(self, path_prefix: str) -> tuple[PolicyState, ...]:
-        """All customer managed policies below the path, with documents and tags."""
+        """Return all customer managed policies below the path, with documents and tags."""
 
     def policy(self, arn: str) -> PolicyState | None:
-        """The policy, or None where there is none."""
+        """Return the policy, or None if there is none."""
 
     def create_policy(self, name: str, path: str, document: object, tags: Mapping[str, str], description: str) -> str:
         """Create the policy and return its ARN."""
@@ -111,16 +111,16 @@ class Directory(Protocol):
         """Delete the policy with all its versions."""
 
     def holders(self, arn: str) -> tuple[Holder, ...]:
-        """The groups, users and roles that have the policy attached."""
+        """Return the groups, users and roles that have the policy attached."""
 
     def detach_from(self, holder: Holder, arn: str) -> None:
         """Detach the policy from a group, user or role."""
 
     def role(self, name: str) -> RoleState | None:
-        """The role, or None where there is none."""
+        """Return the role, or None if there is none."""
 
     def role_id(self, name: str) -> str:
-        """The role's unique id (AROA…), empty where there is no such role."""
+        """Return the role's unique id (AROA…), empty if there is no such role."""
 
     def create_role(
         self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int, description: str
@@ -128,7 +128,7 @@ class Directory(Protocol):
         """Create the role and return its ARN."""
 
     def update_role(self, name: str, trust: object, max_session_seconds: int, description: str) -> None:
-        """Set trust policy, longest session and description."""
+        """Set trust policy, maximum session duration (seconds) and description."""
 
     def tag_role(self, name: str, tags: Mapping[str, str]) -> None:
         """Add or overwrite the tags."""
@@ -137,16 +137,16 @@ class Directory(Protocol):
         """Delete the role; it has no policies of ours to remove first."""
 
     def groups(self, path_prefix: str) -> tuple[GroupState, ...]:
-        """All groups below the path, with attachments."""
+        """Return all groups below the path, with attachments."""
 
     def group(self, name: str) -> GroupState | None:
-        """The group, or None where there is none."""
+        """Return the group, or None if there is none."""
 
     def create_group(self, name: str, path: str) -> str:
         """Create the group and return its ARN."""
 
     def move_group(self, name: str, path: str) -> None:
-        """Give the group another path, keeping its members and policies (UpdateGroup): how a group is adopted."""
+        """Give the group another path, keeping its members and policies (UpdateGroup). So a group is adopted."""
 
     def delete_group(self, name: str) -> None:
         """Delete the group, which has no members and no policies any more."""
@@ -158,28 +158,28 @@ class Directory(Protocol):
         """Detach the policy from the group."""
 
     def members(self, group: str) -> tuple[User, ...]:
-        """The group's members, all pages. Raises NotFound where there is no such group."""
+        """Return the group's members, all pages. Raises NotFound if there is no such group."""
 
     def users(self) -> Iterator[User]:
-        """Every IAM user of the account, page by page."""
+        """Yield every IAM user of the account, page by page."""
 
     def user(self, name: str) -> User | None:
-        """The user, or None where there is none."""
+        """Return the user, or None if there is none."""
 
     def key_owner(self, access_key_id: str) -> str:
-        """The name of the user of this account who has the access key (AKIA…), empty where there is none."""
+        """Return the name of the account's user with that access key (AKIA…), empty if there is none."""
 
     def add_member(self, group: str, user: str) -> None:
-        """Put the user into the group."""
+        """Add the user to the group."""
 
     def remove_member(self, group: str, user: str) -> None:
-        """Take the user out of the group."""
+        """Remove the user from the group."""
 
     def user_policy(self, user: str, name: str) -> object | None:
-        """The document of a user's own (inline) policy, or None where there is none."""
+        """Return the document of a user's own (inline) policy, or None if there is none."""
 
     def put_user_policy(self, user: str, name: str, document: object) -> None:
-        """Make the document the user's own policy of that name, in the place of one that is there."""
+        """Write the user's own policy of that name, replacing an existing one."""
 
     def delete_user_policy(self, user: str, name: str) -> None:
         """Delete the user's own policy of that name."""
@@ -187,7 +187,7 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who the administrator is to the cluster (SelfSubjectReview); `canonical_arn` is empty where the cluster does not say."""
+    """The administrator's identity in the cluster (SelfSubjectReview). `canonical_arn` is empty if the cluster does not show it."""
 
     username: str
     groups: tuple[str, ...] = ()
@@ -198,7 +198,7 @@ class Subject:
 class BindingState:
     """A RoleBinding (`namespace` set) or ClusterRoleBinding (empty) for groups.
 
-    `role_kind` is ClusterRole or Role. `level` comes from our label and is empty where the binding is not ours.
+    `role_kind` is ClusterRole or Role. `level` is our label's, empty for a binding that is not ours.
     """
 
     name: str
@@ -211,27 +211,27 @@ class BindingState:
 
     @property
     def ident(self) -> tuple[str, str]:
-        """Namespace and name: what Kubernetes tells bindings apart by."""
+        """Namespace and name, by which Kubernetes tells bindings apart."""
         return (self.namespace, self.name)
 
 
 class Cluster(Protocol):
-    """The Kubernetes API, as far as kube-iam touches it."""
+    """The Kubernetes API, as far as kube-iam uses it."""
 
     def whoami(self) -> Subject:
-        """Who these calls run as."""
+        """Return the user that these calls run as."""
 
     def bindings(self) -> tuple[BindingState, ...]:
-        """All bindings that carry our label `app.kubernetes.io/managed-by=kube-iam`, of every cluster name."""
+        """Return all bindings with our label `app.kubernetes.io/managed-by=kube-iam`, of every cluster name."""
 
     def binding(self, namespace: str, name: str) -> BindingState | None:
-        """One binding, ours or not, or None."""
+        """Return one binding, ours or not, or None."""
 
     def role_exists(self, kind: str, namespace: str, name: str) -> bool:
-        """Whether the ClusterRole or Role that a binding names is there."""
+        """Return whether the ClusterRole or Role of a binding exists."""
 
     def apply_binding(self, binding: BindingState) -> None:
-        """Server-side apply with field manager `kube-iam`; a binding whose roleRef differs is replaced (it is immutable)."""
+        """Apply the binding server-side with field manager `kube-iam`. One with another roleRef, which is immutable, is replaced."""
 
     def delete_binding(self, namespace: str, name: str) -> None:
         """Delete the binding."""
@@ -248,9 +248,9 @@ class Preflight:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The three worlds that access lives in. `cluster` is None where a level binds nothing and the mapping is a local file.
+    """The ports of one cluster. `cluster` is None if no level binds anything and the mapping is a local file.
 
-    `preflight` is None where a plan is not checked in advance.
+    Without `preflight` a plan is not checked in advance.
     """
 
     directory: Directory

@@ -1,9 +1,10 @@
-"""Access that ends by itself: a user who is no member of a level's group, and is let in until a time.
+"""Temporary access: access to a level until a time, without membership in its group.
 
-Two things make it: the user's own policy, by which AWS lets the user assume the level's role until then, and an item in `temporary` of
-the level's mapping entry, by which the server lets the user in until then. Where there is no role the item is all. The item comes
-first, with an end that has come already, and gets its true end last; on the way out it gets an end that has come first, and goes last.
-So wherever a run stops nobody is in longer than meant, and what it left is found from the entries, not by reading all users.
+It consists of the user's own policy, by which AWS lets the user assume the level's role until then, and of an item in `temporary`
+of the level's mapping entry, by which the server admits the user until then. A level without a role has the item alone. A grant
+writes the item first with an end in the past, and its true end last. A revocation moves the end into the past first, and removes
+the item last. So a run that stops anywhere gives nobody more time, and its leftovers are found from the entries, without reading
+all users.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ LONGEST = 366 * 86400  # seconds
 
 
 def has_temporary(access: ClusterAccess, level: Level) -> bool:
-    """Whether people can be let into the level for a time: only where the server asks, at the door, who may come in."""
+    """Return whether the level can have temporary access: only if the server checks membership at each sign-in."""
     return asks_membership(access, level)
 
 
 class TemporaryAccess:
-    """Whom the mapping entry of one level lets in for a time. `entries` are those of the store, as they were read; without a store,
-    which cannot be reached, nobody knows, and only what is in IAM can be taken away."""
+    """Temporary access by the mapping entry of one level. `entries` are those of the store as they were read.
+
+    Without a store, which cannot be reached, only the policies in IAM can be removed.
+    """
 
     def __init__(
         self,
@@ -51,17 +54,17 @@ class TemporaryAccess:
         self._items = {who.user_name.casefold(): who for who in found}
 
     def item(self, user_name: str) -> TemporaryGrant | None:
-        """What the entry says of the user, over or not."""
+        """Return the item of the user, also one that is over, or None."""
         return self._items.get(user_name.casefold())
 
     def may_be_in(self, user_name: str) -> bool:
-        """Whether there is, or for all we know may be, something to let the user out of."""
+        """Return whether the user has, or may have, temporary access."""
         return self._store is None or self.item(user_name) is not None
 
     def grant(self, item: TemporaryGrant, now: float) -> None:
-        """Let a user in as the item says, also where that is shorter or longer than what was said before.
+        """Grant access until the item's end, also where an earlier item ends sooner or later.
 
-        Raises NotFound where the level's entry is not there, NotOwned where the user has a policy of that name that is not ours.
+        Raises NotFound if the level's entry does not exist, NotOwned if the user has a policy of that name that is not ours.
         """
         assert self._store is not None
         before = self.item(item.user_name)
@@ -79,7 +82,10 @@ class TemporaryAccess:
         self._items[item.user_name.casefold()] = item
 
     def revoke(self, user_name: str, now: float) -> None:
-        """Let the user in no longer: at the door first, then in IAM, also where the mapping cannot be written. Raises that."""
+        """Revoke the access at `now` (Unix seconds): in the mapping first, then in IAM.
+
+        IAM is changed also if the mapping cannot be written; then that error is raised.
+        """
         if not self.may_be_in(user_name):
             return
         item, ended = self.item(user_name), TemporaryRemoval(self._entry, user_name, self._policy)
@@ -103,7 +109,7 @@ class TemporaryAccess:
 
 
 def check_seconds(seconds: int) -> None:
-    """Raise UsageError for a time that is none, or that nobody would call temporary."""
+    """Raise UsageError for a duration that is not positive or longer than a year."""
     if not 0 < seconds <= LONGEST:
         raise UsageError("--for takes a time of at most a year", "such as 2h, 90m or 36h")
 
@@ -111,7 +117,7 @@ def check_seconds(seconds: int) -> None:
 def temporary_in_force(
     access: ClusterAccess, levels: Iterable[Level], entries: tuple[MappingEntry, ...], now: float
 ) -> dict[str, tuple[TemporaryGrant, ...]]:
-    """Whom the levels let in for a time that is not over, by level name."""
+    """Return the grants that are not over at `now` (Unix seconds), by level name."""
     names = {desired_entry(access, level).key: level.name for level in levels if has_temporary(access, level)}
     found = {names[entry.key]: entry.temporary for entry in entries if entry.key in names}
     return {name: tuple(who for who in items if who.ends > now) for name, items in found.items()}
@@ -120,7 +126,7 @@ def temporary_in_force(
 def leftovers(
     access: ClusterAccess, entries: tuple[MappingEntry, ...], now: float
 ) -> Iterator[tuple[TemporaryRemoval, TemporaryGrant]]:
-    """What is over at `now` of the temporary access to the file's levels, to be taken away with `end`."""
+    """Yield temporary access to the file's levels that is over at `now` (Unix seconds), for `remove_temporary_access`."""
     levels = {desired_entry(access, level).key: level for level in access.levels}
     for entry in entries:
         level = levels.get(entry.key)

@@ -1,4 +1,4 @@
-"""How the commands about access print: text for people, JSON or YAML for programs."""
+"""Output of commands: JSON or YAML for programs, and remedies after an error half way."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ AGAIN = "run the same command again: it goes on from here"
 
 
 def print_data(data: object, output: str) -> None:
-    """Print as JSON or YAML."""
+    """Print the data as JSON or YAML."""
     page(as_json(data) if output == "json" else as_yaml(data))
 
 
 def remedy_half_way(error: KubeIamError) -> str:
-    """Return what to do after an error half way. A repetition is offered only where it can end otherwise."""
+    """Return the remedy after an error half way. Repeating the command is suggested only if the result can differ."""
     if isinstance(error, (Unreachable, Throttled, Conflict)):
         return AGAIN
     if isinstance(error, AccessDenied):

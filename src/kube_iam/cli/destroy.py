@@ -1,4 +1,4 @@
-"""`destroy`: take away everything that `apply` made."""
+"""`destroy`: delete everything that `apply` made."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_on
 
 
 def _is_confirmed(cluster: str) -> bool:
-    """Return whether the person on the terminal types the cluster's name."""
+    """Return whether the administrator types the cluster's name."""
     said = f"Type the cluster's name, {cluster}, to go on"
     return bool(click.prompt(said, default="", show_default=False, err=True) == cluster)
 
 
 def _require_cluster(session: AdminSession) -> None:
-    """Raise what keeps this command from the cluster, where the file needs one, with the remedy for one that is gone."""
+    """Raise why the cluster cannot be reached, if the file needs it, with the remedy for a cluster that is gone."""
     try:
         if session.cluster is not None:
             session.cluster.whoami()

@@ -1,4 +1,4 @@
-"""The guard of `revoke`: a revocation that takes access from its caller needs --force."""
+"""Guard of `revoke`: a revocation that takes access from its caller needs --force."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kube_iam.errors import Guarded, KubeIamError
 
 
 class OwnAccess:
-    """The caller as the cluster shows it. That is asked for in the background: a cluster may take its time to not answer."""
+    """The caller's identity in the cluster. It is read in the background: an unreachable cluster may take long to fail."""
 
     def __init__(self, session: AdminSession) -> None:
         self._session = session
@@ -22,7 +22,7 @@ class OwnAccess:
         pool.shutdown(wait=False)
 
     def losses(self, level: Level, users: Sequence[str]) -> tuple[str, ...]:
-        """Return a sentence for what the caller would lose. IAM is asked where the cluster does not say that it is nothing."""
+        """Return a sentence for all access that the caller would lose. IAM is asked unless the cluster shows that it is none."""
         session, subject = self._session, self._subject.result()
         own = callers_in_cluster(session.access, users, subject)
         if own is None:
@@ -31,14 +31,14 @@ class OwnAccess:
         return tuple(filter(None, found))
 
     def refuse(self, level: Level, users: Sequence[str]) -> None:
-        """Raise Guarded when the revocation takes access from the caller."""
+        """Raise Guarded if the revocation takes access from the caller."""
         losses = self.losses(level, users)
         if losses:
             raise Guarded("; ".join(losses), "nothing was changed; if that is what you mean, add --force")
 
 
 def _subject(session: AdminSession) -> Subject | None:
-    """The caller as the cluster shows it, None where it does not: a revocation goes on without the cluster."""
+    """Return the caller's identity in the cluster, None if it cannot be read: a revocation continues without the cluster."""
     try:
         return session.cluster.whoami() if session.cluster is not None else None
     except KubeIamError:

@@ -87,4 +87,4 @@ def _warn_of(denied: Denied) -> None:
 
     for (level, user), denial in denied.items():
         said = f"warning: {user} in level {level} is {denied_text(denial)}"
-        click.echo(painted(f"{said}; `kube-iam undeny {denial.name}` lifts that", "yellow"), err=True)
+        click.echo(painted(f"{said}; `kube-iam undeny {denial.name}` removes that denial", "yellow"), err=True)

@@ -1,4 +1,4 @@
-"""access.yaml -> ClusterAccess: read the file, collect every problem with its line, fill in the defaults."""
+"""access.yaml as ClusterAccess: read the file, collect every problem with its line, fill in the defaults."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kube_iam.errors import ConfigError, Problem
 
 
 def load_access(path: str | Path) -> ClusterAccess:
-    """The file's ClusterAccess, defaults filled in. Raises ConfigError with all problems of the file, in the order of its lines."""
+    """Return the file's ClusterAccess with defaults. Raises ConfigError with all problems of the file, in the order of its lines."""
     path = Path(path)
     return _load(read_yaml(path), str(path), path.parent)
 
@@ -53,7 +53,7 @@ def _load(file: YamlFile, source: str, folder: Path) -> ClusterAccess:
 
 
 def name_for_iam(document: dict[str, Any]) -> str:
-    """The cluster's short name: as given, or its id with what IAM names and Kubernetes labels cannot hold turned into dashes."""
+    """Return the cluster's short name: as given, or its id with dashes for characters that IAM names and labels cannot hold."""
     cluster = document.get("cluster")
     cluster = cluster if isinstance(cluster, dict) else {}
     name = str(cluster.get("name") or re.sub(r"[^A-Za-z0-9._-]+", "-", str(cluster.get("id", ""))))
@@ -61,7 +61,7 @@ def name_for_iam(document: dict[str, Any]) -> str:
 
 
 def _certificate_authority(file: YamlFile, document: dict[str, Any], folder: Path) -> tuple[str, list[Problem]]:
-    """The PEM text of the cluster's certificate authority (empty where none is given), from the file or the base64."""
+    """Return the PEM text of the cluster's certificate authority, from the file or the base64; empty if none is given."""
     cluster = document.get("cluster")
     cluster = cluster if isinstance(cluster, dict) else {}
     named, data = cluster.get("certificateAuthority"), cluster.get("certificateAuthorityData")

@@ -1,6 +1,6 @@
-"""What a JSON Schema cannot say about access.yaml: names after composition, levels that clash, templates, session lengths.
+"""Checks of access.yaml that a JSON Schema cannot express: composed names, levels that clash, templates, session durations.
 
-The checks look at whatever part of the file has the right shape, so that a file's problems come all at once.
+Each check reads the parts of the file that have the right shape, so that all problems of a file are reported at once.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _check_partition(file: YamlFile, document: dict[str, Any]) -> Iterator[Probl
 
 
 def iam_names(level: dict[str, Any], cluster_name: str) -> dict[str, str]:
-    """The IAM names of a level as written: kind (`role`, `policy`, `group`) to name; empty where the level has no usable name."""
+    """Return the IAM names of a level as written, by kind (`role`, `policy`, `group`); empty if the level has no usable name."""
     given = level.get("iam")
     given = given if isinstance(given, dict) else {}
     name = _text(level, "name")
@@ -183,7 +183,7 @@ def _check_binds(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterato
 
 
 def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], cluster_name: str) -> Iterator[Problem]:
-    """Levels that share what tells levels apart. IAM names do not differ by letter case alone."""
+    """Add problems of levels that share what tells levels apart. IAM names do not differ by letter case alone."""
     seen: dict[tuple[str, object], str] = {}
     for index, level in levels:
         name, steps = _text(level, "name"), ("levels", index)

@@ -1,6 +1,6 @@
-"""RBAC bindings and the caller's own identity at the Kubernetes API.
+"""RBAC bindings and the caller's identity at the Kubernetes API.
 
-What carries our label is ours: it may be forced, replaced and deleted. Anything else is never deleted, and never overwritten where
+Bindings with our label are ours: they may be forced, replaced and deleted. Others are never deleted, and never overwritten if
 another field manager wrote something different.
 """
 
@@ -24,13 +24,13 @@ _REPLACEMENT = ":replacement"
 
 
 class KubeCluster(Cluster):
-    """The cluster behind one kubeconfig context."""
+    """The cluster of one kubeconfig context."""
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api
 
     def whoami(self) -> Subject:
-        """Who these calls run as, as the API server sees it (SelfSubjectReview, since Kubernetes 1.28)."""
+        """Return the user that these calls run as (SelfSubjectReview, since Kubernetes 1.28)."""
         from lightkube.resources.authentication_v1 import SelfSubjectReview
 
         with self._api.call("ask the cluster who you are") as client:
@@ -41,7 +41,7 @@ class KubeCluster(Cluster):
         return Subject(user.username, tuple(user.groups or ()), _arn_in(user.extra or {}))
 
     def bindings(self) -> tuple[BindingState, ...]:
-        """All bindings with our label, cluster-wide ones first, sorted by namespace and name."""
+        """Return all bindings with our label, cluster-wide ones first, sorted by namespace and name."""
         from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
 
         ours: dict[str, Any] = {MANAGED_BY: OWNER}
@@ -51,12 +51,12 @@ class KubeCluster(Cluster):
         return tuple(sorted((_state(binding) for binding in found), key=lambda state: state.ident))
 
     def binding(self, namespace: str, name: str) -> BindingState | None:
-        """One binding, ours or not, or None."""
+        """Return one binding, ours or not, or None."""
         found = self._get(namespace, name)
         return None if found is None else _state(found)
 
     def role_exists(self, kind: str, namespace: str, name: str) -> bool:
-        """Whether the ClusterRole, or the Role of that namespace, is there."""
+        """Return whether the ClusterRole, or the Role of that namespace, exists."""
         from lightkube.resources.rbac_authorization_v1 import ClusterRole, Role
 
         try:
@@ -70,9 +70,9 @@ class KubeCluster(Cluster):
         return True
 
     def apply_binding(self, binding: BindingState) -> None:
-        """Server-side apply. One of ours whose roleRef differs is replaced, since roleRef is immutable.
+        """Apply the binding server-side. One of ours with another roleRef is replaced, since roleRef is immutable.
 
-        Raises NotOwned when that one is not ours, Conflict when another manager set other subjects or labels on one not ours.
+        Raises NotOwned if that one is not ours, Conflict if another manager set other subjects or labels on one not ours.
         """
         present = self._get(binding.namespace, binding.name)
         ours = present is not None and _is_ours(present)
@@ -88,7 +88,7 @@ class KubeCluster(Cluster):
             )
 
     def _replace(self, binding: BindingState) -> None:
-        """Replace a binding of ours by one with another roleRef. Another name holds the new grant while this one is free.
+        """Replace a binding of ours by one with another roleRef. A binding of another name has the new grant in the meantime.
 
         So an API server that refuses the new grant has not lost the old one. A later plan deletes what a stopped run leaves.
         """
@@ -112,7 +112,7 @@ class KubeCluster(Cluster):
             raise NotFound(error.message, hint) from error
 
     def delete_binding(self, namespace: str, name: str) -> None:
-        """Delete the binding. Raises NotOwned when it does not carry our label."""
+        """Delete the binding. Raises NotOwned if it does not have our label."""
         present = self._get(namespace, name)
         if present is None:
             return
@@ -179,7 +179,7 @@ def _state(found: ClusterRoleBinding | RoleBinding) -> BindingState:
 
 
 def _subject(subject: Any) -> str:
-    """A group by its name; anything else, which someone must have added, so that it differs from every group of a level."""
+    """Return a group by its name. Any other subject gets a text that differs from every group of a level."""
     if subject.kind == "Group":
         return str(subject.name)
     where = f"{subject.namespace}/" if subject.namespace else ""
@@ -200,7 +200,7 @@ def _named(namespace: str, name: str) -> str:
 
 
 def _arn_in(extra: dict[str, Any]) -> str:
-    """The canonical ARN among the extra values of the authenticator (ours, the reference's, EKS's); empty where there is none."""
+    """Return the canonical ARN among the extra values of the authenticator (ours, the reference's, EKS's); empty without one."""
     values = {key.casefold(): value for key, value in extra.items()}
     for key in ("canonicalarn", "arn"):
         for arn in values.get(key) or ():

@@ -176,7 +176,7 @@ class TextStore(MappingStore):
         place, entries = self._of(entry)
         place.edit(lambda text: None if text is None else entries.remove(text, entry))
 
-    def add_temporary(self, entry: MappingEntry, who: TemporaryGrant) -> None:
+    def add_temporary(self, entry: MappingEntry, grant: TemporaryGrant) -> None:
         """Name someone in the entry's `temporary`. Raises NotFound where there is no such entry, or none that asks for a group."""
         place, entries = self._of(entry)
 
@@ -184,7 +184,7 @@ class TextStore(MappingStore):
             present = next((each for each in entries.entries(text or "") if each.key == entry.key), None)
             if present is None or not present.iam_group:
                 raise NotFound(f"{self.describe()} has no entry for {entry.name} that asks for a group", "run apply")
-            return entries.change_temporary(text or "", entry, lambda items: (*_without(items, who.user_name), who))
+            return entries.change_temporary(text or "", entry, lambda items: (*_without(items, grant.user_name), grant))
 
         place.edit(change)
 

@@ -1,4 +1,4 @@
-"""The same data as JSON or YAML, for other programs."""
+"""Data as JSON or YAML, for programs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def as_yaml(data: object) -> str:
     from ruamel.yaml.representer import SafeRepresenter
 
     class Representer(SafeRepresenter):
-        """Quotes what needs escapes, and writes a value in full wherever it stands: readers need not know anchors."""
+        """Quotes values that need escapes, and writes no anchors: readers need not support them."""
 
         def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
-            """Return that nothing is shared."""
+            """Return True: no value is shared."""
             return True
 
     def text_node(writer: Any, value: str) -> Any:
@@ -45,7 +45,7 @@ def _is_visible(text: str) -> bool:
 
 
 def _yaml_escaped(character: str) -> str:
-    """The character as it may stand within double quotes: the writer leaves some that are not visible as they are."""
+    """Return the character as it may stand within double quotes. The writer leaves some invisible ones as they are."""
     if is_visible(character) or character == "\n":
         return character
     return f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08x}"

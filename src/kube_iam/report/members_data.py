@@ -1,4 +1,4 @@
-"""Who is in which level, as data for programs. Times are RFC 3339 in UTC, lengths are seconds."""
+"""Members of levels as data for programs. Times are RFC 3339 in UTC, durations are seconds."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def levels_data(
     denied: Denied = MappingProxyType({}),
     states: States = MappingProxyType({}),
 ) -> list[dict[str, object]]:
-    """One object per level. `notAdmitted` is there where temporary access admits nobody, `denied` where members are.
+    """Return one object per level. `notAdmitted` lists temporary access that admits nobody, `denied` denied members, if any.
 
-    `server` is there where a server said something of the level.
+    `server` is the state of the level in the server, if it is known.
     """
     return [
         {
@@ -48,9 +48,9 @@ def users_data(
     denied: Denied = MappingProxyType({}),
     states: States = MappingProxyType({}),
 ) -> list[dict[str, object]]:
-    """One object per user; `levels` has those in which the user is for a time, too. `notAdmitted` as in `levels_data`.
+    """Return one object per user. `levels` includes levels with temporary access. `notAdmitted` is as in `levels_data`.
 
-    `server` lists what a server said of the user's levels.
+    `server` lists the states of the user's levels in the server.
     """
     found = by_user(levels)
     void = {who.user_name for each in levels for who, _ in each.void}
@@ -81,7 +81,7 @@ def users_data(
 
 
 def entries_data(entries: Iterable[MappingEntry]) -> list[dict[str, object]]:
-    """One object per entry of the mapping. `kind` is role, user, group, permissionSet or account.
+    """Return one object per entry of the mapping. `kind` is role, user, group, permissionSet or account.
 
     An account has no `username`: its users and roles are named by their ARNs.
     """
@@ -98,7 +98,7 @@ def entries_data(entries: Iterable[MappingEntry]) -> list[dict[str, object]]:
 
 
 def denied_data(denied: Denied) -> list[dict[str, object]]:
-    """One object per member and level that the deny list refuses."""
+    """Return one object per member and level that the deny list refuses."""
     return [{"level": level, "user": user, **_denial(denial)} for (level, user), denial in denied.items()]
 
 

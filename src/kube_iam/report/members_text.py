@@ -1,4 +1,4 @@
-"""Who is in which level, as tables."""
+"""Members of levels as tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def levels_table(levels: Sequence[LevelMembers], now: float, denied: Denied = MappingProxyType({})) -> str:
-    """Return a line per person; a level without people, or without a group in IAM, says so. More columns where access is temporary."""
+    """Return one line per user. A level without users, or without a group in IAM, has a line too.
+
+    Further columns are there if access is temporary or denied.
+    """
     rows = [row for level in levels for row in _rows(level, now)]
     some = any(level.temporary or level.void for level in levels)
     head = ("LEVEL", "IAM GROUP", "USER", "TIME LEFT", "REASON")
@@ -54,7 +57,7 @@ def entries_table(entries: Iterable[MappingEntry]) -> str:
 
 
 def users_table(levels: Sequence[LevelMembers], now: float, denied: Denied = MappingProxyType({})) -> str:
-    """A line per user with the levels that they are in, and for how long where that ends."""
+    """Return one line per user with their levels, and the time that is left of temporary access."""
     ends = {(who.user_name, level.level): who for level in levels for who in level.temporary}
     rows = []
     for user, names in by_user(levels).items():
@@ -70,7 +73,7 @@ def _with_notes(level: str, who: TemporaryGrant | None, denial: Denial | None, n
 
 
 def left(who: TemporaryGrant, now: float) -> str:
-    """What is left of the time, in its two largest units: `1h50m`, `3d4h`, `40s`."""
+    """Return the time that is left, in its two largest units: `1h50m`, `3d4h`, `40s`."""
     seconds = max(0, int(who.ends - now))
     parts = ((seconds // 86400, "d"), (seconds % 86400 // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
     first = next((at for at, (amount, _) in enumerate(parts) if amount), 3)
