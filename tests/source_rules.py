@@ -17,6 +17,12 @@ _FORBIDDEN = {
     *("os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"),
 }
 _ENVIRONMENT = "os.environ"
+# One atomic write and one lock, one reader of JSON that refuses duplicate keys.
+_ONE_OF_EACH = {
+    **dict.fromkeys(("os.replace", "os.rename", "tempfile.mkstemp", "fcntl.flock", "fcntl.lockf"), (Path("files.py"),)),
+    # The deny list keeps duplicate keys: each of their values is denied.
+    "object_pairs_hook": (Path("core/strict_json.py"), Path("denylist/entry.py")),
+}
 LONGEST_TEST_NAME = 80
 _QUESTION = re.compile(r"\s*(?:Who|Whom|What|Why|How|Where|Which)\b")
 # Its standard output is a pipe to the process that started it.
@@ -37,6 +43,10 @@ def broken_rules(path: Path, text: str) -> list[str]:
             piped = name == "sys.stdout" and path in _PIPED
             if name in _FORBIDDEN and not piped and not (name == _ENVIRONMENT and node in allowed):
                 found.append((node.lineno, f"{name} belongs in cli"))
+    for node, name in (*_uses(tree), *_keywords(tree)):
+        places = _ONE_OF_EACH.get(name)
+        if places is not None and path not in places:
+            found.append((node.lineno, f"{name} stands in {places[0]}: use what that module offers"))
     return [f"{path}:{line}: {complaint}" for line, complaint in sorted(found)]
 
 
@@ -75,6 +85,13 @@ def _defaults(tree: ast.Module) -> set[ast.AST]:
     """Return what stands as the default of an argument."""
     arguments = [node for node in ast.walk(tree) if isinstance(node, ast.arguments)]
     return {default for one in arguments for default in (*one.defaults, *one.kw_defaults) if default is not None}
+
+
+def _keywords(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
+    """Yield the arguments that are given by name."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call):
+            yield from ((call, argument.arg) for argument in call.keywords if argument.arg)
 
 
 def _uses(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str]]:

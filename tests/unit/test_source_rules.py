@@ -52,6 +52,20 @@ def test_environ_is_a_default_argument_in_aws_only() -> None:
     assert len(broken_rules(Path("kube", "module.py"), text)) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("import os\nos.replace('a', 'b')\n", "files.py"),
+        ("from tempfile import mkstemp\nmkstemp()\n", "files.py"),
+        ("import fcntl\nfcntl.flock(1, fcntl.LOCK_EX)\n", "files.py"),
+        ("import json\njson.loads(x, object_pairs_hook=dict)\n", "core/strict_json.py"),
+    ],
+)
+def test_there_is_one_atomic_write_one_lock_and_one_strict_json_reader(text: str, place: str) -> None:
+    assert f"stands in {place}" in broken_rules(Path("kube", "module.py"), text)[0]
+    assert not broken_rules(Path(place), text)
+
+
 @pytest.mark.parametrize("text", ["import os", '"""Words."""\nVERSION = 1', '"""Words."""\n"""More."""', "VERSION = 1"])
 def test_an_init_file_holds_a_docstring_and_nothing_else(text: str) -> None:
     assert broken_rules(Path("core", "__init__.py"), text)

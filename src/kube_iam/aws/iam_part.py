@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kube_iam.aws.iam_calls import PAGE_SIZE, IamCalls
-from kube_iam.aws.iam_wait import IamWaiter, say_nothing
+from kube_iam.aws.iam_wait import IamWaiter, ignore_progress
 from kube_iam.errors import Conflict
 
 
@@ -22,7 +22,7 @@ class IamPart:
         page_size: int = PAGE_SIZE,
     ) -> None:
         self._aws = IamCalls(make, page_size)
-        self._progress = progress or say_nothing
+        self._progress = progress or ignore_progress
         self._waiter = waiter or IamWaiter()
 
     def _until(self, awaited: str, ready: Callable[[], bool]) -> None:

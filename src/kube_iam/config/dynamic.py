@@ -5,7 +5,6 @@ Both say when they were written (LastUpdatedDateTime, Unix seconds, text or a nu
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from kube_iam.config.section import Findings, Section, kind_of
 from kube_iam.config.yaml_file import MAX_BYTES, YamlFile
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping import MappingTable
+from kube_iam.core.strict_json import InvalidJson, read_json
 from kube_iam.core.user_ids import UserIdTable
 from kube_iam.errors import ConfigError, Problem
 
@@ -88,24 +88,12 @@ def _read(path: Path, keys: tuple[str, ...]) -> Section | None:
     if len(raw) > MAX_BYTES:
         raise ConfigError(str(path), [Problem("", f"is larger than {MAX_BYTES // 1024 // 1024} MiB")])
     try:
-        data = json.loads(raw, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        message = f"is not JSON: {error}" if isinstance(error, _Repeated | json.JSONDecodeError) else "is not JSON"
-        raise ConfigError(str(path), [Problem("", message)]) from error
+        data = read_json(raw)
+    except InvalidJson as error:
+        raise ConfigError(str(path), [Problem("", f"is not JSON: {error}")]) from error
     if not isinstance(data, dict):
         raise ConfigError(str(path), [Problem("", f"must be a mapping of keys, not {kind_of(data)}")])
     return Section(YamlFile(data, [], None, []), data, (), (*_STAMP_KEYS, *keys), Findings())
-
-
-class _Repeated(ValueError):
-    pass
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _Repeated("a key stands twice in one object")
-    return found
 
 
 def _refuse_entries_without_key(section: Section, path: Path, *, user_ids: bool) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from xml.parsers import expat
+
+from kube_iam.core.strict_json import DuplicateKey, read_json
 
 MAX_BODY = 64 * 1024
 XML_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
@@ -58,8 +59,10 @@ def is_throttling(status: int, body: bytes) -> bool:
 
 def _read_json(body: bytes) -> CallerIdentity:
     try:
-        answer = _JSON.decode(body.decode("utf-8"))
-    except (ValueError, RecursionError) as problem:
+        answer = read_json(body.decode("utf-8"))
+    except DuplicateKey as problem:
+        raise InvalidResponse("a field repeats in the answer") from problem
+    except ValueError as problem:
         raise InvalidResponse("the answer is not JSON") from problem
     # Unknown fields below the top are ignored: AWS adds fields to results, and a new one must not refuse all sign-ins.
     if not isinstance(answer, dict) or list(answer) != ["GetCallerIdentityResponse"]:
@@ -69,20 +72,6 @@ def _read_json(body: bytes) -> CallerIdentity:
     if not isinstance(result, dict):
         raise InvalidResponse("the answer has no GetCallerIdentityResult")
     return _caller({name: result[name] for name in _FIELDS if name in result})
-
-
-def _object_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = dict(pairs)
-    if len(keys) != len(pairs):
-        raise InvalidResponse("a field repeats in the answer")
-    return keys
-
-
-def _no_constant(_: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-_JSON = json.JSONDecoder(object_pairs_hook=_object_of_distinct_keys, parse_constant=_no_constant)
 
 
 def _caller(fields: dict[str, Any]) -> CallerIdentity:

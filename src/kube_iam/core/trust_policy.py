@@ -9,10 +9,10 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-conditio
 
 from __future__ import annotations
 
-import json
 import re
 
 from kube_iam.core.arns import parse_arn
+from kube_iam.core.strict_json import InvalidJson, read_json
 
 SESSION_NAME, OWN_NAME = "sts:rolesessionname", "${aws:username}"
 _VERSION = "2012-10-17"  # of the policy language: an older one takes ${…} literally
@@ -31,8 +31,8 @@ def unrestricted_session_name(document: object, role_arn: str) -> str:
     account (and partition) that the callers must be of.
     """
     try:
-        policy = json.loads(document, object_pairs_hook=_unique) if isinstance(document, str) else document
-    except (ValueError, RecursionError):
+        policy = read_json(document) if isinstance(document, str) else document
+    except InvalidJson:
         return "the trust policy is no JSON, or a key stands twice in it"
     if not isinstance(policy, dict) or not set(policy) <= _DOCUMENT:
         return "the trust policy has parts that are not known"
@@ -97,10 +97,3 @@ def _texts(value: object) -> list[str]:
     values: list[object] = value if isinstance(value, list) else [value]
     texts = [each for each in values if isinstance(each, str)]
     return texts if len(texts) == len(values) else []
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found

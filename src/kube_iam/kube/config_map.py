@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from kube_iam.access.levels import MappingTarget
+from kube_iam.core.backoff import ExponentialBackoff
 from kube_iam.errors import ConfigError, Conflict, NotFound, Problem
 from kube_iam.kube.client import FIELD_MANAGER, KubeApi
 from kube_iam.kube.labels import MANAGED_BY, OWNER
 
 ATTEMPTS = 40
-LONGEST_PAUSE = 2.0  # seconds
+_BACKOFF = ExponentialBackoff(first=0.01, longest=2.0, jitter=1.0)
 
 Result = TypeVar("Result")
 
@@ -67,7 +68,7 @@ class ConfigMapEditor:
         Returns the result of the change that was written. A missing ConfigMap is created. Raises what `change` raises, and Conflict
         when another write came first each of the 40 times: then nothing was written.
         """
-        for attempt in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             contents = self.read()
             edit = change(contents)
             if not edit.data:
@@ -78,7 +79,7 @@ class ConfigMapEditor:
                 # Something wrote, created or deleted it since it was read; but a create that finds nothing lacks its namespace.
                 if isinstance(error, NotFound) and not contents.version:
                     raise
-                self._sleep(random.uniform(0, min(LONGEST_PAUSE, 0.01 * 2**attempt)))  # noqa: S311
+                self._sleep(_BACKOFF.pause(attempt, random.random()))  # noqa: S311
             else:
                 return edit.result
         raise Conflict(

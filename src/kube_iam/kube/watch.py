@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from kube_iam.core.backoff import ExponentialBackoff
 from kube_iam.errors import KubeError, KubeIamError, Unreachable
 from kube_iam.kube.connection import Answer, connected
 from kube_iam.kube.endpoint import Endpoint, EndpointSource
@@ -118,7 +119,7 @@ class Watch(Generic[T]):
         self._selector = {"fieldSelector": field_selector} if field_selector else {}
         self._timing = timing
         self._sleep = sleep
-        self._pauses = 0
+        self._failures = 0
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -172,10 +173,10 @@ class Watch(Generic[T]):
                 else:
                     version = await self._hear(endpoint, line) or version
                     if version != first:
-                        self._pauses = 0
+                        self._failures = 0
         if version == first and loop.time() - began < min(self._timing.settled, self._timing.watch):
             raise Unreachable(f"{endpoint.url} ends the watch at once")
-        self._pauses = 0
+        self._failures = 0
         return version
 
     async def _hear(self, endpoint: Endpoint, line: bytes) -> str:
@@ -221,9 +222,9 @@ class Watch(Generic[T]):
 
     async def _pause(self) -> None:
         """Wait longer each time, half of it at random."""
-        longest = min(self._timing.longest_pause, self._timing.first_pause * 2**self._pauses)
-        self._pauses = min(self._pauses + 1, 16)
-        await self._sleep(random.uniform(longest / 2, longest))  # noqa: S311
+        self._failures += 1
+        backoff = ExponentialBackoff(self._timing.first_pause, self._timing.longest_pause)
+        await self._sleep(backoff.pause(self._failures, random.random()))  # noqa: S311
 
 
 class WatchTask:

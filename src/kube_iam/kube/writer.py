@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kube_iam.core.backoff import ExponentialBackoff
 from kube_iam.errors import KubeIamError, Unreachable
 from kube_iam.kube.connection import connected
 from kube_iam.kube.endpoint import EndpointSource
@@ -19,7 +20,7 @@ from kube_iam.kube.errors import answered
 
 MERGE_PATCH = "application/merge-patch+json"
 _JSON = "application/json"
-_LONGEST_PAUSE = 30.0
+_BACKOFF = ExponentialBackoff(first=2.0, longest=30.0)
 _BUSY = frozenset({429, 500, 502, 503, 504})
 # Gone meanwhile, or written before by another server of the cluster.
 _FINE = frozenset({200, 201, 404, 409})
@@ -51,19 +52,19 @@ class Writer:
 
     async def run(self) -> None:
         """Send what is put until cancelled."""
-        pauses = 0
+        failures = 0
         while True:
             await self._wake.wait()
             try:
                 await self._send_all()
-                pauses = 0
+                failures = 0
                 continue
             except KubeIamError as error:
                 self._failed(error)
             except Exception as error:
                 self._failed(KubeIamError(f"cannot write to the cluster: {type(error).__name__}"))
-            pauses = min(pauses + 1, 8)
-            await asyncio.sleep(min(_LONGEST_PAUSE, 2**pauses) * random.uniform(0.5, 1))  # noqa: S311
+            failures += 1
+            await asyncio.sleep(_BACKOFF.pause(failures, random.random()))  # noqa: S311
 
     async def _send_all(self) -> None:
         endpoint = await asyncio.to_thread(self._endpoints.endpoint)

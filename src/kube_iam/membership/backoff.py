@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from kube_iam.core.backoff import ExponentialBackoff
+
 MAX_CONCURRENCY = 4
-FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+PAUSES = ExponentialBackoff(first=1.0, longest=30.0)
 
 
 class Backoff:
@@ -33,8 +35,7 @@ class Backoff:
             return  # under way together with one that failed before: the same cause
         self._failures_in_a_row += 1
         self._last_failure = now
-        pause = min(_LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures_in_a_row - 1, 10))
-        self.not_before = now + self._jitter(pause)
+        self.not_before = now + self._jitter(PAUSES.pause(self._failures_in_a_row))
 
     def succeeded(self) -> None:
         """Record that a call was answered."""

@@ -18,11 +18,12 @@ from enum import Enum
 from typing import Protocol, TypeVar
 
 from kube_iam.core.arns import strip_role_path
+from kube_iam.core.backoff import ExponentialBackoff
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.trust_policy import unrestricted_session_name
 from kube_iam.errors import AccessDenied, KubeIamError
-from kube_iam.membership.backoff import FIRST_PAUSE, MAX_CONCURRENCY, Backoff
+from kube_iam.membership.backoff import MAX_CONCURRENCY, PAUSES, Backoff
 from kube_iam.membership.cache import Clock, MembershipCache
 from kube_iam.membership.iam_reader import GroupFound, RoleFound
 from kube_iam.membership.snapshots import GroupChange, GroupSnapshot, RoleSnapshot
@@ -239,7 +240,7 @@ class MembershipRefresher:
     def _failed(self, item: _Item, error: KubeIamError, began: float) -> None:
         now = self._clock()
         item.failures += 1
-        pause = min(self._refresh, FIRST_PAUSE * 2 ** min(item.failures - 1, 10))
+        pause = ExponentialBackoff(PAUSES.first, self._refresh).pause(item.failures)
         item.record_failure(now + _with_jitter(pause))
         denied = isinstance(error, AccessDenied)
         self._cache.record_failure(item.kind, item.key, forbidden=denied)

@@ -8,12 +8,12 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kube_iam.core.letter_case import ascii_lower
+from kube_iam.core.strict_json import InvalidJson, read_json
 from kube_iam.sandbox.iam_policy.conditions import all_of, conditions_hold
 from kube_iam.sandbox.iam_policy.principals import exempts_principal, names_principal
 from kube_iam.sandbox.iam_policy.values import Answer, Context, matches, wildcards
@@ -90,10 +90,8 @@ def evaluate_trust(document: object, request: AssumeRequest) -> PolicyDecision:
 def _statements(document: object) -> tuple[list[dict[str, object]] | None, str]:
     if isinstance(document, str):
         try:
-            document = json.loads(
-                document, object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_as_written
-            )
-        except (ValueError, RecursionError):
+            document = read_json(document, parse_float=str)  # as a float, 0.1 would be another number
+        except InvalidJson:
             return None, ""
     if not isinstance(document, dict) or not set(document) <= _DOCUMENT:
         return None, ""
@@ -106,23 +104,6 @@ def _statements(document: object) -> tuple[list[dict[str, object]] | None, str]:
 
 def _is_statement(value: object) -> bool:
     return isinstance(value, dict) and set(value) <= _STATEMENT and value.get("Effect") in ("Allow", "Deny")
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key appears twice")
-    return found
-
-
-def _no_number(name: str) -> object:
-    """Refuse NaN and Infinity, which Python's parser accepts and JSON does not have."""
-    raise ValueError(f"{name} is not JSON")
-
-
-def _as_written(text: str) -> str:
-    """Keep a fraction's digits: as a float, 0.1 would be another number."""
-    return text
 
 
 def _applies(statement: dict[str, object], request: AssumeRequest, keys: Context, *, variables: bool) -> Answer:
