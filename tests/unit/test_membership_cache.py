@@ -193,14 +193,14 @@ def test_nobody_is_admitted_while_a_session_of_an_open_time_may_live(reads: list
     """Whether a read finds the role open, how much time passes after it, and how long sessions may be then."""
     known = membership(max_age=1e9)
     ends, was_open, longest_before = 0.0, False, 0
-    for opened, seconds, longest in reads:
-        known.role(problem="open" if opened else "", longest=longest)
+    for is_open, seconds, longest in reads:
+        known.role(problem="open" if is_open else "", longest=longest)
         known.group("admins", alice=ALICE)
-        if opened or was_open:  # a session may have been begun at any moment up to this one
+        if is_open or was_open:  # a session may have been begun at any moment up to this one
             ends = max(ends, known.clocks.uptime + max(longest, longest_before))
-        if opened or known.clocks.uptime < ends:
-            assert known.refused() is (Reason.SESSION_NAME_UNRESTRICTED if opened else Reason.ROLE_SUSPENDED)
-        was_open, longest_before = opened, longest
+        if is_open or known.clocks.uptime < ends:
+            assert known.refused() is (Reason.SESSION_NAME_UNRESTRICTED if is_open else Reason.ROLE_SUSPENDED)
+        was_open, longest_before = is_open, longest
         known.clocks.advance(seconds)
 
 

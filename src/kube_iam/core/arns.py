@@ -57,8 +57,8 @@ def parse_arn(text: str) -> Arn | None:
 def canonical_arn(text: str) -> str:
     """Return the ARN that mappings are compared with: an assumed role becomes its role, every other principal stays as it is.
 
-    Raises ValueError, with a message that names the ARN, where the text is not the ARN of a role, user, account root,
-    assumed role or federated user. Raises NoPrincipal for a text with the form of such an ARN that no principal can have.
+    Raises ValueError, which names the ARN, unless the text is the ARN of a role, user, account root, assumed role
+    or federated user. Raises NoPrincipal for a text with the form of such an ARN that no principal can have.
     """
     arn = parse_arn(text)
     if arn is None:

@@ -29,8 +29,8 @@ class Identity:
 
     `user_id` is the unique id of the role or user (AROA…, AIDA…), the account id for root, and `account:name` for a federated user.
 
-    The last three are computed once, since every decision compares them: `comparable_arn` is the canonical ARN in lower case without a
-    role's path; `permission_set` is the key of `core.sso.Sso` where IAM Identity Center made the role; `user_name` is the name of an
+    The last three are computed once, since every decision compares them. `comparable_arn` is the canonical ARN in lower case without a
+    role's path. `permission_set` is the key of `core.sso.Sso` where IAM Identity Center made the role. `user_name` is the name of an
     IAM user, else empty.
     """
 

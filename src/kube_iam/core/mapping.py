@@ -65,7 +65,7 @@ class GroupMappingIndex:
     ) -> list[MappingMatch]:
         """Return the entries of the groups that the user is a member of, and of unexpired grants to its unique id, in file order.
 
-        `now` is Unix seconds. `is_current` says of a group whether it was read lately enough and exists in the user's account: no
+        `now` is Unix seconds. `is_current` tells whether a group was read recently enough and exists in the user's account. No
         other group admits anybody, by membership or by grant.
         """
         found = {

@@ -99,8 +99,8 @@ def role_of(arn: str) -> str:
 def guess_principals(text: str) -> tuple[str, ...]:
     """Return the principals that a text of no valid form most likely names: names, ARNs and patterns of them, to be compared.
 
-    Recognized are several names in one text, quotes, wildcards (`*`, `?`), Kubernetes user names (`iam:alice`), full-width letters,
-    and ARNs of an unknown partition or without a session. Returns an empty tuple where no principal is recognized.
+    Recognized are several names in one text, quotes, wildcards (`*`, `?`), Kubernetes user names (`iam:alice`) and full-width
+    letters. So are ARNs of an unknown partition or without a session. Returns an empty tuple where no principal is recognized.
     """
     plain = _HIDDEN.sub("", unicodedata.normalize("NFKC", text))
     parts: dict[str, None] = {}

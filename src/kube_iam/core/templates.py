@@ -66,8 +66,8 @@ class Template:
 def parse_template(text: str, variables: tuple[str, ...] = VARIABLES) -> Template:
     """Return the template in the text, with these variables.
 
-    Raises ValueError for an empty text, an unknown variable, an unclosed `{{`, and a variable right behind `system:`, whose value
-    would choose among Kubernetes' own names (`system:{{SessionName}}` is system:masters for a session called masters).
+    Raises ValueError for an empty text, an unknown variable, an unclosed `{{`, and a variable right behind `system:`. Its value would
+    choose among the names of Kubernetes: `system:{{SessionName}}` is system:masters for a session called masters.
     """
     parts = tuple(_PLACE.split(text))
     if not text.strip():

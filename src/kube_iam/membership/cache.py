@@ -81,8 +81,8 @@ class MembershipCache:
     def match_group_mappings(self, index: GroupMappingIndex, identity: Identity) -> MappingMatch | Refusal | None:
         """Return what the groups of an IAM user give who signed with their own keys, or None if they give nothing.
 
-        A stale group gives nothing. Returns the refusal `membership_stale` where nothing is given and a group is stale, unless all
-        fresh groups are of another account than the user: all groups are of one account.
+        A stale group gives nothing. Returns the refusal `membership_stale` where nothing is given and a group is stale. But a user of
+        another account than all fresh groups gets None, since all groups are of one account.
         """
         if not identity.user_name:
             return None

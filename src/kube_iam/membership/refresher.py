@@ -32,8 +32,10 @@ INITIAL_SYNC_TIMEOUT = 5.0
 """Seconds that a start waits for the first reads. After that the server answers, and refuses where membership is not known."""
 _JITTER = 0.1
 _REFRESH_INTERVAL, _MAX_REFRESHES = 2.0, 8
-"""Seconds between two requested reads of a group or role, and how many of them in that time for all sign-ins together: refused
-sign-ins must not use up what IAM allows the account, whichever of many entries they match."""
+"""Seconds between two requested reads of a group or role, and the number of requested reads in that time for all sign-ins together.
+
+Refused sign-ins must not use up the rate limit of IAM for the account, whichever of many entries they match.
+"""
 _REFRESH_TIMEOUT = 3.0
 
 Found = TypeVar("Found")
