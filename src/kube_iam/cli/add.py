@@ -1,4 +1,4 @@
-"""`add user` and `add role`: one more entry for the ConfigMap aws-auth, with the reference's flags."""
+"""`add user` and `add role`: add an entry to the ConfigMap aws-auth, with the reference's flags."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kube_iam.kube.aws_auth import NewEntry
 
 _LONGEST_ANSWER = 1024  # characters
-# Go's flag package takes them before the subcommand's name and after it.
+# The reference's flag package takes them before the subcommand's name and after it.
 _SHARED = ("prompt", "master_url", "kubeconfig", "kubeconfig_context", "dry_run")
 
 

@@ -1,4 +1,4 @@
-"""`kube-iam help`: another way to write `--help`, which the reference has too."""
+"""`help`: the same as `--help`, as the reference has it."""
 
 from __future__ import annotations
 

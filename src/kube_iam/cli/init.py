@@ -17,9 +17,9 @@ from kube_iam.config.server import load_server_config
 @click.option(
     "--hostname", metavar="NAME", help="The name by which kube-apiserver reaches the server.  [default: localhost]"
 )
-@click.option("--address", metavar="IP", help="Where the server will listen.  [default: 127.0.0.1]")
+@click.option("--address", metavar="IP", help="The address on which the server will listen.  [default: 127.0.0.1]")
 @pass_global_options
-def command(settings: GlobalOptions, hostname: str | None, address: str | None) -> None:
+def command(options: GlobalOptions, hostname: str | None, address: str | None) -> None:
     """Make the certificate, its key and the webhook kubeconfig.
 
     They go into the working directory, as with the reference, to be copied to the control plane. With the feature gate
@@ -28,9 +28,9 @@ def command(settings: GlobalOptions, hostname: str | None, address: str | None) 
     from kube_iam.server.certificates import CERTIFICATE_FILE, KEY_FILE, ensure_pair, load_pair
     from kube_iam.server.webhook_kubeconfig import webhook_kubeconfig, write_webhook_kubeconfig
 
-    in_place = _in_place(settings)
-    path = Path(settings.config) if settings.config else None
-    config, _ = load_server_config(path, overrides(settings, {"hostname": hostname, "address": address}))
+    in_place = _in_place(options)
+    path = Path(options.config) if options.config else None
+    config, _ = load_server_config(path, overrides(options, {"hostname": hostname, "address": address}))
     state_dir = config.state_dir if in_place else Path()
     kubeconfig = config.generate_kubeconfig if in_place else Path("aws-iam-authenticator.kubeconfig")
     now = datetime.now(UTC)
@@ -47,6 +47,6 @@ def command(settings: GlobalOptions, hostname: str | None, address: str | None) 
     click.echo(f"start kube-apiserver with --authentication-token-webhook-config-file={config.generate_kubeconfig}")
 
 
-def _in_place(settings: GlobalOptions) -> bool:
-    feature_gates = parse_feature_gates(settings.feature_gates)
+def _in_place(options: GlobalOptions) -> bool:
+    feature_gates = parse_feature_gates(options.feature_gates)
     return feature_gates.get("ConfiguredInitDirectories", feature_gates.get("AllAlpha", False))

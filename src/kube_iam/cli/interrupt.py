@@ -29,7 +29,7 @@ _FLUSH_SECONDS = 0.1
 
 
 def interruptible(command: click.Command) -> click.Command:
-    """Make the command, and all below it, end as this module says. Returns the command."""
+    """Make the command and its subcommands end within a second of Ctrl-C. Returns the command."""
     for inner in getattr(command, "commands", {}).values():
         interruptible(inner)
     if command.callback is not None and not hasattr(command.callback, "interruptible"):

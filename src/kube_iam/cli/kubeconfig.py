@@ -37,7 +37,7 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
     "--exec-command",
     metavar="PATH",
     shell_complete=complete_files,
-    help="The program that kubectl runs to sign in, as a name on the PATH or as a path.  [default: kube-iam]",
+    help="The program that kubectl runs to sign in: a name on the PATH, or a path.  [default: kube-iam]",
 )
 @click.option(
     "--exec-api-version",
@@ -115,7 +115,7 @@ def _plugin(command: str | None, version: str | None, hint: str) -> dict[str, st
 
 
 def _command(written: str) -> str:
-    """Return the command for the kubeconfig: kubectl takes a relative path from the kubeconfig's directory, people from theirs.
+    """Return the command for the kubeconfig. A relative path becomes absolute: kubectl resolves it from the kubeconfig's directory.
 
     Raises UsageError for what names no program.
     """

@@ -1,4 +1,4 @@
-"""`kube-iam manifest`: print a Kubernetes manifest that belongs to this version."""
+"""`manifest`: print a Kubernetes manifest of this version."""
 
 from __future__ import annotations
 

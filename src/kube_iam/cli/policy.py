@@ -1,4 +1,4 @@
-"""`kube-iam policy server`: the IAM policy that the server needs for the mappings of a file."""
+"""`policy server`: the IAM policy that the server needs for the mappings of a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kube_iam.cli.terminal import page
 @file_option
 @click.argument("name", type=click.Choice(("server",)))
 @pass_global_options
-def command(settings: GlobalOptions, name: str, file: str) -> None:  # noqa: ARG001
+def command(options: GlobalOptions, name: str, file: str) -> None:  # noqa: ARG001
     """Print an IAM policy, as JSON.
 
     server: the permissions that the server needs to check memberships: iam:GetGroup and iam:GetRole. For an access file it covers
@@ -25,7 +25,7 @@ def command(settings: GlobalOptions, name: str, file: str) -> None:  # noqa: ARG
     """
     from kube_iam.core.server_policy import LONGEST_MANAGED
 
-    document, needed = _of_config(Path(settings.config)) if settings.config else _of_access(file)
+    document, needed = _of_config(Path(options.config)) if options.config else _of_access(file)
     page(json.dumps(document, indent=2))
     if not document["Statement"]:
         # IAM takes no policy without a statement.

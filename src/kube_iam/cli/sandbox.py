@@ -1,4 +1,4 @@
-"""`kube-iam sandbox`: an AWS account, the webhook and, where its binaries are, a real control plane, all on loopback."""
+"""`sandbox`: an emulated AWS account, the webhook and, where its binaries are found, a real control plane, all on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kube-iam server`: run the authenticator webhook, or check its configuration."""
+"""`server`: run the authenticator webhook, or check its configuration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STATE, _KUBECONFIG = _DEFAULT.state_dir, _DEFAULT.generate_kubeconfig
 @click.option(
     "--generate-kubeconfig",
     metavar="PATH",
-    help=f"Where to write the webhook kubeconfig for kube-apiserver.  [default: {_KUBECONFIG}]",
+    help=f"The path of the webhook kubeconfig for kube-apiserver.  [default: {_KUBECONFIG}]",
 )
 @click.option(
     "--kubeconfig-pregenerated",
@@ -40,15 +40,15 @@ _STATE, _KUBECONFIG = _DEFAULT.state_dir, _DEFAULT.generate_kubeconfig
     is_flag=False,
     flag_value="true",
     default=None,
-    help="The webhook kubeconfig was made by `init`: do not write it.",
+    help="Do not write the webhook kubeconfig: `init` made it.",
 )
-@click.option("--state-dir", metavar="DIRECTORY", help=f"Where cert.pem and key.pem are kept.  [default: {_STATE}]")
+@click.option("--state-dir", metavar="DIRECTORY", help=f"The directory of cert.pem and key.pem.  [default: {_STATE}]")
 @click.option(
-    "--kubeconfig", metavar="PATH", help="How to reach the cluster for EKSConfigMap and CRD.  [default: the pod's]"
+    "--kubeconfig", metavar="PATH", help="The kubeconfig for the backends EKSConfigMap and CRD.  [default: the pod's]"
 )
 @click.option("--master", metavar="URL", help="The API server, instead of the kubeconfig's.")
-@click.option("--address", metavar="IP", help="Where to listen.  [default: 127.0.0.1]")
-@click.option("--port", metavar="PORT", help="Where to listen.  [default: 21362]")
+@click.option("--address", metavar="IP", help="The address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", metavar="PORT", help="The port to listen on.  [default: 21362]")
 @click.option(
     "--backend-mode",
     metavar="NAME,…",
@@ -61,21 +61,21 @@ _STATE, _KUBECONFIG = _DEFAULT.state_dir, _DEFAULT.generate_kubeconfig
 @click.option("--ec2-describeInstances-burst", "ec2_burst", metavar="N", help="EC2 calls at once.  [default: 5]")
 @click.option("--check-config", is_flag=True, help="Report every problem of the configuration, and start nothing.")
 @pass_global_options
-def command(settings: GlobalOptions, backend_mode: tuple[str, ...], check_config: bool, **flags: object) -> int:
+def command(options: GlobalOptions, backend_mode: tuple[str, ...], check_config: bool, **flags: object) -> int:
     """Answer kube-apiserver's token reviews.
 
-    Checks each token, asks STS who signed it, and maps the AWS identity to a Kubernetes user by the configuration file of -c.
+    Checks each token, calls STS for its identity, and maps that to a Kubernetes user by the configuration file of -c.
     """
-    parse_feature_gates(settings.feature_gates)
-    path = Path(settings.config) if settings.config else None
-    given = overrides(settings, flags, backend_mode)
-    return _check(path, given) if check_config else _run(settings, path, given)
+    parse_feature_gates(options.feature_gates)
+    path = Path(options.config) if options.config else None
+    given = overrides(options, flags, backend_mode)
+    return _check(path, given) if check_config else _run(options, path, given)
 
 
 def overrides(
-    settings: GlobalOptions, flags: Mapping[str, object], backend_mode: tuple[str, ...] = ()
+    options: GlobalOptions, flags: Mapping[str, object], backend_mode: tuple[str, ...] = ()
 ) -> dict[str, object]:
-    """Return the values of flags by the configuration key that each overrides."""
+    """Return the values of the flags by the configuration keys that they override."""
     names = {
         "partition": "server.partition",
         "generate_kubeconfig": "server.generateKubeconfig",
@@ -90,8 +90,8 @@ def overrides(
         "ec2_burst": "server.ec2DescribeInstancesBurst",
     }
     given = {names[flag]: value for flag, value in flags.items() if flag in names}
-    if settings.cluster_id or settings.cluster_id_given:
-        given["clusterID"] = settings.cluster_id
+    if options.cluster_id or options.cluster_id_given:
+        given["clusterID"] = options.cluster_id
     if backend_mode:
         given["server.backendMode"] = ",".join(backend_mode)
     return given
@@ -138,7 +138,7 @@ def _doubt_about_region() -> str:
         return str(error)
 
 
-def _run(settings: GlobalOptions, path: Path | None, given: Mapping[str, object]) -> NoReturn:
+def _run(options: GlobalOptions, path: Path | None, given: Mapping[str, object]) -> NoReturn:
     import gc
 
     # The STS client's allocator (mimalloc, which reads this when it is loaded) would take huge pages: 7 MiB that nobody uses.
@@ -155,7 +155,7 @@ def _run(settings: GlobalOptions, path: Path | None, given: Mapping[str, object]
     # while they are read, a third of the time of a start.
     gc.set_threshold(50_000, 20, 100)
     lines = Batched(unguarded(sys.stderr))
-    log = _log(settings, lines)
+    log = _log(options, lines)
     try:
         config, warnings = load_server_config(path, given)
     except ConfigError as error:
@@ -179,17 +179,17 @@ def _run(settings: GlobalOptions, path: Path | None, given: Mapping[str, object]
         os._exit(0)
 
 
-def _log(settings: GlobalOptions, lines: Batched) -> Log:
+def _log(options: GlobalOptions, lines: Batched) -> Log:
     from kube_iam.server.log import Log
 
-    level, style = settings.log_verbosity.lower(), settings.log_format.lower()
+    level, style = options.log_verbosity.lower(), options.log_format.lower()
     if level not in VERBOSITIES:
         raise UsageError(
             f"there is no log level {level!r}", suggestion(level, VERBOSITIES) or f"known are {', '.join(VERBOSITIES)}"
         )
     log = Log(lines, level, style)
     if style not in ("text", "json"):
-        # As the reference: a server must not stay away for the looks of its log.
+        # As the reference does: an unknown format must not keep the server from starting.
         log.warning(f"unknown log format {style!r}; lines are written as text")
     return log
 

@@ -224,7 +224,7 @@ def force_option(function: F) -> F:
     return click.option(
         "--force",
         is_flag=True,
-        help="Go on although the plan takes access from you, removes more than a third of the levels, or writes a mapping "
+        help="Carry out a plan that takes access from you, removes more than a third of the levels, or writes a mapping "
         "that no server of the cluster may read.",
     )(function)
 

@@ -1,9 +1,9 @@
 """Output of commands. Values that others wrote can neither control the terminal nor forge a line.
 
-`guarded` wraps both streams while a command runs. It escapes what is not visible
-(`core.printable`). What a command body writes in one piece is one line: its line breaks come from values, and are escaped too. Several
-lines of our own layout go through `page`, and their values are escaped where the layout is made. `painted` marks colours by characters
-that `guarded` alone turns into colours: a value that holds one can colour text, and do nothing else.
+`guarded` wraps both streams while a command runs, and escapes what is not visible (`core.printable`). One piece of output of a
+command's body is one line: line breaks in it come from values, and are escaped too. Several lines of our own layout go through `page`;
+their values are escaped where the layout is made. `painted` marks colours by characters that `guarded` alone turns into colours: a
+value with such a character can colour text, and do nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LAYOUT = "\n\t"
 
 
 class SafeStream:
-    """A text stream that escapes. Everything but writing is the stream's own; its bytes cannot be reached through it."""
+    """A text stream that escapes. All but writing is that of the wrapped stream, whose bytes cannot be reached through it."""
 
     one_line = False
     """True while a command's body runs: line breaks within one piece are escaped."""

@@ -54,7 +54,7 @@ def _token_options(function: Any) -> Any:
 @_token_options
 @pass_global_options
 @click.pass_context
-def command(context: click.Context, settings: GlobalOptions, /, **values: Any) -> int:
+def command(context: click.Context, options: GlobalOptions, /, **values: Any) -> int:
     """Print a token for a cluster, as kubectl wants it from an exec plugin.
 
     Nothing is printed on stdout unless there is a token.
@@ -62,9 +62,9 @@ def command(context: click.Context, settings: GlobalOptions, /, **values: Any) -
     from kube_iam.cli.token_run import run
 
     flags = {name: value for name, value in values.items() if value is not None}
-    if settings.cluster_id_given:
-        flags["cluster_id"] = settings.cluster_id
-    file_settings = read_settings(settings.config) if settings.config else {}
+    if options.cluster_id_given:
+        flags["cluster_id"] = options.cluster_id
+    file_settings = read_settings(options.config) if options.config else {}
     return run(flags, context.find_root().info_name or "kube-iam", file_settings)
 
 

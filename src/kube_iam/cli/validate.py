@@ -1,4 +1,4 @@
-"""`validate`: check an access file without asking AWS or the cluster anything."""
+"""`validate`: check an access file. It calls neither AWS nor the cluster."""
 
 from __future__ import annotations
 

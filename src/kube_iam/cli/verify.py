@@ -31,15 +31,15 @@ from kube_iam.errors import KubeIamError, UsageError
 @click.option("--sts-endpoint", metavar="HOST:PORT", hidden=True, help="An STS beyond AWS's own, for the sandbox.")
 @pass_global_options
 def command(
-    settings: GlobalOptions, token: str | None, output: str | None, partition: str | None, sts_endpoint: str | None
+    options: GlobalOptions, token: str | None, output: str | None, partition: str | None, sts_endpoint: str | None
 ) -> None:
     """Verify a token, for debugging: run the server's checks, call STS, and print its identity, or the reason of its refusal."""
-    parse_feature_gates(settings.feature_gates)
+    parse_feature_gates(options.feature_gates)
     if not token:
         raise UsageError("no token", "give it with -t TOKEN, or with -t - on standard input")
     text = sys.stdin.read().strip() if token == "-" else token  # noqa: S105
-    path = Path(settings.config) if settings.config else None
-    flags = {**overrides(settings, {"partition": partition}), "server.stsEndpoint": sts_endpoint}
+    path = Path(options.config) if options.config else None
+    flags = {**overrides(options, {"partition": partition}), "server.stsEndpoint": sts_endpoint}
     config, _ = load_server_config(path, flags)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     if region and (doubt := doubt_about(region, source_of_region("", os.environ))):

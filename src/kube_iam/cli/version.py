@@ -1,4 +1,4 @@
-"""`kube-iam version`: as the reference prints it, so that scripts that parse it go on working."""
+"""`version`: in the reference's format, which scripts parse."""
 
 from __future__ import annotations
 
