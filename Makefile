@@ -8,6 +8,9 @@ WORKERS ?= auto
 # Empty is off: without compiled modules each worker of pytest, and each process of a test, compiles all of its modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
+# A file's tests share servers, and a worker its two clusters.
+CONFORMANCE = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests/conformance
+
 .PHONY: help
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -40,15 +43,15 @@ reference: .venv/ready  ## The reference, aws-iam-authenticator, built once into
 oracle: .venv/ready  ## Another evaluator of IAM policies, to compare ours with, into the same cache (needs npm or PyPI)
 	@tools/iam-simulate.sh
 
-# The conformance run stands alone: its tally is one process's. APART=conformance leaves it to `make conformance`.
+# The conformance run stands alone, so that its tally comes last. APART=conformance leaves it to `make conformance`.
 .PHONY: test
 test: check .venv/ready  ## Everything that this machine can test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/conformance
-	$(if $(filter conformance,$(APART)),@echo "left to make conformance: tests/conformance",$(BIN)/python -m pytest -q tests/conformance)
+	$(if $(filter conformance,$(APART)),@echo "left to make conformance: tests/conformance",$(CONFORMANCE))
 
 .PHONY: conformance
 conformance: reference control-plane  ## Both servers side by side: what agrees, what differs on purpose, what else differs (nothing)
-	KUBE_IAM_REQUIRE_ALL=1 $(BIN)/python -m pytest -q tests/conformance
+	KUBE_IAM_REQUIRE_ALL=1 $(CONFORMANCE)
 
 .PHONY: unit
 unit: .venv/ready  ## The fast tests: those that start no process of ours and are not slow, with a fifth of the generated examples

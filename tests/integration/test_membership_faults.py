@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from faulty_iam import Call, error
@@ -156,11 +157,21 @@ def test_who_leaves_while_iam_cannot_be_read_is_out_with_the_first_read(site: Me
     as_it_was(site, people)
 
 
+def delete_group(iam: Any, name: str) -> None:
+    """Delete a group with its members and policies, which IAM wants gone first."""
+    for page in iam.get_paginator("get_group").paginate(GroupName=name):
+        for user in page["Users"]:
+            iam.remove_user_from_group(GroupName=name, UserName=user["UserName"])
+    for policy in iam.list_attached_group_policies(GroupName=name)["AttachedPolicies"]:
+        iam.detach_group_policy(GroupName=name, PolicyArn=policy["PolicyArn"])
+    iam.delete_group(GroupName=name)
+
+
 def test_a_group_made_anew_has_its_own_members_only(site: MembershipSite, people: People) -> None:
     iam = site.account.administrator
     viewer = site.add("gerda", GROUP)
     wait_until(lambda: site.is_admitted(viewer), "the new member is admitted")
-    iam.delete_group(GroupName=GROUP)
+    delete_group(iam, GROUP)
     wait_until(
         lambda: not site.is_admitted(viewer) and not site.is_admitted(people.viewer),
         "nobody is a member of what is gone",

@@ -18,7 +18,7 @@ from kube_iam.sandbox.state import CLUSTER_ID, Home
 from kube_iam.sandbox.up import down
 from kube_iam.sandbox.users import put_server_policy
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sandbox-lifecycle")]
+pytestmark = pytest.mark.integration  # each test has a sandbox of its own, so any worker may run it
 BIN = Path(sys.executable).parent
 
 
