@@ -45,6 +45,11 @@ def test_validate_warns_of_a_region_that_it_does_not_know(region: str, meant: st
     assert any(region in warning for warning in said["warnings"])
 
 
+@pytest.mark.parametrize("text", ["eu-west-1\nsecret", "eu west", "-x", "x-", "a/b", "é", "x" * 64])
+def test_what_cannot_be_a_region_is_not_repeated_as_an_unknown_one(text: str) -> None:
+    assert doubt_about(text, "--region") == ""
+
+
 @pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "cn-north-1", "ap-southeast-5", "eusc-de-east-1"])
 def test_known_regions_raise_no_doubt(region: str) -> None:
     assert doubt_about(region, "x") == ""

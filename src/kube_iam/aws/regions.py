@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 from kube_iam.config.suggestions import suggestion
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import AwsError
+
+# What botocore takes for the name of a region: a label of a host name.
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)", re.ASCII)
 
 
 def regions_of(partition: str) -> tuple[str, ...]:
@@ -22,6 +26,8 @@ def regions_of(partition: str) -> tuple[str, ...]:
 def doubt_about(region: str, source: str) -> str:
     """Return a warning for a region that this version does not know, with the nearest known name; empty for a known region.
 
+    It is empty as well for what cannot be the name of a region: each use of it is an error, which does not repeat a secret.
+
     `source` is the flag, variable or file that names the region. AWS opens regions that are newer than the table, so that an
     unknown one is no error. Without the table there is no warning.
     """
@@ -29,7 +35,7 @@ def doubt_about(region: str, source: str) -> str:
         every = [name for partition in PARTITIONS for name in regions_of(partition)]
     except AwsError:
         return ""
-    if region in every:
+    if region in every or not _LABEL.fullmatch(region):
         return ""
     hint = suggestion(region, every) or "`aws account list-regions` names the regions"
     return f"region {region} is not known to this version of kube-iam (set by {source}): {hint}"
