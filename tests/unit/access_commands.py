@@ -10,7 +10,7 @@ from api_in_memory import ApiInMemory
 from fake_account import FakeAccount
 from prepared_session import PreparedSession
 
-from kube_iam.cli.deny_options import DENY_LIST
+from kube_iam.cli.revocation import DENY_LIST
 from kube_iam.cli.root import run_command
 from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.entry import format_denial

@@ -38,7 +38,7 @@ class Cluster:
     account: FakeAccount | None = None
     memory: ApiInMemory = field(default_factory=ApiInMemory)
 
-    def shut(self, session: object, closing: object, denials: Sequence[Denial], began: float) -> Propagation:
+    def deny_and_wait(self, session: object, options: object, denials: Sequence[Denial], began: float) -> Propagation:
         if self.error is not None:
             raise self.error
         self.denied += denials

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.access.audit import Action, AuditRecord
-from kube_iam.cli import deny_session
-from kube_iam.cli.deny_options import DENY_LIST
+from kube_iam.cli import revocation
+from kube_iam.cli.revocation import DENY_LIST
 from kube_iam.denylist.denial import denial_of
 from kube_iam.denylist.entry import format_denial
 from kube_iam.denylist.propagation import Clock, Propagation
@@ -50,7 +50,7 @@ def cluster() -> Cluster:
 @pytest.fixture
 def account(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAccount:
     account = cluster.account = FakeAccount()
-    monkeypatch.setattr(deny_session, "shut", cluster.shut)
+    monkeypatch.setattr(revocation, "deny_and_wait", cluster.deny_and_wait)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -168,9 +168,11 @@ def test_audit_events_are_written_before_anybody_waits_for_the_cache(
 ) -> None:
     when: list[int] = []
     monkeypatch.setattr(
-        deny_session, "CLOCK", Clock(iter(range(100)).__next__, lambda _: when.append(len(audit.records)))
+        revocation, "CLOCK", Clock(iter(range(100)).__next__, lambda _: when.append(len(audit.records)))
     )
-    monkeypatch.setattr(deny_session, "shut", Cluster(Propagation(0.1, servers={"1"}, cached_for=3.0)).shut)
+    monkeypatch.setattr(
+        revocation, "deny_and_wait", Cluster(Propagation(0.1, servers={"1"}, cached_for=3.0)).deny_and_wait
+    )
     kube_iam(audit.cluster, "revoke", "alice", "admin", "--now")
     kube_iam(audit.cluster, "deny", "bob")
     assert when

@@ -18,7 +18,7 @@ from fake_account import FakeAccount
 from prepared_session import PreparedSession, Terminal
 
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.cli import deny_session
+from kube_iam.cli import revocation
 from kube_iam.cli.root import run_command
 from kube_iam.cli.session import AdminSession
 from kube_iam.denylist.denial import Denial, denial_of
@@ -362,7 +362,7 @@ def test_ctrl_c_during_the_wait_states_that_the_servers_confirmed_the_denial(
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deny_session, "CLOCK", Clock(lambda: 0.0, interrupt))
+    monkeypatch.setattr(revocation, "CLOCK", Clock(lambda: 0.0, interrupt))
     with pytest.raises(KeyboardInterrupt):
         kube_iam(site, "deny", "alice", "--cache-ttl", "10m")
     out, err = capsys.readouterr()
@@ -389,7 +389,7 @@ def test_undeny_lifts_and_records(site: Site, capsys: pytest.CaptureFixture[str]
     kube_iam(site, "deny", "alice", "carol")
     site.memory.events.clear()
     assert kube_iam(site, "undeny", "alice") == 0
-    assert "alice: denial lifted (alice-" in capsys.readouterr().out
+    assert "alice: denial removed (alice-" in capsys.readouterr().out
     assert (site.denied, site.reasons) == (["carol"], ["DenialRemoved"])
 
 
@@ -404,8 +404,8 @@ def test_undeny_of_nobody_writes_nothing_records_nothing_and_says_so(
             site.memory.put_config_map(NAME, data)
         assert kube_iam(site, "undeny", name) == 0
         out, err = capsys.readouterr()
-        assert f"{name}: nothing to lift" in err
-        assert "lifted" not in out
+        assert f"{name}: nothing to remove" in err
+        assert "removed" not in out
         assert (site.data, site.memory.events) == (data, [])
 
 
@@ -421,7 +421,7 @@ def test_undeny_says_to_programs_what_was_lifted(site: Site, capsys: pytest.Capt
     capsys.readouterr()
     assert kube_iam(site, "undeny", "alice", "-o", "json") == 0
     (result,) = json.loads(capsys.readouterr().out)
-    assert (result["asked"], [each["value"] for each in result["lifted"]]) == ("alice", ["alice"])
+    assert (result["asked"], [each["value"] for each in result["removed"]]) == ("alice", ["alice"])
     assert site.data == {} or site.denied == []
 
 
@@ -440,7 +440,7 @@ def test_undeny_lifts_what_a_server_remembers_of_a_list_that_was_deleted(
     denial = denial_of("alice", until=4e9)
     site.remembered[denial.name] = denial
     assert kube_iam(site, "undeny", denial.name if by_name else "alice") == 0
-    assert "denial lifted" in capsys.readouterr().out
+    assert "denial removed" in capsys.readouterr().out
     (left,) = parse_entry(denial.name, site.data[denial.name]).denials
     assert left.until == 0
     assert site.reasons == ["DenialRemoved"]

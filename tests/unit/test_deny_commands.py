@@ -15,7 +15,7 @@ import pytest
 from deny_commands import FILE, ROLE, Cluster, applied, kube_iam
 from fake_account import FakeAccount
 
-from kube_iam.cli import deny_session
+from kube_iam.cli import revocation
 from kube_iam.denylist.propagation import Clock, Propagation
 from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
 
@@ -23,7 +23,7 @@ from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
     cluster = Cluster()
-    monkeypatch.setattr(deny_session, "shut", cluster.shut)
+    monkeypatch.setattr(revocation, "deny_and_wait", cluster.deny_and_wait)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -149,7 +149,7 @@ def test_revoke_now_of_a_level_without_a_role_denies_who_comes_by_its_group(
     assert kube_iam(cluster, "revoke", "alice", "admin", "--now") == 0
     assert [(each.value, each.role, each.iam_group) for each in cluster.denied] == [("alice", "", "prod-admin")]
     out = capsys.readouterr().out
-    assert "admin has no role: they are refused while the IAM group prod-admin" in out
+    assert "admin has no role: the users are refused while the IAM group prod-admin" in out
     assert "alice is out of admin (1 of 1 servers confirmed).\n" in out
 
 
@@ -204,7 +204,7 @@ class FakeTime:
 def clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     cluster.closed.cached_for = 3.4
     clock = FakeTime()
-    monkeypatch.setattr(deny_session, "CLOCK", Clock(lambda: clock.now, clock.sleep))
+    monkeypatch.setattr(revocation, "CLOCK", Clock(lambda: clock.now, clock.sleep))
     return clock
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
+from kube_iam.cli import revocation
 from kube_iam.cli.completion_values import complete_users
-from kube_iam.cli.deny_options import Duration, closing_options, deny_list_option
 from kube_iam.cli.progress import changes_made
-from kube_iam.cli.session import AdminSession, pass_session
+from kube_iam.cli.revocation import Duration, RevocationOptions, deny_list_option, revocation_options
+from kube_iam.cli.session import STANDARD_INPUT, AdminSession, on_terminal, pass_session
 from kube_iam.cli.shared_options import (
     aws_options,
     cluster_options,
@@ -20,13 +27,15 @@ from kube_iam.cli.shared_options import (
     yes_option,
 )
 from kube_iam.cli.terminal import page
-from kube_iam.errors import UsageError
+from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
     from kube_iam.access.known_names import KnownNames
-    from kube_iam.cli.deny_session import Closing
     from kube_iam.denylist.denial import Denial
     from kube_iam.denylist.propagation import Propagation
+
+LOOKUP_SECONDS = 10.0
+"""Limit of the look-up of names. A denial is for emergencies, so it waits no longer for IAM and the cluster."""
 
 
 @click.command("deny")
@@ -35,7 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--for", "seconds", type=Duration(), default="12h", metavar="DURATION", help="For how long.  [default: 12h]"
 )
-@closing_options
+@revocation_options
 @click.option("--list", "listing", is_flag=True, help="List the denials in force, and deny nobody.")
 @deny_list_option
 @file_option
@@ -48,7 +57,7 @@ def command(
     session: AdminSession, who: tuple[str, ...], seconds: int, reason: str, cache_ttl: int, no_wait: bool, listing: bool,
     deny_list: str, yes: bool, output: str,
 ) -> int:  # fmt: skip
-    """Refuse somebody's sign-ins at once, in every level, whatever IAM and the mappings say.
+    """Refuse sign-ins at once, in every level, whatever IAM and the mappings say.
 
     USER is an IAM user's name: the user, and every role session that is named so. ARN is a user, a role (all its sessions) or one
     session (arn:aws:sts::…:assumed-role/ROLE/SESSION). ACCESS-KEY is the id of a user's key or of a session's. Unique ids (AIDA…,
@@ -56,9 +65,7 @@ def command(
 
     Where there is an access file, a name that no level knows gets a question, since a misspelt name denies nobody. --yes answers it.
     """
-    from kube_iam.cli import deny_session
     from kube_iam.cli.audit import AuditLog, denied_record
-    from kube_iam.cli.deny_names import check_names
 
     if listing:
         if who:
@@ -70,68 +77,171 @@ def command(
         )
     if seconds <= 0:
         raise UsageError("--for must be longer than nothing")
-    closing = deny_session.Closing(deny_list, reason, cache_ttl, not no_wait)
-    names = tuple(dict.fromkeys(who))
-    for text in names:
-        deny_session.check_principal(text)
-    known = check_names(session, names, yes=yes)
-    began, now = deny_session.CLOCK.now(), time.time()
-    by = deny_session.caller(session)
-    denials = [deny_session.denial(text, until=now + seconds, reason=reason, by=by, now=now) for text in names]
-    changes_made().expect((), "whether the servers obey it is not known")
-    closed = deny_session.shut(session, closing, denials, began)
+    options = RevocationOptions(deny_list, reason, cache_ttl, not no_wait)
+    drafts = [_draft(text, reason) for text in dict.fromkeys(who)]
+    known = _check_names(session, [draft.value for draft in drafts], yes=yes)
+    began, now = revocation.CLOCK.now(), time.time()
+    actor = revocation.actor_of(session)
+    denials = [replace(draft, until=float(int(now + seconds)), actor=actor, at=now) for draft in drafts]
+    changes_made().expect((), "whether the servers enforce it is not known")
+    found = revocation.deny_and_wait(session, options, denials, began)
     with AuditLog(lambda: session.kube) as audit:
         audit.add(*(denied_record(denial) for denial in denials))
-    _print(denials, closed, closing, known, output)
+    _print(denials, found, options, known, output)
     return 0
 
 
-def _print(denials: list[Denial], closed: Propagation, closing: Closing, known: KnownNames | None, output: str) -> None:
-    """Print what is denied, what goes on and since when; wait where that is wanted. Raises what keeps that from being known."""
-    from kube_iam.cli import deny_result as result
-    from kube_iam.cli.access_output import print_data
-    from kube_iam.report.denial_reach import is_whole, not_covered, subject
-    from kube_iam.report.denials_text import denial_data
+def _draft(text: str, reason: str) -> Denial:
+    """Return a denial of the principal, to be completed with end, actor and time. Raises UsageError if no principal has this name."""
+    from kube_iam.denylist.denial import NO_END, NotAPrincipal, denial_of
+
+    try:
+        return denial_of(text, until=NO_END, reason=reason)
+    except NotAPrincipal as error:
+        raise UsageError(error.message, error.hint) from error
+
+
+def _print(
+    denials: list[Denial], found: Propagation, options: RevocationOptions, known: KnownNames | None, output: str
+) -> None:
+    """Print which sign-ins are refused, and which are not. Waits as `print_result` does. Raises `unconfirmed`."""
+    from kube_iam.report.denials import denial_data, is_whole, not_covered, subject
 
     ids = known.ids if known is not None else {}
     notes = {denial.value: not_covered(denial, ids.get(denial.value, "")) for denial in denials}
     if output != "table":
-        data = {"denials": [denial_data(denial) for denial in denials], **result.closed_data(closed)}
+        from kube_iam.cli.access_output import print_data
+
+        data = {"denials": [denial_data(denial) for denial in denials], **revocation.propagation_data(found)}
         print_data({**data, "notDenied": {value: note for value, note in notes.items() if note}}, output)
-        result.complain(closed)
+        revocation.raise_unconfirmed(found)
         return
     for value, note in notes.items():
         if note:
             click.echo(f"{value}: {note}", err=True)
-    # Only a person or a whole role is out, and only where a server has seen them or the name is known: a misspelt name denies nobody.
-    refused = [
-        result.Refused(
-            subject(denial), is_whole(denial) and (known is not None or denial.name in closed.signed_in), end=denial.end
+    # Only a user or a whole role is out, and only if a server remembers a sign-in or the name is known: a misspelt name denies nobody.
+    principals = [
+        revocation.DeniedPrincipal(
+            subject(denial), is_whole(denial) and (known is not None or denial.name in found.signed_in), end=denial.end
         )
         for denial in denials
     ]
-    result.print_result(closed, closing, refused)
+    revocation.print_result(found, options, principals)
 
 
 def _list(session: AdminSession, deny_list: str, output: str) -> int:
+    """Print the denials in force, and the problems of malformed entries on stderr."""
     from kube_iam.cli.access_output import print_data
     from kube_iam.denylist.editor import DenyListEditor
     from kube_iam.denylist.entry import BINARY, parse_entry
-    from kube_iam.report.denials_text import denial_data, denials_table
+    from kube_iam.report.denials import denial_data, denials_table
 
     now = time.time()
-    store = DenyListEditor(session.kube, deny_list)
-    contents = store.read()
-    read = {ident: parse_entry(ident, text) for ident, text in contents.data.items()}
-    read |= dict.fromkeys(contents.binary, BINARY)
-    for ident, (_, problem) in sorted(read.items()):
+    editor = DenyListEditor(session.kube, deny_list)
+    contents = editor.read()
+    entries = {name: parse_entry(name, text) for name, text in contents.data.items()}
+    entries |= dict.fromkeys(contents.binary, BINARY)
+    for name, (_, problem) in sorted(entries.items()):
         if problem:
-            click.echo(f"{ident}: {problem}", err=True)
-    denials = [denial for _, (found, _) in sorted(read.items()) for denial in found if denial.until > now]
+            click.echo(f"{name}: {problem}", err=True)
+    denials = [denial for _, (found, _) in sorted(entries.items()) for denial in found if denial.until > now]
     if output != "table":
         print_data([denial_data(denial) for denial in denials], output)
     elif denials:
         page(denials_table(denials))
     else:
-        click.echo(f"{store.describe()} denies nobody now.")
+        click.echo(f"{editor.describe()} denies nobody now.")
     return 0
+
+
+def _check_names(session: AdminSession, names: Sequence[str], *, yes: bool) -> KnownNames | None:
+    """Ask about the names that neither a level of the access file nor IAM knows. `yes` answers the question.
+
+    Returns the known names if all names are known, else None. Names that cannot be looked up (no access file, or IAM or the cluster
+    does not answer) are noted on stderr and denied. Of these, a name with a comma is asked about: it may be several names.
+
+    Raises UsageError if nobody can be asked, and click.Abort if the answer is no.
+    """
+    file = session.file
+    exists = file == STANDARD_INPUT or Path(file).exists()
+    if not exists and _is_on_command_line("file"):
+        raise UsageError(f"there is no {file}", "name the access file with -f, or leave -f away")
+    try:
+        known = _look_up_within(LOOKUP_SECONDS, session, names)
+    except KubeIamError as error:
+        click.echo(f"Note: the names were not looked up, and a misspelt one denies nobody: {error.message}", err=True)
+        joined = ", ".join(name for name in names if "," in name)
+        if joined and not yes:
+            _confirm(
+                f"a denial of several names in one denies nobody: {joined}",
+                "name each by itself",
+                "deny that as one name",
+            )
+        return None
+    unknown = [name for name in names if not known.knows(name)]
+    if not unknown:
+        return known
+    _confirm_unknown(file, known, unknown, yes=yes)
+    return None
+
+
+def _confirm_unknown(file: str, known: KnownNames, unknown: Sequence[str], *, yes: bool) -> None:
+    """Ask about names that may be misspelt, or print them as a note if `yes`. Raises as `_confirm` does."""
+    from kube_iam.config.suggestions import suggestion
+
+    hints = "; ".join(f"{name}: {known.suggestion(name, suggestion) or 'nothing like it'}" for name in unknown)
+    listed = ", ".join(unknown)
+    if yes:
+        click.echo(
+            f"Note: neither a level of {file} nor IAM knows {listed} ({hints}): if that is misspelt, it denies nobody.",
+            err=True,
+        )
+        return
+    _confirm(
+        f"neither a level of {file} nor IAM knows {listed}: a denial of a misspelt name denies nobody",
+        hints,
+        "deny it all the same",
+    )
+
+
+def _confirm(doubt: str, remedy: str, otherwise: str) -> None:
+    """Ask whether to go on. Raises click.Abort if the answer is no, UsageError if nobody can be asked."""
+    if not on_terminal():
+        raise UsageError(f"{doubt}, so none was written", f"{remedy}. Add --yes to {otherwise}")
+    click.confirm(f"{doubt[0].upper()}{doubt[1:]} ({remedy}). {otherwise.capitalize()}?", abort=True, err=True)
+
+
+def _is_on_command_line(option: str) -> bool:
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
+def _look_up_within(seconds: float, session: AdminSession, names: Sequence[str]) -> KnownNames:
+    """Return what is known of the names. The look-up is a thread that is given up after `seconds`. Raises KubeIamError."""
+    answers: queue.Queue[KnownNames | BaseException] = queue.Queue(1)
+
+    def look_up() -> None:
+        try:
+            answers.put(_look_up(session, names))
+        except BaseException as error:  # no error of the look-up stops the denial
+            answers.put(error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        found = answers.get(timeout=seconds)
+    except queue.Empty as error:
+        raise KubeIamError(f"IAM and the cluster did not answer within {seconds:.0f} s") from error
+    if isinstance(found, KubeIamError):
+        raise found
+    if isinstance(found, BaseException):
+        raise KubeIamError(f"reading who is in the levels failed ({type(found).__name__})") from found
+    return found
+
+
+def _look_up(session: AdminSession, names: Sequence[str]) -> KnownNames:
+    from kube_iam.access.known_names import known_names
+
+    access = session.access
+    # The mapping first: without the cluster, nothing can be denied either.
+    entries = session.mapping_store.entries()
+    # No MFA code is asked for: a denial does not wait, and a thread that is given up while it asks leaves the terminal without echo.
+    return known_names(access, session.iam_without_prompts, entries, names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kube_iam.cli.deny_options import deny_list_option
+from kube_iam.cli.revocation import deny_list_option
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import (
     aws_options,

@@ -11,15 +11,15 @@ import click
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import MemberChange, apply_members, find_level, no_such_users, plan_members
 from kube_iam.cli.audit import AuditLog
-from kube_iam.cli.deny_options import DENY_LIST
-from kube_iam.cli.deny_session import Closing
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
-from kube_iam.cli.revoke_now import ShutOut, lift_level
+from kube_iam.cli.revocation import DENY_LIST, RevocationOptions
+from kube_iam.cli.revoke_now import ImmediateRevocation, remove_level_denials
 from kube_iam.cli.session import AdminSession
 from kube_iam.cli.temporary import TemporaryGrants, clean, find_temporary
 from kube_iam.config.durations import show_duration
 from kube_iam.config.suggestions import suggestion
+from kube_iam.errors import KubeIamError
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +43,31 @@ class MemberOptions:
 
 
 def change_members(
-    session: AdminSession, users: Sequence[str], level_name: str, options: MemberOptions, closing: Closing | None = None
+    session: AdminSession,
+    users: Sequence[str],
+    level_name: str,
+    options: MemberOptions,
+    revocation: RevocationOptions | None = None,
 ) -> int:
     """Grant or revoke the level for the users. Everything is checked before the first change to IAM. Returns the exit code.
 
-    With `closing` the users are denied the level at once, before IAM is called.
+    With `revocation` the users are denied the level at once, before IAM is called.
     """
     session.warn_of_regions()
     level = find_level(session.access, level_name, suggestion, users)
     with session.audit as audit:
         command = _MemberCommand(session, level, users, options, audit)
-        if closing is None or options.dry_run:
+        if revocation is None or options.dry_run:
             return command.run()
         if not options.force:
             OwnAccess(session).refuse(level, users)
-        with ShutOut(session, level, users, closing, audit) as denials:
+        denials = ImmediateRevocation(session, level, users, revocation, audit)
+        denials.start()
+        try:
             return command.run(denials)
+        except KubeIamError:
+            denials.print_after_error()
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class _MemberCommand:
     options: MemberOptions
     audit: AuditLog
 
-    def run(self, denials: ShutOut | None = None) -> int:
+    def run(self, denials: ImmediateRevocation | None = None) -> int:
         """Run the command in these stages, and return the exit code. `denials` are those of `revoke --now`.
 
         (1) check that the credentials are of the file's account, and that the caller keeps their access;
@@ -90,7 +99,7 @@ class _MemberCommand:
         self._print(results, denials)  # (4)
         if self._grants:  # (5)
             done = [change.user for change in results.done]
-            lift_level(self.session, self.level, done, self.options.deny_list, self.audit)
+            remove_level_denials(self.session, self.level, done, self.options.deny_list, self.audit)
         results.complain()  # (6)
         self._print_losses(own)
         if not self.options.dry_run:  # (7)
@@ -143,7 +152,7 @@ class _MemberCommand:
                 print_members(results, self._data(), self.options.output)
             raise
 
-    def _print(self, results: MemberResults, denials: ShutOut | None) -> None:
+    def _print(self, results: MemberResults, denials: ImmediateRevocation | None) -> None:
         """Print the results for programs. For people, print the changes of a dry run, and the end of present sessions."""
         if self.options.output != "table":
             more = denials.data() if denials is not None else {}
@@ -161,14 +170,16 @@ class _MemberCommand:
             for loss in own.losses(self.level, self.users):
                 click.echo(f"needs --force: {loss}", err=True)
 
-    def _raise_incomplete(self, results: MemberResults, temporary: TemporaryGrants, denials: ShutOut | None) -> None:
+    def _raise_incomplete(
+        self, results: MemberResults, temporary: TemporaryGrants, denials: ImmediateRevocation | None
+    ) -> None:
         """Raise KubeIamError where temporary access was not read, a user does not exist, or a denial is not in force."""
         temporary.complain(must_know=not self.options.into)
         missing = [change.user for change in results.planned if not (change.exists or change.is_needed)]
         if missing:
             raise no_such_users(self.session.iam, missing, suggestion, changed=not self.options.dry_run)
         if denials is not None:
-            denials.say() if self.options.output == "table" else denials.complain()
+            denials.print_result() if self.options.output == "table" else denials.raise_unconfirmed()
 
     def _data(self) -> dict[str, object]:
         data: dict[str, object] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kube_iam.cli.deny_options import closing_options, deny_list_option
+from kube_iam.cli.revocation import RevocationOptions, deny_list_option, revocation_options
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import (
     aws_options,
@@ -28,7 +28,7 @@ from kube_iam.cli.shared_options import (
     help="Deny them the level at once too, whatever session they hold, and print when they are out.",
 )
 @click.option("--force", is_flag=True, help="Revoke your own access too.")
-@closing_options
+@revocation_options
 @deny_list_option
 @dry_run_option
 @output_option
@@ -43,10 +43,9 @@ def command(
 
     --now needs server.denyList in the servers' config.yaml. --cache-ttl and --no-wait go with it.
     """
-    from kube_iam.cli.deny_session import Closing
     from kube_iam.cli.membership import MemberOptions, change_members
 
     level = require_words("revoke", session, users, level)
-    closing = Closing(deny_list, reason, cache_ttl, not no_wait) if now else None
+    revocation = RevocationOptions(deny_list, reason, cache_ttl, not no_wait) if now else None
     options = MemberOptions(into=False, dry_run=dry_run, output=output, reason=reason, force=force)
-    return change_members(session, users, level, options, closing)
+    return change_members(session, users, level, options, revocation)

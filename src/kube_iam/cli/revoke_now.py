@@ -1,142 +1,158 @@
-"""`revoke --now`: the denial goes out first, and what it takes to be obeyed is found out while IAM is being changed."""
+"""`revoke --now`: denials of a level, which are written and confirmed while IAM is being changed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import click
 
 from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.cli import deny_result as result
-from kube_iam.cli import deny_session
+from kube_iam.cli import revocation, undeny
 from kube_iam.cli.audit import AuditLog, denied_record
+from kube_iam.cli.revocation import DeniedPrincipal, RevocationOptions
 from kube_iam.cli.session import AdminSession, needs_cluster
-from kube_iam.denylist.denial import Denial
+from kube_iam.core.principals import explain_invalid, fits, kind_of
+from kube_iam.denylist.denial import Denial, denial_name
 from kube_iam.denylist.propagation import Propagation
-from kube_iam.errors import KubeIamError
-from kube_iam.report.denials_text import denial_data
+from kube_iam.errors import KubeIamError, UsageError
+from kube_iam.report.denials import denial_data
 
+LONGEST_SESSION = 12 * 3600
+"""Seconds. No session of a role lasts longer."""
 _BY_GROUP = (
-    "{level} has no role: they are refused while the IAM group {group} is among what lets them in. Another level by group lets"
-    " them in again when the servers have read that they left it, every 15s by default."
+    "{level} has no role: the users are refused while the IAM group {group} is one of those that admit them. Another level by"
+    " group admits them again once the servers have read that they left {group}, every 15s by default."
 )
 
 
-class ShutOut:
-    """The denials of one level's users, on their way from the moment that this is made. Raises UsageError: no such names.
-
-    As a context it says, when what is done in it fails, what came of the denials all the same.
-    """
+class ImmediateRevocation:
+    """The denials of `revoke --now` for one level. `start` begins to write them in a thread; the other methods wait for its end."""
 
     def __init__(
-        self,
-        session: AdminSession,
-        level: Level,
-        users: Sequence[str],
-        closing: deny_session.Closing,
-        audit: AuditLog,
+        self, session: AdminSession, level: Level, users: Sequence[str], options: RevocationOptions, audit: AuditLog
     ) -> None:
-        session.check_server()
+        self._session = session
         self._level = level
-        self._closing = closing
+        self._users = users
+        self._options = options
         self._audit = audit
-        self._said = False
-        self._denials = deny_session.level_denials(session, closing, users, **_place(session.access, level))
-        began = deny_session.CLOCK.now()
+        self._denials: list[Denial] = []
+        self._propagation: Future[Propagation] = Future()
+        self._is_reported = False
+
+    def start(self) -> None:
+        """Begin to write the denials. Raises UsageError for a text that is no user name, or another cluster than the file's."""
+        self._session.check_server()
+        self._denials = _level_denials(self._session, self._level, self._users, self._options.reason)
+        began = revocation.CLOCK.now()
         pool = ThreadPoolExecutor(max_workers=1)
-        self._closed = pool.submit(deny_session.shut, session, closing, self._denials, began)
+        self._propagation = pool.submit(revocation.deny_and_wait, self._session, self._options, self._denials, began)
         pool.shutdown(wait=False)
-
-    def __enter__(self) -> ShutOut:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, KubeIamError) or self._said:
-            return
-        failure = self._closed.exception()
-        if failure is not None:
-            click.echo(f"the denial could not be written: {failure}", err=True)
-            return
-        closed = self._result()
-        result.print_details(closed, self._closing)
-        unknown = result.shortfall(closed)
-        if unknown is not None:
-            result.print_unasked(closed)
-            click.echo(unknown.message, err=True)
-            return
-        for denial in self._denials:
-            # IAM did not say that there is such a user.
-            seen = denial.name in closed.signed_in
-            refused = result.Refused(f"{denial.value} is", seen, self._level.name, denial.end)
-            click.echo(result.sentence(refused, closed, closed.cached_for), err=True)
 
     def data(self) -> dict[str, object]:
         """Return the result for programs."""
         denials = [denial_data(denial) for denial in self._denials]
-        error = self._closed.exception()
-        if error is not None:
+        if self._propagation.exception() is not None:
             return {"denials": denials, "denialsWritten": False}
-        return {"denials": denials, "denialsWritten": True, **result.closed_data(self._closed.result())}
+        found = revocation.propagation_data(self._propagation.result())
+        return {"denials": denials, "denialsWritten": True, **found}
 
-    def say(self) -> None:
-        """Print what came of it and wait as `print_result` does. Raises what went wrong."""
-        closed = self._result()
+    def print_result(self) -> None:
+        """Print the result and wait as `revocation.print_result` does. Raises KubeIamError if a denial may not be in force."""
+        found = self._result()
         level = self._level
         if level.method is Method.GROUP:
             click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
         self._audit.write()
-        refused = [result.Refused(f"{denial.value} is", out=True, level=level.name) for denial in self._denials]
-        result.print_result(closed, self._closing, refused)
+        principals = [DeniedPrincipal(f"{denial.value} is", out=True, level=level.name) for denial in self._denials]
+        revocation.print_result(found, self._options, principals)
 
-    def complain(self) -> None:
-        """Raise what went wrong, where something did."""
-        result.complain(self._result())
+    def raise_unconfirmed(self) -> None:
+        """Raise KubeIamError if a denial may not be in force."""
+        revocation.raise_unconfirmed(self._result())
+
+    def print_after_error(self) -> None:
+        """Print the result of the denials on stderr, after another error of the command, if it was not printed or raised before."""
+        if self._is_reported:
+            return
+        failure = self._propagation.exception()
+        if failure is not None:
+            click.echo(f"the denial could not be written: {failure}", err=True)
+            return
+        found = self._result()
+        revocation.print_details(found, self._options)
+        error = revocation.unconfirmed(found)
+        if error is not None:
+            revocation.print_unreachable(found)
+            click.echo(error.message, err=True)
+            return
+        for denial in self._denials:
+            # IAM did not confirm that the user exists, so only a sign-in shows it.
+            out = denial.name in found.signed_in
+            principal = DeniedPrincipal(f"{denial.value} is", out, self._level.name, denial.end)
+            click.echo(revocation.result_line(principal, found, found.cached_for), err=True)
 
     def _result(self) -> Propagation:
-        self._said = True
+        self._is_reported = True
         try:
-            closed = self._closed.result()
+            found = self._propagation.result()
         except KubeIamError as error:
             raise KubeIamError(f"the denial could not be written: {error.message}", error.hint) from error
         self._audit.add(*(denied_record(denial, self._level.name) for denial in self._denials))
-        return closed
+        return found
 
 
-def _place(access: ClusterAccess, level: Level) -> dict[str, str]:
-    """Return the role or the IAM group in which a denial of the level is in force."""
-    if level.method is Method.GROUP:
-        return {"iam_group": level.group_name}
-    return {"role": mapped_arn(access, level)}
-
-
-def lift_level(session: AdminSession, level: Level, users: Sequence[str], deny_list: str, audit: AuditLog) -> None:
-    """Lift what `revoke --now` put up against these users in this level, and say so; where that failed, say why."""
-    from kube_iam.denylist.denial import denial_name
-
+def remove_level_denials(
+    session: AdminSession, level: Level, users: Sequence[str], deny_list: str, audit: AuditLog
+) -> None:
+    """Remove the denials of these users in this level, which `revoke --now` adds, and print them. If that fails, print the reason."""
     access = session.access
     if not needs_cluster(access):
         return
-    # By either method, since the level may have had the other one then.
-    places = ({"iam_group": level.group_name}, {"role": mapped_arn(access, level)})
-    idents = {denial_name("userName", user, **place) for user in users for place in places}
+    # By either method, since the level may have had the other one when the denial was written.
+    scopes = ({"iam_group": level.group_name}, {"role": mapped_arn(access, level)})
+    names = {denial_name("userName", user, **scope) for user in users for scope in scopes}
 
     def chosen(denial: Denial) -> bool:
-        # By what it denies: somebody may have written others into the same entry.
-        return denial_name(denial.kind, denial.value, denial.role, denial.iam_group) in idents
+        # By target and not by key: the entry may hold denials of others.
+        return denial_name(denial.kind, denial.value, denial.role, denial.iam_group) in names
 
     try:
         session.check_server()
-        lifted = deny_session.lift(session, deny_list, chosen, time.time(), lifting=f"lift denials in {level.name}")
+        removed = undeny.remove_denials(
+            session, deny_list, chosen, time.time(), change=f"remove denials in {level.name}"
+        )
     except KubeIamError as error:
-        said = (
+        note = (
             f"Note: a denial by `revoke --now` may still stand, since the cluster could not be asked: {error.message}"
         )
-        click.echo(said, err=True)
+        click.echo(note, err=True)
         return
-    for denial in lifted:
+    for denial in removed:
         audit.add(AuditRecord(Action.DENIAL_REMOVED, denial.value, level.name))
         click.echo(f"{denial.value}: no longer denied {level.name} ({denial.name})", err=True)
+
+
+def _level_denials(session: AdminSession, level: Level, users: Sequence[str], reason: str) -> list[Denial]:
+    """Return denials of the users in the level, for as long as a session can last. Raises UsageError for what is no user name."""
+    for user in users:
+        if not fits("userName", user):
+            raise UsageError(
+                *(explain_invalid(user) if not kind_of(user) else (f"{user!r} is not the name of an IAM user", ""))
+            )
+    now = time.time()
+    actor, end = revocation.actor_of(session), float(int(now + LONGEST_SESSION))
+    role, group = _scope(session.access, level)
+    return [
+        Denial(denial_name("userName", user, role, group), "userName", user, role, end, reason, actor, now, group)
+        for user in dict.fromkeys(users)
+    ]
+
+
+def _scope(access: ClusterAccess, level: Level) -> tuple[str, str]:
+    """Return the role and the IAM group of the level in which a denial is in force, one of them empty."""
+    return ("", level.group_name) if level.method is Method.GROUP else (mapped_arn(access, level), "")

@@ -17,7 +17,7 @@ from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_tempor
 from kube_iam.cli.audit import AuditLog
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.progress import changes_made
-from kube_iam.cli.revoke_now import lift_level
+from kube_iam.cli.revoke_now import remove_level_denials
 from kube_iam.cli.session import AdminSession
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.suggestions import suggestion
@@ -132,7 +132,7 @@ def grant_for(
             if output != "table":
                 print_members(results, data, output)
         if not dry_run:
-            lift_level(session, level, [change.user for change in results.done], deny_list, audit)
+            remove_level_denials(session, level, [change.user for change in results.done], deny_list, audit)
         results.complain()
         if not dry_run:
             clean(session, found, now)

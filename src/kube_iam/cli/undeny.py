@@ -1,19 +1,27 @@
-"""`undeny`: lift denials before their end."""
+"""`undeny`: remove denials before their end."""
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from kube_iam.cli.completion_values import complete_denials
-from kube_iam.cli.deny_options import deny_list_option
 from kube_iam.cli.progress import changes_made
+from kube_iam.cli.revocation import actor_of, deny_list_option
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import cluster_options, global_options, output_option
-from kube_iam.config.suggestions import suggestion
-from kube_iam.denylist.denial import Denial, matches
+from kube_iam.errors import KubeIamError, UsageError
+
+if TYPE_CHECKING:
+    from kube_iam.denylist.denial import Denial
+
+_NAME_BY_COMMAND = re.compile(r"[A-Za-z0-9_-]+-[0-9a-f]{10}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # the names that a status query can hold
 
 
 @click.command("undeny")
@@ -26,55 +34,122 @@ from kube_iam.denylist.denial import Denial, matches
 @cluster_options
 @pass_session
 def command(session: AdminSession, who: tuple[str, ...], deny_list: str, output: str) -> int:
-    """Lift what keeps somebody out: every denial of that user, ARN or key, or the one of that name (`deny --list`).
+    """Remove denials: every one of that user, ARN or key, or the one of that name (`deny --list`).
 
-    Whether they get in then is for IAM and the mappings to say.
+    IAM and the mappings then decide again whether the user can sign in.
     """
     from kube_iam.access.audit import Action, AuditRecord
-    from kube_iam.cli import deny_session
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.audit import AuditLog
 
     now = time.time()
-    changes_made().expect(f"lift the denial of {text}" for text in dict.fromkeys(who))
+    changes_made().expect(f"remove the denial of {text}" for text in dict.fromkeys(who))
     results: list[dict[str, object]] = []
     with AuditLog(lambda: session.kube) as audit:
         for text in dict.fromkeys(who):
-            chosen = partial(_is_about, text)
-            lifted = deny_session.lift(session, deny_list, chosen, now, lifting=f"lift the denial of {text}")
-            lifted = lifted or _lift_remembered(session, deny_list, text, now)
-            results.append({"asked": text, "lifted": [{"value": each.value, "denial": each.name} for each in lifted]})
-            for denial in lifted:
+            removed = _remove(session, deny_list, text, now)
+            results.append({"asked": text, "removed": [{"value": each.value, "denial": each.name} for each in removed]})
+            for denial in removed:
                 audit.add(AuditRecord(Action.DENIAL_REMOVED, denial.value, detail=denial.name))
                 if output == "table":
-                    click.echo(f"{denial.value}: denial lifted ({denial.name})")
+                    click.echo(f"{denial.value}: denial removed ({denial.name})")
     if output != "table":
         print_data(results, output)
     return 0
 
 
-def _lift_remembered(session: AdminSession, deny_list: str, text: str, now: float) -> tuple[Denial, ...]:
-    """Lift what is in no list where a server remembers it, and say so; what was lifted, nothing where nothing was there."""
-    from kube_iam.cli import deny_session
+def remove_denials(
+    session: AdminSession,
+    deny_list: str,
+    chosen: Callable[[Denial], bool],
+    now: float,
+    otherwise: Sequence[Denial] = (),
+    *,
+    change: str,
+) -> tuple[Denial, ...]:
+    """Remove the denials that are chosen and return them. Where there is none, write `otherwise`. Raises KubeIamError.
 
-    entries = deny_session.lifted_entries(text, now)
-    answers = [deny_session.is_remembered(session, entry.name) for entry in entries]
-    remembered = tuple(entry for entry, answer in zip(entries, answers, strict=True) if answer)
+    `change` names the change for `changes_made`.
+    """
+    from kube_iam.denylist.editor import DenyListEditor
+
+    editor, actor = DenyListEditor(session.kube, deny_list), actor_of(session)
+    with changes_made().making(change):
+        return editor.remove(chosen, actor, now, otherwise)
+
+
+def _remove(session: AdminSession, deny_list: str, text: str, now: float) -> tuple[Denial, ...]:
+    """Remove the denials that the text names from the list, else from the servers' memory. Return them; print if there are none."""
+    from kube_iam.denylist.denial import matches
+
+    def chosen(denial: Denial) -> bool:
+        return matches(denial, text)
+
+    remove = partial(remove_denials, session, deny_list, chosen, now)
+    removed = remove(change=f"remove the denial of {text}")
+    if removed:
+        return removed
+    tombstones = _tombstones(text, now)
+    answers = [_is_remembered(session, entry.name) for entry in tombstones]
+    remembered = tuple(entry for entry, answer in zip(tombstones, answers, strict=True) if answer)
     if not remembered and None not in answers:
-        hint = suggestion(text, deny_session.denied_values(session, deny_list, now))
-        said = f"{text}: nothing to lift, neither {deny_list} nor the servers that answered have a denial of it"
-        click.echo(f"{said}: {hint}" if hint else said, err=True)
+        hint = _suggestion(session, deny_list, text, now)
+        nothing = f"{text}: nothing to remove, neither {deny_list} nor the servers that answered have a denial of it"
+        click.echo(f"{nothing}: {hint}" if hint else nothing, err=True)
         return ()
-    chosen, lifting = partial(_is_about, text), f"lift the denial of {text} where only a server remembers it"
-    lifted = deny_session.lift(session, deny_list, chosen, now, remembered or entries[:1], lifting)
-    if not (lifted or remembered):
+    change = f"remove the denial of {text} where only a server remembers it"
+    removed = remove(remembered or tombstones[:1], change=change)
+    if not (removed or remembered):
         click.echo(
-            f"{text}: nothing to lift in {deny_list}. Not every server could be asked; one that remembers a denial from a list"
-            " that was deleted lifts it now",
+            f"{text}: nothing to remove in {deny_list}. Not every server could be asked; one that remembers a denial from a"
+            " list that was deleted removes it now",
             err=True,
         )
-    return lifted or remembered
+    return removed or remembered
 
 
-def _is_about(text: str, denial: Denial) -> bool:
-    return matches(denial, text)
+def _suggestion(session: AdminSession, deny_list: str, text: str, now: float) -> str:
+    """Return a hint with a principal that is denied and has a similar name, empty if there is none. Raises KubeIamError."""
+    from kube_iam.config.suggestions import suggestion
+    from kube_iam.denylist.editor import DenyListEditor
+
+    denials = DenyListEditor(session.kube, deny_list).denials()
+    return suggestion(text, [denial.value for denial in denials if denial.until > now])
+
+
+def _tombstones(text: str, now: float) -> tuple[Denial, ...]:
+    """Return the entries that remove a denial which is in no list: servers keep the denials of a ConfigMap that was deleted.
+
+    `text` is a principal or the name of a denial. Raises UsageError for any other text.
+    """
+    from kube_iam.denylist.denial import Denial, NotAPrincipal, denial_of
+    from kube_iam.denylist.editor import REMOVED
+
+    by_name = Denial(text, "userName", text, until=REMOVED, reason="removed", at=now)
+    if _NAME_BY_COMMAND.fullmatch(text):
+        return (by_name,)
+    try:
+        entry = denial_of(text, until=REMOVED, reason="removed", at=now)
+    except NotAPrincipal as error:
+        raise UsageError(error.message, error.hint) from error
+    return (entry, by_name) if _NAME.fullmatch(text) else (entry,)
+
+
+def _is_remembered(session: AdminSession, name: str) -> bool | None:
+    """Return whether a server has a denial of that name in force. None: no server said so, and not every one could be asked."""
+    from kube_iam.denylist.prober import HERE, Prober
+    from kube_iam.denylist.status_query import IN_FORCE
+
+    prober = Prober(session.kube)
+    all_asked = True
+    try:
+        addresses: tuple[str, ...] = prober.addresses() or (HERE,)
+    except KubeIamError:
+        addresses, all_asked = (HERE,), False
+    for address in addresses:
+        try:
+            if prober.ask(address, name).state == IN_FORCE:
+                return True
+        except KubeIamError:
+            all_asked = False
+    return False if all_asked else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kube_iam.cli.completion_values import complete_levels
-from kube_iam.cli.deny_options import deny_list_option
+from kube_iam.cli.revocation import deny_list_option
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import aws_options, cluster_options, file_option, global_options, output_option
 from kube_iam.cli.terminal import page

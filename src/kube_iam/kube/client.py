@@ -67,7 +67,7 @@ class _Login:
 
 
 class KubeApi:
-    """The API of one cluster. `kubeconfig` and `context` are as kubectl's flags of those names; empty: kubectl's default."""
+    """The API of one cluster. Threads may share it. `kubeconfig` and `context` are as kubectl's flags; empty: kubectl's default."""
 
     dry_run = False  # whether writes are checked and not kept (`kube_iam.kube.dry_run`)
 
@@ -81,6 +81,7 @@ class KubeApi:
     ) -> None:
         self._environ = environ
         self._login = _Login(lambda: load_context(kubeconfig, context, environ), environ, clock)
+        self._lock = RLock()
         self._address = ""
         self._client: Client | None = None
         self._status: ExecStatus | None = None
@@ -113,16 +114,17 @@ class KubeApi:
 
     def client(self) -> Client:
         """Return the lightkube client, a new one when the exec plugin gave new credentials. Raises KubeIamError."""
-        try:
-            status = self._login.status()
-            if self._client is None or status is not self._status:
-                self.close()
-                self._client, self._status = self._connect(status), status
-        except KubeIamError:
-            raise
-        except Exception as error:  # lightkube, ssl, msgspec and httpx2 each have their own for a bad kubeconfig
-            raise KubeError(f"context {self.context.name!r} cannot be used: {reason_of(error)}") from error
-        return self._client
+        with self._lock:
+            try:
+                status = self._login.status()
+                if self._client is None or status is not self._status:
+                    self.close()
+                    self._client, self._status = self._connect(status), status
+            except KubeIamError:
+                raise
+            except Exception as error:  # lightkube, ssl, msgspec and httpx2 each have their own for a bad kubeconfig
+                raise KubeError(f"context {self.context.name!r} cannot be used: {reason_of(error)}") from error
+            return self._client
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""

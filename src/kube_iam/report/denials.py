@@ -1,9 +1,32 @@
-"""Sentences about what a denial covers and what goes on: only a user name denies a person with all keys and sessions."""
+"""Denials as a table, as data and as sentences about what each covers. Only a user name covers a user with all keys and sessions."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kube_iam.core.principals import arn_key, kind_of
-from kube_iam.denylist.denial import Denial
+from kube_iam.denylist.denial import NO_END, Denial
+from kube_iam.report.members_text import table
+
+
+def denials_table(denials: Iterable[Denial]) -> str:
+    """Return a table with one line a denial."""
+    rows = ((each.value, _where(each), each.end, each.actor or "-", each.reason or "-", each.name) for each in denials)
+    return table(("DENIED", "WHERE", "UNTIL", "ACTOR", "REASON", "DENIAL"), rows)
+
+
+def denial_data(denial: Denial) -> dict[str, object]:
+    """Return a denial for programs. One without an end has no `until`."""
+    data: dict[str, object] = {"denial": denial.name, "kind": denial.kind, "value": denial.value}
+    data |= {"role": denial.role, "iamGroup": denial.iam_group}
+    if denial.until != NO_END:
+        data["until"] = denial.end
+    return {**data, "actor": denial.actor, "reason": denial.reason}
+
+
+def _where(denial: Denial) -> str:
+    places = (denial.role.rsplit("/", 1)[-1], f"group {denial.iam_group}" if denial.iam_group else "")
+    return ", ".join(place for place in places if place) or "everywhere"
 
 
 def subject(denial: Denial) -> str:
@@ -22,9 +45,9 @@ def subject(denial: Denial) -> str:
 
 
 def not_covered(denial: Denial, user: str = "") -> str:
-    """Return who goes on nevertheless and the command that denies them too, empty where nobody does.
+    """Return which sign-ins the denial does not cover and the command that denies these too, empty if there are none.
 
-    `user` is the name of the IAM user with this unique id, where it is known.
+    `user` is the name of the IAM user with the denied unique id, empty if unknown.
     """
     remedy = f"`kube-iam deny {user or 'USER'}` (the user's name) denies those too"
     match _shape(denial):
@@ -45,7 +68,7 @@ def not_covered(denial: Denial, user: str = "") -> str:
 
 
 def is_whole(denial: Denial) -> bool:
-    """Return whether the denial names a person or a whole role, so that nobody of them can sign in another way."""
+    """Return whether the denial covers a user or a whole role, so that these cannot sign in in another way."""
     return _shape(denial) in ("userName", "role")
 
 

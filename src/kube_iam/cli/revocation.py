@@ -1,0 +1,248 @@
+"""Denials by the commands: their options, the wait until all servers confirm them, and the results.
+
+A result is one plain line for each principal, which claims only what was checked. `-v debug` adds the figures.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from kube_iam.cli.progress import changes_made
+from kube_iam.cli.shared_options import global_options_of
+from kube_iam.config.durations import parse_duration, show_duration
+from kube_iam.denylist.propagation import Clock, ExpectedDenial, Propagation, wait_for_propagation
+from kube_iam.errors import KubeIamError
+
+if TYPE_CHECKING:
+    from kube_iam.cli.session import AdminSession
+    from kube_iam.denylist.denial import Denial
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DENY_LIST = "kube-system/kube-iam-denied"
+CLOCK = Clock(time.monotonic, time.sleep)
+_WAITING = "Waiting up to {} s for the end of kube-apiserver's cache; Ctrl-C ends the waiting, not the denial."
+_GOES_ON = "Open watches, execs and port-forwards go on: kube-apiserver checks them no more."
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationOptions:
+    """Options of a denial: deny list, reason, TTL of kube-apiserver's cache (seconds), and whether to wait for its end."""
+
+    deny_list: str
+    reason: str
+    cache_ttl: int
+    wait: bool
+
+
+class Duration(click.ParamType[int]):
+    """A length of time such as 90m or 1h30m, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the seconds. Raises click.BadParameter for any other text."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(f"{error}: write hours, minutes and seconds, such as 1h30m", param, ctx)
+
+
+class ConfigMapName(click.ParamType[str]):
+    """The name of a ConfigMap, as NAMESPACE/NAME."""
+
+    name = "config map"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name. Raises click.BadParameter for any other text."""
+        text = str(value)
+        if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9.-]+", text):
+            self.fail(f"{text!r} is not NAMESPACE/NAME", param, ctx)
+        return text
+
+
+def deny_list_option(function: F) -> F:
+    """Add `--deny-list`, passed as `deny_list`."""
+    return click.option(
+        "--deny-list",
+        type=ConfigMapName(),
+        metavar="NAMESPACE/NAME",
+        default=DENY_LIST,
+        help=f"The ConfigMap that the servers follow (server.denyList).  [default: {DENY_LIST}]",
+    )(function)
+
+
+def revocation_options(function: F) -> F:
+    """Add `--reason`, `--cache-ttl` and `--no-wait`, passed as `reason`, `cache_ttl` and `no_wait`."""
+    function = click.option(
+        "--no-wait", is_flag=True, help="Do not wait for the end of kube-apiserver's cache; print how long it may last."
+    )(function)
+    function = click.option(
+        "--cache-ttl",
+        type=Duration(),
+        default="2m",
+        metavar="DURATION",
+        help="kube-apiserver's --authentication-token-webhook-cache-ttl.  [default: 2m]",
+    )(function)
+    reason = click.option(
+        "--reason", default="", metavar="TEXT", help="The reason, for the denial and the audit event."
+    )
+    return reason(function)
+
+
+def actor_of(session: AdminSession) -> str:
+    """Return the administrator's user name in the cluster. It is empty if that cannot be read, which stops no denial."""
+    from kube_iam.kube.cluster import KubeCluster
+
+    try:
+        return KubeCluster(session.kube).whoami().username
+    except KubeIamError:
+        return ""
+
+
+def deny_and_wait(
+    session: AdminSession, options: RevocationOptions, denials: Sequence[Denial], began: float
+) -> Propagation:
+    """Write the denials, and return once all servers confirm them or that cannot be known (`Propagation.error`).
+
+    `began` is the time of CLOCK at which the command began. Raises KubeIamError if the denials cannot be written.
+    """
+    from kube_iam.denylist.editor import DenyListEditor
+    from kube_iam.denylist.prober import Prober
+
+    with changes_made().making("write the denial of " + ", ".join(denial.value for denial in denials)):
+        DenyListEditor(session.kube, options.deny_list).add(denials, time.time())
+    prober = Prober(session.kube)
+    expected = [ExpectedDenial(denial.name, denial.until) for denial in denials]
+    addresses: tuple[str, ...] = ()
+    listing_error = ""
+    try:
+        addresses = prober.addresses()
+    except KubeIamError as error:
+        listing_error = error.message
+    return wait_for_propagation(
+        prober.ask, addresses, expected, CLOCK, began=began, cache_ttl=options.cache_ttl, listing_error=listing_error
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeniedPrincipal:
+    """A principal in a result: `subject` with its verb ("bob is"), the level (empty: all), and the denial's end if it is printed.
+
+    `out` says that the principal cannot sign in in another way. A key, a session, or a name that no server knows is only refused.
+    """
+
+    subject: str
+    out: bool
+    level: str = ""
+    end: str = ""
+
+
+def print_result(found: Propagation, options: RevocationOptions, principals: Sequence[DeniedPrincipal]) -> None:
+    """Print the result of each denial, after the end of kube-apiserver's cache if that is waited for. Raises `unconfirmed`."""
+    from kube_iam.cli.countdown import count_down
+    from kube_iam.core.utc import rfc3339
+
+    print_details(found, options)
+    raise_unconfirmed(found)
+    left = found.cached_for
+    if options.wait and left > 0:
+        end = rfc3339(time.time() + left)
+        changes_made().expect((), f"the servers confirmed it; kube-apiserver's cache may admit a sign-in until {end}")
+        count_down(left, _WAITING, CLOCK)
+        left = 0.0
+    for principal in principals:
+        click.echo(result_line(principal, found, left))
+    click.echo(_GOES_ON)
+
+
+def result_line(principal: DeniedPrincipal, found: Propagation, left: float) -> str:
+    """Return the result of a denial that is in force. kube-apiserver's cache may admit the principal for `left` more seconds."""
+    state = "out" if principal.out else "refused"
+    place = (f" of {principal.level}" if principal.out else f" in {principal.level}") if principal.level else ""
+    within = f" in at most {ceil(left)} s" if left > 0 else ""
+    end = f" The denial ends {principal.end}." if principal.end else ""
+    if found.complete:
+        confirmed = f" ({found.total} of {found.total} servers confirmed)"
+    else:
+        confirmed = f", if there is no other server ({len(found.servers)} confirmed; the cluster lists none)"
+    return f"{principal.subject} {state}{place}{within}{confirmed}.{end}"
+
+
+def unconfirmed(found: Propagation) -> KubeIamError | None:
+    """Return the error of denials that are written and may not be in force everywhere, or None if they are.
+
+    A cluster that names no API server but its one address counts as in force, and `result_line` says so.
+    """
+    error = found.error
+    if error is None and not (found.complete or found.single_address):
+        error = _incomplete(found)
+    if error is None:
+        return None
+    return KubeIamError(f"the denial is written, but whether it is in force is not known: {error.message}", error.hint)
+
+
+def raise_unconfirmed(found: Propagation) -> None:
+    """Print the API servers that could not be asked, and raise `unconfirmed`, if there is such an error."""
+    error = unconfirmed(found)
+    if error is not None:
+        print_unreachable(found)
+        raise error
+
+
+def print_unreachable(found: Propagation) -> None:
+    """Print on stderr each API server that could not be asked, with the reason."""
+    for address, reason in found.unreachable.items():
+        click.echo(f"not asked: {address}: {reason}", err=True)
+
+
+def _incomplete(found: Propagation) -> KubeIamError:
+    if found.listing_error:
+        return KubeIamError(
+            f"which API servers there are cannot be read: {found.listing_error}",
+            "it takes the right to get the EndpointSlice kubernetes in the namespace default",
+        )
+    return KubeIamError(
+        f"{len(found.unreachable)} of {found.total} API servers could not be asked",
+        "repeat the command from where each can be reached at its own address",
+    )
+
+
+def propagation_data(found: Propagation) -> dict[str, object]:
+    """Return the result for programs. Times are in seconds."""
+    return {
+        "inForce": unconfirmed(found) is None,
+        "inForceAfterSeconds": round(found.elapsed, 3),
+        "apiServersAsked": found.asked,
+        "apiServersNotAsked": sorted(found.unreachable),
+        "serversAnswered": len(found.servers),
+        "complete": found.complete,
+        "lastSignInSecondsAgo": round(found.last_sign_in, 3),
+        "lastSignInKnown": found.last_sign_in_known,
+        "cachedForSeconds": round(found.cached_for, 3),
+    }
+
+
+def print_details(found: Propagation, options: RevocationOptions) -> None:
+    """Print on stderr, with `-v debug` or `-v trace`, what was measured and how the end of kube-apiserver's cache is computed."""
+    context = click.get_current_context(silent=True)
+    if context is None or global_options_of(context).log_verbosity not in ("debug", "trace") or found.error is not None:
+        return
+    servers = ", ".join(sorted(found.servers))
+    asked = f"{len(found.asked)} of {found.total} API servers asked at their own address"
+    click.echo(f"{found.elapsed:.1f} s until the last answer; {asked}; servers that answered: {servers}", err=True)
+    if unconfirmed(found) is None:
+        print_unreachable(found)
+    last = "last sign-in" if found.last_sign_in_known else "no sign-in remembered; servers remember"
+    ttl = show_duration(options.cache_ttl)
+    computed = f"kube-apiserver caches a sign-in for {ttl} and 10 s: {found.cached_for:.0f} s left (computed)"
+    click.echo(f"{last} {found.last_sign_in:.1f} s ago; {computed}", err=True)
