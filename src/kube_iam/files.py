@@ -121,9 +121,9 @@ def _locked_on_windows(descriptor: int) -> bool:
 
 
 class PrivateFiles:
-    """The files in one directory. Nothing here raises: a directory that cannot be used is an empty one.
+    """Private files in one directory. Only `names` raises: a directory that cannot be used counts as empty.
 
-    `complaint` says, after `read`, that a file was refused since others could have read or changed it.
+    `complaint` tells, after `read`, that a file was refused since others could have read or changed it.
     """
 
     __slots__ = ("complaint", "directory", "what")
@@ -134,7 +134,7 @@ class PrivateFiles:
         self.complaint = ""
 
     def read(self, name: str) -> bytes:
-        """The file's content; empty where there is no file that only we could have written and read."""
+        """Return the file's content; empty where there is no file that only this user can have written and read."""
         if not self.directory or not _is_private_directory(self.directory):
             return b""
         path = self.path(name)
@@ -153,7 +153,10 @@ class PrivateFiles:
             os.close(descriptor)
 
     def write(self, name: str, data: bytes, stale: float) -> bool:
-        """Keep the content; False where that is not possible. Also removes our files that were last written before `stale`."""
+        """Write the content; return False where that is not possible.
+
+        Also removes files of ours that were last written before `stale` (unix seconds).
+        """
         if not self.directory:
             return False
         try:
@@ -167,7 +170,7 @@ class PrivateFiles:
         return True
 
     def names(self) -> list[str]:
-        """The names of our files in the directory, in no order. Raises OSError for one that cannot be listed."""
+        """Return the names of our files in the directory, in no order. Raises OSError for one that cannot be listed."""
         if not self.directory:
             return []
         try:
@@ -177,7 +180,7 @@ class PrivateFiles:
             return []
 
     def path(self, name: str) -> str:
-        """Where the file of that name is."""
+        """Return the path of the file of that name."""
         return os.path.join(self.directory, name)  # noqa: PTH118
 
     def _remove_older(self, stale: float) -> None:
@@ -194,7 +197,7 @@ def _is_private_file(status: os.stat_result) -> bool:
 
 
 def _is_private_directory(path: str) -> bool:
-    """A directory of ours that nobody else may enter. One of ours with a laxer mode is put right."""
+    """Return whether the directory is this user's alone. One of ours with a laxer mode is corrected first."""
     try:
         status = os.lstat(path)
         if not S_ISDIR(status.st_mode):
@@ -221,7 +224,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _modified(entry: os.DirEntry[str]) -> float:
-    """When a file was last written. One that another run has just renamed away is not old."""
+    """Return the time when a file was last written. A file that another run has just renamed away is not old."""
     try:
         return entry.stat(follow_symlinks=False).st_mtime
     except OSError:

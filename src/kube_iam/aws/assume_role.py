@@ -1,4 +1,4 @@
-"""Taking on the role of `-r`: under which session name, and with an MFA code where one is needed."""
+"""Assume the role of `-r`, under the caller's session name, and with an MFA code where one is needed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kube_iam.errors import AccessDenied
 def assume(
     chain: BotocoreChain, own: Credentials, request: TokenRequest, region: str, environ: Mapping[str, str]
 ) -> AssumedRole:
-    """A session of the role that `request` names, for whoever holds the credentials `own`.
+    """Return a session of the role that `request` names, assumed with the credentials `own`.
 
-    The code of a device that the request names is asked for at once. AWS_MFA_SERIAL and the profile's `mfa_serial` are there for
-    other roles as well, so theirs is asked for only when AWS denies the role without one. Raises AccessDenied, CredentialsError and
-    the AWS errors.
+    The user is asked at once for a code of a device that the request names. AWS_MFA_SERIAL and the profile's `mfa_serial` serve
+    other roles as well: the user is asked for their code only if AWS denies the role without one. Raises AccessDenied,
+    CredentialsError and the AWS errors.
     """
     caller, session_name = "", request.session_name
     if not session_name:
@@ -48,7 +48,7 @@ def assume(
 
 
 def _own_device(chain: BotocoreChain, own: Credentials, environ: Mapping[str, str]) -> str:
-    """The MFA device of whoever holds these long-lived keys, or empty.
+    """Return the MFA device of the user of these long-lived keys, or an empty string.
 
     Temporary credentials either carry MFA already or cannot add it, and keys from the environment are not the profile's.
     """

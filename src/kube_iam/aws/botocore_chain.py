@@ -1,6 +1,6 @@
-"""What only botocore can answer: the whole credential chain, the configured endpoint, the caller's name, AssumeRole.
+"""The part of a sign-in that needs botocore: the whole credential chain, the configured endpoint, the caller's ARN, AssumeRole.
 
-Imports botocore when called. A profile's MFA code is asked for by `kube_iam.aws.mfa`, on the terminal and nowhere else.
+Imports botocore when called. `kube_iam.aws.mfa` asks for a profile's MFA code, on the terminal only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CACHED_WITHOUT_EXPIRATION = 15 * 60
 """Time (seconds) for which a session is cached whose source cannot be foreseen and gives no Expiration of its own."""
 
 _NOT_STS = "is there a proxy in between? Try again"
-# Sources that are told by variables and files alone, all of which `caller_key` covers.
+# Sources that depend on variables and files alone, all of which `caller_key` covers.
 _FORESEEN = frozenset(
     {"env", "shared-credentials-file", "config-file", "ec2-credentials-file", "boto-config", "sso", "login"}
 )
@@ -47,7 +47,7 @@ class AssumedRole(NamedTuple):
 class BotocoreChain:
     """One botocore session for the profile in use. Every method raises the errors of our tree only.
 
-    `prompt` is how a person is asked for an MFA code, and remembers whether that happened.
+    `prompt` asks the user for an MFA code, and records whether it did.
     """
 
     def __init__(self, prompt: MfaPrompt | None = None) -> None:
@@ -57,12 +57,12 @@ class BotocoreChain:
         self._session.set_config_variable("sts_regional_endpoints", "regional")
 
     def region(self) -> str:
-        """The region of the profile in use, or empty."""
+        """Return the region of the profile in use, or an empty string."""
         with aws_errors("read the AWS configuration"):
             return self._session.get_config_variable("region") or ""
 
     def endpoint(self, region: str) -> Endpoint:
-        """The STS endpoint that the environment and the profile ask for, always the region's own and never the global one.
+        """Return the STS endpoint of the environment and the profile: always the region's own, never the global one.
 
         Raises UsageError where it is not an https host, CredentialsError where settings exclude each other.
         """
@@ -81,7 +81,7 @@ class BotocoreChain:
         return Endpoint(scope[2], authority_of(url.partition("?")[0]))
 
     def credentials(self, region: str) -> Credentials:
-        """Return the caller's own credentials. Raises CredentialsError where there are none or they cannot be had or sent."""
+        """Return the caller's own credentials. Raises CredentialsError where there are none, or their source fails."""
         self._session.set_config_variable("region", region)
         from botocore.exceptions import NoCredentialsError
 
@@ -102,9 +102,9 @@ class BotocoreChain:
     def cacheable_until(self, found: Credentials, now: float) -> float:
         """Return until when (unix seconds) a session may be cached that is made with what `credentials` found; `inf`: to its end.
 
-        A credential_process, instance metadata or a container's agent may answer for another principal later. So what was made with
-        their answer is used until that answer's own Expiration; for 15 minutes where it has none, or where botocore keeps it to
-        itself since it assumes a role with it.
+        A credential_process, instance metadata or a container's agent may answer for another principal later. So a session made with
+        such an answer is used until the answer's own Expiration. Where it has none, or botocore hides it since it assumes a role
+        with it, the session is used for 15 minutes.
         """
         if self._method in _FORESEEN or (self._method in _ASSUMED and not self._uses_a_tool()):
             return float("inf")
@@ -113,7 +113,7 @@ class BotocoreChain:
         return now + CACHED_WITHOUT_EXPIRATION
 
     def _uses_a_tool(self) -> bool:
-        """Whether the profile, or one that it refers to, gets credentials from a source that cannot be foreseen."""
+        """Return whether the profile, or one that it refers to, gets credentials from a source that cannot be foreseen."""
         profiles = self._session.full_config.get("profiles", {})
         for name in profile_chain(profiles, self._session.profile or "default"):
             source = str(profiles[name].get("credential_source", "Environment"))
@@ -122,7 +122,7 @@ class BotocoreChain:
         return False
 
     def caller_arn(self, credentials: Credentials, region: str) -> str:
-        """Who these credentials belong to, by sts:GetCallerIdentity."""
+        """Return the ARN of the caller with these credentials, by sts:GetCallerIdentity."""
         with aws_errors("ask AWS who you are"):
             answer = self._sts(credentials, region).get_caller_identity()
         arn = answer.get("Arn")
@@ -141,7 +141,7 @@ class BotocoreChain:
         caller: str = "",
         mfa: tuple[str, str] | None = None,
     ) -> AssumedRole:
-        """A session of the role. `caller` is who asks, where that is known, for the sentence that says no.
+        """Return a session of the role. `caller` is the caller's ARN for the error message, or empty.
 
         `mfa` is the serial number of an MFA device and the code that it shows.
         """
@@ -160,7 +160,7 @@ class BotocoreChain:
         return _session_in(answer, role)
 
     def profile_setting(self, name: str) -> str:
-        """What the profile in use says of this setting, or empty."""
+        """Return this setting of the profile in use, or an empty string."""
         with aws_errors("read the AWS configuration"):
             return str(self._session.get_scoped_config().get(name) or "")
 
@@ -176,7 +176,7 @@ class BotocoreChain:
 
 
 def own_session_name(caller_arn: str) -> str:
-    """How the caller's session of a role is named, so that audit logs show people: the IAM user's name, or the own session's.
+    """Return the name of the caller's role session: the name of the IAM user, or of the caller's own session. Audit logs show it.
 
     Raises CredentialsError for the root user, which AWS lets assume no role, and for a name that no session may have.
     """

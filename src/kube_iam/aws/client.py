@@ -1,4 +1,4 @@
-"""The one place that makes botocore clients, so that all of them retry, time out and introduce themselves alike.
+"""The one place that makes botocore clients, so that all have the same retries, time limits and user agent.
 
 botocore is imported inside the functions: importing this module is cheap.
 """
@@ -31,7 +31,7 @@ DEFAULT_REGION = "us-east-1"
 
 
 def make_session(profile: str = "", environ: Mapping[str, str] = os.environ) -> Any:
-    """A botocore session for the profile, which reads this process's environment.
+    """Return a botocore session for the profile, which reads this process's environment.
 
     An empty `profile` means AWS_PROFILE, else AWS_DEFAULT_PROFILE, else `default`: keys in the environment then have precedence.
     Raises CredentialsError for an unknown profile, and for variables and settings with values that cannot be sent.
@@ -67,11 +67,11 @@ def make_client(
     environ: Mapping[str, str] = os.environ,
     **keys: Any,
 ) -> Any:
-    """A botocore client: standard retries, 10 s to connect, 30 s to answer, `kube-iam/VERSION` in the user agent.
+    """Return a botocore client: standard retries, 10 s to connect, 30 s to answer, `kube-iam/VERSION` in the user agent.
 
-    Region: the argument, AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1. `config` is a botocore Config with what
-    shall be otherwise; `keys` are further arguments of botocore's `create_client` (`aws_access_key_id=…`). Raises the errors of our
-    tree, UsageError for an endpoint that would be asked over http beyond this machine among them.
+    Region: the argument, AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1. `config` is a botocore Config
+    that overrides these; `keys` are further arguments of botocore's `create_client` (`aws_access_key_id=…`). Raises the errors of our
+    tree, and UsageError for an http endpoint beyond this machine.
     """
     from botocore.config import Config
 
@@ -92,10 +92,9 @@ def make_client(
 
 
 def iam_client(region: str, session: Any, environ: Mapping[str, str] = os.environ) -> Any:
-    """A client for IAM that several threads may use at once: when IAM throttles, all of them slow down to what it allows.
+    """Return a client for IAM that several threads may use at once. When IAM throttles, all of them slow down.
 
-    IAM does not publish its limits. botocore's adaptive mode finds them out; it gets five attempts, unless AWS_MAX_ATTEMPTS says
-    otherwise.
+    IAM does not publish its limits: botocore's adaptive mode finds them. It gets five attempts, or AWS_MAX_ATTEMPTS.
     """
     from botocore.config import Config
 
@@ -108,7 +107,7 @@ def iam_client(region: str, session: Any, environ: Mapping[str, str] = os.enviro
 def iam_text_client(region: str, *, connect_timeout: int, read_timeout: int, attempts: int) -> Any:
     """Return a client for IAM that leaves policies as the text that IAM sends. Time limits are in seconds.
 
-    botocore parses policies otherwise, and then a key that stands twice in one is lost.
+    By default botocore parses policies, and then a key that stands twice in one is lost.
     """
     from botocore.config import Config
     from botocore.handlers import json_decode_policies

@@ -104,7 +104,7 @@ def _check_section(settings: Mapping[str, Any], shown: str, name: str, environ: 
 
 
 def _place(setting: str, section: str, environ: Mapping[str, str]) -> str:
-    """`FILE, line N, ` of a setting; the credentials file's where both files have it (as in botocore). Empty where it is not found."""
+    """Return `FILE, line N, ` of a setting; empty where it is not found. The credentials file has precedence, as in botocore."""
     for path in (
         environ.get("AWS_SHARED_CREDENTIALS_FILE") or CREDENTIALS_FILE,
         environ.get("AWS_CONFIG_FILE") or CONFIG_FILE,

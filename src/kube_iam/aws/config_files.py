@@ -1,6 +1,6 @@
 """Reader of ~/.aws/config and ~/.aws/credentials: sections with their settings, or an error with file, line and reason.
 
-It reads what botocore and the Go SDK read alike, and beyond that what the Go SDK, and so the reference, takes: a byte order mark, a
+It reads what botocore and the Go SDK read alike. It also reads what the Go SDK, and so the reference, accepts: a byte order mark, a
 section or a setting twice (the last one counts), comments behind values, and values in quotes. A line that is neither a section, a
 setting nor a comment is an error, as in botocore. The format: https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
 """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def issue_token(request: TokenRequest, environ: "Mapping[str, str]", clock: "Callable[[], float]") -> IssuedToken:
-    """The token. Raises the errors of our tree: UsageError before any call is made, CredentialsError and AwsError after."""
+    """Return the token. Raises the errors of our tree: UsageError before any call is made, CredentialsError and AwsError after."""
     check_environment(environ)
     for what, text in (
         ("the cluster id", request.cluster_id),
@@ -94,7 +94,7 @@ def _explain(error: Exception, doubt: str) -> None:
 
 
 def is_session_name(name: str) -> bool:
-    """Whether STS takes it as RoleSessionName: `[\\w+=,.@-]{2,64}`."""
+    """Return whether STS takes it as RoleSessionName: `[\\w+=,.@-]{2,64}`."""
     return 2 <= len(name) <= 64 and name.isascii() and all(c.isalnum() or c in "_+=,.@-" for c in name)
 
 
@@ -124,7 +124,7 @@ _LOCK_SECONDS = 120.0
 
 
 class CredentialProvider:
-    """The caller: the profile, the endpoint, and the credentials, each found once."""
+    """The caller's profile, endpoint, credentials and role session, each found once."""
 
     __slots__ = (
         "_cacheable",
@@ -152,14 +152,14 @@ class CredentialProvider:
         self._chain: BotocoreChain | None = None
         self._profile = profile
         self._identity: str | None = None
-        self._cacheable = _FOREVER  # until when a session may be cached that was made with the caller's own credentials
+        self._cacheable = _FOREVER  # the end of caching for a session made with the caller's own credentials
         self.endpoint = endpoint or self._endpoint_by_botocore()
         self.sessions = SessionCache(cache_directory(environ, "sessions"))
 
     def own_credentials(self) -> Credentials:
-        """The caller's own: the short chain's, those kept from an earlier run, else botocore's.
+        """Return the caller's own credentials: static keys, a session cached by an earlier run, else botocore's.
 
-        Kept are sessions for which somebody typed an MFA code, so that it is asked for once, and with `--cache` all others.
+        Sessions for which the user typed an MFA code are cached, and with `--cache` all others.
         """
         found = static_credentials(self._environ, self._profile, self._clock())
         if found is not None:
@@ -189,7 +189,7 @@ class CredentialProvider:
 
     def _own_by_botocore(self, chain: "BotocoreChain") -> Credentials:
         started = self._clock()
-        self._identify()  # before the credentials are found: these may be somebody else's already
+        self._identify()  # before the credentials are found: these may be another caller's already
         found = chain.credentials(self.endpoint.region)
         self._cacheable = chain.cacheable_until(found, started)
         asked = chain.prompt.asked
@@ -206,9 +206,9 @@ class CredentialProvider:
         return None
 
     def role_session(self) -> Credentials:
-        """A session of the role: the one kept, or a new one once less than a quarter of its time is left.
+        """Return a session of the role: the cached one, or a new one once less than a quarter of its time is left.
 
-        One that is still alive also serves when AWS cannot be reached, or nobody for a code. A refusal is a refusal.
+        A cached one also serves to its end where AWS cannot be reached or no user can be asked for a code. A refusal is final.
         """
         request = self._request
         key = self._key("role", request.role, request.external_id, request.session_name)
@@ -246,21 +246,21 @@ class CredentialProvider:
         return CachedSession(keys, started, keys.expires, self._request.role, assumed.role_id)
 
     def _store(self, key: str, session: CachedSession) -> None:
-        """Keep the session, unless what decides who signs has changed while it was made: it may be somebody else's."""
-        if self._who() == self._identity:
+        """Cache the session, unless the caller's configuration changed while it was made: it may be another caller's."""
+        if self._caller() == self._identity:
             self.sessions.store(key, session)
 
     def _key(self, *parts: str) -> str:
-        """The key of a cached session: who asks (found without a call) and all that shapes the session. Empty: none may be cached."""
+        """Return the key of a cached session: the caller, found without a call, and all that shapes the session. Empty: cache none."""
         identity = self._identify()
         return digest_of(identity, self.endpoint.region, self.endpoint.host, *parts) if identity else ""
 
     def _identify(self) -> str:
         if self._identity is None:
-            self._identity = self._who()
+            self._identity = self._caller()
         return self._identity
 
-    def _who(self) -> str:
+    def _caller(self) -> str:
         """Return what tells callers apart: an access key id, else all that decides it; empty where that cannot be read."""
         found = static_credentials(self._environ, self._profile, self._clock())
         return f"key {found.access_key_id}" if found is not None else caller_key(self._environ)
@@ -289,7 +289,7 @@ def doubt_about_host(endpoint: Endpoint, flag: str, environ: "Mapping[str, str]"
 
 
 def instance_region(environ: "Mapping[str, str]") -> str:
-    """The region of the instance that we run on, or empty; a second at most."""
+    """Return the region of this instance, or an empty string. It takes a second at most."""
     from kube_iam.aws.metadata import region_from_metadata
 
     return region_from_metadata(environ)

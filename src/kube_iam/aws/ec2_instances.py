@@ -1,4 +1,4 @@
-"""ec2:DescribeInstances through botocore: whose instances these are, and their private DNS names. Blocking; thread-safe.
+"""ec2:DescribeInstances through botocore: owners of instances, and their private DNS names. Blocking; thread-safe.
 
 botocore is imported with the first call: only servers whose mappings hold {{EC2PrivateDNSName}} pay its 34 MB (docs/decisions/0006).
 """
@@ -34,7 +34,7 @@ class Instance:
 
 
 class Ec2Instances:
-    """Looks instances up in one region, with the server's own credentials or as a role that these may assume."""
+    """Client that reads instances of one region, with the server's own credentials or as a role that these may assume."""
 
     def __init__(self, region: str, role_arn: str = "", source_arn: str = "") -> None:
         """`source_arn` is sent with AssumeRole, for trust policies that ask for aws:SourceArn and aws:SourceAccount."""
@@ -45,11 +45,11 @@ class Ec2Instances:
         self._client: Any = None
 
     def describe(self, ids: Sequence[str]) -> dict[str, Instance]:
-        """The instances by their ids. Raises NotFound when EC2 does not know one of them, and then tells nothing of the others."""
+        """Return the instances by their ids. Raises NotFound where EC2 does not know all of them."""
         return self._ask(InstanceIds=list(ids))
 
     def search(self, ids: Sequence[str]) -> dict[str, Instance]:
-        """The same of those that EC2 knows. Not the first choice: one availability zone that is down fails every search."""
+        """Return those of the instances that EC2 knows. One availability zone that is down fails every search: prefer `describe`."""
         return self._ask(Filters=[{"Name": "instance-id", "Values": list(ids)}])
 
     def _ask(self, **parameters: Any) -> dict[str, Instance]:
@@ -86,7 +86,7 @@ def _limits() -> Any:
 
 
 def _as_role(session: Any, region: str, role_arn: str, source_arn: str) -> Any:
-    """A session that signs as the role, renewed as long as it is used."""
+    """Return a session that signs as the role. It is renewed as long as it is used."""
     from botocore.credentials import (
         AssumeRoleCredentialFetcher,
         CredentialProvider,
@@ -119,7 +119,7 @@ def _as_role(session: Any, region: str, role_arn: str, source_arn: str) -> Any:
 
 
 def _source_headers(source_arn: str) -> Any:
-    """Adds what the condition keys aws:SourceArn and aws:SourceAccount are compared with; the signature covers it."""
+    """Return a handler that adds the values of the condition keys aws:SourceArn and aws:SourceAccount. The signature covers them."""
     arn = parse_arn(source_arn)
     headers = {"x-amz-source-arn": source_arn, "x-amz-source-account": arn.account if arn is not None else ""}
 

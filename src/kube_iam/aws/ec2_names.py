@@ -1,7 +1,7 @@
-"""The node's name behind {{EC2PrivateDNSName}}: asked of EC2 in batches, within the configured rate, and remembered in bounded memory.
+"""The node's name for {{EC2PrivateDNSName}}: read from EC2 in batches, within the configured rate, and cached in bounded memory.
 
 The session name of an instance's own credentials is its instance id; STS says so, and the id is looked up in the server's own region.
-Whoever may assume the node role by other means chooses the session name, and with it the node: see docs/security.md.
+A caller that may assume the node role by other means chooses the session name, and with it the node: see docs/security.md.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ class Instances(Protocol):
     """Blocking calls to EC2; `kube_iam.aws.ec2_instances.Ec2Instances` makes them."""
 
     def describe(self, ids: Sequence[str]) -> dict[str, Instance]:
-        """The instances; raises NotFound when one of them is unknown."""
+        """Return the instances. Raises NotFound where one of them is unknown."""
 
     def search(self, ids: Sequence[str]) -> dict[str, Instance]:
-        """Those of the instances that are known."""
+        """Return those of the instances that are known."""
 
 
 class Observer(Protocol):
-    """Who hears of calls to EC2, for logs and metrics."""
+    """Observer of calls to EC2, for logs and metrics."""
 
     def asked(self, instances: int) -> None:
-        """One call is made, for that many instances."""
+        """Record one call for that many instances."""
 
     def failed(self, error: KubeIamError) -> None:
-        """A call failed."""
+        """Record a failed call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Ec2NodeNames:
         self._limit = limit
         self._clock = clock
         self._timeout = timeout
-        # Two caches: ids that somebody makes up must not push out those of nodes.
+        # Two caches: invented ids must not evict those of nodes.
         self._known: BoundedCache[str, _Known] = BoundedCache(CAPACITY)
         self._unknown: BoundedCache[str, bool] = BoundedCache(CAPACITY)
         self._asking: dict[str, asyncio.Future[Instance | Refusal | None]] = {}
@@ -93,7 +93,7 @@ class Ec2NodeNames:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def private_dns_name(self, identity: Identity) -> str | Refusal:
-        """The private DNS name of the instance that the session is named after, which must be of the identity's own account."""
+        """Return the private DNS name of the instance that the session is named after. It must be of the identity's own account."""
         instance_id = identity.session_name
         # The session name comes from the answer's user id; an instance's own session has the id in the ARN as well.
         if not _INSTANCE_ID.fullmatch(instance_id) or identity.arn.rpartition("/")[2] != instance_id:
@@ -110,7 +110,7 @@ class Ec2NodeNames:
         return instance.private_dns_name
 
     async def close(self) -> None:
-        """Ask no more. Calls under way are left to end by themselves."""
+        """Make no more calls. Calls under way end by themselves."""
         tasks = [*self._calls, *([self._sending] if self._sending is not None else [])]
         for task in tasks:
             task.cancel()
@@ -130,7 +130,7 @@ class Ec2NodeNames:
         return answer
 
     async def _ask(self, instance_id: str) -> Instance | Refusal | None:
-        """Join the next batch, or who asks for the same instance already."""
+        """Join the next batch, or the read of the same instance that is under way."""
         asking = self._asking.get(instance_id)
         if asking is None:
             if len(self._asking) >= MAX_WAITING:
@@ -147,7 +147,7 @@ class Ec2NodeNames:
             return Refusal(Reason.EC2_UNREACHABLE, f"no answer within {self._timeout:g} seconds")
 
     async def _send(self) -> None:
-        """Make calls while somebody waits. What arrives while the rate or the slots are used up goes into one call."""
+        """Make calls while a request waits. Requests that arrive while the rate or the slots are used up go into one call."""
         await asyncio.sleep(_WINDOW_SECONDS)
         while self._queue:
             await self._slots.acquire()
@@ -179,7 +179,7 @@ class Ec2NodeNames:
             try:
                 return await self._in_thread(self._instances.describe, ids)
             except NotFound:
-                # One that nobody knows must not keep the others of its batch waiting.
+                # An unknown instance must not delay the others of its batch.
                 if len(ids) == 1:
                     return {}
             await self._limit.wait()
@@ -187,7 +187,7 @@ class Ec2NodeNames:
         except KubeIamError as error:
             self._observer.failed(error)
             return _refusal(error)
-        except Exception as error:  # whatever breaks, nobody gets in by it
+        except Exception as error:  # fails closed: the waiting requests are refused
             self._observer.failed(KubeIamError(f"cannot look EC2 instances up: unexpected {type(error).__name__}"))
             return Refusal(Reason.EC2_UNREACHABLE, f"unexpected {type(error).__name__}")
 

@@ -1,7 +1,7 @@
-"""Endpoints other than AWS's own: which settings name them, and that none is asked in plain text beyond this machine.
+"""Endpoints other than AWS's own: the settings that name them, and a check that none uses plain text beyond this machine.
 
-IAM's endpoint decides who is a member of a group. Those of STS, EC2, IAM Identity Center and instance metadata decide with which
-credentials the server works, and what nodes are named. The settings, in the order in which the SDK takes them:
+IAM's endpoint decides about the members of groups. Those of STS, EC2, IAM Identity Center and instance metadata decide about the
+server's credentials, and about names of nodes. The settings, in the order in which the SDK takes them:
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 """
 
@@ -39,7 +39,7 @@ def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ..
     """Return the overrides in effect for `SERVICES` and for instance metadata, by the environment and the profile in use.
 
     AWS's own metadata addresses, in any spelling, are no overrides.
-    Raises UsageError for one that would be asked over http beyond this machine, CredentialsError where the profile cannot be read.
+    Raises UsageError for an http endpoint beyond this machine, CredentialsError where the profile cannot be read.
     botocore is loaded only where a setting is there.
     """
     profile = read_profile(environ)
@@ -56,7 +56,7 @@ def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ..
 
 
 def _in_effect(environ: Mapping[str, str], session: Any) -> Iterator[tuple[str, str, str]]:
-    """Yield service, source and URL of each setting that the SDK would obey."""
+    """Yield service, source and URL of each setting that the SDK applies."""
     profile = session.get_scoped_config()
     where = f"profile {session.profile or 'default'}"
     if not session.get_config_variable("ignore_configured_endpoint_urls"):

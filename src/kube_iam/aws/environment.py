@@ -46,7 +46,7 @@ _MAX_CONTENT = 64 * 1024  # bytes; of a bigger file, such as a program, the time
 def normalize(environ: "MutableMapping[str, str]") -> None:
     """Remove empty AWS_ variables, and move values of older names to the current names unless these have a value.
 
-    Schemes of proxies are put in lower-case letters: HTTP clients take `SOCKS5://` for no proxy, and connect without one.
+    Schemes of proxies are put in lower-case letters: HTTP clients do not know `SOCKS5://`, and connect without a proxy.
 
     Afterwards `environ` holds no empty AWS_ variable, and of the older names only those whose value is not plain ASCII: an error
     about such a value (`kube_iam.core.credentials`) names the variable that was set.
@@ -67,7 +67,7 @@ def normalize(environ: "MutableMapping[str, str]") -> None:
 
 
 def cache_directory(environ: "Mapping[str, str]", kind: str) -> str:
-    """Where files of a kind (`sessions`) are kept; empty where there is no home directory to keep them in."""
+    """Return the directory of cached files of a kind (`sessions`); empty where there is no home directory."""
     own = environ.get("KUBE_IAM_CACHE_DIR", "")
     if own:
         return os.path.join(os.path.abspath(own), kind)  # noqa: PTH100, PTH118  (pathlib is too dear here)
@@ -78,7 +78,7 @@ def cache_directory(environ: "Mapping[str, str]", kind: str) -> str:
 
 
 def configuration_files(environ: "Mapping[str, str]") -> tuple[bytes | None, bytes | None]:
-    """What AWS's config file and credentials file hold, each as `read_file` says."""
+    """Return the contents of AWS's config file and credentials file, each as `read_file` returns it."""
     return (
         read_file(environ.get("AWS_CONFIG_FILE") or CONFIG_FILE),
         read_file(environ.get("AWS_SHARED_CREDENTIALS_FILE") or CREDENTIALS_FILE),
@@ -86,14 +86,14 @@ def configuration_files(environ: "Mapping[str, str]") -> tuple[bytes | None, byt
 
 
 def expand(path: str) -> str:
-    """The path with variables and `~` expanded, as botocore does it: from this process's environment."""
+    """Return the path with variables and `~` expanded, as botocore does it: from this process's environment."""
     if "$" in path or (os.name == "nt" and "%" in path):
         path = os.path.expandvars(path)
     return os.path.expanduser(path)  # noqa: PTH111  (pathlib is too dear here)
 
 
 def read_file(path: str, *, literal: bool = False) -> bytes | None:
-    """The file's content, empty where there is no such regular file; None where it cannot be read with certainty.
+    """Return the file's content; empty where there is no such regular file, None where it cannot be read with certainty.
 
     `literal`: the path is not expanded.
     """

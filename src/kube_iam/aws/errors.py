@@ -1,16 +1,16 @@
-"""botocore's errors in terms of our tree: what happened, and what the person at the keyboard can do about it.
+"""Errors of our tree for those of botocore: the cause, and the remedy.
 
 No message made here holds a secret. AWS's own text is repeated only for the codes in `_QUOTED`: the text of SignatureDoesNotMatch
-holds the canonical request with the session token, that of IncompleteSignature the Authorization header. Exceptions that were raised
-before AWS answered are `local_errors`' business.
+holds the canonical request with the session token, that of IncompleteSignature the Authorization header. `local_errors` has the
+exceptions that are raised before AWS has answered.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kube_iam.aws.local_errors import before_an_answer, is_expected
 from kube_iam.core.redaction import without_secrets
@@ -86,23 +86,97 @@ _CODE = re.compile(r"[\w.:#-]{1,80}", re.ASCII)
 # STS and IAM quote the parameter itself, an MFA code or a web identity token among them: `Value 'X' at 'tokenCode' failed …`.
 _QUOTED_VALUE = re.compile(r"\b[Vv]alue '.*' at '", re.DOTALL)
 
-_DETACH = "remove what is attached to it, then repeat the command; it goes on where it stopped"
-_DELETE_CONFLICTS = {
-    "DeleteRole": "somebody gave this role policies or an instance profile: `aws iam list-role-policies --role-name ROLE` shows inline"
-    " policies, `aws iam delete-role-policy` deletes one, `aws iam detach-role-policy` detaches; then repeat the command",
-    "DeleteGroup": "somebody gave this group policies or members: `aws iam list-group-policies --group-name GROUP` shows inline"
-    " policies, `aws iam delete-group-policy` deletes one; then repeat the command",
-    "DeletePolicy": "somebody attached this policy: `aws iam list-entities-for-policy --policy-arn ARN` shows to what; detach it, then"
-    " repeat the command",
-}
-
 CLOCK_HINT = "AWS takes requests that are at most 15 minutes off; set this machine's clock (time synchronisation, NTP)"
-_SIGN_IN_AGAIN = "the session has ended: sign in again (`aws sso login`, or new temporary keys) and repeat the command"
+_AGAIN = "repeat the command; it goes on where it stopped"
+
+
+class _Answer(NamedTuple):
+    """The error of our tree for an answer of AWS. `problem` may hold {code}, {message}, and {text}: the message, else the code."""
+
+    kind: type[KubeIamError]
+    problem: str
+    hint: str = ""
+
+
+_SKEWED_CLOCK = _Answer(CredentialsError, "this machine's clock and that of AWS differ too much", CLOCK_HINT)
+_WRONG_MFA_CODE = _Answer(
+    CredentialsError,
+    "AWS does not take the MFA code",
+    "a code works once: wait for the next one; is the device this person's, and is its clock right?",
+)
+_BY_CODES: tuple[tuple[Iterable[str], _Answer], ...] = (
+    (_DENIED, _Answer(AccessDenied, "AWS denies it: {message}")),  # the hint names the permission
+    (
+        _THROTTLED,
+        _Answer(Throttled, "AWS keeps throttling this account's calls", "wait a minute and repeat the command"),
+    ),
+    (
+        _EXPIRED,
+        _Answer(
+            CredentialsError,
+            "the AWS credentials have expired",
+            "the session has ended: sign in again (`aws sso login`, or new temporary keys) and repeat the command",
+        ),
+    ),
+    (
+        ("SignatureDoesNotMatch", "InvalidSignatureException"),
+        _Answer(
+            CredentialsError,
+            "AWS refuses the signature",
+            "the secret access key does not belong to the access key id",
+        ),
+    ),
+    (
+        _BAD_KEYS,
+        _Answer(
+            CredentialsError,
+            "AWS does not know these credentials ({code})",
+            "the access key is deleted, inactive, of another partition, or its session token is missing",
+        ),
+    ),
+    (_MISSING, _Answer(NotFound, "{text}")),
+    (_CONFLICTS, _Answer(Conflict, "{text}", _AGAIN)),
+    (
+        ("DeleteConflict",),
+        _Answer(Conflict, "{text}", f"remove what is attached to it, then {_AGAIN}"),
+    ),
+    (_FULL, _Answer(AwsError, "{text}", "a quota of the account is used up: remove something or ask AWS for more")),
+)
+_ANSWERS = {code: answer for codes, answer in _BY_CODES for code in codes}
+# Operations in which a code means something of its own.
+_ANSWERS_OF = {
+    ("GetRoleCredentials", "UnauthorizedException"): _Answer(
+        CredentialsError, "the IAM Identity Center sign-in has ended", "run `aws sso login` for this profile"
+    ),
+    ("GetRoleCredentials", "ForbiddenException"): _Answer(
+        AccessDenied,
+        "IAM Identity Center does not give this person that account and permission set",
+        "check sso_account_id and sso_role_name of the profile, and your assignments",
+    ),
+    ("DeleteRole", "DeleteConflict"): _Answer(
+        Conflict,
+        "{text}",
+        "somebody gave this role policies or an instance profile: `aws iam list-role-policies --role-name ROLE` shows inline"
+        " policies, `aws iam delete-role-policy` deletes one, `aws iam detach-role-policy` detaches; then repeat the command",
+    ),
+    ("DeleteGroup", "DeleteConflict"): _Answer(
+        Conflict,
+        "{text}",
+        "somebody gave this group policies or members: `aws iam list-group-policies --group-name GROUP` shows inline"
+        " policies, `aws iam delete-group-policy` deletes one; then repeat the command",
+    ),
+    ("DeletePolicy", "DeleteConflict"): _Answer(
+        Conflict,
+        "{text}",
+        "somebody attached this policy: `aws iam list-entities-for-policy --policy-arn ARN` shows to what; detach it, then"
+        " repeat the command",
+    ),
+}
 
 
 @contextmanager
 def aws_errors(doing: str) -> Iterator[None]:
-    """Turn whatever botocore raises inside into our tree. `doing` completes "cannot …": `aws_errors("create role X")`.
+    """Raise the errors of our tree for those that botocore raises inside. `doing` completes "cannot …": `aws_errors("create role X")`.
 
     Raises the errors of our tree unchanged. No text of an exception is repeated, beyond the fields that `local_errors` names.
     """
@@ -142,7 +216,7 @@ def quotable(error: ClientError) -> str:
 
 
 def error_code(error: Exception) -> str:
-    """AWS's code of a ClientError (`NoSuchEntity`), empty for anything else."""
+    """Return AWS's code of a ClientError (`NoSuchEntity`), empty for anything else."""
     response = getattr(error, "response", None)
     details = response.get("Error") if isinstance(response, Mapping) else None
     code = str(details.get("Code", "")) if isinstance(details, Mapping) else ""
@@ -150,7 +224,7 @@ def error_code(error: Exception) -> str:
 
 
 def is_clock_skew(error: Exception) -> bool:
-    """Whether AWS refused the request since its time and this machine's differ too much."""
+    """Return whether AWS refused the request since its time and this machine's differ too much."""
     code, message = error_code(error), str(error)
     if code in _SKEWED:
         return True
@@ -160,65 +234,44 @@ def is_clock_skew(error: Exception) -> bool:
 
 
 def is_wrong_mfa_code(error: Exception) -> bool:
-    """Whether AWS refused the MFA code itself, or knows no such device of this person. It calls that AccessDenied, too."""
+    """Return whether AWS refused the MFA code itself, or knows no such device of this user. Its code is AccessDenied, too."""
     return error_code(error) == "AccessDenied" and "MultiFactorAuthentication failed" in str(error)
 
 
 def _answered(error: ClientError, doing: str) -> KubeIamError:
-    code = error_code(error)
-    message = quotable(error)
-    what = f"cannot {doing}"
+    """Return the error of our tree for an answer of AWS that is an error."""
+    code, message = error_code(error), quotable(error)
+    answer = _meaning(error, code) or _unknown(error, code, message)
+    problem = answer.problem.format(code=code, message=message, text=message or code)
+    hint = _permission_hint(message, error.operation_name) if code in _DENIED and not answer.hint else answer.hint
+    return answer.kind(f"cannot {doing}: {problem}", hint)
+
+
+def _meaning(error: ClientError, code: str) -> _Answer | None:
+    """Return the row of the tables for an answer; None for a code that they do not hold."""
     if is_clock_skew(error):
-        return CredentialsError(f"{what}: this machine's clock and that of AWS differ too much", CLOCK_HINT)
-    if error.operation_name == "GetRoleCredentials" and code == "UnauthorizedException":
-        return CredentialsError(
-            f"{what}: the IAM Identity Center sign-in has ended", "run `aws sso login` for this profile"
-        )
-    if error.operation_name == "GetRoleCredentials" and code == "ForbiddenException":
-        return AccessDenied(
-            f"{what}: IAM Identity Center does not give this person that account and permission set",
-            "check sso_account_id and sso_role_name of the profile, and your assignments",
-        )
+        return _SKEWED_CLOCK
     if is_wrong_mfa_code(error):
-        return CredentialsError(
-            f"{what}: AWS does not take the MFA code",
-            "a code works once: wait for the next one; is the device this person's, and is its clock right?",
-        )
-    if code in _DENIED:
-        return AccessDenied(f"{what}: AWS denies it: {message}", _permission_hint(message, error.operation_name))
-    if code in _THROTTLED:
-        return Throttled(f"{what}: AWS keeps throttling this account's calls", "wait a minute and repeat the command")
-    if code in _EXPIRED:
-        return CredentialsError(f"{what}: the AWS credentials have expired", _SIGN_IN_AGAIN)
-    if code in {"SignatureDoesNotMatch", "InvalidSignatureException"}:
-        return CredentialsError(
-            f"{what}: AWS refuses the signature", "the secret access key does not belong to the access key id"
-        )
-    if code in _BAD_KEYS:
-        return CredentialsError(
-            f"{what}: AWS does not know these credentials ({code})",
-            "the access key is deleted, inactive, of another partition, or its session token is missing",
-        )
-    if code in _MISSING:
-        return NotFound(f"{what}: {message or code}")
-    if code == "DeleteConflict":
-        return Conflict(f"{what}: {message or code}", _DELETE_CONFLICTS.get(error.operation_name, _DETACH))
-    if code in _CONFLICTS:
-        return Conflict(f"{what}: {message or code}", "repeat the command; it goes on where it stopped")
-    if code in _FULL:
-        return AwsError(
-            f"{what}: {message or code}", "a quota of the account is used up: remove something or ask AWS for more"
-        )
+        return _WRONG_MFA_CODE
+    return _ANSWERS_OF.get((error.operation_name, code)) or _ANSWERS.get(code)
+
+
+def _unknown(error: ClientError, code: str, message: str) -> _Answer:
+    """Return the row for an answer without a code that is known here."""
     if not code or code.isdigit():  # botocore puts the HTTP status where the answer has no code: it is not one of AWS
-        return Unreachable(f"{what}: something other than AWS answers {code}".rstrip(), "is there a proxy in between?")
+        return _Answer(
+            Unreachable,
+            "something other than AWS answers {code}" if code else "something other than AWS answers",
+            "is there a proxy in between?",
+        )
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status >= 500:
-        return Unreachable(f"{what}: AWS fails with {code or status}", "repeat the command in a moment")
-    return AwsError(f"{what}: AWS answers {code}: {message}" if message else f"{what}: AWS answers {code or status}")
+        return _Answer(Unreachable, "AWS fails with {code}", "repeat the command in a moment")
+    return _Answer(AwsError, "AWS answers {code}: {message}" if message else "AWS answers {code}")
 
 
 def _permission_hint(message: str, operation: str) -> str:
-    """Name the action whose permission is missing: AWS says it in most messages, else it is the operation's name."""
+    """Return a hint with the missing permission: the action in AWS's message, else the name of the operation."""
     found = re.search(r"\bperform: ([a-z0-9-]+:[A-Za-z]+)", message)
     action = found.group(1) if found else operation
     if "explicit deny" in message:

@@ -1,7 +1,7 @@
-"""IAM behind the `Directory` port, on botocore. Which permissions each method needs stands in `iam_calls.PERMISSIONS`.
+"""IAM behind the `Directory` port, on botocore. `iam_calls.PERMISSIONS` lists the permissions of each method.
 
-Writes may be repeated: creating what exists with the same content and deleting what is gone succeed; what exists with other
-content is a Conflict, never taken over. After each write the directory waits until a read shows it.
+Writes may be repeated. Creating an object that exists with the same content succeeds, and so does deleting one that is gone. An
+object with other content is a Conflict and is never taken over. After each write the directory waits until a read shows it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class IamDirectory(IamPolicies, IamRoles, IamGroups, IamUserPolicies, Directory)
     """The whole directory: `IamDirectory(make_client, progress)`; the calls are made when the first method needs them."""
 
     def each(self, read: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """`read` of each item, eight at once. IAM's limit on calls is the client's business (`client.iam_client`)."""
+        """Return `read` of each item, eight at once. The client keeps to IAM's limit on calls (`client.iam_client`)."""
         return in_parallel(read, items)
 
     def caller(self) -> Caller:
-        """The account and the canonical ARN that these calls run as."""
+        """Return the account and the canonical ARN of the caller."""
         answer = self._aws.call("get_caller_identity", "ask AWS who you are", service="sts")
         try:
             return Caller(answer["Account"], canonical_arn(answer["Arn"]))

@@ -1,6 +1,6 @@
-"""Single calls to IAM: pages, error codes, documents. What they mean for kube-iam is `iam`'s business.
+"""Single calls to IAM: pages, error codes, documents.
 
-PERMISSIONS is the whole list of what kube-iam asks of AWS, per method of the directory.
+PERMISSIONS lists every permission that kube-iam needs in AWS, by method of the directory.
 """
 
 from __future__ import annotations
@@ -75,19 +75,19 @@ class IamCalls:
         self._making = Lock()  # clients may be used by several threads at once, but not made
 
     def call(self, operation: str, doing: str, *, service: str = "iam", **arguments: Any) -> dict[str, Any]:
-        """One call, by botocore's name for the operation (`create_role`)."""
+        """Return the answer of one call, by botocore's name for the operation (`create_role`)."""
         with _named(operation, service), aws_errors(doing):
             return dict(getattr(self._client(service), operation)(**arguments))
 
     def pages(self, operation: str, result: str, doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """The items under `result` of all pages, as they come."""
+        """Yield the items under `result` of all pages, as they come."""
         with _named(operation, "iam"), aws_errors(doing):
             paginator = self._client("iam").get_paginator(operation)
             for page in paginator.paginate(**arguments, PaginationConfig={"PageSize": self._page_size}):
                 yield from page.get(result, ())
 
     def found(self, operation: str, doing: str, **arguments: Any) -> dict[str, Any] | None:
-        """One call that reads; None where IAM knows no such entity."""
+        """Return the answer of a call that reads; None where IAM knows no such entity."""
         try:
             return self.call(operation, doing, **arguments)
         except KubeIamError as error:
@@ -96,7 +96,7 @@ class IamCalls:
             raise
 
     def deleted(self, operation: str, doing: str, **arguments: Any) -> None:
-        """One call that takes something away; that it is gone already is fine."""
+        """Make a call that deletes or detaches. An entity that is gone already is no error."""
         self.found(operation, doing, **arguments)
 
     def _client(self, service: str) -> Any:
@@ -107,7 +107,7 @@ class IamCalls:
 
 
 class _named:  # noqa: N801  (reads as a clause of a with statement)
-    """Has AccessDenied name the action in full (`iam:CreateRole`), also where AWS's message does not."""
+    """Context in which AccessDenied names the action in full (`iam:CreateRole`), also where AWS's message does not."""
 
     def __init__(self, operation: str, service: str) -> None:
         self._action = f"{service}:" + "".join(word.capitalize() for word in operation.split("_"))
@@ -121,35 +121,35 @@ class _named:  # noqa: N801  (reads as a clause of a with statement)
 
 
 def code_of(error: Exception) -> str:
-    """AWS's code behind an error of our tree (`NoSuchEntity`); empty where AWS did not answer."""
+    """Return AWS's code behind an error of our tree (`NoSuchEntity`); empty where AWS did not answer."""
     return error_code(error.__cause__) if isinstance(error.__cause__, Exception) else ""
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether IAM knows no such entity, which for a new one may be so on the machine that answered only."""
+    """Return whether IAM knows no such entity. A new one may be missing only on the machine that answered."""
     return code_of(error) == NO_SUCH_ENTITY
 
 
 def is_unknown_principal(error: Exception) -> bool:
-    """Whether a trust policy names a principal that IAM does not know, or does not know yet."""
+    """Return whether a trust policy names a principal that IAM does not know, or does not know yet."""
     return code_of(error) == "MalformedPolicyDocument" and "principal" in str(error).casefold()
 
 
 def document_of(answer: object) -> object:
-    """A policy document as plain data: IAM sends URL-encoded JSON, which botocore has parsed in most answers."""
+    """Return a policy document as plain data. IAM sends URL-encoded JSON, which botocore has parsed in most answers."""
     return json.loads(unquote(answer)) if isinstance(answer, str) else answer
 
 
 def document_text(document: object) -> str:
-    """A policy document as IAM takes it: compact, since its size is limited."""
+    """Return a policy document as text for IAM: compact, since its size is limited."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
 def tags_of(answer: Any) -> dict[str, str]:
-    """IAM's list of tags as a mapping."""
+    """Return IAM's list of tags as a mapping."""
     return {tag["Key"]: tag["Value"] for tag in answer or ()}
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """A mapping of tags as IAM takes it, in a fixed order."""
+    """Return a mapping of tags as IAM's list, in a fixed order."""
     return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]

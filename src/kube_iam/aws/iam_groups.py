@@ -1,4 +1,4 @@
-"""Groups, what is attached to them, and who is in them."""
+"""Groups, their attached policies and their members."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class IamGroups(IamPart):
     """The groups and users of the `Directory` port."""
 
     def groups(self, path_prefix: str) -> tuple[GroupState, ...]:
-        """All groups below the path; one call for each on top of the pages."""
+        """Return all groups below the path. It takes one call for each, besides the pages."""
         listed = self._aws.pages("list_groups", "Groups", "list groups", PathPrefix=path_prefix)
         # Compared here as well: what lies below the path is ours, and an emulator may ignore the prefix.
         return tuple(
@@ -24,12 +24,12 @@ class IamGroups(IamPart):
         )
 
     def group(self, name: str) -> GroupState | None:
-        """The group, or None where there is none."""
+        """Return the group, or None where there is none."""
         found = self._raw_group(name)
         return None if found is None else self._group_state(found)
 
     def create_group(self, name: str, path: str) -> str:
-        """Create the group and return its ARN. Raises Conflict when a group of that name lives under another path."""
+        """Create the group and return its ARN. Raises Conflict where a group of that name has another path."""
         try:
             created = self._aws.call("create_group", f"create group {name}", GroupName=name, Path=path)
         except KubeIamError as error:
@@ -59,7 +59,7 @@ class IamGroups(IamPart):
         self._until(f"group {name} as gone", lambda: self._raw_group(name) is None)
 
     def attach(self, group: str, policy_arn: str) -> None:
-        """Attach the policy to the group; that IAM does not know a new one yet is waited out."""
+        """Attach the policy to the group. Waits until IAM knows a new policy."""
         self._retry(
             f"policy {policy_arn} and group {group}",
             is_missing,
@@ -77,34 +77,34 @@ class IamGroups(IamPart):
         self._until(f"group {group} without the policy", lambda: policy_arn not in self._attached(group))
 
     def members(self, group: str) -> tuple[User, ...]:
-        """The group's members, all pages. Raises NotFound where there is no such group."""
+        """Return the group's members, all pages. Raises NotFound where there is no such group."""
         return tuple(
             _user(user)
             for user in self._aws.pages("get_group", "Users", f"list the members of group {group}", GroupName=group)
         )
 
     def users(self) -> Iterator[User]:
-        """Every IAM user of the account, as the pages come."""
+        """Return every IAM user of the account."""
         return (_user(user) for user in self._aws.pages("list_users", "Users", "list users"))
 
     def user(self, name: str) -> User | None:
-        """The user, or None where there is none."""
+        """Return the user, or None where there is none."""
         found = self._aws.found("get_user", f"read user {name}", UserName=name)
         return None if found is None else _user(found["User"])
 
     def key_owner(self, access_key_id: str) -> str:
-        """The name of the user who has the access key, empty where no user of this account has it."""
+        """Return the name of the user who has the access key; empty where no user of this account has it."""
         doing = f"read whose access key {access_key_id} is"
         found = self._aws.found("get_access_key_last_used", doing, AccessKeyId=access_key_id)
         return "" if found is None else str(found.get("UserName", ""))
 
     def add_member(self, group: str, user: str) -> None:
-        """Put the user into the group. Raises NotFound where either does not exist."""
+        """Add the user to the group. Raises NotFound where either does not exist."""
         self._aws.call("add_user_to_group", f"add user {user} to group {group}", GroupName=group, UserName=user)
         self._until(f"user {user} in group {group}", lambda: group in self._groups_of(user))
 
     def remove_member(self, group: str, user: str) -> None:
-        """Take the user out of the group; a user or group that is gone is out."""
+        """Remove the user from the group. A user or group that is gone is no error."""
         doing = f"remove user {user} from group {group}"
         self._aws.deleted("remove_user_from_group", doing, GroupName=group, UserName=user)
         self._until(f"user {user} outside group {group}", lambda: group not in self._groups_of(user))
@@ -118,7 +118,7 @@ class IamGroups(IamPart):
         return GroupState(group["Arn"], name, group["Path"], self._attached(name))
 
     def _attached(self, group: str) -> tuple[str, ...]:
-        """The ARNs of the attached policies; none where there is no such group (any more, or yet)."""
+        """Return the ARNs of the attached policies; none where there is no such group (any more, or yet)."""
         doing = f"list the policies of group {group}"
         try:
             found = list(self._aws.pages("list_attached_group_policies", "AttachedPolicies", doing, GroupName=group))
@@ -127,7 +127,7 @@ class IamGroups(IamPart):
         return tuple(str(policy["PolicyArn"]) for policy in found)
 
     def _groups_of(self, user: str) -> frozenset[str]:
-        """The groups of one user: at most ten, where a group may have thousands of members."""
+        """Return the groups of one user. A user has at most ten; a group may have thousands of members."""
         doing = f"list the groups of user {user}"
         try:
             found = list(self._aws.pages("list_groups_for_user", "Groups", doing, UserName=user))

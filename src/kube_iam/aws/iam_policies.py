@@ -26,7 +26,7 @@ class IamPolicies(IamPart):
     """The policies of the `Directory` port."""
 
     def policies(self, path_prefix: str) -> tuple[PolicyState, ...]:
-        """All customer managed policies below the path; two calls for each on top of the pages."""
+        """Return all customer managed policies below the path. It takes two calls for each, besides the pages."""
         listed = self._aws.pages("list_policies", "Policies", "list policies", Scope="Local", PathPrefix=path_prefix)
         # Compared here as well: what lies below the path is ours, and an emulator may ignore the prefix.
         states = in_parallel(
@@ -35,7 +35,7 @@ class IamPolicies(IamPart):
         return tuple(state for state in states if state is not None)
 
     def policy(self, arn: str) -> PolicyState | None:
-        """The policy, or None where there is none."""
+        """Return the policy, or None where there is none."""
         found = self._aws.found("get_policy", f"read policy {arn}", PolicyArn=arn)
         return None if found is None else self._policy_state(found["Policy"])
 
@@ -96,7 +96,7 @@ class IamPolicies(IamPart):
         self._until(f"policy {arn} as gone", lambda: self._aws.found("get_policy", doing, PolicyArn=arn) is None)
 
     def _policy_state(self, policy: Mapping[str, Any]) -> PolicyState | None:
-        """A policy as get_policy and list_policies show it, with document and tags; None where it is gone by now."""
+        """Return a policy of get_policy or list_policies with its document and tags; None where it is gone by now."""
         arn = str(policy["Arn"])
         try:
             document = self._document(arn, policy["DefaultVersionId"])
@@ -106,7 +106,7 @@ class IamPolicies(IamPart):
         return PolicyState(arn, policy["PolicyName"], policy["Path"], document, self._policy_tags(arn), count)
 
     def holders(self, arn: str) -> tuple[Holder, ...]:
-        """The groups, users and roles that have the policy attached; none where there is no such policy."""
+        """Return the groups, users and roles that have the policy attached; none where there is no such policy."""
         doing = f"find out what policy {arn} is attached to"
         found: list[Holder] = []
         try:
@@ -120,7 +120,7 @@ class IamPolicies(IamPart):
         return tuple(found)
 
     def detach_from(self, holder: Holder, arn: str) -> None:
-        """Detach the policy from a group, user or role; one that is gone, or has it no longer, is fine."""
+        """Detach the policy from a group, user or role; one that is gone, or has it no longer, is no error."""
         doing = f"detach a policy from {holder}"
         name = {f"{holder.kind.capitalize()}Name": holder.name}
         self._aws.deleted(f"detach_{holder.kind}_policy", doing, PolicyArn=arn, **name)
@@ -145,7 +145,7 @@ class IamPolicies(IamPart):
         self._aws.deleted("delete_policy_version", doing, PolicyArn=arn, VersionId=version)
 
     def _same_policy(self, name: str, path: str, document: object, tags: Mapping[str, str]) -> str:
-        """The ARN of the policy that has the name already. Raises Conflict unless it is what we wanted to create."""
+        """Return the ARN of the policy that has the name already. Raises Conflict where its content is another."""
         found: list[dict[str, Any]] = []
 
         def shown() -> bool:
@@ -165,5 +165,5 @@ class IamPolicies(IamPart):
 
 
 def _number(version: str) -> int:
-    """`v12` comes after `v9`."""
+    """Return the number of a version: `v12` comes after `v9`."""
     return int(version[1:]) if version[1:].isdecimal() else 0

@@ -26,7 +26,7 @@ class IamRoles(IamPart):
     """The roles of the `Directory` port."""
 
     def role(self, name: str) -> RoleState | None:
-        """The role, or None where there is none (also where it goes away while it is read)."""
+        """Return the role, or None where there is none (also where it is deleted while it is read)."""
         doing = f"read role {name}"
         found = self._aws.found("get_role", doing, RoleName=name)
         if found is None:
@@ -55,7 +55,7 @@ class IamRoles(IamPart):
         )
 
     def role_id(self, name: str) -> str:
-        """The role's unique id, empty where there is no such role."""
+        """Return the role's unique id; empty where there is no such role."""
         found = self._aws.found("get_role", f"read the unique id of role {name}", RoleName=name)
         return "" if found is None else str(found["Role"]["RoleId"])
 
@@ -64,7 +64,7 @@ class IamRoles(IamPart):
     ) -> str:
         """Create the role and return its ARN. Raises Conflict when a different one has the name.
 
-        A principal in the trust policy may be as new as the role: IAM's refusal of it is waited out.
+        A principal in the trust policy may be as new as the role: the call is repeated until IAM knows it.
         """
         arguments: dict[str, Any] = {
             "RoleName": name,
@@ -129,7 +129,7 @@ class IamRoles(IamPart):
             return {}
 
     def _same_role(self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int) -> str:
-        """The ARN of the role that has the name already. Raises Conflict unless it is what we wanted to create."""
+        """Return the ARN of the role that has the name already. Raises Conflict where its content is another."""
         self._until(f"role {name}, which exists", lambda: self._raw_role(name) is not None)
         state = self.role(name)
         if state is None or state.path != path:

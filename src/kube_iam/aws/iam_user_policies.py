@@ -1,4 +1,4 @@
-"""Inline policies of users: how somebody may assume a role for a time. A user's take 2,048 characters in all, some eight of ours."""
+"""Inline policies of users, which allow a role for a time. Those of one user have 2,048 characters in all, about eight of ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class IamUserPolicies(IamPart):
     """The inline user policies of the `Directory` port."""
 
     def user_policy(self, user: str, name: str) -> object | None:
-        """The policy's document, or None where there is none, or no such user."""
+        """Return the policy's document; None where there is none, or no such user."""
         doing = f"read policy {name} of user {user}"
         found = self._aws.found("get_user_policy", doing, UserName=user, PolicyName=name)
         return None if found is None else document_of(found["PolicyDocument"])
@@ -23,6 +23,6 @@ class IamUserPolicies(IamPart):
         self._until(f"policy {name} of user {user}", lambda: same_document(self.user_policy(user, name), document))
 
     def delete_user_policy(self, user: str, name: str) -> None:
-        """Delete the policy; that it, or the user, is gone already is fine."""
+        """Delete the policy. A policy or user that is gone already is no error."""
         self._aws.deleted("delete_user_policy", f"delete policy {name} of user {user}", UserName=user, PolicyName=name)
         self._until(f"user {user} without policy {name}", lambda: self.user_policy(user, name) is None)

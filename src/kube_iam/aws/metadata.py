@@ -1,4 +1,4 @@
-"""The region of the EC2 instance that we run on, from its metadata service, with no more than a second spent on it in all."""
+"""The region of this EC2 instance, from its metadata service. It takes a second at most in all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IPV6_ENDPOINT = "http://[fd00:ec2::254]"
 
 
 def region_from_metadata(environ: Mapping[str, str], budget: float = BUDGET_SECONDS) -> str:
-    """The instance's region, or empty: not on EC2, switched off by AWS_EC2_METADATA_DISABLED, or no answer in time."""
+    """Return the instance's region; empty outside EC2, with AWS_EC2_METADATA_DISABLED, and without an answer in time."""
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return ""
     ipv6 = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "").lower() == "ipv6"

@@ -1,6 +1,6 @@
-"""The question for an MFA code: on the terminal, without echo, never on stdout, and only where a person may be asked.
+"""The question for an MFA code: on the terminal, without echo, never on stdout, and only where a user may be asked.
 
-kubectl hands stdout to whoever reads the credential, and runs plugins where nobody sits; the code itself is never kept.
+kubectl reads the credential from stdout, and also runs plugins where no user can answer. The code itself is never kept.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _DIGITS = 6
 
 
 class MfaPrompt:
-    """Asks for codes. `asked` tells whether a code was typed in, so that what was got for it is worth keeping."""
+    """Prompt for codes. `asked` is true once a code was typed in: the session made with it is then cached."""
 
     def __init__(self, *, interactive: bool) -> None:
         self.interactive = interactive
         self.asked = False
 
     def __call__(self, question: str) -> str:
-        """The code that a person types in, six digits. `question` names the device, as botocore's own does.
+        """Return the code that the user types in, six digits. `question` names the device, as botocore's own does.
 
         Raises NobodyToAsk where kubectl says that nobody may be asked, or where there is no terminal; CredentialsError for an
         answer that is no code.
@@ -47,20 +47,20 @@ class MfaPrompt:
         return code
 
     def code_of(self, device: str) -> str:
-        """The code that this device shows now."""
+        """Return the code that this device shows now."""
         return self(f"Enter MFA code for {device}: ")
 
 
 def ask_with(prompt: MfaPrompt, session: Any) -> None:
-    """Let the prompt ask for the codes that profiles with `role_arn` and `mfa_serial` need, instead of botocore's own.
+    """Replace botocore's own prompt for the codes of profiles with `role_arn` and `mfa_serial`.
 
-    botocore has no public way to say so; a test would notice if this one were gone.
+    botocore has no public setting for it; a test notices if this one is gone.
     """
     session.get_component("credential_provider").get_provider("assume-role")._prompter = prompt
 
 
 def has_terminal() -> bool:
-    """Whether this process has a terminal of its own, wherever its stdin and stdout lead."""
+    """Return whether this process has a terminal, wherever its stdin and stdout lead."""
     try:
         os.close(os.open(_TERMINAL, os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
     except OSError:

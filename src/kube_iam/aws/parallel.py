@@ -1,4 +1,4 @@
-"""Several reads at once, for accounts with many levels: IAM answers one call in tens of milliseconds, and a plan takes hundreds."""
+"""Concurrent reads, for accounts with many levels. IAM answers a call in tens of milliseconds, and a plan takes hundreds of calls."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AT_ONCE = 8
-"""How many calls are under way at most: fewer than the connections that a botocore client keeps (10)."""
+"""The most calls under way: fewer than the connections that a botocore client keeps (10)."""
 
 
 def in_parallel(read: Callable[[Item], Result], items: Iterable[Item], at_once: int = AT_ONCE) -> list[Result]:
-    """What `read` says about each of the items, in their order, several asked about at a time.
+    """Return the result of `read` for each item, in the order of the items. `at_once` reads run at a time.
 
-    The first error ends it: what has not begun is not begun, what has is waited for, and that error is raised. KeyboardInterrupt is
-    raised without waiting: the caller ends the process.
+    After the first error no read is started, those under way are waited for, and that error is raised. KeyboardInterrupt is raised
+    without waiting: the caller ends the process.
     """
     asked = list(items)
     if len(asked) < 2:

@@ -1,4 +1,4 @@
-"""At most so many calls a second, with short bursts: a token bucket for one event loop."""
+"""Token bucket for one event loop: a limit of calls a second, with short bursts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 
 class RateLimit:
-    """`per_second` calls in the long run, `burst` at once. With `per_second` 0 there is no limit."""
+    """Limit of `per_second` calls in the long run and `burst` at once. With `per_second` 0 there is no limit."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class RateLimit:
         self._counted_at = clock()
 
     async def wait(self) -> None:
-        """Return when the next call may be made, and count it. Whoever comes first goes first."""
+        """Return when the next call may be made, and count it. Callers are served in the order of their calls."""
         if not self._per_second:
             return
         now = self._clock()

@@ -16,7 +16,7 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)", re.ASCII)
 
 
 def regions_of(partition: str) -> tuple[str, ...]:
-    """The partition's regions, opt-in regions included, pseudo regions (`aws-global`) not; empty for an unknown partition."""
+    """Return the partition's regions with opt-in regions, without pseudo regions (`aws-global`); empty for an unknown partition."""
     for known in _partitions():
         if isinstance(known, dict) and known.get("id") == partition:
             return tuple(region for region in known.get("regions", {}) if not region.endswith("-global"))

@@ -11,7 +11,7 @@ from kube_iam.core.partitions import configured_region, source_of_region
 
 
 def server_region(environ: Mapping[str, str]) -> str:
-    """By AWS_REGION, AWS_DEFAULT_REGION, the profile, or the instance that we run on (a second at most); empty where none says.
+    """Return the region of AWS_REGION, AWS_DEFAULT_REGION, the profile, or this instance (a second at most); empty where none has it.
 
     Blocking. Raises UsageError for a text that cannot be a region's name.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Sections = dict[str, dict[str, str]]
 
-# Settings that have no say in which credentials a profile stands for. With any other one, botocore decides.
+# Settings that do not decide about the credentials of a profile. With any other one, botocore finds them.
 _HARMLESS = frozenset(
     (
         "aws_access_key_id",
@@ -50,7 +50,7 @@ _NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 
 class Profile:
-    """What both files say about one profile. `text` is the files' whole content: it changes whenever they do."""
+    """The settings of one profile in both files. `text` is the files' whole content: it changes whenever they do."""
 
     __slots__ = ("config", "credentials", "name", "text")
 
@@ -61,16 +61,16 @@ class Profile:
         self.text = text
 
     def get(self, key: str) -> str:
-        """The profile's value of a setting; the credentials file's where both have one (as in botocore), else empty."""
+        """Return a setting of the profile, or an empty string. The credentials file has precedence, as in botocore."""
         value = self.credentials.get(key)
         return self.config.get(key, "") if value is None else value
 
     def has_any(self, keys: frozenset[str]) -> bool:
-        """Whether one of these settings stands in the profile."""
+        """Return whether one of these settings stands in the profile."""
         return not (keys.isdisjoint(self.config) and keys.isdisjoint(self.credentials))
 
     def keys(self) -> set[str]:
-        """The names of all settings of the profile, in both files."""
+        """Return the names of all settings of the profile, in both files."""
         return {*self.config, *self.credentials}
 
     def __repr__(self) -> str:
@@ -86,7 +86,10 @@ def profile_name(environ: "Mapping[str, str]") -> str | None:
 
 
 def read_profile(environ: "Mapping[str, str]") -> Profile | None:
-    """The profile in use. No files: an empty `default` profile. None where only botocore can tell, a missing profile included."""
+    """Return the profile in use; an empty `default` profile where there are no files. None where botocore has to read the files.
+
+    A missing profile is None too.
+    """
     chosen = profile_name(environ)
     name = "default" if chosen is None else chosen
     if name != "default" and not _plain(name):
@@ -104,7 +107,7 @@ def read_profile(environ: "Mapping[str, str]") -> Profile | None:
 
 
 def profiles_of(sections: "Sections") -> "Sections | None":
-    """The profiles of a config file: `[default]` and `[profile NAME]`; other sections are none. None where it is unclear."""
+    """Return the profiles of a config file: `[default]` and `[profile NAME]`. None where it is unclear."""
     profiles: Sections = {}
     for header, settings in sections.items():
         name = header
@@ -121,7 +124,7 @@ def profiles_of(sections: "Sections") -> "Sections | None":
 
 
 def parse(data: bytes) -> "Sections | None":
-    """Sections and their settings (names in lower case). Nested blocks below an empty setting are skipped over.
+    """Return sections and their settings (names in lower case). Nested blocks below an empty setting are skipped over.
 
     None for anything beyond that: sections or settings that repeat, continued values, inline oddities, other than ASCII.
     """
@@ -159,7 +162,7 @@ def parse(data: bytes) -> "Sections | None":
 
 
 def _setting(line: str) -> tuple[str, str] | None:
-    """`name = value`. A colon before the equals sign would be the separator for configparser: not plain."""
+    """Return name and value of `name = value`. A colon before the equals sign would be the separator for configparser: not plain."""
     name, equals, value = line.partition("=")
     name = name.rstrip(" \t").lower()
     if not equals or not name or ":" in name:
@@ -179,7 +182,10 @@ def plain_value(text: str) -> str:
 
 
 def _plain_header(header: str) -> bool:
-    """`[DEFAULT]` lends its settings to all other sections; brackets, quotes and outer blanks have meanings of their own."""
+    """Return whether a header is plain.
+
+    `[DEFAULT]` adds its settings to all other sections. Brackets, quotes and outer blanks have meanings of their own.
+    """
     return bool(header) and header == header.strip() and header != "DEFAULT" and not any(c in "[]\"'\\" for c in header)
 
 
@@ -188,7 +194,7 @@ def _plain(name: str) -> bool:
 
 
 def static_credentials(environ: "Mapping[str, str]", profile: "Profile | None", now: float) -> Credentials | None:
-    """The credentials that botocore would use, found without it; None where that takes botocore (or where there are none)."""
+    """Return the credentials that botocore would use. None where botocore has to find them, or there are none."""
     if profile is None:
         return None
     if environ.get("AWS_ACCESS_KEY_ID"):

@@ -1,7 +1,7 @@
-"""The server's one call to AWS: GET the rebuilt GetCallerIdentity URL, whose signature STS judges.
+"""The server's one call to AWS: GET the rebuilt GetCallerIdentity URL, whose signature STS checks.
 
 HTTPS only, redirects are not followed, the answer is bounded, and no message holds the URL: it carries the signature.
-HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE count as the library has them; AWS_CA_BUNDLE names further trusted roots.
+The library reads HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE; AWS_CA_BUNDLE names further trusted roots.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from kube_iam.errors import ConfigError, Problem
 TIMEOUT_SECONDS = 5
 MAX_BODY = 64 * 1024
 _PROXY_SCHEMES = (*HTTP_SCHEMES, "socks4", "socks4a", *SOCKS_SCHEMES)
-_RETRIED_SECONDS = 1.0  # a failure that took longer is not worth a second attempt
+_RETRIED_SECONDS = 1.0  # after a failure that took longer there is no second attempt
 _LETTING_GO_SECONDS = 0.1
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class StsAnswer:
-    """What STS sent back, not yet judged. The body is left out of `repr`: an STS error quotes the signed request."""
+    """Answer of STS, not yet checked. The body is left out of `repr`: an STS error quotes the signed request."""
 
     status: int
     content_type: str
@@ -47,7 +47,7 @@ class StsAnswer:
 
 
 class StsClient:
-    """Asks STS who signed a request. One instance serves all requests of one event loop; connections are kept and reused."""
+    """Client that has STS identify the signer of a request. One instance serves one event loop and reuses its connections."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -98,7 +98,7 @@ async def _send(request: RequestBuilder) -> StsAnswer:
 
 
 def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
-    """A client set up from the environment.
+    """Return a client set up from the environment.
 
     Raises ConfigError when AWS_CA_BUNDLE cannot be used, CredentialsError for a variable with a value that cannot be sent.
     """

@@ -1,10 +1,8 @@
-"""What is asked for, what is answered, and answers that are kept: tokens for roles, while half of their time is left.
+"""Caches on disk of tokens for roles and of the sessions that sign them, so that a warm `token` makes no call. On the `token` path.
 
-A kept token is found only by a caller that asks for the same in the same circumstances: its file's name is a digest over the request
-and all that decides who signs (`caller_key`). What that rests on stands in
-docs/decisions/0007-token-cache.md.
-
-On the `token` path: where a token is found, no more of `kube_iam.aws` is loaded than this.
+A cached token is found only by the same request in the same environment: the name of its file is a digest over the request and
+everything that decides who signs (`caller_key`). The reasons are in docs/decisions/0007-token-cache.md. Each token and session is one
+small text file (`kube_iam.files`). A damaged file, or one of a session that has ended, counts as none.
 """
 
 import os
@@ -30,7 +28,7 @@ _CLOCK_TOLERANCE = 300
 
 
 class TokenRequest:
-    """What is asked for; empty texts where nothing is. `interactive`: a person may be asked for an MFA code on the terminal."""
+    """Request for a token, with empty texts for what is not given. `interactive`: the user may be asked for an MFA code."""
 
     __slots__ = ("cache", "cluster_id", "external_id", "interactive", "mfa_serial", "region", "role", "session_name")
 
@@ -57,7 +55,7 @@ class TokenRequest:
 
 
 class IssuedToken:
-    """A token, from when and until when it is good (unix seconds), and a sentence that the person should see, if any."""
+    """A token with its validity (`issued` to `expires`, unix seconds), and a complaint for the user, mostly empty."""
 
     __slots__ = ("complaint", "expires", "issued", "token")
 
@@ -68,7 +66,7 @@ class IssuedToken:
         self.complaint = complaint
 
     def is_reusable(self, now: float) -> bool:
-        """Whether it may be handed out again: at least half of its time is left, and its times can be believed."""
+        """Return whether the token may be used again: at least half of its time is left, and its times are plausible."""
         return self.issued - _CLOCK_TOLERANCE <= now <= self.expires - LIFETIME_SECONDS / 2
 
     def __repr__(self) -> str:
@@ -76,7 +74,7 @@ class IssuedToken:
 
 
 class TokenCache:
-    """The token kept for one request in one environment. Where none may be kept, there is none and nothing is written."""
+    """The cached token of one request in one environment. Where none may be cached, there is none and nothing is written."""
 
     __slots__ = ("_environ", "_files", "_key", "_request")
 
@@ -87,15 +85,15 @@ class TokenCache:
         self._files = PrivateFiles(cache_directory(environ, "tokens") if self._key else "", "token")
 
     def load(self, now: float) -> IssuedToken | None:
-        """The token, if there is a private, undamaged file and the token may be handed out again."""
+        """Return the token if its file is private and undamaged, and the token may be used again; else None."""
         found = decode_token(self._key, self._files.read(self._key))
         return found if found is not None and found.is_reusable(now) else None
 
     def store(self, token: IssuedToken) -> None:
-        """Keep the token if that is possible, and if its session does not end before it: that one is to be renewed first.
+        """Cache the token unless its session ends before it: such a session is to be renewed first.
 
-        Nothing is kept where what decides who signs has changed since the token was asked for: it may be somebody else's. Also adds
-        to the token's complaint that a kept one was refused.
+        Nothing is cached where the caller's configuration has changed since the request: the token may be another caller's. The
+        token's complaint also tells that a cached file was refused. Raises nothing.
         """
         if token.expires - token.issued >= LIFETIME_SECONDS and self._key == token_key(self._request, self._environ):
             data = encode_token(self._key, self._request.role, token)
@@ -104,7 +102,7 @@ class TokenCache:
 
 
 def token_key(request: TokenRequest, environ: "Mapping[str, str]") -> str:
-    """The name of the file; empty where not all that decides who signs can be read."""
+    """Return the name of the file; empty where a part of what decides who signs cannot be read."""
     caller = caller_key(environ)
     if not caller:
         return ""
@@ -120,13 +118,13 @@ def token_key(request: TokenRequest, environ: "Mapping[str, str]") -> str:
 
 
 def encode_token(key: str, role: str, token: IssuedToken) -> bytes:
-    """The file's content: a line for each value, and a checksum over them. Under another name it is worth nothing."""
+    """Return the file's content: a line for each value, and a checksum over them. It is valid under that name only."""
     body = f"{TOKENS_HEADER}\n{key}\n{role}\n{int(token.issued)}\n{token.token}\n"
     return f"{body}{sha256_hex(body.encode())}\n".encode()
 
 
 def decode_token(key: str, data: bytes) -> IssuedToken | None:
-    """The token in a file's content; None for anything that `encode_token` did not write for that key."""
+    """Return the token in a file's content; None for anything that `encode_token` did not write for that key."""
     lines = data.split(b"\n")
     if len(lines) != 7 or lines[0] != TOKENS_HEADER.encode() or lines[1] != key.encode() or lines[6]:
         return None
@@ -139,7 +137,7 @@ def decode_token(key: str, data: bytes) -> IssuedToken | None:
 
 
 def role_of_token(data: bytes) -> str:
-    """The role that the token in a file's content is for; empty where the content is no token's."""
+    """Return the role of the token in a file's content; empty where the content is no token's."""
     lines = data.split(b"\n")
     whole = len(lines) == 7 and data.isascii() and decode_token(lines[1].decode(), data) is not None
     return lines[2].decode() if whole else ""
@@ -165,11 +163,11 @@ class CachedSession:
         self.role_id = role_id
 
     def is_alive(self, now: float) -> bool:
-        """Whether the session can be used at all."""
+        """Return whether the session can be used at all."""
         return self.issued - _CLOCK_TOLERANCE <= now < self.expires
 
     def is_fresh(self, now: float) -> bool:
-        """Whether at least a quarter of its time is left, so that there is no need to make a new one yet."""
+        """Return whether at least a quarter of its time is left, so that no new one is needed yet."""
         return self.is_alive(now) and self.expires - now >= (self.expires - self.issued) / 4
 
 
@@ -183,33 +181,33 @@ class SessionCache:
 
     @property
     def directory(self) -> str:
-        """Where they are kept; empty where there is no place for them."""
+        """The directory of the files; empty where there is no place for them."""
         return self._files.directory
 
     @property
     def complaint(self) -> str:
-        """Says, after `load`, that a file was refused since others could have read or changed it."""
+        """The sentence, after `load`, that a file was refused since others could have read or changed it."""
         return self._files.complaint
 
     def load(self, key: str, now: float) -> CachedSession | None:
-        """The session of that key, if there is a private, undamaged file and the session has not ended. None for an empty key."""
+        """Return the session of that key if its file is private and undamaged, and the session has not ended; else None."""
         session = decode_session(key, self._files.read(key)) if key else None
         return session if session is not None and session.is_alive(now) else None
 
     def store(self, key: str, session: CachedSession) -> bool:
-        """Keep the session; False where that is not possible. Also removes files of sessions that ended long ago."""
+        """Cache the session; return False where that is not possible. Also removes files of sessions that ended long ago."""
         return bool(key) and self._files.write(
             key, encode_session(key, session), session.issued - _STALE_SESSION_SECONDS
         )
 
     def lock_of(self, key: str) -> str:
-        """The file to lock while a session of that key is being made; empty where there is no place for one."""
+        """Return the file to lock while a session of that key is being made; empty where there is no place for one."""
         base = os.path.dirname(self.directory)  # noqa: PTH120
         return os.path.join(base, "locks", key) if self.directory and key else ""  # noqa: PTH118
 
 
 def encode_session(key: str, session: CachedSession) -> bytes:
-    """The file's content: a line for each value, and a checksum over them. Under another name it is worth nothing."""
+    """Return the file's content: a line for each value, and a checksum over them. It is valid under that name only."""
     keys = session.credentials
     lines = (SESSIONS_HEADER, key, session.role, session.role_id, str(int(session.issued)), str(int(session.expires)))
     body = "\n".join((*lines, keys.access_key_id, keys.secret_access_key, keys.session_token, ""))
@@ -217,7 +215,7 @@ def encode_session(key: str, session: CachedSession) -> bytes:
 
 
 def decode_session(key: str, data: bytes) -> CachedSession | None:
-    """The session in a file's content; None for anything that `encode_session` did not write for that key."""
+    """Return the session in a file's content; None for anything that `encode_session` did not write for that key."""
     try:
         lines = data.decode("ascii").split("\n")
     except UnicodeDecodeError:

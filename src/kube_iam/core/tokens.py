@@ -47,7 +47,8 @@ def mint(
 ) -> str:
     """Return the token with which these credentials sign in to the cluster.
 
-    `now` is Unix seconds; `host` is the STS host to sign for. Raises ValueError for a cluster id that cannot be sent as a header.
+    `timestamp` is the time of signing in UTC, `YYYYMMDDTHHMMSSZ`; `host` is the STS host to sign for. Raises ValueError for a
+    cluster id that cannot be sent as a header.
     """
     from binascii import b2a_base64
 
