@@ -16,7 +16,7 @@ from kube_iam.core.arns import parse_arn
 from kube_iam.errors import AwsError, CredentialsError
 
 BATCH = 100
-"""How many instances one call asks for."""
+"""The number of instances that one call reads."""
 _DOING = "look EC2 instances up"
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 2, 4, 2
 _SESSION_NAME = "kube-iam"

@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 10.0
 FRESH_SECONDS = 3600.0
 """An instance keeps its name while it runs, and its id is never another's; this is how soon a terminated one is noticed."""
 KEPT_SECONDS = 86400.0
-"""How long a name still serves while EC2 cannot be asked: nodes must not fall out of the cluster with EC2's API."""
+"""Time (seconds) for which a name still serves while EC2 does not answer: nodes must not leave the cluster with EC2's API."""
 UNKNOWN_SECONDS = 10.0
 """A new instance is not known at once: AWS calls the API eventually consistent."""
 CAPACITY = 16384

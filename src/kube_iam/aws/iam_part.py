@@ -11,7 +11,7 @@ from kube_iam.errors import Conflict
 
 
 class IamPart:
-    """The account that `make` gives clients for (`make("iam")`, `make("sts")`). `progress` hears what is being waited for."""
+    """The account that `make` gives clients for (`make("iam")`, `make("sts")`). `progress` is called with what is awaited."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class IamPart:
 
 
 def occupied(what: str, difference: str) -> Conflict:
-    """What to say when a name is taken by something that is not the same."""
+    """Return the error for a name that another object has."""
     return Conflict(
         f"{what} exists already, {difference}", "remove or rename it, adopt it, or choose another name for the level"
     )

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from kube_iam.config.suggestions import suggestion
+from kube_iam.core.credentials import defect
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import AwsError
 
@@ -29,8 +30,10 @@ def doubt_about(region: str, source: str) -> str:
     It is empty as well for what cannot be the name of a region: each use of it is an error, which does not repeat a secret.
 
     `source` is the flag, variable or file that names the region. AWS opens regions that are newer than the table, so that an
-    unknown one is no error. Without the table there is no warning.
+    unknown one is no error. Without the table there is no warning, and none for a text that cannot be sent: it becomes an error.
     """
+    if defect(region):
+        return ""
     try:
         every = [name for partition in PARTITIONS for name in regions_of(partition)]
     except AwsError:
