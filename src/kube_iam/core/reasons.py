@@ -136,7 +136,7 @@ _SENTENCES = {
     Reason.DATE_MISSING: "X-Amz-Date is missing",
     Reason.DATE_MALFORMED: "X-Amz-Date is not a time of the form YYYYMMDDTHHMMSSZ",
     Reason.TOKEN_EXPIRED: (
-        "the token was signed more than 15 minutes ago; mint a new one, and if it is new, there is clock skew:"
+        "the token was signed more than 15 minutes ago; mint a new one; if a new one is refused too, there is clock skew:"
         " set the clock of the machine that mints, or of this server, by NTP"
     ),
     Reason.DATE_IN_FUTURE: (
@@ -155,7 +155,7 @@ _SENTENCES = {
     Reason.NOT_MEMBER: "the mapping is for members of an IAM group, and this is not one now",
     Reason.MEMBERSHIP_STALE: "the mapping is for members of an IAM group, which could not be read lately; see the server's log",
     Reason.SESSION_NAME_UNRESTRICTED: (
-        "the role's trust policy may let callers choose their session name, which then does not say who they are"
+        "the role's trust policy may let callers choose their session name, which then does not identify them"
     ),
     Reason.ROLE_SUSPENDED: (
         "the role's trust policy may have let callers choose their session name until lately: a session begun then may be valid"
