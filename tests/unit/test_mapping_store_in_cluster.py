@@ -11,6 +11,7 @@ from levels_for_tests import access
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant
+from kube_iam.core.backoff import ExponentialBackoff
 from kube_iam.errors import ConfigError, Conflict, KubeError, NotFound
 from kube_iam.kube import config_map
 from kube_iam.kube.mapping_store import make_store
@@ -88,7 +89,7 @@ class Where:
 
 @pytest.fixture(params=[TargetKind.CONFIG_FILE, TargetKind.AWS_AUTH], ids=lambda kind: kind.value)
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Where:
-    monkeypatch.setattr(config_map, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(config_map, "_BACKOFF", ExponentialBackoff(first=0.0, longest=0.0))
     monkeypatch.setattr(config_map, "ATTEMPTS", 3)
     MEMORY.objects.clear()
     MEMORY.writes.clear()
