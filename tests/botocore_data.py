@@ -1,4 +1,4 @@
-"""What botocore works out anew for each session or client, though it depends on its own files and code only: once per process here.
+"""Data that botocore computes for each session or client out of its own files and code: computed once per process here.
 
 It parses 1 MiB of JSON and lists 400 directories for each client, and looks at 130 signatures and names of events for each session:
 most of the time of a test that makes one.

@@ -1,4 +1,4 @@
-"""What tests of the deny list have in common: sessions, an observer, and a time at which nothing has ended."""
+"""Sessions, an observer, and a time at which nothing has ended, for the tests of the deny list."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def session(name: str) -> Identity:
 
 
 @dataclass
-class Heard:
+class RecordingDenyObserver:
     denials: list[Denial] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     lost_kept: list[bool] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The deny list through everything that an API server does: what was denied stays denied, and what is new is heard."""
+"""The deny list through everything that an API server does: denials stay in force, and new entries are received."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from backend_suite import until
-from deny_suite import END, NAME, NOW, PATH, Heard, session
+from deny_suite import END, NAME, NOW, PATH, RecordingDenyObserver, session
 from fake_kube import FakeKube
 from kube_iam.core.reasons import Reason
 from kube_iam.denylist.denial import Denial, denial_of
@@ -35,11 +35,11 @@ class Setup:
 
     def __init__(self) -> None:
         self.fake = FakeKube()
-        self.heard = Heard()
+        self.observer = RecordingDenyObserver()
         self.now = NOW
         self.steady = 50.0
         self.list = DenyList(
-            self.fake.access, self.heard, "c0ffee", timing=QUICK, clock=lambda: self.now, steady=lambda: self.steady
+            self.fake.access, self.observer, "c0ffee", timing=QUICK, clock=lambda: self.now, steady=lambda: self.steady
         )
 
     def write(self, *names: str, **texts: str) -> None:
@@ -72,14 +72,14 @@ class Setup:
 ALICE = denial_of("alice", until=END).name
 
 
-def test_nobody_gets_in_before_the_list_is_known() -> None:
+def test_nobody_is_admitted_before_the_deny_list_is_loaded() -> None:
     async def story() -> None:
         setup = Setup()
         setup.fake.status = 503
         async with setup.following():
-            await until(lambda: setup.heard.lost_kept)
+            await until(lambda: setup.observer.lost_kept)
             assert not setup.list.ready
-            assert setup.heard.lost_kept[0] is False
+            assert setup.observer.lost_kept[0] is False
             refusal = setup.list.denial(session("bob"))
             assert refusal is not None
             assert refusal.reason is Reason.DENY_LIST_NOT_LOADED
@@ -109,15 +109,15 @@ def test_denials_come_go_and_end() -> None:
     asyncio.run(story())
 
 
-def test_what_is_denied_outlives_the_config_map_and_the_one_after_it() -> None:
+def test_denial_outlives_the_config_map_and_the_next_config_map() -> None:
     async def story() -> None:
         setup = Setup()
         setup.write("alice")
         async with setup.following():
             await until(lambda: setup.out("alice"))
             setup.fake.delete(PATH, NAME)
-            await until(lambda: setup.heard.problems)
-            assert "stay in force" in str(setup.heard.problems[0])
+            await until(lambda: setup.observer.problems)
+            assert "stay in force" in str(setup.observer.problems[0])
             assert setup.out("alice")
             setup.write("bob")
             await until(lambda: setup.out("bob"))
@@ -125,14 +125,14 @@ def test_what_is_denied_outlives_the_config_map_and_the_one_after_it() -> None:
             setup.write("bob", **{ALICE: format_denial(denial_of("alice", until=0.0))})
             await until(lambda: not setup.out("alice"))
             setup.write("bob")
-            await until(lambda: ALICE not in {denial.name for denial in setup.heard.denials})
+            await until(lambda: ALICE not in {denial.name for denial in setup.observer.denials})
             assert not setup.out("alice")
             assert setup.out("bob")
 
     asyncio.run(story())
 
 
-def test_a_config_map_deleted_and_created_anew_unseen_lifts_nothing() -> None:
+def test_config_map_created_again_during_an_outage_removes_no_denial() -> None:
     async def story() -> None:
         setup = Setup()
         setup.write("alice", "carol")
@@ -145,9 +145,9 @@ def test_a_config_map_deleted_and_created_anew_unseen_lifts_nothing() -> None:
             setup.fake.restart()
             await until(lambda: setup.out("bob"))
             assert setup.out("alice")
-            # What the new list says of an entry of the same name counts.
+            # An entry of the same name in the new list replaces the old one.
             assert not setup.out("carol")
-            # The same ConfigMap edited while nobody listened: what was taken out of it is lifted.
+            # The same ConfigMap edited during an outage: a removed entry ends its denial.
             setup.write("alice", "bob", "dave")
             await until(lambda: setup.out("dave"))
             setup.fake.stop()
@@ -166,8 +166,8 @@ def test_denial_written_during_an_outage_is_read_after_the_api_server_restarts()
         async with setup.following():
             await until(lambda: setup.out("alice"))
             setup.fake.stop()
-            await until(lambda: setup.heard.lost_kept)
-            assert setup.heard.lost_kept[-1] is True
+            await until(lambda: setup.observer.lost_kept)
+            assert setup.observer.lost_kept[-1] is True
             assert setup.out("alice")
             setup.write("alice", "bob")
             setup.fake.restart()
@@ -177,7 +177,7 @@ def test_denial_written_during_an_outage_is_read_after_the_api_server_restarts()
     asyncio.run(story())
 
 
-def test_a_denial_is_heard_although_the_thread_was_lost_with_410_gone() -> None:
+def test_denial_is_received_after_a_watch_that_ended_with_410_gone() -> None:
     async def story() -> None:
         setup = Setup()
         setup.write("alice")
@@ -192,30 +192,30 @@ def test_a_denial_is_heard_although_the_thread_was_lost_with_410_gone() -> None:
     asyncio.run(story())
 
 
-def test_an_entry_that_is_broken_is_told_of_lifts_nothing_and_locks_nobody_else_out() -> None:
+def test_broken_entry_is_reported_removes_no_denial_and_denies_nobody_else() -> None:
     async def story() -> None:
         setup = Setup()
         setup.write("alice")
         async with setup.following():
             await until(lambda: setup.out("alice"))
-            setup.write(**{ALICE: "{}", "by-hand": "bob", "nonsense": "[1]"})
+            setup.write(**{ALICE: "{}", "by-hand": "bob", "broken": "[1]"})
             await until(lambda: setup.out("bob"))
             assert setup.out("alice")
             assert not setup.out("carol")
-            assert {problem.key for problem in setup.heard.problems} == {ALICE, "by-hand", "nonsense"}
-            # Gone is gone: that is how an entry is lifted by hand.
-            setup.write(nonsense="[1]")
+            assert {problem.key for problem in setup.observer.problems} == {ALICE, "by-hand", "broken"}
+            # A denial is ended by hand by removing its entry.
+            setup.write(broken="[1]")
             await until(lambda: not setup.out("alice"))
             setup.write(x="bob")
             await until(lambda: setup.out("bob"))
             setup.fake.put(PATH, NAME, {"binaryData": {"x": "AAAA"}})
-            await until(lambda: "is binary data, and names nobody" in str(setup.heard.problems))
+            await until(lambda: "is binary data, and names nobody" in str(setup.observer.problems))
             assert setup.out("bob")
 
     asyncio.run(story())
 
 
-def test_a_probe_says_what_is_in_force_until_when_and_who_was_let_in() -> None:
+def test_status_query_answers_state_end_and_last_sign_in() -> None:
     async def story() -> None:
         setup = Setup()
         async with setup.following():
@@ -237,7 +237,7 @@ def test_a_probe_says_what_is_in_force_until_when_and_who_was_let_in() -> None:
     asyncio.run(story())
 
 
-def test_a_probe_that_is_repeated_does_not_search_the_memory_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_status_query_does_not_search_the_sign_ins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
     last = RecentSignIns.last_sign_in
 
@@ -260,7 +260,7 @@ def test_a_probe_that_is_repeated_does_not_search_the_memory_again(monkeypatch: 
                 assert setup.probe(ALICE) == StatusAnswer(NONCE, "c0ffee", IN_FORCE, END, seconds, True)
                 setup.steady += 10
             assert searched == [ALICE]
-            # Lifted, let in, and denied again: what was found the first time counts no more.
+            # Removed, admitted, and denied again: the first result is not used any more.
             setup.write("bob")
             await until(lambda: not setup.out("alice"))
             setup.list.record_sign_in(session("alice"))
@@ -272,19 +272,19 @@ def test_a_probe_that_is_repeated_does_not_search_the_memory_again(monkeypatch: 
     asyncio.run(story())
 
 
-def test_a_denial_by_hand_without_an_end_is_in_force_without_one() -> None:
+def test_denial_written_by_hand_without_an_end_is_in_force_without_an_end() -> None:
     async def story() -> None:
         setup = Setup()
         setup.write(x=json.dumps({"kind": "userName", "value": "alice"}))
         async with setup.following():
             await until(lambda: setup.out("alice"))
             assert setup.probe("x").until == float("inf")
-            assert len(setup.heard.problems) == 1
+            assert len(setup.observer.problems) == 1
 
     asyncio.run(story())
 
 
-def test_an_entry_that_names_several_keeps_each_out_and_a_probe_speaks_for_all() -> None:
+def test_entry_with_several_values_denies_each_and_is_one_status_query() -> None:
     async def story() -> None:
         setup = Setup()
         setup.write(x=json.dumps([{"kind": "userName", "value": "alice", "until": "2099-01-01T00:00:00Z"}, "bob"]))
@@ -296,11 +296,11 @@ def test_an_entry_that_names_several_keeps_each_out_and_a_probe_speaks_for_all()
             setup.steady += 5
             assert setup.probe("x") == StatusAnswer(NONCE, "c0ffee", IN_FORCE, 4070908800.0, 5.0, False)
             setup.write(x="[]")
-            await until(lambda: len(setup.heard.problems) == 1 and "names nobody" in str(setup.heard.problems[0]))
+            await until(lambda: len(setup.observer.problems) == 1 and "names nobody" in str(setup.observer.problems[0]))
             assert setup.out("alice")
             assert setup.out("bob")
             setup.fake.delete(PATH, NAME)
-            await until(lambda: "is gone" in str(setup.heard.problems[0]))
+            await until(lambda: "is gone" in str(setup.observer.problems[0]))
             assert setup.out("bob")
 
     asyncio.run(story())

@@ -18,7 +18,7 @@ PERSON = "alice@example.com"
 NONCE = "0123456789abcdef"
 
 
-def test_a_denial_is_obeyed_named_counted_and_lifted(make_server: Make) -> None:
+def test_denial_is_applied_named_counted_and_removed(make_server: Make) -> None:
     fake = FakeKube()
     fake.stop()
     server = make_server(settings=f"  denyList: kube-system/{NAME}\n  master: http://127.0.0.1:{fake.port}\n")

@@ -11,7 +11,7 @@ import pytest
 from whole_sandbox import ROLE, Person, Sandbox
 
 from backend_suite import until
-from deny_suite import NAME, Heard, session
+from deny_suite import NAME, RecordingDenyObserver, session
 from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, StatusAnswer, StatusQuestion, parse_answer
 from kube_iam.denylist.watcher import DenyList
 from kube_iam.kube import watch
@@ -37,7 +37,7 @@ def is_in(person: Person, kubeconfig: Path) -> bool:
 
 
 def is_admitted(person: Person, kubeconfig: Path) -> bool:
-    """Whether the person is in as soon as the server has read of it in IAM."""
+    """Return whether the person is admitted once the server has read the membership in IAM."""
     return wait_until(lambda: is_in(person, kubeconfig), 20)
 
 
@@ -59,7 +59,7 @@ def denied(levels: Sandbox, *arguments: str) -> dict[str, Any]:
     return data
 
 
-def test_a_live_session_is_refused_after_revoke_now_and_let_in_after_a_grant(levels: Sandbox) -> None:
+def test_live_session_is_refused_after_revoke_now_and_admitted_after_a_grant(levels: Sandbox) -> None:
     kate, viewer = member(levels, "kate", "viewer"), levels.kubeconfig("viewer")
     assert is_admitted(kate, viewer)
     said = levels.administrator.works(
@@ -76,7 +76,7 @@ def test_a_live_session_is_refused_after_revoke_now_and_let_in_after_a_grant(lev
     assert is_admitted(kate, viewer)
 
 
-def test_who_is_denied_a_level_keeps_the_others(levels: Sandbox) -> None:
+def test_user_who_is_denied_one_level_keeps_the_others(levels: Sandbox) -> None:
     kim = member(levels, "kim", "viewer")
     member(levels, "kim", "developer")
     viewer, developer = levels.kubeconfig("viewer"), levels.kubeconfig("developer")
@@ -104,25 +104,25 @@ def test_status_query_is_answered_through_the_api_server_and_never_cached(levels
     assert "Unauthorized" in said or "provide credentials" in said
 
 
-def test_denials_stand_and_are_heard_after_the_api_server_was_restarted(levels: Sandbox) -> None:
+def test_denials_stay_in_force_and_are_received_after_an_api_server_restart(levels: Sandbox) -> None:
     lena = member(levels, "lena", "viewer")
     token = lena.works("kube-iam", "token", "-i", CLUSTER_ID, "-r", f"{ROLE}viewer", "--token-only").strip()
 
-    def let_in() -> bool:
+    def token_is_admitted() -> bool:
         return review(levels.home, levels.state, token)[1]["status"]["authenticated"] is True
 
-    assert wait_until(let_in, 20)
+    assert wait_until(token_is_admitted, 20)
     ident = denied(levels, "deny", "lena", "--for", "1h")["denials"][0]["denial"]
-    assert not let_in()
+    assert not token_is_admitted()
     levels.restart_api_server()
-    assert not let_in()
+    assert not token_is_admitted()
     assert probed(levels, ident).state == IN_FORCE
     levels.administrator.works("kube-iam", "undeny", ident)
-    assert wait_until(let_in, 10)
+    assert wait_until(token_is_admitted, 10)
     denied(levels, "deny", f"{ROLE}viewer", "--for", "1h")
-    assert not let_in()
+    assert not token_is_admitted()
     levels.administrator.works("kube-iam", "undeny", f"{ROLE}viewer")
-    assert wait_until(let_in, 10)
+    assert wait_until(token_is_admitted, 10)
 
 
 def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(watch.Watch, "_list", old)
     monkeypatch.setattr(watch.Watch, "_hear", listening)
-    denials = DenyList(EndpointSource(str(levels.home.kubeconfig), "", {}), Heard(), "c0ffee")
+    denials = DenyList(EndpointSource(str(levels.home.kubeconfig), "", {}), RecordingDenyObserver(), "c0ffee")
 
     async def story() -> None:
         following = asyncio.create_task(denials.follow())
@@ -157,17 +157,17 @@ def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.Mo
     assert len(gone) == 1
 
 
-def test_an_entry_by_hand_that_is_broken_keeps_out_whom_it_means_and_nobody_else(levels: Sandbox) -> None:
+def test_broken_entry_by_hand_denies_its_user_and_nobody_else(levels: Sandbox) -> None:
     nora = member(levels, "nora", "viewer")
     viewer = levels.kubeconfig("viewer")
     assert is_admitted(nora, viewer)
-    data = {"by-hand": "kind: userName\nvalue: nora", "nonsense": "{}"}
+    data = {"by-hand": "kind: userName\nvalue: nora", "broken": "{}"}
     patch = ("kubectl", "patch", "configmap", NAME, "-n", "kube-system", "--type", "merge", "-p")
     levels.administrator.works(*patch, json.dumps({"data": data}))
     assert wait_until(lambda: not is_in(nora, viewer), 20)
     assert is_admitted(member(levels, "otto", "viewer"), viewer)
     log = levels.home.process("webhook").log.read_text()
     assert "by-hand: is not JSON" in log
-    assert "nonsense: has no usable" in log
+    assert "broken: has no usable" in log
     levels.administrator.works(*patch, json.dumps({"data": dict.fromkeys(data)}))
     assert is_admitted(nora, viewer)

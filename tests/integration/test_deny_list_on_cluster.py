@@ -1,4 +1,4 @@
-"""The deny list on a real kube-apiserver: written by administrators who do not wait for each other, heard by a server."""
+"""The deny list on a real kube-apiserver: written by concurrent administrators and read by a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from backend_suite import until
-from deny_suite import END, NAME, NOW, PATH, Heard, session
+from deny_suite import END, NAME, NOW, PATH, RecordingDenyObserver, session
 from kube_iam.denylist.denial import denial_of
 from kube_iam.denylist.editor import CLOCK_SKEW, DenyListEditor
 from kube_iam.denylist.entry import parse_entry
@@ -31,8 +31,8 @@ class Cluster:
         self.api = control_plane.api
         self.kubeconfig: Path = control_plane.kubeconfig
         self.store = self.administrator()
-        self.heard = Heard()
-        self.list = DenyList(EndpointSource(str(self.kubeconfig), "", {}), self.heard, "c0ffee", clock=lambda: NOW)
+        self.observer = RecordingDenyObserver()
+        self.list = DenyList(EndpointSource(str(self.kubeconfig), "", {}), self.observer, "c0ffee", clock=lambda: NOW)
 
     def administrator(self) -> DenyListEditor:
         return DenyListEditor(KubeApi(environ={}, kubeconfig=str(self.kubeconfig)), f"kube-system/{NAME}")
@@ -61,25 +61,25 @@ def cluster(control_plane: Any) -> Cluster:
     return Cluster(control_plane)
 
 
-def test_what_is_denied_and_lifted_is_heard_and_outlives_the_config_map(cluster: Cluster) -> None:
+def test_denials_and_their_removal_are_received_and_outlive_the_config_map(cluster: Cluster) -> None:
     async def story() -> None:
         async with cluster.following():
             await asyncio.to_thread(cluster.deny, "alice")
             await until(lambda: cluster.out("alice"))
             cluster.api.call("DELETE", f"{PATH}/{NAME}")
-            await until(lambda: cluster.heard.problems)
+            await until(lambda: cluster.observer.problems)
             assert cluster.out("alice")
             await asyncio.to_thread(cluster.deny, "bob")
             await until(lambda: cluster.out("bob"))
             assert cluster.out("alice")
-            lifted = await asyncio.to_thread(cluster.store.remove, lambda denial: denial.value == "bob", "test", NOW)
-            assert [denial.value for denial in lifted] == ["bob"]
+            removed = await asyncio.to_thread(cluster.store.remove, lambda denial: denial.value == "bob", "test", NOW)
+            assert [denial.value for denial in removed] == ["bob"]
             await until(lambda: not cluster.out("bob"))
 
     asyncio.run(story())
 
 
-def test_ten_who_deny_at_once_lose_nothing_and_what_is_over_goes(cluster: Cluster) -> None:
+def test_ten_concurrent_denials_are_all_kept_and_ended_ones_are_deleted(cluster: Cluster) -> None:
     cluster.deny("early")
     cluster.api.call("PUT", f"{PATH}/{NAME}", {"metadata": {"name": NAME}, "data": {"odd": "{}"}})
     cluster.deny("early")
@@ -93,20 +93,20 @@ def test_ten_who_deny_at_once_lose_nothing_and_what_is_over_goes(cluster: Cluste
     assert set(cluster.store.read().data) == {"odd", *(denial_of(name, until=END).name for name in names)}
 
 
-def test_who_lifts_while_others_deny_loses_nothing(cluster: Cluster) -> None:
+def test_concurrent_removals_and_denials_are_all_kept(cluster: Cluster) -> None:
     cluster.deny(*(f"old-{number}" for number in range(5)))
 
-    def lift(number: int) -> list[str]:
-        lifted = cluster.administrator().remove(lambda denial: denial.value == f"old-{number}", "test", NOW)
-        return [denial.value for denial in lifted]
+    def undeny(number: int) -> list[str]:
+        removed = cluster.administrator().remove(lambda denial: denial.value == f"old-{number}", "test", NOW)
+        return [denial.value for denial in removed]
 
     def deny(number: int) -> None:
         cluster.administrator().add([denial_of(f"new-{number}", until=END)], NOW)
 
     with ThreadPoolExecutor(10) as pool:
-        lifts = [pool.submit(lift, number) for number in range(5)]
+        removals = [pool.submit(undeny, number) for number in range(5)]
         list(pool.map(deny, range(5)))
-    assert [lifted.result() for lifted in lifts] == [[f"old-{number}"] for number in range(5)]
+    assert [removal.result() for removal in removals] == [[f"old-{number}"] for number in range(5)]
     found = (each for ident, text in cluster.store.read().data.items() for each in parse_entry(ident, text).denials)
     assert {denial.value for denial in found if denial.until > NOW} == {f"new-{number}" for number in range(5)}
 
