@@ -135,7 +135,7 @@ class _Api(KubeApi):
 
 
 def endpoint_slice(*addresses: str, port: int = 6443) -> Thing:
-    """An EndpointSlice as kube-apiserver writes its own."""
+    """Return an EndpointSlice as kube-apiserver writes its own."""
     ports = [{"name": "https", "port": port, "protocol": "TCP"}]
     return {"addressType": "IPv4", "endpoints": [{"addresses": [each]} for each in addresses], "ports": ports}
 

@@ -1,4 +1,4 @@
-"""The services beside STS that hand out credentials, on one loopback port.
+"""The services beside STS that issue credentials, on one loopback port.
 
 They are the portal of IAM Identity Center, which wants a bearer token, a container's agent, which wants its authorization, and an
 instance's metadata, which speaks version 2 only.

@@ -18,7 +18,7 @@ from kube_iam.cli.session import AdminSession
 
 
 def commands(command: click.Command, context: click.Context) -> Iterator[click.Context]:
-    """The command and all below it, each in a context of its own."""
+    """Yield the command and all below it, each in a context of its own."""
     yield context
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

@@ -28,7 +28,7 @@ class Home:
 
     @staticmethod
     def on(path: Path, sts: TlsSts) -> Home:
-        """A home directory at the path, whose STS is `sts`."""
+        """Make a home directory at the path, whose STS is `sts`."""
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(path),
@@ -43,7 +43,7 @@ class Home:
         (self.path / ".aws" / "config").write_text(text)
 
     def sso_token(self, name: str, lasts: float = 3600, bearer: str = BEARER) -> None:
-        """What `aws sso login` leaves behind."""
+        """Write the files of `aws sso login`."""
         cache = self.path / ".aws" / "sso" / "cache"
         cache.mkdir(parents=True, exist_ok=True)
         end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + lasts))
@@ -63,7 +63,7 @@ class Home:
         )
 
     def signed_by(self, *arguments: str, **environ: str) -> tuple[str, str]:
-        """The access key id that signed the token, and the time at which the token ends."""
+        """Return the access key id that signed the token, and the time at which the token ends."""
         ran = self.token(*arguments, **environ)
         assert (ran.returncode, ran.stderr) == (0, "")
         status = json.loads(ran.stdout)["status"]

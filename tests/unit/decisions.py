@@ -56,7 +56,7 @@ class Backends:
 
 @dataclass
 class Nodes:
-    """What EC2 knows: one answer for everybody."""
+    """A fake EC2 with one answer for every instance."""
 
     answer: str | Refusal
     asked: list[Identity] = field(default_factory=list)
@@ -94,13 +94,13 @@ def table(username: str = "", groups: tuple[str, ...] = (), accounts: tuple[str,
 
 
 def requiring(group: str = "admins") -> Backend:
-    """A backend whose entry for the role admits members of the IAM group."""
+    """Return a backend whose entry for the role admits members of the IAM group."""
     entry = RoleMapping(ROLE, parse_template("required"), (), "mapRoles[0]", group, "admin")
     return Backend(MappingTable.build([entry], [], ())[0])
 
 
 def of_group(group: str = "viewers", username: str = "iam:{{UserName}}") -> Backend:
-    """A backend whose mapGroups entry admits members of the IAM group."""
+    """Return a backend whose mapGroups entry admits members of the IAM group."""
     entry = GroupMapping(group, parse_template(username, GROUP_VARIABLES), (), "viewer", (), "mapGroups[0]")
     return Backend(MappingTable.build([], [], (), [entry])[0], "EKSConfigMap")
 

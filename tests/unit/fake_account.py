@@ -1,7 +1,7 @@
 """A fake AWS account, a fake cluster and a fake mapping, in memory, behind the real ports. They keep IAM's rules that matter here:
 names are unique whatever the path, a group or policy in use cannot be deleted, a role's path cannot change.
 
-`World.fail_after` stops the run as a kill would: the write has happened, and nobody hears of it.
+`World.fail_after` stops the run as a kill would: the write has happened, and the program gets no answer.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ACCOUNT = "123456789012"
 
 
 class Killed(BaseException):
-    """What a kill is to the program: nothing that it could catch."""
+    """A kill of the program: not an Exception, so that the program cannot catch it."""
 
 
 @dataclass
 class World:
-    """What is shared by the three fakes: the count of calls, and when to stop or to fail."""
+    """State that the three fakes share: the count of calls, and when to stop or to fail."""
 
     writes: int = 0
     reads: int = 0

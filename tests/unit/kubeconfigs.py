@@ -33,7 +33,7 @@ def config(cluster: str = "shop", **changes: Any) -> dict[str, Any]:
 def kubeconfig(
     cluster: str = "", user: str = "", context: str = "", more: str = "", name: str = "shop", login: str = "shop-viewer"
 ) -> str:
-    """A file with one entry of each kind, those that are given."""
+    """Return a file with one entry of each given kind."""
     text = "apiVersion: v1\nkind: Config\n"
     text += f"clusters:\n- name: {name}\n  cluster: {cluster}\n" if cluster else ""
     text += f"users:\n- name: {login}\n  user: {user}\n" if user else ""

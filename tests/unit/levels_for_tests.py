@@ -16,7 +16,7 @@ NODES = MappingEntry("arn:aws:iam::123456789012:role/nodes", "system:node:{{EC2P
 
 
 def level(name: str, *bind: Bind, **more: Any) -> Level:
-    """A level of cluster `prod` with its defaults; `more` replaces fields."""
+    """Return a level of cluster `prod` with its defaults. `more` replaces fields."""
     fields: dict[str, Any] = {
         "username": "iam:{{SessionNameRaw}}",
         "groups": (f"kube-iam:{name}",),

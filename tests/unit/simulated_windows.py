@@ -62,7 +62,7 @@ def our_modules() -> list[str]:
 
 
 def take_away() -> None:
-    """What Windows lacks, gone from now on."""
+    """Remove what Windows lacks, from now on."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "kube_iam"]:
         del sys.modules[name]
     loaded: dict[str, Any] = sys.modules
@@ -75,7 +75,7 @@ def take_away() -> None:
 
 
 def use_files(directory: Path) -> None:
-    """What is written to disk: sessions, kubeconfigs, certificates."""
+    """Write sessions, kubeconfigs and certificates to disk."""
     from datetime import UTC, datetime
 
     from kube_iam import files
@@ -109,7 +109,7 @@ class WithoutSignals(asyncio.SelectorEventLoop):
 
 
 def stop_by_signal() -> None:
-    """The server's loop ends on SIGINT and SIGTERM."""
+    """End the server's loop by SIGINT and SIGTERM."""
     from kube_iam.server.process import own_user, stop_signal
 
     async def wait(number: signal.Signals) -> None:

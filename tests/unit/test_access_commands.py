@@ -414,7 +414,9 @@ def test_a_time_that_is_none_changes_nothing(account: FakeAccount, arguments: tu
     assert account.world.writes == 0
 
 
-def test_where_the_session_counts_nobody_is_let_in_for_a_time(account: FakeAccount, tmp_path: Path) -> None:
+def test_temporary_grant_is_refused_where_assume_role_is_the_membership_check(
+    account: FakeAccount, tmp_path: Path
+) -> None:
     (tmp_path / "access.yaml").write_text(FILE + "membershipCheck: assumeRole\n")
     kube_iam(account, "apply", "--yes")
     with pytest.raises(UsageError, match="would not know when access ends"):

@@ -24,7 +24,7 @@ users: [{name: a, user: {token: t}}]
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[object]:
-    """The context names for which a kubeconfig was read."""
+    """Return the context names for which a kubeconfig was read."""
     found: list[object] = []
     read = context.load_context
 

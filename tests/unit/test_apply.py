@@ -116,7 +116,7 @@ def test_an_error_in_the_middle_says_what_was_done_and_the_next_run_finishes(met
     assert plan_apply(access(), account.ports).changes == ()
 
 
-def test_the_door_opens_last_and_closes_first() -> None:
+def test_apply_gives_access_last_and_destroy_removes_it_first() -> None:
     account = FakeAccount()
     run(account, plan_apply(access(ADMIN), account.ports))
     assert [call for call in account.world.log if call in WRITES] == [

@@ -60,7 +60,7 @@ def test_what_is_not_a_principal_is_refused(text: str) -> None:
         ("arn:aws:iam::111122223333:role/Admin", "arn:aws:iam::111122223333:role/Admin"),
         # A user's path is part of the ARN that STS shows.
         ("arn:aws:iam::111122223333:user/a/alice", "arn:aws:iam::111122223333:user/a/alice"),
-        ("nonsense", "nonsense"),
+        ("no-arn", "no-arn"),
     ],
 )
 def test_only_roles_lose_their_path(arn: str, stripped: str) -> None:

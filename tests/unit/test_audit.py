@@ -26,7 +26,7 @@ from kube_iam.kube import audit_events
 
 @dataclass
 class Written:
-    """What was written into the cluster."""
+    """The events that were written into the cluster."""
 
     cluster: Cluster
     records: list[AuditRecord] = field(default_factory=list)
@@ -119,8 +119,8 @@ def test_a_denial_that_is_removed_is_recorded(audit: Written) -> None:
         denial = denial_of("alice", role=role, until=later)
         audit.cluster.memory.put_config_map(DENY_LIST, {denial.name: format_denial(denial)})
         kube_iam(audit.cluster, *command)
-    lifted = [(Action.DENIAL_REMOVED, "alice", "admin")] * 2
-    assert audit.brief == [(Action.DENIAL_REMOVED, "alice", ""), *lifted]
+    removed = [(Action.DENIAL_REMOVED, "alice", "admin")] * 2
+    assert audit.brief == [(Action.DENIAL_REMOVED, "alice", ""), *removed]
 
 
 def test_an_audit_event_that_cannot_be_written_is_a_warning_and_changes_nothing_else(
@@ -188,7 +188,7 @@ def test_no_text_breaks_the_line_or_moves_a_cursor(record: AuditRecord, by: str)
     assert record.sentence(by).isprintable()
 
 
-def test_a_sentence_says_who_whom_what_until_when_and_why() -> None:
+def test_a_sentence_names_actor_subject_action_end_and_reason() -> None:
     record = AuditRecord(Action.DENIED, "alice", "admin", "2026-11-24T14:00:00Z", "left", "alice-12")
     assert record.sentence("root") == "root denied alice admin until 2026-11-24T14:00:00Z (alice-12): left"
     assert AuditRecord(Action.DENIAL_REMOVED, "alice").sentence("") == "somebody removed the denial of alice"

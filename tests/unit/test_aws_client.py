@@ -62,7 +62,7 @@ def test_an_unknown_profile_or_a_broken_file_is_said_at_once(clean: pytest.Monke
     with pytest.raises(CredentialsError, match="nobody"):
         make_session("nobody")
     (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws" / "config").write_text("nonsense\n")
+    (tmp_path / ".aws" / "config").write_text("invalid\n")
     with pytest.raises(CredentialsError, match="config"):
         make_session()
 

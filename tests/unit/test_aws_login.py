@@ -47,7 +47,7 @@ def cached(home: Home) -> Path:
 
 
 def aws_login(home: Home, lasts: float, key: str = "no key", **other: object) -> str:
-    """What `aws login` leaves behind. Returns the session's end."""
+    """Write the files of `aws login`. Return the session's end."""
     end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + lasts))
     cached(home).parent.mkdir(parents=True, exist_ok=True)
     keys = {"accessKeyId": "ASIALOGIN", "secretAccessKey": "s3cret", "sessionToken": "t0ken", "expiresAt": end}
@@ -57,7 +57,7 @@ def aws_login(home: Home, lasts: float, key: str = "no key", **other: object) ->
 
 
 def failure(home: Home, **environ: str) -> str:
-    """The one line of error of a sign-in that fails, with no part of the session in it."""
+    """Return the one line of error of a sign-in that fails, with no part of the session in it."""
     ran = home.token(**environ)
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
     assert "a bug" not in ran.stderr

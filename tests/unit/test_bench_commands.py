@@ -1,4 +1,4 @@
-"""How `make bench` times whole processes."""
+"""Times of whole processes in `make bench`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `make bench` makes of its measurements: it must neither flatter nor hide."""
+"""Figures of `make bench`: they must neither flatter nor hide."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Machine:
         return str(path)
 
     def names(self, variable: str, name: str, text: str) -> None:
-        """A variable that names a file."""
+        """Set a variable that names a file."""
         self.environ[variable] = self.file(name, text)
 
     def config(self, text: str) -> str:

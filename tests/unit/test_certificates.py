@@ -136,7 +136,7 @@ def test_a_key_of_its_owner_alone_is_used(pair_of: Path, mode: int) -> None:
 
 
 def secret_volume(directory: Path, mode: int) -> None:
-    """What kubelet mounts: links through `..data`."""
+    """Write the files as kubelet mounts them: links through `..data`."""
     (directory / "..data").mkdir()
     for name in ("cert.pem", "key.pem"):
         (directory / name).rename(directory / "..data" / name)
@@ -172,7 +172,7 @@ def test_an_expired_certificate_and_one_of_the_future_are_errors(tmp_path: Path)
 @pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
 def test_files_that_hold_something_else_are_errors(tmp_path: Path, name: str) -> None:
     ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
-    (tmp_path / name).write_text("nonsense")
+    (tmp_path / name).write_text("invalid")
     with pytest.raises(ConfigError, match=f"{name}: holds no PEM"):
         load_pair(tmp_path, NOW)
 
@@ -213,7 +213,7 @@ def test_where_no_such_process_can_be_had_the_server_does_without(
     monkeypatch.setattr(sys, "executable", interpreter)
     ensure_pair(tmp_path, "localhost", "127.0.0.1", NOW)
     assert load_pair(tmp_path, NOW).not_after > NOW
-    (tmp_path / "key.pem").write_text("nonsense")
+    (tmp_path / "key.pem").write_text("invalid")
     with pytest.raises(ConfigError, match="holds no PEM private key"):
         load_pair(tmp_path, NOW)
 

@@ -376,7 +376,7 @@ def test_a_url_of_botocore_passes_and_keeps_its_parameters() -> None:
     assert sorted(urlsplit(result.request_url()).query.split("&")) == sorted(urlsplit(signed).query.split("&"))
 
 
-# What decides where the request goes and what it asks, as opposed to who signs it, which STS judges by the signature.
+# They decide the host and the action of the request. STS checks the signer by the signature.
 PINNED = ("Action", "Version", "X-Amz-Algorithm", "X-Amz-SignedHeaders")
 
 

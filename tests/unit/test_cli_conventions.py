@@ -20,25 +20,25 @@ from kube_iam.report.data import as_yaml
 @pytest.mark.parametrize(
     "words",
     [
-        "nonsense",
-        "--nonsense",
-        "plan --nonsense",
+        "unknown",
+        "--unknown",
+        "plan --unknown",
         "plan too many",
         "plan -o xml",
         "apply -f nowhere.yaml",
         "grant",
         "grant alice",
-        "grant alice nonsense",
+        "grant alice unknown",
         "grant alice admin --for never",
         "revoke admin",
-        "who nonsense",
+        "who unknown",
         "kubeconfig",
-        "kubeconfig nonsense",
+        "kubeconfig unknown",
         "deny",
         "undeny",
         "completion csh",
-        "manifest nonsense",
-        "sandbox nonsense",
+        "manifest unknown",
+        "sandbox unknown",
     ],
 )
 def test_usage_errors_exit_with_2(words: str, run: Run, account: FakeAccount) -> None:
@@ -47,13 +47,13 @@ def test_usage_errors_exit_with_2(words: str, run: Run, account: FakeAccount) ->
     assert err.startswith("kube-iam: error: ")
 
 
-@pytest.mark.parametrize("words", ["token", "token -i x --nonsense", "verify -t x", "server -i x --port x", "add user"])
+@pytest.mark.parametrize("words", ["token", "token -i x --unknown", "verify -t x", "server -i x --port x", "add user"])
 def test_usage_errors_of_the_references_commands_exit_as_the_reference_does(words: str, run: Run) -> None:
     assert run(*words.split())[0] == 1
 
 
 def test_a_usage_error_is_never_taken_for_changes_in_a_plan(run: Run, account: FakeAccount) -> None:
-    assert run("plan", "--detailed-exitcode", "--nonsense")[0] == 1
+    assert run("plan", "--detailed-exitcode", "--unknown")[0] == 1
     assert run("plan", "--detailed-exitcode", "-f", "nowhere.yaml")[0] == 1
     assert run("plan", "--detailed-exitcode")[0] == 2
 

@@ -283,9 +283,9 @@ def test_the_shell_is_offered_commands_and_options(program: str) -> None:
 
     assert offered("ver") == ["verify", "version"]
     assert offered("token --ses") == ["--session-name"]
-    assert offered("nonsense x") == []
+    assert offered("unknown x") == []
 
 
 def test_a_usage_error_names_the_program_under_its_own_name(run: Run) -> None:
     with pytest.raises(UsageError, match="kubectl iam version --help"):
-        root.run_command("kubectl iam", ["version", "--nonsense"])
+        root.run_command("kubectl iam", ["version", "--unknown"])

@@ -1,4 +1,4 @@
-"""When access is gone: what is asked of whom, what counts as an answer, and how long caches are waited for."""
+"""Propagation of a denial: status queries to API servers, accepted answers, and the time of caches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class World:
         )
 
 
-def obeying(
+def applying(
     name: str, *, seconds: float = 1000.0, after: float = 0.0, until: float = 500.0
 ) -> Callable[[float], StatusAnswer]:
     def answer(now: float) -> StatusAnswer:
@@ -54,8 +54,8 @@ def failing(error: KubeIamError) -> Callable[[float], StatusAnswer]:
     return answer
 
 
-def test_every_api_server_is_asked_until_all_obey() -> None:
-    world = World({"a": obeying("1"), "b": obeying("2", after=1000.5)})
+def test_every_api_server_is_asked_until_all_apply_the_denial() -> None:
+    world = World({"a": applying("1"), "b": applying("2", after=1000.5)})
     closed = world.run("a", "b")
     assert (closed.error, closed.asked, closed.servers, closed.complete) == (None, ["a", "b"], {"1", "2"}, True)
     assert closed.signed_in == {WANTED.name}
@@ -63,7 +63,7 @@ def test_every_api_server_is_asked_until_all_obey() -> None:
 
 
 def test_an_older_denial_that_ends_earlier_is_not_the_one_that_was_written() -> None:
-    world = World({"a": obeying("1", until=499.0)})
+    world = World({"a": applying("1", until=499.0)})
     closed = world.run("a")
     assert closed.error is not None
     assert "does not apply" in closed.error.message
@@ -71,29 +71,29 @@ def test_an_older_denial_that_ends_earlier_is_not_the_one_that_was_written() -> 
 
 
 def test_without_addresses_the_one_that_there_is_is_asked_more_than_once() -> None:
-    world = World({"": obeying("1")})
+    world = World({"": applying("1")})
     closed = world.run()
     assert (closed.error, len(world.asked) > 3, closed.servers) == (None, True, {"1"})
     assert (closed.complete, closed.single_address) == (False, True)
 
 
 def test_where_the_addresses_cannot_be_read_nobody_knows_how_many_there_are() -> None:
-    closed = World({"": obeying("1")}).run(listing_error="forbidden")
+    closed = World({"": applying("1")}).run(listing_error="forbidden")
     assert (closed.error, closed.listing_error, closed.servers) == (None, "forbidden", {"1"})
     assert (closed.complete, closed.single_address) == (False, False)
 
 
 def test_a_single_api_server_behind_another_address_is_asked_there() -> None:
-    world = World({"a": failing(Unreachable("private")), "": obeying("1")})
+    world = World({"a": failing(Unreachable("private")), "": applying("1")})
     assert world.run("a").complete
 
 
 def test_unreachable_api_server_is_named_and_probed_through_the_one_address() -> None:
-    turns = iter([obeying("1"), obeying("1"), obeying("2")])
-    world = World({"a": obeying("1"), "b": failing(Unreachable("no way")), "": lambda now: next(turns)(now)})
+    turns = iter([applying("1"), applying("1"), applying("2")])
+    world = World({"a": applying("1"), "b": failing(Unreachable("no way")), "": lambda now: next(turns)(now)})
     closed = world.run("a", "b")
     assert (closed.unreachable, closed.complete, closed.error) == ({"b": "no way"}, True, None)
-    alone = World({"a": obeying("1"), "b": failing(Unreachable("no way")), "": obeying("1")}).run("a", "b")
+    alone = World({"a": applying("1"), "b": failing(Unreachable("no way")), "": applying("1")}).run("a", "b")
     assert (alone.complete, alone.single_address, alone.error) == (False, False, None)
 
 
@@ -103,10 +103,10 @@ def test_a_server_without_a_deny_list_is_an_error_and_not_an_answer() -> None:
     assert not closed.complete
 
 
-def test_the_caches_hold_until_the_last_one_who_was_let_in_is_forgotten() -> None:
-    world = World({"a": obeying("1", seconds=100.0), "b": obeying("2", seconds=20.0)})
+def test_caches_answer_until_the_last_sign_in_has_expired_in_them() -> None:
+    world = World({"a": applying("1", seconds=100.0), "b": applying("2", seconds=20.0)})
     closed = world.run("a", "b", cache_ttl=120.0)
     assert abs(closed.cached_for - (120 + 10 + 1 - 20)) < 0.1
     assert abs(closed.last_sign_in - 20) < 0.1
-    assert World({"a": obeying("1", seconds=132.0)}).run("a").cached_for == 0
-    assert World({"a": obeying("1", seconds=5.0)}).run("a", cache_ttl=2.0).cached_for < 8.1
+    assert World({"a": applying("1", seconds=132.0)}).run("a").cached_for == 0
+    assert World({"a": applying("1", seconds=5.0)}).run("a", cache_ttl=2.0).cached_for < 8.1

@@ -79,9 +79,9 @@ class Session(PreparedSession):
         ("gr", ["grant"]),
         ("gr ", []),
         ("sandbox u", ["up"]),
-        ("sandbox nonsense ", []),
+        ("sandbox unknown ", []),
         ("add r", ["role"]),
-        ("add nonsense ", []),
+        ("add unknown ", []),
     ],
 )
 def test_words_are_offered(words: str, expected: list[str], account: FakeAccount) -> None:

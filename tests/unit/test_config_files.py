@@ -54,15 +54,15 @@ def test_sections_and_settings_are_read(text: str | bytes, expected: object, tmp
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("nonsense\n", 1, "neither a [section] nor a setting"),
-        ("[default]\n\n# c\nnonsense\n", 4, "neither a [section] nor a setting"),
+        ("invalid\n", 1, "neither a [section] nor a setting"),
+        ("[default]\n\n# c\ninvalid\n", 4, "neither a [section] nor a setting"),
         ("[default]\n= x\n", 2, "neither a [section] nor a setting"),
         ("region = x\n[default]\n", 1, "before the first [section]"),
         ("[default\n", 1, "form [default] or [profile NAME]"),
         ("[]\n", 1, "form [default] or [profile NAME]"),
         ("[default] region = x\n", 1, "form [default] or [profile NAME]"),
         (b"[default]\nregion = \xff\n", 2, "bytes that are not UTF-8"),
-        ("[default]\ns3 =\n  a = 1\n  nonsense\n", 4, "an indented block has the form name = value"),
+        ("[default]\ns3 =\n  a = 1\n  invalid\n", 4, "an indented block has the form name = value"),
         ("[default]\naws_access_key_id = AKIA # mine\n", 2, "aws_access_key_id contains a blank"),
         ('[default]\naws_access_key_id = "AKIA"\n', 2, "aws_access_key_id contains a quote"),
         ("[default]\naws_access_key_id = AKIA;mine\n", 2, "a character that no access key id has"),

@@ -75,7 +75,7 @@ def test_a_key_that_is_taken_out_is_gone() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("{rolearn: nonsense, username: x}", "is not an ARN"),
+        ("{rolearn: no-arn, username: x}", "is not an ARN"),
         ("{username: x}", "needs one of rolearn and sso"),
         (f"{{rolearn: '{NODE}2'}}", "is required"),
         (f"{{rolearn: '{NODE}2', username: '{{{{Nope}}}}'}}", "unknown template"),
@@ -111,7 +111,7 @@ def test_entry_that_is_readable_up_to_its_arn_also_blocks_the_account_mapping(re
     assert "left out" in problems(mappings)
 
 
-def test_the_arn_of_one_session_lets_nobody_in() -> None:
+def test_entry_with_the_arn_of_one_session_admits_nobody() -> None:
     session = f"arn:aws:sts::{ACCOUNT}:assumed-role/Node/i-1"
     mappings = read_config_map({"mapRoles": f"- rolearn: {session}\n  username: node\n"}, {})
     assert user_of(mappings, NODE) is None

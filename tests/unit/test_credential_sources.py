@@ -213,7 +213,7 @@ def test_keys_of_the_environment_go_before_everything_else(home: Home, sts: TlsS
 
 
 def keys_of(tool: Path, **changes: object) -> str:
-    """A command that prints credentials."""
+    """Return a command that prints credentials."""
     answer = {"Version": 1, "AccessKeyId": "ASIATOOL", "SecretAccessKey": "s", "SessionToken": "t", **changes}
     tool.write_text(json.dumps(answer))
     return f"cat {tool}"

@@ -44,7 +44,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch
 
 
 def by_botocore() -> Credentials | None:
-    """What botocore finds, or None where it finds nothing, refuses, or would have to call somebody."""
+    """Return what botocore finds, or None if it finds nothing, refuses, or would have to call a service."""
     try:
         found = make_session().get_credentials()
     except Exception:
@@ -62,7 +62,7 @@ def by_botocore() -> Credentials | None:
 
 
 def region_by_botocore() -> str:
-    """The region of the profile in use. AWS_DEFAULT_REGION is not in any case."""
+    """Return the region of the profile in use. AWS_DEFAULT_REGION is not set in any case."""
     try:
         return str(make_session().get_scoped_config().get("region", ""))
     except KubeIamError:
@@ -246,7 +246,7 @@ def test_the_usual_setups_take_the_short_way(
         "[default]\n" + KEYS.format("a\x0b"),
         "[default]\n" + KEYS.format("a\x1c"),
         "[default]]\n" + KEYS.format("a"),
-        "[default]\ns3 =\n  nonsense\n" + KEYS.format("a"),
+        "[default]\ns3 =\n  invalid\n" + KEYS.format("a"),
         "[default]\naws_access_key_id =\n  a = b\naws_secret_access_key = b\n",
         "[default]\n" + KEYS.format("a") + "unknown_setting = 1\n",
     ],

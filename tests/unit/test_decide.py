@@ -201,7 +201,7 @@ def test_a_name_that_ec2_should_not_give_makes_no_user() -> None:
 def decide_members(
     *backends: Backend, who: Identity = ALICE, members: dict[str, str] | None = None, scrubbed: tuple[str, ...] = ()
 ) -> Decision:
-    """The decision where everything that the backends name was read just now, or with `members` None nothing was."""
+    """Decide with everything that the backends name just read, or with `members` None nothing."""
     cache = MembershipCache(300, lambda: 0.0, lambda: 0.0)
     tables = [backend.table for backend in backends if backend.table is not None]
     requirements = [requirement for table in tables for requirement in table.requirements]

@@ -107,7 +107,7 @@ def test_a_user_whose_path_looks_like_a_role_is_no_role() -> None:
         json.dumps(GOOD).replace("}", ",}"),
     ],
 )
-def test_text_that_is_no_json_is_searched_for_whom_it_means(text: str) -> None:
+def test_text_that_is_no_json_denies_the_values_found_in_it(text: str) -> None:
     assert denies_alice(text)
     assert parse_entry("x", text).problem
 
@@ -138,13 +138,13 @@ def test_text_that_is_no_json_is_searched_for_whom_it_means(text: str) -> None:
         '{"value": ["bob", "alice"',
     ],
 )
-def test_everybody_whom_an_entry_names_is_denied_and_what_is_odd_about_it_is_said(text: str) -> None:
+def test_every_value_of_an_odd_entry_is_denied_and_the_problem_is_reported(text: str) -> None:
     assert denies(ALICE, text)
     assert parse_entry("x", text).problem
     assert not denies(CAROL, text)
 
 
-def test_who_is_named_twice_is_denied_without_an_end_as_is_who_stands_in_no_json() -> None:
+def test_values_of_repeated_keys_and_of_odd_text_are_denied_without_an_end() -> None:
     for text in (
         '{"kind": "userName", "value": "alice", "value": "bob", "until": "2000-01-01T00:00:00Z"}',
         "value: alice",

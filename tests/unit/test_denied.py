@@ -82,14 +82,14 @@ def test_the_arn_of_a_user_also_covers_sessions_of_the_account_under_that_name()
 @pytest.mark.parametrize(
     "arn", [ADMIN, ADMIN.upper().replace("ARN:AWS", "arn:aws"), f"arn:aws:iam::{ACCOUNT}:role/a/b/prod-admin"]
 )
-def test_the_arn_of_a_role_keeps_all_its_sessions_out(arn: str) -> None:
+def test_the_arn_of_a_role_denies_all_its_sessions(arn: str) -> None:
     denial = Denial("x", "arn", arn.lower(), until=LATER)
     table = DenialTable([denial])
     assert table.find(session("bob"), NOW) is denial
     assert table.find(session("bob", "prod-viewer"), NOW) is None
 
 
-def test_the_arn_of_a_session_keeps_that_session_out() -> None:
+def test_the_arn_of_a_session_denies_that_session() -> None:
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/prod-admin/alice"
     assert denies(arn, session())
     assert not denies(arn, session("bob"))
@@ -142,7 +142,7 @@ def test_a_denial_ends_when_it_says_and_the_longer_of_two_counts() -> None:
         ),
     ],
 )
-def test_a_pattern_written_by_hand_denies_whom_it_matches(
+def test_a_pattern_written_by_hand_denies_the_identities_that_it_matches(
     value: str, who: list[Identity], others: list[Identity]
 ) -> None:
     table = DenialTable([Denial("x", "", value, until=LATER)])
@@ -198,7 +198,7 @@ def test_a_longer_denial_of_one_role_leaves_a_shorter_one_everywhere_in_force() 
     assert table.find(session(role="prod-viewer"), LATER) is None
 
 
-def test_the_name_of_a_denial_is_that_of_whoever_is_meant() -> None:
+def test_the_name_of_a_denial_is_derived_from_the_denied_identity() -> None:
     assert denial_name("userName", "alice", ADMIN) == denial_name(
         "userName", "Alice", ADMIN.replace("role/", "role/p/")
     )
@@ -225,11 +225,11 @@ kinds = st.sampled_from([*KINDS, ""])
 groups = st.sampled_from(["", "prod-admin", "prod-viewer"])
 places = st.sampled_from(["", ADMIN, VIEWER])
 denials = st.builds(Denial, st.just("x"), kinds, values, places, ends, iam_group=groups)
-let_in_by = st.lists(st.sampled_from(["prod-admin", "prod-viewer"]), unique=True).map(tuple)
+admitted_by = st.lists(st.sampled_from(["prod-admin", "prod-viewer"]), unique=True).map(tuple)
 
 
-@given(st.lists(denials, max_size=6), identities, let_in_by)
-def test_many_denials_keep_out_whom_any_one_of_them_does(
+@given(st.lists(denials, max_size=6), identities, admitted_by)
+def test_many_denials_deny_what_any_single_one_of_them_denies(
     many: list[Denial], identity: Identity, by: tuple[str, ...]
 ) -> None:
     alone = [each for each in many if DenialTable([each]).find(identity, NOW, by) is not None]
@@ -238,7 +238,7 @@ def test_many_denials_keep_out_whom_any_one_of_them_does(
     assert found is None or found in alone
 
 
-@given(denials, identities, let_in_by)
+@given(denials, identities, admitted_by)
 def test_a_place_only_narrows_and_an_unknown_kind_only_widens(
     denial: Denial, identity: Identity, by: tuple[str, ...]
 ) -> None:

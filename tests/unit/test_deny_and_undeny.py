@@ -385,7 +385,7 @@ def test_of_several_names_only_those_that_a_server_has_seen_are_said_to_be_out(
     assert lines[:2] == ["alice is out", "alcie is refused"]
 
 
-def test_undeny_lifts_and_records(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_undeny_removes_the_denial_and_records_it(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     kube_iam(site, "deny", "alice", "carol")
     site.memory.events.clear()
     assert kube_iam(site, "undeny", "alice") == 0
@@ -416,7 +416,7 @@ def test_undeny_of_a_misspelt_name_says_who_is_denied(site: Site, capsys: pytest
     assert site.denied == ["alice"]
 
 
-def test_undeny_says_to_programs_what_was_lifted(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_undeny_lists_the_removed_denials_as_json(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     kube_iam(site, "deny", "alice")
     capsys.readouterr()
     assert kube_iam(site, "undeny", "alice", "-o", "json") == 0
@@ -425,7 +425,7 @@ def test_undeny_says_to_programs_what_was_lifted(site: Site, capsys: pytest.Capt
     assert site.data == {} or site.denied == []
 
 
-def test_undeny_twice_lifts_once(site: Site) -> None:
+def test_second_undeny_removes_nothing(site: Site) -> None:
     kube_iam(site, "deny", "alice")
     site.memory.events.clear()
     kube_iam(site, "undeny", "alice")
@@ -434,7 +434,7 @@ def test_undeny_twice_lifts_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("by_name", [False, True])
-def test_undeny_lifts_what_a_server_remembers_of_a_list_that_was_deleted(
+def test_undeny_removes_a_denial_that_a_server_keeps_from_a_deleted_list(
     site: Site, capsys: pytest.CaptureFixture[str], by_name: bool
 ) -> None:
     denial = denial_of("alice", until=4e9)
@@ -446,7 +446,7 @@ def test_undeny_lifts_what_a_server_remembers_of_a_list_that_was_deleted(
     assert site.reasons == ["DenialRemoved"]
 
 
-def test_undeny_lifts_an_entry_by_hand_that_a_server_remembers_by_its_name(site: Site) -> None:
+def test_undeny_removes_by_name_an_entry_by_hand_that_a_server_keeps(site: Site) -> None:
     site.remembered["by-hand"] = denial_of("alice", until=4e9)
     assert kube_iam(site, "undeny", "by-hand") == 0
     assert list(site.data) == ["by-hand"]

@@ -74,7 +74,7 @@ def test_deny_refuses_what_can_mean_nobody(cluster: Cluster, arguments: tuple[st
     assert cluster.denied == []
 
 
-def test_a_denial_that_nobody_obeys_is_an_error_that_says_so(cluster: Cluster) -> None:
+def test_denial_that_no_server_applies_is_an_error(cluster: Cluster) -> None:
     cluster.closed = Propagation(error=KubeError("no server answers", "set server.denyList"))
     for output in ("table", "json"):
         with pytest.raises(KubeIamError, match="the denial is written, but whether it is in force is not known"):

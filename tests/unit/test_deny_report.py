@@ -24,7 +24,7 @@ class Lines:
         return write
 
     def take(self, message: str) -> list[tuple[str, str]]:
-        """The fields of the lines with that message."""
+        """Return the fields of the lines with that message."""
         return [(denial, value) for said, denial, value in self.lines if said == message]
 
 

@@ -1,4 +1,4 @@
-"""Edits of the deny list while others edit it too: nothing that somebody else denied or lifted meanwhile is lost."""
+"""Edits of the deny list while others edit it too: no concurrent denial or removal is lost."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_entries_that_ended_long_ago_are_removed_and_odd_ones_stay(memory: ApiIn
 
 
 @pytest.mark.parametrize("text", ['["alice", "bob", "carol"]', '["bob", "alice"]', "value: [bob, alice]", '["alice"]'])
-def test_who_shares_an_entry_with_somebody_who_is_lifted_stays_denied(
+def test_removal_of_one_value_keeps_the_other_denials_of_its_entry(
     memory: ApiInMemory, store: DenyListEditor, text: str
 ) -> None:
     write(memory, x=text, y='{"kind": "userName", "value": "dave"}')
@@ -101,7 +101,7 @@ def test_who_shares_an_entry_with_somebody_who_is_lifted_stays_denied(
     assert store.remove(is_alice, "root", NOW) == ()
 
 
-def test_what_is_lifted_says_so_as_an_entry(memory: ApiInMemory, store: DenyListEditor) -> None:
+def test_removed_denial_is_kept_as_an_ended_entry(memory: ApiInMemory, store: DenyListEditor) -> None:
     store.add([ALICE, BOB], NOW)
     assert store.remove(is_alice, "carol", NOW) == (ALICE,)
     (left,) = parse_entry(ALICE.name, memory.data(NAME)[ALICE.name]).denials
@@ -114,13 +114,13 @@ SHARED = json.dumps([json.loads(format_denial(each)) for each in (ALICE, BOB)])
 @pytest.mark.parametrize(
     ("before", "meanwhile", "left"),
     [
-        # Somebody adds a person to the entry that is being lifted.
+        # Somebody adds a value to the entry that is being removed.
         ({"x": "alice"}, {"x": '["alice", "bob"]'}, {"bob"}),
         # Somebody denies another person.
         ({"x": "alice"}, {"x": "alice", "y": "bob"}, {"bob"}),
         # Somebody denies the same person under another name.
         ({"x": "alice"}, {"x": "alice", "y": '{"kind": "userName", "value": "alice"}'}, set()),
-        # Somebody lifts it first, and uses the name again.
+        # Somebody removes it first, and uses the name again.
         ({"x": "alice"}, {"x": "bob"}, {"bob"}),
         # Somebody takes one of two out of the entry.
         ({"x": SHARED}, {"x": format_denial(BOB)}, {"bob"}),
@@ -128,7 +128,7 @@ SHARED = json.dumps([json.loads(format_denial(each)) for each in (ALICE, BOB)])
         ({"x": SHARED}, {"z": "carol"}, {"carol"}),
     ],
 )
-def test_a_lift_that_loses_a_race_leaves_what_was_written_meanwhile(
+def test_removal_after_a_conflict_keeps_what_was_written_meanwhile(
     memory: ApiInMemory, store: DenyListEditor, before: dict[str, str], meanwhile: dict[str, str], left: set[str]
 ) -> None:
     write(memory, **before)
@@ -137,7 +137,7 @@ def test_a_lift_that_loses_a_race_leaves_what_was_written_meanwhile(
     assert denied(memory) == left
 
 
-def test_a_lift_that_finds_nothing_after_a_lost_race_reports_nothing(
+def test_removal_that_finds_nothing_after_a_conflict_reports_nothing(
     memory: ApiInMemory, store: DenyListEditor
 ) -> None:
     store.add([ALICE], NOW)
@@ -159,20 +159,18 @@ def test_an_entry_renewed_while_it_is_cleared_away_stays(memory: ApiInMemory, st
     assert denied(memory) == {"alice", "bob"}
 
 
-def test_what_stands_instead_of_a_lift_is_not_written_over_a_new_denial(
-    memory: ApiInMemory, store: DenyListEditor
-) -> None:
+def test_ended_entry_of_a_removal_does_not_replace_a_new_denial(memory: ApiInMemory, store: DenyListEditor) -> None:
     write(memory)
     tombstone = denial_of("alice", until=REMOVED, reason="removed")
     once(memory, lambda: another(memory).add([ALICE], NOW))
-    # The new denial is what a lift of alice is about, then.
+    # A removal of alice then removes the new denial.
     assert store.remove(is_alice, "root", NOW, [tombstone]) == (ALICE,)
     assert denied(memory) == set()
     assert store.remove(lambda denial: matches(denial, "bob"), "root", NOW, [denial_of("bob", until=REMOVED)]) == ()
     assert parse_entry("x", memory.data(NAME)[BOB.name]).denials[0].until == REMOVED
 
 
-@pytest.mark.parametrize("edit", ["put", "lift"])
+@pytest.mark.parametrize("edit", ["put", "remove"])
 def test_an_edit_that_loses_every_race_is_an_error(memory: ApiInMemory, store: DenyListEditor, edit: str) -> None:
     write(memory, x="alice")
     memory.before_write = lambda: write(memory, x="alice")

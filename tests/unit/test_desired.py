@@ -1,4 +1,4 @@
-"""What a level comes to in IAM and in the cluster, and which documents say the same."""
+"""Resources of a level in IAM and in the cluster, and policy documents that mean the same."""
 
 import pytest
 from hypothesis import given
@@ -69,7 +69,7 @@ def test_a_role_and_a_cluster_role_of_one_name_get_two_bindings() -> None:
         (None, "alice", True, False),
     ],
 )
-def test_the_trust_policy_lets_users_in_under_their_own_name_only(
+def test_the_trust_policy_allows_users_their_own_name_as_session_name_only(
     user: str | None, session: str, mfa: bool, allowed: bool
 ) -> None:
     (wanted,) = desired_state(access(level("admin", mfa=True)))

@@ -69,7 +69,7 @@ def test_an_entry_that_cannot_be_used_is_left_out_and_the_others_serve(file: Pat
 
 
 @pytest.mark.parametrize("user_ids", [False, True])
-def test_groups_in_one_text_are_no_list_in_json_and_the_entry_lets_nobody_in(file: Path, user_ids: bool) -> None:
+def test_groups_as_one_text_are_no_list_in_json_and_the_entry_admits_nobody(file: Path, user_ids: bool) -> None:
     loaded = load(file, {"mapRoles": [{**ENTRY, "groups": "system:masters,x"}]}, user_ids=user_ids)
     assert user_of(loaded) is None
     assert "groups: must be a list, not text" in str(loaded.problems[0])
@@ -98,7 +98,7 @@ def test_by_unique_id_a_role_made_again_under_its_name_is_another(file: Path) ->
         (ROLE.replace("role/", "role/team/a/"), "admin"),
         ("", "admin"),
         (f"{ROLE}2", None),
-        ("nonsense", None),
+        ("no-arn", None),
         (ROLE.replace("arn:aws:", "arn:aws-cn:"), None),
     ],
 )
@@ -107,7 +107,7 @@ def test_by_unique_id_an_arn_that_is_given_must_agree_and_one_that_is_none_denie
 ) -> None:
     loaded = load(file, {"mapRoles": [{**ENTRY, "rolearn": given_arn}]}, user_ids=True)
     assert user_of(loaded) == expected
-    assert bool(loaded.problems) == (given_arn == "nonsense")
+    assert bool(loaded.problems) == (given_arn == "no-arn")
 
 
 def test_by_unique_id_the_path_of_a_user_counts(file: Path) -> None:

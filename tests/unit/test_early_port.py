@@ -1,4 +1,4 @@
-"""Which port is listened on before the configuration is read."""
+"""The port that is bound before the configuration is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kube_iam.server.early_port import EarlyPort, open_early
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A free port, which is the default too."""
+    """Yield a free port, which is the default too."""
     chosen = free_port()
     monkeypatch.setattr(early_port, "DEFAULT_PORT", chosen)
     yield chosen

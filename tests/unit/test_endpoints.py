@@ -66,7 +66,7 @@ def test_override_of_iam_is_found_whatever_names_it(
     configure(clean, tmp_path, HTTPS, default, other, **variables)
     (found,) = [each for each in endpoint_overrides(os.environ) if "iam" in each.services]
     assert (found.source, found.url) == (source, HTTPS)
-    assert make_client("iam").meta.endpoint_url == HTTPS  # the SDK obeys the same
+    assert make_client("iam").meta.endpoint_url == HTTPS  # the SDK applies the same
 
 
 @pytest.mark.parametrize(("default", "other", "variables", "source"), WAYS)

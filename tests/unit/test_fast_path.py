@@ -59,7 +59,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
 def imported(home: Path, environ: dict[str, str], *arguments: str) -> set[str]:
-    """What a successful run has imported."""
+    """Return the modules that a successful run has imported."""
     clean = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -144,7 +144,7 @@ def test_reading_a_kept_session_needs_no_write(tmp_path: Path) -> None:
 def installed(
     tmp_path: Path, *arguments: str, stdout: int | None = subprocess.PIPE
 ) -> subprocess.CompletedProcess[str]:
-    """The installed command, whose process ends without Python's own ending."""
+    """Run the installed command, whose process ends without Python's own ending."""
     return subprocess.run(
         [Path(sysconfig.get_path("scripts")) / "kube-iam", *arguments],
         env={"HOME": str(tmp_path), "AWS_REGION": "eu-west-1", **KEYS},

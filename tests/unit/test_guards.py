@@ -1,4 +1,4 @@
-"""What needs --force: locking oneself out, taking away many levels, handing one level's people another level."""
+"""Changes that need --force: removal of one's own access, of many levels, and moves of users to another level."""
 
 from dataclasses import replace
 from typing import Any

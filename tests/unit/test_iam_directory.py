@@ -72,7 +72,7 @@ def test_every_one_of_1000_users_is_listed_over_143_pages(iam: Any, directory: I
 
 
 def stubbed(operation: str, pages: list[dict[str, Any]], arguments: dict[str, Any]) -> IamDirectory:
-    """A directory whose IAM answers with these pages, each only when asked with the marker of the one before."""
+    """Return a directory whose IAM answers with these pages, each only when asked with the marker of the one before."""
     client = make("iam")
     stubber = Stubber(client)
     for number, page in enumerate(pages):

@@ -148,7 +148,7 @@ def test_a_json_answer_with_a_part_twice_is_refused(name: str) -> None:
     assert parse(twice) == Refusal(Reason.STS_INVALID_RESPONSE, "a field repeats in the answer")
 
 
-NONSENSE_JSON = [
+INVALID_JSON = [
     "",
     "null",
     "[]",
@@ -187,14 +187,14 @@ NONSENSE_JSON = [
 ]
 
 
-@pytest.mark.parametrize("body", NONSENSE_JSON)
-def test_json_that_is_no_answer_to_get_caller_identity_is_nonsense(body: str) -> None:
+@pytest.mark.parametrize("body", INVALID_JSON)
+def test_json_of_another_shape_is_an_invalid_response(body: str) -> None:
     refusal = parse(body)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.STS_INVALID_RESPONSE
 
 
-NONSENSE_XML = [
+INVALID_XML = [
     "",
     "<a/>",
     "<GetCallerIdentityResponse/>",
@@ -227,8 +227,8 @@ NONSENSE_XML = [
 ]
 
 
-@pytest.mark.parametrize("body", NONSENSE_XML)
-def test_xml_that_is_no_answer_to_get_caller_identity_is_nonsense(body: str) -> None:
+@pytest.mark.parametrize("body", INVALID_XML)
+def test_xml_of_another_shape_is_an_invalid_response(body: str) -> None:
     refusal = parse(body, "text/xml")
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.STS_INVALID_RESPONSE
@@ -245,7 +245,7 @@ def test_a_declared_encoding_does_not_change_how_bytes_are_read() -> None:
 
 
 @pytest.mark.parametrize("content_type", ["", "text/html", "text/plain", "application/octet-stream", "json"])
-def test_an_answer_of_another_content_type_is_nonsense(content_type: str) -> None:
+def test_an_answer_of_another_content_type_is_an_invalid_response(content_type: str) -> None:
     refusal = parse(json_answer(), content_type)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.STS_INVALID_RESPONSE
@@ -270,7 +270,7 @@ def test_a_damaged_answer_names_only_principals_of_its_own_account(position: int
         assert identity.canonical_arn.startswith("arn:")
 
 
-def judge(status: int, body: str, content_type: str = "application/json") -> Identity | Refusal:
+def interpret(status: int, body: str, content_type: str = "application/json") -> Identity | Refusal:
     return interpret_sts_response(
         status, body.encode(), content_type, access_key_id="ASIAEXAMPLE", sts_host="sts.eu-west-1.amazonaws.com"
     )
@@ -303,17 +303,17 @@ def error(code: str) -> str:
     ],
 )
 def test_an_answer_without_an_identity_says_whose_fault_it_is(status: int, body: str, reason: Reason) -> None:
-    refusal = judge(status, body)
+    refusal = interpret(status, body)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is reason
     assert "X-Amz-Signature" not in refusal.message
 
 
 def test_a_known_error_comes_with_its_cause() -> None:
-    refusal = judge(403, error("SignatureDoesNotMatch"))
+    refusal = interpret(403, error("SignatureDoesNotMatch"))
     assert isinstance(refusal, Refusal)
     assert "another cluster id" in refusal.message
 
 
 def test_a_success_gives_the_identity() -> None:
-    assert judge(200, json_answer()) == EXPECTED
+    assert interpret(200, json_answer()) == EXPECTED

@@ -1,4 +1,4 @@
-"""Objects IAMIdentityMapping that do not serve: whom they are about is left to no later backend."""
+"""IAMIdentityMapping objects with errors: their principals are mapped by no later backend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def found(*specs: MappingSpec) -> MappingMatch | None:
         MappingSpec("a", "1", ROLE, unusable="spec: Expected `array`"),
     ],
 )
-def test_an_object_that_is_clear_about_its_arn_alone_lets_nobody_in(spec: MappingSpec) -> None:
+def test_an_object_of_which_only_the_arn_is_valid_admits_nobody(spec: MappingSpec) -> None:
     read = read_identity_mappings([spec])
     mapped = read.table.find(ADMIN)
     assert mapped is not None
@@ -40,4 +40,4 @@ def test_of_two_objects_the_older_counts_even_where_it_does_not_serve() -> None:
 
 
 def test_an_object_without_a_good_arn_is_about_nobody() -> None:
-    assert found(MappingSpec("a", "1", "nonsense", "a")) is None
+    assert found(MappingSpec("a", "1", "no-arn", "a")) is None

@@ -20,7 +20,7 @@ from required import linux_only
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A listening socket of loopback, as the only descriptor that was passed."""
+    """Yield a listening socket of loopback, as the only descriptor that was passed."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

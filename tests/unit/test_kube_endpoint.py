@@ -1,4 +1,4 @@
-"""The server's way to the Kubernetes API: where to, whom to trust there, and as whom."""
+"""The server's connection to the Kubernetes API: address, trusted CAs, and credentials."""
 
 from __future__ import annotations
 

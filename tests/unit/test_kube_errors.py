@@ -1,4 +1,4 @@
-"""What people read when the Kubernetes API refuses, is not there, or is something else."""
+"""Error messages when the Kubernetes API refuses, is unreachable, or is something else."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_plain_http_where_tls_is_expected_is_no_trusted_connection(server: Serve
 
 
 def test_an_url_that_is_none_is_said(tmp_path: Path) -> None:
-    for url in ("https://[", "ftp://example.com", "nonsense"):
+    for url in ("https://[", "ftp://example.com", "no-url"):
         with pytest.raises(KubeIamError):
             cluster_at(url, tmp_path).whoami()
 

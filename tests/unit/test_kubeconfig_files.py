@@ -352,7 +352,7 @@ def test_a_cluster_that_cannot_be_used_is_named_by_its_context(tmp_path: Path, c
 
 def test_a_proxy_that_cannot_be_used_is_named_with_its_context_and_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "config"
-    path.write_text(KUBECTL.replace("certificate-authority-data: Zm9v", "proxy-url: nonsense://x"))
-    named = r"the proxy nonsense://x \(proxy-url of context 'other'\) .*: correct proxy-url of context 'other'"
+    path.write_text(KUBECTL.replace("certificate-authority-data: Zm9v", "proxy-url: odd://x"))
+    named = r"the proxy odd://x \(proxy-url of context 'other'\) .*: correct proxy-url of context 'other'"
     with pytest.raises(KubeError, match=named):
         KubeApi(environ={}, kubeconfig=str(path)).client()

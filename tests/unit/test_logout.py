@@ -61,7 +61,7 @@ class Machine:
         return path
 
     def tool_for(self, key_id: str, expiration: float | None = None) -> None:
-        """The tool reads a file that its command does not name: nobody can see that its answer changes."""
+        """Write the keys to a file that the tool's command does not name, so that nothing shows that its answer changes."""
         answer = {"Version": 1, "AccessKeyId": key_id, "SecretAccessKey": "s", "SessionToken": "t"}
         if expiration is not None:
             answer["Expiration"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expiration))

@@ -260,7 +260,7 @@ def glob(pattern: str, text: str) -> bool:
 
 
 def matches_slowly(who: str | Sso, arn: str) -> bool:
-    """The rules of docs/protocol.md, section 5.2, one entry at a time."""
+    """Return whether one entry matches, by the rules of docs/protocol.md, section 5.2."""
     bare = strip_role_path(arn).lower()
     if isinstance(who, str):
         return strip_role_path(who).lower() == bare

@@ -100,7 +100,7 @@ def test_account_id_that_yaml_read_as_another_number_is_an_error_with_quoting_hi
         ("mapRoles: [x]", "mapRoles[0]", "must be a mapping of keys, not text"),
         ("mapRoles: [{username: x}]", "mapRoles[0]", "needs one of rolearn and sso, and has neither"),
         ("mapRoles: [{rolearn: '', username: x}]", "mapRoles[0].rolearn", "is required"),
-        ("mapRoles: [{rolearn: nonsense, username: x}]", "mapRoles[0].rolearn", "'nonsense' is not an ARN"),
+        ("mapRoles: [{rolearn: no-arn, username: x}]", "mapRoles[0].rolearn", "'no-arn' is not an ARN"),
         ("mapRoles: [{rolearn: [a], username: x}]", "mapRoles[0].rolearn", "must be text, not a list"),
         ("mapUsers: [{username: x}]", "mapUsers[0].userarn", "is required"),
         ("mapUsers: [{userarn: 'arn:aws:iam::123456789012:user/a'}]", "mapUsers[0].username", "is required"),
@@ -153,7 +153,7 @@ def test_all_problems_are_reported_and_the_good_entries_are_still_there() -> Non
     mappings, found = parse(
         """
 mapUsers:
-- {userarn: nonsense, username: a}
+- {userarn: no-arn, username: a}
 - {userarn: 'arn:aws:iam::123456789012:user/b', username: b}
 - {userarn: 'arn:aws:iam::123456789012:user/c'}
 mapAccounts: [x]

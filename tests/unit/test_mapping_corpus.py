@@ -51,7 +51,7 @@ everywhere = pytest.mark.parametrize("place", EDITABLE, ids="-".join)
 
 
 def lists(place: tuple[str, str]) -> dict[str, MappingList]:
-    """The lists that an edit can find in a text, by name."""
+    """Return the lists that an edit can find in a text, by name."""
     stem, key = place
     found = {name: MappingList((*SERVER, name), stem, key, principal) for principal, name in NAMES.items()}
     if key == "config.yaml":

@@ -76,13 +76,13 @@ class Site:
         run(self.account, plan, self.ports)
 
     def config(self) -> str:
-        """The text of config.yaml."""
+        """Return the text of config.yaml."""
         if self.kind is TargetKind.FILE:
             return self.path.read_text() if self.path.exists() else ""
         return self.memory.data("kube-system/aws-iam-authenticator").get("config.yaml", "")
 
     def read(self, name: str) -> str:
-        """The text of one list, without indentation."""
+        """Return the text of one list, without indentation."""
         if self.kind is TargetKind.AWS_AUTH:
             return self.memory.data("kube-system/aws-auth").get(name, "")
         lines = re.split(rf"^  {name}:.*\n", self.config(), maxsplit=1, flags=re.MULTILINE)[1:]
@@ -110,14 +110,14 @@ class Site:
         return self.path.exists() if self.kind is TargetKind.FILE else bool(self.memory.objects)
 
     def table(self) -> MappingTable:
-        """The mapping as the server reads it."""
+        """Return the mapping as the server reads it."""
         if self.kind is TargetKind.AWS_AUTH:
             return read_config_map(self.memory.data("kube-system/aws-auth"), {}).table
         self.path.write_text(self.config())
         return load_mounted_mappings(self.path)[0].table
 
     def served(self, arn: str = ARN) -> tuple[str, tuple[str, ...]] | None:
-        """The user name and groups that the server gives sessions of the role."""
+        """Return the user name and groups that the server gives sessions of the role."""
         found = self.table().find(principal(arn, session_name="alice"))
         return (found.username.text, tuple(group.text for group in found.groups)) if found else None
 
@@ -135,7 +135,7 @@ OURS = ("iam:{{SessionNameRaw}}", ("kube-iam:viewer",))
 
 
 def ours_of(text: str) -> str:
-    """The level's entry in a list."""
+    """Return the level's entry in a list."""
     return text[text.index(f"- rolearn: {ARN}") :]
 
 
@@ -314,9 +314,9 @@ def test_temporary_access_survives_when_another_entry_is_removed(site: Site) -> 
 
 @pytest.mark.parametrize("site", [TargetKind.FILE, TargetKind.CONFIG_FILE], ids=lambda kind: kind.value, indirect=True)
 def test_a_mapping_that_no_server_can_load_is_a_warning(site: Site) -> None:
-    site.write("mapUsers", "- userarn: nonsense\n  username: x\n")
+    site.write("mapUsers", "- userarn: no-arn\n  username: x\n")
     (warning,) = site.plan().warnings
     assert "servers cannot load" in warning
-    assert "mapUsers[0].userarn: 'nonsense' is not an ARN" in warning
+    assert "mapUsers[0].userarn: 'no-arn' is not an ARN" in warning
     site.write("mapUsers", "")
     assert site.plan().warnings == ()

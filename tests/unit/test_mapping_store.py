@@ -244,16 +244,16 @@ def test_account_ids_and_words_stay_strings_for_every_parser() -> None:
 
 
 BY_GROUP = MappingEntry("", "iam:{{UserName}}", ("kube-iam:viewer",), "shop-viewer", "viewer")
-AT_THE_DOOR = replace(OURS, iam_group="shop-viewer", level="viewer")
+BY_MEMBERSHIP = replace(OURS, iam_group="shop-viewer", level="viewer")
 CAROL = TemporaryGrant("carol", "AIDACAROL", "2026-11-24T14:00:00Z", 'on call: "yes" # no')
 
 
-def test_an_entry_says_whose_members_get_in_and_to_which_level() -> None:
-    text = CONFIG.put("server: {}\n", AT_THE_DOOR)
+def test_an_entry_names_the_iam_group_and_the_level() -> None:
+    text = CONFIG.put("server: {}\n", BY_MEMBERSHIP)
     entry = YAML(typ="safe", pure=True).load(text)["server"]["mapRoles"][0]
     assert list(entry) == ["rolearn", "username", "groups", "iamGroup", "level"]
     assert (entry["iamGroup"], entry["level"]) == ("shop-viewer", "viewer")
-    assert CONFIG.entries(text) == (AT_THE_DOOR,)
+    assert CONFIG.entries(text) == (BY_MEMBERSHIP,)
 
 
 @pytest.mark.parametrize(("where", "text"), RESTORED.values(), ids=RESTORED.keys())
@@ -267,25 +267,25 @@ def test_groups_are_mapped_beside_roles(where: MappingList, text: str) -> None:
 
 
 def add_temporary(text: str, *who: TemporaryGrant) -> str:
-    return CONFIG.change_temporary(text, AT_THE_DOOR, lambda _: who)
+    return CONFIG.change_temporary(text, BY_MEMBERSHIP, lambda _: who)
 
 
-def test_whoever_is_let_in_for_a_time_stays_while_the_entry_changes() -> None:
-    text = add_temporary(CONFIG.put(KOPS, AT_THE_DOOR), CAROL)
+def test_temporary_grant_stays_while_the_entry_changes() -> None:
+    text = add_temporary(CONFIG.put(KOPS, BY_MEMBERSHIP), CAROL)
     read = YAML(typ="safe", pure=True).load(text)["server"]["mapRoles"][-1]["temporary"]
     assert read == [
         {"userName": "carol", "userId": "AIDACAROL", "until": CAROL.until, "reason": 'on call: "yes" # no'},
     ]
-    assert CONFIG.put(text, AT_THE_DOOR) == text
-    changed = CONFIG.put(text, replace(AT_THE_DOOR, username="viewer"))
+    assert CONFIG.put(text, BY_MEMBERSHIP) == text
+    changed = CONFIG.put(text, replace(BY_MEMBERSHIP, username="viewer"))
     assert CONFIG.entries(changed)[-1].temporary == (CAROL,)
-    assert CONFIG.remove(add_temporary(text), AT_THE_DOOR) == KOPS
-    assert CONFIG.remove(text, AT_THE_DOOR) == KOPS
+    assert CONFIG.remove(add_temporary(text), BY_MEMBERSHIP) == KOPS
+    assert CONFIG.remove(text, BY_MEMBERSHIP) == KOPS
 
 
-@pytest.mark.parametrize("now", [replace(AT_THE_DOOR, iam_group=""), replace(AT_THE_DOOR, level="admin")])
-def test_nobody_is_let_in_for_a_time_where_no_group_is_asked_for_or_to_another_level(now: MappingEntry) -> None:
-    text = CONFIG.put(add_temporary(CONFIG.put(KOPS, AT_THE_DOOR), CAROL), now)
+@pytest.mark.parametrize("now", [replace(BY_MEMBERSHIP, iam_group=""), replace(BY_MEMBERSHIP, level="admin")])
+def test_temporary_grant_ends_when_the_entry_loses_its_group_or_changes_its_level(now: MappingEntry) -> None:
+    text = CONFIG.put(add_temporary(CONFIG.put(KOPS, BY_MEMBERSHIP), CAROL), now)
     assert CONFIG.entries(text)[-1] == now
 
 
@@ -343,7 +343,7 @@ SHAPES = (
 
 @st.composite
 def documents(draw: st.DrawFn) -> tuple[MappingList, str, list[int]]:
-    """A list and where it is, its text, and the number of lines of each entry that names a role."""
+    """Generate a list and its place, its text, and the number of lines of each entry that names a role."""
     indent = draw(st.sampled_from(["", "", "  ", "    "]))
     lines: list[str] = []
     sizes: list[int] = []

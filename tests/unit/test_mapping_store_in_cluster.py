@@ -78,7 +78,7 @@ class Where:
         return "".join(text for key, text in sorted(self.memory.data(self.path).items()) if key != "other")
 
     def append(self, text: str) -> None:
-        """An entry that somebody else adds behind the roles."""
+        """Add an entry of somebody else behind the roles."""
         data = self.memory.data(self.path)
         key = "mapRoles" if self.aws_auth else "config.yaml"
         indented = text if self.aws_auth else "".join(f"    {line}\n" for line in text.splitlines())

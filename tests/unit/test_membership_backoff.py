@@ -1,4 +1,4 @@
-"""How hard IAM is asked while it fails for all."""
+"""Backoff of the reads of IAM while all of them fail."""
 
 from __future__ import annotations
 

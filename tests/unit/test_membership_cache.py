@@ -209,7 +209,7 @@ def role_refusal(known: Membership, role_id: str) -> Refusal | None:
 
 
 def created_again(known: Membership, seconds_ago: float = 0.0) -> bool:
-    """The role is read, and was created again so long ago by its CreateDate."""
+    """Load a role whose CreateDate says that it was created again so many seconds ago."""
     snapshot = RoleSnapshot(known.clocks.uptime, "AROAANEW", 3600, created=known.clocks.wall - seconds_ago)
     return known.cache.update_role(ROLE, snapshot)
 
@@ -600,7 +600,7 @@ def test_somebody_let_into_a_whole_group_for_a_time_is_known_by_the_unique_id() 
 
 
 def temporary_grant(*, user_id: str = BOB, group_account: str | None = ACCOUNT, age: float = 0.0) -> Groups:
-    """A mapGroups entry with a temporary grant, its IAM group last read `age` seconds ago; None: never read."""
+    """Return a mapGroups entry with a temporary grant, its IAM group last read `age` seconds ago; None: never read."""
     site = Groups(of_group("ops", TemporaryGrant("bob", user_id, Clocks().wall + 10 * HOUR)))
     if group_account is not None:
         site.cache.update_group("ops", GroupSnapshot(site.clocks.uptime, group_account, {"alice": ALICE}))

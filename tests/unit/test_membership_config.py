@@ -27,7 +27,7 @@ ITEM = '{userName: bob, userId: AIDAJQABLZS4A3QDU576Q, until: "2026-11-24T14:00:
 
 
 def entries_of(table: MappingTable, member_of: list[str], user_id: str) -> list[MappingMatch]:
-    """The entries of whole groups for a user, all groups being known."""
+    """Return the entries of whole groups for a user, with all groups loaded."""
     return table.group_mappings.find(member_of, user_id, 0, is_current=lambda _: True)
 
 

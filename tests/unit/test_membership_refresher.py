@@ -1,4 +1,4 @@
-"""What is read of IAM when, and what a read that fails does: nothing but be tried again."""
+"""Reads of IAM and their schedule. A read that fails is only tried again."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class FakeIam:
 
 @dataclass
 class Observed:
-    """What an observer was told."""
+    """The calls that an observer received."""
 
     changes: list[tuple[str, GroupChange]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -176,7 +176,7 @@ def test_suspension_after_a_repaired_trust_policy_is_reported() -> None:
 
 
 def found_role(arn: str) -> RoleFound:
-    """A role whose trust policy is good by the measure of its own account."""
+    """Return a role whose trust policy is good by the measure of its own account."""
     return RoleFound(arn, "AROAADMIN", json.dumps(HELD).replace(ACCOUNT, arn.split(":")[4]), 3600)
 
 

@@ -1,4 +1,4 @@
-"""What the log and the metrics say of memberships."""
+"""Memberships in the log and the metrics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Site:
         self.report.group_read("admins", None, GroupChange((), left, first=first))
 
     def said(self) -> list[str]:
-        """What was logged since the last time."""
+        """Return the lines that were logged since the last time."""
         lines = self.written.getvalue().splitlines()
         self.written.seek(0)
         self.written.truncate()

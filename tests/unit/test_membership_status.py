@@ -44,7 +44,7 @@ HOUR = 3600
 
 
 class Server:
-    """What one server has read, and its clock."""
+    """The memberships that one server has read, and its clock."""
 
     def __init__(self) -> None:
         self.uptime = 1000.0
@@ -260,7 +260,7 @@ class Site:
         self.run("apply", "--yes")
 
     def settles(self) -> None:
-        """What happens while `apply` waits."""
+        """Make the change that happens while `apply` waits."""
 
     def _answer(self, host: str, token: str) -> str:
         self.asked += 1
@@ -268,7 +268,7 @@ class Site:
         return f"[invalid bearer token, {refusal.message}]" if refusal is not None else "Unauthorized"
 
     def run(self, *arguments: str) -> list[str]:
-        """The lines about the server on stderr."""
+        """Return the lines about the server on stderr."""
         kube_iam(self.account, *arguments, kube=self.memory.api("https://api.prod.example.com"))
         lines = self._capsys.readouterr().err.splitlines()
         return [line for line in lines if line.startswith(("warning: level", "note: whether the server"))]

@@ -1,4 +1,4 @@
-"""Which versions of the configuration file may replace the mappings in force, and which leave the last good ones."""
+"""Versions of the configuration file that may replace the mappings in force, and versions that leave the last good ones."""
 
 from __future__ import annotations
 

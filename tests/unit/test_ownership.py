@@ -348,7 +348,7 @@ def test_a_path_that_another_cluster_uses_stops_the_plan_also_for_other_levels()
 
 
 def stage(level: Level, **changed: Any) -> ClusterAccess:
-    """The file of `level` with another cluster.name or path, and the names that follow from that."""
+    """Return the file of `level` with another cluster.name or path, and the names that follow from that."""
     file = replace(access(level), **changed)
     names: dict[str, Any] = dict.fromkeys(("role_name", "policy_name", "group_name"), "stage-viewer")
     return replace(file, levels=(replace(level, path=file.path, **names),))

@@ -204,7 +204,7 @@ def test_another_cluster_in_the_same_account_is_left_alone() -> None:
 
 
 def foreign_account() -> FakeAccount:
-    """An account where the classic recipe stands, made by hand, with bob in it."""
+    """Return an account with the classic recipe, made by hand, with bob in it."""
     account = FakeAccount((MappingEntry(ADMIN_ARN, "admin", ("system:masters",)),))
     directory = account.directory
     directory.role_states["prod-admin"] = RoleState(ADMIN_ARN, "prod-admin", "/", {}, {"team": "x"}, 7200, "by hand")
@@ -235,7 +235,7 @@ def test_everything_in_the_way_is_listed_together_with_its_remedy() -> None:
     assert account.state() == before
 
 
-def test_adopting_takes_it_over_as_changes_of_their_own_and_names_who_gets_in() -> None:
+def test_adopting_plans_its_own_changes_and_names_the_users_who_gain_access() -> None:
     account = foreign_account()
     plan = plan_apply(access(ADMIN), account.ports, adopt=True)
     assert steps(plan) == [

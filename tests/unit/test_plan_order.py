@@ -44,7 +44,7 @@ class RbacCluster(FakeCluster):
 
 
 def account_of_alice(*levels: Level) -> FakeAccount:
-    """An account with these levels applied, in which alice is signed in through level admin alone."""
+    """Return an account with these levels applied, in which alice is signed in through level admin alone."""
     account = FakeAccount()
     run(account, plan_apply(access(*levels), account.ports))
     account.cluster.subject = ALICE

@@ -121,7 +121,7 @@ def test_people_keep_their_levels_at_every_moment(before: ClusterAccess, after: 
 
 
 def levels_of(account: FakeAccount, user: str) -> set[str]:
-    """The levels that the user gets into: of mapped roles that a group lets the user assume, and of mapped groups."""
+    """Return the levels that admit the user: of mapped roles that a group lets the user assume, and of mapped groups."""
     directory = account.directory
     groups = {name for name, members in directory.group_members.items() if user in members}
     arns = {

@@ -39,7 +39,7 @@ NODES = (
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, tuple[str, list[str]]]:
-    """Action and resources of each statement by its Sid; nothing but Allows of one action each is in it."""
+    """Return action and resources of each statement by its Sid. Every statement is an Allow of one action."""
     assert run_command("kube-iam", ["policy", "server", *arguments], {}) == 0
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert document["Version"] == "2012-10-17"
@@ -48,7 +48,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, tu
 
 
 def printed_for(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> tuple[list[str], list[str]]:
-    """The groups and the roles that the policy for an access file covers."""
+    """Return the groups and the roles that the policy for an access file covers."""
     file = tmp_path / "access.yaml"
     file.write_text(text)
     found = printed(capsys, "-f", str(file))

@@ -39,7 +39,7 @@ WITH_A_COUNTERPART = {
 
 
 def uses(path: Path) -> set[str]:
-    """The POSIX-only names and modules that a file of ours uses by name."""
+    """Return the POSIX-only names and modules that a file of ours uses by name."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

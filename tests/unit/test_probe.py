@@ -1,4 +1,4 @@
-"""Questions and answers about denials, and what is remembered of who was let in."""
+"""Status queries and answers about denials, and the recent sign-ins."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def person(name: str, key: str = "ASIA1") -> Identity:
 
 
 @pytest.mark.parametrize("until", [5.0, 10.0**10, float("inf")])
-def test_the_last_time_that_a_denied_person_was_let_in_is_known(until: float) -> None:
+def test_the_last_sign_in_of_a_denied_person_is_known(until: float) -> None:
     memory = RecentSignIns(started=100.0)
     for time, identity in ((110.0, person("alice")), (120.0, person("alice", "ASIA2")), (130.0, person("bob"))):
         memory.record(identity, time)
@@ -73,7 +73,7 @@ def test_the_last_time_that_a_denied_person_was_let_in_is_known(until: float) ->
     assert memory.last_sign_in(denial_of("alice", until=until), 150.0) == (10.0, True)
 
 
-def test_whom_nobody_remembers_may_have_been_let_in_just_before_the_memory_begins() -> None:
+def test_unknown_identity_may_have_signed_in_just_before_the_record_begins() -> None:
     memory = RecentSignIns(started=100.0)
     assert memory.last_sign_in(denial_of("alice", until=5.0), 150.0) == (50.0, False)
 

@@ -72,7 +72,7 @@ def port(authority: str) -> int:
 
 
 def failure(home: Home, **environ: str) -> str:
-    """The error of a sign-in that fails, without the proxy's password."""
+    """Return the error of a sign-in that fails, without the proxy's password."""
     ran = home.token(**environ)
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
     assert PASSWORD not in ran.stderr

@@ -1,4 +1,4 @@
-"""Where botocore has an opinion about the endpoint, it is asked for it."""
+"""Regions and endpoints, compared with botocore where it knows the endpoint."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_metadata_that_is_switched_off_is_not_asked(imds: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1", "https://127.0.0.1", "nonsense", "http://[::1", "http://127.0.0.1:x"]
+    "url", ["http://127.0.0.1:1", "https://127.0.0.1", "no-url", "http://[::1", "http://127.0.0.1:x"]
 )
 def test_metadata_that_does_not_answer_is_no_region(url: str) -> None:
     assert region_from_metadata({"AWS_EC2_METADATA_SERVICE_ENDPOINT": url}) == ""

@@ -1,4 +1,4 @@
-"""How plans and members look, for people and for programs."""
+"""Plans and members as text for people and as JSON for programs."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the sandbox remembers, shows and refuses, without starting anything."""
+"""State, reports and refusals of the sandbox, without starting anything."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ SLEEP = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of this user that is no part of any sandbox."""
+    """Yield a process of this user that is no part of any sandbox."""
     process = subprocess.Popen(SLEEP, stdin=subprocess.PIPE, cwd=tmp_path, start_new_session=True)
     yield process
     process.communicate()
@@ -104,7 +104,7 @@ def record_of(pid: int, **changes: object) -> str:
 
 
 def sleeper(home: Home) -> Process:
-    """A background process of the sandbox that runs until it is stopped."""
+    """Start a background process of the sandbox that runs until it is stopped."""
     process = home.process("account")
     process.start([sys.executable, "-c", "import time; time.sleep(600)"], {}, home.root)
     return process

@@ -73,7 +73,7 @@ class Machine:
         return path
 
     def tool(self, text: str, code: int = 0, stderr: str = "") -> None:
-        """A profile whose credential_process prints that."""
+        """Write a profile whose credential_process prints that."""
         answer, complaint = self.file("answer", text), self.file("complaint", stderr)
         program = self.file("tool.sh", f"#!/bin/sh\ncat {answer}\ncat {complaint} >&2\nexit {code}\n")
         program.chmod(0o700)
@@ -116,7 +116,7 @@ COMMANDS = {" ".join(path): (path, found) for path, found in commands(make_root(
 
 
 def command_line(path: tuple[str, ...], command: click.Command) -> list[str]:
-    """The command with what it asks for, so that it gets as far as it can."""
+    """Return the command with its required arguments, so that it gets as far as it can."""
     line = [*path]
     for parameter in command.params:
         forms = set(parameter.opts)

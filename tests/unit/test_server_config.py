@@ -217,7 +217,7 @@ ENTRY = "{rolearn: 'arn:aws:iam::123456789012:role/Good', username: good}"
         "{rolearn: 'arn:aws:iam::ACCOUNT:role/Bad', username: bad}",
     ],
 )
-def test_an_entry_that_lets_nobody_in_leaves_the_others_in_force(file: Path, entry: str) -> None:
+def test_an_entry_that_admits_nobody_leaves_the_others_in_force(file: Path, entry: str) -> None:
     file.write_text(f"clusterID: x\nserver:\n  mapRoles: [{entry}, {ENTRY}]\n  mapAccounts: [12]\n")
     mappings, problems = load_mounted_mappings(file)
     assert {problem.key.partition("]")[0] for problem in problems} == {"server.mapRoles[0", "server.mapAccounts[0"}
@@ -242,7 +242,7 @@ def test_mappings_that_are_broken_do_not_break_the_settings(file: Path) -> None:
 
 
 def test_a_check_reports_settings_and_mappings_together_by_line(file: Path) -> None:
-    file.write_text("server:\n  port: x\n  mapRoles:\n  - {rolearn: nonsense, username: a}\n  odd: 1\n")
+    file.write_text("server:\n  port: x\n  mapRoles:\n  - {rolearn: no-arn, username: a}\n  odd: 1\n")
     found = check_server_config(file, {})
     assert [(problem.key, problem.line) for problem in found.errors] == [
         ("clusterID", 1),

@@ -1,4 +1,4 @@
-"""Which process may listen on a port that is in use."""
+"""Processes that may listen on a port that is in use."""
 
 from __future__ import annotations
 

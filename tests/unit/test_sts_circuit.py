@@ -67,7 +67,7 @@ def test_one_lost_request_beside_answered_ones_opens_nothing(circuit: StsCircuit
     assert not circuit.refuses(HOST)
 
 
-def test_an_answer_from_before_the_request_does_not_vouch_for_the_host(circuit: StsCircuit, clock: Clock) -> None:
+def test_an_answer_from_before_the_request_does_not_count_for_the_host(circuit: StsCircuit, clock: Clock) -> None:
     circuit.answered(HOST)
     clock.now += 1
     opened(circuit, clock)

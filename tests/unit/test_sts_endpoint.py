@@ -41,7 +41,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch
 
 
 def by_botocore(session: Session, region: str) -> Endpoint | None:
-    """Where botocore signs for, or None where it refuses; nothing of ours takes part."""
+    """Return the endpoint that botocore signs for, or None if it refuses. Nothing of ours takes part."""
     try:
         client: Any = session.create_client(
             "sts", region_name=region, aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="secret"

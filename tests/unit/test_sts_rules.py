@@ -21,7 +21,7 @@ FLAGS = list(product((False, True), repeat=3))
 
 
 def client_side(region: str, *, fips: bool, dual_stack: bool, legacy: bool) -> tuple[str, str] | None:
-    """The host and the signing region that an SDK uses; None where the rules have none."""
+    """Return the host and the signing region that an SDK uses, or None if the rules have none."""
     try:
         found: Any = RULES.resolve_endpoint(
             Region=region, UseFIPS=fips, UseDualStack=dual_stack, UseGlobalEndpoint=legacy
@@ -43,7 +43,7 @@ def test_every_host_of_the_rules_is_taken_for_its_signing_region(partition: str)
         host, signed_for = found
         seen += 1
         if host == GLOBAL_HOST and partition != "aws":
-            # The rules send whoever asks for the legacy endpoint to it, but a key of another partition is unknown there.
+            # The rules resolve the legacy endpoint if it is asked for, but a key of another partition is unknown there.
             assert legacy
             assert hosts.region_of(host) is None
         else:

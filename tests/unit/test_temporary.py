@@ -41,8 +41,8 @@ def item(until: float, user: str = "alice", user_id: str = "AIDAalice") -> Tempo
     return TemporaryGrant(user, user_id, rfc3339(until), "on call")
 
 
-def door(account: FakeAccount, user: str = "alice") -> float:
-    """Until when the mapping lets the user in."""
+def mapped_until(account: FakeAccount, user: str = "alice") -> float:
+    """Return the time until which the mapping grants the user access, or 0."""
     return max(
         (who.ends for entry in account.store.all_entries for who in entry.temporary if who.user_name == user),
         default=0.0,
@@ -79,7 +79,7 @@ def test_an_item_in_the_entry_and_a_policy_of_the_users_own_end_at_the_same_time
 def test_without_a_role_the_item_is_all() -> None:
     account = applied(access(BY_GROUP))
     temporary(account, BY_GROUP).grant(item(NOW + 60), NOW)
-    assert door(account) == NOW + 60
+    assert mapped_until(account) == NOW + 60
     assert account.directory.user_policies == {}
     temporary(account, BY_GROUP).revoke("alice", NOW)
     assert account.state() == applied(access(BY_GROUP)).state()
@@ -102,13 +102,13 @@ def test_wherever_a_grant_stops_nobody_is_in_longer_than_meant(
         return account
 
     account = prepared()
-    longest = max(NOW + seconds, door(account) if not recreated else 0)
+    longest = max(NOW + seconds, mapped_until(account) if not recreated else 0)
     account.world.fail_after = account.world.writes + kill
     try:
         temporary(account).grant(item(NOW + seconds), NOW)
     except Killed:
         account.world.fail_after = None
-        assert door(account) <= longest
+        assert mapped_until(account) <= longest
         assert aws(account) <= max(longest, NOW + (before or 0))
         assert account.directory.user_policies.keys() == {POLICY} or before is None
         recorded = any(entry.temporary for entry in account.store.all_entries)
@@ -117,7 +117,7 @@ def test_wherever_a_grant_stops_nobody_is_in_longer_than_meant(
     other = prepared()
     temporary(other).grant(item(NOW + seconds), NOW)
     assert account.state() == other.state()
-    assert door(account) == aws(account) == NOW + seconds
+    assert mapped_until(account) == aws(account) == NOW + seconds
 
 
 @pytest.mark.parametrize("kill", [1, 2])
@@ -131,7 +131,7 @@ def test_what_a_stopped_grant_left_is_cleaned_by_the_next_apply(kill: int) -> No
     assert account.state() == applied().state()
 
 
-def test_wherever_a_revocation_stops_the_door_is_closed_and_the_next_one_finishes_it() -> None:
+def test_interrupted_revocation_has_ended_the_mapping_and_the_next_one_finishes() -> None:
     seen = []
     for stop in ("add_temporary", "delete_user_policy", "remove_temporary"):
         account = applied()
@@ -139,11 +139,11 @@ def test_wherever_a_revocation_stops_the_door_is_closed_and_the_next_one_finishe
         account.world.errors[stop] = AccessDenied("stopped")
         with pytest.raises(AccessDenied):
             temporary(account).revoke("alice", NOW + 60)
-        seen.append((door(account), aws(account)))
+        seen.append((mapped_until(account), aws(account)))
         account.world.errors.clear()
         temporary(account).revoke("alice", NOW + 61)
         assert account.state() == applied().state()
-    # A mapping that cannot be written keeps the door as it is; in IAM the access is gone all the same.
+    # A mapping that cannot be written keeps its grant; the access in IAM is removed all the same.
     assert seen == [(NOW + 7200, 0), (NOW + 60, NOW + 7200), (NOW + 60, 0)]
 
 
@@ -168,7 +168,7 @@ def test_revoking_and_granting_for_good_both_take_away_what_was_for_a_time() -> 
             change.is_needed
             for change in apply_members(account.directory, VIEWER, planned, into=into, temporary=found, now=NOW)
         ] == [True]
-        assert (door(account), account.directory.user_policies) == (0, {})
+        assert (mapped_until(account), account.directory.user_policies) == (0, {})
         assert account.directory.group_members["prod-viewer"] == ({"alice"} if into else set())
 
 
@@ -179,7 +179,7 @@ def test_valid_temporary_policy_of_the_same_name_for_another_role_is_left_alone(
     account.directory.user_policies[POLICY] = theirs
     with pytest.raises(NotOwned, match="not for this level's role"):
         temporary(account).grant(item(NOW + 60), NOW)
-    assert door(account) == 0
+    assert mapped_until(account) == 0
     account.store.all_entries[0] = replace(account.store.all_entries[0], temporary=(item(NOW - 1),))
     for ended, _ in leftovers(access(VIEWER), account.store.entries(), NOW):
         remove_temporary_access(ended, account.directory, account.store)
@@ -187,7 +187,7 @@ def test_valid_temporary_policy_of_the_same_name_for_another_role_is_left_alone(
     assert account.store.all_entries[0].temporary == ()
 
 
-def test_a_level_that_was_not_applied_lets_nobody_in() -> None:
+def test_temporary_grant_of_a_level_that_was_not_applied_is_refused() -> None:
     account = FakeAccount()
     with pytest.raises(NotFound):
         temporary(account).grant(item(NOW + 60), NOW)
@@ -208,7 +208,7 @@ def test_what_is_over_is_cleaned_by_the_next_apply_and_what_is_not_stays() -> No
     (change,) = plan.changes
     assert (change.verb, change.kind, change.name) == (Verb.DELETE, Kind.TEMPORARY, "alice in viewer")
     run(account, plan)
-    assert (door(account), door(account, "bob")) == (0, NOW + 7200)
+    assert (mapped_until(account), mapped_until(account, "bob")) == (0, NOW + 7200)
     assert account.directory.user_policies.keys() == {("bob", "kube-iam-prod-viewer")}
     assert plan_apply(access(VIEWER), account.ports, now=NOW + 61).changes == ()
 
@@ -222,7 +222,7 @@ def test_what_was_granted_anew_since_it_was_seen_to_be_over_stays() -> None:
     run(account, plan)
     for ended, _ in seen:
         remove_temporary_access(ended, account.directory, account.store)
-    assert door(account) == aws(account) == NOW + 7200
+    assert mapped_until(account) == aws(account) == NOW + 7200
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_change_that_ends_temporary_access_takes_all_of_it_away(after: Cluster
     kinds = [change.kind for change in plan.changes]
     assert kinds.count(Kind.TEMPORARY) == 1
     run(account, plan)
-    assert (door(account), account.directory.user_policies) == (0, {})
+    assert (mapped_until(account), account.directory.user_policies) == (0, {})
     expected = applied(after) if after else FakeAccount()
     assert account.state() == expected.state()
 
@@ -254,7 +254,7 @@ def test_changes_of_an_entry_that_keep_its_people_keep_these_too() -> None:
     temporary(account).grant(item(NOW + 7200), NOW)
     for after in (replace(VIEWER, groups=("x",)), replace(VIEWER, group_name="lookers")):
         run(account, plan_apply(access(after), account.ports, now=NOW))
-        assert door(account) == aws(account) == NOW + 7200
+        assert mapped_until(account) == aws(account) == NOW + 7200
 
 
 def test_calls_do_not_grow_with_the_people() -> None:
@@ -286,7 +286,7 @@ def test_an_impossible_user_name_in_temporary_does_not_stop_a_run(user: str, com
     run(account, plan)
     assert [who for left in account.store.all_entries for who in left.temporary if who.user_name == user] == []
     if command == "apply":
-        assert door(account) == NOW + 60
+        assert mapped_until(account) == NOW + 60
         assert plan_apply(file, account.ports, now=NOW).changes == ()
 
 
@@ -295,7 +295,7 @@ def test_an_impossible_level_in_an_entry_does_not_stop_the_clean_up() -> None:
     (entry,) = account.store.all_entries
     account.store.all_entries = [replace(entry, level="view er", temporary=(item(NOW - 1),))]
     run(account, plan_apply(access(VIEWER), account.ports, now=NOW))
-    assert door(account) == 0
+    assert mapped_until(account) == 0
 
 
 ARN = "arn:aws:iam::123456789012:role/prod-viewer"

@@ -1,4 +1,4 @@
-"""What others wrote on its way to the terminal: in every command, in errors, in tables, JSON, YAML, questions and progress."""
+"""Text of others on its way to the terminal: in every command, in errors, in tables, JSON, YAML, questions and progress."""
 
 from __future__ import annotations
 

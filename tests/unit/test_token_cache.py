@@ -1,4 +1,4 @@
-"""Tokens that are handed out again: only to who asks for the same in the same circumstances, and never late."""
+"""Cached tokens are returned only for the same request in the same circumstances, and never late."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def signed(life: float = LIFETIME_SECONDS) -> IssuedToken:
 
 @pytest.fixture
 def asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asks:
-    """Who asks for a token, and how: `asks(role=…, AWS_REGION=…)`."""
+    """Return a function that asks for a token: `asks(role=…, AWS_REGION=…)`."""
     monkeypatch.setenv("HOME", str(tmp_path))
 
     def ask(cluster_id: str = "shop", role: str = ROLE, **how: str) -> TokenCache:
@@ -63,7 +63,7 @@ def test_the_times_are_those_that_tokens_are_minted_with() -> None:
 
 
 @given(st.floats(-1e6, 1e6))
-def test_no_token_is_handed_out_with_less_than_half_of_its_time_or_from_the_future(age: float) -> None:
+def test_no_token_is_reused_with_less_than_half_of_its_time_or_from_the_future(age: float) -> None:
     if signed().is_reusable(NOW + age):
         assert -300 <= age <= LIFETIME_SECONDS / 2
 

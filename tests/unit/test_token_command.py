@@ -64,7 +64,7 @@ class Shell:
         return Ran(code, captured.out, captured.err)
 
     def fails(self, *arguments: str) -> str:
-        """The one line that a command which cannot go on prints."""
+        """Return the one line that a command prints which cannot go on."""
         ran = self.run(*arguments)
         assert ran.code == 1
         assert ran.out == ""
@@ -256,7 +256,7 @@ def test_a_role_is_assumed_in_the_users_name_once(shell: Shell, aws: TlsSts) -> 
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
-def test_a_roles_token_is_handed_out_again_for_seven_minutes(shell: Shell, aws: TlsSts) -> None:
+def test_token_of_a_role_is_reused_for_seven_minutes(shell: Shell, aws: TlsSts) -> None:
     def token_at(seconds: float, *more: str) -> str:
         shell.patch.setattr("time.time", lambda: now + seconds)
         ran = shell.run("token", "-i", "shop", "-r", ROLE, *more)
@@ -269,7 +269,7 @@ def test_a_roles_token_is_handed_out_again_for_seven_minutes(shell: Shell, aws: 
     assert token_at(421) != first
     assert token_at(2) != first, "a token from the future is not believed"
     bare = token_at(3, "--token-only")
-    assert bare.strip() not in first + token_at(3), "whoever cannot ask again gets all of the time"
+    assert bare.strip() not in first + token_at(3), "a caller that cannot ask again gets the whole lifetime"
     assert token_at(4, "--token-only") != bare
     shell.set(KUBE_IAM_TOKEN_CACHE="0")
     assert token_at(5) != token_at(6)
@@ -523,7 +523,7 @@ def test_sessions_are_named_after_people(arn: str, name: str) -> None:
         "arn:aws:iam::123456789012:root",
         "arn:aws:iam::123456789012:user/x",
         "arn:aws:sts::123456789012:federated-user/bob",
-        "nonsense",
+        "no-arn",
         "",
     ],
 )

@@ -13,7 +13,7 @@ from kube_iam.core.reasons import Reason, Refusal
 
 
 def calls_after(answer: StsAnswer | Refusal | Exception, signed: float, *later: float) -> list[int]:
-    """How often STS was asked in all, after a first request now and after each further one at NOW + seconds."""
+    """Return the number of calls to STS after a first request now and after each further one at NOW + seconds."""
 
     async def story() -> list[int]:
         verifier, sts, clock = make(answer)

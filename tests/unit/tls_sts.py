@@ -42,7 +42,7 @@ class TlsSts:
         self.authority = f"127.0.0.1:{self._server.server_address[1]}"
 
     def environment(self) -> dict[str, str]:
-        """The variables that lead an SDK here."""
+        """Return the variables that point an SDK at this STS."""
         return {
             "AWS_ENDPOINT_URL_STS": f"https://{self.authority}",
             "AWS_CA_BUNDLE": str(self.ca),
