@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from named_sts import Principal
-from people import (
+from principals import (
     ACCOUNT,
     OTHER,
     session,

@@ -8,7 +8,7 @@ from typing import Any
 
 from cases import CANARY, IAM, MAIL, MASTERS, OPS, OPS_READ, OPS_SHORT, SYSTEM, await_both, user_of
 from named_sts import Principal
-from people import ADMIN, AUTO, BOB, EVE, FEDERATED, NODE, PATHED, ROOT, SCRUB, STRANGER, user
+from principals import ADMIN, AUTO, BOB, EVE, FEDERATED, NODE, PATHED, ROOT, SCRUB, STRANGER, user
 from setups import Setup
 from side_by_side import Pair, Question
 from tally import Case, Tally

@@ -12,7 +12,7 @@ from cases import CANARY, EMPTY_GROUP, IAM, OPS, OPS_READ, OPS_SET, OPS_SHORT
 from clusters import Clusters
 from in_cluster import ANY, GENERATIONS, KUBECONFIG, PEOPLE, ask_everyone, bob, role, shows
 from named_sts import NamedSts, Principal
-from people import ACCOUNT, ADMIN, AUTO, BOB, EVE, FEDERATED, OTHER, PATHED, ROOT, SCRUBBED
+from principals import ACCOUNT, ADMIN, AUTO, BOB, EVE, FEDERATED, OTHER, PATHED, ROOT, SCRUBBED
 from setups import SSO_FEATURE_GATE, Setup
 from side_by_side import Pair, running
 from tally import Tally

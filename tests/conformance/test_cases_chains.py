@@ -23,7 +23,7 @@ from in_cluster import (
     spec,
 )
 from named_sts import NamedSts, Principal
-from people import ACCOUNT, ADMIN, BOB, EVE
+from principals import ACCOUNT, ADMIN, BOB, EVE
 from setups import Setup
 from side_by_side import Pair, Question, running
 from tally import Case, Tally

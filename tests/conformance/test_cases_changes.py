@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cases import BOTH, CANARY, IAM, Family, await_both, await_canary, both_of, entry, families, rewrite, role, user_of
 from named_sts import NamedSts
-from people import ADMIN, BOB, PEOPLE
+from principals import ADMIN, BOB, PEOPLE
 from setups import Setup
 from side_by_side import running
 from tally import Tally

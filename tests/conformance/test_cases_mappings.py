@@ -29,7 +29,7 @@ from cases import (
     role,
 )
 from named_sts import NamedSts, Principal
-from people import ACCOUNT, ADMIN, AUTO, BOB, FEDERATED, NODE, OTHER, PATHED, ROOT, STRANGER
+from principals import ACCOUNT, ADMIN, AUTO, BOB, FEDERATED, NODE, OTHER, PATHED, ROOT, STRANGER
 from setups import SSO_FEATURE_GATE, Setup
 from side_by_side import Question, running
 from tally import Case, Tally

@@ -12,7 +12,7 @@ from cases import CANARY, IAM, await_canary
 from clusters import Clusters
 from in_cluster import KUBECONFIG, OBJECT_CANARY, role, shows, spec
 from named_sts import NamedSts, Principal
-from people import ACCOUNT, ADMIN, OTHER, session
+from principals import ACCOUNT, ADMIN, OTHER, session
 from setups import Setup
 from side_by_side import Pair, Question, running
 from tally import Case, Tally

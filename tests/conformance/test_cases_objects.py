@@ -12,7 +12,7 @@ from cases import IAM, SYSTEM, both_of, user_of
 from clusters import Clusters
 from in_cluster import ANY, GENERATIONS, KUBECONFIG, OBJECT_CANARY, PEOPLE, admin, any_role, ask_everyone, shows, spec
 from named_sts import NamedSts, Principal
-from people import ACCOUNT, ADMIN, BOB, FEDERATED, PATHED, SCRUBBED
+from principals import ACCOUNT, ADMIN, BOB, FEDERATED, PATHED, SCRUBBED
 from setups import Setup
 from side_by_side import Pair, Question, running
 from tally import Case, Tally

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cases import families
 from named_sts import NamedSts, Principal
-from people import ADMIN, EVERYBODY, PEOPLE, SCRIPTED, STRANGER
+from principals import ADMIN, EVERYBODY, PEOPLE, SCRIPTED, STRANGER
 from side_by_side import Pair, Question, Server, running
 from tally import Case, Tally
 from tokens import Signed

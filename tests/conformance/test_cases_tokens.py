@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from named_sts import EVIL_HOSTS, HOSTS, NamedSts, Principal, hosts_of
-from people import (
+from principals import (
     ADMIN,
     ANSWERS,
     AUTO,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from named_sts import HOSTS, SECRET, NamedSts
-from people import ADMIN, PEOPLE
+from principals import ADMIN, PEOPLE
 from side_by_side import CLUSTER, OURS, environment
 from tally import Tally
 from tokens import PREFIX, Signed, url_in

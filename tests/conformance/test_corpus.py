@@ -12,7 +12,7 @@ import yaml
 from clusters import Clusters
 from in_cluster import GENERATIONS, KUBECONFIG, shows
 from named_sts import NamedSts, Principal
-from people import session, user
+from principals import session, user
 from setups import SSO_FEATURE_GATE, Setup
 from side_by_side import Pair, Question, running
 from tally import Case, Tally

@@ -14,7 +14,7 @@ from generation import CONFIGS, NOTE, SEED, generated
 from hypothesis import given, seed
 from hypothesis import strategies as st
 from named_sts import NamedSts, Principal
-from people import session, user
+from principals import session, user
 from setups import SSO_FEATURE_GATE, Setup
 from side_by_side import Question, running
 from tally import Case, Tally

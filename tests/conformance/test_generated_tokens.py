@@ -11,7 +11,7 @@ from generation import CASES, NOTE, SEED, generated
 from hypothesis import given, seed
 from hypothesis import strategies as st
 from named_sts import EVIL_HOSTS, HOSTS, NamedSts
-from people import ADMIN, AUTO, BOB, EVERYBODY, FEDERATED, LONG, PEOPLE, SCRUB, STRANGER, TOKENED
+from principals import ADMIN, AUTO, BOB, EVERYBODY, FEDERATED, LONG, PEOPLE, SCRUB, STRANGER, TOKENED
 from side_by_side import Pair, Question, running
 from tally import Case, Tally
 from tokens import PREFIX, Signed, token_of, url_in
