@@ -1,4 +1,4 @@
-"""What JSON readers understand differently is no JSON here, and no error quotes the text."""
+"""JSON that readers understand differently is refused, and no error quotes the text."""
 
 from __future__ import annotations
 
