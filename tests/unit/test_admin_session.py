@@ -1,5 +1,6 @@
 """The session of a command: one kubeconfig, one client and one access file, however many of its parts need them."""
 
+import contextlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -91,3 +92,49 @@ def test_a_prepared_session_takes_the_place_of_the_commands_own() -> None:
     assert session.iam is account.directory
     with pytest.raises(KubeError, match="no API server"):
         _ = session.kube
+
+
+class Logins:
+    """Credentials of an exec plugin: `now` are those in force."""
+
+    now = object()
+
+    def status(self) -> object:
+        return self.now
+
+
+class FakeClient:
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Connections(client.KubeApi):
+    """An API whose clients are objects that know whether they were closed. `entered` is met by threads that connect at once."""
+
+    def __init__(self) -> None:
+        super().__init__(environ={})
+        self._login = Logins()  # type: ignore[assignment]
+        self.entered = threading.Barrier(2)
+
+    def _connect(self, status: object) -> FakeClient:  # type: ignore[override]
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.entered.wait(0.2)
+        return FakeClient()
+
+
+def test_threads_that_connect_at_once_share_one_open_client() -> None:
+    api = Connections()
+    with ThreadPoolExecutor(2) as pool:
+        one, other = (each.result() for each in [pool.submit(api.client) for _ in range(2)])
+    assert one is other
+    assert not one.closed  # type: ignore[attr-defined]
+
+
+def test_new_credentials_do_not_end_the_requests_of_other_threads() -> None:
+    api = Connections()
+    before = api.client()
+    api._login.now = object()  # type: ignore[attr-defined]
+    assert api.client() is not before
+    assert not before.closed  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ class MemberResults:
         self._error: KubeIamError | None = None
 
     def follow(self, changes: Iterable[MemberChange]) -> Iterator[MemberChange]:
-        """Yield each planned change once it is made. `changes` makes them in order. Ends at the first error; `complain` raises it."""
+        """Yield each planned change once it is made. `changes` makes them. Ends at the first error; `raise_error` raises it."""
         made, each = changes_made(), iter(changes)
         names = {
             change.user: f"{change.user} {self._verb} {self._level}" for change in self.planned if change.is_needed
@@ -56,7 +56,7 @@ class MemberResults:
         `error`), unknown or notTried."""
         return [self._item(position, change) for position, change in enumerate(self.planned)]
 
-    def complain(self) -> None:
+    def raise_error(self) -> None:
         """Raise the error of the change that failed, after printing which users are done, failed and not tried."""
         if self._error is None:
             return

@@ -100,7 +100,7 @@ class _MemberCommand:
         if self._grants:  # (5)
             done = [change.user for change in results.done]
             remove_level_denials(self.session, self.level, done, self.options.deny_list, self.audit)
-        results.complain()  # (6)
+        results.raise_error()  # (6)
         self._print_losses(own)
         if not self.options.dry_run:  # (7)
             clean(self.session, temporary, now)
@@ -174,7 +174,7 @@ class _MemberCommand:
         self, results: MemberResults, temporary: TemporaryGrants, denials: ImmediateRevocation | None
     ) -> None:
         """Raise KubeIamError where temporary access was not read, a user does not exist, or a denial is not in force."""
-        temporary.complain(must_know=not self.options.into)
+        temporary.report_unread(must_know=not self.options.into)
         missing = [change.user for change in results.planned if not (change.exists or change.is_needed)]
         if missing:
             raise no_such_users(self.session.iam, missing, suggestion, changed=not self.options.dry_run)

@@ -59,7 +59,7 @@ class TemporaryGrants:
     entries: tuple[MappingEntry, ...] = ()
     error: KubeIamError | None = None
 
-    def complain(self, *, must_know: bool) -> None:
+    def report_unread(self, *, must_know: bool) -> None:
         """Print a warning where the mapping was not read. With `must_know`, raise KubeIamError: the change is incomplete."""
         if self.error is not None and must_know:
             hint = "access in IAM was removed; a session with temporary access goes on until that access ends: repeat the command"
@@ -133,7 +133,7 @@ def grant_for(
                 print_members(results, data, output)
         if not dry_run:
             remove_level_denials(session, level, [change.user for change in results.done], deny_list, audit)
-        results.complain()
+        results.raise_error()
         if not dry_run:
             clean(session, found, now)
     return 0

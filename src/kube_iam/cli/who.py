@@ -71,7 +71,7 @@ def command(
         states = states_data(levels, warn_of_server(session, asked) or {})
         data = users_data(found, now, denied, states) if by_user else levels_data(found, now, denied, states)
         print_data({"members": data, "otherEntries": entries_data(others)} if everything else data, output)
-    _say_void(found)
+    _print_void(found)
     if others and not everything:
         said = f"note: entries in {access.mapping.describe()} beside these levels: {len(others)}"
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
@@ -80,7 +80,7 @@ def command(
     return 0
 
 
-def _say_void(found: tuple[LevelMembers, ...]) -> None:
+def _print_void(found: tuple[LevelMembers, ...]) -> None:
     for each in found:
         for who, why in each.void:
             said = f"note: the temporary access of {who.user_name} to {each.level} admits nobody: {why}"

@@ -92,7 +92,7 @@ class KubeApi:
         Neither the kubeconfig is read again nor the exec plugin run again. Raises nothing.
         """
         other = copy(self)
-        other._address, other._client = url, None
+        other._address, other._client, other._lock = url, None, RLock()
         return other
 
     @property
@@ -118,7 +118,7 @@ class KubeApi:
             try:
                 status = self._login.status()
                 if self._client is None or status is not self._status:
-                    self.close()
+                    # An earlier client stays open: another thread may wait for its answer.
                     self._client, self._status = self._connect(status), status
             except KubeIamError:
                 raise
