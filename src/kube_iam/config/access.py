@@ -18,7 +18,7 @@ from kube_iam.access.levels import (
     Method,
     TargetKind,
 )
-from kube_iam.config.access_checks import check_meaning
+from kube_iam.config.access_checks import check_semantics
 from kube_iam.config.durations import parse_duration
 from kube_iam.config.schema import ACCESS_SCHEMA
 from kube_iam.config.structure import check_structure
@@ -46,7 +46,7 @@ def _load(file: YamlFile, source: str, folder: Path) -> ClusterAccess:
     authority, unreadable = _certificate_authority(file, document, folder)
     problems += unreadable
     if isinstance(file.data, dict):
-        problems += check_meaning(file, name_for_iam(document))
+        problems += check_semantics(file, name_for_iam(document))
     if problems:
         raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
     return _build(document, source, folder, authority)
@@ -66,28 +66,28 @@ def _certificate_authority(file: YamlFile, document: dict[str, Any], folder: Pat
     cluster = cluster if isinstance(cluster, dict) else {}
     named, data = cluster.get("certificateAuthority"), cluster.get("certificateAuthorityData")
     if isinstance(named, str) and named:
-        steps = ("cluster", "certificateAuthority")
+        path = ("cluster", "certificateAuthority")
         try:
             text = (folder / named).read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not PEM text"
             return "", [
-                file.problem(steps, f"{folder / named} cannot be read: {why}", "paths are relative to this file")
+                file.problem(path, f"{folder / named} cannot be read: {why}", "paths are relative to this file")
             ]
     elif isinstance(data, str) and data:
-        steps = ("cluster", "certificateAuthorityData")
+        path = ("cluster", "certificateAuthorityData")
         try:
             text = base64.b64decode("".join(data.split()), validate=True).decode("ascii")
         except (binascii.Error, UnicodeDecodeError):
-            return "", [file.problem(steps, "is not the base64 of PEM text", "take it from a kubeconfig file as it is")]
+            return "", [file.problem(path, "is not the base64 of PEM text", "take it from a kubeconfig file as it is")]
     else:
         return "", []
     if "PRIVATE KEY-----" in text:
         return "", [
-            file.problem(steps, "holds a private key", "name the certificate alone: kubeconfig files are public")
+            file.problem(path, "holds a private key", "name the certificate alone: kubeconfig files are public")
         ]
     if "-----BEGIN CERTIFICATE-----" not in text:
-        return "", [file.problem(steps, "holds no certificate", "expected PEM: -----BEGIN CERTIFICATE-----")]
+        return "", [file.problem(path, "holds no certificate", "expected PEM: -----BEGIN CERTIFICATE-----")]
     return text, []
 
 

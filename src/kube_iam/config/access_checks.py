@@ -22,22 +22,22 @@ MASTERS = "system:masters"
 _LONGEST = "12h is the longest; the shorter, the sooner a revoked person is out"
 _USER_NAME = "{{UserName}}"  # in a level without a role what {{SessionNameRaw}} is in one with a role
 
-Steps = tuple[Step, ...]
+KeyPath = tuple[Step, ...]
 
 
-def check_meaning(file: YamlFile, cluster_name: str) -> list[Problem]:
+def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
     """The problems of the document in `file`, whose data is a mapping; `cluster_name` is the short name used in IAM names."""
     document = file.data if isinstance(file.data, dict) else {}
     problems = [*_check_cluster(file, document), *_check_partition(file, document)]
     levels = _levels(document)
     for index, level in levels:
-        steps = ("levels", index)
-        problems += _check_method(file, steps, level)
-        problems += _check_names(file, steps, level, cluster_name)
-        problems += _check_session(file, steps, level)
-        problems += _check_username(file, steps, level)
-        problems += _check_groups(file, steps, level)
-        problems += _check_binds(file, steps, level)
+        path = ("levels", index)
+        problems += _check_method(file, path, level)
+        problems += _check_names(file, path, level, cluster_name)
+        problems += _check_session(file, path, level)
+        problems += _check_username(file, path, level)
+        problems += _check_groups(file, path, level)
+        problems += _check_binds(file, path, level)
     problems += _check_clashes(file, levels, cluster_name)
     return problems
 
@@ -84,38 +84,38 @@ def _by_group(level: dict[str, Any]) -> bool:
     return level.get("method") == "group"
 
 
-def _check_method(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
+def _check_method(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
     if not _by_group(level):
         return
     if level.get("mfa") is True:
         message = (
             "cannot be asked for with method group: what AWS tells about a signature does not say whether there was MFA"
         )
-        yield file.problem((*steps, "mfa"), message, "method: role, whose trust policy AWS itself enforces")
+        yield file.problem((*path, "mfa"), message, "method: role, whose trust policy AWS itself enforces")
     if "sessionDuration" in level:
         message = "means nothing with method group: there is no session"
-        yield file.problem((*steps, "sessionDuration"), message, "leave it out")
+        yield file.problem((*path, "sessionDuration"), message, "leave it out")
     names = level.get("iam")
     if isinstance(names, dict) and "role" in names:
-        yield file.problem((*steps, "iam", "role"), "means nothing with method group: there is no role", "leave it out")
+        yield file.problem((*path, "iam", "role"), "means nothing with method group: there is no role", "leave it out")
 
 
-def _check_names(file: YamlFile, steps: Steps, level: dict[str, Any], cluster_name: str) -> Iterator[Problem]:
+def _check_names(file: YamlFile, path: KeyPath, level: dict[str, Any], cluster_name: str) -> Iterator[Problem]:
     for kind, name in iam_names(level, cluster_name).items():
         if len(name) > NAME_LIMITS[kind]:
             message = f"the IAM {kind} would be named {name!r}: {len(name)} characters, at most {NAME_LIMITS[kind]} are allowed"
-            yield file.problem((*steps, "iam", kind), message, f"set iam.{kind}, or a shorter cluster.name")
+            yield file.problem((*path, "iam", kind), message, f"set iam.{kind}, or a shorter cluster.name")
     own = user_policy_name(cluster_name, _text(level, "name"))
     if len(own) > LONGEST_USER_POLICY:
         message = f"users' own policies would be named {own!r}: at most {LONGEST_USER_POLICY} characters are allowed"
-        yield file.problem((*steps, "name"), message, "a shorter name, or a shorter cluster.name")
+        yield file.problem((*path, "name"), message, "a shorter name, or a shorter cluster.name")
 
 
-def _check_session(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
+def _check_session(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
     written = _text(level, "sessionDuration", "1h")
     if not written:
         return
-    where = (*steps, "sessionDuration")
+    where = (*path, "sessionDuration")
     try:
         seconds = parse_duration(written)
     except ValueError:
@@ -126,8 +126,8 @@ def _check_session(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Itera
         yield file.problem(where, f"{show_duration(seconds)} is out of range: IAM allows 1h to 12h", hint)
 
 
-def _check_username(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
-    username, where = _username(level), (*steps, "username")
+def _check_username(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
+    username, where = _username(level), (*path, "username")
     if not username:
         return  # empty, or no text: the structure check has said so
     if username.casefold().startswith("system:"):
@@ -151,9 +151,9 @@ def _username(level: dict[str, Any]) -> str:
     return _text(level, "username", DEFAULT_USERNAME_OF_GROUP if _by_group(level) else DEFAULT_USERNAME)
 
 
-def _check_groups(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
+def _check_groups(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
     for index, group in enumerate(_list(level.get("groups"))):
-        where = (*steps, "groups", index)
+        where = (*path, "groups", index)
         if not isinstance(group, str):
             continue
         if "{{" in group:
@@ -164,12 +164,12 @@ def _check_groups(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterat
             )
 
 
-def _check_binds(file: YamlFile, steps: Steps, level: dict[str, Any]) -> Iterator[Problem]:
+def _check_binds(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
     seen: set[tuple[str, str, str]] = set()
     for index, bind in enumerate(_list(level.get("bind"))):
         if not isinstance(bind, dict):
             continue
-        where = (*steps, "bind", index)
+        where = (*path, "bind", index)
         if ("clusterRole" in bind) == ("role" in bind):
             yield file.problem(where, "takes exactly one of clusterRole, role")
         elif "role" in bind and "namespaces" not in bind:
@@ -186,11 +186,11 @@ def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], clu
     """Add problems of levels that share what tells levels apart. IAM names do not differ by letter case alone."""
     seen: dict[tuple[str, object], str] = {}
     for index, level in levels:
-        name, steps = _text(level, "name"), ("levels", index)
+        name, path = _text(level, "name"), ("levels", index)
         if not name:
             continue
         if ("name", name.casefold()) in seen:
-            yield file.problem((*steps, "name"), f"level {name} is repeated", "each level once")
+            yield file.problem((*path, "name"), f"level {name} is repeated", "each level once")
             continue
         seen["name", name.casefold()] = name
         groups = frozenset(str(group) for group in _list(level.get("groups", [f"kube-iam:{name}"])))
@@ -204,8 +204,8 @@ def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], clu
                 message = (
                     f"level {name} has the user name and groups of level {other}: the cluster cannot tell them apart"
                 )
-                yield file.problem(steps, message, "give it other groups")
+                yield file.problem(path, message, "give it other groups")
             else:
                 yield file.problem(
-                    (*steps, "iam", what), f"the IAM {what} {value} is also level {other}'s", "another name"
+                    (*path, "iam", what), f"the IAM {what} {value} is also level {other}'s", "another name"
                 )

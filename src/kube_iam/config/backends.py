@@ -70,8 +70,8 @@ def reserved_prefixes(server: Section) -> ReservedPrefixes:
         return {}
     reserved: ReservedPrefixes = {}
     for index, item in enumerate(entries):
-        steps = (*server.at("reservedPrefixConfig"), index)
-        entry = Section(server.document, item, steps, ("backendMode", "usernamePrefixReserveList"), server.found)
+        path = (*server.at("reservedPrefixConfig"), index)
+        entry = Section(server.document, item, path, ("backendMode", "usernamePrefixReserveList"), server.found)
         backend = _OLD_NAMES.get(entry.text("backendMode"), entry.text("backendMode"))
         prefixes = [word for _, word in entry.words("usernamePrefixReserveList") if word]
         if backend not in BACKENDS:

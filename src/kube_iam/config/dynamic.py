@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube_iam.config.backends import backend_names
-from kube_iam.config.mapping_entries import Reading
+from kube_iam.config.mapping_entries import Dialect
 from kube_iam.config.mappings import MAPPING_KEYS, build_table, parse_groups, parse_mappings, parse_user_ids
 from kube_iam.config.regular_file import read_regular_file
 from kube_iam.config.section import Findings, Section, kind_of
@@ -60,7 +60,7 @@ def load_dynamic_mappings(path: Path, *, user_ids: bool) -> DynamicMappings | No
         table: MappingTable = by_ids
         entries = len(by_id) + len(accounts) + len(groups)
     else:
-        mappings = parse_mappings(section, Reading(text_groups=False))
+        mappings = parse_mappings(section, Dialect(text_groups=False))
         table, entries = build_table(mappings, section), mappings.count
     left_out = [Problem(problem.key, f"{problem.message}; left out", problem.hint) for problem in found.errors]
     return DynamicMappings(table, entries, [*left_out, *found.warnings], _stamp(section))

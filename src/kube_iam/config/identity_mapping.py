@@ -20,10 +20,10 @@ from kube_iam.errors import Problem
 
 @dataclass(frozen=True, slots=True)
 class MappingSpec:
-    """What one object says. `born` is when it was made, in ISO 8601; `unusable` is why its spec could not even be read."""
+    """What one object says. `created_at` is when it was made, in ISO 8601; `unusable` is why its spec could not even be read."""
 
     name: str
-    born: str
+    created_at: str
     arn: str = ""
     username: str = ""
     groups: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
     canonical: dict[str, str] = {}
     refused: dict[str, Refused] = {}
     first: dict[str, str] = {}
-    for spec in sorted(specs, key=lambda spec: (spec.born, spec.name)):
+    for spec in sorted(specs, key=lambda spec: (spec.created_at, spec.name)):
         try:
             entry = _entry(spec)
         except ValueError as problem:

@@ -16,7 +16,7 @@ from kube_iam.config.memberships import (
     refuse_misspelt,
 )
 from kube_iam.config.principals import read_arn, read_sso
-from kube_iam.config.section import Section, Steps
+from kube_iam.config.section import KeyPath, Section
 from kube_iam.config.yaml_file import key_path
 from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, UserIdMapping, UserMapping
 from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template, unusable_template
@@ -27,7 +27,7 @@ GROUP_KEYS = ("username", "groups", *KEYS)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Dialect:
     """What a source takes beside the plain spelling, where the reference does; the default is that of config.yaml.
 
     `text_groups`: one text for a list of groups, split at its commas. `sessions`: the ARN of a role's session for the role's.
@@ -39,16 +39,16 @@ class Reading:
     account_zeros: bool = False
 
 
-CONFIG_YAML = Reading()
-AWS_AUTH = Reading(text_groups=False, sessions=False, account_zeros=True)
+CONFIG_YAML = Dialect()
+AWS_AUTH = Dialect(text_groups=False, sessions=False, account_zeros=True)
 
 
-def role_entry(entry: Section, reading: Reading) -> RoleMapping | None:
+def role_entry(entry: Section, dialect: Dialect) -> RoleMapping | None:
     """An entry of mapRoles; None where it means nobody."""
-    username, groups = _names(entry, reading)
+    username, groups = _names(entry, dialect)
     if entry.has("rolearn") == entry.has("sso"):
         given = "both" if entry.has("sso") else "neither"
-        entry.error(entry.steps, f"needs one of rolearn and sso, and has {given}")
+        entry.error(entry.path, f"needs one of rolearn and sso, and has {given}")
         return None
     keys = read_membership_keys(entry)
     # Nobody who comes through IAM Identity Center is an IAM user.
@@ -60,25 +60,25 @@ def role_entry(entry: Section, reading: Reading) -> RoleMapping | None:
     who = (
         read_sso(entry)
         if entry.has("sso")
-        else read_arn(entry, "rolearn", ("role", "assumed-role"), sessions=reading.sessions)
+        else read_arn(entry, "rolearn", ("role", "assumed-role"), sessions=dialect.sessions)
     )
-    where = key_path(*entry.steps)
+    where = key_path(*entry.path)
     return RoleMapping(who, username, groups, where, keys.iam_group, keys.level, keys.temporary) if who else None
 
 
-def user_entry(entry: Section, reading: Reading) -> UserMapping | None:
+def user_entry(entry: Section, dialect: Dialect) -> UserMapping | None:
     """An entry of mapUsers; None where it means nobody."""
-    username, groups = _names(entry, reading)
+    username, groups = _names(entry, dialect)
     if refuse_membership_keys(entry, "in mapUsers", USER_KEYS):
         username = unusable_template("")
-    arn = read_arn(entry, "userarn", (), sessions=reading.sessions)
-    return UserMapping(arn, username, groups, key_path(*entry.steps)) if arn else None
+    arn = read_arn(entry, "userarn", (), sessions=dialect.sessions)
+    return UserMapping(arn, username, groups, key_path(*entry.path)) if arn else None
 
 
 def group_entry(entry: Section) -> GroupMapping | None:
     """An entry of mapGroups; None where it means nobody."""
     before = len(entry.found.errors)
-    username, groups = _names(entry, Reading(text_groups=False), GROUP_VARIABLES)
+    username, groups = _names(entry, Dialect(text_groups=False), GROUP_VARIABLES)
     broken = len(entry.found.errors) > before
     keys = read_membership_keys(entry, required=True, user_key="userId")
     misspelt = refuse_misspelt(entry, GROUP_KEYS)
@@ -86,23 +86,23 @@ def group_entry(entry: Section) -> GroupMapping | None:
         return None
     if broken or misspelt or not keys.valid:
         username, groups = unusable_template(""), (unusable_template(""),)
-    return GroupMapping(keys.iam_group, username, groups, keys.level, keys.temporary, key_path(*entry.steps))
+    return GroupMapping(keys.iam_group, username, groups, keys.level, keys.temporary, key_path(*entry.path))
 
 
 def user_id_entry(entry: Section, arn: str) -> UserIdMapping | None:
     """An entry by its `userid`; `arn` is the key of its ARN, which is taken as it stands. None where it means nobody."""
-    username, groups = _names(entry, Reading(text_groups=False))
+    username, groups = _names(entry, Dialect(text_groups=False))
     if refuse_membership_keys(entry, "with dynamicfileUserIDStrict", (*ROLE_KEYS, *USER_KEYS)):
         username = unusable_template("")
     user_id = entry.text("userid")
     if not user_id:
         entry.error(entry.at("userid"), "is required")
         return None
-    return UserIdMapping(user_id, entry.text(arn), username, groups, key_path(*entry.steps))
+    return UserIdMapping(user_id, entry.text(arn), username, groups, key_path(*entry.path))
 
 
 def _names(
-    entry: Section, reading: Reading, variables: tuple[str, ...] = VARIABLES
+    entry: Section, dialect: Dialect, variables: tuple[str, ...] = VARIABLES
 ) -> tuple[Template, tuple[Template, ...]]:
     """The name and the groups. What cannot be one is a template that lets nobody in."""
     if entry.value("username") in (None, ""):
@@ -113,17 +113,17 @@ def _names(
         username = unusable_template("")
     else:
         username = _template(entry, entry.at("username"), entry.name("username"), variables)
-    if not reading.text_groups and isinstance(entry.value("groups"), str) and entry.value("groups"):
+    if not dialect.text_groups and isinstance(entry.value("groups"), str) and entry.value("groups"):
         entry.error(entry.at("groups"), "must be a list, not text", local=True)
         username = unusable_template("")
-    return username, tuple(_template(entry, steps, word, variables) for steps, word in entry.names("groups"))
+    return username, tuple(_template(entry, path, word, variables) for path, word in entry.names("groups"))
 
 
-def _template(entry: Section, steps: Steps, text: str | None, variables: tuple[str, ...]) -> Template:
+def _template(entry: Section, path: KeyPath, text: str | None, variables: tuple[str, ...]) -> Template:
     if text is None:
         return unusable_template("")
     try:
         return parse_template(text, variables)
     except ValueError as problem:
-        entry.error(steps, str(problem), local=True)
+        entry.error(path, str(problem), local=True)
         return unusable_template(text)

@@ -16,7 +16,7 @@ from kube_iam.config.mapping_entries import (
     GROUP_KEYS,
     ROLE_KEYS,
     USER_KEYS,
-    Reading,
+    Dialect,
     group_entry,
     role_entry,
     user_entry,
@@ -50,15 +50,15 @@ class Mappings:
         return len(self.roles) + len(self.users) + len(self.accounts) + len(self.groups)
 
 
-def parse_mappings(section: Section, reading: Reading = CONFIG_YAML) -> Mappings:
+def parse_mappings(section: Section, dialect: Dialect = CONFIG_YAML) -> Mappings:
     """The entries of a section that knows MAPPING_KEYS, by their ARN; what is wrong goes to its findings.
 
     An entry that is clear about whom it means, and about nothing else, stays as one that lets nobody in.
     """
     return Mappings(
-        roles=_entries(section, "mapRoles", ROLE_KEYS, partial(role_entry, reading=reading)),
-        users=_entries(section, "mapUsers", USER_KEYS, partial(user_entry, reading=reading)),
-        accounts=_accounts(section, reading),
+        roles=_entries(section, "mapRoles", ROLE_KEYS, partial(role_entry, dialect=dialect)),
+        users=_entries(section, "mapUsers", USER_KEYS, partial(user_entry, dialect=dialect)),
+        accounts=_accounts(section, dialect),
         groups=parse_groups(section),
     )
 
@@ -97,9 +97,9 @@ def warn_of_partitions(found: Findings, section: Section, partition: str) -> Non
                     message = (
                         f"is in partition {other}, and this server takes tokens of {partition} only: matches nobody"
                     )
-                    steps = (*section.at(name), index, key)
+                    path = (*section.at(name), index, key)
                     hint = f"write arn:{partition}:…, set server.partition to {other}, or remove it"
-                    found.warnings.append(section.document.problem(steps, message, hint))
+                    found.warnings.append(section.document.problem(path, message, hint))
 
 
 def build_table(mappings: Mappings, section: Section) -> MappingTable:
@@ -122,13 +122,13 @@ def _entries(
         return ()
     entries = []
     for index, item in enumerate(value):
-        steps = (*section.at(name), index)
+        path = (*section.at(name), index)
         if not isinstance(item, dict):
-            section.error(steps, f"must be a mapping of keys, not {kind_of(item)}")
+            section.error(path, f"must be a mapping of keys, not {kind_of(item)}")
             continue
         before = len(section.found.fatal)
-        entry = parse(Section(section.document, item, steps, keys, section.found))
-        if entry is not None and (len(section.found.fatal) > before or section.document.troubled(*steps)):
+        entry = parse(Section(section.document, item, path, keys, section.found))
+        if entry is not None and (len(section.found.fatal) > before or section.document.troubled(*path)):
             # The groups as well: another entry may give the same person a name.
             entry = replace(entry, username=unusable_template(""), groups=(unusable_template(""),))
         if entry is not None:
@@ -136,8 +136,8 @@ def _entries(
     return tuple(entries)
 
 
-def _accounts(section: Section, reading: Reading) -> tuple[str, ...]:
-    return tuple(account for _, account in account_ids(section, "mapAccounts", leading_zeros=reading.account_zeros))
+def _accounts(section: Section, dialect: Dialect) -> tuple[str, ...]:
+    return tuple(account for _, account in account_ids(section, "mapAccounts", leading_zeros=dialect.account_zeros))
 
 
 def _line_of(section: Section, key: str) -> int | None:
@@ -146,4 +146,4 @@ def _line_of(section: Section, key: str) -> int | None:
         stem = key_path(*section.at(name))
         if key.startswith(f"{stem}["):
             return section.document.line(*section.at(name), int(key[len(stem) + 1 : -1]))
-    return section.document.line(*section.steps)
+    return section.document.line(*section.path)

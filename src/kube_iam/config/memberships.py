@@ -56,7 +56,7 @@ def refuse_membership_keys(entry: Section, where: str, known: tuple[str, ...]) -
     refused = False
     for key in entry.keys:
         if _meant(entry, key, known) in ("iamGroup", "temporary"):
-            entry.error((*entry.steps, key), f"has no meaning {where}", local=True)
+            entry.error((*entry.path, key), f"has no meaning {where}", local=True)
             refused = True
     return refused
 
@@ -72,7 +72,7 @@ def refuse_misspelt(entry: Section, known: tuple[str, ...]) -> bool:
         if ascii_lower(key) == ascii_lower(meant):
             continue
         if meant == "iamGroup" or (meant == "temporary" and not entry.named("iamGroup")):
-            entry.error((*entry.steps, key), "is not a known key", f"did you mean {meant}?", local=True)
+            entry.error((*entry.path, key), "is not a known key", f"did you mean {meant}?", local=True)
             refused = True
     return refused
 
@@ -127,12 +127,12 @@ def _temporary(entry: Section, user_key: str) -> tuple[TemporaryGrant, ...]:
         return ()
     items = []
     for index, item in enumerate(value):
-        steps = (*entry.at("temporary"), index)
+        path = (*entry.at("temporary"), index)
         if not isinstance(item, dict):
-            entry.error(steps, f"must be a mapping of keys, not {kind_of(item)}", local=True)
+            entry.error(path, f"must be a mapping of keys, not {kind_of(item)}", local=True)
             continue
-        found = _item(Section(entry.document, item, steps, _ITEM_KEYS, entry.found), user_key)
-        if found is not None and not entry.document.troubled(*steps):
+        found = _item(Section(entry.document, item, path, _ITEM_KEYS, entry.found), user_key)
+        if found is not None and not entry.document.troubled(*path):
             items.append(found)
     return tuple(items)
 

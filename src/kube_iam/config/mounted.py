@@ -33,7 +33,7 @@ def load_mounted_mappings(path: Path) -> tuple[MountedMappings, list[Problem]]:
     mappings, found = read_mounted(read_document(path))
     if found.fatal:
         raise ConfigError(str(path), in_order(found.errors))
-    return mappings, in_order(found.bearable)
+    return mappings, in_order(found.nonfatal)
 
 
 def read_mounted(document: YamlFile) -> tuple[MountedMappings, Findings]:

@@ -57,7 +57,7 @@ class MountedVersions:
             self._refuse_cut_off(text, document, mappings)
         self._last_good = zlib.compress(text.encode())
         self._entries, self._reserved = mappings.entries, mappings.reserved_prefixes
-        return mappings, in_order(found.bearable)
+        return mappings, in_order(found.nonfatal)
 
     def _refuse_cut_off(self, text: str, document: YamlFile, mappings: MountedMappings) -> None:
         assert self._last_good is not None

@@ -77,7 +77,7 @@ def read_sso(entry: Section) -> Sso | None:
     try:
         return Sso(name, account, partition or "aws")
     except ValueError as problem:
-        section.error(section.steps, str(problem))
+        section.error(section.path, str(problem))
         return None
 
 

@@ -1,4 +1,4 @@
-"""Reading of files that people name, where something else than a file may stand."""
+"""Reads of files that people name, where something other than a regular file may stand."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from kube_iam.errors import Problem
 QUOTE = "YAML reads it as a number; quote it: '{}'"
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
 
-Steps = tuple[Step, ...]
+KeyPath = tuple[Step, ...]
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Findings:
         return [problem for problem in self.errors if not problem.local]
 
     @property
-    def bearable(self) -> list[Problem]:
+    def nonfatal(self) -> list[Problem]:
         """Everything else: what keeps single entries from being used, and the warnings."""
         return [*(problem for problem in self.errors if problem.local), *self.warnings]
 
@@ -69,14 +69,14 @@ class Section:
         self,
         document: YamlFile,
         value: object,
-        steps: Steps,
+        path: KeyPath,
         known: tuple[str, ...],
         found: Findings,
         elsewhere: Elsewhere | None = None,
     ) -> None:
         """`elsewhere` has the keys of another section, for the hints of those that stand here by mistake."""
         self.document = document
-        self.steps = steps
+        self.path = path
         self.found = found
         self.keys: tuple[str, ...] = ()
         """All keys as they are spelled in the file, known or not."""
@@ -84,7 +84,7 @@ class Section:
         if not isinstance(value, dict):
             # Empty text or an empty list is no keys, as it is for the reference.
             if value not in (None, "", []):
-                self.error(steps, f"must be a mapping of keys, not {kind_of(value)}")
+                self.error(path, f"must be a mapping of keys, not {kind_of(value)}")
             return
         self.keys = tuple(value)
         spelled = {ascii_lower(name): name for name in known}
@@ -95,10 +95,10 @@ class Section:
                 hint = hint or document.suggestion(key, known)
                 if elsewhere and not hint and (meant := document.suggestion(key, elsewhere.keys)):
                     hint = f"{meant} It belongs {elsewhere.place}"
-                self.warn((*steps, key), "is not a known key and has no effect", hint)
+                self.warn((*path, key), "is not a known key and has no effect", hint)
             elif lowered in self._values:
                 first = self._values[lowered][0]
-                self.error((*steps, key), f"stands twice, as {first} and as {key}", "keep one of the two")
+                self.error((*path, key), f"stands twice, as {first} and as {key}", "keep one of the two")
             else:
                 self._values[lowered] = (key, content)
 
@@ -114,9 +114,9 @@ class Section:
         """The value, None where there is none."""
         return self._values.get(ascii_lower(name), (name, None))[1]
 
-    def at(self, name: str) -> Steps:
+    def at(self, name: str) -> KeyPath:
         """The path to the value, the key as it is spelled in the file."""
-        return (*self.steps, self._values.get(ascii_lower(name), (name, None))[0])
+        return (*self.path, self._values.get(ascii_lower(name), (name, None))[0])
 
     def text(self, name: str) -> str:
         """The value where it is a string, else an empty one; anything else than a string is an error."""
@@ -127,24 +127,24 @@ class Section:
         self.error(self.at(name), f"must be text, not {kind_of(value)}", hint)
         return ""
 
-    def words(self, name: str) -> list[tuple[Steps, str]]:
+    def words(self, name: str) -> list[tuple[KeyPath, str]]:
         """A list of strings, each with its path. One string stands for a list, as it does for the reference."""
-        value, steps = self.value(name), self.at(name)
+        value, path = self.value(name), self.at(name)
         if isinstance(value, str):
-            return [(steps, word) for word in value.replace(",", " ").split()]
+            return [(path, word) for word in value.replace(",", " ").split()]
         if is_empty(value):
             return []
         if not isinstance(value, list):
-            self.error(steps, f"must be a list, not {kind_of(value)}")
+            self.error(path, f"must be a list, not {kind_of(value)}")
             return []
         words = []
         for index, item in enumerate(value):
             if isinstance(item, str):
-                words.append(((*steps, index), item))
+                words.append(((*path, index), item))
             else:
-                written = self.document.text(*steps, index)
+                written = self.document.text(*path, index)
                 hint = QUOTE.format(written) if isinstance(item, int | float) else ""
-                self.error((*steps, index), f"must be text, not {kind_of(item)}", hint)
+                self.error((*path, index), f"must be text, not {kind_of(item)}", hint)
         return words
 
     def name(self, name: str, *, local: bool = True) -> str | None:
@@ -154,35 +154,35 @@ class Section:
         """
         return self._name(self.at(name), self.value(name), local=local)
 
-    def names(self, name: str) -> list[tuple[Steps, str | None]]:
+    def names(self, name: str) -> list[tuple[KeyPath, str | None]]:
         """A list of names, each with its path and read as `name` reads it. One text stands for a list, with commas."""
-        value, steps = self.value(name), self.at(name)
+        value, path = self.value(name), self.at(name)
         if isinstance(value, str):
-            return [(steps, word) for word in value.split(",")] if value else []
+            return [(path, word) for word in value.split(",")] if value else []
         if value is None or not isinstance(value, list):
-            return [(path, word) for path, word in self.words(name)]
-        return [((*steps, index), self._name((*steps, index), item)) for index, item in enumerate(value)]
+            return [(item_path, word) for item_path, word in self.words(name)]
+        return [((*path, index), self._name((*path, index), item)) for index, item in enumerate(value)]
 
-    def _name(self, steps: Steps, value: object, *, local: bool = True) -> str | None:
+    def _name(self, path: KeyPath, value: object, *, local: bool = True) -> str | None:
         if isinstance(value, str):
             return value
-        written = self.document.text(*steps)
+        written = self.document.text(*path)
         if isinstance(value, int) and not isinstance(value, bool) and _PLAIN_NUMBER.fullmatch(written):
-            self.warn(steps, "is a name without quotes", QUOTE.format(written))
+            self.warn(path, "is a name without quotes", QUOTE.format(written))
             return written
         hint = f"quote it: '{written}'" if isinstance(value, int | float) else ""
-        self.error(steps, f"must be text, not {kind_of(value)}", hint, local=local)
+        self.error(path, f"must be text, not {kind_of(value)}", hint, local=local)
         return None
 
-    def error(self, steps: Steps, message: str, hint: str = "", *, local: bool = False) -> None:
+    def error(self, path: KeyPath, message: str, hint: str = "", *, local: bool = False) -> None:
         """Report an error at the path; a `local` one keeps only its entry from being used."""
-        problem = self.document.problem(steps, message, hint)
+        problem = self.document.problem(path, message, hint)
         problem.local = local
         self.found.errors.append(problem)
 
-    def warn(self, steps: Steps, message: str, hint: str = "") -> None:
+    def warn(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Report a warning at the path."""
-        self.found.warnings.append(self.document.problem(steps, message, hint))
+        self.found.warnings.append(self.document.problem(path, message, hint))
 
 
 def is_empty(value: object) -> bool:
@@ -190,28 +190,30 @@ def is_empty(value: object) -> bool:
     return value in (None, "", {})
 
 
-def account_ids(section: Section, name: str, *, leading_zeros: bool = False) -> list[tuple[Steps, str]]:
+def account_ids(section: Section, name: str, *, leading_zeros: bool = False) -> list[tuple[KeyPath, str]]:
     """A list of account ids; numbers are taken as written where that is safe. What is no account id is a `local` error.
 
     With `leading_zeros` it is safe for numbers with a leading zero too.
     """
-    value, steps = section.value(name), section.at(name)
+    value, path = section.value(name), section.at(name)
     if is_empty(value):
         return []
     if not isinstance(value, list):
-        return [(path, word) for path, word in section.words(name) if _is_account(section, path, word)]
+        return [(item_path, word) for item_path, word in section.words(name) if _is_account(section, item_path, word)]
     found = []
     for index, item in enumerate(value):
-        path = (*steps, index)
-        written = section.document.text(*path)
+        item_path = (*path, index)
+        written = section.document.text(*item_path)
         if not isinstance(item, str) and is_account_id(written) and (leading_zeros or written[0] != "0"):
-            section.warn(path, "is an account id without quotes", QUOTE.format(written))
-            found.append((path, written))
+            section.warn(item_path, "is an account id without quotes", QUOTE.format(written))
+            found.append((item_path, written))
         elif not isinstance(item, str):
             hint = QUOTE.format(written) if isinstance(item, int | float) else ""
-            section.error(path, f"must be an account id of 12 digits as text, not {kind_of(item)}", hint, local=True)
-        elif _is_account(section, path, item):
-            found.append((path, item))
+            section.error(
+                item_path, f"must be an account id of 12 digits as text, not {kind_of(item)}", hint, local=True
+            )
+        elif _is_account(section, item_path, item):
+            found.append((item_path, item))
     return found
 
 
@@ -231,8 +233,8 @@ def kind_of(value: object) -> str:
     return "empty"
 
 
-def _is_account(section: Section, steps: Steps, text: str) -> bool:
+def _is_account(section: Section, path: KeyPath, text: str) -> bool:
     if is_account_id(text):
         return True
-    section.error(steps, f"{text!r} is not an account id of 12 digits", local=True)
+    section.error(path, f"{text!r} is not an account id of 12 digits", local=True)
     return False

@@ -84,7 +84,7 @@ def load_server_config(path: Path | None, flags: Mapping[str, object]) -> tuple[
     checked = read_settings(read_document(path), path, flags)
     if checked.config is None:
         raise ConfigError(str(path or "flags"), in_order(checked.found.errors))
-    return checked.config, in_order(checked.found.bearable)
+    return checked.config, in_order(checked.found.nonfatal)
 
 
 def check_server_config(path: Path | None, flags: Mapping[str, object]) -> Findings:

@@ -30,48 +30,46 @@ def check_structure(file: YamlFile, schema: Schema) -> list[Problem]:
 
 
 def _check(
-    file: YamlFile, schema: Schema, value: object, steps: tuple[Step, ...], *, required: bool = False
+    file: YamlFile, schema: Schema, value: object, path: tuple[Step, ...], *, required: bool = False
 ) -> list[Problem]:
     if "const" in schema:
-        return [] if value == schema["const"] else [file.problem(steps, f"must be {schema['const']}")]
+        return [] if value == schema["const"] else [file.problem(path, f"must be {schema['const']}")]
     if "enum" in schema:
         hint = file.suggestion(str(value), schema["enum"]) or f"one of {', '.join(schema['enum'])}"
-        return [] if value in schema["enum"] else [file.problem(steps, f"{value!r} is not known", hint)]
+        return [] if value in schema["enum"] else [file.problem(path, f"{value!r} is not known", hint)]
     wanted, called = _TYPES[schema["type"]]
     if not isinstance(value, wanted):
-        return [_wrong_type(file, schema, value, called, steps, required=required)]
+        return [_wrong_type(file, schema, value, called, path, required=required)]
     if isinstance(value, dict):
-        return _check_object(file, schema, value, steps)
+        return _check_object(file, schema, value, path)
     if isinstance(value, list):
-        return _check_list(file, schema, value, steps, required=required)
-    return _check_text(file, schema, value, steps, required=required) if isinstance(value, str) else []
+        return _check_list(file, schema, value, path, required=required)
+    return _check_text(file, schema, value, path, required=required) if isinstance(value, str) else []
 
 
 def _wrong_type(
-    file: YamlFile, schema: Schema, value: object, called: str, steps: tuple[Step, ...], *, required: bool
+    file: YamlFile, schema: Schema, value: object, called: str, path: tuple[Step, ...], *, required: bool
 ) -> Problem:
-    written = file.text(*steps)
+    written = file.text(*path)
     if schema.get("numberErrorMessage") and isinstance(value, (int, float)):
         whole = value if isinstance(value, int) and not isinstance(value, bool) else 0
-        return file.problem(steps, f"{written} {schema['numberErrorMessage']}", with_unit(whole))
+        return file.problem(path, f"{written} {schema['numberErrorMessage']}", with_unit(whole))
     if schema.get("minItems") and not value:
-        return file.problem(steps, "is empty", _ADD_ITEM)
+        return file.problem(path, "is empty", _ADD_ITEM)
     if called == "a list" and isinstance(value, dict):
-        return file.problem(steps, "must be a list, not a mapping of keys to values", "begin each item with `- `")
+        return file.problem(path, "must be a list, not a mapping of keys to values", "begin each item with `- `")
     if called == "text" and isinstance(value, (int, float)):
         kind = "true or false" if isinstance(value, bool) else "a number"
-        return file.problem(steps, f"YAML reads {written} as {kind}", f'quote it: "{written}"')
-    return file.problem(
-        steps, f"must be {called}, not {_called(value)}", _give(required, steps) if value is None else ""
-    )
+        return file.problem(path, f"YAML reads {written} as {kind}", f'quote it: "{written}"')
+    return file.problem(path, f"must be {called}, not {_called(value)}", _give(required, path) if value is None else "")
 
 
-def _give(required: bool, steps: tuple[Step, ...]) -> str:
+def _give(required: bool, path: tuple[Step, ...]) -> str:
     if required:
         return "give a value"
     return (
         "give a value, or leave the item out"
-        if steps and isinstance(steps[-1], int)
+        if path and isinstance(path[-1], int)
         else "give a value, or leave the key out"
     )
 
@@ -89,50 +87,48 @@ def _called(value: object) -> str:
     return next((called for kind, called in _TYPES.values() if isinstance(value, kind)), "a number")
 
 
-def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], steps: tuple[Step, ...]) -> list[Problem]:
+def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], path: tuple[Step, ...]) -> list[Problem]:
     properties: dict[str, Schema] = schema["properties"]
     unknown = [key for key in value if key not in properties]
     problems = [
-        file.problem((*steps, key), "is not a key that is known here", file.suggestion(key, properties))
+        file.problem((*path, key), "is not a key that is known here", file.suggestion(key, properties))
         for key in unknown
     ]
     for key in schema.get("required", ()):
         if key not in value:
-            problems.append(file.problem(steps, f"{key} is missing", _add(key, properties[key])))
+            problems.append(file.problem(path, f"{key} is missing", _add(key, properties[key])))
     if not schema.get("minProperties", 0) <= len(value) <= schema.get("maxProperties", len(value)):
-        problems.append(file.problem(steps, f"takes exactly one of {', '.join(properties)}"))
+        problems.append(file.problem(path, f"takes exactly one of {', '.join(properties)}"))
     for key, part in properties.items():
         if key in value:
-            problems += _check(file, part, value[key], (*steps, key), required=key in schema.get("required", ()))
+            problems += _check(file, part, value[key], (*path, key), required=key in schema.get("required", ()))
     return problems
 
 
 def _check_list(
-    file: YamlFile, schema: Schema, value: list[object], steps: tuple[Step, ...], *, required: bool
+    file: YamlFile, schema: Schema, value: list[object], path: tuple[Step, ...], *, required: bool
 ) -> list[Problem]:
     problems = []
     if len(value) < schema.get("minItems", 0):
         problems.append(
-            file.problem(steps, "is an empty list", _ADD_ITEM if required else f"{_ADD_ITEM}, or leave the key out")
+            file.problem(path, "is an empty list", _ADD_ITEM if required else f"{_ADD_ITEM}, or leave the key out")
         )
     before: set[str] = set()
     for index, item in enumerate(value):
-        problems += _check(file, schema["items"], item, (*steps, index))
+        problems += _check(file, schema["items"], item, (*path, index))
         if schema.get("uniqueItems") and repr(item) in before:
-            problems.append(file.problem((*steps, index), f"{item!r} is repeated"))
+            problems.append(file.problem((*path, index), f"{item!r} is repeated"))
         before.add(repr(item))
     return problems
 
 
-def _check_text(
-    file: YamlFile, schema: Schema, value: str, steps: tuple[Step, ...], *, required: bool
-) -> list[Problem]:
+def _check_text(file: YamlFile, schema: Schema, value: str, path: tuple[Step, ...], *, required: bool) -> list[Problem]:
     if len(value) < schema.get("minLength", 0):
-        return [file.problem(steps, "is empty", _give(required, steps))]
+        return [file.problem(path, "is empty", _give(required, path))]
     limit = schema.get("maxLength", len(value))
     if len(value) > limit:
-        return [file.problem(steps, f"has {len(value)} characters, at most {limit} are allowed")]
+        return [file.problem(path, f"has {len(value)} characters, at most {limit} are allowed")]
     pattern = schema.get("pattern", "")
     if pattern and re.search(pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern, value) is None:
-        return [file.problem(steps, f"{value!r} is not allowed", schema["patternErrorMessage"])]
+        return [file.problem(path, f"{value!r} is not allowed", schema["patternErrorMessage"])]
     return []

@@ -26,10 +26,10 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
 Step = str | int
 
 
-def key_path(*steps: Step) -> str:
+def key_path(*path: Step) -> str:
     """A key path as messages show it: `server.mapRoles[0].rolearn`."""
     shown = ""
-    for step in steps:
+    for step in path:
         if isinstance(step, int):
             shown += f"[{step}]"
         elif _PLAIN_KEY.fullmatch(step):
@@ -53,39 +53,37 @@ class YamlFile:
         self._troubled: frozenset[str] | None = None
         self._suggestions = 0
 
-    def line(self, *steps: Step) -> int | None:
+    def line(self, *path: Step) -> int | None:
         """The line (from 1) where the value at this path stands; for a key's value the line of the key. None if there is none."""
-        node, line = self._find(steps)
+        node, line = self._find(path)
         return line if node is not None else None
 
-    def text(self, *steps: Step) -> str:
+    def text(self, *path: Step) -> str:
         """The scalar at this path exactly as written, without its quotes; empty where there is none."""
-        node, _ = self._find(steps)
+        node, _ = self._find(path)
         return str(node.value) if isinstance(node, ScalarNode) else ""
 
-    def problem(self, steps: tuple[Step, ...], message: str, hint: str = "") -> Problem:
+    def problem(self, path: tuple[Step, ...], message: str, hint: str = "") -> Problem:
         """A problem with the value at this path, its line filled in (the nearest one above where the path ends early)."""
-        line = next(
-            (found for end in range(len(steps), -1, -1) if (found := self.line(*steps[:end])) is not None), None
-        )
-        return Problem(key_path(*steps), message, hint, line)
+        line = next((found for end in range(len(path), -1, -1) if (found := self.line(*path[:end])) is not None), None)
+        return Problem(key_path(*path), message, hint, line)
 
     def suggestion(self, word: str, choices: Iterable[str]) -> str:
         """Return what `suggestion` returns, for the first hundred words of the document; each takes up to a millisecond to find."""
         self._suggestions += 1
         return suggestion(word, choices) if self._suggestions <= _MOST_SUGGESTIONS else ""
 
-    def troubled(self, *steps: Step) -> bool:
+    def troubled(self, *path: Step) -> bool:
         """Whether a problem was found in the value at this path while reading it."""
         if self._troubled is None:
             keys = [problem.key for problem in self.problems]
             above = {key[:end] for key in keys for end, mark in enumerate(key) if mark in ".["}
             self._troubled = frozenset({*keys, *above})
-        return key_path(*steps) in self._troubled
+        return key_path(*path) in self._troubled
 
-    def _find(self, steps: tuple[Step, ...]) -> tuple[Node | None, int | None]:
+    def _find(self, path: tuple[Step, ...]) -> tuple[Node | None, int | None]:
         node, line = self.root, _line(self.root)
-        for step in steps:
+        for step in path:
             if isinstance(node, SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
                 node = node.value[step]
                 line = _line(node)
@@ -166,49 +164,47 @@ class _Builder:
         self._built: dict[int, object] = {}
         self._open: set[int] = set()
 
-    def build(self, node: Node, steps: tuple[Step, ...]) -> object:
+    def build(self, node: Node, path: tuple[Step, ...]) -> object:
         if isinstance(node, ScalarNode):
-            return self._scalar(node, steps)
+            return self._scalar(node, path)
         ident = id(node)
         if ident in self._open:
-            self._complain(node, steps, "contains itself through an alias")
+            self._complain(node, path, "contains itself through an alias")
             return None
         if ident not in self._built:
             self._open.add(ident)
-            self._built[ident] = (
-                self._mapping(node, steps) if isinstance(node, MappingNode) else self._list(node, steps)
-            )
+            self._built[ident] = self._mapping(node, path) if isinstance(node, MappingNode) else self._list(node, path)
             self._open.discard(ident)
         return self._built[ident]
 
-    def _list(self, node: SequenceNode, steps: tuple[Step, ...]) -> list[object]:
-        self._refuse_tag(node, steps, CORE + "seq")
-        return [self.build(child, (*steps, index)) for index, child in enumerate(node.value)]
+    def _list(self, node: SequenceNode, path: tuple[Step, ...]) -> list[object]:
+        self._refuse_tag(node, path, CORE + "seq")
+        return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
 
-    def _mapping(self, node: MappingNode, steps: tuple[Step, ...]) -> dict[str, object]:
-        self._refuse_tag(node, steps, CORE + "map")
+    def _mapping(self, node: MappingNode, path: tuple[Step, ...]) -> dict[str, object]:
+        self._refuse_tag(node, path, CORE + "map")
         merged: dict[str, object] = {}
         own: dict[str, object] = {}
-        for key, value in self._pairs(node, steps):
+        for key, value in self._pairs(node, path):
             if key.tag == CORE + "merge":
                 for source in value.value if isinstance(value, SequenceNode) else (value,):
-                    built = self.build(source, steps)
+                    built = self.build(source, path)
                     merged = {**built, **merged} if isinstance(built, dict) else merged
                 continue
             name = str(key.value)
             if name in own:
-                self._complain(key, (*steps, name), "stands twice in the same mapping", "keep one of the two")
-            own[name] = self.build(value, (*steps, name))
+                self._complain(key, (*path, name), "stands twice in the same mapping", "keep one of the two")
+            own[name] = self.build(value, (*path, name))
         return {**merged, **own}
 
-    def _pairs(self, node: MappingNode, steps: tuple[Step, ...]) -> Iterator[tuple[ScalarNode, Node]]:
+    def _pairs(self, node: MappingNode, path: tuple[Step, ...]) -> Iterator[tuple[ScalarNode, Node]]:
         for key, value in node.value:
             if isinstance(key, ScalarNode):
                 yield key, value
             else:
-                self._complain(key, steps, "has a key that is not a plain word")
+                self._complain(key, path, "has a key that is not a plain word")
 
-    def _scalar(self, node: ScalarNode, steps: tuple[Step, ...]) -> object:
+    def _scalar(self, node: ScalarNode, path: tuple[Step, ...]) -> object:
         text, tag = str(node.value), str(node.tag)
         if tag in _TEXT_TAGS:
             return text
@@ -220,15 +216,15 @@ class _Builder:
             return _integer(text)
         if tag == CORE + "float":
             return _float(text)
-        self._refuse_tag(node, steps, "")
+        self._refuse_tag(node, path, "")
         return text
 
-    def _refuse_tag(self, node: Node, steps: tuple[Step, ...], expected: str) -> None:
+    def _refuse_tag(self, node: Node, path: tuple[Step, ...], expected: str) -> None:
         if str(node.tag) != expected:
-            self._complain(node, steps, f"carries the tag {node.tag}, which means nothing here")
+            self._complain(node, path, f"carries the tag {node.tag}, which means nothing here")
 
-    def _complain(self, node: Node, steps: tuple[Step, ...], message: str, hint: str = "") -> None:
-        self.problems.append(Problem(key_path(*steps), message, hint, _line(node)))
+    def _complain(self, node: Node, path: tuple[Step, ...], message: str, hint: str = "") -> None:
+        self.problems.append(Problem(key_path(*path), message, hint, _line(node)))
 
 
 def _line(node: Node | None) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from kube_iam.config.config_map import list_document
-from kube_iam.config.mapping_entries import AWS_AUTH, CONFIG_YAML, Reading
+from kube_iam.config.mapping_entries import AWS_AUTH, CONFIG_YAML, Dialect
 from kube_iam.config.mappings import MAPPING_KEYS, Mappings, build_table, parse_mappings, warn_of_user_ids
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.server_file import sections
@@ -78,8 +78,8 @@ def principal_of(entry: RoleMapping | UserMapping) -> str:
     return entry.who.describe() if isinstance(entry.who, Sso) else entry.who
 
 
-def _view(section: Section, reading: Reading) -> MappingView:
-    mappings = parse_mappings(section, reading)
+def _view(section: Section, dialect: Dialect) -> MappingView:
+    mappings = parse_mappings(section, dialect)
     warn_of_user_ids(section)
     build_table(mappings, section)
     found: dict[Place, list[str]] = {}

@@ -134,10 +134,10 @@ class IdentityMappings:
 
 
 def _spec(found: IdentityMapping) -> MappingSpec:
-    name, born = found.metadata.name, found.metadata.creationTimestamp or ""
+    name, created_at = found.metadata.name, found.metadata.creationTimestamp or ""
     try:
         spec = msgspec.convert(found.spec, Spec)
     except msgspec.ValidationError as error:
         arn = found.spec.get("arn") if isinstance(found.spec, dict) else None
-        return MappingSpec(name, born, arn if isinstance(arn, str) else "", unusable=f"spec: {error}")
-    return MappingSpec(name, born, spec.arn, spec.username, tuple(spec.groups or ()))
+        return MappingSpec(name, created_at, arn if isinstance(arn, str) else "", unusable=f"spec: {error}")
+    return MappingSpec(name, created_at, spec.arn, spec.username, tuple(spec.groups or ()))
