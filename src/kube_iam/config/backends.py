@@ -20,7 +20,7 @@ ReservedPrefixes = dict[str, tuple[str, ...]]
 
 
 def backend_names(words: Sequence[object]) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """The backends that the words name, old names made new, and what is wrong: message and hint."""
+    """Return the backends that the words name, old names made new, and what is wrong: message and hint."""
     named = [word for word in words if isinstance(word, str)]
     if not named or len(named) != len(words):
         return (), [(f"must be a list of backends: {', '.join(BACKENDS)}", "")]
@@ -36,7 +36,7 @@ def backend_names(words: Sequence[object]) -> tuple[tuple[str, ...], list[tuple[
 
 
 def read_backends(reader: Settings, default: tuple[str, ...]) -> tuple[str, ...]:
-    """The setting `backendMode`: a list, or a text with commas or spaces."""
+    """Return the setting `backendMode`: a list, or a text with commas or spaces."""
     value = reader.value("backendMode")
     if value is None:
         return default
@@ -48,7 +48,7 @@ def read_backends(reader: Settings, default: tuple[str, ...]) -> tuple[str, ...]
 
 
 def read_dynamic_file(reader: Settings, backends: tuple[str, ...]) -> Path | None:
-    """The setting `dynamicfilepath`, which goes with the backend DynamicFile: neither may be there without the other.
+    """Return the setting `dynamicfilepath`, which goes with the backend DynamicFile: neither may be there without the other.
 
     With `dynamicBackendModePath` the path may wait for the backend, which that file can name later.
     """

@@ -31,7 +31,7 @@ class ConfigMapMappings:
 
 
 def read_config_map(data: Mapping[str, str], last_good: Mapping[str, str]) -> ConfigMapMappings:
-    """The mappings in the ConfigMap's data. `last_good` is `good` of the version before."""
+    """Return the mappings in the ConfigMap's data. `last_good` is `good` of the version before."""
     problems: list[Problem] = []
     documents: dict[str, YamlFile] = {}
     good: dict[str, str] = {}

@@ -22,7 +22,7 @@ def parse_duration(text: str) -> int:
 
 
 def show_duration(seconds: int) -> str:
-    """The shortest Go form: `1h`, `1h30m`, `45s`."""
+    """Return the shortest Go form: `1h`, `1h30m`, `45s`."""
     parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
 

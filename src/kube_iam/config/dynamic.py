@@ -42,7 +42,7 @@ class DynamicMappings:
 
 
 def load_dynamic_mappings(path: Path, *, user_ids: bool) -> DynamicMappings | None:
-    """The mappings in the file, None where there is none. With `user_ids` entries count by their unique id.
+    """Return the mappings in the file, None where there is none. With `user_ids` entries count by their unique id.
 
     Raises ConfigError where the file cannot be read, is no JSON, or has an entry without its key: whoever wrote it was not done, or
     means something that we do not understand. Other entries that cannot be used are left out.
@@ -67,7 +67,7 @@ def load_dynamic_mappings(path: Path, *, user_ids: bool) -> DynamicMappings | No
 
 
 def load_backend_mode(path: Path) -> tuple[tuple[str, ...], Stamp] | None:
-    """The backends that the file names, None where there is no file. Raises ConfigError where it cannot be used."""
+    """Return the backends that the file names, None where there is no file. Raises ConfigError where it cannot be used."""
     section = _read(path, ("backendMode",))
     if section is None:
         return None

@@ -21,7 +21,7 @@ class Ec2Settings:
 
 
 def read_ec2(reader: Settings) -> Ec2Settings:
-    """The settings; what cannot be used is reported."""
+    """Return the settings; what cannot be used is reported."""
     default = Ec2Settings()
     role, source, of_qps, of_burst = KEYS
     qps = reader.number(of_qps, default.qps)

@@ -49,7 +49,7 @@ class IdentityMappings:
 
 
 def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
-    """The mappings of the objects, whatever order they come in.
+    """Return the mappings of the objects, whatever order they come in.
 
     One that is clear about whom it means, and about nothing else, lets nobody in: left out, it would leave them to a later backend.
     """
@@ -89,7 +89,7 @@ def _key(spec: MappingSpec) -> str:
 
 
 def _entry(spec: MappingSpec) -> UserMapping:
-    """The object as an entry. Raises ValueError."""
+    """Return the object as an entry. Raises ValueError."""
     if spec.unusable:
         raise ValueError(spec.unusable)
     if not spec.username:

@@ -44,7 +44,7 @@ AWS_AUTH = Dialect(text_groups=False, sessions=False, account_zeros=True)
 
 
 def role_entry(entry: Section, dialect: Dialect) -> RoleMapping | None:
-    """An entry of mapRoles; None where it means nobody."""
+    """Return an entry of mapRoles; None where it means nobody."""
     username, groups = _names(entry, dialect)
     if entry.has("rolearn") == entry.has("sso"):
         given = "both" if entry.has("sso") else "neither"
@@ -67,7 +67,7 @@ def role_entry(entry: Section, dialect: Dialect) -> RoleMapping | None:
 
 
 def user_entry(entry: Section, dialect: Dialect) -> UserMapping | None:
-    """An entry of mapUsers; None where it means nobody."""
+    """Return an entry of mapUsers; None where it means nobody."""
     username, groups = _names(entry, dialect)
     if refuse_membership_keys(entry, "in mapUsers", USER_KEYS):
         username = unusable_template("")
@@ -76,7 +76,7 @@ def user_entry(entry: Section, dialect: Dialect) -> UserMapping | None:
 
 
 def group_entry(entry: Section) -> GroupMapping | None:
-    """An entry of mapGroups; None where it means nobody."""
+    """Return an entry of mapGroups; None where it means nobody."""
     before = len(entry.found.errors)
     username, groups = _names(entry, Dialect(text_groups=False), GROUP_VARIABLES)
     broken = len(entry.found.errors) > before
@@ -90,7 +90,7 @@ def group_entry(entry: Section) -> GroupMapping | None:
 
 
 def user_id_entry(entry: Section, arn: str) -> UserIdMapping | None:
-    """An entry by its `userid`; `arn` is the key of its ARN, which is taken as it stands. None where it means nobody."""
+    """Return an entry by its `userid`; `arn` is the key of its ARN, which is taken as it stands. None where it means nobody."""
     username, groups = _names(entry, Dialect(text_groups=False))
     if refuse_membership_keys(entry, "with dynamicfileUserIDStrict", (*ROLE_KEYS, *USER_KEYS)):
         username = unusable_template("")
@@ -104,7 +104,7 @@ def user_id_entry(entry: Section, arn: str) -> UserIdMapping | None:
 def _names(
     entry: Section, dialect: Dialect, variables: tuple[str, ...] = VARIABLES
 ) -> tuple[Template, tuple[Template, ...]]:
-    """The name and the groups. What cannot be one is a template that lets nobody in."""
+    """Return the name and the groups. What cannot be one is a template that lets nobody in."""
     if entry.value("username") in (None, ""):
         hint = (
             f"a name, or a template such as {{{{{'UserName' if variables is GROUP_VARIABLES else 'SessionNameRaw'}}}}}"

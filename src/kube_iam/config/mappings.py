@@ -51,7 +51,7 @@ class Mappings:
 
 
 def parse_mappings(section: Section, dialect: Dialect = CONFIG_YAML) -> Mappings:
-    """The entries of a section that knows MAPPING_KEYS, by their ARN; what is wrong goes to its findings.
+    """Return the entries of a section that knows MAPPING_KEYS, by their ARN; what is wrong goes to its findings.
 
     An entry that is clear about whom it means, and about nothing else, stays as one that lets nobody in.
     """
@@ -64,12 +64,12 @@ def parse_mappings(section: Section, dialect: Dialect = CONFIG_YAML) -> Mappings
 
 
 def parse_groups(section: Section) -> tuple[GroupMapping, ...]:
-    """The entries of whole IAM groups, whose members are known by their unique ids anyway."""
+    """Return the entries of whole IAM groups, whose members are known by their unique ids anyway."""
     return _entries(section, "mapGroups", GROUP_KEYS, group_entry)
 
 
 def parse_user_ids(section: Section) -> tuple[tuple[UserIdMapping, ...], tuple[str, ...]]:
-    """The same entries by their `userid`, roles before users, and the accounts. An ARN is taken as it stands: the table judges it."""
+    """Return the same entries by their `userid`, roles before users, and the accounts. An ARN is taken as it stands: the table judges it."""
     roles = _entries(section, "mapRoles", ROLE_KEYS, lambda entry: user_id_entry(entry, "rolearn"))
     users = _entries(section, "mapUsers", USER_KEYS, lambda entry: user_id_entry(entry, "userarn"))
     return (*roles, *users), _accounts(section, CONFIG_YAML)
@@ -103,7 +103,7 @@ def warn_of_partitions(found: Findings, section: Section, partition: str) -> Non
 
 
 def build_table(mappings: Mappings, section: Section) -> MappingTable:
-    """The indexed table of the entries. What the index finds odd (repeated entries, role paths) are warnings."""
+    """Return the indexed table of the entries. What the index finds odd (repeated entries, role paths) are warnings."""
     table, problems = MappingTable.build(mappings.roles, mappings.users, mappings.accounts, mappings.groups)
     for problem in problems:
         problem.line = _line_of(section, problem.key)
@@ -141,7 +141,7 @@ def _accounts(section: Section, dialect: Dialect) -> tuple[str, ...]:
 
 
 def _line_of(section: Section, key: str) -> int | None:
-    """The line of an entry that is known by its shown key path only, such as `server.mapRoles[3]`."""
+    """Return the line of an entry that is known by its shown key path only, such as `server.mapRoles[3]`."""
     for name in ("mapRoles", "mapUsers"):
         stem = key_path(*section.at(name))
         if key.startswith(f"{stem}["):

@@ -26,7 +26,7 @@ class MountedMappings:
 
 
 def load_mounted_mappings(path: Path) -> tuple[MountedMappings, list[Problem]]:
-    """The mappings of the file and what is odd about them. Raises ConfigError with all errors where the file cannot be used.
+    """Return the mappings of the file and what is odd about them. Raises ConfigError with all errors where the file cannot be used.
 
     It can where the reference serves with it: an entry that lets nobody in, or that we let nobody in by, does not shut out the others.
     """
@@ -37,7 +37,7 @@ def load_mounted_mappings(path: Path) -> tuple[MountedMappings, list[Problem]]:
 
 
 def read_mounted(document: YamlFile) -> tuple[MountedMappings, Findings]:
-    """The mappings of a document and everything found on the way."""
+    """Return the mappings of a document and everything found on the way."""
     server = sections(document)[1]
     server.found.warnings.clear()  # of keys that nobody knows: the settings report those
     mappings = parse_mappings(server)

@@ -14,7 +14,7 @@ _SSO_KEYS = ("permissionSetName", "accountID", "partition")
 
 
 def read_arn(entry: Section, name: str, kinds: tuple[str, ...], *, sessions: bool) -> str:
-    """The ARN as it is spelt, empty where it is none, which is reported. `kinds` are those of resources that it should be of.
+    """Return the ARN as it is spelt, empty where it is none, which is reported. `kinds` are those of resources that it should be of.
 
     `sessions`: the ARN of a role's session stands for the role's.
     """
@@ -65,7 +65,7 @@ def _warn_of_permission_set(entry: Section, name: str, canonical: str) -> None:
 
 
 def read_sso(entry: Section) -> Sso | None:
-    """The permission set, None where it cannot be understood, which is reported."""
+    """Return the permission set, None where it cannot be understood, which is reported."""
     section = Section(entry.document, entry.value("sso"), entry.at("sso"), _SSO_KEYS, entry.found)
     before = len(entry.found.errors)
     name, account, partition = section.text("permissionSetName"), _account(section), section.text("partition")

@@ -111,15 +111,15 @@ class Section:
         return ascii_lower(name) in self._values
 
     def value(self, name: str) -> object:
-        """The value, None where there is none."""
+        """Return the value, None where there is none."""
         return self._values.get(ascii_lower(name), (name, None))[1]
 
     def at(self, name: str) -> KeyPath:
-        """The path to the value, the key as it is spelled in the file."""
+        """Return the path to the value, the key as it is spelled in the file."""
         return (*self.path, self._values.get(ascii_lower(name), (name, None))[0])
 
     def text(self, name: str) -> str:
-        """The value where it is a string, else an empty one; anything else than a string is an error."""
+        """Return the value where it is a string, else an empty one; anything else than a string is an error."""
         value = self.value(name)
         if value is None or isinstance(value, str):
             return value or ""
@@ -128,7 +128,7 @@ class Section:
         return ""
 
     def words(self, name: str) -> list[tuple[KeyPath, str]]:
-        """A list of strings, each with its path. One string stands for a list, as it does for the reference."""
+        """Return a list of strings, each with its path. One string stands for a list, as it does for the reference."""
         value, path = self.value(name), self.at(name)
         if isinstance(value, str):
             return [(path, word) for word in value.replace(",", " ").split()]
@@ -148,14 +148,14 @@ class Section:
         return words
 
     def name(self, name: str, *, local: bool = True) -> str | None:
-        """A text that stands for a name; None, and an error, where it is none.
+        """Return a text that stands for a name; None, and an error, where it is none.
 
         A number whose digits YAML cannot have changed counts as written, as it does for the reference.
         """
         return self._name(self.at(name), self.value(name), local=local)
 
     def names(self, name: str) -> list[tuple[KeyPath, str | None]]:
-        """A list of names, each with its path and read as `name` reads it. One text stands for a list, with commas."""
+        """Return a list of names, each with its path and read as `name` reads it. One text stands for a list, with commas."""
         value, path = self.value(name), self.at(name)
         if isinstance(value, str):
             return [(path, word) for word in value.split(",")] if value else []
@@ -191,7 +191,7 @@ def is_empty(value: object) -> bool:
 
 
 def account_ids(section: Section, name: str, *, leading_zeros: bool = False) -> list[tuple[KeyPath, str]]:
-    """A list of account ids; numbers are taken as written where that is safe. What is no account id is a `local` error.
+    """Return a list of account ids; numbers are taken as written where that is safe. What is no account id is a `local` error.
 
     With `leading_zeros` it is safe for numbers with a leading zero too.
     """

@@ -77,7 +77,7 @@ class Checked:
 
 
 def load_server_config(path: Path | None, flags: Mapping[str, object]) -> tuple[ServerConfig, list[Problem]]:
-    """The settings and what is odd about them. Raises ConfigError with all errors.
+    """Return the settings and what is odd about them. Raises ConfigError with all errors.
 
     `flags` are keyed by the key that each overrides (`clusterID`, `server.port`); None is a flag that was not given.
     """

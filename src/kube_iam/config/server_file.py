@@ -20,17 +20,17 @@ _AT_THE_TOP = Elsewhere("at the top of the file, beside `server:`", tuple(key fo
 
 
 def read_document(path: Path | None) -> YamlFile:
-    """The file; an empty document where there is none. Raises ConfigError when it cannot be read or is no YAML."""
+    """Return the file; an empty document where there is none. Raises ConfigError when it cannot be read or is no YAML."""
     return read_yaml(path) if path is not None else parse_yaml("", "")
 
 
 def sections(document: YamlFile) -> tuple[Section, Section]:
-    """The top level and the section `server`, which share their findings."""
+    """Return the top level and the section `server`, which share their findings."""
     found = Findings(errors=list(document.problems), warnings=list(document.foreign))
     top = Section(document, document.data, (), _TOP_KEYS, found, _BELOW_SERVER)
     return top, Section(document, top.value("server"), top.at("server"), _SERVER_KEYS, found, _AT_THE_TOP)
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:
-    """The problems in the order of their lines."""
+    """Return the problems in the order of their lines."""
     return sorted(problems, key=lambda problem: problem.line or 0)

@@ -18,7 +18,7 @@ class Settings:
         self._flags = flags
 
     def value(self, name: str) -> object:
-        """The flag's value, else the file's; None where there is neither."""
+        """Return the flag's value, else the file's; None where there is neither."""
         flag = self._flags.get(f"server.{name}".lower())
         return flag if flag is not None else self.server.value(name)
 
@@ -30,7 +30,7 @@ class Settings:
             self.server.error(self.server.at(name), message, hint)
 
     def text(self, name: str, default: str) -> str:
-        """A string; an empty one counts as not set."""
+        """Return a string; an empty one counts as not set."""
         value = self.value(name)
         if value is None or value == "":
             return default
@@ -40,12 +40,12 @@ class Settings:
         return value
 
     def path(self, name: str) -> Path | None:
-        """A file's name; None where none is set."""
+        """Return a file's name; None where none is set."""
         text = self.text(name, "").strip()
         return Path(text) if text else None
 
     def port(self, name: str, default: int) -> int:
-        """A port number, from 1 to 65535."""
+        """Return a port number, from 1 to 65535."""
         value = self.value(name)
         if value is None:
             return default
@@ -57,7 +57,7 @@ class Settings:
         return value
 
     def number(self, name: str, default: int) -> int:
-        """A whole number that is not negative."""
+        """Return a whole number that is not negative."""
         value = self.value(name)
         if value is None:
             return default
@@ -78,6 +78,6 @@ class Settings:
         return value if isinstance(value, bool) else default
 
     def cluster_id(self) -> object:
-        """The top-level key `clusterID`, or its flag; an empty flag is not the same as none."""
+        """Return the top-level key `clusterID`, or its flag; an empty flag is not the same as none."""
         flag = self._flags.get("clusterid")
         return flag if flag is not None else self.top.value("clusterID")

@@ -27,7 +27,7 @@ Step = str | int
 
 
 def key_path(*path: Step) -> str:
-    """A key path as messages show it: `server.mapRoles[0].rolearn`."""
+    """Return a key path as messages show it: `server.mapRoles[0].rolearn`."""
     shown = ""
     for step in path:
         if isinstance(step, int):
@@ -54,17 +54,17 @@ class YamlFile:
         self._suggestions = 0
 
     def line(self, *path: Step) -> int | None:
-        """The line (from 1) where the value at this path stands; for a key's value the line of the key. None if there is none."""
+        """Return the line (from 1) where the value at this path stands; for a key's value the line of the key. None if there is none."""
         node, line = self._find(path)
         return line if node is not None else None
 
     def text(self, *path: Step) -> str:
-        """The scalar at this path exactly as written, without its quotes; empty where there is none."""
+        """Return the scalar at this path exactly as written, without its quotes; empty where there is none."""
         node, _ = self._find(path)
         return str(node.value) if isinstance(node, ScalarNode) else ""
 
     def problem(self, path: tuple[Step, ...], message: str, hint: str = "") -> Problem:
-        """A problem with the value at this path, its line filled in (the nearest one above where the path ends early)."""
+        """Return a problem with the value at this path, its line filled in (the nearest one above where the path ends early)."""
         line = next((found for end in range(len(path), -1, -1) if (found := self.line(*path[:end])) is not None), None)
         return Problem(key_path(*path), message, hint, line)
 

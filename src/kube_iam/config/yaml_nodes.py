@@ -126,7 +126,7 @@ def compose(text: str, source: str) -> Node | None:
 
 
 def _tag(event: Any) -> str:
-    """The tag of a scalar: the one that is written, else what its text means, which is text in quotes."""
+    """Return the tag of a scalar: the one that is written, else what its text means, which is text in quotes."""
     if event.tag and event.tag != "!":
         return str(event.tag)
     value: str = event.value

@@ -31,22 +31,22 @@ class NewEntry:
     value: Mapping[str, Value]
 
     def text(self) -> str:
-        """The entry as YAML."""
+        """Return the entry as YAML."""
         return "\n".join(block([self.value])) + "\n"
 
 
 def new_user(arn: str, username: str, groups: Sequence[str]) -> NewEntry:
-    """An entry for an IAM user. Raises UsageError where the server could not use it."""
+    """Return an entry for an IAM user. Raises UsageError where the server could not use it."""
     return _checked(MAP_USERS, {"userarn": arn, "username": username, "groups": list(groups)})
 
 
 def new_role(arn: str, username: str, groups: Sequence[str]) -> NewEntry:
-    """An entry for an IAM role, without the role's path, since STS does not show it. Raises UsageError as `new_user`."""
+    """Return an entry for an IAM role, without the role's path, since STS does not show it. Raises UsageError as `new_user`."""
     return _checked(MAP_ROLES, {"rolearn": strip_role_path(arn), "username": username, "groups": list(groups)})
 
 
 def new_sso_role(settings: Mapping[str, str], username: str, groups: Sequence[str]) -> NewEntry:
-    """An entry for the role of a permission set: permissionSetName, accountID and, unless it is `aws`, partition."""
+    """Return an entry for the role of a permission set: permissionSetName, accountID and, unless it is `aws`, partition."""
     names = {ascii_lower(name): name for name in ("permissionSetName", "accountID", "partition")}
     unknown = [key for key in settings if ascii_lower(key) not in names]
     if unknown:
@@ -85,7 +85,7 @@ def add(api: KubeApi, entry: NewEntry, *, dry_run: bool = False) -> Added:
 
 
 def appended(text: str, entry: NewEntry, source: str) -> str:
-    """The list's text with the entry at its end. Raises Conflict for a duplicate, ConfigError where the text cannot be read."""
+    """Return the list's text with the entry at its end. Raises Conflict for a duplicate, ConfigError where the text cannot be read."""
     edit = ListEdit(text, (), source, entry.key)
     wanted = _identity(ListEdit(entry.text(), (), source).items()[0])
     if any(_identity(item) == wanted for item in edit.items()):

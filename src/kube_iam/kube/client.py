@@ -108,7 +108,7 @@ class KubeApi:
 
     @contextmanager
     def call(self, doing: str) -> Iterator[Client]:
-        """A lightkube client for one call; whatever it raises becomes our tree. `doing` completes "cannot …"."""
+        """Yield a lightkube client for one call; whatever it raises becomes our tree. `doing` completes "cannot …"."""
         with kube_errors(doing, shown_url(self.server)):
             yield self.client()
 

@@ -47,7 +47,7 @@ class ConfigMapEditor:
         self._sleep = sleep
 
     def describe(self) -> str:
-        """The ConfigMap as messages name it."""
+        """Return the ConfigMap as messages name it."""
         return f"ConfigMap {self._namespace}/{self._name}"
 
     def read(self) -> Contents:
@@ -127,11 +127,11 @@ class ConfigMapText:
         self._missing = missing
 
     def describe(self) -> str:
-        """The ConfigMap as messages name it."""
+        """Return the ConfigMap as messages name it."""
         return self._target.describe()
 
     def read(self) -> str | None:
-        """The key's text, None where there is no ConfigMap or no such key in it. Raises ConfigError where the key is binary."""
+        """Return the key's text, None where there is no ConfigMap or no such key in it. Raises ConfigError where the key is binary."""
         return self._text(self._editor.read())
 
     def edit(self, change: Callable[[str | None], str | None], *, create: bool = True) -> None:

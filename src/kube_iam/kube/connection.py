@@ -42,7 +42,7 @@ class Connection:
         self._protocol = h11.Connection(h11.CLIENT)
 
     async def request(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> Answer:
-        """The whole answer to one request. Raises Unreachable."""
+        """Return the whole answer to one request. Raises Unreachable."""
         with _failures(self._endpoint):
             async with asyncio.timeout(ANSWER_SECONDS):
                 status = await self._send(method, path, body, content_type)
@@ -56,7 +56,7 @@ class Connection:
             return Answer(status, bytes(answer))
 
     async def lines(self, path: str, silence: float) -> AsyncIterator[bytes | Answer]:
-        """The answer to a GET as it comes: line by line, or one `Answer` where its status is not 200.
+        """Yield the answer to a GET as it comes: line by line, or one `Answer` where its status is not 200.
 
         Raises Unreachable also when nothing is heard for `silence` seconds.
         """
@@ -116,7 +116,7 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def connected(endpoint: Endpoint) -> AsyncIterator[Connection]:
-    """A connection that is closed at the end. Raises Unreachable."""
+    """Yield a connection that is closed at the end. Raises Unreachable."""
     with _failures(endpoint):
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=endpoint.tls)

@@ -54,7 +54,7 @@ def writable_file(files: Sequence[Path]) -> Path:
 
 
 def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Path = SERVICE_ACCOUNT) -> Context:
-    """The context of that name (empty: the current one). Raises ConfigError or KubeError, saying which file lacks what."""
+    """Return the context of that name (empty: the current one). Raises ConfigError or KubeError, saying which file lacks what."""
     if kubeconfig:
         path = Path(kubeconfig).expanduser()
         if not path.is_file():
@@ -157,7 +157,7 @@ def _absolute(fields: Fields, files: tuple[str, ...], directory: Path) -> Fields
 
 
 def in_cluster(environ: Mapping[str, str], pod: Path) -> Context:
-    """The cluster of the pod that this runs in, as the pod's service account."""
+    """Return the cluster of the pod that this runs in, as the pod's service account."""
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     namespace = read_text(pod / "namespace") or "default"

@@ -38,7 +38,7 @@ def kube_errors(doing: str, server: str) -> Iterator[None]:
 
 
 def translate(error: Exception, doing: str, server: str) -> KubeIamError:
-    """The error of our tree that stands for an exception of lightkube's or its HTTP client's."""
+    """Return the error of our tree that stands for an exception of lightkube's or its HTTP client's."""
     import httpx2
     from lightkube.core.exceptions import ConfigError
 
@@ -80,7 +80,7 @@ def clean(text: str) -> str:
 
 
 def status_of(error: BaseException | None) -> int:
-    """The HTTP status of the API's answer behind an error of ours or lightkube's; 0 where there was no answer."""
+    """Return the HTTP status of the API's answer behind an error of ours or lightkube's; 0 where there was no answer."""
     response = getattr(error, "response", None)
     if response is not None:
         return int(response.status_code)
@@ -94,7 +94,7 @@ def _answered(error: Exception, what: str, server: str) -> KubeIamError:
 
 
 def answered(code: int, text: str, what: str, server: str) -> KubeIamError:
-    """The error of our tree that stands for an answer of that HTTP status. `text` is the message in it, empty where there is none."""
+    """Return the error of our tree that stands for an answer of that HTTP status. `text` is the message in it, empty where there is none."""
     message = clean(text or f"HTTP status {code}")
     if code == 401:
         return KubeError(

@@ -43,7 +43,7 @@ class Wanted:
 
     @classmethod
     def of(cls, config: Mapping[str, Value], chosen: frozenset[str] = frozenset()) -> Wanted:
-        """The kubeconfig as `build_kubeconfig` makes it."""
+        """Return the kubeconfig as `build_kubeconfig` makes it."""
         (cluster,), (user,), (context,) = (_entries(config, section) for section in ("clusters", "users", "contexts"))
         plugin = user["user"]["exec"]
         data = cluster["cluster"].get("certificate-authority-data", "")

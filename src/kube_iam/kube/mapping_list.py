@@ -66,7 +66,7 @@ class MappingList:
         return NAMES[self.principal]
 
     def put(self, text: str, entry: MappingEntry) -> str:
-        """The text in which exactly one entry has the key, and says what `entry` says. Unchanged where that is so already.
+        """Return the text in which exactly one entry has the key, and says what `entry` says. Unchanged where that is so already.
 
         What stands in `temporary` stays, unless nobody would heed it or it is another level's. Further entries of the same key go: the
         server would take the first of several, and the reference another.
@@ -84,7 +84,7 @@ class MappingList:
         return self._edit(text).replace(places[0], _value(wanted))
 
     def change_temporary(self, text: str, entry: MappingEntry, change: Callable[[Items], Items]) -> str:
-        """The text in which `temporary` of the entry with that key is what `change` makes of it; unchanged where there is no entry."""
+        """Return the text in which `temporary` of the entry with that key is what `change` makes of it; unchanged where there is no entry."""
         edit = self._edit(text)
         for index in self._places(edit, entry)[:1]:
             present = self._entry(edit.items()[index])
@@ -93,7 +93,7 @@ class MappingList:
         return text
 
     def remove(self, text: str, entry: MappingEntry) -> str:
-        """The text without any entry of that key; unchanged where there is none."""
+        """Return the text without any entry of that key; unchanged where there is none."""
         for index in reversed(self._places(self._edit(text), entry)):
             text = self._edit(text).remove(index)
         return text
@@ -124,7 +124,7 @@ class MappingList:
 
 
 def _role_arn(text: str) -> str:
-    """The role's ARN without path, also for the ARN of a session; text that is no ARN stays as it is."""
+    """Return the role's ARN without path, also for the ARN of a session; text that is no ARN stays as it is."""
     try:
         return strip_role_path(canonical_arn(text))
     except ValueError:
@@ -132,7 +132,7 @@ def _role_arn(text: str) -> str:
 
 
 def _kept(present: list[MappingEntry | None], wanted: MappingEntry) -> Items:
-    """The items of `temporary` that stay when these entries become one: each user's first."""
+    """Return the items of `temporary` that stay when these entries become one: each user's first."""
     entries = (
         entry for entry in present if entry is not None and wanted.iam_group and entry.level in ("", wanted.level)
     )
@@ -157,7 +157,7 @@ def _oddities(item: Node) -> Iterator[str]:
 
 
 def _value(entry: MappingEntry) -> dict[str, Value]:
-    """The entry as it is written: by role or by group, and nothing that is empty."""
+    """Return the entry as it is written: by role or by group, and nothing that is empty."""
     who: dict[str, Value] = {"rolearn": entry.role_arn} if entry.role_arn else {"iamGroup": entry.iam_group}
     who = {"userarn": entry.principal} if entry.principal else who
     value = {**who, "username": entry.username, "groups": list(entry.groups)}

@@ -30,7 +30,7 @@ NEW_FILE_MODE = 0o644  # it holds no secret, and the server may run as another u
 
 
 def make_store(access: ClusterAccess, api: KubeApi | None, *, dry_run: bool = False) -> MappingStore:
-    """The store that `access.mapping` names. `api` may be None for a file. Reads nothing yet.
+    """Return the store that `access.mapping` names. `api` may be None for a file. Reads nothing yet.
 
     With `dry_run` edits of a file are checked and not written; for a ConfigMap `api` decides that.
     """
@@ -108,7 +108,7 @@ class TextStore(MappingStore):
         self._last: _Read | None = None
 
     def describe(self) -> str:
-        """The file, or the ConfigMap, as a person would name it."""
+        """Return the file, or the ConfigMap, as a person would name it."""
         return self._lists[ROLES][0].describe()
 
     def entries(self) -> tuple[MappingEntry, ...]:
@@ -159,7 +159,7 @@ class TextStore(MappingStore):
         return self._last
 
     def _texts(self) -> dict[str, str]:
-        """The texts of the lists by name; one that several lists share is read once."""
+        """Return the texts of the lists by name; one that several lists share is read once."""
         read: dict[int, str] = {}
         for place, _ in self._lists.values():
             if id(place) not in read:

@@ -54,13 +54,13 @@ class EventHandler(Protocol[T]):
         """These are all objects there are, whatever was heard before."""
 
     async def on_change(self, found: T) -> None:
-        """The object is new, or different."""
+        """Return the object is new, or different."""
 
     async def on_delete(self, found: T) -> None:
-        """The object is gone."""
+        """Return the object is gone."""
 
     def on_error(self, error: KubeIamError) -> None:
-        """The thread is lost for now; what was heard so far may be out of date."""
+        """Return the thread is lost for now; what was heard so far may be out of date."""
 
 
 @dataclass(frozen=True, slots=True)

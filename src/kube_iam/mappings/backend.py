@@ -40,7 +40,7 @@ class Observer(Protocol):
         """What the source holds cannot be used. `kept`: the last good mappings stay in force; otherwise there are none yet."""
 
     def interrupted(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
-        """The source cannot be followed now; the backend keeps trying. `kept` as above."""
+        """Return the source cannot be followed now; the backend keeps trying. `kept` as above."""
 
     def arrived(self, kind: str, stamp: Stamp) -> None:
         """What another program wrote at the time of the stamp is in force. `kind` is the metric's label `type`."""

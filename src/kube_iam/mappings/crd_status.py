@@ -40,7 +40,7 @@ class StatusWriter:
         self._events: dict[str, str] = {}
 
     def on_status(self, metadata: Metadata, status: object) -> None:
-        """The object has this status now."""
+        """Return the object has this status now."""
         self._metadata[metadata.name] = metadata
         try:
             self._statuses[metadata.name] = msgspec.convert(status or {}, Status)
@@ -69,7 +69,7 @@ class StatusWriter:
                 self._warn(name, refused)
 
     def observed(self, table: MappingTable) -> MappingTable:
-        """The table, made to tell us who signs in."""
+        """Return the table, made to tell us who signs in."""
         return _ObservedTable(table, self._signs_in)
 
     def _signs_in(self, name: str, user_id: str) -> None:

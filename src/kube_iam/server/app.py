@@ -1,4 +1,4 @@
-"""The server as a whole: its parts are created from its settings, started in order and stopped in reverse."""
+"""The whole server: its parts are created from its settings, started in order and stopped in reverse."""
 
 from __future__ import annotations
 
@@ -199,13 +199,13 @@ class _Server:
 
 
 def sts_hosts(config: ServerConfig, log: Log | None, region: str) -> StsHosts:
-    """The hosts that this server asks about signatures. An endpoint beyond AWS's own is never taken silently."""
+    """Return the STS hosts that this server accepts in tokens. An endpoint other than AWS's own is logged as a warning."""
     extra = {}
     if config.sts_endpoint:
         extra = {config.sts_endpoint: region or DEFAULT_REGION}
         if log is not None:
             log.warning(
-                "server.stsEndpoint is set: whoever controls that host decides who signs in. Never set it in production",
+                "server.stsEndpoint is set: the owner of that host decides who signs in. Never set it in production",
                 stsendpoint=config.sts_endpoint,
             )
     return StsHosts(config.partition, regions_of(config.partition), region, extra)
@@ -229,9 +229,9 @@ def warn_of_endpoints(environ: Mapping[str, str], log: Log) -> None:
 
 
 def node_names(config: ServerConfig, region: str, report: Ec2Observer) -> Ec2NodeNames:
-    """Who is asked for {{EC2PrivateDNSName}}: EC2 of the server's own region, loaded when the first mapping needs it."""
+    """Return the source of names for {{EC2PrivateDNSName}}: EC2 of the server's region, loaded when a mapping first needs it."""
     instances = Ec2Instances(region, config.ec2.role_arn, config.ec2.source_arn)
-    # Names end by a clock that goes on during a suspend: a resumed server must not take yesterday's names for fresh ones.
+    # The clock goes on during a suspend: a resumed server must not use yesterday's names.
     return Ec2NodeNames(instances, report, RateLimit(config.ec2.qps, config.ec2.burst), clock=uptime)
 
 
@@ -249,7 +249,10 @@ async def _own_region(environ: Mapping[str, str], log: Log) -> str:
 
 
 def prepare_files(config: ServerConfig, log: Log) -> TlsPair:
-    """The certificate, made where there is none, and the webhook kubeconfig. Raises ConfigError."""
+    """Return the certificate, created where there is none. Write the webhook kubeconfig unless it is pregenerated.
+
+    Raises ConfigError when a file cannot be used or written.
+    """
     now = datetime.now(UTC)
     if ensure_pair(config.state_dir, config.hostname, config.address, now):
         log.info("made a certificate and its key", directory=str(config.state_dir))
@@ -275,11 +278,11 @@ async def _follow(config: ServerConfig, pair: TlsPair, webhook: Listener, metric
 
 async def _drained(webhook: Listener, ports: Ports) -> bool:
     """Stop the webhook so that a successor fails no sign-in; return whether all requests ended in time."""
-    # kube-apiserver does not retry a refused connection: a successor that starts only now has this time to listen.
+    # kube-apiserver does not retry a refused connection. In this time a successor that starts now begins to listen.
     if ports.webhook not in ports.inherited:
         await asyncio.sleep(_LINGER_SECONDS)
-    # Nor does it retry a connection that ends in the handshake: those that are open get to their request. Later ones are not
-    # established until this process ends; their clients try again after a second, and reach the successor.
+    # It does not retry a connection that ends in the handshake either. Open connections have time for their request. New ones are
+    # not established until this process ends: their clients try again after a second, and reach the successor.
     discard_new_connections()
     await asyncio.sleep(_HANDSHAKE_SECONDS)
     ended = await webhook.stop()

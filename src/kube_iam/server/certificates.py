@@ -1,11 +1,11 @@
-"""The webhook's certificate: `cert.pem` and `key.pem` in the state directory, made on first start, or issued by an installer.
+"""The webhook's certificate: `cert.pem` and `key.pem` in the state directory, created at the first start or issued by an installer.
 
-A pair that is there is used as it is, after it was checked. One that we make signs itself and lives as long as the reference's
-(100 years): kube-apiserver trusts exactly this certificate and reads it once, so an early end would only lock everybody out.
+An existing pair is checked and used as it is. A pair that we create is self-signed and valid for 100 years, as the reference's is:
+kube-apiserver trusts exactly this certificate and reads it once, so an early end would only stop all sign-ins.
 
-A reader of the key can answer kube-apiserver in the server's place, so a key that others can read is refused, as ssh does it.
+Every reader of the key can answer kube-apiserver in the server's place. So a key that others can read is refused, as ssh does it.
 
-A pair that an installer renews while the server runs comes into use without a restart.
+A pair that an installer renews while the server runs is used without a restart.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SOON = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class TlsPair:
-    """A checked certificate and its key. `key_pem` is PKCS#8 and unencrypted; it never shows in `repr`."""
+    """A checked certificate and its key. `key_pem` is PKCS#8 and unencrypted. `repr` shows neither."""
 
     certificate_pem: bytes
     key_pem: bytes
@@ -45,7 +45,7 @@ class TlsPair:
 
 
 def ensure_pair(state_dir: Path, hostname: str, address: str, now: datetime) -> bool:
-    """Make a self-signed pair where there is none; whether one was made. A key that is there is kept and used.
+    """Create a self-signed pair where there is no certificate. Return whether one was created. An existing key is kept and used.
 
     Raises ConfigError when the directory cannot be written, or holds a certificate without its key, or a key that others can read.
     """
@@ -59,7 +59,7 @@ def ensure_pair(state_dir: Path, hostname: str, address: str, now: datetime) -> 
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not key_path.exists():
             write_file(key_path, _answer({})["key"].encode(), 0o600)
-        # The certificate comes last: a crash in between leaves a key, which the next start uses.
+        # The certificate is written last: after a crash in between, the next start uses the key.
         question = {"hostname": hostname, "address": address, "now": now.isoformat(), "key": _text(_read_key(key_path))}
         made = _answer(question)
         if "problem" in made:
@@ -72,7 +72,10 @@ def ensure_pair(state_dir: Path, hostname: str, address: str, now: datetime) -> 
 
 
 def load_pair(state_dir: Path, now: datetime) -> TlsPair:
-    """The pair in the state directory. Raises ConfigError: unreadable, readable by others, not a pair, expired, not valid yet."""
+    """Return the pair in the state directory.
+
+    Raises ConfigError when the files are unreadable, readable by others, no pair, expired or not valid yet.
+    """
     certificate_path, key_path = state_dir / CERTIFICATE_FILE, state_dir / KEY_FILE
     certificate_pem = _read(certificate_path)
     found = _read_pair(certificate_pem, _read_key(key_path))
@@ -93,12 +96,12 @@ def load_pair(state_dir: Path, now: datetime) -> TlsPair:
 
 @lru_cache(maxsize=1)
 def _read_pair(certificate_pem: bytes, key_pem: bytes) -> dict[str, str]:
-    # Remembered, since the server looks every few seconds for a pair that changes once in months.
+    # Cached, because the server looks every few seconds for a pair that changes once in months.
     return _answer({"certificate": _text(certificate_pem), "key": _text(key_pem)})
 
 
 def _answer(question: dict[str, str]) -> dict[str, str]:
-    """Return the answer of `pem.answer`, computed in a child process, or in this one where no child can run."""
+    """Return the answer of `pem.answer`, from a child process, or from this process where no child can run."""
     answer = ask(question)
     if answer is None:
         from kube_iam.server import pem
@@ -122,7 +125,7 @@ def _text(pem: bytes) -> str:
 
 
 def _read_key(path: Path) -> bytes:
-    """The key's file, where nobody but its owner can use it. Raises ConfigError."""
+    """Return the content of the key's file. Raises ConfigError when it is unreadable, or others than its owner can read it."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -131,7 +134,7 @@ def _read_key(path: Path) -> bytes:
     except OSError as error:
         raise _unreadable(path, error) from error
     mode = stat.S_IMODE(status.st_mode)
-    # A link is how kubelet shows a Secret's file, whose mode is the volume's and nobody can change.
+    # kubelet presents a Secret's file as a link. Its mode is the volume's and cannot be changed with chmod.
     volume = "set defaultMode: 0400 in the Secret's volume, or 0440 with securityContext.fsGroup"
     hint = volume if path.is_symlink() else f"chmod 600 {shlex.quote(str(path))}"
     problem = f"can be used by others than its owner (mode {mode:04o}), so it is not used as the server's key"
@@ -139,10 +142,10 @@ def _read_key(path: Path) -> bytes:
 
 
 def _is_private(status: os.stat_result) -> bool:
-    """Whether a key of that owner and mode is private: 0600 or less.
+    """Return whether a key file with that owner and mode is private: mode 0600 or less.
 
     One exception: kubelet gives the files of a Secret to root and to the pod's `fsGroup`, with mode 0640 or 0440. The group may read
-    where it is a supplementary one of this process and the owner is root.
+    where the owner is root and the group is a supplementary one of this process.
     """
     if not hasattr(os, "getegid"):
         return True  # on Windows a file is as private as its directory
@@ -167,7 +170,10 @@ def _unreadable(path: Path, error: OSError) -> ConfigError:
 async def follow_certificate(
     state_dir: Path, current: TlsPair, renew: Callable[[TlsPair], Awaitable[None]], log: Log
 ) -> None:
-    """Look every few seconds, until cancelled. A pair that cannot be used is reported once and the one in use stays."""
+    """Load the pair every few seconds until cancelled, and call `renew` with a new one.
+
+    A pair that cannot be used is logged once, and the one in use stays.
+    """
     failed = ""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
@@ -185,6 +191,6 @@ async def follow_certificate(
 
 
 def warn_of_end(pair: TlsPair, now: datetime, log: Log) -> None:
-    """Say so when the certificate ends soon."""
+    """Log a warning when the certificate ends within 30 days."""
     if pair.not_after - now < SOON:
         log.warning("certificate ends soon", notafter=pair.not_after.isoformat())

@@ -15,18 +15,18 @@ from kube_iam.server.listening import backlog, descriptor_limit, descriptors_lef
 from kube_iam.server.sockets import AcceptedSockets, descriptors_in_use, no_new_connections
 
 LOOK_SECONDS = 0.25
-# A look takes longer with thousands of connections. It is to use a tenth of the event loop's time at most.
+# A look takes longer with thousands of connections. It may use a tenth of the event loop's time at most.
 _SHARE = 10
 _RECOVERY_SECONDS = 2.0
 _GRACE_SECONDS = 0.1
 _PAUSE_SECONDS = 0.01
 
 Observer = Callable[[str, int, Counter[str]], None]
-"""Takes the name of a listener, its open connections, and those that were closed, by reason."""
+"""Function that gets the name of a listener, its number of open connections, and the numbers of closed ones by reason."""
 
 
 class ConnectionWatch:
-    """Looks at the connections every `interval` seconds, and tells the observer about each listener."""
+    """Enforces the limits every `interval` seconds, and reports each listener to the observer."""
 
     def __init__(self, observer: Observer, interval: float = LOOK_SECONDS) -> None:
         self._observer = observer
@@ -40,11 +40,11 @@ class ConnectionWatch:
         return self._limiters[name].handle
 
     async def start(self) -> None:
-        """Start looking."""
+        """Begin to enforce the limits."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Stop looking."""
+        """Stop enforcing them."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -76,10 +76,10 @@ class ConnectionWatch:
     async def _recover(self) -> None:
         """Free descriptors when none is left.
 
-        granian's accept then fails and is tried again at once, for ever. Meanwhile no TLS handshake goes on or ends, so that the
-        descriptors of those that were shut down stay in use. It pauses when no connection waits to be accepted: so the reserve of
-        descriptors takes those that wait, and none may join them until enough are free. They have a moment for a request. Then those
-        that are idle give the reserve back.
+        granian's accept then fails and is tried again at once, without end. Meanwhile no TLS handshake continues or ends, so that
+        descriptors of closed connections stay in use. granian pauses when no connection waits to be accepted. So the reserve of
+        descriptors accepts those that wait, and no new connection is established until enough descriptors are free. The accepted
+        connections have a moment for a request. Then the idle ones are closed, and the reserve is free again.
         """
         limit = descriptor_limit()
         with no_new_connections(backlog()), more_descriptors():
@@ -88,7 +88,7 @@ class ConnectionWatch:
             await self._free(limit, limit)
 
     async def _free(self, limit: int, highest: int) -> None:
-        """Close connections until fewer descriptors than the limit are in use, and none of idle connections beyond `highest`."""
+        """Close connections until fewer descriptors than the limit are in use, and no idle connection has one above `highest`."""
         end = time.monotonic() + _RECOVERY_SECONDS
         while (self._enforce(highest) or descriptors_in_use() >= limit) and time.monotonic() < end:
             await asyncio.sleep(_PAUSE_SECONDS)

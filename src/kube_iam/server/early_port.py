@@ -1,9 +1,9 @@
 """The webhook's port, listened on while the rest of the program is still being loaded.
 
 kube-apiserver does not retry a refused connection, and the program takes some 0.2 s to read its configuration, several times that on a
-busy machine. So the port is looked up in the arguments and in the text of the configuration first. Where that is not certain there is
-no early port, and where the configuration says otherwise it is closed again. A port in use is tried again in the background: a
-predecessor that ends leaves no gap.
+busy machine. So the port is first looked up in the arguments and in the text of the configuration. Where the result is not certain, no
+port is opened early. Where the configuration has another address, the port is closed again. A port in use is tried again in the
+background, so that no connection is refused after a predecessor ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 _PAUSE_SECONDS = 0.003
 _NO_SERVER = ("--check-config", "-h", "--help")
 _KEY = r'(?i)\b{}\b["\']?\s*:'
-# One key a line, as configurations are written. Whatever is written otherwise is left to the YAML reader.
+# One key a line, as configurations are written. Other spellings are left to the YAML reader.
 _LINE = r'(?im)^[ \t]*["\']?{}["\']?[ \t]*:[ \t]+["\']?({})["\']?[ \t]*,?[ \t]*(?:#.*)?\r?$'
 _VALUES = {"port": r"\d{1,5}", "address": r"[0-9a-f:.]+|localhost"}
 
@@ -33,7 +33,7 @@ class EarlyPort:
     """A listening socket, opened now or, where the port is in use, as soon as it is free."""
 
     def __init__(self, address: str, port: int) -> None:
-        """`address` is an IP address."""
+        """Open the port, or begin to try. `address` is an IP address."""
         self.where = address, port
         self._socket: socket.socket | None = None
         self._claimed = False
@@ -45,7 +45,7 @@ class EarlyPort:
             self._thread.start()
 
     def claim(self, address: str, port: int) -> socket.socket | None:
-        """Return the socket where it listens there; else None, and nothing is listened on. No more attempts are made."""
+        """Return the socket if it listens there, else close it and return None. No more attempts are made."""
         self._claimed = True
         if self._thread is not None:
             self._thread.join()
@@ -55,12 +55,12 @@ class EarlyPort:
         return self._socket
 
     def _try(self) -> bool:
-        """Return whether no further attempt is worth it."""
+        """Return whether to make no further attempt."""
         try:
             self._socket = open_port(*self.where)
         except PortInUse:
             return False
-        except (KubeIamError, OverflowError):  # told when the configuration is read
+        except (KubeIamError, OverflowError):  # reported when the configuration is read
             pass
         return True
 
@@ -72,7 +72,10 @@ class EarlyPort:
 
 
 def open_early(arguments: Sequence[str]) -> EarlyPort | None:
-    """Return the port of the server that these arguments of the command line start; None where none or not certain. Raises nothing."""
+    """Return the port of the server that these arguments of the command line start.
+
+    Return None where they start no server, or the port is not certain. Raises nothing.
+    """
     if arguments[:1] != ["server"] or any(word in arguments for word in _NO_SERVER):
         return None
     where = _address_and_port(arguments[1:])
@@ -103,14 +106,14 @@ def _option(arguments: Sequence[str], *names: str) -> str:
 
 
 def _configuration(path: str) -> str | None:
-    """Return the text, an empty one where there is no file; None where it cannot be read."""
+    """Return the text of the configuration, empty without a file, or None where it cannot be read."""
     if not path:
         return ""
     from pathlib import Path
 
     from kube_iam.config.regular_file import read_regular_file
 
-    if not Path(path).is_file():  # what a shell's pipe holds can be read only once
+    if not Path(path).is_file():  # a shell's pipe can be read only once
         return None
     try:
         content = read_regular_file(Path(path), _MOST_BYTES + 1)
@@ -120,7 +123,7 @@ def _configuration(path: str) -> str | None:
 
 
 def _value(text: str, key: str, default: str) -> str:
-    """Return the only value of a key, the default where the key does not occur, an empty string where it is not certain."""
+    """Return the only value of a key; the default without the key, an empty string where the value is not certain."""
     if not re.search(_KEY.format(key), text):
         return default
     found = re.findall(_LINE.format(key, _VALUES[key]), text)

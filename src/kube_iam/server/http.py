@@ -1,9 +1,9 @@
 """Answers to HTTP requests: POST /authenticate, /metrics and /healthz on the webhook's port, /healthz and /readyz on the health port.
 
 kube-apiserver retries 429, 500 and 504 five times within some 4.5 seconds, and every answer must arrive within 30 seconds. So a quick
-temporary failure is answered with one of those. A slow one, and any in an outage that lasts, is answered with 200 and `error`, which
-is not retried: five slow attempts would keep kubectl waiting for half a minute. Retry-After is never sent: kube-apiserver's client
-then repeats each attempt ten times.
+temporary failure is answered with one of those. A slow failure, and any failure in an outage that lasts, is answered with 200 and
+`error`, which is not retried: with five slow attempts kubectl would wait for half a minute. Retry-After is never sent, because
+kube-apiserver's client would then repeat each attempt ten times.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Headers(Protocol):
     """Request headers, by lower-case name."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The header's value, else the default."""
+        """Return the value of a header, or the default."""
 
 
 class Scope(Protocol):
-    """An RSGI HTTP scope, as far as it is used: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md."""
+    """The parts of an RSGI HTTP scope that are used: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md."""
 
     method: str
     path: str
@@ -49,17 +49,17 @@ class Scope(Protocol):
 
     @property
     def headers(self) -> Headers:
-        """The request's headers."""
+        """Return the request's headers."""
 
 
 class Exchange(Protocol):
-    """An RSGI HTTP protocol: the body comes in, one response goes out."""
+    """An RSGI HTTP protocol: reads the request's body and sends one response."""
 
     async def __call__(self) -> bytes:
-        """The whole body."""
+        """Return the whole body."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece."""
+        """Yield the body in pieces."""
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes, /) -> None:
         """Send the response."""
@@ -76,7 +76,7 @@ class Decides(Protocol):
 
 
 Handler = Callable[[Scope, Exchange], Awaitable[None]]
-"""Answers one request."""
+"""A function that answers one request."""
 
 
 class Webhook:
@@ -115,7 +115,9 @@ class Webhook:
             return
         try:
             decision = await self.authenticator.authenticate(request.token)
-        except Exception as error:  # a bug of ours: nobody gets in, and no message that may hold a secret gets out
+        except (
+            Exception
+        ) as error:  # a bug of ours: the token is refused, and a message that may hold a secret is not shown
             self._log.error("unexpected error", error=type(error).__name__, client=scope.client)
             exchange.response_bytes(500, _JSON, encode_denied(request, "internal error"))
             return
@@ -155,7 +157,7 @@ def _status(decision: Denied | Unavailable, seconds: float) -> int:
 
 
 def _granted(request: ReviewRequest, decision: Allowed) -> bytes:
-    # kube-apiserver asks for the same version every time, so the last answer is most often the next one too.
+    # kube-apiserver asks for the same version every time, so the last answer can mostly be sent again.
     last: tuple[str, bytes] | None = decision.cache.get("answer")
     if last is None or last[0] != request.api_version:
         last = decision.cache["answer"] = (request.api_version, encode_allowed(request, decision.user))
@@ -166,7 +168,7 @@ async def _read(scope: Scope, exchange: Exchange) -> bytes | None:
     """Return the body, or None where it is longer than MAX_BODY."""
     announced = scope.headers.get("content-length", "")
     if announced.isdigit() and int(announced) <= MAX_BODY:
-        # The HTTP layer delivers exactly as much as was announced. In one piece is several times faster than piece by piece.
+        # The HTTP layer delivers exactly as much as was announced. One piece is several times faster than several.
         return await exchange()
     if announced and scope.headers.get("expect"):  # the client asks before it sends
         return None
@@ -198,39 +200,44 @@ async def _discard(pieces: AsyncIterator[bytes]) -> None:
 
 
 class Starting:
-    """Stands in for the `Authenticator`. Signs nobody in."""
+    """The authenticator while the server starts and has not loaded what a decision needs. Signs nobody in."""
 
     async def authenticate(self, token: str) -> Decision:
-        """Return that no decision is possible now, or a refusal of a token that no decision would admit. Raises nothing."""
+        """Return Unavailable, or Denied for a token that is not ours. Raises nothing."""
         if token.startswith(_OWN_PREFIXES):
             return Unavailable(
                 Refusal(Reason.MAPPINGS_NOT_LOADED, "the server is starting; try again"), throttled=False
             )
-        # kube-apiserver asks about service accounts' tokens too, and must not wait for them.
+        # kube-apiserver asks about tokens of service accounts too. Their requests must not wait.
         return Denied(Refusal(Reason.TOKEN_PREFIX))
 
 
 class Health:
-    """Answers the requests of the health port. `why_not_ready` returns an empty string when the server can decide."""
+    """Answers requests of the health port, for kubelet: /healthz for liveness, /readyz for readiness.
+
+    `why_not_ready` returns an empty string when the server can decide.
+    """
 
     def __init__(self, why_not_ready: Callable[[], str], scrub: Callable[[str], str]) -> None:
-        """`scrub` hides what must not be shown: nobody has to sign in to ask."""
+        """Create the handler. `scrub` removes account ids from answers, because this port needs no sign-in."""
         self._why_not_ready = why_not_ready
         self._scrub = scrub
 
     async def handle(self, scope: Scope, exchange: Exchange) -> None:
-        """Answer one request. As the reference's does, every path but /readyz says that the process lives."""
+        """Answer one request. Every path but /readyz answers for liveness, as the reference's port does."""
         reason = self._why_not_ready() if scope.path == "/readyz" else ""
         exchange.response_str(503 if reason else 200, _TEXT, self._scrub(reason) or "ok")
 
 
 def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> None:
-    """Write the line: info for a sign-in, warning for a refusal, debug for a probe and a bearer token that was never ours.
+    """Write one log line about a decision: user, mapping, or reason of the refusal; client; latency in seconds. Never the token.
 
-    Of an identity in a scrubbed account neither ARN nor ids are written.
+    The level is info for a sign-in, warning for a refusal, and debug for a status query or a token of another kind. Neither ARN nor
+    ids are written of an identity in a scrubbed account. Messages and names of fields are the reference's, whose line "STS response"
+    is part of ours.
     """
     if isinstance(decision, Allowed):
-        # Writing it out is most of what a remembered token would cost.
+        # Formatting the line would be most of the cost of a cached token.
         write = decision.cache.get("line")
         if write is None:
             write = decision.cache["line"] = log.form(
@@ -244,10 +251,10 @@ def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> N
         fields |= _identity_fields(identity)
     fields |= {"reason": decision.refusal.reason.value, "error": decision.refusal.message}
     if decision.refusal.reason is Reason.STATUS_QUERY:
-        # Nobody needs to be anybody to send one.
+        # Sending one needs no sign-in.
         log.debug("status query", **fields)
         return
-    # kube-apiserver asks every authenticator about every bearer token, service accounts' included.
+    # kube-apiserver asks every authenticator about every bearer token, also about those of service accounts.
     foreign = decision.refusal.reason is Reason.TOKEN_PREFIX
     log.write("debug" if foreign else "warning", "access denied", fields)
 

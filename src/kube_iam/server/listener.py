@@ -1,7 +1,7 @@
-"""A port that answers: granian's embedded server, with TLS or without, stopped with a drain and renewed while it serves.
+"""A port that is served by granian's embedded server, with TLS or without. It can be drained, and its certificate renewed.
 
 The listening socket is ours (`ports`), and granian gets a descriptor of it. So connections wait to be accepted before granian runs,
-and while one granian takes the place of another.
+and while a new granian replaces the running one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from kube_iam.server.sockets import DISCARDS, LISTED, set_backlog
 
 DRAIN_SECONDS = 3.0
 _START_SECONDS = 10.0
-# Neither TLS nor HTTP: granian answers it with an alert or an error, or closes the connection.
+# Neither TLS nor HTTP: granian answers with an alert or an error, or closes the connection.
 _NO_REQUEST = b"\0\r\n\r\n"
-# granian stops accepting at this number of connections. Where `connections` can close them, it is out of reach.
+# granian stops accepting at this number of connections. Where `connections` can close them, it is never reached.
 _ACCEPTED = 1_000_000 if LISTED else 1024
 _MEMORY = "/dev/shm"  # noqa: S108
 
@@ -39,7 +39,7 @@ class Listener:
     """One address and port, and the handler of its requests."""
 
     def __init__(self, handler: Handler, address: str, port: int, listening: socket.socket | None = None) -> None:
-        """`listening` is a socket that listens there already; without it one is opened by `start`."""
+        """Create the listener. `listening` is a socket that listens there already; without it `start` opens one."""
         self._handler = handler
         self._address = address
         self._port = port
@@ -48,23 +48,23 @@ class Listener:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self, pair: TlsPair | None = None) -> None:
-        """Serve; returns once connections are accepted. Raises KubeIamError where the address cannot be used."""
+        """Serve. Return once connections are accepted. Raises KubeIamError where the address cannot be used."""
         if self._listening is None:
             self._listening = open_port(self._address, self._port)
         await self._serve(self._listening, pair)
 
     async def renew(self, pair: TlsPair) -> None:
-        """Present another certificate from now on. Requests under way end as they began."""
+        """Present this certificate on new connections. Requests under way are finished."""
         assert self._listening is not None
         old_server, old_serving = self._server, self._serving
         await self._serve(self._listening, pair)
         await _stop(old_server, old_serving)
 
     async def stop(self) -> bool:
-        """Accept no more connections and wait for requests under way; whether all of them ended in time. Once more has no effect.
+        """Accept no more connections, and wait for requests under way. Return whether all ended in time. A second call has no effect.
 
-        Where packets can be discarded, the port stays in use until the process ends: so no client is refused before a successor, or
-        the service manager, can listen.
+        Where packets can be discarded, the port stays in use until the process ends. So no connection is refused before a successor,
+        or the service manager, can listen.
         """
         if self._listening is not None and not DISCARDS:
             self._listening.close()
@@ -104,19 +104,19 @@ class Listener:
 
 
 class _Server(Server):
-    """granian on a socket that listens already, of which it gets a descriptor of its own."""
+    """granian on a socket that listens already. granian gets a descriptor of its own."""
 
     def __init__(self, listening: socket.socket, **options: Any) -> None:
         super().__init__(**options)
         self._listening = listening
 
     def _init_shared_socket(self) -> None:
-        # As granian itself does where the system has no SO_REUSEPORT: its workers get a descriptor instead of an address.
+        # granian itself passes a descriptor instead of an address where the system has no SO_REUSEPORT.
         self._shd = SocketHolder(self._listening.dup().detach(), False, backlog())  # type: ignore[assignment, call-arg]
 
 
 async def _provoke(address: str, port: int) -> None:
-    """Return when the server reacts to something that is no request. Raises OSError."""
+    """Send bytes that are no request, and return when the server reacts. Raises OSError."""
     reader, writer = await asyncio.open_connection(address, port)
     try:
         writer.write(_NO_REQUEST)
@@ -135,12 +135,12 @@ async def _stop(server: Server | None, serving: asyncio.Task[None] | None) -> bo
 
 @contextlib.contextmanager
 def _tls_files(pair: TlsPair | None) -> Iterator[tuple[Path, Path] | None]:
-    """The pair as the files that granian wants: private, and gone once it has read them."""
+    """Yield the pair as the files that granian needs. They are private, and removed after granian has read them."""
     if pair is None:
         yield None
         return
     try:
-        # Memory where there is any: the key stays off the disk, and a container's root may be read-only.
+        # In memory where possible: the key is not written to a disk, and a container's root may be read-only.
         memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
         directory = tempfile.TemporaryDirectory(prefix="kube-iam-", dir=memory)
     except OSError as error:

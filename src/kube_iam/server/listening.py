@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 from kube_iam.errors import KubeIamError
 
-# The reserve of 320 descriptors takes the connections that wait on both ports when none is left (`connection_watch`).
+# When no descriptor is left, the reserve of 320 accepts the connections that wait on both ports (`connection_watch`).
 _BACKLOG = 128
 _MOST_DESCRIPTORS = 65536
 _RESERVED_DESCRIPTORS = 320
 _DESCRIPTORS_OF_WINDOWS = 8192
 SHARED_PORTS = hasattr(socket, "SO_REUSEPORT")
-# What SO_REUSEADDR means elsewhere is what Windows does anyway; there it would let us bind a port that another program listens on.
+# Windows behaves without options as other systems do with SO_REUSEADDR. There SO_REUSEADDR would bind a port that is in use.
 _BIND_OPTION = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 
 
@@ -27,13 +27,13 @@ class PortInUse(KubeIamError):
 
 
 def open_port(address: str, port: int, *, shared: bool = False) -> socket.socket:
-    """Return a socket that listens on an IP address. With `shared` others of the same user may listen there too.
+    """Return a socket that listens on an IP address. With `shared` other processes of the same user may listen there too.
 
-    Raises KubeIamError where it cannot listen; PortInUse where it is because somebody else does.
+    Raises PortInUse where another process listens there, KubeIamError where listening fails for another reason.
     """
     try:
         if not shared:
-            # With SO_REUSEPORT alone, another process of the same user would go unnoticed.
+            # With SO_REUSEPORT alone, another process of the same user would not be noticed.
             with _bound(address, port, _BIND_OPTION):
                 pass
         options = (_BIND_OPTION, socket.SO_REUSEPORT) if SHARED_PORTS else (_BIND_OPTION,)
@@ -48,7 +48,7 @@ def open_port(address: str, port: int, *, shared: bool = False) -> socket.socket
 
 
 def backlog() -> int:
-    """Return how many connections may wait to be accepted."""
+    """Return the number of connections that may wait to be accepted."""
     return min(_BACKLOG, descriptor_limit() // 6)
 
 
@@ -77,7 +77,7 @@ except ImportError:  # Windows has none
 
 
 def descriptor_limit() -> int:
-    """Return how many files and sockets this process may open now. Windows knows no such limit: a number that it can bear."""
+    """Return the number of files and sockets that this process may open now. Windows has no such limit: 8192 there."""
     return _DESCRIPTORS_OF_WINDOWS if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
@@ -101,7 +101,7 @@ def descriptors_left() -> bool:
 
 @contextlib.contextmanager
 def more_descriptors() -> Iterator[None]:
-    """Allow the reserve meanwhile. Several may overlap."""
+    """Raise the limit by the reserve inside the context. Contexts may overlap."""
     if resource is None:
         yield
         return
@@ -115,6 +115,6 @@ def more_descriptors() -> Iterator[None]:
 
 
 def _set_descriptor_limit(soft: int) -> None:
-    # Refused by some systems and sandboxes: then the limit stays as it is.
+    # Some systems and sandboxes refuse it: then the limit stays as it is.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))

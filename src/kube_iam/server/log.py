@@ -29,28 +29,28 @@ Value = str | int | float | bool | tuple[str, ...]
 
 
 class Form(Protocol):
-    """Writes one line again and again."""
+    """A prepared log line that can be written many times."""
 
     def __call__(self, **values: Value) -> None:
-        """Write it with these values, one for each field that was left open."""
+        """Write the line with these values, one for each field that was left open."""
 
 
 class Stream(Protocol):
-    """Where lines go."""
+    """The destination of lines."""
 
     def write(self, text: str, /) -> object:
-        """Take one line, its end included."""
+        """Write one line that includes its end."""
 
 
 class Batched:
-    """A stream that hands on what one turn of the event loop wrote in one piece: under load, a system call per line costs most."""
+    """A stream that writes the lines of one turn of the event loop together: under load, a system call per line costs most."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lines: list[str] = []
 
     def write(self, text: str, /) -> None:
-        """Take a line; it is written when the event loop next turns, at once where none runs."""
+        """Keep a line until the next turn of the event loop. Without an event loop it is written at once."""
         self._lines.append(text)
         if len(self._lines) == 1:
             try:
@@ -59,41 +59,41 @@ class Batched:
                 self.flush()
 
     def flush(self) -> None:
-        """Write what is waiting."""
+        """Write the lines that are kept."""
         lines, self._lines = self._lines, []
         self._stream.write("".join(lines))
         self._stream.flush()
 
 
 class Log:
-    """Writes the lines whose level is at or above the one that was set."""
+    """Log lines of a configured level and above."""
 
     def __init__(
         self, stream: Stream, level: str = "info", style: str = "text", clock: Callable[[], float] = time.time
     ) -> None:
-        """`style` is `text` or `json`. Raises ValueError for a level that is none."""
+        """Create a log. `style` is `text` or `json`. Raises ValueError for an unknown level."""
         self._stream = stream
         self._limit = LEVELS.index(_ALIASES.get(level, level))
         self._show, self._line = (_json, _json_line) if style == "json" else (_text, _text_line)
         self._clock = clock
         self._second, self._shown = -1, ""
         self.scrub: Callable[[str], str] | None = None
-        """Applied to every text of a field, once it is known what must not be logged."""
+        """Function applied to every text of a field. Set once it is known what must not be logged."""
 
     def error(self, message: str, **fields: Value) -> None:
-        """Something is wrong that an operator must see."""
+        """Write a problem that an operator must see."""
         self.write("error", message, fields)
 
     def warning(self, message: str, **fields: Value) -> None:
-        """Something was refused, or is odd."""
+        """Write a refusal, or an oddity."""
         self.write("warning", message, fields)
 
     def info(self, message: str, **fields: Value) -> None:
-        """Something went as it should."""
+        """Write a normal event."""
         self.write("info", message, fields)
 
     def debug(self, message: str, **fields: Value) -> None:
-        """Something only of interest when searching for a fault."""
+        """Write a detail for troubleshooting."""
         self.write("debug", message, fields)
 
     def write(self, level: str, message: str, fields: dict[str, Value]) -> None:
@@ -103,7 +103,7 @@ class Log:
             self._stream.write(self._line(self._time(), level, message, shown) + "\n")
 
     def form(self, level: str, message: str, fields: dict[str, Value], later: tuple[str, ...]) -> Form:
-        """A line of that level for many times, whose fields named by `later` are other ones every time."""
+        """Return a prepared line of that level. The fields named by `later` are given at each write."""
         if _RANKS[level] > self._limit:
             return _unwritten
         shown = {name: self._scrubbed(value).replace("%", "%%") for name, value in fields.items()}
@@ -118,13 +118,13 @@ class Log:
         return write
 
     def _scrubbed(self, value: Value) -> str:
-        """The value as it is shown in a line."""
+        """Return the value, scrubbed, as the line shows it."""
         if self.scrub is not None and isinstance(value, str | tuple):
             value = self.scrub(value) if isinstance(value, str) else tuple(map(self.scrub, value))
         return self._show(value)
 
     def _time(self) -> str:
-        """Now as text, made once a second: this runs for every sign-in."""
+        """Return the time as text, formatted once a second because this runs for every sign-in."""
         second = int(self._clock())
         if second != self._second:
             self._second = second
@@ -133,10 +133,10 @@ class Log:
 
 
 def _unwritten(**_: Value) -> None:
-    """The form of a line that the level keeps out."""
+    """Write nothing: the form of a line whose level is not logged."""
 
 
-# A line from its fields' shown values. Names, levels and messages are ours and need no escaping.
+# Names, levels and messages are ours and need no escaping.
 def _text_line(now: str, level: str, message: str, shown: dict[str, str]) -> str:
     fields = "".join([f" {name}={shown[name]}" for name in sorted(shown)])
     return f'time="{now}" level={level} msg={_text(message)}{fields}'
@@ -161,7 +161,7 @@ def _json(value: Value) -> str:
 
 
 class Scrubber:
-    """Replaces the ids of scrubbed accounts in texts, such as the ARN of a role whose trust policy could not be read."""
+    """Replaces the ids of scrubbed accounts (`server.scrubbedAccounts`), in log lines, metrics and answers of the health port."""
 
     def __init__(self, accounts: Collection[str] = ()) -> None:
         self.accounts = frozenset(accounts)
@@ -174,13 +174,17 @@ class Scrubber:
 
 
 def log_unexpected(log: Log) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """Return an exception handler for the event loop. It writes one line an error and raises nothing."""
+    """Return an exception handler for the event loop. It writes one line an error and raises nothing.
+
+    asyncio's own handler prints a traceback with the messages of all exceptions, which can quote requests and tokens, and with the
+    arguments of callbacks, which can be what a client sent.
+    """
 
     def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         frames = traceback.extract_tb(error.__traceback__)[-_PLACES:] if isinstance(error, BaseException) else []
         places = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
-        # asyncio's own words; after these come the callback's arguments.
+        # asyncio's message, without the callback's arguments, which follow it.
         about = without_secrets(str(context.get("message", "")).partition(" in callback")[0])
         log.error("an unexpected error: this is a bug", about=about, error=type(error).__name__, where=places)
 

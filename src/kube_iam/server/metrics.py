@@ -15,7 +15,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metric:
-    """What is fixed about a metric: its name, help, type in Prometheus' words and names of labels."""
+    """A metric: its name, its help text, its type in Prometheus' words, and the names of its labels."""
 
     def __init__(self, name: str, text: str, kind: str, labels: tuple[str, ...]) -> None:
         self.name = name
@@ -24,7 +24,7 @@ class Metric:
         self.labels = labels
 
     def head(self) -> str:
-        """Return the two lines that stand above the values."""
+        """Return the two lines above the values."""
         return f"# HELP {self.name} {self.text}\n# TYPE {self.name} {self.kind}\n"
 
     def lines(self) -> Iterator[str]:
@@ -55,7 +55,7 @@ class Counter(_Numbers):
             self._values[()] = 0
 
     def add(self, *labels: str, count: int = 1) -> None:
-        """Count one, or more."""
+        """Add one, or `count`."""
         self._values[labels] = self._values.get(labels, 0) + count
 
 
@@ -66,7 +66,7 @@ class Gauge(_Numbers):
         super().__init__(name, text, "gauge", labels)
 
     def set(self, value: float, *labels: str) -> None:
-        """Replace the number."""
+        """Set the number."""
         self._values[labels] = value
 
     def only(self, keys: Container[str]) -> None:
@@ -75,7 +75,7 @@ class Gauge(_Numbers):
 
 
 class Sampled(Metric):
-    """A gauge whose numbers are asked for when somebody looks: `source` gives label values and the number."""
+    """A gauge that is sampled when it is scraped: `source` returns label values and numbers."""
 
     def __init__(self, name: str, text: str, labels: tuple[str, ...]) -> None:
         super().__init__(name, text, "gauge", labels)
@@ -89,7 +89,7 @@ class Sampled(Metric):
 
 
 class Histogram(Metric):
-    """Seconds by one label, in the Prometheus client's default buckets where no others are given."""
+    """A histogram of seconds with one label. The default buckets are those of Prometheus' clients."""
 
     def __init__(self, name: str, text: str, label: str, buckets: tuple[float, ...] = _BUCKETS) -> None:
         super().__init__(name, text, "histogram", (label,))
@@ -118,7 +118,7 @@ class Histogram(Metric):
 
 
 class Metrics:
-    """Everything that the server counts."""
+    """All metrics of the server."""
 
     def __init__(self) -> None:
         reference = "aws_iam_authenticator_"

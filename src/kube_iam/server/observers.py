@@ -21,14 +21,14 @@ from kube_iam.server.log import Log, Scrubber
 from kube_iam.server.metrics import Metrics
 
 _MOST_LOGGED = 100
-"""Problems of one version of a source that are logged one by one: each reload logs them anew."""
+"""Problems of one version of a source that are logged one by one. Each reload logs them again."""
 _LOG_SECONDS = 60.0
 _NAMED = 20
 _RIGHTS_HINT = "`kube-iam policy server` prints the policy that this server needs"
 
 
 class MappingObserver:
-    """The server's `mappings.backend.Observer`."""
+    """The observer of mappings (`mappings.backend.Observer`)."""
 
     def __init__(self, log: Log, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
         self._log = log
@@ -36,10 +36,10 @@ class MappingObserver:
         self._clock = clock
         self._entries: dict[str, int] = {}
         self.changed: Callable[[], None] = lambda: None
-        """Called when other mappings are in force than before."""
+        """Function called when the mappings in force have changed."""
 
     def loaded(self, backend: str, entries: int, warnings: list[Problem]) -> None:
-        """Log what is odd about the mappings, and that they are in force; that there are none any more is an error."""
+        """Log the warnings, and that the mappings are in force. An empty list after a full one is logged as an error."""
         self._log_each("warning", backend, [str(warning) for warning in warnings[:_MOST_LOGGED]], len(warnings))
         before, self._entries[backend] = self._entries.get(backend, 0), entries
         if before and not entries:
@@ -52,7 +52,7 @@ class MappingObserver:
         self.changed()
 
     def failed(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
-        """Log every problem, and what is in force all the same."""
+        """Log every problem, and whether the last good mappings stay in force."""
         outcome = "the last good ones stay in force" if kept else "nobody can sign in until they are repaired"
         problems = [str(problem) for problem in error.problems] if isinstance(error, ConfigError) else [str(error)]
         self._log_each("error", backend, problems[:_MOST_LOGGED], len(problems))
@@ -69,7 +69,7 @@ class MappingObserver:
             self._log.write(level, "mapping", {"backend": backend, "more": total - len(problems), "hint": hint})
 
     def interrupted(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
-        """Log that the source cannot be followed, and what is in force all the same."""
+        """Log that the source cannot be followed, and whether the last good mappings stay in force."""
         outcome = "the last good ones stay in force" if kept else "nobody can sign in until it can"
         self._log.error(f"mappings cannot be followed; {outcome}", backend=backend, problem=str(error))
         self._metrics.watch_failures.add(backend)
@@ -79,7 +79,7 @@ class MappingObserver:
             self._metrics.dynamic_file_failures.add()
 
     def arrived(self, kind: str, stamp: Stamp) -> None:
-        """Count how long it took, in whole seconds, where the stamp can be believed."""
+        """Record the latency of a change in whole seconds, where its time stamp is plausible."""
         took = None if stamp.updated is None else int(self._clock()) - stamp.updated
         if took is None or took < 0:
             self._log.warning("LastUpdatedDateTime is missing, no Unix time, or in the future", type=kind)
@@ -88,19 +88,19 @@ class MappingObserver:
         self._log.info("a change has arrived", type=kind, version=stamp.version, latency=took)
 
     def chained(self, backends: tuple[str, ...]) -> None:
-        """Log the order, and set what the reference's dashboards show of it: `only` and `enabled` are never both 1."""
+        """Log the order of backends, and set the metrics of the reference's dashboards: `only` and `enabled` are never both 1."""
         self._log.info("backends", order=backends)
         self._metrics.dynamic_file_only.set(int(backends == (DYNAMIC_FILE,)))
         self._metrics.dynamic_file_enabled.set(int(DYNAMIC_FILE in backends and len(backends) > 1))
         self.changed()
 
     def troubled(self, backend: str, error: KubeIamError) -> None:
-        """Log it."""
+        """Log a problem that does not concern the mappings themselves."""
         self._log.warning("beside the mappings", backend=backend, problem=str(error))
 
 
 class MembershipObserver:
-    """The server's `membership.refresher.Observer`."""
+    """The observer of memberships (`membership.refresher.Observer`)."""
 
     def __init__(self, log: Log, metrics: Metrics, scrubbed_accounts: Collection[str] = ()) -> None:
         self._log = log
@@ -109,14 +109,14 @@ class MembershipObserver:
         self._failing: dict[tuple[str, str], bool] = {}
 
     def set_tracked(self, groups: Collection[str], roles: Collection[str]) -> None:
-        """Forget groups and roles other than these."""
+        """Remove the state and metrics of all other groups and roles."""
         self._metrics.membership_members.only(groups)
         self._metrics.role_open.only([self._clean(role) for role in roles])
         wanted = {*(("group", name) for name in groups), *(("role", name) for name in roles)}
         self._failing = {key: kept for key, kept in self._failing.items() if key in wanted}
 
     def group_read(self, name: str, found: GroupFound | None, change: GroupChange) -> None:
-        """Log users who joined or left; of a group that was not read before, only how many it has."""
+        """Log users who joined or left. Of a group that was not read before, log only the number of members."""
         self._recovered("group", name)
         self._metrics.membership_members.set(len(found.members) if found is not None else 0, name)
         if found is None and change.first:
@@ -132,7 +132,7 @@ class MembershipObserver:
             self._log.info("group members changed", group=name, members=len(found.members), joined=joined, left=left)
 
     def role_read(self, role: str, problem: str, *, changed: bool) -> None:
-        """Log a role whose entries admit nobody, and one whose problem is solved."""
+        """Log a role whose entries admit nobody, or whose problem is solved."""
         self._recovered("role", role)
         self._metrics.role_open.set(int(bool(problem)), self._clean(role))
         if changed and problem:
@@ -141,7 +141,7 @@ class MembershipObserver:
             self._log.info("the role's trust policy holds session names to user names", role=self._clean(role))
 
     def failed(self, kind: str, name: str, error: KubeIamError, *, kept: bool) -> None:
-        """Count the failure. Log the first in a row, and the first since which the entries admit nobody."""
+        """Count the failure. Log the first of a series, and the one after which the entries admit nobody."""
         self._metrics.membership_failures.add(kind, _cause(error))
         if self._failing.get((kind, name)) is not kept:
             outcome = (
@@ -158,9 +158,9 @@ class MembershipObserver:
 
 
 def show_ages(cache: MembershipCache, metrics: Metrics, scrub: Callable[[str], str]) -> None:
-    """Have the metrics show the age of each group and role that was read from IAM; one that was never read is left out.
+    """Let the metrics sample the age in seconds of each group and role that was read from IAM.
 
-    Where scrubbed names of roles are equal, the oldest counts.
+    Of roles with equal scrubbed names, the highest age is shown.
     """
 
     def ages(kind: str) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -241,7 +241,7 @@ class StsObserver:
 
 
 class Ec2Observer:
-    """The server's `aws.ec2_names.Observer`."""
+    """The observer of calls to EC2 (`aws.ec2_names.Observer`)."""
 
     def __init__(self, log: Log, metrics: Metrics) -> None:
         self._log = log
@@ -253,12 +253,12 @@ class Ec2Observer:
         self._log.debug("asking EC2 for private DNS names", instances=instances)
 
     def failed(self, error: KubeIamError) -> None:
-        """Say why; the answers to the sign-ins do not."""
+        """Log the cause, which the answers to sign-ins do not show."""
         self._log.error("EC2 names no instances", error=str(error))
 
 
 class ConnectionObserver:
-    """The listeners' observer."""
+    """The observer of connections (`server.connection_watch.Observer`)."""
 
     def __init__(self, log: Log, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
@@ -269,7 +269,7 @@ class ConnectionObserver:
         metrics.open_connections.source = self._samples
 
     def looked(self, listener: str, is_open: int, closed: Counter[str]) -> None:
-        """Note how many connections a listener has, and how many were closed, by reason. A full listener is logged once a minute."""
+        """Set the number of open connections, and count closed ones by reason. A full listener is logged once a minute."""
         self._open[listener] = is_open
         for reason, count in closed.items():
             self._metrics.closed_connections.add(listener, reason, count=count)

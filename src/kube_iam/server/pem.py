@@ -1,6 +1,7 @@
-"""Creates and reads certificates and keys: everything that needs `cryptography`. `pem_subprocess` runs it outside the server process.
+"""Creates and reads certificates and keys: all code that needs `cryptography`. `pem_subprocess` runs it outside the server process.
 
-Questions and answers hold texts (PEM, ISO 8601 dates), because they cross a pipe. An answer with `problem` holds nothing else.
+Questions and answers hold texts (PEM, ISO 8601 dates), because they are sent through a pipe. An answer with `problem` has no other
+key.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS = 20
 
 
 def ask(question: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the child's answer to the question, or None where no child can run, as in a frozen program. Raises nothing."""
+    """Return the child's answer to the question, or None where no child process can run, as in a frozen program. Raises nothing."""
     if not sys.executable:
         return None
     try:

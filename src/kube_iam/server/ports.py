@@ -1,12 +1,12 @@
-"""The listening sockets of the server, opened before the rest of it is loaded, and taken over from a predecessor.
+"""The listening sockets of the server, opened before the rest of it is loaded, or shared with a predecessor.
 
-kube-apiserver does not retry a refused connection. A connection to a socket that listens waits until it is accepted: so no sign-in
-fails from the moment when the sockets are open.
+kube-apiserver does not retry a refused connection. A connection to a listening socket waits until it is accepted. So no sign-in fails
+after the sockets are open.
 
-A port in use is an error, unless the server behind it is a predecessor of this one. Two things must hold. The kernel lets a process
+A port in use is an error, unless a predecessor of this server listens there. Two conditions must hold. The kernel lets a process
 share a port (SO_REUSEPORT) with processes of the same effective user only. And the server on the webhook's port must present the
-certificate of this server's state directory in a TLS handshake, which proves that it has the key: no other program has it. Then both
-listen until the predecessor ends. The health port is shared only along with the webhook's.
+certificate of this server's state directory in a TLS handshake. This proves that it has the key, which no other program has. Then both
+listen until the predecessor ends. The health port is shared only along with the webhook's port.
 
 A service manager can pass listening sockets (systemd's socket activation, sd_listen_fds(3)). It keeps them while no server runs:
 connections wait there for the next server, whatever ended the last one.
@@ -31,7 +31,7 @@ from kube_iam.server.early_port import EarlyPort
 from kube_iam.server.listening import SHARED_PORTS, PortInUse, backlog, open_port, reachable
 from kube_iam.server.sockets import take_new_connections
 
-# The server is on this machine. One that ends discards the packets of new connections, and cannot prove any more what it is.
+# The server is on this machine. A server that ends discards the packets of new connections, and cannot prove its identity any more.
 _CONNECT_SECONDS, _PROOF_SECONDS = 0.05, 5.0
 # A server stops within five seconds.
 _PATIENCE_SECONDS, _PAUSE_SECONDS, _PROOF_PAUSE_SECONDS = 6.0, 0.003, 0.25
@@ -44,7 +44,7 @@ _Opened = TypeVar("_Opened")
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The listening sockets, whether a predecessor still listens there too, and which of them a service manager keeps."""
+    """The listening sockets; `taken_over`: a predecessor listens there too; `inherited`: those that a service manager keeps."""
 
     webhook: socket.socket
     health: socket.socket
@@ -55,8 +55,8 @@ class Ports:
 def open_ports(config: ServerConfig, environ: MutableMapping[str, str], early: EarlyPort | None = None) -> Ports:
     """Listen on the ports of the webhook and of health, or take the sockets that were passed to this process.
 
-    Raises KubeIamError where an address cannot be used, or another program than a predecessor still listens on it after some seconds:
-    a predecessor that ends cannot prove any more what it is, and keeps the health port for longest.
+    Raises KubeIamError where an address cannot be used, or where a program that is no predecessor still listens on it after six
+    seconds. The wait is needed because a predecessor that ends cannot prove its identity any more, and closes the health port last.
     """
     with contextlib.ExitStack() as stack:
         opened = early.claim(config.address, config.port) if early is not None else None
@@ -77,14 +77,14 @@ def open_ports(config: ServerConfig, environ: MutableMapping[str, str], early: E
 
 
 class _WebhookPort:
-    """Attempts to open the webhook's port. A proof costs a handshake, and is asked for four times a second at most."""
+    """Attempts to open the webhook's port. A proof needs a TLS handshake, so it is requested four times a second at most."""
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
         self._next_proof = 0.0
 
     def open(self) -> tuple[socket.socket, bool]:
-        """Return the socket, and whether it is shared with a predecessor. Raises KubeIamError: PortInUse where it may end soon."""
+        """Return the socket, and whether it is shared with a predecessor. Raises PortInUse where the port may be free soon."""
         config = self._config
         try:
             return open_port(config.address, config.port), False
@@ -110,16 +110,16 @@ def _patiently(opened: Callable[[], _Opened]) -> _Opened:
 
 
 def _is_predecessor(address: str, port: int, certificate: Path) -> bool:
-    import ssl  # only a server that is already there needs it
+    import ssl  # needed only where a server listens already
 
     if not SHARED_PORTS:
         return False
     with contextlib.suppress(OSError, ValueError):
-        # The first certificate is the server's own, those behind it are of its issuers.
+        # The first certificate is the server's own, the others are of its issuers.
         own = ssl.PEM_cert_to_DER_cert(
             certificate.read_text().partition(_CERTIFICATE_END)[0].lstrip() + _CERTIFICATE_END
         )
-        # Not verified but compared: it has to be this very certificate.
+        # Compared instead of verified: it has to be exactly this certificate.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with socket.create_connection((reachable(address), port), _CONNECT_SECONDS) as connection:
@@ -130,10 +130,10 @@ def _is_predecessor(address: str, port: int, certificate: Path) -> bool:
 
 
 class InheritedSockets:
-    """Sockets that were passed to this process and that nobody has taken yet."""
+    """Sockets that were passed to this process and are not taken yet."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
-        """Take LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES out of the environment, so that no other program follows them.
+        """Remove LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES from the environment, so that no child process uses them.
 
         Raises KubeIamError for a descriptor that is no listening TCP socket.
         """
@@ -151,7 +151,7 @@ class InheritedSockets:
         return None
 
     def refuse_others(self) -> None:
-        """Raise KubeIamError where a socket has not been taken: it listens where the configuration does not."""
+        """Raise KubeIamError for a socket that was not taken: the configuration does not name its address and port."""
         if self._left:
             where = [_shown(one) for one in self._left]
             raise KubeIamError(
@@ -171,7 +171,7 @@ def _listening(descriptor: int) -> socket.socket:
         raise KubeIamError(problem, _HINT)
     listening.set_inheritable(False)
     listening.setblocking(False)
-    # A predecessor that was killed while it stopped may have left it so that it takes no connections.
+    # A predecessor that was killed while it stopped may have left the socket without new connections.
     take_new_connections(listening, backlog())
     return listening
 

@@ -9,20 +9,20 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-# CLOCK_MONOTONIC stands still in a suspended virtual machine, and what is old would look young afterwards.
+# CLOCK_MONOTONIC stops in a suspended virtual machine, and cached entries would seem younger than they are afterwards.
 uptime: Callable[[], float] = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 )
-"""Return seconds since some moment of the past. Nobody sets this clock, and it goes on while the machine sleeps."""
+"""Return seconds since some moment of the past. This clock cannot be set, and goes on while the machine sleeps."""
 
 
 def own_user() -> str:
-    """Who this process runs as, as a person would look for it in a permission."""
+    """Return the user of this process as permissions name it, such as `uid 65532`."""
     return f"uid {os.getuid()}" if hasattr(os, "getuid") else "this user"
 
 
 def stop_signal() -> asyncio.Event:
-    """An event that is set when the process is asked to end: SIGTERM or SIGINT, on Windows Ctrl-C or Ctrl-Break."""
+    """Return an event that is set when the process is asked to end: SIGTERM or SIGINT, on Windows Ctrl-C or Ctrl-Break."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
@@ -37,7 +37,7 @@ def stop_signal() -> asyncio.Event:
 
 
 def ignore_signals() -> None:
-    """Let no signal end the process that only asks a program to reload or to report: SIGHUP, SIGUSR1, SIGUSR2."""
+    """Ignore SIGHUP, SIGUSR1 and SIGUSR2, which ask a program to reload or to report and would end this process."""
     for name in ("SIGHUP", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The configuration file while the server runs: mappings are taken over from it, settings are not, and whoever changed one is told."""
+"""Warnings about changed settings in the configuration file. Mappings apply while the server runs, settings after a restart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEYS = {
 
 
 class SettingsWatch:
-    """Compares the settings in the file with those in force. `read` gives the settings as they would be after a restart."""
+    """Compares the settings in the file with those in force. `read` returns the settings that a restart would use."""
 
     def __init__(self, in_force: ServerConfig, read: Callable[[], ServerConfig], log: Log) -> None:
         self._in_force = in_force
@@ -36,17 +36,17 @@ class SettingsWatch:
         self._watch = FileWatch(in_force.source, self._compare, self._failed) if in_force.source is not None else None
 
     async def start(self) -> None:
-        """Follow the file, where there is one."""
+        """Begin to follow the configuration file, if there is one."""
         if self._watch is not None:
             await self._watch.start()
 
     async def stop(self) -> None:
-        """Stop following it."""
+        """Stop following the file."""
         if self._watch is not None:
             await self._watch.stop()
 
     async def _compare(self) -> None:
-        if self._first:  # what the server was started with
+        if self._first:  # the file that the server was started with
             self._first = False
             return
         try:
@@ -69,7 +69,7 @@ class SettingsWatch:
 
 
 def changed_settings(before: ServerConfig, after: ServerConfig) -> list[str]:
-    """The keys of the settings that differ. The reserved prefixes of MountedFile do not count: that backend follows them itself."""
+    """Return the keys of the settings that differ, without the reserved prefixes of MountedFile: that backend follows them itself."""
     before, after = (replace(config, reserved_prefixes=_fixed(config)) for config in (before, after))
     return [
         _key(field.name) for field in fields(ServerConfig) if getattr(before, field.name) != getattr(after, field.name)

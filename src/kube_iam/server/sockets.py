@@ -1,7 +1,7 @@
-"""Connections that a port of this process has accepted, found among its descriptors, and closed from here.
+"""Connections that a port of this process has accepted: finds them among its descriptors, and closes them.
 
-The HTTP server's library owns the sockets and tells nothing about them. /dev/fd names the descriptors of a process on Linux (where it
-is /proc/self/fd) and macOS. On Windows there is no such list: `LISTED` is False and nothing is found.
+The HTTP server's library owns the sockets and does not expose them. /dev/fd lists the descriptors of a process on Linux (where it is
+/proc/self/fd) and macOS. On Windows there is no such list: `LISTED` is False and no connection is found.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class AcceptedSocket:
 
 
 class AcceptedSockets:
-    """The connections of one local port. A socket is asked for its addresses once, since a port may have thousands."""
+    """The connections of one local port. Each socket is asked for its addresses once, because a port may have thousands."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -61,9 +61,9 @@ class AcceptedSockets:
         return [one for one in known.values() if one.client]
 
     def close(self, accepted: AcceptedSocket) -> None:
-        """Shut the connection down in both directions. Its owner sees the end and frees the descriptor. A closed one is left alone."""
+        """End the connection in both directions. Its owner then frees the descriptor. A closed connection is left as it is."""
         with contextlib.suppress(OSError), _borrowed(accepted.descriptor) as connection:
-            # The number may belong to another socket by now.
+            # The descriptor may belong to another socket by now.
             if client_key(*connection.getpeername()) == accepted.client:
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -73,17 +73,17 @@ class AcceptedSockets:
                 if connection.family not in _INTERNET:
                     return ""
                 return client_key(*connection.getpeername()) if connection.getsockname()[1] == self._port else ""
-        except OSError:  # it listens, or has ended
+        except OSError:  # the socket listens, or the connection has ended
             return ""
 
 
 def descriptors_in_use() -> int:
-    """Return how many descriptors this process has, or its limit where none is left to count them with."""
+    """Return the number of descriptors of this process, or its limit where no descriptor is left to read the list with."""
     return sum(1 for _ in _descriptors())
 
 
 def set_backlog(length: int) -> None:
-    """Set how many connections may wait to be accepted, on each listening socket of this process."""
+    """Set the number of connections that may wait to be accepted, on each listening socket of this process."""
     _with_each_listening(lambda listening: listening.listen(length))
 
 
@@ -126,7 +126,7 @@ def _with_each_listening(act: Callable[[socket.socket], None]) -> None:
     for descriptor in _descriptors():
         if _socket_inode(descriptor) is None:
             continue
-        # One that has no filter, or is closed meanwhile, is no reason to leave out the others.
+        # A socket without a filter, or one that is closed meanwhile, does not end the loop.
         with contextlib.suppress(OSError), _borrowed(descriptor) as candidate:
             if candidate.family in _INTERNET and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 act(candidate)
@@ -142,7 +142,7 @@ def _descriptors() -> Iterator[int]:
         return iter(())
     try:
         return map(int, os.listdir(_DESCRIPTORS))  # noqa: PTH208 - names are enough, and are numbers
-    except OSError:  # none is left to read the list with: then all numbers below the limit are in use
+    except OSError:  # no descriptor is left to read the list with, so all numbers below the limit are in use
         return iter(range(descriptor_limit()))
 
 
@@ -156,7 +156,7 @@ def _socket_inode(descriptor: int) -> int | None:
 
 @contextlib.contextmanager
 def _borrowed(descriptor: int) -> Iterator[socket.socket]:
-    """Yield the socket under a number of its own, so that it stays what it is. Without a free number, under the owner's."""
+    """Yield the socket under a descriptor of its own, which nothing else closes. Without a free descriptor, yield the owner's."""
     try:
         own = os.dup(descriptor)
     except OSError:

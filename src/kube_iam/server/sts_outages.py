@@ -25,7 +25,7 @@ from kube_iam.server.process import uptime
 LASTING_SECONDS = 6.0
 """Time of failures alone after which an outage counts as lasting. Exceeds the 4.5 s for which kube-apiserver retries a request."""
 FORGOTTEN_SECONDS = 10.0
-"""Time without a failure after which the next one begins a new outage: nothing is known of STS meanwhile."""
+"""Time without a failure after which the next failure begins a new outage: STS was not asked meanwhile."""
 REMEMBERED_SECONDS = 10.0
 """Time for which an unanswered request or probe counts."""
 LONGEST_SECONDS = 60.0
@@ -38,14 +38,14 @@ PROBE_SECONDS = 0.5
 
 @dataclass(slots=True)
 class _Outage:
-    """Times of the first and of the last failure since an answer, in seconds of one clock."""
+    """Times of the first and the last failure since an answer, in seconds of one clock."""
 
     first: float
     last: float
 
 
 class StsOutages:
-    """State per STS host. Does no I/O. Times are seconds of one clock that only grows."""
+    """Outages per STS host that fails quickly. Does no I/O. Times are seconds of one clock that only grows."""
 
     def __init__(self) -> None:
         self._outages: dict[str, _Outage] = {}
@@ -73,10 +73,10 @@ class _Open:
 
 
 class StsCircuit:
-    """State per host, by a clock that nobody sets. Does no I/O."""
+    """Silence per STS host, by a clock that cannot be set. Does no I/O."""
 
     def __init__(self, clock: Callable[[], float] = uptime) -> None:
-        """`clock` gives seconds that only grow."""
+        """Create closed circuits. `clock` gives seconds that only grow."""
         self.now = clock
         self._open: dict[str, _Open] = {}
         self._answered: dict[str, float] = {}
@@ -141,7 +141,7 @@ class GuardedSts:
         circuit: StsCircuit,
         probe_every: float = PROBE_SECONDS,
     ) -> None:
-        """`observer` is told the host, and whether it answers, when that changes."""
+        """Create the guard. `observer` gets the host and whether it answers, when that changes."""
         self._client = client
         self._observer = observer
         self._circuit = circuit

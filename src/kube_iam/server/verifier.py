@@ -2,9 +2,9 @@
 
 The protocol is in docs/protocol.md, sections 2 and 3.
 
-A verdict is remembered briefly, so that kube-apiserver's retries and its replicas do not all become calls to STS. How long a
-verified token stays known adds to how long a revoked key still signs in; that is why it is a minute and no longer. That minute is
-measured by a clock that never goes back (`ElapsedTime`); the token's own age is measured by the wall clock, as STS does.
+A verdict is cached briefly, so that retries and replicas of kube-apiserver do not all become calls to STS. A verified token is cached
+for one minute, because a revoked key can still sign in for that time. The minute is measured by a clock that never goes back
+(`ElapsedTime`). The token's own age is measured by the wall clock, as STS does.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class StsVerifier:
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = uptime,
     ) -> None:
-        """`clock` gives Unix seconds for the age of tokens; `steady` gives seconds that only grow."""
+        """Create the verifier. `clock` gives Unix seconds for the age of tokens; `steady` gives seconds that only grow."""
         self._sts = sts
         self._hosts = hosts
         self._cluster_id = cluster_id
@@ -62,18 +62,18 @@ class StsVerifier:
         self._elapsed = ElapsedTime(clock, steady)
         self._steady = steady
         self._outages = StsOutages()
-        # Two caches: a flood of refused tokens must not push out the verified ones.
+        # Two caches: many refused tokens must not evict verified ones.
         self._verified: BoundedCache[bytes, Identity] = BoundedCache(CAPACITY)
         self._identities: BoundedCache[Identity, Identity] = BoundedCache(CAPACITY)
         self._refused: BoundedCache[bytes, Refusal] = BoundedCache(CAPACITY)
-        # Tokens that STS is being asked about, each with who waits for the verdict.
+        # Tokens that STS is being asked about, each with the requests that wait for the verdict.
         self._asking: dict[bytes, tuple[asyncio.Task[None], list[_Waiting]]] = {}
 
     async def verify(self, token: str) -> Identity | Refusal:
         """Return the identity that signed the token, or why there is none. Raises nothing."""
         now = self._elapsed()
         key = sha256(token.encode()).digest()
-        # A verdict is only remembered of a token that passed the checks, and never past its fifteen minutes.
+        # Only verdicts on tokens that passed the checks are cached, and never past the token's fifteen minutes.
         known = self._verified.get(key, now) or self._refused.get(key, now)
         if known is not None:
             self._metrics.lookups.add("cache")
@@ -86,7 +86,7 @@ class StsVerifier:
         asking = self._asking.get(key)
         self._metrics.lookups.add("sts" if asking is None else "shared")
         if asking is None:
-            # A task of its own: a client that goes away must not take the others' answer with it.
+            # A task of its own: when one client disconnects, the others still get the answer.
             waiting = [mine]
             self._asking[key] = loop.create_task(self._tell(waiting, key, checked)), waiting
         else:
@@ -94,11 +94,13 @@ class StsVerifier:
         return await mine
 
     async def _tell(self, waiting: list[_Waiting], key: bytes, checked: CheckedToken) -> None:
-        """Ask, and tell all who bring the token meanwhile, whatever happens: nobody waits for ever."""
+        """Ask STS, and give the verdict to all requests with that token. They get one whatever happens: no request waits for ever."""
         verdict: Identity | Refusal = Refusal(Reason.STS_UNREACHABLE, "the question was cut off")
         try:
             verdict = await self._ask(key, checked)
-        except Exception as error:  # a bug of ours: nobody gets in, and no message that may hold the URL gets out
+        except (
+            Exception
+        ) as error:  # a bug of ours: the token is refused, and a message that may hold the URL is not shown
             verdict = Refusal(Reason.STS_UNREACHABLE, f"unexpected {type(error).__name__}")
         finally:
             del self._asking[key]
@@ -111,7 +113,7 @@ class StsVerifier:
         now = self._elapsed()
         left = checked.signed_at + LIFETIME - self._clock()
         if isinstance(verdict, Identity):
-            # Tokens of one session come to equal identities, of which one is kept.
+            # Tokens of one session have equal identities, of which one object is kept.
             verdict = self._identities.get(verdict, now) or verdict
             self._identities.put(verdict, verdict, now + VERIFIED_SECONDS)
             self._verified.put(key, verdict, now + min(VERIFIED_SECONDS, left))
@@ -120,7 +122,7 @@ class StsVerifier:
         return verdict
 
     def _in_outage(self, host: str, verdict: Identity | Refusal) -> Identity | Refusal:
-        """Note what became of a sign-in. Return its verdict, marked where it is a quick failure in an outage that lasts."""
+        """Record the outcome of a sign-in. Return its verdict, marked as lasting for a quick failure in an outage that lasts."""
         if isinstance(verdict, Identity) or verdict.reason in _FINAL:
             self._outages.answered(host)
         elif verdict.reason in _QUICK_FAILURES:
@@ -131,7 +133,7 @@ class StsVerifier:
         region = "global" if checked.host == GLOBAL_HOST else checked.region
         try:
             answer = await self._sts.get_caller_identity(checked.request_url(), self._cluster_id)
-        except Exception as error:  # whatever breaks, nobody gets in, and no message that may hold the URL gets out
+        except Exception as error:  # the token is refused, and a message that may hold the URL is not shown
             answer = Refusal(Reason.STS_UNREACHABLE, f"unexpected {type(error).__name__}")
         if isinstance(answer, Refusal):
             self._metrics.sts_connection_failures.add(region)
@@ -150,14 +152,14 @@ class StsVerifier:
 
 
 class ElapsedTime:
-    """Seconds since its creation, by whichever of two clocks has advanced more between two calls. It never goes back.
+    """Seconds since its creation, by the clock of two that has advanced more between two calls. It never goes back.
 
-    For expiries: a wall clock that is set back prolongs nothing, and one that is set forward ends what is too old by it. Where
-    `steady` stands still during a suspend (systems without CLOCK_BOOTTIME), the wall clock counts that time.
+    Expiries use it: a wall clock that is set back prolongs nothing, and entries that are too old by a wall clock that is set forward
+    expire. Where `steady` stops during a suspend (systems without CLOCK_BOOTTIME), the wall clock counts that time.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = uptime) -> None:
-        """`wall` gives Unix seconds, which may step in both directions; `steady` gives seconds that only grow."""
+        """Start at 0. `wall` gives Unix seconds, which may step in both directions; `steady` gives seconds that only grow."""
         self._wall, self._steady = wall, steady
         self._last_wall, self._last_steady = wall(), steady()
         self._elapsed = 0.0

@@ -1,4 +1,4 @@
-"""The kubeconfig that kube-apiserver reads (`--authentication-token-webhook-config-file`) to find and to trust the webhook."""
+"""The kubeconfig by which kube-apiserver finds and trusts the webhook (`--authentication-token-webhook-config-file`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kube_iam.server.process import own_user
 
 
 def webhook_kubeconfig(hostname: str, port: int, certificate_pem: bytes) -> str:
-    """The file's text. kube-apiserver trusts exactly the certificates in `certificate_pem`."""
+    """Return the text of the kubeconfig. kube-apiserver trusts exactly the certificates in `certificate_pem`."""
     host = f"[{hostname}]" if ":" in hostname else hostname
     return f"""\
 apiVersion: v1
@@ -34,7 +34,7 @@ current-context: webhook
 
 
 def write_webhook_kubeconfig(path: Path, text: str) -> None:
-    """Write the file, and its directory where there is none, in one step. It holds no secret. Raises ConfigError."""
+    """Write the file atomically, and create its directory. The file holds no secret. Raises ConfigError."""
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         write_file(path, text.encode(), 0o644)

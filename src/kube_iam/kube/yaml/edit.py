@@ -58,7 +58,7 @@ class ListEdit:
         self.found, self.node = self._locate(follow=follow)
 
     def items(self) -> list[Node]:
-        """The list's items, aliases unresolved; empty where there is no list."""
+        """Return the list's items, aliases unresolved; empty where there is no list."""
         return self.node.items if self.node is not None else []
 
     def append(self, value: Value) -> str:
@@ -76,7 +76,7 @@ class ListEdit:
         return self._proved(self._in_front_of_last(value), [*wanted[:-1], None, *wanted[-1:]], value)
 
     def replace(self, index: int, value: Value) -> str:
-        """The text with the value in the place of one item."""
+        """Return the text with the value in the place of one item."""
         items = self.items()
         assert self.node is not None
         if self.node.flow:
@@ -90,7 +90,7 @@ class ListEdit:
         return self._proved(new, wanted, value)
 
     def remove(self, index: int) -> str:
-        """The text without one item. With the last one the key returns to what it was: keys that an edit of ours added go."""
+        """Return the text without one item. With the last one the key returns to what it was: keys that an edit of ours added go."""
         items = self.items()
         assert self.node is not None
         spans = [(item.start, item.end) for item in items]
@@ -285,7 +285,7 @@ class ListEdit:
         raise self._unsafe()
 
     def _proved(self, new: str, wanted: list[Shape | None], value: Value = "") -> str:
-        """The new text, after checking that it says what it should (`None` in `wanted` stands for `value`)."""
+        """Return the new text, after checking that it says what it should (`None` in `wanted` stands for `value`)."""
         try:
             after = ListEdit(new, self.path, self.source, self.key, exact=self.exact)
         except ConfigError as error:

@@ -106,7 +106,7 @@ def _nodes(root: Node | None) -> Iterator[Node]:
 
 
 def _child(node: Node, step: Step) -> Node | None:
-    """The node's own value at that step, None where it has none. Raises ValueError for an alias and for a key twice."""
+    """Return the node's own value at that step, None where it has none. Raises ValueError for an alias and for a key twice."""
     if isinstance(step, int):
         if node.kind != "sequence":
             raise ValueError("not a list")
@@ -146,7 +146,7 @@ def _added(text: str, holder: Node, step: Step, value: Value) -> str:
 
 
 def _masked(node: Node | None, path: Path) -> Shape:
-    """The content of the document apart from the value at `path`."""
+    """Return the content of the document apart from the value at `path`."""
     if node is None or node.kind not in ("mapping", "sequence"):
         return (None if node is None else node.shape(),)
     steps: list[tuple[object, Node]] = [

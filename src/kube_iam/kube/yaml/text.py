@@ -13,12 +13,12 @@ _NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "
 
 
 def quoted(text: str) -> str:
-    """A double-quoted scalar that YAML, and JSON for the basic plane, read back as the same text."""
+    """Return a double-quoted scalar that YAML, and JSON for the basic plane, read back as the same text."""
     return '"' + "".join(_escaped(character) for character in text) + '"'
 
 
 def flow(value: Value) -> str:
-    """The value on one line, in the form that JSON shares with YAML."""
+    """Return the value on one line, in the form that JSON shares with YAML."""
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, Mapping):
@@ -27,7 +27,7 @@ def flow(value: Value) -> str:
 
 
 def block(value: Value, note: str = "") -> list[str]:
-    """The value as lines of block YAML; `note` is a comment for the keys whose values are not scalars, down to the first list."""
+    """Return the value as lines of block YAML; `note` is a comment for the keys whose values are not scalars, down to the first list."""
     if isinstance(value, str):
         bare = _PLAIN.fullmatch(value) and value.casefold() not in _NOT_TEXT
         return [value if bare else quoted(value)]

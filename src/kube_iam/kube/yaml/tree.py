@@ -61,7 +61,7 @@ class Node:
         return (self.kind, self.tag, self.anchor, self.plain, self.value, inside)
 
     def resolved(self) -> Node:
-        """The node itself, or what an alias stands for."""
+        """Return the node itself, or what an alias stands for."""
         node, hops = self, 0
         while node.kind == "alias" and node.target is not None and hops < _MAX_HOPS:
             node, hops = node.target, hops + 1
@@ -116,13 +116,13 @@ def parse_document(text: str, source: str, key: str = "") -> tuple[Node | None, 
 
 
 def line_end(text: str, offset: int) -> int:
-    """The offset of the newline that ends the line of `offset`, or the text's length."""
+    """Return the offset of the newline that ends the line of `offset`, or the text's length."""
     found = text.find("\n", offset)
     return len(text) if found < 0 else found
 
 
 def line_start(text: str, offset: int) -> int:
-    """The offset of the first character of the line of `offset`."""
+    """Return the offset of the first character of the line of `offset`."""
     return text.rfind("\n", 0, offset) + 1
 
 
@@ -133,7 +133,7 @@ def column(text: str, offset: int) -> int:
 
 
 def next_line(text: str, end: int) -> int:
-    """The offset of the line after content that ends at `end` (a block scalar with `+` ends at a line's beginning already)."""
+    """Return the offset of the line after content that ends at `end` (a block scalar with `+` ends at a line's beginning already)."""
     return end if end and text[end - 1] == "\n" else min(line_end(text, end) + 1, len(text))
 
 
