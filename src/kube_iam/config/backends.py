@@ -1,4 +1,4 @@
-"""Which backends of mappings the server asks, in which order, and what each of them is told."""
+"""The settings of the server's backends of mappings: their order, the dynamic file, and reserved prefixes of user names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ReservedPrefixes = dict[str, tuple[str, ...]]
 
 
 def backend_names(words: Sequence[object]) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """Return the backends that the words name, old names made new, and what is wrong: message and hint."""
+    """Return the backends that the words name, old names replaced by new ones, and the problems as pairs of message and hint."""
     named = [word for word in words if isinstance(word, str)]
     if not named or len(named) != len(words):
         return (), [(f"must be a list of backends: {', '.join(BACKENDS)}", "")]
@@ -48,9 +48,9 @@ def read_backends(reader: Settings, default: tuple[str, ...]) -> tuple[str, ...]
 
 
 def read_dynamic_file(reader: Settings, backends: tuple[str, ...]) -> Path | None:
-    """Return the setting `dynamicfilepath`, which goes with the backend DynamicFile: neither may be there without the other.
+    """Return the setting `dynamicfilepath`. It and the backend DynamicFile need each other, and one without the other is an error.
 
-    With `dynamicBackendModePath` the path may wait for the backend, which that file can name later.
+    With `dynamicBackendModePath` the path may be set alone, because that file can name the backend later.
     """
     path = reader.path("dynamicfilepath")
     if path is None and DYNAMIC_FILE in backends:
@@ -61,7 +61,7 @@ def read_dynamic_file(reader: Settings, backends: tuple[str, ...]) -> Path | Non
 
 
 def reserved_prefixes(server: Section) -> ReservedPrefixes:
-    """For each backend the beginnings that its user names must not have, from `reservedPrefixConfig`."""
+    """Return the prefixes that user names of each backend must not have, from `reservedPrefixConfig`."""
     entries = server.value("reservedPrefixConfig")
     if entries is None:
         return {}

@@ -1,7 +1,7 @@
 """The ConfigMap aws-auth as mappings: keys mapRoles, mapUsers and mapAccounts, each YAML in a string of its own.
 
-Other programs and many hands write it, so it is not taken whole or not at all: an entry that cannot be used is left out and the others
-serve. A key whose YAML cannot be read keeps its last good value, since one typing error must not lock everybody out.
+Several programs and administrators write it. So an entry that cannot be used is left out, and the others stay in use. A key whose YAML
+cannot be read keeps its last good value: one typing error must not end all sign-ins.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from kube_iam.config.yaml_file import YamlFile, joined, parse_yaml
 from kube_iam.core.mapping import MappingTable
 from kube_iam.errors import ConfigError, Problem
 
-# What people write to say "nothing", and the reference understands.
+# Spellings of an empty value that people write and the reference accepts.
 NOTHING = ("", "``", '""', "''")
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigMapMappings:
-    """The mappings of one version. `good` is the text of every key that serves; `problems` is what does not, or is odd."""
+    """The mappings of one version. `good` has the text of each usable key. `problems` are unusable keys and entries, and warnings."""
 
     table: MappingTable
     entries: int
@@ -31,7 +31,7 @@ class ConfigMapMappings:
 
 
 def read_config_map(data: Mapping[str, str], last_good: Mapping[str, str]) -> ConfigMapMappings:
-    """Return the mappings in the ConfigMap's data. `last_good` is `good` of the version before."""
+    """Return the mappings in the ConfigMap's data. `last_good` is `good` of the version before. Raises nothing."""
     problems: list[Problem] = []
     documents: dict[str, YamlFile] = {}
     good: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them: Go's `1h30m`, ISO 8601's `PT1H30M`."""
+"""Durations as people write them: Go's `1h30m`, ISO 8601's `PT1H30M`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 SHORTEST_SESSION, LONGEST_SESSION = 3600, 43200  # what IAM allows for MaxSessionDuration
 _GO = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
-# What people write for a length: `4 h`, `4.5h`, `2 hours`, `4h30`.
+# Other spellings that people use: `4 h`, `4.5h`, `2 hours`, `4h30`.
 _WORDS = re.compile(r"(\d{1,5}(?:\.\d{1,3})?) *([hms])(?:(?:ou)?rs?|in(?:ute)?s?|ec(?:ond)?s?)? *(\d{1,2})?", re.ASCII)
 _SECONDS = {"h": 3600, "m": 60, "s": 1}
 _ISO = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", re.ASCII)
 
 
 def parse_duration(text: str) -> int:
-    """Whole seconds. Raises ValueError for anything that is not hours, minutes and seconds with their units."""
+    """Return whole seconds. Raises ValueError for anything else than hours, minutes and seconds with their units."""
     found = _GO.fullmatch(text) or _ISO.fullmatch(text)
     if found is None or not any(found.groups()):
         raise ValueError(f"{text!r} is not a length of time")
@@ -22,13 +22,13 @@ def parse_duration(text: str) -> int:
 
 
 def show_duration(seconds: int) -> str:
-    """Return the shortest Go form: `1h`, `1h30m`, `45s`."""
+    """Return the shortest Go spelling of a number of seconds: `1h`, `1h30m`, `45s`."""
     parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
 
 
 def session_hint(written: str) -> str:
-    """Return a remedy for a text that is not a session's length: the length that was probably meant, if IAM allows it."""
+    """Return a remedy for an invalid session duration: the duration that was probably meant, if IAM allows it."""
     if written.isascii() and written.isdigit() and len(written) < 6:
         return with_unit(int(written))
     words = _WORDS.fullmatch(written.strip().lower())
@@ -41,7 +41,7 @@ def session_hint(written: str) -> str:
 
 
 def with_unit(number: int) -> str:
-    """Return a remedy for a session's length without its unit: the first unit that makes a length which IAM allows."""
+    """Return a remedy for a session duration without a unit: the first unit for which IAM allows the duration."""
     for unit, seconds in (("h", 3600), ("m", 60), ("s", 1)):
         if SHORTEST_SESSION <= number * seconds <= LONGEST_SESSION:
             return f"give the unit: {number}{unit}"

@@ -1,6 +1,6 @@
-"""The two JSON files that other programs write while the server runs: the backend DynamicFile's mappings, and the backends to ask.
+"""The two JSON files that other programs write while the server runs: mappings of the backend DynamicFile, and the list of backends.
 
-Both say when they were written (LastUpdatedDateTime, Unix seconds, text or a number) and as what Version.
+Both have the keys LastUpdatedDateTime (Unix seconds, as text or a number) and Version.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STAMP_KEYS = ("LastUpdatedDateTime", "Version", "ClusterId")
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Which version of a file this is, and when it was written: Unix seconds, None where it does not say."""
+    """Version of a file, and the time when it was written in Unix seconds, None if the file has none."""
 
     version: str = ""
     updated: int | None = None
@@ -33,7 +33,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class DynamicMappings:
-    """The mappings of one version of the file; `problems` is what serves not, or is odd."""
+    """The mappings of one version of the file. `problems` are entries that were left out, and warnings."""
 
     table: MappingTable
     entries: int
@@ -42,10 +42,10 @@ class DynamicMappings:
 
 
 def load_dynamic_mappings(path: Path, *, user_ids: bool) -> DynamicMappings | None:
-    """Return the mappings in the file, None where there is none. With `user_ids` entries count by their unique id.
+    """Return the mappings in the file, or None without a file. With `user_ids` entries are matched by their unique id.
 
-    Raises ConfigError where the file cannot be read, is no JSON, or has an entry without its key: whoever wrote it was not done, or
-    means something that we do not understand. Other entries that cannot be used are left out.
+    Raises ConfigError where the file cannot be read, is no JSON, or has an entry without its key. Such a file is incomplete or in an
+    unknown format. Other entries that cannot be used are left out.
     """
     section = _read(path, MAPPING_KEYS)
     if section is None:
@@ -67,7 +67,7 @@ def load_dynamic_mappings(path: Path, *, user_ids: bool) -> DynamicMappings | No
 
 
 def load_backend_mode(path: Path) -> tuple[tuple[str, ...], Stamp] | None:
-    """Return the backends that the file names, None where there is no file. Raises ConfigError where it cannot be used."""
+    """Return the backends that the file names, and its stamp, or None without a file. Raises ConfigError where it is invalid."""
     section = _read(path, ("backendMode",))
     if section is None:
         return None

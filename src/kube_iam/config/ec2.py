@@ -1,4 +1,4 @@
-"""How the server asks EC2 for the names of nodes: rate, role, and for whom it asks."""
+"""Settings of the server's calls to EC2 for names of nodes: rate, role to assume, and source ARN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEYS = ("ec2DescribeInstancesRoleARN", "sourceARN", "ec2DescribeInstancesQps", "
 
 @dataclass(frozen=True, slots=True)
 class Ec2Settings:
-    """`role_arn`: whom to be for DescribeInstances, empty for the server itself. `qps` 0 is no limit."""
+    """`role_arn` is the role to assume for DescribeInstances, empty for the server's own identity. `qps` 0 is no limit."""
 
     role_arn: str = ""
     source_arn: str = ""
@@ -21,7 +21,7 @@ class Ec2Settings:
 
 
 def read_ec2(reader: Settings) -> Ec2Settings:
-    """Return the settings; what cannot be used is reported."""
+    """Return the settings. Invalid values are reported to the reader."""
     default = Ec2Settings()
     role, source, of_qps, of_burst = KEYS
     qps = reader.number(of_qps, default.qps)

@@ -1,7 +1,7 @@
 """Objects IAMIdentityMapping (iamauthenticator.k8s.aws/v1alpha1) as mappings: one object, one entry.
 
-The key is the ARN of the spec. The reference takes the status' canonicalARN, so that whoever may write a status may map anyone. Of two
-objects for one ARN the older one counts, so that nobody takes a mapping over by making another object.
+The key is the ARN of the spec. The reference uses canonicalARN of the status, so that a user who may write a status may map any
+principal. Of two objects for one ARN the older one counts: a mapping cannot be replaced by creating another object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kube_iam.errors import Problem
 
 @dataclass(frozen=True, slots=True)
 class MappingSpec:
-    """What one object says. `created_at` is when it was made, in ISO 8601; `unusable` is why its spec could not even be read."""
+    """Content of one object. `created_at` is its time of creation in ISO 8601. `unusable` says why its spec could not be read."""
 
     name: str
     created_at: str
@@ -31,7 +31,7 @@ class MappingSpec:
 
 
 class Refused(NamedTuple):
-    """Why an object does not serve: a word for machines, and a sentence."""
+    """Cause why an object is not used: the reason of its Event, and a sentence."""
 
     reason: str
     message: str
@@ -39,7 +39,11 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IdentityMappings:
-    """The table of all objects, how many serve, the canonical ARN of each, those that do not serve, by name, and what else is odd."""
+    """Mappings of all objects.
+
+    `entries` is the number of usable objects. `canonical` has the canonical ARN by object name, `refused` the unused objects by name,
+    `odd` further warnings.
+    """
 
     table: MappingTable
     entries: int
@@ -49,9 +53,9 @@ class IdentityMappings:
 
 
 def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
-    """Return the mappings of the objects, whatever order they come in.
+    """Return the mappings of the objects. The order of `specs` has no effect.
 
-    One that is clear about whom it means, and about nothing else, lets nobody in: left out, it would leave them to a later backend.
+    An object with a valid ARN and any other error admits nobody. Without it, a later backend could admit the principal.
     """
     entries: list[UserMapping] = []
     canonical: dict[str, str] = {}
@@ -74,14 +78,14 @@ def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
             continue
         first[key] = spec.name
         entries.append(entry)
-    # An object maps a role and a user alike: the ARN says which it is.
+    # An object can map a role or a user: the ARN shows which.
     table, odd = MappingTable.build((), entries, ())
     serving = sum(entry.username.usable for entry in entries)
     return IdentityMappings(table, serving, canonical, refused, odd)
 
 
 def _key(spec: MappingSpec) -> str:
-    """What the object is found by; empty where its ARN is none."""
+    """Return the comparable ARN of the object, empty where it is no ARN."""
     try:
         return comparable_arn(spec.arn)
     except ValueError:
@@ -89,7 +93,7 @@ def _key(spec: MappingSpec) -> str:
 
 
 def _entry(spec: MappingSpec) -> UserMapping:
-    """Return the object as an entry. Raises ValueError."""
+    """Return the object as an entry. Raises ValueError with the cause where it cannot be used."""
     if spec.unusable:
         raise ValueError(spec.unusable)
     if not spec.username:

@@ -1,7 +1,7 @@
-"""One entry of the mappings: whom it means, and the name and groups that it gives.
+"""One entry of the mappings: its principal, and the user name and groups that it gives.
 
-What is wrong goes to the findings. An entry that is clear about whom it means, and about nothing else, lets nobody in: left out, it
-would leave whom it matches to `mapAccounts` or to a later backend.
+Problems are added to the findings. An entry with a valid principal and any other error admits nobody. Without it, `mapAccounts` or a
+later backend could admit the principal.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ GROUP_KEYS = ("username", "groups", *KEYS)
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a source takes beside the plain spelling, where the reference does; the default is that of config.yaml.
+    """Spellings that a source accepts beside the plain one, as the reference does. The default is the dialect of config.yaml.
 
-    `text_groups`: one text for a list of groups, split at its commas. `sessions`: the ARN of a role's session for the role's.
-    `account_zeros`: an account id without quotes and with a leading zero, as it is written.
+    `text_groups`: one text for a list of groups, split at its commas. `sessions`: the ARN of a role session for that of the role.
+    `account_zeros`: an account id with a leading zero and without quotes, read as it is written.
     """
 
     text_groups: bool = True
@@ -44,14 +44,14 @@ AWS_AUTH = Dialect(text_groups=False, sessions=False, account_zeros=True)
 
 
 def role_entry(entry: Section, dialect: Dialect) -> RoleMapping | None:
-    """Return an entry of mapRoles; None where it means nobody."""
+    """Return an entry of mapRoles, or None if it names no principal."""
     username, groups = _names(entry, dialect)
     if entry.has("rolearn") == entry.has("sso"):
         given = "both" if entry.has("sso") else "neither"
         entry.error(entry.path, f"needs one of rolearn and sso, and has {given}")
         return None
     keys = read_membership_keys(entry)
-    # Nobody who comes through IAM Identity Center is an IAM user.
+    # Users of IAM Identity Center are no IAM users, so no membership can be checked.
     misplaced = (
         refuse_membership_keys(entry, "with sso", ROLE_KEYS) if entry.has("sso") else refuse_misspelt(entry, ROLE_KEYS)
     )
@@ -67,7 +67,7 @@ def role_entry(entry: Section, dialect: Dialect) -> RoleMapping | None:
 
 
 def user_entry(entry: Section, dialect: Dialect) -> UserMapping | None:
-    """Return an entry of mapUsers; None where it means nobody."""
+    """Return an entry of mapUsers, or None if it names no principal."""
     username, groups = _names(entry, dialect)
     if refuse_membership_keys(entry, "in mapUsers", USER_KEYS):
         username = unusable_template("")
@@ -76,7 +76,7 @@ def user_entry(entry: Section, dialect: Dialect) -> UserMapping | None:
 
 
 def group_entry(entry: Section) -> GroupMapping | None:
-    """Return an entry of mapGroups; None where it means nobody."""
+    """Return an entry of mapGroups, or None if it names no group."""
     before = len(entry.found.errors)
     username, groups = _names(entry, Dialect(text_groups=False), GROUP_VARIABLES)
     broken = len(entry.found.errors) > before
@@ -90,7 +90,7 @@ def group_entry(entry: Section) -> GroupMapping | None:
 
 
 def user_id_entry(entry: Section, arn: str) -> UserIdMapping | None:
-    """Return an entry by its `userid`; `arn` is the key of its ARN, which is taken as it stands. None where it means nobody."""
+    """Return an entry by its `userid`, or None if it has none. `arn` is the key of its ARN, which is not checked."""
     username, groups = _names(entry, Dialect(text_groups=False))
     if refuse_membership_keys(entry, "with dynamicfileUserIDStrict", (*ROLE_KEYS, *USER_KEYS)):
         username = unusable_template("")
@@ -104,7 +104,7 @@ def user_id_entry(entry: Section, arn: str) -> UserIdMapping | None:
 def _names(
     entry: Section, dialect: Dialect, variables: tuple[str, ...] = VARIABLES
 ) -> tuple[Template, tuple[Template, ...]]:
-    """Return the name and the groups. What cannot be one is a template that lets nobody in."""
+    """Return the user name and the groups. An invalid one becomes a template that admits nobody."""
     if entry.value("username") in (None, ""):
         hint = (
             f"a name, or a template such as {{{{{'UserName' if variables is GROUP_VARIABLES else 'SessionNameRaw'}}}}}"

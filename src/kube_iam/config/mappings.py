@@ -1,7 +1,7 @@
-"""mapRoles, mapUsers, mapGroups and mapAccounts as every backend's source spells them: keys in any letter case, problems all together.
+"""The lists mapRoles, mapUsers, mapGroups and mapAccounts of every backend's source. Keys are read in any letter case.
 
-An entry that cannot be used is an error, a `local` one where it lets nobody in and the others can serve all the same; one that is odd
-but has one clear meaning is a warning.
+An entry that cannot be used is an error. The error is `local` where the entry admits nobody and the other entries stay usable. An
+unusual entry with one clear meaning is a warning. All problems are reported together.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class Mappings:
 
     @property
     def count(self) -> int:
-        """How many entries there are."""
+        """Return the number of entries."""
         return len(self.roles) + len(self.users) + len(self.accounts) + len(self.groups)
 
 
 def parse_mappings(section: Section, dialect: Dialect = CONFIG_YAML) -> Mappings:
-    """Return the entries of a section that knows MAPPING_KEYS, by their ARN; what is wrong goes to its findings.
+    """Return the entries of a section with MAPPING_KEYS, by their ARN. Problems are added to the section's findings.
 
-    An entry that is clear about whom it means, and about nothing else, stays as one that lets nobody in.
+    An entry with a valid principal and any other error is returned as an entry that admits nobody.
     """
     return Mappings(
         roles=_entries(section, "mapRoles", ROLE_KEYS, partial(role_entry, dialect=dialect)),
@@ -64,19 +64,19 @@ def parse_mappings(section: Section, dialect: Dialect = CONFIG_YAML) -> Mappings
 
 
 def parse_groups(section: Section) -> tuple[GroupMapping, ...]:
-    """Return the entries of whole IAM groups, whose members are known by their unique ids anyway."""
+    """Return the entries of mapGroups. They are the same in every dialect: members of groups are matched by their unique ids."""
     return _entries(section, "mapGroups", GROUP_KEYS, group_entry)
 
 
 def parse_user_ids(section: Section) -> tuple[tuple[UserIdMapping, ...], tuple[str, ...]]:
-    """Return the same entries by their `userid`, roles before users, and the accounts. An ARN is taken as it stands: the table judges it."""
+    """Return the entries by their `userid`, roles before users, and the accounts. ARNs are not checked here but by the table."""
     roles = _entries(section, "mapRoles", ROLE_KEYS, lambda entry: user_id_entry(entry, "rolearn"))
     users = _entries(section, "mapUsers", USER_KEYS, lambda entry: user_id_entry(entry, "userarn"))
     return (*roles, *users), _accounts(section, CONFIG_YAML)
 
 
 def warn_of_user_ids(section: Section) -> None:
-    """Warn of entries that have a `userid`, where the ARN is all that counts."""
+    """Warn of entries with a `userid` in a source that matches entries by their ARN only."""
     for name in ("mapRoles", "mapUsers"):
         value = section.value(name)
         for index, item in enumerate(value if isinstance(value, list) else ()):
@@ -103,7 +103,7 @@ def warn_of_partitions(found: Findings, section: Section, partition: str) -> Non
 
 
 def build_table(mappings: Mappings, section: Section) -> MappingTable:
-    """Return the indexed table of the entries. What the index finds odd (repeated entries, role paths) are warnings."""
+    """Return the indexed table of the entries. Repeated entries and role paths become warnings of the section."""
     table, problems = MappingTable.build(mappings.roles, mappings.users, mappings.accounts, mappings.groups)
     for problem in problems:
         problem.line = _line_of(section, problem.key)
@@ -129,7 +129,7 @@ def _entries(
         before = len(section.found.fatal)
         entry = parse(Section(section.document, item, path, keys, section.found))
         if entry is not None and (len(section.found.fatal) > before or section.document.troubled(*path)):
-            # The groups as well: another entry may give the same person a name.
+            # The groups too: another entry may give the same principal a user name.
             entry = replace(entry, username=unusable_template(""), groups=(unusable_template(""),))
         if entry is not None:
             entries.append(entry)
@@ -141,7 +141,7 @@ def _accounts(section: Section, dialect: Dialect) -> tuple[str, ...]:
 
 
 def _line_of(section: Section, key: str) -> int | None:
-    """Return the line of an entry that is known by its shown key path only, such as `server.mapRoles[3]`."""
+    """Return the line of an entry, given its key path as messages show it, such as `server.mapRoles[3]`."""
     for name in ("mapRoles", "mapUsers"):
         stem = key_path(*section.at(name))
         if key.startswith(f"{stem}["):

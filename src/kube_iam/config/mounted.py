@@ -1,4 +1,4 @@
-"""What the backend MountedFile reads from the server's configuration file, again and again: its mappings and reserved prefixes."""
+"""The parts of the server's configuration file that the backend MountedFile follows: mappings and reserved prefixes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from kube_iam.errors import ConfigError, Problem
 
 @dataclass(frozen=True, slots=True)
 class MountedMappings:
-    """What the backend MountedFile takes from one version of the file."""
+    """Mappings and reserved prefixes of one version of the file."""
 
     table: MappingTable
     reserved_prefixes: tuple[str, ...] = ()
     entries: int = 0
     named: bool = False
-    """Whether the file has one of the keys of mappings with a value, be it an empty list."""
+    """Whether the file has a key of mappings with a value, even an empty list."""
 
 
 def load_mounted_mappings(path: Path) -> tuple[MountedMappings, list[Problem]]:
-    """Return the mappings of the file and what is odd about them. Raises ConfigError with all errors where the file cannot be used.
+    """Return the mappings of the file and the warnings. Raises ConfigError with all errors where the file cannot be used.
 
-    It can where the reference serves with it: an entry that lets nobody in, or that we let nobody in by, does not shut out the others.
+    An entry that admits nobody does not make the whole file invalid, as it does not for the reference.
     """
     mappings, found = read_mounted(read_document(path))
     if found.fatal:
@@ -37,9 +37,9 @@ def load_mounted_mappings(path: Path) -> tuple[MountedMappings, list[Problem]]:
 
 
 def read_mounted(document: YamlFile) -> tuple[MountedMappings, Findings]:
-    """Return the mappings of a document and everything found on the way."""
+    """Return the mappings of a document and all findings."""
     server = sections(document)[1]
-    server.found.warnings.clear()  # of keys that nobody knows: the settings report those
+    server.found.warnings.clear()  # of unknown keys, which the settings report
     mappings = parse_mappings(server)
     warn_of_user_ids(server)
     table = build_table(mappings, server)

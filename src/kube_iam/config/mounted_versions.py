@@ -1,7 +1,7 @@
-"""Versions of the configuration file while the server runs: which of them may replace the mappings in force.
+"""Check of new versions of the configuration file, before their mappings replace those in force.
 
-A file that is written in place can be read, or left behind by a full disk, cut off at any byte. Cut off, it is often good YAML that
-says less: no entries, an entry without `iamGroup`, a group `system:masters` of what was `system:masters-view`.
+A file that is written in place can be read while it is incomplete, and a full disk can leave it cut off at any byte. A cut-off file is
+often valid YAML with another meaning: no entries, an entry without `iamGroup`, `system:masters` in place of `system:masters-view`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _CUT_HINT = "write the whole file; if this is meant, add a line at its end, such
 
 
 class MountedVersions:
-    """The configuration file of one server. Remembers its last good version."""
+    """The configuration file of one server, with its last good version."""
 
     def __init__(self, path: Path, flags: Mapping[str, object], cluster_id: str = "") -> None:
-        """`flags` and `cluster_id` are those that the server runs with; without `cluster_id` the file may be any cluster's."""
+        """Use the `flags` and `cluster_id` that the server runs with. Without `cluster_id` a file of any cluster is accepted."""
         self._path = path
         self._flags = flags
         self._cluster_id = cluster_id
@@ -36,10 +36,10 @@ class MountedVersions:
         self._reserved: tuple[str, ...] = ()
 
     def read(self) -> tuple[MountedMappings, list[Problem]]:
-        """Return the mappings of the file as it is now, and what is odd about them.
+        """Return the mappings of the file as it is now, and the warnings.
 
         Raises ConfigError with all errors where the file must not replace the mappings in force: a server would not start with it, its
-        mappings cannot be used, it is another cluster's, or it is cut off. Then the last good version stays what it was.
+        mappings cannot be used, it belongs to another cluster, or it is cut off. Then the last good version is kept.
         """
         text = read_text(self._path)
         document = parse_yaml(text, str(self._path))

@@ -14,9 +14,9 @@ _SSO_KEYS = ("permissionSetName", "accountID", "partition")
 
 
 def read_arn(entry: Section, name: str, kinds: tuple[str, ...], *, sessions: bool) -> str:
-    """Return the ARN as it is spelt, empty where it is none, which is reported. `kinds` are those of resources that it should be of.
+    """Return the ARN as it is spelt. Report an invalid one and return an empty text.
 
-    `sessions`: the ARN of a role's session stands for the role's.
+    `kinds` are the expected kinds of resource, empty for all. With `sessions` the ARN of a role session stands for that of the role.
     """
     text = entry.text(name)
     if not text:
@@ -24,10 +24,10 @@ def read_arn(entry: Section, name: str, kinds: tuple[str, ...], *, sessions: boo
             entry.error(entry.at(name), "is required")
         return ""
     try:
-        # Any letter case: the reference compares ARNs without it.
+        # In any letter case, because the reference compares ARNs without regard to it.
         canonical = canonical_arn(ascii_lower(text))
     except ValueError as problem:
-        # An ARN that is none is a typing error; one that no principal can have lets nobody in, as with the reference.
+        # A text that is no ARN is a typing error. An ARN that no principal can have admits nobody, as with the reference.
         matchless = isinstance(problem, NoPrincipal)
         said = str(problem).replace(ascii_lower(text), text)
         entry.error(entry.at(name), said, "" if matchless else _form(text), local=matchless)
@@ -44,7 +44,7 @@ def read_arn(entry: Section, name: str, kinds: tuple[str, ...], *, sessions: boo
 
 
 def _form(text: str) -> str:
-    """Return a remedy for a text that is not the ARN of a principal: the partition that was meant, or how such an ARN looks."""
+    """Return a remedy for a text that is not the ARN of a principal: a known partition, or an example of such an ARN."""
     parts = text.split(":")
     if len(parts) == 6 and parts[0] == "arn" and parts[1] not in PARTITIONS:
         return suggestion(parts[1], PARTITIONS) or f"known partitions are {', '.join(PARTITIONS)}"
@@ -65,7 +65,7 @@ def _warn_of_permission_set(entry: Section, name: str, canonical: str) -> None:
 
 
 def read_sso(entry: Section) -> Sso | None:
-    """Return the permission set, None where it cannot be understood, which is reported."""
+    """Return the permission set. Report an invalid one and return None."""
     section = Section(entry.document, entry.value("sso"), entry.at("sso"), _SSO_KEYS, entry.found)
     before = len(entry.found.errors)
     name, account, partition = section.text("permissionSetName"), _account(section), section.text("partition")

@@ -7,13 +7,13 @@ import os
 import stat
 from pathlib import Path
 
-# Pipes that a shell makes and names itself, as for `-c <(command)`: their writer is there, and ends.
+# Pipes that a shell creates and names itself, as for `-c <(command)`. They have a writer, which ends.
 _PIPES_OF_SHELLS = ("/dev/", "/proc/")
 
 
 def read_regular_file(path: Path, most: int) -> bytes:
-    """Return the content, at most `most` bytes of it. Raises OSError, also for a named pipe or a socket: reading it may never end."""
-    # Non-blocking, since opening a named pipe waits for its writer.
+    """Return at most `most` bytes of the file. Raises OSError, also for a named pipe or a socket, whose read may never end."""
+    # Non-blocking, because opening a named pipe waits for its writer.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):

@@ -1,6 +1,6 @@
-"""The JSON Schema of access.yaml: what editors complete and check, and what `structure` checks a file against.
+"""The JSON Schema of access.yaml. Editors complete and check with it, and `structure` checks a file against it.
 
-Draft 2020-12. `patternErrorMessage` is the editors' key for what a pattern means to a person; our own messages use it too.
+Draft 2020-12. `patternErrorMessage` is the key by which editors explain a pattern. Our own messages use it too.
 """
 
 from __future__ import annotations

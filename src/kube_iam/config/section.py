@@ -1,7 +1,7 @@
-"""One mapping of a YAML document, read key by key without regard to letter case, and what is wrong with it.
+"""One mapping of a YAML document, read key by key without regard to letter case, and its problems.
 
-An account id that YAML read as a number is still known as written: without a leading zero every reader takes it for the same id, so
-it is a warning; with one in config.yaml the reference silently takes another account, so it is an error.
+The document keeps the spelling of an account id that YAML read as a number. Without a leading zero all readers see the same id, so it
+is a warning. With a leading zero in config.yaml the reference silently uses another account, so it is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KeyPath = tuple[Step, ...]
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong with a file: `errors` keep it from being used, where they are `local` only their entry, `warnings` do not."""
+    """The problems of a file. `errors` make the file unusable, or only one entry if they are `local`. `warnings` do not."""
 
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -31,30 +31,30 @@ class Findings:
 
     @property
     def fatal(self) -> list[Problem]:
-        """The errors that keep the whole file from being used."""
+        """Return the errors that make the whole file unusable."""
         return [problem for problem in self.errors if not problem.local]
 
     @property
     def nonfatal(self) -> list[Problem]:
-        """Everything else: what keeps single entries from being used, and the warnings."""
+        """Return all other problems: the errors of single entries, and the warnings."""
         return [*(problem for problem in self.errors if problem.local), *self.warnings]
 
     def add(self, other: Findings) -> None:
-        """Take over another part's findings."""
+        """Add the findings of another part."""
         self.errors += other.errors
         self.warnings += other.warnings
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Keys of another section: their place in words, and the prefix that a dotted spelling of them has (`server.`)."""
+    """Keys of another section: their place in words, and the prefix of their dotted spelling (`server.`)."""
 
     place: str
     keys: tuple[str, ...]
     prefix: str = ""
 
     def hint(self, key: str) -> str:
-        """Return where this key belongs, or an empty string where the other section has no such key."""
+        """Return the correct place of this key, or an empty string where the other section has no such key."""
         dotted = bool(self.prefix) and ascii_lower(key).startswith(self.prefix)
         name = key[len(self.prefix) :] if dotted else key
         if ascii_lower(name) not in map(ascii_lower, self.keys):
@@ -74,7 +74,7 @@ class Section:
         found: Findings,
         elsewhere: Elsewhere | None = None,
     ) -> None:
-        """`elsewhere` has the keys of another section, for the hints of those that stand here by mistake."""
+        """Read the keys, and report unknown and repeated ones. `elsewhere` has the keys of another section, for hints."""
         self.document = document
         self.path = path
         self.found = found
@@ -82,7 +82,7 @@ class Section:
         """All keys as they are spelled in the file, known or not."""
         self._values: dict[str, tuple[str, object]] = {}
         if not isinstance(value, dict):
-            # Empty text or an empty list is no keys, as it is for the reference.
+            # An empty text or list has no keys, as for the reference.
             if value not in (None, "", []):
                 self.error(path, f"must be a mapping of keys, not {kind_of(value)}")
             return
@@ -103,23 +103,23 @@ class Section:
                 self._values[lowered] = (key, content)
 
     def has(self, name: str) -> bool:
-        """Whether the key is there with a value that is not null."""
+        """Return whether the key has a value that is not null."""
         return self.value(name) is not None
 
     def named(self, name: str) -> bool:
-        """Whether the key is there, whatever its value."""
+        """Return whether the key is there, with any value."""
         return ascii_lower(name) in self._values
 
     def value(self, name: str) -> object:
-        """Return the value, None where there is none."""
+        """Return the value, or None."""
         return self._values.get(ascii_lower(name), (name, None))[1]
 
     def at(self, name: str) -> KeyPath:
-        """Return the path to the value, the key as it is spelled in the file."""
+        """Return the path to the value, with the key as the file spells it."""
         return (*self.path, self._values.get(ascii_lower(name), (name, None))[0])
 
     def text(self, name: str) -> str:
-        """Return the value where it is a string, else an empty one; anything else than a string is an error."""
+        """Return the value if it is a string, else an empty string. Any other value is reported as an error."""
         value = self.value(name)
         if value is None or isinstance(value, str):
             return value or ""
@@ -128,7 +128,7 @@ class Section:
         return ""
 
     def words(self, name: str) -> list[tuple[KeyPath, str]]:
-        """Return a list of strings, each with its path. One string stands for a list, as it does for the reference."""
+        """Return a list of strings, each with its path. One string stands for a list, as for the reference."""
         value, path = self.value(name), self.at(name)
         if isinstance(value, str):
             return [(path, word) for word in value.replace(",", " ").split()]
@@ -148,14 +148,14 @@ class Section:
         return words
 
     def name(self, name: str, *, local: bool = True) -> str | None:
-        """Return a text that stands for a name; None, and an error, where it is none.
+        """Return a text that is a name. Report another value as an error and return None.
 
-        A number whose digits YAML cannot have changed counts as written, as it does for the reference.
+        A number whose digits YAML cannot have changed is read as it is written, as the reference does.
         """
         return self._name(self.at(name), self.value(name), local=local)
 
     def names(self, name: str) -> list[tuple[KeyPath, str | None]]:
-        """Return a list of names, each with its path and read as `name` reads it. One text stands for a list, with commas."""
+        """Return a list of names, each with its path and read as by `name`. One text with commas stands for a list."""
         value, path = self.value(name), self.at(name)
         if isinstance(value, str):
             return [(path, word) for word in value.split(",")] if value else []
@@ -175,7 +175,7 @@ class Section:
         return None
 
     def error(self, path: KeyPath, message: str, hint: str = "", *, local: bool = False) -> None:
-        """Report an error at the path; a `local` one keeps only its entry from being used."""
+        """Report an error at the path. A `local` error makes only its entry unusable."""
         problem = self.document.problem(path, message, hint)
         problem.local = local
         self.found.errors.append(problem)
@@ -186,14 +186,14 @@ class Section:
 
 
 def is_empty(value: object) -> bool:
-    """Return whether a value stands for an empty list, as it does for the reference: nothing, empty text or an empty mapping."""
+    """Return whether a value stands for an empty list, as for the reference: null, an empty text or an empty mapping."""
     return value in (None, "", {})
 
 
 def account_ids(section: Section, name: str, *, leading_zeros: bool = False) -> list[tuple[KeyPath, str]]:
-    """Return a list of account ids; numbers are taken as written where that is safe. What is no account id is a `local` error.
+    """Return a list of account ids, each with its path. An invalid one is a `local` error.
 
-    With `leading_zeros` it is safe for numbers with a leading zero too.
+    Numbers are read as they are written where that is safe. With `leading_zeros` that holds for numbers with a leading zero too.
     """
     value, path = section.value(name), section.at(name)
     if is_empty(value):
@@ -218,7 +218,7 @@ def account_ids(section: Section, name: str, *, leading_zeros: bool = False) -> 
 
 
 def kind_of(value: object) -> str:
-    """What a value is, in a person's words."""
+    """Return the kind of a value as messages name it, such as `a list`."""
     match value:
         case bool():
             return "true or false"

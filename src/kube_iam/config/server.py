@@ -1,7 +1,7 @@
 """The server's settings: the reference's config.yaml, read unchanged, with flags above it and the reference's defaults below.
 
-Keys count in any letter case. What cannot be used is reported all together; a key that nobody knows is a warning, since a file that
-the reference takes must be taken here too. Mappings are not part of the settings: their backend reads them, again and again.
+Keys are read in any letter case. All problems are reported together. An unknown key is a warning, because a file that the reference
+accepts must be accepted here too. Mappings are not part of the settings: their backend follows the file.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class ServerConfig:
 
 @dataclass(slots=True)
 class Checked:
-    """One reading of a configuration: the settings where they can be used, and everything found on the way."""
+    """A checked configuration: the settings, or None where they cannot be used, and all findings."""
 
     config: ServerConfig | None
     found: Findings = field(default_factory=Findings)
 
 
 def load_server_config(path: Path | None, flags: Mapping[str, object]) -> tuple[ServerConfig, list[Problem]]:
-    """Return the settings and what is odd about them. Raises ConfigError with all errors.
+    """Return the settings and the warnings. Raises ConfigError with all errors.
 
     `flags` are keyed by the key that each overrides (`clusterID`, `server.port`); None is a flag that was not given.
     """
@@ -88,7 +88,7 @@ def load_server_config(path: Path | None, flags: Mapping[str, object]) -> tuple[
 
 
 def check_server_config(path: Path | None, flags: Mapping[str, object]) -> Findings:
-    """Everything that is wrong with a file, settings and mappings, in the order of its lines. Raises ConfigError: not readable."""
+    """Return all problems of a file, settings and mappings, in the order of its lines. Raises ConfigError when it is unreadable."""
     document = read_document(path)
     settings = read_settings(document, path, flags)
     found, (_, mounted) = settings.found, read_mounted(document)
@@ -100,7 +100,7 @@ def check_server_config(path: Path | None, flags: Mapping[str, object]) -> Findi
 
 
 def read_settings(document: YamlFile, path: Path | None, flags: Mapping[str, object]) -> Checked:
-    """Return the settings of a parsed file, and everything found on the way. `flags` as in `load_server_config`."""
+    """Return the settings of a parsed file, and all findings. `flags` are as for `load_server_config`."""
     top, server = sections(document)
     reader = Settings(top, server, {key.lower(): value for key, value in flags.items() if value is not None})
     default = ServerConfig(cluster_id="")
@@ -164,7 +164,7 @@ def _partition(reader: Settings, default: str) -> str:
 def _address(reader: Settings, name: str, default: str) -> str:
     text = reader.text(name, default)
     if text.lower() == "localhost":
-        # A name may stand for several addresses, and for others tomorrow; this one has one meaning.
+        # Other names may stand for several addresses, or change. This one has one meaning.
         return "127.0.0.1"
     try:
         ip_address(text)
@@ -178,7 +178,7 @@ _CONFIG_MAP = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-
 
 
 def _deny_list(reader: Settings) -> str:
-    # The key with nothing behind it means a deny list, and must not mean none.
+    # The key without a value is an error: an administrator wants a deny list.
     if not reader.server.named("denyList"):
         return ""
     text = reader.value("denyList")

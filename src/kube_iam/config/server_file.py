@@ -1,6 +1,6 @@
-"""The shape of the server's configuration file: which keys it may have, and its two sections ready to be read.
+"""The structure of the server's configuration file: its known keys, and its two sections.
 
-Keys count in any letter case. A key that nobody knows is a warning, since a file that the reference takes must be taken here too.
+Keys are read in any letter case. An unknown key is a warning, because a file that the reference accepts must be accepted here too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _AT_THE_TOP = Elsewhere("at the top of the file, beside `server:`", tuple(key fo
 
 
 def read_document(path: Path | None) -> YamlFile:
-    """Return the file; an empty document where there is none. Raises ConfigError when it cannot be read or is no YAML."""
+    """Return the parsed file, an empty document for None. Raises ConfigError when the file cannot be read or is no YAML."""
     return read_yaml(path) if path is not None else parse_yaml("", "")
 
 

@@ -18,19 +18,19 @@ class Settings:
         self._flags = flags
 
     def value(self, name: str) -> object:
-        """Return the flag's value, else the file's; None where there is neither."""
+        """Return the value of the flag, else of the file, or None where neither is set."""
         flag = self._flags.get(f"server.{name}".lower())
         return flag if flag is not None else self.server.value(name)
 
     def error(self, name: str, message: str, hint: str = "") -> None:
-        """Report that the setting cannot be used, at the flag or at the key that it came from."""
+        """Report that the setting cannot be used, and name its flag or its key in the file."""
         if self._flags.get(f"server.{name}".lower()) is not None:
             self.server.found.errors.append(Problem(f"flag {name}", message, hint))
         else:
             self.server.error(self.server.at(name), message, hint)
 
     def text(self, name: str, default: str) -> str:
-        """Return a string; an empty one counts as not set."""
+        """Return a text setting. An empty text counts as not set."""
         value = self.value(name)
         if value is None or value == "":
             return default
@@ -40,12 +40,12 @@ class Settings:
         return value
 
     def path(self, name: str) -> Path | None:
-        """Return a file's name; None where none is set."""
+        """Return a file path, or None where none is set."""
         text = self.text(name, "").strip()
         return Path(text) if text else None
 
     def port(self, name: str, default: int) -> int:
-        """Return a port number, from 1 to 65535."""
+        """Return a port number from 1 to 65535. Report another value and return the default."""
         value = self.value(name)
         if value is None:
             return default
@@ -57,7 +57,7 @@ class Settings:
         return value
 
     def number(self, name: str, default: int) -> int:
-        """Return a whole number that is not negative."""
+        """Return a whole number from 0. Report another value and return the default."""
         value = self.value(name)
         if value is None:
             return default
@@ -69,7 +69,7 @@ class Settings:
         return value
 
     def switch(self, name: str, default: bool) -> bool:
-        """True or false."""
+        """Return true or false. Report another value and return the default."""
         value = self.value(name)
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
@@ -78,6 +78,6 @@ class Settings:
         return value if isinstance(value, bool) else default
 
     def cluster_id(self) -> object:
-        """Return the top-level key `clusterID`, or its flag; an empty flag is not the same as none."""
+        """Return the value of the flag, else of the top-level key `clusterID`. An empty flag counts as set."""
         flag = self._flags.get("clusterid")
         return flag if flag is not None else self.top.value("clusterID")

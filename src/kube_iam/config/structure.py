@@ -1,6 +1,7 @@
-"""Check a parsed YAML file against a JSON Schema: types, unknown keys, required keys, patterns, sizes; every problem with its line.
+"""Check of a parsed YAML file against a JSON Schema. It finds wrong types, unknown and missing keys, wrong patterns and sizes.
 
-It knows the few keywords that our schemas use. What it does not know (`oneOf`, `not`) is for editors; `access_checks` says it better.
+Only the keywords that our schemas use are supported. `oneOf` and `not` are for editors: `access_checks` checks the same with better
+messages.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Schema = dict[str, Any]
 
 
 def check_structure(file: YamlFile, schema: Schema) -> list[Problem]:
-    """All the ways in which the file is not what the schema describes, in the order of the schema."""
+    """Return all violations of the schema, in the order of the schema."""
     return _check(file, schema, file.data, ())
 
 
@@ -75,7 +76,7 @@ def _give(required: bool, path: tuple[Step, ...]) -> str:
 
 
 def _add(key: str, schema: Schema) -> str:
-    """Return the edit that adds a missing key, and what the key is."""
+    """Return the edit that adds a missing key, and the key's description."""
     edit = f"add `{key}:` and below it an item, which begins with `- `" if "items" in schema else f"add `{key}: …`"
     described = schema.get("description", "")
     return f"{edit}; {described}" if described else edit

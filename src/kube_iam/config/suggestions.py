@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _LISTED = 3
-# Nobody types a longer name, and the time grows with the square of the length.
+# Names are shorter, and the time grows with the square of the length.
 _LONGEST = 256
 
 
@@ -27,7 +27,7 @@ def suggestion(word: str, choices: Iterable[str]) -> str:
 
 
 def closest(word: str, choices: Iterable[str], *, share: float = 1 / 3) -> list[str]:
-    """Return the choices with the fewest edits from the word, in their order; none where all need too many.
+    """Return the choices with the fewest edits from the word, in their order; none where all need too many edits.
 
     An edit inserts, deletes or replaces a letter, or swaps two adjacent ones. At most `share` of the longer word may be edited.
     """
@@ -46,7 +46,7 @@ def closest(word: str, choices: Iterable[str], *, share: float = 1 / 3) -> list[
 
 
 def distance(one: str, other: str) -> int:
-    """Return how many edits make one word of the other: the optimal string alignment distance."""
+    """Return the number of edits between two words: the optimal string alignment distance."""
     before, above = list[int](), list(range(len(other) + 1))
     for row, letter in enumerate(one, 1):
         here = [row]

@@ -1,4 +1,4 @@
-"""The events of one YAML document, with offsets into the text: what every reader and editor of YAML here is built on.
+"""The events of one YAML document, with offsets into the text. All readers and editors of YAML in this project use them.
 
 libyaml parses (docs/decisions/0004). The reference's Go parsers are ports of it, so they take the same texts, with two exceptions that
 JSON allows and Go refuses: the escape `\\/`, and a character beyond U+FFFF as two escapes. libyaml refuses the second as well, so the
@@ -126,7 +126,7 @@ def _one_escape(pair: re.Match[str]) -> str:
 
 
 def _character(text: str, mark: Any) -> str:
-    """Return where a parser stopped, as an addition to its message: the column, and a tab or a character that is no letter or digit.
+    """Return the place where a parser stopped, to add to its message: the column, and a tab or a character that is no letter or digit.
 
     Letters and digits can be part of a secret.
     """

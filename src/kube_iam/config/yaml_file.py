@@ -1,7 +1,7 @@
-"""YAML that people wrote (1.2, the core schema), as plain Python data that remembers where each value stands and how it was written.
+"""YAML 1.2 (the core schema) as plain Python data, with the line and the spelling of each value.
 
-A number is a number here too, but `text` still gives it as written: `012345670123` is an account id to the person who wrote it.
-Dates stay text. A key that stands twice in one mapping, a tag, or an alias that contains itself is a problem.
+Numbers are read as numbers, but `text` returns them as they are written: `012345670123` is meant as an account id. Dates stay text. A
+repeated key, a tag, and an alias that contains itself are problems.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ class YamlFile:
         self._suggestions = 0
 
     def line(self, *path: Step) -> int | None:
-        """Return the line (from 1) where the value at this path stands; for a key's value the line of the key. None if there is none."""
+        """Return the line (from 1) of the value at this path, of its key where it has one. None without such a value."""
         node, line = self._find(path)
         return line if node is not None else None
 
     def text(self, *path: Step) -> str:
-        """Return the scalar at this path exactly as written, without its quotes; empty where there is none."""
+        """Return the scalar at this path exactly as written, without its quotes, or an empty text."""
         node, _ = self._find(path)
         return str(node.value) if isinstance(node, ScalarNode) else ""
 
     def problem(self, path: tuple[Step, ...], message: str, hint: str = "") -> Problem:
-        """Return a problem with the value at this path, its line filled in (the nearest one above where the path ends early)."""
+        """Return a problem with the value at this path and its line. Without such a value, the line of the nearest parent."""
         line = next((found for end in range(len(path), -1, -1) if (found := self.line(*path[:end])) is not None), None)
         return Problem(key_path(*path), message, hint, line)
 
@@ -74,7 +74,7 @@ class YamlFile:
         return suggestion(word, choices) if self._suggestions <= _MOST_SUGGESTIONS else ""
 
     def troubled(self, *path: Step) -> bool:
-        """Whether a problem was found in the value at this path while reading it."""
+        """Return whether a problem was found in the value at this path while reading it."""
         if self._troubled is None:
             keys = [problem.key for problem in self.problems]
             above = {key[:end] for key in keys for end, mark in enumerate(key) if mark in ".["}
@@ -98,7 +98,7 @@ class YamlFile:
 
 
 def read_yaml(path: Path) -> YamlFile:
-    """Read one YAML file. Raises ConfigError when it cannot be read or is no YAML; lesser problems are in the result."""
+    """Read one YAML file. Raises ConfigError when it cannot be read or is no YAML. Other problems are in the result."""
     return parse_yaml(read_text(path), str(path))
 
 
@@ -135,7 +135,7 @@ def parse_yaml(text: str, source: str) -> YamlFile:
 
 
 def joined(documents: Mapping[str, YamlFile]) -> YamlFile:
-    """One document that has each of these under its key. Lines stay those of the single documents."""
+    """Return one document with each of these under its key. Lines stay those of the single documents."""
     problems, foreign = (
         [
             Problem(_under(key, problem.key), problem.message, problem.hint, problem.line)

@@ -1,4 +1,4 @@
-"""Limits for YAML documents, counted on a parser's events before anything is built of them.
+"""Limits for YAML documents, counted on a parser's events before data is built from them.
 
 Aliases and merge keys let a few hundred bytes stand for any number of values ("billion laughs", CVE-2019-11253 in kube-apiserver).
 Deep nesting exhausts the stack. A user who may write a mapping must not be able to stop the server's reload or an administrator's
@@ -43,7 +43,7 @@ def bounded(events: Iterable[Any]) -> Iterator[Any]:
 
 
 class _Open:
-    """A list or mapping whose end has not come: how many values are in it, and how deep."""
+    """A list or mapping that is still open: its number of values, and its depth."""
 
     __slots__ = ("anchor", "depth", "size")
 
@@ -59,7 +59,7 @@ class _Count:
     def __init__(self) -> None:
         self._total = 0
         self._stack = [_Open(None)]
-        # Size and depth of what each anchor stands for. An alias within its own anchor is one value: readers refuse it.
+        # Size and depth of each anchor's value. An alias within its own anchor counts as one value: readers refuse it.
         self._anchors: dict[str, tuple[int, int]] = {}
 
     def take(self, event: Any) -> None:
@@ -83,7 +83,7 @@ class _Count:
                     self._anchors[ended.anchor] = (ended.size + 1, ended.depth + 1)
 
     def _add(self, event: Any, size: int, depth: int) -> None:
-        """Add a value, or what an alias stands for, to the innermost open collection."""
+        """Add a value, or the value of an alias, to the innermost open collection."""
         self._total += size
         holder = self._stack[-1]
         holder.size += size

@@ -72,7 +72,7 @@ class MappingNode:
         self._by_key: dict[object, tuple[Node, Node]] | None = None
 
     def add(self, node: Node) -> None:
-        """Take the next key, or the value of the key that came last."""
+        """Add the next key, or the value of the last key."""
         if self._key is None:
             self._key = node
         else:
@@ -80,9 +80,9 @@ class MappingNode:
             self._key = None
 
     def pair(self, key: str | int) -> tuple[Node, Node] | None:
-        """Return the last pair whose key is that text, None where there is none. For a mapping that takes no more pairs."""
+        """Return the last pair with that key, or None. Call it only when the mapping is complete."""
         if self._by_key is None:
-            # Looked up once for every problem in the mapping, of which there can be as many as keys.
+            # An index, because there can be as many look-ups (one a problem) as keys.
             self._by_key = {pair[0].value: pair for pair in self.value if isinstance(pair[0], ScalarNode)}
         return self._by_key.get(key)
 
@@ -126,7 +126,7 @@ def compose(text: str, source: str) -> Node | None:
 
 
 def _tag(event: Any) -> str:
-    """Return the tag of a scalar: the one that is written, else what its text means, which is text in quotes."""
+    """Return the tag of a scalar: the written tag, else the tag of its text, which is a string in quotes."""
     if event.tag and event.tag != "!":
         return str(event.tag)
     value: str = event.value

@@ -1,4 +1,4 @@
-"""The port of a backend of mappings, and that of its observer."""
+"""The interfaces of a backend of mappings and of its observer."""
 
 from __future__ import annotations
 
@@ -10,43 +10,46 @@ from kube_iam.errors import KubeIamError, Problem
 
 
 class Backend(Protocol):
-    """One backend of mappings: it loads when it starts, and follows its source until it stops."""
+    """A backend of mappings. It loads its source when it starts, and follows it until it stops."""
 
     @property
     def name(self) -> str:
-        """The backend's name in the configuration: MountedFile, EKSConfigMap, CRD, DynamicFile."""
+        """Return the name in the configuration: MountedFile, EKSConfigMap, CRD or DynamicFile."""
 
     @property
     def snapshot(self) -> MappingSnapshot:
-        """The mappings in force."""
+        """Return the mappings in force."""
 
     async def start(self) -> None:
-        """Load and begin to follow the source; returns soon, loaded or not.
+        """Load the source and begin to follow it. Return soon, loaded or not.
 
-        A source that cannot be used is reported and followed all the same: never raises.
+        Raises nothing: a source that cannot be used is reported, and followed further.
         """
 
     async def stop(self) -> None:
-        """Stop following. The snapshot stays as it is."""
+        """Stop following the source. The snapshot stays as it is."""
 
 
 class Observer(Protocol):
     """Observer of backends, for logs and metrics."""
 
     def loaded(self, backend: str, entries: int, warnings: list[Problem]) -> None:
-        """New mappings are in force."""
+        """Take note that new mappings are in force."""
 
     def failed(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
-        """What the source holds cannot be used. `kept`: the last good mappings stay in force; otherwise there are none yet."""
+        """Take note that the content of the source cannot be used.
+
+        `kept` says that the last good mappings stay in force. Otherwise there are none yet.
+        """
 
     def interrupted(self, backend: str, error: KubeIamError, *, kept: bool) -> None:
-        """Return the source cannot be followed now; the backend keeps trying. `kept` as above."""
+        """Take note that the source cannot be followed now. The backend keeps trying. `kept` is as for `failed`."""
 
     def arrived(self, kind: str, stamp: Stamp) -> None:
-        """What another program wrote at the time of the stamp is in force. `kind` is the metric's label `type`."""
+        """Take note that a change by another program is in force. `stamp` has its time, `kind` is the metric's label `type`."""
 
     def chained(self, backends: tuple[str, ...]) -> None:
-        """These backends are asked from now on, in this order."""
+        """Take note that these backends are asked from now on, in this order."""
 
     def troubled(self, backend: str, error: KubeIamError) -> None:
-        """Something beside the mappings did not go well: they are in force all the same."""
+        """Take note of a problem that leaves the mappings in force."""

@@ -1,9 +1,9 @@
-"""The backends in their order: those of `backendMode`, or those that the file `dynamicBackendModePath` names now.
+"""The backends in their order: those of `backendMode`, or those that the file `dynamicBackendModePath` names at the moment.
 
-A backend that stays in the chain goes on as it is. The old chain answers until every backend of the new one has loaded, for ten
-seconds at most. Then the new one answers, loaded or not, and a backend that has not loaded denies. So a change of order or a removal
-is in force at once, and no sign-in fails while a new backend loads. A backend that was taken out cannot go on answering because
-another does not load (docs/decisions/0005-swapping-backends.md).
+A backend that stays in the chain keeps running. The old chain answers until every backend of the new one has loaded, for ten seconds
+at most. Then the new chain answers, loaded or not, and a backend that has not loaded denies. So a change of order or a removal is in
+force at once, and no sign-in fails while a new backend loads. A removed backend answers no longer than these ten seconds, even if
+another one does not load (docs/decisions/0005-swapping-backends.md).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Chain:
         flags: Mapping[str, object] | None = None,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """`flags` are those that `config` was read with (`config.server.load_server_config`)."""
+        """Create the chain. `flags` are those that `config` was read with (`config.server.load_server_config`)."""
         self._config = config
         self._flags = flags or {}
         self._observer = observer
@@ -51,7 +51,7 @@ class Chain:
         self._watch = FileWatch(path, self._read_mode, self._failed) if path is not None else None
 
     def snapshots(self) -> list[MappingSnapshot]:
-        """Return the state of each backend now, in their order. While the order is not known there is one, which denies."""
+        """Return the mappings of each backend, in their order. While the order is not known, return one snapshot that denies."""
         if self._asked is None:
             return [MappingSnapshot(MODE_FILE)]
         return [backend.snapshot for backend in self._asked]
@@ -61,14 +61,14 @@ class Chain:
         return [snapshot.name for snapshot in self.snapshots() if snapshot.table is None]
 
     async def start(self) -> None:
-        """Start the backends; returns soon, loaded or not."""
+        """Start the backends. Return soon, loaded or not."""
         if self._watch is not None:
             await self._watch.start()
         else:
             await self._use(self._config.backend_mode)
 
     async def stop(self) -> None:
-        """Stop all of them. What they last knew stays."""
+        """Stop all backends. Their snapshots stay as they are."""
         if self._watch is not None:
             await self._watch.stop()
         await asyncio.gather(*(backend.stop() for backend in self._backends.values()))
@@ -81,7 +81,7 @@ class Chain:
             names = found[0] if found is not None else self._config.backend_mode
             self._refuse_without_source(names)
         except ConfigError as error:
-            # At a start it is not known what the file had switched off, so nobody is admitted.
+            # At a start it is not known which backends the file had disabled, so nobody is admitted.
             self._observer.failed(MODE_FILE, error, kept=not first)
             return
         await self._use(names)
@@ -94,7 +94,7 @@ class Chain:
             return
         backends = {name: old.get(name) or self._make(name) for name in names}
         fresh = [backend for name, backend in backends.items() if name not in old]
-        # Known from now on, so that a stop in between ends them too.
+        # Recorded before they start, so that `stop` ends them too.
         self._backends = {**old, **backends}
         if first:
             self._asked = tuple(backends.values())
@@ -124,7 +124,7 @@ class Chain:
         if name == DYNAMIC_FILE:
             assert config.dynamic_file is not None
             return DynamicFile(config.dynamic_file, observer, reserved, user_ids=config.dynamic_file_user_ids)
-        # Imported only where a backend needs the Kubernetes API: what is not loaded takes no memory.
+        # Imported only where a backend needs the Kubernetes API, to save memory.
         from kube_iam.kube.endpoint import EndpointSource
         from kube_iam.mappings.crd import IdentityMappings
         from kube_iam.mappings.eks_config_map import EksConfigMap

@@ -1,7 +1,7 @@
-"""The backend CRD: cluster-scoped objects IAMIdentityMapping, watched, with what became of them written back.
+"""The backend CRD: watches cluster-scoped objects IAMIdentityMapping, and writes their status and Events.
 
-The status gets the canonical ARN, and the unique id of whoever signs in with it. An object that does not serve, because another one
-has its ARN or because it cannot be understood, gets an Event of type Warning. Neither is needed for sign-ins.
+The status gets the canonical ARN, and the unique id of the last principal that signed in with it. An object that is not used, because
+another one has its ARN or because it is invalid, gets an Event of type Warning. Sign-ins need neither.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Spec(msgspec.Struct):
 
 
 class IdentityMapping(Object):
-    """What is used of an IAMIdentityMapping. Spec and status are judged object by object: a bad one must not hide the others."""
+    """The used parts of an IAMIdentityMapping. Spec and status are decoded one by one: an invalid object must not hide the others."""
 
     spec: Any = None
     status: Any = None
@@ -62,16 +62,16 @@ class IdentityMappings:
 
     @property
     def name(self) -> str:
-        """The backend's name in the configuration."""
+        """Return the backend's name in the configuration."""
         return CRD
 
     @property
     def snapshot(self) -> MappingSnapshot:
-        """The last good mappings, with the reserved prefixes; no table until the first load."""
+        """Return the last good mappings, with the reserved prefixes. There is no table before the first load."""
         return self._snapshot
 
     async def start(self) -> None:
-        """Begin to watch; the first list has come, or has failed, when this returns."""
+        """Begin to watch. Return when the first list was loaded or has failed, after INITIAL_SYNC_TIMEOUT at most."""
         for task in self._other_tasks:
             task.synced()
             await task.start()
@@ -83,7 +83,7 @@ class IdentityMappings:
             await task.stop()
 
     async def on_list(self, objects: list[IdentityMapping]) -> None:
-        """Load what is there now."""
+        """Load all objects."""
         self._objects = {each.metadata.name: each for each in objects}
         self._status_writer.retain(self._objects)
         for each in objects:
@@ -100,7 +100,7 @@ class IdentityMappings:
             self._dirty.set()
 
     async def on_delete(self, found: IdentityMapping) -> None:
-        """Forget the object."""
+        """Remove the object."""
         self._objects.pop(found.metadata.name, None)
         self._status_writer.retain(self._objects)
         self._dirty.set()
@@ -111,21 +111,21 @@ class IdentityMappings:
         self._watch_task.synced()
 
     async def _rebuild(self) -> None:
-        """Build the table anew when something changed: once for all changes that came in meanwhile."""
+        """Build a new table after changes, one for all changes since the last table."""
         while True:
             await self._dirty.wait()
             self._dirty.clear()
             try:
                 await self._load()
             except Exception as error:
-                # Whatever it was: a task that ends silently would leave mappings in force for ever.
+                # Any error: a task that ends silently would leave mappings in force for ever.
                 trouble = KubeIamError(f"the objects cannot be used: {type(error).__name__}")
                 self._observer.failed(self.name, trouble, kept=self._snapshot.table is not None)
             self._watch_task.synced()
 
     async def _load(self) -> None:
         specs = [_spec(each) for each in self._objects.values()]
-        # Off the event loop: ten thousand objects take a while, and sign-ins go on meanwhile.
+        # In a thread, so that sign-ins continue while ten thousand objects are read.
         read = await asyncio.to_thread(read_identity_mappings, specs)
         self._snapshot = replace(self._snapshot, table=self._status_writer.observed(read.table))
         refused = [Problem(name, why.message) for name, why in read.refused.items()]

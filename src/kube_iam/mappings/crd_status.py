@@ -1,4 +1,4 @@
-"""What the backend CRD writes back, where it is not there yet: every object's status, and an Event about one that does not serve."""
+"""Writes of the backend CRD: the status of each object, and an Event about an object that is not used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kube_iam.kube.writer import Write, Writer
 API_VERSION = "iamauthenticator.k8s.aws/v1alpha1"
 KIND = "IAMIdentityMapping"
 PATH = f"/apis/{API_VERSION}/iamidentitymappings"
-# Events about things without a namespace live here.
+# Events about objects without a namespace are in the namespace `default`.
 EVENTS = "/api/v1/namespaces/default/events"
 
 
@@ -31,7 +31,7 @@ class Status(msgspec.Struct):
 
 
 class StatusWriter:
-    """Knows what the objects say of themselves already, and hands the rest to the writer."""
+    """Compares the statuses of the objects with those that they should have, and passes differences to the writer."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -40,7 +40,7 @@ class StatusWriter:
         self._events: dict[str, str] = {}
 
     def on_status(self, metadata: Metadata, status: object) -> None:
-        """Return the object has this status now."""
+        """Record the present status of an object."""
         self._metadata[metadata.name] = metadata
         try:
             self._statuses[metadata.name] = msgspec.convert(status or {}, Status)
@@ -48,18 +48,18 @@ class StatusWriter:
             self._statuses[metadata.name] = Status()
 
     def retain(self, names: Container[str]) -> None:
-        """Forget all other objects."""
+        """Remove the state of all other objects."""
         known: tuple[dict[str, Any], ...] = (self._metadata, self._statuses, self._events)
         for table in known:
             for name in [name for name in table if name not in names]:
                 del table[name]
 
     def write(self, read: IdentityMappings) -> None:
-        """Write what the objects became: the canonical ARN, empty for one without, and why one does not serve."""
+        """Write the canonical ARN of each object, empty for an invalid one, and Events about objects that are not used."""
         for name, status in self._statuses.items():
             canonical = read.canonical.get(name, "")
             if canonical != status.canonicalARN:
-                # The unique id was that of another ARN.
+                # The unique id belonged to another ARN.
                 self._put(f"arn {name}", name, {"canonicalARN": canonical, "userID": None})
                 self._statuses[name] = Status(canonical)
             refused = read.refused.get(name)
@@ -69,7 +69,7 @@ class StatusWriter:
                 self._warn(name, refused)
 
     def observed(self, table: MappingTable) -> MappingTable:
-        """Return the table, made to tell us who signs in."""
+        """Return a table that reports the unique id of each principal that signs in."""
         return _ObservedTable(table, self._signs_in)
 
     def _signs_in(self, name: str, user_id: str) -> None:
@@ -84,7 +84,7 @@ class StatusWriter:
 
     def _warn(self, name: str, refused: Refused) -> None:
         metadata = self._metadata[name]
-        # One event for one cause, whichever server of the cluster comes first.
+        # The name depends on the cause, so that the servers of a cluster write one Event together.
         cause = hashlib.sha256(f"{metadata.uid} {refused.message}".encode()).hexdigest()[:16]
         if self._events.get(name) == cause:
             return
@@ -96,7 +96,7 @@ class StatusWriter:
 
 
 class _ObservedTable(MappingTable):
-    """A table that tells which entry an identity was found by."""
+    """A table that reports the entry by which an identity was found."""
 
     __slots__ = ("_inner", "_observe")
 

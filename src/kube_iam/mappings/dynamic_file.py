@@ -1,7 +1,7 @@
-"""The backend DynamicFile: a JSON file that another program writes, followed while the server runs.
+"""The backend DynamicFile: follows a JSON file that another program writes.
 
-Without the file there are no mappings, and that is a loaded state: a restart must not answer otherwise than the server did before it.
-A file that is there and cannot be used leaves the last good mappings in force.
+Without the file there are no mappings, and that counts as loaded: a restart must not change the answers of the server. An invalid file
+leaves the last good mappings in force.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class DynamicFile:
 
     @property
     def name(self) -> str:
-        """The backend's name in the configuration."""
+        """Return the backend's name in the configuration."""
         return DYNAMIC_FILE
 
     @property
     def snapshot(self) -> MappingSnapshot:
-        """The last good mappings, with the reserved prefixes; no table until the first load."""
+        """Return the last good mappings, with the reserved prefixes. There is no table before the first load."""
         return self._snapshot
 
     async def start(self) -> None:
-        """Load the file, and follow it."""
+        """Load the file and begin to follow it."""
         await self._watch.start()
 
     async def stop(self) -> None:
@@ -64,7 +64,7 @@ class DynamicFile:
         self._snapshot = replace(self._snapshot, table=loaded.table)
         self._observer.loaded(self.name, loaded.entries, loaded.problems)
         if not first:
-            # What a start reads may have been written long ago: that is no latency.
+            # The file that a start reads may have been written long before: its age is no latency.
             self._observer.arrived(LATENCY, loaded.stamp)
 
     def _failed(self, error: KubeIamError) -> None:

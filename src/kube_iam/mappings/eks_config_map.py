@@ -1,6 +1,6 @@
-"""The backend EKSConfigMap: the ConfigMap kube-system/aws-auth, watched.
+"""The backend EKSConfigMap: watches the ConfigMap kube-system/aws-auth.
 
-Without the ConfigMap there are no mappings, and that is a loaded state. While the API server is away the last good mappings serve.
+Without the ConfigMap there are no mappings, and that counts as loaded. While the API server is unreachable, the last good ones stay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATH = "/api/v1/namespaces/kube-system/configmaps"
 
 
 class ConfigMap(Object):
-    """What is used of a ConfigMap."""
+    """The used parts of a ConfigMap."""
 
     data: dict[str, str] | None = msgspec.field(default=None)
 
@@ -41,7 +41,7 @@ class EksConfigMap:
         self._observer = observer
         self._snapshot = MappingSnapshot(EKS_CONFIG_MAP, None, reserved_prefixes)
         self._good: dict[str, str] = {}
-        # By name alone, so that the right to read this one ConfigMap is enough.
+        # Selected by name, so that the right to read this one ConfigMap is enough.
         watch = Watch(
             endpoints,
             PATH,
@@ -55,16 +55,16 @@ class EksConfigMap:
 
     @property
     def name(self) -> str:
-        """The backend's name in the configuration."""
+        """Return the backend's name in the configuration."""
         return EKS_CONFIG_MAP
 
     @property
     def snapshot(self) -> MappingSnapshot:
-        """The last good mappings, with the reserved prefixes; no table until the first load."""
+        """Return the last good mappings, with the reserved prefixes. There is no table before the first load."""
         return self._snapshot
 
     async def start(self) -> None:
-        """Begin to watch; the first list has come, or has failed, when this returns."""
+        """Begin to watch. Return when the first list was loaded or has failed, after INITIAL_SYNC_TIMEOUT at most."""
         await self._task.start()
 
     async def stop(self) -> None:
@@ -72,7 +72,7 @@ class EksConfigMap:
         await self._task.stop()
 
     async def on_list(self, objects: list[ConfigMap]) -> None:
-        """Load what is there now."""
+        """Load the ConfigMap, or no mappings without it."""
         found = next((each for each in objects if each.metadata.name == NAME), None)
         await self._load(found.data or {} if found is not None else None)
 
@@ -82,7 +82,7 @@ class EksConfigMap:
             await self._load(found.data or {})
 
     async def on_delete(self, found: ConfigMap) -> None:
-        """There are no mappings any more."""
+        """Remove all mappings."""
         if found.metadata.name == NAME:
             await self._load(None)
 
@@ -92,8 +92,8 @@ class EksConfigMap:
         self._task.synced()
 
     async def _load(self, data: dict[str, str] | None) -> None:
-        """Put the ConfigMap's mappings into force; None is no ConfigMap, whose keys then have no last good values either."""
-        # Off the event loop: ten thousand entries take seconds to parse, and sign-ins go on meanwhile.
+        """Apply the ConfigMap's mappings. None means no ConfigMap, and removes the last good values of its keys."""
+        # In a thread, so that sign-ins continue: ten thousand entries take seconds to parse.
         last_good = self._good if data is not None else {}
         loaded = await asyncio.to_thread(read_config_map, data or {}, last_good)
         self._snapshot, self._good = replace(self._snapshot, table=loaded.table), loaded.good

@@ -1,5 +1,7 @@
-"""Follow one file, which may be written in place, replaced by a rename, deleted, or be a key of a mounted ConfigMap, where kubelet
-swaps the symlink `..data` beside it. So the directory is watched, and what counts is whether the bytes differ.
+"""A watch of one file. The directory is watched, and a change of the file's bytes counts.
+
+The file may be written in place, replaced by a rename, or deleted. It may be a key of a mounted ConfigMap, where kubelet replaces the
+symbolic link `..data` beside it.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ from kube_iam.config.yaml_file import MAX_BYTES
 from kube_iam.errors import KubeIamError
 
 LOOK_AGAIN_MILLISECONDS = 5000
-"""How often to look without being told: some file systems tell nobody, and a watch ends with its directory."""
+"""Interval of looks without an event: some file systems send no events, and a watch ends with its directory."""
 _SETTLE_MILLISECONDS = 100
 
 
 class FileWatch:
-    """Calls `changed` for every content of the file that is not the one before, no file being one of them. Once per instance.
+    """Calls `changed` for each new content of the file, and when the file is created or deleted. One `start` per instance.
 
-    `failed` hears of the watch's own trouble; the file is then looked at from time to time.
+    `failed` is called when the watch itself fails. Then the file is read every few seconds.
     """
 
     def __init__(
@@ -39,10 +41,10 @@ class FileWatch:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Look at the file, and follow it."""
+        """Read the file and begin to follow it."""
         self._task = asyncio.create_task(self._follow())
         _running.add(self)
-        # The watch stands after one turn of the loop; only then look, so that no change falls between the two.
+        # The watch runs after one turn of the event loop. The file is read after that, so that no change is missed.
         await asyncio.sleep(0)
         await self._look()
 
@@ -50,13 +52,13 @@ class FileWatch:
         """Stop following the file."""
         _running.discard(self)
         if self._task is not None:
-            # The event ends the thread that watches, which a cancellation would wait for.
+            # The event ends the watching thread. A cancellation alone would wait for it.
             self._stopping.set()
             self._task.cancel()
             await asyncio.wait({self._task})
 
     async def look_again(self) -> None:
-        """Call `changed`, whether the content is another one or not."""
+        """Call `changed`, also where the content is the same."""
         self._seen = ""
         await self._look()
 
@@ -76,7 +78,7 @@ class FileWatch:
                     self._lost = False
                     await self._look()
             except (OSError, RuntimeError) as error:
-                # The directory is gone, or this machine is out of watches.
+                # The directory was deleted, or this machine has no watches left.
                 if not self._lost:
                     self._failed(KubeIamError(f"{self._path} cannot be watched: {type(error).__name__}"))
                 self._lost = True
@@ -84,7 +86,7 @@ class FileWatch:
             await asyncio.sleep(LOOK_AGAIN_MILLISECONDS / 1000)
 
     async def _look(self) -> None:
-        """Say so if the file is not what was looked at last."""
+        """Call `changed` if the content differs from the last one."""
         async with self._looking:
             version = _version(self._path)
             seen = await asyncio.to_thread(_fingerprint, self._path)
@@ -94,10 +96,10 @@ class FileWatch:
             try:
                 await self._changed()
                 if _version(self._path) != version:
-                    # Written meanwhile: what was read may be a part of it, or what is in `seen` no longer there.
+                    # Written meanwhile: `changed` may have read a part of the file, or a newer content than `seen`.
                     self._seen = ""
             except Exception as error:
-                # Whatever it was: a watch that stops silently would leave what it last read in force for ever.
+                # Any error: a watch that ends silently would leave the last content in force for ever.
                 self._seen = ""
                 self._failed(KubeIamError(f"{self._path} cannot be used: {type(error).__name__}"))
 
@@ -106,7 +108,7 @@ _running: set[FileWatch] = set()
 
 
 async def look_again() -> None:
-    """Have all files that are followed in this process read again, as SIGHUP asks for."""
+    """Read all files again that are followed in this process, as SIGHUP asks for."""
     for watch in tuple(_running):
         await watch.look_again()
 
@@ -119,7 +121,7 @@ def _fingerprint(path: Path) -> str:
 
 
 def _version(path: Path) -> tuple[int, ...]:
-    """Return what changes with each write of the file; empty where there is none."""
+    """Return numbers of the file that change with each write, or an empty tuple without a file."""
     try:
         found = path.stat()
     except OSError:

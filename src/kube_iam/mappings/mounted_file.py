@@ -1,7 +1,7 @@
-"""The backend MountedFile: the mappings in the server's own config.yaml, followed while the server runs.
+"""The backend MountedFile: follows the mappings in the server's own config.yaml.
 
-A file that is gone, that a server would not start with, that is another cluster's or that is cut off leaves the last good mappings in
-force (`kube_iam.config.mounted_versions`).
+The last good mappings stay in force when the file is deleted or cut off, belongs to another cluster, or would keep a server from
+starting (`kube_iam.config.mounted_versions`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from kube_iam.mappings.file_watch import FileWatch
 
 
 class MountedFile:
-    """Mappings from one file; without a file there are none, and that is a loaded state. One `start` per instance."""
+    """Mappings from one file. Without a file there are none, and that counts as loaded. One `start` per instance."""
 
     def __init__(
         self, path: Path | None, observer: Observer, flags: Mapping[str, object] | None = None, cluster_id: str = ""
     ) -> None:
-        """`flags` are those that go before the file's settings; `cluster_id` is the one in force, empty where any will do."""
+        """Create the backend. `flags` override the file's settings. An empty `cluster_id` accepts files of all clusters."""
         self._versions = MountedVersions(path, flags or {}, cluster_id) if path is not None else None
         self._observer = observer
         self._snapshot = MappingSnapshot(MOUNTED_FILE)
@@ -32,16 +32,16 @@ class MountedFile:
 
     @property
     def name(self) -> str:
-        """The backend's name in the configuration."""
+        """Return the backend's name in the configuration."""
         return MOUNTED_FILE
 
     @property
     def snapshot(self) -> MappingSnapshot:
-        """The last good mappings, with the reserved prefixes of the same version of the file; no table until the first load."""
+        """Return the last good mappings, with the reserved prefixes of the same version. There is no table before the first load."""
         return self._snapshot
 
     async def start(self) -> None:
-        """Load the file, and follow it."""
+        """Load the file and begin to follow it."""
         if self._watch is not None:
             await self._watch.start()
         else:
@@ -56,7 +56,7 @@ class MountedFile:
     async def _load(self) -> None:
         assert self._versions is not None
         try:
-            # Off the event loop: ten thousand entries take long to parse, and sign-ins go on meanwhile.
+            # In a thread, so that sign-ins continue: ten thousand entries take seconds to parse.
             current, warnings = await asyncio.to_thread(self._versions.read)
         except ConfigError as error:
             self._observer.failed(self.name, error, kept=self._snapshot.table is not None)
