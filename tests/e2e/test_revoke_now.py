@@ -129,7 +129,7 @@ def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.Mo
     """A first list as old as the cluster: an API server that was restarted has forgotten what came after it."""
     levels.restart_api_server()
     gone: list[str] = []
-    list_of, hear = watch.Watch._list, watch.Watch._hear
+    list_of, hear = watch.Watch._list, watch.Watch._handle
 
     async def old(self: watch.Watch[Any], endpoint: Endpoint) -> str:
         version = await list_of(self, endpoint)

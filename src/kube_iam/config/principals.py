@@ -1,4 +1,4 @@
-"""Whom an entry of the mappings means: an ARN, or a permission set of IAM Identity Center."""
+"""The principal of an entry of the mappings: an ARN, or a permission set of IAM Identity Center."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audit events: an Event in kube-system for each action, found by everybody who may read the cluster's events."""
+"""Audit events: an Event in kube-system for each action. Everybody who may read Events there can read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One more entry for the ConfigMap aws-auth, as `add user` and `add role` write it: what is there stays byte for byte."""
+"""A new entry for the ConfigMap aws-auth, as `add user` and `add role` write it. The present text stays byte for byte."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAP_ROLES, MAP_USERS = "mapRoles", "mapUsers"
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """An entry of mapRoles or mapUsers (`key`), checked. `value` is as it will stand there."""
+    """A checked entry of mapRoles or mapUsers (`key`). `value` is its content as it is written."""
 
     key: str
     value: Mapping[str, Value]
@@ -58,17 +58,17 @@ def new_sso_role(settings: Mapping[str, str], username: str, groups: Sequence[st
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The result of `add`: the ConfigMap's name, and what keeps EKS from loading the list."""
+    """The result of `add`: the ConfigMap's name, and the problems that keep EKS from loading the list."""
 
     where: str
     warnings: tuple[str, ...] = ()
 
 
 def add(api: KubeApi, entry: NewEntry, *, dry_run: bool = False) -> Added:
-    """Write the entry behind the others. Raises Conflict where its ARN has one already.
+    """Write the entry behind the others. Raises Conflict where its ARN has an entry already.
 
-    `dry_run` does all but write.
-    As with the reference the ConfigMap must exist: where there is none this is no EKS cluster, or not the one that was meant.
+    With `dry_run` everything but the write is done. As with the reference the ConfigMap must exist. Without it this is no EKS cluster,
+    or not the intended one.
     """
     target = ConfigMapText(api, replace(AWS_AUTH, key=entry.key))
 
@@ -94,7 +94,7 @@ def appended(text: str, entry: NewEntry, source: str) -> str:
 
 
 def _checked(key: str, value: Mapping[str, Value]) -> NewEntry:
-    """Read as the server would read it, so that nothing is written that it would skip."""
+    """Return the entry after the server's parser accepted it. Raises UsageError where the server would skip it."""
     entry = NewEntry(key, value)
     document = parse_yaml(f"{key}:\n{entry.text()}", key)
     found = Findings()
@@ -106,7 +106,7 @@ def _checked(key: str, value: Mapping[str, Value]) -> NewEntry:
 
 
 def _identity(item: Node) -> str:
-    """What makes two entries the same one: the ARN as the server compares it, or the permission set. Empty where it has neither."""
+    """Return the key by which entries are equal: the ARN as the server compares it, or the permission set. Empty without both."""
     item = item.resolved()
     arn = _text(item.get("rolearn")) or _text(item.get("userarn"))
     sso = item.get("sso")

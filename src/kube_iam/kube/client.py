@@ -1,4 +1,4 @@
-"""The one place that makes a Kubernetes client: from a kubeconfig, a context and the environment, read when first needed."""
+"""The Kubernetes client of commands, made of a kubeconfig, a context and the environment. They are read when first needed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 FIELD_MANAGER = "kube-iam"
 CONNECT_TIMEOUT = 10
-READ_TIMEOUT = 35  # seconds; kube-apiserver waits 30 for its webhook, and then says so
-EXPIRY_MARGIN = 30  # seconds before their end at which exec credentials are asked for anew
+READ_TIMEOUT = 35  # seconds; kube-apiserver waits 30 for its webhook and then reports the timeout
+EXPIRY_MARGIN = 30  # seconds before their expiry at which new exec credentials are requested
 
 
 class _Login:
@@ -44,14 +44,14 @@ class _Login:
 
     @property
     def context(self) -> Context:
-        """The context, read when first needed. Raises ConfigError or KubeError."""
+        """Return the context, which is read when first needed. Raises ConfigError or KubeError."""
         with self._lock:
             if self._context is None:
                 self._context = self._load()
             return self._context
 
     def status(self) -> ExecStatus | None:
-        """Return what the exec plugin answered, asked again shortly before its end; None where the user has no plugin.
+        """Return the credentials of the exec plugin, which runs again shortly before they expire. None without a plugin.
 
         Raises KubeError, also for a context that `refuse_unsupported` refuses: no plugin runs for it.
         """
@@ -97,18 +97,18 @@ class KubeApi:
 
     @property
     def context(self) -> Context:
-        """The context in use. Raises ConfigError or KubeError where the kubeconfig has none."""
+        """Return the context in use. Raises ConfigError or KubeError where the kubeconfig has none."""
         found = self._login.context
         return replace(found, cluster={**found.cluster, "server": self._address}) if self._address else found
 
     @property
     def server(self) -> str:
-        """The API server's URL. Raises what `context` raises."""
+        """Return the API server's URL. Raises what `context` raises."""
         return self.context.server
 
     @contextmanager
     def call(self, doing: str) -> Iterator[Client]:
-        """Yield a lightkube client for one call; whatever it raises becomes our tree. `doing` completes "cannot …"."""
+        """Yield a lightkube client for one call, whose exceptions become KubeIamError. `doing` completes "cannot …"."""
         with kube_errors(doing, shown_url(self.server)):
             yield self.client()
 
@@ -127,7 +127,7 @@ class KubeApi:
             return self._client
 
     def close(self) -> None:
-        """Close the connections; the next call opens new ones."""
+        """Close the connections. The next call opens new ones."""
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -164,7 +164,7 @@ class KubeApi:
 
 
 def refuse_unsupported(context: Context) -> None:
-    """Refuse what would silently act as someone else, or trust something else, than kubectl does."""
+    """Raise KubeError for settings with which we would act as another user, or trust another server, than kubectl does."""
     for key in ("as", "as-uid", "as-groups", "as-user-extra", "auth-provider"):
         if context.user.get(key):
             raise KubeError(

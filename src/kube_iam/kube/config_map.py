@@ -1,4 +1,4 @@
-"""ConfigMaps edited under optimistic concurrency: a pure function of what was read, computed anew after every lost race."""
+"""Edits of ConfigMaps under optimistic concurrency. After a conflict the edit is computed again from the new content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """One read of a ConfigMap. `binary` are the keys of binaryData; `version` is empty where there is no such ConfigMap."""
+    """Content of a ConfigMap. `binary` are the keys of binaryData. `version` is empty without such a ConfigMap."""
 
     data: Mapping[str, str] = field(default_factory=dict)
     binary: frozenset[str] = frozenset()
@@ -31,7 +31,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Edit(Generic[Result]):
-    """The keys to write (None deletes a key, no keys leave the ConfigMap alone), and what the caller is told once they are written."""
+    """The keys to write, and the result for the caller after the write. None deletes a key. Without keys nothing is written."""
 
     data: Mapping[str, str | None]
     result: Result
@@ -51,7 +51,7 @@ class ConfigMapEditor:
         return f"ConfigMap {self._namespace}/{self._name}"
 
     def read(self) -> Contents:
-        """Return what is there now. Raises KubeIamError where it cannot be read; a missing ConfigMap is empty contents."""
+        """Return the present content, empty for a missing ConfigMap. Raises KubeIamError where it cannot be read."""
         from lightkube.resources.core_v1 import ConfigMap
 
         try:
@@ -63,10 +63,10 @@ class ConfigMapEditor:
         return Contents(dict(found.data or {}), frozenset(found.binaryData or ()), version)
 
     def edit(self, change: Callable[[Contents], Edit[Result]]) -> Result:
-        """Read, compute the change, write it; from the start again when something else wrote in between.
+        """Read, compute the change and write it. Start again when another program wrote in between.
 
-        Returns the result of the change that was written. A missing ConfigMap is created. Raises what `change` raises, and Conflict
-        when another write came first each of the 40 times: then nothing was written.
+        Return the result of the written change. A missing ConfigMap is created. Raises what `change` raises, and Conflict after 40
+        attempts at which another write came first: then nothing was written.
         """
         for attempt in range(1, ATTEMPTS + 1):
             contents = self.read()
@@ -76,7 +76,7 @@ class ConfigMapEditor:
             try:
                 self._write(edit.data, contents.version)
             except (Conflict, NotFound) as error:
-                # Something wrote, created or deleted it since it was read; but a create that finds nothing lacks its namespace.
+                # Another program wrote, created or deleted it since it was read. NotFound at a creation means a missing namespace.
                 if isinstance(error, NotFound) and not contents.version:
                     raise
                 self._sleep(_BACKOFF.pause(attempt, random.random()))  # noqa: S311
@@ -98,7 +98,7 @@ class ConfigMapEditor:
             with self._api.call(f"create {self.describe()}") as client:
                 client.create(ConfigMap(metadata=metadata, data=texts), field_manager=FIELD_MANAGER)
             return
-        # A merge patch leaves the other keys alone; its resourceVersion makes a stale one fail with 409.
+        # A merge patch keeps the other keys. With its resourceVersion a stale patch fails with 409.
         patch = {"metadata": {"resourceVersion": version}, "data": dict(data)}
         with self._api.call(f"change {self.describe()}") as client:
             client.patch(
@@ -121,7 +121,7 @@ class ConfigMapText:
         sleep: Callable[[float], None] = time.sleep,
         missing: str | None = None,
     ) -> None:
-        """`missing` is a text that stands for no key: the key goes where an edit leaves nothing else in it."""
+        """Name the text. `missing` is a text that stands for no key: an edit that returns it deletes the key."""
         self._editor = ConfigMapEditor(api, target.namespace, target.name, sleep)
         self._target = target
         self._missing = missing
@@ -131,13 +131,13 @@ class ConfigMapText:
         return self._target.describe()
 
     def read(self) -> str | None:
-        """Return the key's text, None where there is no ConfigMap or no such key in it. Raises ConfigError where the key is binary."""
+        """Return the key's text, or None without the ConfigMap or the key. Raises ConfigError where the key is binary."""
         return self._text(self._editor.read())
 
     def edit(self, change: Callable[[str | None], str | None], *, create: bool = True) -> None:
-        """Edit the text as `ConfigMapEditor.edit` does, which raises too. A change that returns None leaves it alone.
+        """Edit the text as `ConfigMapEditor.edit` does, and raise what it raises. With a result of None nothing is written.
 
-        A missing ConfigMap is created, or, without `create`, raises NotFound.
+        A missing ConfigMap is created. Without `create` it raises NotFound.
         """
 
         def changed(contents: Contents) -> Edit[None]:

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection to an API server, on the event loop: whole answers, and answers that never end.
+"""An HTTP/1.1 connection to an API server on the event loop, for whole answers and for answers without end (watches).
 
-Made of asyncio and h11, since the server holds one of these for ever: lightkube's client costs 9 MB of memory, and this 0.3. It goes
-straight to the API server: a proxy for STS is none for the cluster.
+It is made of asyncio and h11, because the server keeps one open all the time: lightkube's client needs 9 MB of memory, this one 0.3
+MB. It connects without a proxy: a proxy for STS is not meant for the cluster.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _READ = 64 * 1024
 
 
 class Answer(NamedTuple):
-    """What the API server answered."""
+    """An answer of the API server."""
 
     status: int
     body: bytes
 
 
 class Connection:
-    """An open connection. Use it for one request at a time; close it after an error."""
+    """An open connection. Use it for one request at a time, and close it after an error."""
 
     def __init__(self, endpoint: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._endpoint = endpoint
@@ -58,7 +58,7 @@ class Connection:
     async def lines(self, path: str, silence: float) -> AsyncIterator[bytes | Answer]:
         """Yield the answer to a GET as it comes: line by line, or one `Answer` where its status is not 200.
 
-        Raises Unreachable also when nothing is heard for `silence` seconds.
+        Raises Unreachable, also when nothing is received for `silence` seconds.
         """
         with _failures(self._endpoint):
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -78,7 +78,7 @@ class Connection:
                 yield Answer(status, bytes(kept))
 
     def close(self) -> None:
-        """Let go of the connection at once: nothing that was asked is still wanted."""
+        """Abort the connection at once."""
         self._writer.transport.abort()
 
     async def _send(self, method: str, path: str, body: bytes, content_type: str) -> int:
@@ -129,7 +129,7 @@ async def connected(endpoint: Endpoint) -> AsyncIterator[Connection]:
 
 
 def _keep_alive(writer: asyncio.StreamWriter) -> None:
-    """Let the kernel notice a machine that is gone: after 45 seconds, and long before a watch is due to say something."""
+    """Let the kernel detect an unreachable machine after 45 seconds, long before the end of a watch."""
     found = writer.get_extra_info("socket")
     if found is None:
         return
@@ -141,7 +141,7 @@ def _keep_alive(writer: asyncio.StreamWriter) -> None:
 
 @contextlib.contextmanager
 def _failures(endpoint: Endpoint) -> Iterator[None]:
-    """Whatever the network does becomes Unreachable."""
+    """Turn network errors into Unreachable."""
     try:
         yield
     except KubeIamError:

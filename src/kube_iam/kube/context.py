@@ -1,4 +1,4 @@
-"""Which cluster and credentials a command means: --kubeconfig, KUBECONFIG, ~/.kube/config, or the pod it runs in, as kubectl does.
+"""The cluster and credentials of a command, chosen as by kubectl: --kubeconfig, KUBECONFIG, ~/.kube/config, or the pod it runs in.
 
 https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
 """
@@ -37,7 +37,7 @@ class Context:
 
     @property
     def server(self) -> str:
-        """The API server's URL."""
+        """Return the API server's URL."""
         return str(self.cluster.get("server") or "")
 
 
@@ -54,7 +54,7 @@ def writable_file(files: Sequence[Path]) -> Path:
 
 
 def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Path = SERVICE_ACCOUNT) -> Context:
-    """Return the context of that name (empty: the current one). Raises ConfigError or KubeError, saying which file lacks what."""
+    """Return the context of that name (empty: the current one). Raises ConfigError or KubeError that name the file."""
     if kubeconfig:
         path = Path(kubeconfig).expanduser()
         if not path.is_file():
@@ -72,7 +72,7 @@ def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Pa
 
 
 def _select(paths: list[Path], name: str) -> Context:
-    """Merge files as kubectl does: of each name, and of current-context, the first one seen counts."""
+    """Merge files as kubectl does: the first entry of each name, and the first current-context, count."""
     clusters: dict[str, Fields] = {}
     users: dict[str, Fields] = {}
     contexts: dict[str, Fields] = {}
@@ -157,7 +157,7 @@ def _absolute(fields: Fields, files: tuple[str, ...], directory: Path) -> Fields
 
 
 def in_cluster(environ: Mapping[str, str], pod: Path) -> Context:
-    """Return the cluster of the pod that this runs in, as the pod's service account."""
+    """Return the cluster of the pod that this process runs in, with the pod's service account."""
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     namespace = read_text(pod / "namespace") or "default"

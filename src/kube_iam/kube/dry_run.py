@@ -1,6 +1,6 @@
-"""Dry runs at the Kubernetes API: a write is authorized, admitted and checked like any other, and not kept (`dryRun=All`).
+"""Dry runs at the Kubernetes API: a write is authorized, admitted and checked like any other, but not stored (`dryRun=All`).
 
-RBAC's check of escalation is part of it, as are missing namespaces and the refusals of admission webhooks and policies.
+So RBAC's check of escalation, missing namespaces, and refusals of admission webhooks and policies are reported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WRITES = frozenset({"apply", "create", "delete", "patch", "replace"})
 
 
 class DryRunApi(KubeApi):
-    """The same API with the same credentials and connection; all its writes are dry runs."""
+    """The same API with the same credentials and connections. All its writes are dry runs."""
 
     dry_run = True
 
@@ -27,17 +27,17 @@ class DryRunApi(KubeApi):
         self._api = api
 
     def at(self, url: str) -> KubeApi:
-        """Return the API server at this URL, as `KubeApi.at` does; writes are dry runs there too."""
+        """Return the API server at this URL, as `KubeApi.at` does. Its writes are dry runs too."""
         return DryRunApi(self._api.at(url))
 
     @property
     def context(self) -> Context:
-        """The context in use. Raises what `KubeApi.context` raises."""
+        """Return the context in use. Raises what `KubeApi.context` raises."""
         return self._api.context
 
     @property
     def server(self) -> str:
-        """The API server's URL. Raises what `KubeApi.server` raises."""
+        """Return the API server's URL. Raises what `KubeApi.server` raises."""
         return self._api.server
 
     def client(self) -> Client:
@@ -45,11 +45,11 @@ class DryRunApi(KubeApi):
         return cast("Client", _DryRunClient(self._api.client()))
 
     def close(self) -> None:
-        """Leave the connections to the API that this one is made of."""
+        """Do nothing: the connections belong to the wrapped API."""
 
 
 class _DryRunClient:
-    """A lightkube client that adds `dry_run=True` to every write; everything else is passed on."""
+    """A lightkube client that adds `dry_run=True` to every write."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

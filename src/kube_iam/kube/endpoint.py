@@ -1,7 +1,7 @@
-"""How the server reaches the Kubernetes API: a kubeconfig, an address, or the pod it runs in; read anew for every connection.
+"""The server's connection settings for the Kubernetes API, read again for every connection.
 
-As client-go's BuildConfigFromFlags does it: --kubeconfig, whose server --master replaces; --master alone, with no credentials; else
-the pod's own cluster. Nothing else is looked at, since a server must not find its mappings in whatever file lies around.
+The rules are those of client-go's BuildConfigFromFlags: --kubeconfig, whose server --master replaces; --master alone, without
+credentials; else the pod's own cluster. No other file is read: a server must not find its mappings in a file by accident.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An API server, whom to trust there, and what to show it. `base` is the path before every request's own."""
+    """An API server with its trusted certificates and our credentials. `base` is the prefix of all request paths."""
 
     url: str
     host: str
@@ -60,7 +60,7 @@ class EndpointSource:
         self._status: ExecStatus | None = None
 
     def endpoint(self) -> Endpoint:
-        """Where to connect to now, credentials included. Reads files and may run a plugin. Raises KubeError or ConfigError."""
+        """Return the present endpoint with credentials. Reads files and may run a plugin. Raises KubeError or ConfigError."""
         context = self._context()
         refuse_unsupported(context)
         refuse_proxy(context)
@@ -108,7 +108,7 @@ class EndpointSource:
 
 
 def _authorization(context: Context, user: Mapping[str, object]) -> str:
-    # The file is read anew each time: kubelet replaces a service account's token before it ends.
+    # The file is read each time, because kubelet replaces a service account's token before it expires.
     token = read_text(Path(str(user["tokenFile"]))) if user.get("tokenFile") else str(user.get("token") or "")
     token = (token or "").strip()
     if not token:
@@ -121,10 +121,10 @@ def _authorization(context: Context, user: Mapping[str, object]) -> str:
 def _tls(context: Context, user: Mapping[str, object]) -> ssl.SSLContext:
     if str(context.cluster.get("insecure-skip-tls-verify") or "false").lower() == "true":
         raise KubeError(
-            f"context {context.name!r} says insecure-skip-tls-verify: whoever stands between could choose who signs in",
+            f"context {context.name!r} says insecure-skip-tls-verify: an attacker on the network could choose who signs in",
             "give certificate-authority-data instead",
         )
-    # Only the cluster's own authority where it names one: a public one may not vouch for a private API server.
+    # Only the cluster's own authority, where it names one: a public one must not be trusted for a private API server.
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if context.cluster.get("certificate-authority-data"):
@@ -148,7 +148,7 @@ def _show_certificate(tls: ssl.SSLContext, user: Mapping[str, object]) -> None:
     if not any((*files, *texts)):
         return
     with tempfile.TemporaryDirectory(prefix="kube-iam-") as directory:
-        # ssl takes files only; the directory is private, and gone when they have been read.
+        # ssl reads only files. The directory is private, and removed after they were read.
         for index, text in enumerate(texts):
             if text:
                 path = Path(directory) / f"{index}.pem"

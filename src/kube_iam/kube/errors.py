@@ -1,6 +1,6 @@
-"""What went wrong at the Kubernetes API, in terms of our tree: who refused what, and what a person can do about it.
+"""Errors of the Kubernetes API as KubeIamError: the failed action, the server, the cause and a remedy.
 
-Answers are cut to a line and searched for credentials before any of them is repeated.
+Answers are cut to one line, and credentials are removed from them, before they are quoted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BUSY = frozenset({429, 502, 503, 504})
 
 @contextmanager
 def kube_errors(doing: str, server: str) -> Iterator[None]:
-    """Turn whatever lightkube and its HTTP client raise inside into our tree. `doing` completes "cannot …"."""
+    """Turn exceptions of lightkube and its HTTP client into KubeIamError. `doing` completes "cannot …"."""
     import httpx2
     from lightkube.core.exceptions import ConfigError, LoadResourceError
     from msgspec import MsgspecError
@@ -33,12 +33,12 @@ def kube_errors(doing: str, server: str) -> Iterator[None]:
     except (httpx2.HTTPError, httpx2.InvalidURL, ConfigError, LoadResourceError, MsgspecError, OSError) as error:
         raise translate(error, doing, server) from error
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        # lightkube reads headers and bodies unchecked: something other than an API server answered.
+        # lightkube does not check headers and bodies: another program than an API server answered.
         raise KubeError(f"cannot {doing}: {server} does not answer like a Kubernetes API server") from error
 
 
 def translate(error: Exception, doing: str, server: str) -> KubeIamError:
-    """Return the error of our tree that stands for an exception of lightkube's or its HTTP client's."""
+    """Return the KubeIamError for an exception of lightkube or its HTTP client."""
     import httpx2
     from lightkube.core.exceptions import ConfigError
 
@@ -62,7 +62,7 @@ def translate(error: Exception, doing: str, server: str) -> KubeIamError:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what an exception says, where that cannot hold a header: HTTP clients quote the Authorization header, for example."""
+    """Return the reason of an exception without its message where that may hold a header: HTTP clients quote `Authorization`."""
     from lightkube.core.exceptions import ConfigError
     from msgspec import MsgspecError
 
@@ -74,13 +74,13 @@ def reason_of(error: Exception) -> str:
 
 
 def clean(text: str) -> str:
-    """One line of at most 300 characters without anything that looks like a credential."""
+    """Return one line of at most 300 characters, without parts that look like credentials."""
     line = without_secrets(" ".join(text.split()))
     return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
 
 
 def status_of(error: BaseException | None) -> int:
-    """Return the HTTP status of the API's answer behind an error of ours or lightkube's; 0 where there was no answer."""
+    """Return the HTTP status that caused an error of ours or lightkube's, 0 where there was no answer."""
     response = getattr(error, "response", None)
     if response is not None:
         return int(response.status_code)
@@ -94,7 +94,7 @@ def _answered(error: Exception, what: str, server: str) -> KubeIamError:
 
 
 def answered(code: int, text: str, what: str, server: str) -> KubeIamError:
-    """Return the error of our tree that stands for an answer of that HTTP status. `text` is the message in it, empty where there is none."""
+    """Return the KubeIamError for an answer of that HTTP status. `text` is the message of the answer, or empty."""
     message = clean(text or f"HTTP status {code}")
     if code == 401:
         return KubeError(
@@ -113,7 +113,7 @@ def answered(code: int, text: str, what: str, server: str) -> KubeIamError:
 
 
 def _permission_hint(message: str) -> str:
-    """Name verb and resource: Kubernetes says them in its message."""
+    """Return a hint that names the missing permission, taken from Kubernetes' message."""
     if "attempting to grant RBAC permissions" in message:
         return "RBAC lets nobody grant what they do not hold: use an administrator's context"
     found = _FORBIDDEN.search(message)

@@ -1,7 +1,7 @@
 """Runs a kubeconfig's exec plugin, as kubectl does: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
 
-Our own, since lightkube's knows no `client.authentication.k8s.io/v1`, tells the plugin nothing, hides what it asks on the terminal,
-and takes no certificates.
+lightkube's own runner does not support `client.authentication.k8s.io/v1`, passes no information to the plugin, hides its questions on
+the terminal, and accepts no certificates.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from kube_iam.errors import KubeError
 from kube_iam.kube.context import Context
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-TIME_LIMIT = 300  # seconds; a person may have to find a phone with an MFA code
+TIME_LIMIT = 300  # seconds; the user may have to enter an MFA code
 
 
 @dataclass(frozen=True, slots=True)
 class ExecStatus:
-    """What the plugin handed out; `expires` is unix time, None where it does not say."""
+    """Credentials from the plugin. `expires` is Unix seconds, None if the plugin gives no time."""
 
     token: str = field(default="", repr=False)
     certificate: str = field(default="", repr=False)
@@ -32,7 +32,7 @@ class ExecStatus:
 
 
 def run_plugin(context: Context, environ: Mapping[str, str], *, terminal: bool) -> ExecStatus:
-    """Run the plugin of the context's user. Its questions and complaints go to our stderr. Raises KubeError."""
+    """Run the plugin of the context's user and return its credentials. The plugin writes to our stderr. Raises KubeError."""
     spec = context.user["exec"]
     if not isinstance(spec, dict) or not spec.get("command"):
         raise KubeError(f"the exec plugin of context {context.name!r} names no command")

@@ -1,4 +1,4 @@
-"""Edits of a text file that never leave half a file and never lose what someone else wrote in between."""
+"""Edits of a text file that leave no incomplete file and lose no edit of another program."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _KINDS = (
     (stat.S_ISBLK, "a block device"),
 )
 _NOT_REPLACEABLE = frozenset((errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS))
-"""Errors of a rename onto a mount point, and of making a file in a directory that is read-only or belongs to others."""
+"""Errors of a rename onto a mount point, and of creating a file in a directory that is read-only or belongs to others."""
 
 
 def read_text(path: Path) -> str | None:
-    """Return the file's text with its line ends as they are, None where there is no file.
+    """Return the file's text with its line ends as they are, or None without a file.
 
-    Raises ConfigError when it cannot be read. What is no regular file is never opened: a read of a named pipe waits for ever, and to
-    open a device can change it.
+    Raises ConfigError when it cannot be read. Only regular files are opened: a read of a named pipe waits for ever, and opening a
+    device can change it.
     """
     try:
         _check_regular(path)
@@ -43,7 +43,7 @@ def read_text(path: Path) -> str | None:
 
 
 def _check_regular(path: Path) -> None:
-    """Raise ConfigError for what is neither a regular file nor a link to one, OSError where that cannot be told."""
+    """Raise ConfigError unless the path is a regular file or a link to one, OSError where that cannot be checked."""
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         what = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
@@ -51,12 +51,12 @@ def _check_regular(path: Path) -> None:
 
 
 def edit_text(path: Path, edit: Callable[[str | None], str | None], new_mode: int = 0o600) -> None:
-    """Replace the file's text by what `edit` makes of it (None: there is no file; an answer of None: leave it).
+    """Replace the file's text by the result of `edit`, which gets None without a file and may return None for no change.
 
-    The replacement is atomic and keeps mode and owner; a symbolic link stays one. A file that cannot be replaced (bind mounts,
-    directories that are read-only) or must not be (hard links) is written in place. When the text changes while `edit` works, the
-    edit is made again on the new text. Raises Conflict when that never ends, ConfigError for what is no regular file, KubeIamError
-    when the file cannot be written.
+    The replacement is atomic and keeps mode and owner. A symbolic link stays one. A file that cannot be replaced (bind mounts,
+    read-only directories) or must not be (hard links) is written in place. When the text changes during `edit`, the edit is made again
+    on the new text. Raises Conflict after 20 attempts, ConfigError for a path that is no regular file, KubeIamError when the file
+    cannot be written.
     """
     path = Path(os.path.realpath(path))
     try:
@@ -76,9 +76,9 @@ def edit_text(path: Path, edit: Callable[[str | None], str | None], new_mode: in
 
 
 def check_edit(path: Path, edit: Callable[[str | None], str | None]) -> None:
-    """Make the edit without writing it. Raises what `edit` raises, and KubeIamError where the file could not be replaced.
+    """Compute the edit without writing it. Raises what `edit` raises, and KubeIamError where the file could not be written.
 
-    A replacement needs the directory alone, a write in place the file; directories that are missing would be created.
+    A replacement needs a writable directory, a write in place a writable file. Missing directories would be created.
     """
     path = Path(os.path.realpath(path))
     before = read_text(path)
@@ -98,7 +98,7 @@ def _replace(path: Path, text: str, new_mode: int) -> None:
         _overwrite(path, data)
         return
     try:
-        write_file(path, data, prepare=lambda descriptor: _dress_like(path, descriptor, new_mode))
+        write_file(path, data, prepare=lambda descriptor: _copy_mode_and_owner(path, descriptor, new_mode))
     except OSError as error:
         if not exists or error.errno not in _NOT_REPLACEABLE:
             raise
@@ -106,7 +106,7 @@ def _replace(path: Path, text: str, new_mode: int) -> None:
 
 
 def _overwrite(path: Path, data: bytes) -> None:
-    """Write into the file itself. Readers may see a part; what stops half-way puts the old content back."""
+    """Write into the file itself. Readers may see an incomplete file. After an error the old content is restored."""
     with path.open("r+b", buffering=0) as file:
         before = file.readall()
         try:
@@ -125,7 +125,7 @@ def _fill(file: FileIO, data: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def _dress_like(path: Path, descriptor: int, new_mode: int) -> None:
+def _copy_mode_and_owner(path: Path, descriptor: int, new_mode: int) -> None:
     """Give the new file the mode and owner of the old one."""
     if not hasattr(os, "fchmod"):
         return

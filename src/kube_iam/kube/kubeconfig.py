@@ -1,4 +1,4 @@
-"""The kubeconfig of a level: one cluster, one user, one context, made of public data only.
+"""The kubeconfig of a level: one cluster, one user and one context, with public data only.
 
 Format: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """

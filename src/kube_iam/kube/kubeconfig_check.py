@@ -1,4 +1,4 @@
-"""Refuse a merge that would change what a context of another cluster does."""
+"""Check of a kubeconfig merge: it must not change a context of another cluster."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The kubeconfig that is merged. `authority` is its CA as `certificates` gives it, None where it names none.
+    """The kubeconfig to merge. `authority` is its CA as `certificates` returns it, None without one.
 
-    `chosen` are the fields of `exec` that were asked for, and not filled in.
+    `chosen` are the fields of `exec` that the user asked for; the others have defaults.
     """
 
     cluster: str
@@ -59,24 +59,24 @@ class Wanted:
         )
 
     def is_signed_in_by(self, entry: Entry | None) -> bool:
-        """Whether a user entry signs in with our exec plugin for this cluster id."""
+        """Return whether a user entry signs in with our exec plugin for this cluster id."""
         found = sign_in(entry, self.sign_in.program) if entry is not None else None
         return found is not None and bool(self.cluster_id) and found.own.get("id") == self.cluster_id
 
     def is_at(self, entry: Entry) -> bool:
-        """Whether a cluster entry has this cluster's server, and no other certificate authority."""
+        """Return whether a cluster entry has this cluster's server, and no other certificate authority."""
         theirs = certificates(entry)
         other_authority = self.authority is not None and theirs is not None and theirs != self.authority
         return same_server(entry.text("server"), self.server) and not other_authority
 
     @property
     def cluster_id(self) -> str:
-        """The id that tokens are signed for."""
+        """Return the cluster id of the tokens."""
         return self.sign_in.own.get("id", "")
 
 
 def problems(entries: Entries, wanted: Wanted) -> Iterator[str]:
-    """Give a sentence for each entry that is not ours to change, or to give a meaning to. None: the merge may go on."""
+    """Yield a sentence for each entry that belongs to another cluster or user. Without one the merge is safe."""
     yield from _cluster(entries, wanted)
     yield from _user(entries, wanted)
     yield from _context(entries, wanted)
@@ -102,7 +102,7 @@ def _cluster(entries: Entries, wanted: Wanted) -> Iterator[str]:
 
 
 def _difference(entry: Entry, wanted: Wanted) -> str:
-    """Return what tells a cluster entry from this cluster, without what a URL may hold of secrets."""
+    """Return the difference between a cluster entry and this cluster, without secrets of a URL."""
     theirs, ours = shown_url(entry.text("server")), shown_url(wanted.server)
     if same_server(entry.text("server"), wanted.server):
         return "it has another CA"
@@ -145,13 +145,13 @@ def _contexts(entries: Entries) -> list[Entry]:
 
 
 def _ours(entries: Entries, user: str, wanted: Wanted) -> bool:
-    """Whether the user of that name signs in for this cluster, or will when the merge is done."""
+    """Return whether the user of that name signs in for this cluster, now or after the merge."""
     entry = entries.get(("users", user))
     return wanted.is_signed_in_by(entry) if entry is not None else user == wanted.user
 
 
 def _leads_here(entries: Entries, context: Entry, wanted: Wanted) -> bool:
-    """Whether a context's cluster is this one, or nothing, or the entry that `_cluster` looks at."""
+    """Return whether a context's cluster is this one, is missing, or is the entry that `_cluster` checks."""
     name = context.text("cluster")
     entry = entries.get(("clusters", name))
     return name == wanted.cluster or entry is None or wanted.is_at(entry)

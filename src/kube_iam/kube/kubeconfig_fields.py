@@ -1,6 +1,6 @@
-"""The fields that a merge sets in a kubeconfig entry of ours: those that `kube-iam kubeconfig` owns, and only where they differ.
+"""The edits of a merge in a kubeconfig entry of ours: the fields that `kube-iam kubeconfig` owns, where they differ.
 
-`namespace`, `proxy-url`, `tls-server-name`, variables, hints, extensions, arguments of people's own and keys that we do not know stay.
+`namespace`, `proxy-url`, `tls-server-name`, other variables, hints, extensions, other arguments and unknown keys stay as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Edit = tuple[Path, Value]
 
 
 def edits(old: Entry, new: Mapping[str, Any], wanted: Wanted) -> Iterator[Edit]:
-    """Give the edits of one entry, each with its path below the entry's `cluster`, `user` or `context`."""
+    """Yield the edits of one entry, each with its path below the entry's `cluster`, `user` or `context`."""
     if old.section == "clusters":
         yield from _cluster(old, new, wanted)
     elif old.section == "contexts":
@@ -41,14 +41,14 @@ def _plugin(old: Entry, new: Mapping[str, Any], wanted: Wanted) -> Iterator[Edit
     now = sign_in(old, wanted.sign_in.program)
     assert now is not None
     other_program = now.program != wanted.sign_in.program
-    # Another directory of the same program, and another version that kubectl knows, are people's own unless they ask for one.
+    # Another directory of the same program, and another supported version, are the user's choice unless they ask for one.
     for key in ("command", "apiVersion"):
         unusable = key == "apiVersion" and old.text("exec", key) not in API_VERSIONS
         if old.text("exec", key) != new[key] and (other_program or unusable or key in wanted.chosen):
             yield (key,), new[key]
     if now.own != wanted.sign_in.own:
         yield ("args",), [*new["args"], *now.rest]
-    # The hint tells how to install the program: with another program, another hint.
+    # The hint explains the installation of the program, so it changes with the program.
     for key in ("interactiveMode", "installHint"):
         if old.get("exec", key) is None or (other_program and key == "installHint"):
             yield (key,), new[key]
@@ -56,7 +56,7 @@ def _plugin(old: Entry, new: Mapping[str, Any], wanted: Wanted) -> Iterator[Edit
 
 
 def _variables(env: Node | None, wanted: list[dict[str, str]]) -> Iterator[Edit]:
-    """Set the variables that were asked for; those of people's own stay."""
+    """Yield the edits for the wanted variables. Other variables stay."""
     if env is None or env.kind != "sequence":
         if wanted:
             yield ("env",), wanted

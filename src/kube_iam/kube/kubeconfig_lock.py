@@ -1,4 +1,4 @@
-"""kubectl's lock of kubeconfig files: FILE.lock, which must not exist and is removed in the end.
+"""kubectl's lock of kubeconfig files: FILE.lock, which is created before an edit and removed after it.
 
 client-go locks every file of KUBECONFIG in the order of their names, and fails where one is locked (`ModifyConfig` in
 tools/clientcmd/config.go). An edit without that lock can lose an edit of kubectl's, or undo one.
@@ -22,10 +22,10 @@ _NOT_WRITABLE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 
 @contextmanager
 def kubectl_locks(files: Sequence[Path], sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
-    """Hold kubectl's locks of these files, which need not exist. A lock of others is waited for, `ATTEMPTS` times.
+    """Hold kubectl's locks of these files, which need not exist. A lock of another program is waited for, `ATTEMPTS` times.
 
-    In a directory that does not exist, or where no file can be made, nothing is locked: kubectl could not edit a file there either.
-    Raises Conflict where a lock stays, KubeIamError where one cannot be made; no lock is left behind then.
+    In a directory that does not exist or is not writable, nothing is locked: kubectl could not edit a file there either.
+    Raises Conflict where a lock stays, KubeIamError where one cannot be created. No lock is left behind then.
     """
     by_lock = {Path(os.path.realpath(path.parent)) / f"{path.name}.lock": path for path in files}
     with ExitStack() as held:
@@ -36,7 +36,7 @@ def kubectl_locks(files: Sequence[Path], sleep: Callable[[float], None] = time.s
 
 
 def _take(lock: Path, path: Path, sleep: Callable[[float], None]) -> bool:
-    """Return whether the lock was made: false where no file can be made."""
+    """Return whether the lock was created; false where no file can be created."""
     for attempt in range(ATTEMPTS):
         if attempt:
             sleep(PAUSE)

@@ -1,7 +1,7 @@
-"""Merge a level's kubeconfig into the files that kubectl reads, without taking over entries of other clusters.
+"""Merge a level's kubeconfig into the files that kubectl reads, without changing entries of other clusters.
 
-kubectl's rules say which file is written: an entry stays in the file where it is found; a new one, and the current context, go into
-the first file of KUBECONFIG that exists, else its last.
+kubectl's rules decide which file is written. An entry stays in its file. A new entry, and the current context, are written into the
+first file of KUBECONFIG that exists, else the last one.
 https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files
 """
 
@@ -37,7 +37,7 @@ Texts = dict[Path, str]
 
 
 class _ChangedError(Exception):
-    """A file is not any more what the merge was made of."""
+    """A file has changed since the merge was computed."""
 
 
 def merge_into(
@@ -46,12 +46,12 @@ def merge_into(
     sleep: Callable[[float], None] = time.sleep,
     chosen: frozenset[str] = frozenset(),
 ) -> list[Path]:
-    """Put the entries of `config` into the kubeconfig files and make its context the current one; returns the files written.
+    """Write the entries of `config` into the kubeconfig files and make its context the current one. Return the written files.
 
-    Entries that are this cluster's own (`kubeconfig_owner`) get the fields that we own and keep all others; `chosen` names fields of
-    `exec` that were asked for (`command`, `apiVersion`) and are set in any case. Everything else stays byte for byte, and a second
-    merge changes nothing. New files get mode 0600. Raises NotOwned, before anything is written, where an entry of that name is
-    somebody else's; ConfigError for a file that is no kubeconfig; Conflict where the files keep changing or stay locked by kubectl.
+    This cluster's own entries (`kubeconfig_owner`) get the fields that we own and keep all others. `chosen` names fields of `exec`
+    (`command`, `apiVersion`) that the user asked for and that are always set. Everything else stays byte for byte, and a second merge
+    changes nothing. New files get mode 0600. Raises NotOwned, before anything is written, where an entry of that name belongs to
+    another cluster; ConfigError for a file that is no kubeconfig; Conflict where the files keep changing or stay locked by kubectl.
     """
     with kubectl_locks(files, sleep):
         return _merge_into(files, config, chosen)
@@ -83,7 +83,7 @@ def _write(path: Path, before: str | None, after: str) -> None:
 
 
 def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value], chosen: frozenset[str]) -> Texts:
-    """Return the new texts of the files that change. `default` is where new entries go. Raises NotOwned and ConfigError."""
+    """Return the new texts of the files that change. `default` is the file of new entries. Raises NotOwned and ConfigError."""
     begun = {path: _begun(text, path) for path, text in {default: "", **texts}.items()}
     after = dict(begun)
     order = [*texts, *([] if default in texts else [default])]
@@ -113,9 +113,9 @@ def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value]
 
 
 def _begun(text: str, path: Path) -> str:
-    """Return the text, with the first lines of a kubeconfig where it has no content: null, or a mapping of nothing.
+    """Return the text, with the first lines of a kubeconfig where it has no content: null or an empty mapping.
 
-    Comments and the marks of a document stay. Raises ConfigError.
+    Comments and document marks stay. Raises ConfigError.
     """
     root = parse_tree(text, str(path))
     first = _FIRST_TEXT.replace("\n", newline_of(text))
@@ -134,7 +134,7 @@ def _begun(text: str, path: Path) -> str:
 
 @contextmanager
 def _lines_as_read(text: str, place: Place, path: Path) -> Iterator[None]:
-    """Give errors of an edit the line of `place` in the text as it was read: edits before it may have moved lines."""
+    """Give errors of an edit the line of `place` in the text as it was read: earlier edits may have moved lines."""
     try:
         yield
     except ConfigError as error:
@@ -145,7 +145,7 @@ def _lines_as_read(text: str, place: Place, path: Path) -> Iterator[None]:
 
 
 def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
-    """Read all entries, the first of each name. Raises ConfigError for entries without a name, and a name twice in one file."""
+    """Return all entries, the first of each name. Raises ConfigError for entries without a name, or a repeated name in one file."""
     entries: dict[tuple[str, str], Entry] = {}
     for path, text in texts.items():
         for section, inner in SECTIONS.items():
@@ -167,7 +167,7 @@ def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
 
 
 def _current(texts: Mapping[Path, str], order: Sequence[Path]) -> str:
-    """Return the current context: the first one that a file names, else empty. Raises ConfigError for one that stands there twice."""
+    """Return the first current context that a file names, else empty. Raises ConfigError for a repeated key."""
     for path in order:
         try:
             name = scalar(lookup(parse_tree(texts[path], str(path)), "current-context"))

@@ -1,12 +1,12 @@
-"""Ownership of kubeconfig entries: this cluster's, written by `kube-iam kubeconfig`, or somebody else's.
+"""Ownership of kubeconfig entries: this cluster's own, written by `kube-iam kubeconfig`, or another cluster's.
 
-An entry is recognized by what it does, and not by a marker: a marker in `extensions` would stay true to its words after `server` was
-changed, would be missing from files that were handed out before, and is dropped by some tools. What decides is where tokens go:
+An entry is recognized by its effect, not by a marker. A marker in `extensions` would still be there after `server` was changed, would
+be missing in older files, and is dropped by some tools. The destination of tokens decides:
 
-- a cluster is ours where its `server` and its certificate authority are this cluster's, or where every context that uses it signs in
-  with our exec plugin for this cluster id, so that a change of address or authority concerns nobody else;
-- a user is ours where it runs our exec plugin (`token -i ID`) for this cluster id;
-- a context is ours where its user and its cluster are.
+- a cluster is ours if its `server` and its certificate authority are this cluster's. It is ours too if every context that uses it
+  signs in with our exec plugin for this cluster id, so that a change of address or authority affects no other context;
+- a user is ours if it runs our exec plugin (`token -i ID`) for this cluster id;
+- a context is ours if its user and its cluster are ours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One named entry where it counts: `file` and `index` say where it stands, `fields` is its `cluster`, `user` or `context`."""
+    """One named entry. `file` and `index` are its place, `fields` is its `cluster`, `user` or `context`."""
 
     section: str
     name: str
@@ -39,7 +39,7 @@ class Entry:
     fields: Node | None = field(repr=False)
 
     def get(self, *path: str) -> Node | None:
-        """Return the value at that path, or None. Raises ConfigError where a key on the way stands twice."""
+        """Return the value at that path, or None. Raises ConfigError where a key of the path is repeated."""
         node = self.fields
         for key in path:
             try:
@@ -50,7 +50,7 @@ class Entry:
         return node
 
     def text(self, *path: str) -> str:
-        """Return the scalar at that path as text, empty where there is none. Raises ConfigError."""
+        """Return the scalar at that path as text, or an empty text. Raises ConfigError as `get` does."""
         return scalar(self.get(*path))
 
 
@@ -64,22 +64,22 @@ class SignIn:
 
 
 Entries = Mapping[tuple[str, str], Entry]
-"""Entries by section and name; of each name the first one that kubectl would find."""
+"""Entries by section and name. Of each name it is the one that kubectl uses."""
 
 
 def scalar(node: Node | None) -> str:
-    """Return a scalar's text, empty for null and for anything else."""
+    """Return a scalar's text, empty for null and for other nodes."""
     return node.value if node is not None and node.kind == "scalar" and not node.is_null else ""
 
 
 def program_of(command: str) -> str:
-    """Return which of `PROGRAMS` a command runs, by its file name in any directory; the command itself for another one."""
+    """Return the program of `PROGRAMS` that a command runs, by its file name in any directory, else the command itself."""
     name = command.replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
     return name if name in PROGRAMS else command
 
 
 def sign_in(user: Entry, also: str = "") -> SignIn | None:
-    """Return how this user signs in, where it runs our exec plugin, or the command `also` in its place, else None."""
+    """Return the arguments of this user's exec plugin if it is ours or the command `also`, else None."""
     arguments = user.get("exec", "args")
     program = program_of(user.text("exec", "command"))
     if program not in (*PROGRAMS, *filter(None, [also])) or arguments is None or arguments.kind != "sequence":
@@ -88,7 +88,7 @@ def sign_in(user: Entry, also: str = "") -> SignIn | None:
 
 
 def parse_arguments(program: str, arguments: Sequence[str]) -> SignIn | None:
-    """Sort the arguments of `token` into ours and others'. None for another command, and where one of ours stands twice."""
+    """Split the arguments of `token` into ours and others. Return None for another command, or a repeated option of ours."""
     if not arguments or arguments[0] != "token":
         return None
     own: dict[str, str] = {}
@@ -107,14 +107,14 @@ def parse_arguments(program: str, arguments: Sequence[str]) -> SignIn | None:
 
 
 def same_server(one: str, other: str) -> bool:
-    """Return whether two URLs lead to the same address, whatever the host's letter case, a default port, a final slash."""
+    """Return whether two URLs have the same address. Letter case of the host, a default port and a final slash do not matter."""
     return _address(one) == _address(other)
 
 
 def certificates(cluster: Entry) -> frozenset[str] | None:
-    """Return the certificate authority of a cluster entry (`certificates_of`), None where it names none.
+    """Return the certificate authority of a cluster entry (`certificates_of`), or None without one.
 
-    One that cannot be read equals no other.
+    An unreadable one is an empty set, which is equal to no authority of ours.
     """
     data, path = cluster.text("certificate-authority-data"), cluster.text("certificate-authority")
     if data:
@@ -126,7 +126,7 @@ def certificates(cluster: Entry) -> frozenset[str] | None:
 
 
 def certificates_of(data: str) -> frozenset[str]:
-    """Return the certificates of a base64 text of PEM, each as base64 without white space: however the PEM is wrapped."""
+    """Return the certificates of a base64 text of PEM, each as base64 without white space, so that line breaks do not matter."""
     try:
         return _pem_bodies(b64decode(data))
     except ValueError:

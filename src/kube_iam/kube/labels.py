@@ -1,4 +1,4 @@
-"""How kube-iam marks what it owns in a cluster."""
+"""Labels of the objects that kube-iam owns in a cluster."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A mapRoles or mapGroups list as text: what it says, and the text with one entry put in, changed or taken out.
+"""A list of mappings as text: its entries, and the text with one entry added, changed or removed.
 
 Keys are matched in any letter case, as the authenticator's configuration reader does (`roleARN`, `rolearn`). Two role ARNs are the
-same when they agree without path and letter case, since that is how the authenticator compares what STS shows.
+same if they are equal without path and letter case, because the authenticator compares ARNs of STS in this way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = {"rolearn": "mapRoles", "userarn": "mapUsers", "iamGroup": "mapGroups"}
 
 Items = tuple[TemporaryGrant, ...]
 Place = tuple[str, int]
-"""A list and an index in it: `("mapRoles", 3)`."""
+"""The name of a list and an index in it: `("mapRoles", 3)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ class MappingList:
     def entries(
         self, text: str, problems: Mapping[Place, tuple[str, ...]] | None = None, document: Document | None = None
     ) -> tuple[MappingEntry, ...]:
-        """All entries that name a principal, in order, ARNs without path. Raises ConfigError where the text cannot be read.
+        """Return all entries that name a principal, in order, ARNs without path. Raises ConfigError where the text cannot be read.
 
-        `problems` are what the server reports, by places. An entry that is written as `put` would write it shows none.
-        `document` is what `parse` returned for the text; without it the text is parsed.
+        `problems` are the server's reports by place. They are left out for an entry that is written as `put` would write it.
+        `document` is the result of `parse` for the text. Without it the text is parsed.
         """
         found = []
         read = ListEdit(text, self.path, self.source, self.key, document=document, follow=True)
@@ -62,14 +62,14 @@ class MappingList:
 
     @property
     def name(self) -> str:
-        """The list's name: mapRoles, mapUsers or mapGroups."""
+        """Return the list's name: mapRoles, mapUsers or mapGroups."""
         return NAMES[self.principal]
 
     def put(self, text: str, entry: MappingEntry) -> str:
-        """Return the text in which exactly one entry has the key, and says what `entry` says. Unchanged where that is so already.
+        """Return the text in which exactly one entry has the key of `entry`, and is equal to it. Unchanged where it is so already.
 
-        What stands in `temporary` stays, unless nobody would heed it or it is another level's. Further entries of the same key go: the
-        server would take the first of several, and the reference another.
+        Items of `temporary` stay, unless no server would read them or they belong to another level. Further entries of the same key
+        are removed: the server would use the first of several, and the reference another one.
         """
         edit = self._edit(text)
         places = self._places(edit, entry)
@@ -84,7 +84,7 @@ class MappingList:
         return self._edit(text).replace(places[0], _value(wanted))
 
     def change_temporary(self, text: str, entry: MappingEntry, change: Callable[[Items], Items]) -> str:
-        """Return the text in which `temporary` of the entry with that key is what `change` makes of it; unchanged where there is no entry."""
+        """Return the text in which `temporary` of the entry with that key is the result of `change`. Unchanged without an entry."""
         edit = self._edit(text)
         for index in self._places(edit, entry)[:1]:
             present = self._entry(edit.items()[index])
@@ -93,13 +93,13 @@ class MappingList:
         return text
 
     def remove(self, text: str, entry: MappingEntry) -> str:
-        """Return the text without any entry of that key; unchanged where there is none."""
+        """Return the text without entries of that key. Unchanged without such an entry."""
         for index in reversed(self._places(self._edit(text), entry)):
             text = self._edit(text).remove(index)
         return text
 
     def _edit(self, text: str) -> ListEdit:
-        # The reference reads a file of that name with a parser of JSON, which knows no comments.
+        # The reference reads a file of that name with a JSON parser, which accepts no comments.
         as_json = (self.key or self.source).lower().endswith(".json")
         return ListEdit(text, self.path, self.source, self.key, "" if as_json else ADDED)
 
@@ -124,7 +124,7 @@ class MappingList:
 
 
 def _role_arn(text: str) -> str:
-    """Return the role's ARN without path, also for the ARN of a session; text that is no ARN stays as it is."""
+    """Return the role's ARN without path, also for the ARN of a session. A text that is no ARN loses only a path."""
     try:
         return strip_role_path(canonical_arn(text))
     except ValueError:
@@ -132,7 +132,7 @@ def _role_arn(text: str) -> str:
 
 
 def _kept(present: list[MappingEntry | None], wanted: MappingEntry) -> Items:
-    """Return the items of `temporary` that stay when these entries become one: each user's first."""
+    """Return the items of `temporary` that stay when these entries become one: the first of each user."""
     entries = (
         entry for entry in present if entry is not None and wanted.iam_group and entry.level in ("", wanted.level)
     )
@@ -150,14 +150,14 @@ def _is_written(item: Node, entry: MappingEntry) -> bool:
 
 
 def _oddities(item: Node) -> Iterator[str]:
-    """Yield what the server may accept and other readers read otherwise."""
+    """Yield problems that the server may accept, and that other readers read in another way."""
     groups = item.get("groups")
     if groups is not None and groups.kind == "scalar" and not groups.is_empty:
         yield "groups is text, not a list"
 
 
 def _value(entry: MappingEntry) -> dict[str, Value]:
-    """Return the entry as it is written: by role or by group, and nothing that is empty."""
+    """Return the entry as it is written: by role, user or group, without empty fields."""
     who: dict[str, Value] = {"rolearn": entry.role_arn} if entry.role_arn else {"iamGroup": entry.iam_group}
     who = {"userarn": entry.principal} if entry.principal else who
     value = {**who, "username": entry.username, "groups": list(entry.groups)}

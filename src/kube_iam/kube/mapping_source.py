@@ -29,7 +29,7 @@ def read_source(target: MappingTarget, api: KubeApi | None) -> MappingSource:
     contents = ConfigMapEditor(api, target.namespace, target.name).read()
     if not contents.version:
         return MappingSource(missing=f"there is no {target.describe()}")
-    # Neither key of aws-auth has to be there, and it names no cluster.
+    # Both keys of aws-auth are optional, and it names no cluster.
     return (
         MappingSource() if target.kind is TargetKind.AWS_AUTH else _of_text(contents.data.get(target.key, ""), target)
     )

@@ -1,6 +1,7 @@
-"""The three places where an authenticator reads its mappings, behind one port: a ConfigMap with the server's config.yaml, the
-ConfigMap aws-auth, a config.yaml on disk. How text changes is `mapping_list`'s business; here it is read, and written back without
-losing what someone else wrote in between.
+"""The store of mapping entries for the three sources of an authenticator, with one interface.
+
+The sources are a ConfigMap with the server's config.yaml, the ConfigMap aws-auth, and a config.yaml on disk. This module reads and
+writes texts without losing an edit of another program. `mapping_list` changes the text of a list.
 """
 
 from __future__ import annotations
@@ -25,53 +26,51 @@ from kube_iam.kube.yaml.text import quoted
 AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, namespace="kube-system", name="aws-auth", key="mapRoles")
 ROLES, USERS, GROUPS = NAMES.values()
 ADDED_KEY = f"# {ADDED}\n"
-"""The beginning of a key of aws-auth that an edit added."""
+"""The first line of a key of aws-auth that an edit added."""
 NEW_FILE_MODE = 0o644  # it holds no secret, and the server may run as another user
 
 
 def make_store(access: ClusterAccess, api: KubeApi | None, *, dry_run: bool = False) -> MappingStore:
-    """Return the store that `access.mapping` names. `api` may be None for a file. Reads nothing yet.
+    """Return the store that `access.mapping` names. Nothing is read yet. `api` may be None for a file.
 
-    With `dry_run` edits of a file are checked and not written; for a ConfigMap `api` decides that.
+    With `dry_run` edits of a file are checked and not written. For a ConfigMap `api` decides that.
     """
     target = access.mapping
     first_text = f"clusterID: {quoted(access.cluster_id)}\n"
     if target.kind is TargetKind.FILE:
-        return _of_server(_File(Path(target.path), dry_run=dry_run), "", first_text)
+        return _server_store(_File(Path(target.path), dry_run=dry_run), "", first_text)
     if api is None:
         raise KubeError(f"{target.describe()} is in the cluster, and there is no connection to it")
     if target.kind is TargetKind.AWS_AUTH:
-        # EKS reads this one and no other.
-        lists = {name: _of_aws_auth(api, principal) for principal, name in NAMES.items()}
-        return TextStore(
-            lists, lambda text: ADDED_KEY if text is None else text, partial(view_aws_auth, source=target.describe())
-        )
-    return _of_server(ConfigMapText(api, target), target.key, first_text)
+        return _aws_auth_store(api, target.describe())
+    return _server_store(ConfigMapText(api, target), target.key, first_text)
 
 
-def _of_server(place: _Place, key: str, first_text: str) -> MappingStore:
-    """All lists in the server's config.yaml."""
-    source = place.describe()
-    lists = {
-        name: (place, MappingList((*SERVER, name), source, key, principal=principal))
-        for principal, name in NAMES.items()
-    }
+def _server_store(text: _Text, key: str, first_text: str) -> MappingStore:
+    """Return a store whose lists are all in one text, the server's config.yaml."""
+    source = text.describe()
+    lists = {name: MappingList((*SERVER, name), source, key, principal=principal) for principal, name in NAMES.items()}
     return TextStore(
+        dict.fromkeys(lists, text),
         lists,
-        lambda text: text if text and text.strip() else first_text,
+        lambda present: present if present and present.strip() else first_text,
         lambda texts: view_config(texts[ROLES], f"{source} {key}".rstrip()),
     )
 
 
-def _of_aws_auth(api: KubeApi, principal: str) -> tuple[_Place, MappingList]:
-    """One list, which is all that one key of the ConfigMap holds."""
-    key = NAMES[principal]
-    place = ConfigMapText(api, replace(AWS_AUTH, key=key), missing=ADDED_KEY)
-    return place, MappingList((), place.describe(), key, principal=principal)
+def _aws_auth_store(api: KubeApi, source: str) -> MappingStore:
+    """Return a store with one text a list, each a key of the ConfigMap kube-system/aws-auth: EKS reads no other."""
+    texts = {name: ConfigMapText(api, replace(AWS_AUTH, key=name), missing=ADDED_KEY) for name in NAMES.values()}
+    lists = {
+        name: MappingList((), texts[name].describe(), name, principal=principal) for principal, name in NAMES.items()
+    }
+    return TextStore(
+        texts, lists, lambda text: ADDED_KEY if text is None else text, partial(view_aws_auth, source=source)
+    )
 
 
-class _Place(Protocol):
-    """A text that can be read, and edited without losing what someone else wrote in between."""
+class _Text(Protocol):
+    """A text that can be read and edited. An edit never overwrites the edit of another program."""
 
     def describe(self) -> str: ...
 
@@ -81,8 +80,8 @@ class _Place(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """One version of the texts, by the names of their lists, with what they say."""
+class _Snapshot:
+    """One version of the texts by the names of their lists, its entries, and the server's view of it."""
 
     texts: Mapping[str, str]
     entries: tuple[MappingEntry, ...]
@@ -90,37 +89,43 @@ class _Read:
 
 
 class TextStore(MappingStore):
-    """The lists mapRoles, mapUsers and mapGroups, by name, each in a text: all in one, or each in its own.
+    """The lists mapRoles, mapUsers and mapGroups in texts: all in one text, or each in its own.
 
-    `begun` returns the text that an entry goes into, from the one that is there, if any. `view` returns how the server reads texts by
-    the names of the lists.
+    Reads and edits parse the texts anew, and keep everything else in them byte for byte.
     """
 
     def __init__(
         self,
-        lists: Mapping[str, tuple[_Place, MappingList]],
-        begun: Callable[[str | None], str],
+        texts: Mapping[str, _Text],
+        lists: Mapping[str, MappingList],
+        with_first_text: Callable[[str | None], str],
         view: Callable[[Mapping[str, str]], MappingView],
     ) -> None:
+        """Create the store. `texts` and `lists` are keyed by the names of lists.
+
+        `with_first_text` returns the text that an entry is added to, given the present one or None. `view` returns how the server
+        reads the texts.
+        """
+        self._texts = texts
         self._lists = lists
-        self._begun = begun
+        self._with_first_text = with_first_text
         self._view = view
-        self._last: _Read | None = None
+        self._last: _Snapshot | None = None
 
     def describe(self) -> str:
-        """Return the file, or the ConfigMap, as a person would name it."""
-        return self._lists[ROLES][0].describe()
+        """Return the name of the file or ConfigMap for messages."""
+        return self._texts[ROLES].describe()
 
     def entries(self) -> tuple[MappingEntry, ...]:
-        """All entries; none where there is no text. Raises ConfigError where it cannot be read or understood."""
+        """Return all entries, none without a text. Raises ConfigError where the text cannot be read or parsed."""
         return self._read().entries
 
     def faults(self) -> tuple[str, ...]:
-        """Return what keeps a server from loading the mapping, with lines. Raises ConfigError as `entries` does."""
+        """Return the problems that keep a server from loading the mapping, with lines. Raises ConfigError as `entries` does."""
         return self._read().view.fatal
 
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
-        """All further entries that the server could apply to sessions of these roles. Raises ConfigError as `entries` does."""
+        """Return other entries that the server could apply to sessions of these roles. Raises ConfigError as `entries` does."""
         read = self._read()
         known = {(entry.where, entry.key) for entry in read.entries}
         found: dict[str, list[MappingEntry]] = {}
@@ -133,7 +138,7 @@ class TextStore(MappingStore):
         return {arn: tuple(entries) for arn, entries in found.items()}
 
     def others(self) -> tuple[MappingEntry, ...]:
-        """All that the server reads beside the entries, without what both name. Raises ConfigError as `entries` does."""
+        """Return all that the server reads and `entries` does not return. Raises ConfigError as `entries` does."""
         read = self._read()
         named = {entry.where for entry in read.entries}
         found = [
@@ -143,64 +148,61 @@ class TextStore(MappingStore):
         ]
         return (*found, *(MappingEntry("", "", (), principal=each) for each in read.view.mappings.accounts))
 
-    def _read(self) -> _Read:
-        """Read the texts. Those that have not changed are not parsed again."""
-        texts = self._texts()
+    def _read(self) -> _Snapshot:
+        """Read the texts. They are parsed again only if they have changed."""
+        read = {text: text.read() or "" for text in dict.fromkeys(self._texts.values())}
+        texts = {name: read[text] for name, text in self._texts.items()}
         if self._last is None or self._last.texts != texts:
-            view = self._view(texts)
-            documents: dict[int, Document] = {}
-            entries: list[MappingEntry] = []
-            for name in (ROLES, GROUPS):
-                place, each = self._lists[name]
-                if id(place) not in documents:
-                    documents[id(place)] = each.parse(texts[name])
-                entries += each.entries(texts[name], view.problems, documents[id(place)])
-            self._last = _Read(texts, tuple(entries), view)
+            self._last = self._parsed(texts)
         return self._last
 
-    def _texts(self) -> dict[str, str]:
-        """Return the texts of the lists by name; one that several lists share is read once."""
-        read: dict[int, str] = {}
-        for place, _ in self._lists.values():
-            if id(place) not in read:
-                read[id(place)] = place.read() or ""
-        return {name: read[id(place)] for name, (place, _) in self._lists.items()}
+    def _parsed(self, texts: Mapping[str, str]) -> _Snapshot:
+        view = self._view(texts)
+        # Lists in one text share its document, which takes the longest to parse.
+        documents: dict[_Text, Document] = {}
+        entries: list[MappingEntry] = []
+        for name in (ROLES, GROUPS):
+            mapping_list, text = self._lists[name], self._texts[name]
+            if text not in documents:
+                documents[text] = mapping_list.parse(texts[name])
+            entries += mapping_list.entries(texts[name], view.problems, documents[text])
+        return _Snapshot(texts, tuple(entries), view)
 
     def put(self, entry: MappingEntry) -> None:
-        """Add the entry, or change the one with its key in place; a text that is missing is made."""
-        place, entries = self._of(entry)
-        place.edit(lambda text: entries.put(self._begun(text), entry))
+        """Add the entry, or change the one with its key in place. A missing text is created."""
+        text, entries = self._of(entry)
+        text.edit(lambda present: entries.put(self._with_first_text(present), entry))
 
     def remove(self, entry: MappingEntry) -> None:
-        """Remove the entries with that key; a text that is missing stays missing, and one that `put` made goes with its last entry."""
-        place, entries = self._of(entry)
-        place.edit(lambda text: None if text is None else entries.remove(text, entry))
+        """Remove the entries with that key. A missing text stays missing. A text that `put` created is removed with its last entry."""
+        text, entries = self._of(entry)
+        text.edit(lambda present: None if present is None else entries.remove(present, entry))
 
     def add_temporary(self, entry: MappingEntry, grant: TemporaryGrant) -> None:
-        """Name someone in the entry's `temporary`. Raises NotFound where there is no such entry, or none that asks for a group."""
-        place, entries = self._of(entry)
+        """Add a user to the entry's `temporary`. Raises NotFound without such an entry, or where it requires no group."""
+        text, entries = self._of(entry)
 
-        def change(text: str | None) -> str | None:
-            present = next((each for each in entries.entries(text or "") if each.key == entry.key), None)
-            if present is None or not present.iam_group:
+        def change(present: str | None) -> str | None:
+            found = next((each for each in entries.entries(present or "") if each.key == entry.key), None)
+            if found is None or not found.iam_group:
                 raise NotFound(f"{self.describe()} has no entry for {entry.name} that asks for a group", "run apply")
-            return entries.change_temporary(text or "", entry, lambda items: (*_without(items, grant.user_name), grant))
+            return entries.change_temporary(present or "", entry, lambda items: (*_without(items, grant.user_name), grant))
 
-        place.edit(change)
+        text.edit(change)
 
     def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:
-        """Take someone, or only exactly that item, out of the entry's `temporary`; that there is no such entry is fine."""
-        place, entries = self._of(entry)
+        """Remove a user, or only exactly the item `only`, from the entry's `temporary`. Without such an entry nothing changes."""
+        text, entries = self._of(entry)
 
         def left(items: tuple[TemporaryGrant, ...]) -> tuple[TemporaryGrant, ...]:
             return tuple(item for item in items if item != only) if only else _without(items, user_name)
 
-        place.edit(lambda text: entries.change_temporary(text, entry, left) if text else None)
+        text.edit(lambda present: entries.change_temporary(present, entry, left) if present else None)
 
-    def _of(self, entry: MappingEntry) -> tuple[_Place, MappingList]:
-        if entry.principal:
-            return self._lists[USERS]
-        return self._lists[ROLES if entry.role_arn else GROUPS]
+    def _of(self, entry: MappingEntry) -> tuple[_Text, MappingList]:
+        """Return the text and the list of an entry."""
+        name = USERS if entry.principal else ROLES if entry.role_arn else GROUPS
+        return self._texts[name], self._lists[name]
 
 
 def _without(items: tuple[TemporaryGrant, ...], user_name: str) -> tuple[TemporaryGrant, ...]:
@@ -208,7 +210,7 @@ def _without(items: tuple[TemporaryGrant, ...], user_name: str) -> tuple[Tempora
 
 
 class _File:
-    """A config.yaml on this machine, replaced atomically; mode and owner stay. With `dry_run` nothing is written."""
+    """A config.yaml on this machine. It is replaced atomically and keeps mode and owner. With `dry_run` nothing is written."""
 
     def __init__(self, path: Path, *, dry_run: bool = False) -> None:
         self._path = path

@@ -29,18 +29,18 @@ _LISTS = {name.casefold(): name for name in MAPPING_KEYS}
 
 @dataclass(frozen=True, slots=True)
 class MappingView:
-    """The entries of a mapping as the server takes them, and what it reports of them by their places."""
+    """The entries of a mapping as the server reads them, and its reports by place. `fatal` are problems of the whole mapping."""
 
     mappings: Mappings
     problems: Mapping[Place, tuple[str, ...]]
-    fatal: tuple[str, ...] = ()  # what keeps a server from loading the mapping at all
+    fatal: tuple[str, ...] = ()  # problems that keep a server from loading the mapping
 
     def of_principals(self) -> tuple[RoleMapping | UserMapping, ...]:
         """Return the entries for single roles, permission sets and users."""
         return (*self.mappings.roles, *self.mappings.users)
 
     def matching(self, role_arns: Iterable[str]) -> Iterator[tuple[str, Place, RoleMapping | UserMapping]]:
-        """Yield each entry that the server could apply to sessions of one of the roles: the role, the entry's place, and the entry.
+        """Yield each entry that the server could apply to sessions of one of the roles: role, place and entry.
 
         The entries of a role come in the order in which the server tries them. It applies the first.
         """
@@ -85,7 +85,7 @@ def _view(section: Section, dialect: Dialect) -> MappingView:
     found: dict[Place, list[str]] = {}
     for problem in (*section.found.errors, *section.found.warnings):
         place = _PLACE.search(problem.key)
-        # Items of `temporary` come and go by themselves, and `apply` keeps them as they are.
+        # Items of `temporary` change without `apply`, which keeps them as they are.
         if place is not None and not place[3].casefold().startswith(".temporary"):
             found.setdefault(place_of(problem.key), []).append(_said(problem, place[3]))
     return MappingView(mappings, {at: tuple(dict.fromkeys(said)) for at, said in found.items()})

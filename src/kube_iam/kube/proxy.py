@@ -1,4 +1,4 @@
-"""The proxy on the way to an API server: `proxy-url` of the kubeconfig, else the environment's."""
+"""The proxy for an API server: `proxy-url` of the kubeconfig, else the proxy of the environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kube_iam.kube.context import Context
 
 
 def own_proxy(context: Context, environ: Mapping[str, str]) -> str | None:
-    """Return the context's `proxy-url`, None where it has none: the HTTP client then reads the environment.
+    """Return the context's `proxy-url`, or None without one. Then the HTTP client reads the environment.
 
     Raises KubeError, naming the entry or the variable, for a proxy that cannot be used, and where a SOCKS proxy lacks socksio.
     """
@@ -35,7 +35,7 @@ def own_proxy(context: Context, environ: Mapping[str, str]) -> str | None:
 
 
 def refuse_proxy(context: Context) -> None:
-    """Raise KubeError for a context with `proxy-url`, for connections that go straight to the API server."""
+    """Raise KubeError for a context with `proxy-url`, for connections that use no proxy."""
     if context.cluster.get("proxy-url"):
         raise KubeError(
             f"context {context.name!r} has a proxy-url, and the server connects to its cluster without a proxy",

@@ -1,9 +1,9 @@
-"""Follow a collection of objects at the Kubernetes API: list, then watch from there, and start over when the thread is lost.
+"""A watch of a collection of objects at the Kubernetes API: list, then watch, and list again after an error.
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes. Nothing is polled. A list is a consistent
-read; the watch goes on from its resourceVersion, which bookmarks move forward. The server ends a watch after a while by itself, and
-it goes on where it was. Anything else (410 Gone, an error, silence, a server that went away) leads back to the list, after a pause
-that grows and has a random part, so that the servers of a cluster do not come back all at once.
+read. The watch starts at its resourceVersion, which bookmarks move forward. The API server regularly ends a watch, and the next one
+continues at the same version. Anything else (410 Gone, an error, silence, a closed connection) leads to a new list after a pause. The
+pause grows and has a random part, so that the servers of a cluster do not reconnect all at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GONE = 410
 
 
 class Metadata(msgspec.Struct):
-    """What is used of an object's metadata."""
+    """The used fields of an object's metadata."""
 
     name: str = ""
     uid: str = ""
@@ -39,7 +39,7 @@ class Metadata(msgspec.Struct):
 
 
 class Object(msgspec.Struct):
-    """Any object of the API. What a follower needs beyond its metadata are fields of a subclass."""
+    """An object of the API. Subclasses add the fields that a handler needs."""
 
     metadata: Metadata = msgspec.field(default_factory=Metadata)
 
@@ -48,37 +48,37 @@ T = TypeVar("T", bound=Object)
 
 
 class EventHandler(Protocol[T]):
-    """Who hears about the objects. What it raises counts as a failure of the watch."""
+    """Handler of a watch's events. An exception that it raises counts as a failure of the watch."""
 
     async def on_list(self, objects: list[T]) -> None:
-        """These are all objects there are, whatever was heard before."""
+        """Replace all known objects by these."""
 
     async def on_change(self, found: T) -> None:
-        """Return the object is new, or different."""
+        """Add or replace an object."""
 
     async def on_delete(self, found: T) -> None:
-        """Return the object is gone."""
+        """Remove an object."""
 
     def on_error(self, error: KubeIamError) -> None:
-        """Return the thread is lost for now; what was heard so far may be out of date."""
+        """Take note that the watch failed, and that the known objects may be out of date until the next `on_list`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchTiming:
-    """How long things may take, in seconds."""
+    """Time limits of a watch, in seconds."""
 
     watch: int = 150
-    """A watch is ended by the server after this long, or up to a fifth longer: silence that lasts longer is a dead connection."""
+    """Time after which the API server is asked to end a watch; up to a fifth is added at random."""
     grace: float = 10.0
-    """How much later than that a connection without a word is given up."""
+    """Further time after which a silent connection counts as broken."""
     first_pause: float = 0.2
     longest_pause: float = 30.0
     settled: float = 5.0
-    """A watch that lasted this long, or brought something, was a good one: the next pause is a first one again."""
+    """A watch that lasted this long, or returned an event, was successful: the next pause is `first_pause` again."""
 
 
 class _Gone(Exception):
-    """The API server no longer knows what came after our resourceVersion."""
+    """The API server no longer has the changes after our resourceVersion."""
 
 
 class _Status(msgspec.Struct):
@@ -97,7 +97,7 @@ class _List(msgspec.Struct):
 
 
 class Watch(Generic[T]):
-    """Follows the objects of one path, those that `field_selector` picks. `what` names them in messages."""
+    """A watch of the objects of one path that match `field_selector`. `what` names them in messages."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Watch(Generic[T]):
         self._failures = 0
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Watch until cancelled. Errors are reported to the handler."""
         while True:
             try:
                 endpoint = await asyncio.to_thread(self._endpoints.endpoint)
@@ -130,7 +130,7 @@ class Watch(Generic[T]):
                 while True:
                     version = await self._watch(endpoint, version)
             except _Gone:
-                # Not a failure: to have been away for long is enough.
+                # Not a failure: it happens after every long interruption.
                 await self._pause()
                 continue
             except Unreachable as error:
@@ -138,7 +138,7 @@ class Watch(Generic[T]):
             except KubeIamError as error:
                 self._handler.on_error(error)
             except Exception as error:
-                # Whatever it was: a watch that stops silently would leave mappings in force for ever.
+                # Any error: a watch that ends silently would leave mappings in force for ever.
                 self._handler.on_error(KubeError(f"cannot follow {self._what}: {type(error).__name__}"))
             await self._pause()
 
@@ -150,12 +150,12 @@ class Watch(Generic[T]):
             found = msgspec.json.decode(answer.body, type=_List)
             objects = [self._decode(item) for item in found.items]
         except msgspec.MsgspecError as error:
-            raise self._nonsense(endpoint) from error
+            raise self._invalid_response(endpoint) from error
         await self._handler.on_list(objects)
         return found.metadata.resourceVersion
 
     async def _watch(self, endpoint: Endpoint, version: str) -> str:
-        """Follow from the version until the server ends the watch in peace; where to go on from."""
+        """Watch from the version until the server regularly ends the watch. Return the version to continue at."""
         seconds = self._timing.watch + random.randint(0, self._timing.watch // 5)  # noqa: S311
         query = {
             "watch": "1",
@@ -171,7 +171,7 @@ class Watch(Generic[T]):
                 if isinstance(line, Answer):
                     self._check(endpoint, line)
                 else:
-                    version = await self._hear(endpoint, line) or version
+                    version = await self._handle(endpoint, line) or version
                     if version != first:
                         self._failures = 0
         if version == first and loop.time() - began < min(self._timing.settled, self._timing.watch):
@@ -179,7 +179,7 @@ class Watch(Generic[T]):
         self._failures = 0
         return version
 
-    async def _hear(self, endpoint: Endpoint, line: bytes) -> str:
+    async def _handle(self, endpoint: Endpoint, line: bytes) -> str:
         try:
             event = msgspec.json.decode(line, type=_Event)
             if event.type == "ERROR":
@@ -189,7 +189,7 @@ class Watch(Generic[T]):
                 raise answered(status.code, status.message, f"cannot follow {self._what}", endpoint.url)
             found = self._decode(event.object)
         except msgspec.MsgspecError as error:
-            raise self._nonsense(endpoint) from error
+            raise self._invalid_response(endpoint) from error
         match event.type:
             case "ADDED" | "MODIFIED":
                 await self._handler.on_change(found)
@@ -198,7 +198,7 @@ class Watch(Generic[T]):
             case "BOOKMARK":
                 pass
             case _:
-                raise self._nonsense(endpoint)
+                raise self._invalid_response(endpoint)
         return found.metadata.resourceVersion
 
     def _query(self, more: dict[str, str]) -> str:
@@ -217,11 +217,11 @@ class Watch(Generic[T]):
             status = msgspec.json.decode(answer.body, type=_Status)
         raise answered(answer.status, status.message, f"cannot follow {self._what}", endpoint.url)
 
-    def _nonsense(self, endpoint: Endpoint) -> KubeError:
+    def _invalid_response(self, endpoint: Endpoint) -> KubeError:
         return KubeError(f"cannot follow {self._what}: {endpoint.url} does not answer like a Kubernetes API server")
 
     async def _pause(self) -> None:
-        """Wait longer each time, half of it at random."""
+        """Wait, longer after each failure. Half of the time is random."""
         self._failures += 1
         backoff = ExponentialBackoff(self._timing.first_pause, self._timing.longest_pause)
         await self._sleep(backoff.pause(self._failures, random.random()))  # noqa: S311

@@ -1,6 +1,6 @@
-"""Small writes to the Kubernetes API that may be late but not lost: the newest per key, one after the other, on one connection.
+"""A queue of small writes to the Kubernetes API, sent one after the other on one connection, only the newest of each key.
 
-Nothing depends on them. A write that the API server refuses is given up and reported; one that cannot be sent is sent again later.
+No decision depends on them. A write that the API server refuses is reported and dropped. One that cannot be sent is sent again later.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MERGE_PATCH = "application/merge-patch+json"
 _JSON = "application/json"
 _BACKOFF = ExponentialBackoff(first=2.0, longest=30.0)
 _BUSY = frozenset({429, 500, 502, 503, 504})
-# Gone meanwhile, or written before by another server of the cluster.
+# 404: deleted meanwhile. 409: written before by another server of the cluster.
 _FINE = frozenset({200, 201, 404, 409})
 
 
@@ -37,7 +37,7 @@ class Write:
 
 
 class Writer:
-    """Sends writes until it is cancelled. `failed` hears what did not go well."""
+    """Sends writes until it is cancelled, and calls `failed` with each error."""
 
     def __init__(self, endpoints: EndpointSource, failed: Callable[[KubeIamError], None]) -> None:
         self._endpoints = endpoints
@@ -46,12 +46,12 @@ class Writer:
         self._wake = asyncio.Event()
 
     def put(self, key: str, write: Write) -> None:
-        """Send this soon; it replaces one of the same key that still waits."""
+        """Add a write to the queue. It replaces a waiting one of the same key."""
         self._waiting[key] = write
         self._wake.set()
 
     async def run(self) -> None:
-        """Send what is put until cancelled."""
+        """Send the writes of the queue until cancelled."""
         failures = 0
         while True:
             await self._wake.wait()

@@ -1,1 +1,1 @@
-"""Where the server's mappings come from: one module per backend, each an atomically swapped snapshot."""
+"""Backends of mappings: each follows its source while the server runs, and `chain` asks them in their order."""

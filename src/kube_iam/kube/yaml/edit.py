@@ -1,9 +1,8 @@
-"""Edits of one list inside a YAML text, made by replacing exactly the bytes of the entry: nothing else moves.
+"""Edits of one list inside a YAML text. An edit replaces exactly the bytes of the entry.
 
-A list is named by the path of keys that leads to it (`("server", "mapRoles")`; `()` is the document itself), matched in any letter
-case unless `exact`. Every edit is proved before it is given back: the new text is parsed, the edited list must hold what was asked
-for, and everything else must say what it said. Where that fails (aliases, exotic layouts) ConfigError is raised, and nothing is
-changed.
+A list is named by its path of keys (`("server", "mapRoles")`; `()` is the document itself), matched in any letter case unless `exact`.
+Every edit is checked before it is returned: the new text is parsed, the edited list must hold the requested items, and everything
+else must be equal. Otherwise (aliases, rare layouts) ConfigError is raised, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ Document = tuple[Node | None, int]
 
 def parse(text: str, path: Path, source: str, key: str = "") -> Document:
     """Return the document of a text with a list at `path`. Raises ConfigError as `parse_document` does."""
-    # As readers of aws-auth do: an editor that shows code in backquotes left such a text.
+    # Readers of aws-auth accept this text, which editors leave that show code in backquotes.
     return parse_document(text.replace("``", "''") if not path and text.strip() in NOTHING else text, source, key)
 
 
 class ListEdit:
-    """One list in one text. `source` and `key` name the text in errors; `note` marks keys that an edit had to add.
+    """One list in one text. `source` and `key` name the text in errors. `note` is the comment of keys that an edit adds.
 
-    `document` is what `parse` returned for the same text and path, for texts of several lists; without it the text is parsed.
-    With `follow` the list is found through aliases and merge keys too, to be read alone: an edit could change other things.
+    `document` is the result of `parse` for the same text and path, for texts with several lists. Without it the text is parsed.
+    With `follow` the list is also found through aliases and merge keys. Then it can only be read: an edit could change other values.
     """
 
     def __init__(
@@ -58,13 +57,13 @@ class ListEdit:
         self.found, self.node = self._locate(follow=follow)
 
     def items(self) -> list[Node]:
-        """Return the list's items, aliases unresolved; empty where there is no list."""
+        """Return the list's items, aliases unresolved, none without a list."""
         return self.node.items if self.node is not None else []
 
     def append(self, value: Value) -> str:
-        """Return the text with the value as the list's last item; keys that lead to the list are added where they are missing.
+        """Return the text with the value as the list's last item. Missing keys of the path are added.
 
-        Where the text ends without a newline in a block scalar, of which a newline would become a part, the new lines go in front of
+        A text can end without a newline in a block scalar, to which a newline would be added. Then the new lines are inserted before
         the last item or key.
         """
         wanted: list[Shape | None] = [item.shape() for item in self.items()]
@@ -76,7 +75,7 @@ class ListEdit:
         return self._proved(self._in_front_of_last(value), [*wanted[:-1], None, *wanted[-1:]], value)
 
     def replace(self, index: int, value: Value) -> str:
-        """Return the text with the value in the place of one item."""
+        """Return the text with one item replaced by the value."""
         items = self.items()
         assert self.node is not None
         if self.node.flow:
@@ -90,7 +89,7 @@ class ListEdit:
         return self._proved(new, wanted, value)
 
     def remove(self, index: int) -> str:
-        """Return the text without one item. With the last one the key returns to what it was: keys that an edit of ours added go."""
+        """Return the text without one item. After the last item, keys that an edit of ours added are removed too."""
         items = self.items()
         assert self.node is not None
         spans = [(item.start, item.end) for item in items]
@@ -104,7 +103,7 @@ class ListEdit:
         return self._as_before(self._without_added_keys(new)) if self.note and not wanted else new
 
     def _locate(self, *, follow: bool) -> tuple[int, Node | None]:
-        """How many keys of the path are there, and the list at its end."""
+        """Return the number of existing keys of the path, and the list at its end."""
         node = self.root
         for depth, name in enumerate(self.path):
             node = node.resolved() if node is not None and follow else node
@@ -159,7 +158,7 @@ class ListEdit:
         return self.text[:at] + flow(value) + self.text[at:]
 
     def _in_front_of_last(self, value: Value) -> str:
-        """Return the text with the value in front of the list's last item, or its keys in front of the last one beside them."""
+        """Return the text with the value before the list's last item, or with its keys before the last key beside them."""
         holder = self._chain()[-1][1]
         if holder is None or holder.flow or not (holder.items or holder.pairs):
             raise self._unsafe()
@@ -174,14 +173,14 @@ class ListEdit:
         return self.text[:at] + "".join(indent + line + newline for line in lines) + self.text[at:]
 
     def _nested(self, value: Value) -> Value:
-        """Return the value as an item, inside of the keys that are missing."""
+        """Return the value as an item inside of the missing keys."""
         nested: Value = [value]
         for name in reversed(self.path[self.found :]):
             nested = {name: nested}
         return nested
 
     def _chain(self) -> list[tuple[Node | None, Node | None]]:
-        """Return the document's root, and each key of the path that is there with its value; the root has no key."""
+        """Return the document's root, and each existing key of the path with its value. The root has no key."""
         chain: list[tuple[Node | None, Node | None]] = [(None, self.root)]
         for name in self.path[: self.found]:
             holder = chain[-1][1]
@@ -194,7 +193,7 @@ class ListEdit:
         return insert_lines(self.text, at, lines, indent)
 
     def _instead_of(self, holder: Node, new: str) -> str:
-        """Put a value in the place of one that says nothing, with a note of the old one where there is room."""
+        """Replace an empty value, with a note of the old one where there is room."""
         old = self.text[holder.start : holder.end]
         if "\n" in old:  # there can be a comment in it
             raise self._unsafe()
@@ -209,14 +208,14 @@ class ListEdit:
         last = holder.pairs[-1][1]
         outer = self._outermost_flow()
         notes = notes_at(self.text, outer.end) if outer is not None else []
-        # A comma just behind a colon would be a part of a word, now or when a key is without a value again.
+        # A comma just behind a colon would be part of a word, now or after a later edit removes the value.
         if last.start == last.end or any(note.old == NO_VALUE for note in notes):
             at = holder.pairs[0][0].start
             return self._spliced(at, at, f"{pair}, ", ABSENT, path)
         return self._spliced(last.end, last.end, f", {pair}", ABSENT, path)
 
     def _spliced(self, start: int, end: int, new: str, old: str, path: Path) -> str:
-        """Return the text with `new` from start to end, and the note that `old` stood at the path, behind the outermost flow value."""
+        """Return the text with `new` from start to end, and a note of `old` behind the outermost flow value."""
         outer = self._outermost_flow()
         stop = max(outer.end, end) if outer is not None else end
         inside = ".".join(path) if outer is not None and outer.flow and outer.start < start else ""
@@ -229,14 +228,14 @@ class ListEdit:
         return next((node for _, node in self._chain() if node is not None and node.flow), None)
 
     def _cuts(self, start: int, end: int) -> Iterable[str]:
-        """Yield the text without those lines; at its end first without the newline before them, which can be a block scalar's."""
+        """Yield the text without those lines. At its end, yield it first without the newline before them, for block scalars."""
         stop = next_line(self.text, end)
         if stop == len(self.text) and not self.text.endswith("\n"):
             yield self.text[:start].removesuffix("\n").removesuffix("\r")
         yield self.text[:start] + self.text[stop:]
 
     def _without_added_keys(self, text: str) -> str:
-        """Takes out the keys that carry our note and lead to nothing any more, the innermost first."""
+        """Remove keys with our note that have no value any more, the innermost first."""
         for depth in range(len(self.path), 0, -1):
             edit = ListEdit(text, self.path, self.source, self.key, exact=self.exact)
             if edit.found < depth or edit.root is None:
@@ -251,14 +250,14 @@ class ListEdit:
         return self._proved(text, [])
 
     def _as_before(self, text: str) -> str:
-        """Put back what notes say of the emptied list and of the keys that lead to it, the innermost first."""
+        """Restore the noted values of the emptied list and of the keys of its path, the innermost first."""
         for depth in range(len(self.path), -1, -1):
             edit = ListEdit(text, self.path, self.source, self.key, exact=self.exact)
             text = edit._restored(depth)
         return self._proved(text, [])
 
     def _restored(self, depth: int) -> str:
-        """Return the text with what stood at that depth of the path; unchanged where no note says it, or something else is inside."""
+        """Return the text with the noted value at that depth of the path. Unchanged without a note, or with other values inside."""
         chain, outer = self._chain(), self._outermost_flow()
         node = chain[depth][1] if depth < len(chain) else None
         if outer is None or node is None or not node.flow or _rest(node, self.path[depth:], self.exact):
@@ -272,7 +271,7 @@ class ListEdit:
             return text[: node.start - gap] + ("" if own.old == NO_VALUE else own.old) + text[node.end :]
         if holder is None or (own is None and not is_covered(notes, path)):
             return self.text
-        # A key inside of what was not there was not there either.
+        # A key inside of a value that did not exist did not exist either.
         index = next(at for at, (_, value) in enumerate(holder.pairs) if value is node)
         cut = cut_from_flow(self.text, [(key.start, max(key.end, value.end)) for key, value in holder.pairs], index)
         return cut[: own.start - len(self.text) + len(cut)] + cut[own.end - len(self.text) + len(cut) :] if own else cut
@@ -285,7 +284,7 @@ class ListEdit:
         raise self._unsafe()
 
     def _proved(self, new: str, wanted: list[Shape | None], value: Value = "") -> str:
-        """Return the new text, after checking that it says what it should (`None` in `wanted` stands for `value`)."""
+        """Return the new text after the check of its content (`None` in `wanted` stands for `value`). Raises ConfigError."""
         try:
             after = ListEdit(new, self.path, self.source, self.key, exact=self.exact)
         except ConfigError as error:
@@ -311,7 +310,7 @@ class ListEdit:
         return line[: len(line) - len(line.lstrip(" "))]
 
     def _content_end(self, item: Node) -> int:
-        """Where the item's last line ends, its newline excluded."""
+        """Return the end of the item's last line, without its newline."""
         stop = next_line(self.text, item.end)
         return stop - len(newline_of(self.text)) if self.text[:stop].endswith(newline_of(self.text)) else stop
 
@@ -327,7 +326,7 @@ class ListEdit:
 
 
 def _rest(node: Node | None, path: Path, exact: bool) -> Shape:
-    """What the document says apart from the list at `path`; keys that lead to nothing but that list do not count."""
+    """Return the content of the document apart from the list at `path`, and apart from keys that hold only that list."""
     if node is None or not path or node.kind != "mapping":
         return ()
     kept: list[object] = []

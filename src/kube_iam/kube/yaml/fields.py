@@ -1,7 +1,7 @@
 """Set one value of a YAML text by replacing exactly its bytes: comments, order, quotes and all other values stay as they are.
 
 A value is named by its path of keys and list indexes (`("users", 0, "user", "exec", "command")`), letter case included. Every edit
-is proved before it is given back: the new text is parsed, holds the value, and says the same as before everywhere else.
+is checked before it is returned: the new text is parsed, must hold the value, and must be equal everywhere else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Path = tuple[Step, ...]
 
 
 class RepeatedKey(ValueError):
-    """A key stands twice in one mapping; `line` is where it stands again."""
+    """A key is repeated in one mapping. `line` is the line of the second one."""
 
     def __init__(self, key: str, line: int) -> None:
         super().__init__(f"{key} stands there twice")
@@ -48,9 +48,9 @@ def lookup(node: Node | None, key: str, hops: int = 0) -> Node | None:
 
 
 def set_value(text: str, path: Path, value: Value, source: str) -> str:
-    """Return the text in which the value at `path` is `value`; a last step that is missing is added at the end.
+    """Return the text in which the value at `path` is `value`. A missing last step is added at the end.
 
-    Raises ConfigError, naming `source` and the path, where that cannot be done safely.
+    Raises ConfigError that names `source` and the path, where the edit is not safe.
     """
     root = parse_tree(text, source)
     try:
@@ -68,7 +68,7 @@ def set_value(text: str, path: Path, value: Value, source: str) -> str:
 
 
 def line_at(root: Node | None, path: Path) -> int | None:
-    """Return the line of the value at `path`, or of what leads to it as far as it is there; None for an empty document."""
+    """Return the line of the value at `path`, or of its nearest existing parent. None for an empty document."""
     node, line = root, None
     for step in (*path, None):
         if node is None:
@@ -91,7 +91,7 @@ def _at(root: Node | None, path: Path) -> Node:
 
 
 def _check_not_shared(root: Node | None, path: Path) -> None:
-    """Raise ValueError where an alias stands for something on the path: an edit would change its meaning as well."""
+    """Raise ValueError where an alias stands for a value on the path: an edit would change the alias too."""
     targets = {id(node.target) for node in _nodes(root) if node.kind == "alias"}
     if any(id(_at(root, path[:length])) in targets for length in range(1, len(path))):
         raise ValueError("an alias stands for it elsewhere")
@@ -106,7 +106,7 @@ def _nodes(root: Node | None) -> Iterator[Node]:
 
 
 def _child(node: Node, step: Step) -> Node | None:
-    """Return the node's own value at that step, None where it has none. Raises ValueError for an alias and for a key twice."""
+    """Return the node's own value at that step, or None. Raises ValueError for an alias or a repeated key."""
     if isinstance(step, int):
         if node.kind != "sequence":
             raise ValueError("not a list")

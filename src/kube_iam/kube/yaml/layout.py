@@ -1,4 +1,4 @@
-"""Places of new lines in a YAML text, behind the comments of what stands before them, and cuts of members of flow values."""
+"""Positions of new lines in a YAML text, behind the comments of the value before them, and cuts of members of flow values."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import re
 
 from kube_iam.kube.yaml.tree import line_end, next_line
 
-# An entry or a key that somebody commented out, and how far it is indented behind the mark.
+# A commented-out entry or key, and its indentation behind the mark.
 _COMMENTED_OUT = re.compile(r"#( *)(?:- |[A-Za-z][\w-]*:(?:\s|$))")
 
 
 def behind_comments(text: str, end: int, column: int, stop: int, *, item: bool) -> int:
-    """Return where the comments end that belong to content which ends at `end`; `end` itself where there are none before `stop`.
+    """Return the end of the comments that belong to content which ends at `end`, or `end` without such comments before `stop`.
 
-    New lines at `column` go behind that: an item of a list, or else a key. A comment belongs to the content where it is indented
-    further, or comments out what would be. One at the column itself belongs to a list's last item unless a key at that column follows.
+    New lines at `column` are inserted there: an item of a list, or else a key. A comment belongs to the content if it, or the text
+    that it comments out, is indented further. A comment at the column belongs to a list's last item, unless a key at that column
+    follows.
     """
     comments: list[tuple[int, int]] = []
     following = column - 1 if item else column
@@ -34,7 +35,7 @@ def behind_comments(text: str, end: int, column: int, stop: int, *, item: bool) 
 
 
 def insert_lines(text: str, end: int, lines: list[str], indent: str) -> str:
-    """Return the text with lines put after the line on which content ends; one without a final newline stays one without."""
+    """Return the text with lines inserted after the line on which content ends. A missing final newline stays missing."""
     newline = newline_of(text)
     added = newline.join(indent + line for line in lines)
     at = next_line(text, end)
@@ -44,9 +45,9 @@ def insert_lines(text: str, end: int, lines: list[str], indent: str) -> str:
 
 
 def cut_from_flow(text: str, spans: list[tuple[int, int]], index: int) -> str:
-    """Return the text without one of the members of a flow list or mapping, and a comma; a comment between two of them stays.
+    """Return the text without one member of a flow list or mapping and its comma. A comment between two members stays.
 
-    `spans` are the offsets at which each member starts and ends.
+    `spans` are the offsets of the start and end of each member.
     """
     start, end = spans[index]
     if index > 0:
@@ -60,7 +61,7 @@ def cut_from_flow(text: str, spans: list[tuple[int, int]], index: int) -> str:
 
 
 def _comma(text: str, offset: int) -> int:
-    """Return the offset of the next comma that is not inside a comment; between two flow members nothing else can stand."""
+    """Return the offset of the next comma outside of comments. Nothing else is possible between two flow members."""
     while text[offset] != ",":
         offset = line_end(text, offset) if text[offset] == "#" else offset + 1
     return offset

@@ -1,7 +1,7 @@
-"""Comments that note what stood in a YAML text before an edit of ours, for the day when the edited list is empty again.
+"""Comments that record values of a YAML text before an edit of ours. They are restored when the edited list is empty again.
 
-In a text on one line there is no room beside a key, so all notes stand behind the end of the outermost flow value (`{…}` or `[…]`):
-`# kube-iam: instead of null` about that value, and `# kube-iam: server.mapRoles instead of nothing` about a key inside of it.
+A text on one line has no room for a comment beside a key. So all notes are behind the end of the outermost flow value (`{…}` or
+`[…]`): `# kube-iam: instead of null` for that value, and `# kube-iam: server.mapRoles instead of nothing` for a key inside of it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 ABSENT = "nothing"
-"""The note of a key that was not there."""
+"""The note of a key that did not exist."""
 NO_VALUE = "no value"
-"""The note of a key that had neither a value nor a word for none."""
+"""The note of a key without any value, not even `null`."""
 
 _BEGIN = "  # kube-iam: "
 _NOTE = re.compile(
@@ -25,7 +25,7 @@ _REST_IS_COMMENT = re.compile(r"[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note at an offset of a text: `old` stood at `path` (keys joined by dots, empty for the outermost flow value)."""
+    """A note at an offset of a text: the value at `path` was `old`. `path` is keys joined by dots, empty for the outermost value."""
 
     path: str
     old: str
@@ -33,18 +33,18 @@ class Note:
     end: int
 
     def covers(self, path: str) -> bool:
-        """Return whether the note is about something that `path`, a key inside of the outermost flow value, is a part of."""
+        """Return whether the note is about a value that contains `path`, a key inside of the outermost flow value."""
         return not self.path or path.startswith(self.path + ".")
 
 
 def new_note(text: str, offset: int, old: str, path: str = "") -> str:
-    """Return the comment for the offset at which a flow value ends; empty where there is no room, or `old` cannot be noted."""
+    """Return the comment for the end of a flow value, empty where there is no room or `old` cannot be noted."""
     note = f"{_BEGIN}{path} instead of {old}" if path else f"{_BEGIN}instead of {old}"
     return note if _NOTE.fullmatch(note) and _REST_IS_COMMENT.match(text, offset) else ""
 
 
 def notes_at(text: str, offset: int) -> list[Note]:
-    """Return the notes that stand one behind the other at the offset."""
+    """Return the consecutive notes at the offset."""
     notes: list[Note] = []
     while found := _NOTE.match(text, notes[-1].end if notes else offset):
         notes.append(Note(found["path"] or "", found["old"], found.start(), found.end()))

@@ -1,4 +1,4 @@
-"""Text, lists and mappings of text as YAML, such that every parser reads back the same text: what could be anything else is quoted."""
+"""Text, lists and mappings of text as YAML that every parser reads as the same text. Ambiguous words are quoted."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 Value = str | Sequence["Value"] | Mapping[str, "Value"]
 
-# Words that some YAML parser takes for something other than text are not among these: they are quoted.
+# Words that some YAML parser reads as something other than text do not match or are in _NOT_TEXT: they are quoted.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./@+=,-]*(?::+[A-Za-z0-9_./@+=,-]+)*")
 _NOT_TEXT = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 
 
 def quoted(text: str) -> str:
-    """Return a double-quoted scalar that YAML, and JSON for the basic plane, read back as the same text."""
+    """Return a double-quoted scalar that YAML, and JSON for the basic plane, read as the same text."""
     return '"' + "".join(_escaped(character) for character in text) + '"'
 
 
@@ -27,7 +27,7 @@ def flow(value: Value) -> str:
 
 
 def block(value: Value, note: str = "") -> list[str]:
-    """Return the value as lines of block YAML; `note` is a comment for the keys whose values are not scalars, down to the first list."""
+    """Return the value as lines of block YAML. `note` is a comment for keys of nested values, down to the first list."""
     if isinstance(value, str):
         bare = _PLAIN.fullmatch(value) and value.casefold() not in _NOT_TEXT
         return [value if bare else quoted(value)]

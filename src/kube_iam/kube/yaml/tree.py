@@ -1,7 +1,7 @@
-"""YAML as a tree of nodes that know where in the text they stand, so that an edit can replace one entry and leave every other byte.
+"""YAML as a tree of nodes with their positions in the text, so that an edit can replace one entry and keep every other byte.
 
-Built from the events that the server's reader is built from as well, so that both take the same texts and see the same in them.
-Aliases stay aliases, so the tree is never larger than the text.
+The server's reader uses the same events, so that both accept the same texts and read the same values. Aliases stay aliases, so the
+tree is never larger than the text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Shape = tuple[object, ...]
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A value in the text. `end` is just after its last character that is content, never after a comment or blank line."""
+    """A value in the text. `end` is just behind its last character of content, never behind a comment or blank line."""
 
     kind: Literal["scalar", "sequence", "mapping", "alias"]
     start: int
@@ -46,22 +46,22 @@ class Node:
 
     @property
     def is_null(self) -> bool:
-        """Whether this is YAML's null: nothing at all, `~` or `null`."""
+        """Return whether this is YAML's null: no text, `~` or `null`."""
         return self.kind == "scalar" and self.plain and not self.tag and self.value in _NULLS
 
     @property
     def is_empty(self) -> bool:
-        """Whether this is null, empty text, `{}` or `[]`: readers take each for an empty list, and for a mapping without keys."""
+        """Return whether this is null, an empty text, `{}` or `[]`: readers accept each as an empty list or mapping."""
         untouched = not (self.tag or self.anchor)
         return self.is_null or (untouched and self.kind != "alias" and not (self.value or self.items or self.pairs))
 
     def shape(self) -> Shape:
-        """What the node says, without where: equal shapes are the same YAML, written alike apart from layout and comments."""
+        """Return the content without positions. Nodes with equal shapes differ only in layout and comments."""
         inside = tuple(item.shape() for item in self.items) + tuple((k.shape(), v.shape()) for k, v in self.pairs)
         return (self.kind, self.tag, self.anchor, self.plain, self.value, inside)
 
     def resolved(self) -> Node:
-        """Return the node itself, or what an alias stands for."""
+        """Return the node itself, or the target of an alias."""
         node, hops = self, 0
         while node.kind == "alias" and node.target is not None and hops < _MAX_HOPS:
             node, hops = node.target, hops + 1
@@ -92,7 +92,7 @@ class Node:
         return None
 
     def data(self) -> object:
-        """Plain data in which every scalar is text as written, null is None, and an alias is its name."""
+        """Return plain data in which every scalar is text as written, null is None, and an alias is its name."""
         if self.kind == "mapping":
             return {key.value: value.data() for key, value in self.pairs}
         if self.kind == "sequence":
@@ -101,15 +101,15 @@ class Node:
 
 
 def parse_tree(text: str, source: str, key: str = "") -> Node | None:
-    """Return the document's root, None for a document without content.
+    """Return the document's root, or None for a document without content.
 
-    Raises ConfigError naming `source`, `key` and the line: no YAML, or over the limits of `kube_iam.config.yaml_limits`.
+    Raises ConfigError that names `source`, `key` and the line, for invalid YAML or one over the limits of `config.yaml_limits`.
     """
     return parse_document(text, source, key)[0]
 
 
 def parse_document(text: str, source: str, key: str = "") -> tuple[Node | None, int]:
-    """Return what `parse_tree` does, and the offset at which the document ends: that of a mark (`---`, `...`) or of the text's end."""
+    """Return the document's root as `parse_tree` does, and the offset of its end: a mark (`---`, `...`) or the end of the text."""
     builder = _Builder(text, source, key)
     root = builder.root()
     return root, builder.end
@@ -127,20 +127,20 @@ def line_start(text: str, offset: int) -> int:
 
 
 def column(text: str, offset: int) -> int:
-    """Return how many characters stand before `offset` on its line; a byte order mark has no width."""
+    """Return the number of characters before `offset` on its line. A byte order mark has no width."""
     start = line_start(text, offset)
     return offset - start - (1 if text.startswith("\ufeff", start) and start == 0 else 0)
 
 
 def next_line(text: str, end: int) -> int:
-    """Return the offset of the line after content that ends at `end` (a block scalar with `+` ends at a line's beginning already)."""
+    """Return the offset of the line after content that ends at `end`. A block scalar with `+` ends at the beginning of a line."""
     return end if end and text[end - 1] == "\n" else min(line_end(text, end) + 1, len(text))
 
 
 def dash_of(text: str, sequence: Node, index: int, before: int) -> int:
-    """Return where the line begins on which item `index` of a block sequence has its dash, behind a byte order mark.
+    """Return the start of the line with the dash of item `index` of a block sequence, behind a byte order mark.
 
-    Raises ValueError where there is none.
+    Raises ValueError where no line begins with its dash.
     """
     begin = line_start(text, sequence.start) if index == 0 else next_line(text, sequence.items[index - 1].end)
     found = DASH.search(text, begin, max(before, begin) + 1)
@@ -199,7 +199,7 @@ class _Builder:
         return node
 
     def _place(self, node: Node, *, block: bool) -> None:
-        """Ends a scalar at its content: a block scalar's trailing blank lines are not content unless `+` keeps them."""
+        """Set the end of a scalar to its content. Trailing blank lines of a block scalar are content only with `+`."""
         if block:
             raw = self._text[node.start : node.end]
             if "+" not in raw.partition("\n")[0]:
@@ -210,7 +210,7 @@ class _Builder:
     def _items(self, node: Node) -> None:
         while not isinstance((found := next(self._events))[0], yaml.SequenceEndEvent):
             item = self._node(found)
-            # An item that is nothing stands just behind its dash.
+            # An empty item is just behind its dash.
             self._cursor = max(self._cursor, item.end)
             node.items.append(item)
         self._close(node, found)
@@ -220,7 +220,7 @@ class _Builder:
             key = self._node(found)
             value = self._node(next(self._events))
             if value.start == value.end and value.kind == "scalar":
-                # A missing value stands just behind its colon, which the parser does not tell in flow style.
+                # A missing value is just behind its colon, whose position the parser does not give in flow style.
                 if not self._text.endswith(":", 0, value.start):
                     colon = _COLON.match(self._text, key.end)
                     value.start = value.end = colon.end() if colon else key.end
