@@ -41,6 +41,8 @@ class IdentityMapping(Object):
 class IdentityMappings:
     """Mappings from the objects of one cluster. One `start` per instance."""
 
+    name = CRD
+
     def __init__(
         self,
         endpoints: EndpointSource,
@@ -49,7 +51,8 @@ class IdentityMappings:
         timing: WatchTiming | None = None,
     ) -> None:
         self._observer = observer
-        self._snapshot = MappingSnapshot(CRD, None, reserved_prefixes)
+        self.snapshot = MappingSnapshot(CRD, None, reserved_prefixes)
+        """The last good mappings, with the reserved prefixes. There is no table before the first load."""
         self._objects: dict[str, IdentityMapping] = {}
         self._dirty = asyncio.Event()
         watch = Watch(
@@ -59,16 +62,6 @@ class IdentityMappings:
         self._status_writer = StatusWriter(writer)
         self._watch_task = WatchTask(watch.run)
         self._other_tasks = [WatchTask(self._rebuild), WatchTask(writer.run)]
-
-    @property
-    def name(self) -> str:
-        """Return the backend's name in the configuration."""
-        return CRD
-
-    @property
-    def snapshot(self) -> MappingSnapshot:
-        """Return the last good mappings, with the reserved prefixes. There is no table before the first load."""
-        return self._snapshot
 
     async def start(self) -> None:
         """Begin to watch. Return when the first list was loaded or has failed, after INITIAL_SYNC_TIMEOUT at most."""
@@ -107,7 +100,7 @@ class IdentityMappings:
 
     def on_error(self, error: KubeIamError) -> None:
         """Report that the source cannot be followed."""
-        self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)
+        self._observer.interrupted(self.name, error, kept=self.snapshot.table is not None)
         self._watch_task.synced()
 
     async def _rebuild(self) -> None:
@@ -120,14 +113,14 @@ class IdentityMappings:
             except Exception as error:
                 # Any error: a task that ends silently would leave mappings in force for ever.
                 trouble = KubeIamError(f"the objects cannot be used: {type(error).__name__}")
-                self._observer.failed(self.name, trouble, kept=self._snapshot.table is not None)
+                self._observer.failed(self.name, trouble, kept=self.snapshot.table is not None)
             self._watch_task.synced()
 
     async def _load(self) -> None:
         specs = [_spec(each) for each in self._objects.values()]
         # In a thread, so that sign-ins continue while ten thousand objects are read.
         read = await asyncio.to_thread(read_identity_mappings, specs)
-        self._snapshot = replace(self._snapshot, table=self._status_writer.observed(read.table))
+        self.snapshot = replace(self.snapshot, table=self._status_writer.observed(read.table))
         refused = [Problem(name, why.message) for name, why in read.refused.items()]
         self._observer.loaded(self.name, read.entries, [*refused, *read.odd])
         self._status_writer.write(read)

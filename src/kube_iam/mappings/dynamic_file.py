@@ -23,24 +23,17 @@ LATENCY = "dynamic_file"
 class DynamicFile:
     """Mappings by ARN, or with `user_ids` by unique id. One `start` per instance."""
 
+    name = DYNAMIC_FILE
+
     def __init__(
         self, path: Path, observer: Observer, reserved_prefixes: tuple[str, ...] = (), *, user_ids: bool = False
     ) -> None:
         self._path = path
         self._observer = observer
         self._user_ids = user_ids
-        self._snapshot = MappingSnapshot(DYNAMIC_FILE, None, reserved_prefixes)
+        self.snapshot = MappingSnapshot(DYNAMIC_FILE, None, reserved_prefixes)
+        """The last good mappings, with the reserved prefixes. There is no table before the first load."""
         self._watch = FileWatch(path, self._load, self._failed)
-
-    @property
-    def name(self) -> str:
-        """Return the backend's name in the configuration."""
-        return DYNAMIC_FILE
-
-    @property
-    def snapshot(self) -> MappingSnapshot:
-        """Return the last good mappings, with the reserved prefixes. There is no table before the first load."""
-        return self._snapshot
 
     async def start(self) -> None:
         """Load the file and begin to follow it."""
@@ -51,21 +44,21 @@ class DynamicFile:
         await self._watch.stop()
 
     async def _load(self) -> None:
-        first = self._snapshot.table is None
+        first = self.snapshot.table is None
         try:
             loaded = await asyncio.to_thread(load_dynamic_mappings, self._path, user_ids=self._user_ids)
         except ConfigError as error:
             self._observer.failed(self.name, error, kept=not first)
             return
         if loaded is None:
-            self._snapshot = replace(self._snapshot, table=MappingTable())
+            self.snapshot = replace(self.snapshot, table=MappingTable())
             self._observer.loaded(self.name, 0, [])
             return
-        self._snapshot = replace(self._snapshot, table=loaded.table)
+        self.snapshot = replace(self.snapshot, table=loaded.table)
         self._observer.loaded(self.name, loaded.entries, loaded.problems)
         if not first:
             # The file that a start reads may have been written long before: its age is no latency.
             self._observer.arrived(LATENCY, loaded.stamp)
 
     def _failed(self, error: KubeIamError) -> None:
-        self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)
+        self._observer.interrupted(self.name, error, kept=self.snapshot.table is not None)

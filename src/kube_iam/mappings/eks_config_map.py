@@ -31,6 +31,8 @@ class ConfigMap(Object):
 class EksConfigMap:
     """Mappings from the ConfigMap aws-auth. One `start` per instance."""
 
+    name = EKS_CONFIG_MAP
+
     def __init__(
         self,
         endpoints: EndpointSource,
@@ -39,7 +41,8 @@ class EksConfigMap:
         timing: WatchTiming | None = None,
     ) -> None:
         self._observer = observer
-        self._snapshot = MappingSnapshot(EKS_CONFIG_MAP, None, reserved_prefixes)
+        self.snapshot = MappingSnapshot(EKS_CONFIG_MAP, None, reserved_prefixes)
+        """The last good mappings, with the reserved prefixes. There is no table before the first load."""
         self._good: dict[str, str] = {}
         # Selected by name, so that the right to read this one ConfigMap is enough.
         watch = Watch(
@@ -52,16 +55,6 @@ class EksConfigMap:
             timing=timing or WatchTiming(),
         )
         self._task = WatchTask(watch.run)
-
-    @property
-    def name(self) -> str:
-        """Return the backend's name in the configuration."""
-        return EKS_CONFIG_MAP
-
-    @property
-    def snapshot(self) -> MappingSnapshot:
-        """Return the last good mappings, with the reserved prefixes. There is no table before the first load."""
-        return self._snapshot
 
     async def start(self) -> None:
         """Begin to watch. Return when the first list was loaded or has failed, after INITIAL_SYNC_TIMEOUT at most."""
@@ -88,7 +81,7 @@ class EksConfigMap:
 
     def on_error(self, error: KubeIamError) -> None:
         """Report that the source cannot be followed."""
-        self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)
+        self._observer.interrupted(self.name, error, kept=self.snapshot.table is not None)
         self._task.synced()
 
     async def _load(self, data: dict[str, str] | None) -> None:
@@ -96,6 +89,6 @@ class EksConfigMap:
         # In a thread, so that sign-ins continue: ten thousand entries take seconds to parse.
         last_good = self._good if data is not None else {}
         loaded = await asyncio.to_thread(read_config_map, data or {}, last_good)
-        self._snapshot, self._good = replace(self._snapshot, table=loaded.table), loaded.good
+        self.snapshot, self._good = replace(self.snapshot, table=loaded.table), loaded.good
         self._observer.loaded(self.name, loaded.entries, loaded.problems)
         self._task.synced()

@@ -21,31 +21,24 @@ from kube_iam.mappings.file_watch import FileWatch
 class MountedFile:
     """Mappings from one file. Without a file there are none, and that counts as loaded. One `start` per instance."""
 
+    name = MOUNTED_FILE
+
     def __init__(
         self, path: Path | None, observer: Observer, flags: Mapping[str, object] | None = None, cluster_id: str = ""
     ) -> None:
         """Create the backend. `flags` override the file's settings. An empty `cluster_id` accepts files of all clusters."""
         self._versions = MountedVersions(path, flags or {}, cluster_id) if path is not None else None
         self._observer = observer
-        self._snapshot = MappingSnapshot(MOUNTED_FILE)
+        self.snapshot = MappingSnapshot(MOUNTED_FILE)
+        """The last good mappings, with the reserved prefixes of the same version. There is no table before the first load."""
         self._watch = FileWatch(path, self._load, self._failed) if path is not None else None
-
-    @property
-    def name(self) -> str:
-        """Return the backend's name in the configuration."""
-        return MOUNTED_FILE
-
-    @property
-    def snapshot(self) -> MappingSnapshot:
-        """Return the last good mappings, with the reserved prefixes of the same version. There is no table before the first load."""
-        return self._snapshot
 
     async def start(self) -> None:
         """Load the file and begin to follow it."""
         if self._watch is not None:
             await self._watch.start()
         else:
-            self._snapshot = MappingSnapshot(MOUNTED_FILE, MappingTable())
+            self.snapshot = MappingSnapshot(MOUNTED_FILE, MappingTable())
             self._observer.loaded(self.name, 0, [])
 
     async def stop(self) -> None:
@@ -59,10 +52,10 @@ class MountedFile:
             # In a thread, so that sign-ins continue: ten thousand entries take seconds to parse.
             current, warnings = await asyncio.to_thread(self._versions.read)
         except ConfigError as error:
-            self._observer.failed(self.name, error, kept=self._snapshot.table is not None)
+            self._observer.failed(self.name, error, kept=self.snapshot.table is not None)
             return
-        self._snapshot = MappingSnapshot(MOUNTED_FILE, current.table, current.reserved_prefixes)
+        self.snapshot = MappingSnapshot(MOUNTED_FILE, current.table, current.reserved_prefixes)
         self._observer.loaded(self.name, current.entries, warnings)
 
     def _failed(self, error: KubeIamError) -> None:
-        self._observer.interrupted(self.name, error, kept=self._snapshot.table is not None)
+        self._observer.interrupted(self.name, error, kept=self.snapshot.table is not None)
