@@ -113,7 +113,7 @@ class KubeApi:
             yield self.client()
 
     def client(self) -> Client:
-        """Return the lightkube client, a new one when the exec plugin gave new credentials. Raises KubeIamError."""
+        """Return the lightkube client, a new one after the exec plugin returned new credentials. Raises KubeIamError."""
         with self._lock:
             try:
                 status = self._login.status()

@@ -186,7 +186,9 @@ class TextStore(MappingStore):
             found = next((each for each in entries.entries(present or "") if each.key == entry.key), None)
             if found is None or not found.iam_group:
                 raise NotFound(f"{self.describe()} has no entry for {entry.name} that asks for a group", "run apply")
-            return entries.change_temporary(present or "", entry, lambda items: (*_without(items, grant.user_name), grant))
+            return entries.change_temporary(
+                present or "", entry, lambda items: (*_without(items, grant.user_name), grant)
+            )
 
         text.edit(change)
 
