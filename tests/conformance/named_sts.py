@@ -8,18 +8,15 @@ is signed, and hosts that are not STS at all. What it takes, and a server does n
 from __future__ import annotations
 
 import json
-import ssl
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from https_server import HttpsServer, Request
 from kube_iam.aws.regions import regions_of
 from kube_iam.core.partitions import DNS_SUFFIX, DUAL_STACK_SUFFIX
 from kube_iam.sandbox.certificates import Authority
@@ -85,16 +82,15 @@ class NamedSts:
         authority = Authority(directory)
         self.ca = directory / "ca.pem"
         pair = authority.server("sts", HOSTS)
-        self._server = _Server(("127.0.0.1", 0), _handler_for(self))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pair.certificate, pair.key)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self._server = HttpsServer(directory, self._answer, (pair.certificate, pair.key))
+        self.port = self._server.port
 
     def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
+
+    def _answer(self, request: Request) -> tuple[int, str, bytes]:
+        answer = self.answer(request.target, request.headers)
+        return answer.status, answer.content_type, answer.body.encode()
 
     def answer(self, target: str, headers: dict[str, str]) -> Scripted:
         query = dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
@@ -128,35 +124,3 @@ def _signature(query: dict[str, str], scope: list[str], headers: dict[str, str])
 
 def _refusal(code: str) -> Scripted:
     return Scripted(403, json.dumps({"Error": {"Code": code, "Message": "refused", "Type": "Sender"}}))
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are part of the tests."""
-
-
-def _handler_for(sts: NamedSts) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = 65536  # headers and body in one packet, sent at once
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            answer = sts.answer(self.path, {name.lower(): value for name, value in self.headers.items()})
-            if answer.status == 0:
-                self.close_connection = True
-                return
-            body = answer.body.encode()
-            self.send_response_only(answer.status)
-            self.send_header("content-type", answer.content_type)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Silence."""
-
-    return Handler

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
-import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from https_server import HttpsServer, Request
 
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
@@ -36,10 +29,8 @@ class TlsSts:
         self.asked: list[dict[str, str]] = []
         self.ends: list[str] = []
         self.signers: list[str] = []
-        self.ca = directory / "ca.pem"
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.socket = _tls(directory, self.ca).wrap_socket(self._server.socket, server_side=True)
-        self.authority = f"127.0.0.1:{self._server.server_address[1]}"
+        self._server = HttpsServer(directory, self._answer)
+        self.ca, self.authority = self._server.ca, self._server.authority
 
     def environment(self) -> dict[str, str]:
         """Return the variables that point an SDK at this STS."""
@@ -54,12 +45,10 @@ class TlsSts:
 
     @contextmanager
     def serving(self) -> Iterator[TlsSts]:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         try:
             yield self
         finally:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.stop()
 
     def answer(self, call: dict[str, str]) -> tuple[int, str]:
         self.asked.append(call)
@@ -82,27 +71,11 @@ class TlsSts:
         answer = f"<Credentials>{keys}</Credentials><AssumedRoleUser>{user}</AssumedRoleUser>"
         return 200, _result(call["Action"], answer)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        sts = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                scope = str(self.headers["Authorization"]).partition("Credential=")[2]
-                sts.signers += [scope.partition("/")[0]] if scope else []
-                status, text = sts.answer({name: values[0] for name, values in parse_qs(body).items()})
-                self.send_response(status)
-                self.send_header("Content-Type", "text/xml")
-                self.send_header("Content-Length", str(len(text.encode())))
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        return Handler
+    def _answer(self, request: Request) -> tuple[int, str, bytes]:
+        scope = request.headers.get("authorization", "").partition("Credential=")[2]
+        self.signers += [scope.partition("/")[0]] if scope else []
+        status, text = self.answer({name: values[0] for name, values in parse_qs(request.body.decode()).items()})
+        return status, "text/xml", text.encode()
 
 
 def _error(code: str, message: str) -> str:
@@ -112,29 +85,3 @@ def _error(code: str, message: str) -> str:
 
 def _result(action: str, body: str) -> str:
     return f'<{action}Response xmlns="{NAMESPACE}"><{action}Result>{body}</{action}Result></{action}Response>'
-
-
-def _tls(directory: Path, ca: Path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sts in a test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    secret = directory / "key.pem"
-    secret.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(ca, secret)
-    return context
