@@ -115,7 +115,7 @@ def test_every_rule_of_identity_mappings(objects: Pair, clusters: Clusters, tall
     ask_everyone(objects, setup, tally, row.differ, "objects")
 
 
-def test_of_two_objects_the_older_counts_for_us_and_either_for_the_reference(
+def test_older_of_two_objects_counts_for_us_and_either_for_the_reference(
     objects: Pair, clusters: Clusters, tally: Tally
 ) -> None:
     specs = {"a": admin("older"), "b": admin("younger")}

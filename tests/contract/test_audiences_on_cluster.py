@@ -96,7 +96,7 @@ def test_a_token_is_not_valid_for_another_services_audience(cluster: Cluster, ow
     assert "audiences" not in status
 
 
-def test_of_several_audiences_only_the_api_servers_are_confirmed(cluster: Cluster, own_audiences: list[str]) -> None:
+def test_only_the_audiences_of_the_api_server_are_confirmed(cluster: Cluster, own_audiences: list[str]) -> None:
     status = cluster.review(VAULT, own_audiences[0])
     assert status["authenticated"] is True
     assert status["audiences"] == [own_audiences[0]]

@@ -62,7 +62,7 @@ def test_a_node_signs_in_under_its_private_dns_name_and_ec2_is_asked_once(server
     assert "/us-east-1/ec2/" in ec2.calls[0].headers["authorization"]
 
 
-def test_who_needs_no_node_name_signs_in_without_ec2(server: RunningServer, sts: FakeSts, ec2: FakeEc2) -> None:
+def test_entry_without_a_node_name_needs_no_ec2(server: RunningServer, sts: FakeSts, ec2: FakeEc2) -> None:
     signed_in_as(sts, "Admin", NODE)
     assert server.review(server.token()).review["status"]["user"]["username"] == f"admin:{NODE}"
     assert ec2.calls == []

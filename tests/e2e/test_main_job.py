@@ -61,7 +61,7 @@ def test_a_developer_works_in_the_namespace_of_the_level_only(levels: Sandbox) -
     assert "is forbidden" in said
 
 
-def test_who_was_granted_nothing_is_refused_with_a_reason(levels: Sandbox) -> None:
+def test_user_without_a_grant_is_refused_with_a_reason(levels: Sandbox) -> None:
     carol = levels.person("carol")
     said = carol.refused("kubectl", "--kubeconfig", levels.kubeconfig("viewer"), "auth", "whoami")
     assert "user/carol may not assume" in said

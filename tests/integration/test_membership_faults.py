@@ -144,7 +144,9 @@ def test_decisions_do_not_wait_for_an_iam_that_is_slow(site: MembershipSite, peo
     as_it_was(site, people)
 
 
-def test_who_leaves_while_iam_cannot_be_read_is_out_with_the_first_read(site: MembershipSite, people: People) -> None:
+def test_member_removed_during_an_iam_outage_is_refused_after_the_first_read(
+    site: MembershipSite, people: People
+) -> None:
     leaver = site.join("lars", ROLE)
     wait_until(lambda: site.is_admitted(leaver), "the new member is admitted")
     site.iam.fault = lambda _: (0, "")

@@ -29,7 +29,7 @@ def test_member_is_admitted_and_user_and_level_are_in_the_audit_log(site: Member
     assert user["extra"]["arn"] == ["arn:aws:sts::111122223333:assumed-role/cache-admin/alice"]
 
 
-def test_who_is_taken_out_of_the_group_is_refused_though_the_session_lives(site: MembershipSite) -> None:
+def test_removed_member_is_refused_although_the_session_is_valid(site: MembershipSite) -> None:
     session = site.join("rita", "cache-admin")
     wait_until(lambda: site.is_admitted(session), "the new member is admitted")
     site.leave("rita", "cache-admin")

@@ -93,7 +93,7 @@ def test_a_token_of_a_user_and_of_a_session_is_verified(account: Account, role: 
     assert found["UserId"].endswith(":alice")
 
 
-def test_who_does_not_ask_for_json_gets_xml(account: Account) -> None:
+def test_sts_answers_in_xml_unless_json_is_asked_for(account: Account) -> None:
     status, body = ask(account, url_of(account, account.user("alice")), accept="*/*")
     assert status == 200
     assert "<Arn>" in body

@@ -109,7 +109,7 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @pytest.mark.parametrize("more", ["", "x", "xx"])
-def test_of_the_tokens_that_decode_to_one_url_only_the_canonical_one_passes(more: str) -> None:
+def test_only_the_canonical_token_of_a_url_passes(more: str) -> None:
     url = with_value("X-Amz-Security-Token", "token" + more)
     good = token_of(url)
     padding = "=" * (-len(good[11:]) % 4)

@@ -245,7 +245,7 @@ def test_member_of_a_mapped_group_is_allowed_with_own_keys() -> None:
     assert decision.user.extra["kube-iam.dev/level"] == ("viewer",)
 
 
-def test_who_is_in_no_mapped_group_is_looked_for_in_later_backends_and_accounts() -> None:
+def test_identity_in_no_mapped_group_is_matched_by_later_backends_and_accounts() -> None:
     accounts = Backend(table(accounts=(ACCOUNT,)))
     decision = decide_members(of_group(), accounts, who=BOB, members={})
     assert isinstance(decision, Allowed)

@@ -53,7 +53,7 @@ def decide(denials: List, *backends: object, **more: object) -> Decision:
     return asyncio.run(authenticator.authenticate("k8s-aws-v1.x"))
 
 
-def test_who_is_denied_is_refused_before_any_mapping_is_looked_up() -> None:
+def test_denied_identity_is_refused_before_any_mapping_is_matched() -> None:
     denials = List([DENIED])
     assert decide(denials, Untouched()) == Denied(DENIED, ALICE)
     assert denials.remembered == []
@@ -113,7 +113,7 @@ def test_deny_list_is_asked_with_the_iam_groups_that_admit() -> None:
     assert denials.remembered == []
 
 
-def test_of_a_scrubbed_account_the_refusal_names_nobody() -> None:
+def test_refusal_of_a_scrubbed_account_names_no_identity() -> None:
     assert decide(List([DENIED]), Untouched(), scrubbed_accounts=[ACCOUNT]) == Denied(
         Refusal(Reason.DENIED), ALICE, scrubbed=True
     )

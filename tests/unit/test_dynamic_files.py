@@ -116,7 +116,7 @@ def test_by_unique_id_the_path_of_a_user_counts(file: Path) -> None:
     assert user_of(loaded, USER.replace("people/", ""), "AIDA1") is None
 
 
-def test_of_two_entries_with_one_id_the_first_counts_roles_before_users(file: Path) -> None:
+def test_first_entry_with_a_unique_id_counts_and_roles_precede_users(file: Path) -> None:
     second = {"userarn": USER, "userid": "AROA1", "username": "bob"}
     loaded = load(file, {"mapUsers": [second], "mapRoles": [ENTRY, {**ENTRY, "username": "x"}]}, user_ids=True)
     assert user_of(loaded) == "admin"

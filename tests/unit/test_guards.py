@@ -71,7 +71,7 @@ def test_more_groups_and_more_bindings_lock_nobody_out() -> None:
 
 
 @pytest.mark.parametrize("member", [False, True])
-def test_who_would_be_no_member_when_members_are_asked_for_is_guarded(member: bool) -> None:
+def test_switch_to_the_sign_in_check_needs_force_unless_one_is_a_member(member: bool) -> None:
     account = account_as(SIGNED_IN)
     run(account, plan_apply(access(*FOUR, checks_sign_in=False), account.ports))
     if member:
@@ -80,7 +80,7 @@ def test_who_would_be_no_member_when_members_are_asked_for_is_guarded(member: bo
     assert [guard.endswith("you are not known to be one") for guard in guards] == ([] if member else [True])
 
 
-def test_who_moves_along_with_the_group_is_not_guarded() -> None:
+def test_users_who_move_with_their_group_need_no_force() -> None:
     account = account_as(SIGNED_IN)
     account.directory.add_member("prod-admin", "alice")
     moved = access(replace(ADMIN, group_name="bosses"), *FOUR[1:])

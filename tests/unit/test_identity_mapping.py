@@ -33,7 +33,7 @@ def test_an_object_of_which_only_the_arn_is_valid_admits_nobody(spec: MappingSpe
     assert (read.entries, read.canonical, read.refused["a"].reason) == (0, {}, "Invalid")
 
 
-def test_of_two_objects_the_older_counts_even_where_it_does_not_serve() -> None:
+def test_older_of_two_objects_counts_even_with_errors() -> None:
     mapped = found(MappingSpec("b", "2", ROLE, "younger"), MappingSpec("a", "1", ROLE, ""))
     assert mapped is not None
     assert not mapped.username.usable

@@ -99,7 +99,7 @@ def test_a_role_is_recognised_without_path_and_letter_case(role_arn: str) -> Non
     assert "    # nodes\n    # end of roles\n" in left
 
 
-def test_of_several_entries_for_one_role_one_is_left() -> None:
+def test_one_of_several_entries_for_a_role_is_kept() -> None:
     text = (
         "- rolearn: arn:aws:iam::012345670123:role/shop-viewer\n  username: old\n"
         "- rolearn: arn:aws:iam::1:role/foreign\n  username: foreign\n"

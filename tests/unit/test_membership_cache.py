@@ -145,7 +145,7 @@ def test_repaired_trust_policy_refuses_while_sessions_from_before_may_be_valid()
     assert known.cache.role_problem(ROLE) == ""
 
 
-def test_how_long_it_stays_closed_goes_by_the_longest_session_that_was_seen() -> None:
+def test_role_is_suspended_for_the_longest_session_duration_seen() -> None:
     known = membership()
     known.role(problem="open", longest=12 * 3600)
     known.role()
@@ -470,7 +470,7 @@ def test_reused_name_of_a_user_known_from_a_temporary_grant_is_refused() -> None
     assert known.is_admitted("bob")
 
 
-def test_of_two_grants_to_one_name_the_earlier_is_of_the_former_user() -> None:
+def test_earlier_of_two_grants_to_one_name_is_of_the_former_user() -> None:
     known = membership(until(Clocks(), 600, user_id=OTHER), until(Clocks(), -60))
     known.read()
     assert known.refused("bob") is Reason.NOT_MEMBER

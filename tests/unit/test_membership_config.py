@@ -257,7 +257,7 @@ def settings(tmp_path: Path, *lines: str) -> Path:
     return path
 
 
-def test_how_closely_iam_is_followed_can_be_set(tmp_path: Path) -> None:
+def test_membership_refresh_interval_can_be_set(tmp_path: Path) -> None:
     membership = load_server_config(settings(tmp_path), {})[0].membership
     assert (membership.refresh, membership.max_age) == (15, 300)
     path = settings(tmp_path, "MembershipRefresh: 1m", "membershipmaxage: 1h")

@@ -42,7 +42,7 @@ class Site:
         return next((line.split(" ")[1] for line in self.metrics.render().splitlines() if line.startswith(name)), "")
 
 
-def test_who_came_and_who_left_is_said_but_not_who_was_there_at_the_start() -> None:
+def test_added_and_removed_members_are_logged_but_not_the_first_ones() -> None:
     site = Site()
     site.group(joined=("alice", "bob"), first=True)
     (line,) = site.said()
@@ -57,7 +57,7 @@ def test_who_came_and_who_left_is_said_but_not_who_was_there_at_the_start() -> N
     assert site.said() == []
 
 
-def test_of_a_crowd_only_some_are_named() -> None:
+def test_only_some_of_many_members_are_named() -> None:
     site = Site()
     site.group(joined=tuple(f"user{number}" for number in range(5000)))
     (line,) = site.said()
@@ -77,7 +77,7 @@ def test_a_group_that_is_not_there_is_said_once() -> None:
     assert site.sample('kube_iam_membership_members{group="admins"}') == "0"
 
 
-def test_of_consecutive_failures_the_first_the_refusing_and_the_recovery_are_logged() -> None:
+def test_first_failure_first_refusal_and_recovery_are_logged() -> None:
     site = Site()
     for kept in (True, True, False, False):
         site.report.failed("group", "admins", Throttled("cannot read"), kept=kept)

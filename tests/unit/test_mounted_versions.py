@@ -311,7 +311,7 @@ def test_a_drop_to_no_mappings_is_an_error_and_a_metric_in_every_backend(backend
     assert all(f"backend={backend}" in line and "before=3" in line for line in errors)
 
 
-def test_of_very_many_problems_a_hundred_are_logged_and_the_rest_counted() -> None:
+def test_a_hundred_problems_are_logged_and_the_rest_counted() -> None:
     written, metrics = io.StringIO(), Metrics()
     report = MappingObserver(Log(written), metrics)
     problems = [Problem("mapRoles", f"problem number {number}") for number in range(250)]

@@ -300,7 +300,7 @@ def test_a_name_that_ec2_changed_is_taken_over_within_an_hour() -> None:
     stage.play(story)
 
 
-def test_who_waits_too_long_is_told_so_and_the_answer_still_counts() -> None:
+def test_call_that_times_out_refuses_the_request_and_its_answer_is_kept() -> None:
     stage = Stage(timeout=0.05)
     stage.account.may_answer.clear()
 

@@ -113,7 +113,7 @@ def test_policy_is_printed_before_a_level_needs_it(tmp_path: Path, capsys: pytes
     assert "no level of" in captured.err
 
 
-def test_of_a_config_it_names_what_its_entries_ask_for_below_any_path(
+def test_policy_for_a_config_covers_the_groups_and_roles_of_its_entries(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.yaml"

@@ -124,7 +124,7 @@ def test_members_are_tables_that_say_when_there_is_nobody() -> None:
     assert users_table([levels[0], viewer], 0).startswith("USER    LEVELS\nalice   admin, viewer\n")
 
 
-def test_who_is_in_for_a_time_is_shown_with_what_is_left_of_it() -> None:
+def test_temporary_member_is_listed_with_the_remaining_time() -> None:
     carol = TemporaryGrant("carol", "AIDACAROL", "1970-01-02T03:50:40Z", "on call\x1b")
     levels = [
         LevelMembers("admin", "prod-admin", (), (carol,)),

@@ -87,7 +87,7 @@ def test_a_name_in_system_cannot_be_put_together_from_pieces(text: str) -> None:
     assert isinstance(render(text, completing), Refusal)
 
 
-def test_who_has_no_session_has_an_empty_session_name() -> None:
+def test_session_name_of_a_user_without_a_session_is_empty() -> None:
     assert render("iam:{{SessionNameRaw}}", "") == "iam:"
     assert isinstance(render("{{SessionName}}", ""), Refusal)
     assert isinstance(render("{{SessionName}}system:masters", ""), Refusal)

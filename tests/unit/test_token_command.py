@@ -527,7 +527,7 @@ def test_sessions_are_named_after_people(arn: str, name: str) -> None:
         "",
     ],
 )
-def test_who_has_no_name_for_a_session_is_told(arn: str) -> None:
+def test_principal_without_a_session_name_is_an_error(arn: str) -> None:
     with pytest.raises(CredentialsError):
         own_session_name(arn)
 
