@@ -129,7 +129,7 @@ def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.Mo
     """A first list as old as the cluster: an API server that was restarted has forgotten what came after it."""
     levels.restart_api_server()
     gone: list[str] = []
-    list_of, hear = watch.Watch._list, watch.Watch._handle
+    list_of, handle = watch.Watch._list, watch.Watch._handle
 
     async def old(self: watch.Watch[Any], endpoint: Endpoint) -> str:
         version = await list_of(self, endpoint)
@@ -139,10 +139,10 @@ def test_410_gone_leads_back_to_the_list(levels: Sandbox, monkeypatch: pytest.Mo
         event = json.loads(line)
         if event["type"] == "ERROR" and event["object"]["code"] == 410:
             gone.append(event["object"]["message"])
-        return await hear(self, endpoint, line)
+        return await handle(self, endpoint, line)
 
     monkeypatch.setattr(watch.Watch, "_list", old)
-    monkeypatch.setattr(watch.Watch, "_hear", listening)
+    monkeypatch.setattr(watch.Watch, "_handle", listening)
     denials = DenyList(EndpointSource(str(levels.home.kubeconfig), "", {}), RecordingDenyObserver(), "c0ffee")
 
     async def story() -> None:
