@@ -18,8 +18,9 @@ from lightkube.resources.core_v1 import ConfigMap, Namespace
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.mapping import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import BindingState
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import ConfigError, Conflict, KubeError, KubeIamError, NotFound, NotOwned
 from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.dry_run import DryRunApi

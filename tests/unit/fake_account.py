@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from kube_iam.access.mapping import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import (
     BindingState,
     Caller,
@@ -24,6 +24,7 @@ from kube_iam.access.ports import (
     Subject,
     User,
 )
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import AwsError, Conflict, KubeIamError, NotFound
 
 ACCOUNT = "123456789012"

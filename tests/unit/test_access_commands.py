@@ -13,11 +13,12 @@ from prepared_session import Terminal
 from ruamel.yaml import YAML
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.mapping import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import RoleState, Subject, User
 from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.cli.permissions import DIRECTORY_METHODS
 from kube_iam.cli.session import check_server, needs_cluster
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.denylist.denial import Denial
 from kube_iam.errors import (
     AccessDenied,

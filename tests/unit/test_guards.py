@@ -8,9 +8,9 @@ from fake_account import FakeAccount
 from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 
 from kube_iam.access.levels import Bind, ClusterAccess, Method
-from kube_iam.access.mapping import TemporaryGrant
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import Subject
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import NotOwned
 
 ARN = "arn:aws:iam::123456789012:role/prod-admin"

@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from examples import examples
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.mapping import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import ConfigError, Conflict, KubeError, KubeIamError
 from kube_iam.kube.files import edit_text
 from kube_iam.kube.mapping_list import MappingList

@@ -10,8 +10,9 @@ from api_in_memory import ApiInMemory
 from levels_for_tests import access
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.core.backoff import ExponentialBackoff
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import ConfigError, Conflict, KubeError, NotFound
 from kube_iam.kube import config_map
 from kube_iam.kube.mapping_store import make_store

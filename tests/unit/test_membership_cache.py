@@ -14,6 +14,7 @@ from kube_iam.core.mapping import MappingMatch, MappingTable
 from kube_iam.core.mapping_entries import GroupMapping, MembershipRequirement, TemporaryGrant
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.templates import GROUP_VARIABLES, parse_template
+from kube_iam.core.utc import rfc3339
 from kube_iam.membership.cache import MembershipCache
 from kube_iam.membership.snapshots import GroupChange, GroupSnapshot, RoleSnapshot
 
@@ -381,7 +382,7 @@ def test_sessions_begun_when_they_could_last_longer_are_waited_for() -> None:
 
 
 def until(clocks: Clocks, seconds: float, user_id: str = BOB) -> TemporaryGrant:
-    return TemporaryGrant("bob", user_id, clocks.wall + seconds)
+    return TemporaryGrant("bob", user_id, rfc3339(clocks.wall + seconds))
 
 
 def test_temporary_grant_admits_until_its_end() -> None:
@@ -589,7 +590,8 @@ def test_unknown_group_refuses_nobody_of_an_account_that_it_cannot_contain() -> 
 def test_somebody_let_into_a_whole_group_for_a_time_is_known_by_the_unique_id() -> None:
     wall = Clocks().wall
     site = Groups(
-        of_group("dev"), of_group("ops", TemporaryGrant("bob", BOB, wall + 60), TemporaryGrant("", BOB, wall + 30))
+        of_group("dev"),
+        of_group("ops", TemporaryGrant("bob", BOB, rfc3339(wall + 60)), TemporaryGrant("", BOB, rfc3339(wall + 30))),
     )
     site.group("dev", bob=BOB)
     site.group("ops")
@@ -601,7 +603,7 @@ def test_somebody_let_into_a_whole_group_for_a_time_is_known_by_the_unique_id() 
 
 def temporary_grant(*, user_id: str = BOB, group_account: str | None = ACCOUNT, age: float = 0.0) -> Groups:
     """Return a mapGroups entry with a temporary grant, its IAM group last read `age` seconds ago; None: never read."""
-    site = Groups(of_group("ops", TemporaryGrant("bob", user_id, Clocks().wall + 10 * HOUR)))
+    site = Groups(of_group("ops", TemporaryGrant("bob", user_id, rfc3339(Clocks().wall + 10 * HOUR))))
     if group_account is not None:
         site.cache.update_group("ops", GroupSnapshot(site.clocks.uptime, group_account, {"alice": ALICE}))
         site.clocks.advance(age)
@@ -634,7 +636,7 @@ def test_temporary_grant_in_map_groups_is_refused_for(site: Groups, who: Identit
 
 
 def test_temporary_grant_in_map_groups_depends_on_its_own_group_alone() -> None:
-    site = Groups(of_group("dev"), of_group("ops", TemporaryGrant("bob", BOB, Clocks().wall + HOUR)))
+    site = Groups(of_group("dev"), of_group("ops", TemporaryGrant("bob", BOB, rfc3339(Clocks().wall + HOUR))))
     site.group("dev", bob=BOB)
     assert shown(site.given(user("bob", BOB)))[1] == ("dev",)
     site.group("ops")

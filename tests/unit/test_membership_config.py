@@ -48,7 +48,7 @@ def test_entry_has_group_level_and_temporary_grants() -> None:
     mapped = table.find(WHO)
     assert mapped is not None
     assert mapped.levels == ("admin",)
-    item = TemporaryGrant("bob", "AIDAJQABLZS4A3QDU576Q", 1795528800.0, "on call")
+    item = TemporaryGrant("bob", "AIDAJQABLZS4A3QDU576Q", "2026-11-24T14:00:00Z", "on call")
     assert mapped.requirement == MembershipRequirement("prod-admin", ARN.lower(), "Admin", (item,))
     assert table.requirements == (mapped.requirement,)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from identities import principal
-from kube_iam.access.mapping import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.config.mounted import MountedMappings
 from kube_iam.config.mounted_versions import MountedVersions, is_shortened
 from kube_iam.core.mapping import MappingMatch
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import ConfigError, Problem
 from kube_iam.kube.mapping_list import MappingList
 from kube_iam.server.log import Log

@@ -7,9 +7,9 @@ from fake_account import FakeAccount
 from levels_for_tests import ADMIN, EDITOR, access, run
 from ruamel.yaml import YAML
 
-from kube_iam.access.mapping import TemporaryGrant
 from kube_iam.access.members import LevelMembers
 from kube_iam.access.plan import plan_apply
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.report.data import as_json, as_yaml
 from kube_iam.report.members_data import levels_data, users_data
 from kube_iam.report.members_text import levels_table, users_table

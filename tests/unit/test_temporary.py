@@ -13,11 +13,11 @@ from kube_iam.access.apply import remove_temporary_access
 from kube_iam.access.changes import Kind, Verb
 from kube_iam.access.desired import desired_entry, end_of
 from kube_iam.access.levels import ClusterAccess, Method
-from kube_iam.access.mapping import TemporaryGrant
 from kube_iam.access.members import apply_members, plan_members
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, leftovers, temporary_in_force
 from kube_iam.config.suggestions import suggestion
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import AccessDenied, NotFound, NotOwned, UsageError
 

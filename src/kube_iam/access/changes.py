@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
-from kube_iam.access.mapping import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import BindingState, GroupState, Holder, PolicyState, RoleState
+from kube_iam.core.mapping_entries import TemporaryGrant
 
 
 class Verb(Enum):

@@ -8,22 +8,7 @@ from typing import Protocol
 
 from kube_iam.core.arns import comparable_arn, strip_role_path
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.utc import parse_rfc3339
-
-
-@dataclass(frozen=True, slots=True)
-class TemporaryGrant:
-    """Access by an entry of a user who is no member of its group. `until` is RFC 3339 in UTC, as written there."""
-
-    user_name: str
-    user_id: str
-    until: str
-    reason: str = ""
-
-    @property
-    def ends(self) -> float:
-        """The end in Unix seconds; 0, which is in the past, if `until` cannot be read."""
-        return parse_rfc3339(self.until) or 0.0
+from kube_iam.core.mapping_entries import TemporaryGrant
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from kube_iam.access.desired import policy_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.mapping import TemporaryGrant
 from kube_iam.access.ownership import OwnershipIndex
 from kube_iam.access.ports import Directory, GroupState, User
 from kube_iam.access.temporary import TemporaryAccess
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import NotFound, NotOwned, UsageError
 
 SHORTEST_SESSION_NAME = 2

@@ -11,7 +11,7 @@ import click
 from kube_iam.access.apply import remove_temporary_access
 from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.levels import ClusterAccess, Level
-from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.access.members import MemberChange, find_level, plan_members
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
 from kube_iam.cli.audit import AuditLog
@@ -21,6 +21,7 @@ from kube_iam.cli.revoke_now import remove_level_denials
 from kube_iam.cli.session import AdminSession
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.suggestions import suggestion
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import KubeIamError, UsageError
 

@@ -145,9 +145,9 @@ def _item(item: Section, user_key: str) -> TemporaryGrant | None:
     if not _USER_ID.fullmatch(user_id):
         hint = "its UserId in `aws iam get-user`"
         item.error(item.at("userId"), "must be the unique id of an IAM user (AIDA…)", hint, local=True)
-    end = parse_rfc3339(until)
-    if end is None:
+    is_time = parse_rfc3339(until) is not None
+    if not is_time:
         item.error(item.at("until"), "must be a time such as 2026-01-31T14:00:00Z", local=True)
-    if len(item.found.errors) > before or end is None:
+    if len(item.found.errors) > before or not is_time:
         return None
-    return TemporaryGrant(name, user_id, end, str(item.value("reason") or ""))
+    return TemporaryGrant(name, user_id, until, str(item.value("reason") or ""))

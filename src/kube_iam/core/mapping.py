@@ -53,7 +53,7 @@ class GroupMappingIndex:
             match = _group_match(entry)
             self._by_group.setdefault(entry.iam_group, []).append((position, match))
             for grant in entry.temporary:
-                indexed = (position, entry.iam_group, grant.until, match)
+                indexed = (position, entry.iam_group, grant.ends, match)
                 self._by_user_id.setdefault(grant.user_id, []).append(indexed)
         self.iam_groups = tuple(self._by_group)
 

@@ -5,20 +5,28 @@ Key paths (`where`) name an entry in messages: `mapRoles[0]`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kube_iam.core.sso import Sso
 from kube_iam.core.templates import Template
+from kube_iam.core.utc import parse_rfc3339
 
 
 @dataclass(frozen=True, slots=True)
 class TemporaryGrant:
-    """Access of a user who is no member of the IAM group. `until` is Unix seconds, `user_id` the user's unique id (AIDA…)."""
+    """Access of a user who is no member of the IAM group. `user_id` is the user's unique id (AIDA…).
+
+    `until` is RFC 3339 in UTC, as written. `ends` is the same in Unix seconds; 0, which is in the past, if `until` cannot be read.
+    """
 
     user_name: str
     user_id: str
-    until: float
+    until: str
     reason: str = ""
+    ends: float = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ends", parse_rfc3339(self.until) or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

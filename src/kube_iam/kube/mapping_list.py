@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kube_iam.access.mapping import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.core.arns import canonical_arn, strip_role_path
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.kube.yaml.edit import Document, ListEdit, parse
 from kube_iam.kube.yaml.text import Value, block, flow
 from kube_iam.kube.yaml.tree import Node

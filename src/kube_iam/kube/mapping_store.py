@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
-from kube_iam.access.mapping import MappingEntry, MappingStore, TemporaryGrant, pathless
+from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import KubeError, NotFound
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText

@@ -72,7 +72,7 @@ class MembershipCache:
         for grant in requirement.temporary:
             if (
                 grant.user_name == name
-                and self._wall_now(now) < grant.until
+                and self._wall_now(now) < grant.ends
                 and self._is_same_user(grant, role.longest, now)
             ):
                 return None

@@ -33,14 +33,14 @@ class UserNameReuse:
 
     def set_grants(self, grants: Iterable[TemporaryGrant], now: float, wall: float) -> None:
         """Record all temporary grants that the mappings hold; `wall` is Unix seconds."""
-        grants = sorted(grants, key=lambda grant: grant.until)
+        grants = sorted(grants, key=lambda grant: grant.ends)
         self._granted = {
             key: self._granted.get(key, now) for key in ((grant.user_name, grant.user_id) for grant in grants)
         }
         for grant in grants:
             # The user of a grant had the name and may have a session, though no read showed the user in a group. A grant that ended
             # longer ago than any session lasts says nothing: it must not keep the name's new user out after each restart.
-            if wall - grant.until < _LONGEST_SESSION:
+            if wall - grant.ends < _LONGEST_SESSION:
                 self._ids.setdefault(grant.user_name, grant.user_id)
 
     def changed_within(self, name: str, seconds: float, now: float) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
-from kube_iam.access.mapping import MappingEntry, TemporaryGrant
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.members import LevelMembers, by_user
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.printable import escaped
 from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.denied_members import Denied, is_of_key
