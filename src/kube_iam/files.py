@@ -1,6 +1,6 @@
 """The one atomic write, the one lock, and private cache files of one user. On the `token` path.
 
-A file is written beside its place and renamed into it, so that a reader sees the old content or the new one, never a part. Locks
+A file is written beside its place and renamed into it: a reader sees the old content or the new one, never a part. Locks
 end with the process that holds them. `FileLock` is for work that must not be done twice; readers never need one.
 """
 

@@ -120,9 +120,12 @@ def read_file(path: str, *, literal: bool = False) -> bytes | None:
 def caller_key(environ: "Mapping[str, str]") -> str:
     """Return a digest of what decides who signs; empty where a part of it cannot be read, so that nothing may be cached.
 
-    It covers the AWS_ variables, both configuration files and where they are, the sign-ins of IAM Identity Center and `aws login`,
-    web identity tokens, a container's authorization token, the programs of credential_process with the files that they are given,
-    and the machine's start.
+    It covers:
+    - the AWS_ variables, and both configuration files with their paths;
+    - the sign-ins of IAM Identity Center and of `aws login`;
+    - web identity tokens, and a container's authorization token;
+    - the programs of credential_process, with the files that they are given;
+    - the machine's start.
     """
     texts = []
     parts: list[str | bytes] = []

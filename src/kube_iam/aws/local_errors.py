@@ -1,7 +1,7 @@
 """Errors that botocore and the HTTP client raise before AWS has answered, in terms of our tree.
 
-Texts of these exceptions quote headers, requests, what a credential tool printed, and passwords of proxies. So an error is told by
-its type and by fields that cannot hold a secret: names of profiles, variables and files, and hosts.
+Texts of these exceptions quote headers, requests, output of credential tools, and passwords of proxies. So a message is made of the
+exception's type and of fields that cannot hold a secret: names of profiles, variables and files, and hosts.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _REGIONAL_STS = re.compile(r"sts(?:-fips)?\.([a-z0-9-]+)\.", re.ASCII)
 
 
 def is_expected(error: Exception) -> bool:
-    """Return whether botocore, its HTTP client or the files that it reads raise such an error; others are bugs of our own.
+    """Return whether botocore, its HTTP client or the files that it reads raise such an error. Others are bugs of ours.
 
-    botocore trips over answers that it does not understand, such as a list where a credential tool has to print a mapping.
+    botocore fails with such errors on unexpected answers, such as a list where a credential tool has to print a mapping.
     """
     from botocore.exceptions import BotoCoreError
     from urllib3.exceptions import HTTPError
@@ -43,7 +43,7 @@ def is_expected(error: Exception) -> bool:
 
 
 def is_unreadable_answer(error: Exception) -> bool:
-    """Return whether botocore trips over an answer that is not what it expects, or finds that new credentials have ended."""
+    """Return whether botocore failed on an unexpected answer, or found that new credentials have expired."""
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
@@ -177,7 +177,7 @@ def _not_sent(error: Exception, what: str) -> KubeIamError:
 
 
 def _network_hint(host: str) -> str:
-    """Return a remedy; where the host names a region that this version does not know, with the region that was probably meant."""
+    """Return a remedy. For a host of an unknown region it names the region that was probably meant."""
     from kube_iam.aws.regions import regions_of
     from kube_iam.config.suggestions import suggestion
     from kube_iam.core.partitions import partition_of_region

@@ -1,7 +1,7 @@
 """One error for each failure of a source of credentials: it names the source and the remedy.
 
-Sources fail with whatever their answer makes botocore trip over: a JSON error for an empty file, a KeyError for `{}`, a TypeError
-for a time without a zone. Those become one sentence here. Errors with fields of their own are left to `local_errors` and `errors`.
+botocore fails on unexpected answers with errors of many kinds: a JSON error for an empty file, a KeyError for `{}`, a TypeError for a
+time without a zone. Those become one sentence here. `local_errors` and `errors` handle errors with fields of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SOURCES = {
 
 @contextmanager
 def source_errors(method: str) -> Iterator[None]:
-    """Raise CredentialsError, naming the source, where its answer makes botocore trip. Other errors pass unchanged.
+    """Raise CredentialsError, naming the source, where botocore fails on its answer. Other errors pass unchanged.
 
     `method` is botocore's name of the source. No text of an exception is repeated.
     """
