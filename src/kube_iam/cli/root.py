@@ -50,7 +50,7 @@ COMMANDS: Mapping[str, Entry] = {
     "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),
     "manifest": Entry("kube_iam.cli.manifest:command", "Print the CRD, or the server's RBAC.", SERVER),
     "policy": Entry("kube_iam.cli.policy:command", "Print the IAM policy that the server needs.", SERVER),
-    "sandbox": Entry("kube_iam.cli.sandbox:command", "An emulated AWS account and a cluster, to try things.", OTHER),
+    "sandbox": Entry("kube_iam.cli.sandbox:command", "Run an emulated AWS account and a cluster.", OTHER),
     "completion": Entry("kube_iam.cli.completion:command", "Print the completion script of a shell.", OTHER),
     "version": Entry("kube_iam.cli.version:command", "Print the version.", OTHER),
     "help": Entry("kube_iam.cli.help:command", "Show the help of a command.", OTHER),

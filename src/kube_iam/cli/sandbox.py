@@ -47,7 +47,7 @@ def _directory(function: Callable[..., object]) -> Callable[..., object]:
 @click.group("sandbox", cls=CommandGroup, no_args_is_help=True)
 @global_options
 def command() -> None:
-    """An emulated AWS account and a cluster, to try things.
+    """Run an emulated AWS account and a cluster, to try things.
 
     Everything runs on loopback and ends with `sandbox down`. The account's IAM and STS verify signatures and enforce policies as
     AWS does; a real kube-apiserver is added where its binaries are found (KUBEBUILDER_ASSETS, PATH, or what `make control-plane`

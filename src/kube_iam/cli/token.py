@@ -69,7 +69,7 @@ def command(context: click.Context, options: GlobalOptions, /, **values: Any) ->
 
 
 def read_settings(path: str) -> Mapping[str, str | bool]:
-    """The settings of a config file that `token` has flags for, by the flags' names, their keys in any letter case.
+    """Return the settings of a configuration file that `token` has flags for, by the flags' names. Keys are in any letter case.
 
     Raises ConfigError for a file that cannot be used.
     """
