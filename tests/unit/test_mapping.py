@@ -6,12 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identities import principal
-from kube_iam.core.arns import canonical_arn, strip_role_path
+from kube_iam.core.arns import Sso, canonical_arn, strip_role_path
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingMatch, MappingTable, render
 from kube_iam.core.mapping_entries import RoleMapping, UserMapping
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.sso import Sso
 from kube_iam.core.templates import Template, parse_template
 from kube_iam.errors import Problem
 

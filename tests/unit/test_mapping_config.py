@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kube_iam.config.mappings import MAPPING_KEYS, Mappings, build_table, parse_mappings
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.yaml_file import parse_yaml
-from kube_iam.core.sso import Sso
+from kube_iam.core.arns import Sso
 from kube_iam.errors import ConfigError
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from kube_iam.config.section import QUOTE, Section
 from kube_iam.config.suggestions import suggestion
-from kube_iam.core.arns import NoPrincipal, canonical_arn, is_account_id, strip_role_path
+from kube_iam.core.arns import NoPrincipal, Sso, canonical_arn, is_account_id, parse_sso_role, strip_role_path
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.partitions import PARTITIONS
-from kube_iam.core.sso import Sso, parse_sso_role
 
 _PERMISSION_SET = "awsreservedsso_"
 _SSO_KEYS = ("permissionSetName", "accountID", "partition")

@@ -11,10 +11,9 @@ import re
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from kube_iam.core.arns import Arn, canonical_arn, is_account_id, parse_arn, strip_role_path, user_name
+from kube_iam.core.arns import Arn, canonical_arn, is_account_id, parse_arn, parse_sso_role, strip_role_path, user_name
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.sso import parse_sso_role
 from kube_iam.core.sts_response import CallerIdentity, InvalidResponse, error_code, is_throttling, read_response
 
 _USER_ID = re.compile(r"[\w+=,.@:-]{1,256}", re.ASCII)
@@ -30,7 +29,7 @@ class Identity:
     `user_id` is the unique id of the role or user (AROA…, AIDA…), the account id for root, and `account:name` for a federated user.
 
     The last three are computed once, since every decision compares them. `comparable_arn` is the canonical ARN in lower case without a
-    role's path. `permission_set` is the key of `core.sso.Sso` where IAM Identity Center made the role. `user_name` is the name of an
+    role's path. `permission_set` is the key of `core.arns.Sso` where IAM Identity Center made the role. `user_name` is the name of an
     IAM user, else empty.
     """
 

@@ -11,12 +11,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kube_iam.core.arns import canonical_arn, comparable_arn, is_account_id, strip_role_path
+from kube_iam.core.arns import Sso, canonical_arn, comparable_arn, is_account_id, strip_role_path
 from kube_iam.core.identity import Identity
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping_entries import GroupMapping, MembershipRequirement, RoleMapping, UserMapping
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.sso import Sso
 from kube_iam.core.templates import Template
 from kube_iam.errors import Problem
 

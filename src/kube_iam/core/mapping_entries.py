@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kube_iam.core.sso import Sso
+from kube_iam.core.arns import Sso
 from kube_iam.core.templates import Template
 from kube_iam.core.utc import parse_rfc3339
 

@@ -15,11 +15,10 @@ from kube_iam.config.mappings import MAPPING_KEYS, Mappings, build_table, parse_
 from kube_iam.config.section import Findings, Section
 from kube_iam.config.server_file import sections
 from kube_iam.config.yaml_file import joined, parse_yaml
-from kube_iam.core.arns import canonical_arn
+from kube_iam.core.arns import Sso, canonical_arn
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingTable
 from kube_iam.core.mapping_entries import RoleMapping, UserMapping
-from kube_iam.core.sso import Sso
 from kube_iam.errors import Problem
 from kube_iam.kube.mapping_list import Place
 
