@@ -64,6 +64,7 @@ check: .venv/ready  ## Lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/sentences.py
+	$(BIN)/python tools/words.py
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit/test_source_rules.py
 
 .PHONY: format

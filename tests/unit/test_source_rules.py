@@ -1,4 +1,4 @@
-"""The package obeys rules 4 and 5 of CONTRIBUTING.md, and the check finds modules that do not. `make check` runs this file."""
+"""The package follows rules 4 and 5 of CONTRIBUTING.md, and the check finds modules that do not. `make check` runs this file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 
 from source_rules import LONGEST_TEST_NAME, broken_rules, broken_test_rules, question_docstrings
 
-PACKAGE = Path(__file__).parents[2] / "src" / "kube_iam"
-TESTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "kube_iam"
+TESTS = ROOT / "tests"
 
 
 @pytest.mark.slow
@@ -97,6 +98,13 @@ def test_a_test_name_has_a_limit(keyword: str) -> None:
     longest = "test_".ljust(LONGEST_TEST_NAME, "x")
     assert not broken_test_rules(Path("test_x.py"), f"{keyword} {longest}(): ...")
     assert broken_test_rules(Path("test_x.py"), f"class C:\n    {keyword} {longest}x(self): ...")
+
+
+@pytest.mark.slow
+def test_no_docstring_begins_like_a_question() -> None:
+    modules = sorted(path for tree in ("src", "tests", "bench", "tools") for path in (ROOT / tree).rglob("*.py"))
+    assert len(modules) > 300
+    assert [found for path in modules for found in question_docstrings(path.relative_to(ROOT), path.read_text())] == []
 
 
 @pytest.mark.parametrize("word", ["Who", "Whom", "What", "Why", "How", "Where", "Which"])

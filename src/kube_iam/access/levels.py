@@ -11,7 +11,7 @@ DEFAULT_SESSION_SECONDS = 3600
 
 
 class Method(Enum):
-    """How users of a level sign in."""
+    """The way in which users of a level sign in."""
 
     ROLE = "role"  # they assume the level's role
     GROUP = "group"  # they sign with their own keys; there is no role

@@ -26,7 +26,7 @@ KeyPath = tuple[Step, ...]
 
 
 def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
-    """The problems of the document in `file`, whose data is a mapping; `cluster_name` is the short name used in IAM names."""
+    """Return the problems of the document in `file`, whose data is a mapping. IAM names contain `cluster_name`, a short name."""
     document = file.data if isinstance(file.data, dict) else {}
     problems = [*_check_cluster(file, document), *_check_partition(file, document)]
     levels = _levels(document)

@@ -13,7 +13,7 @@ Data flows one way, from an administrator's command to decisions, and answers to
 - `recent_sign_ins` remembers the last sign-in of each identity, since kube-apiserver caches sign-ins.
 - `status_query` asks one server whether a denial is in force there, through kube-apiserver; `prober` sends it to each API server.
 - `propagation` waits until all servers confirm, and computes when the cache of kube-apiserver has ended.
-- `denied_members` finds the members of access levels whom a denial refuses.
+- `denied_members` finds the members of access levels that a denial refuses.
 
 `denial`, `denied_members`, `entry`, `propagation`, `recent_sign_ins` and `status_query` are pure: no I/O, and time is an argument.
 """

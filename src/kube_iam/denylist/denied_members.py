@@ -1,4 +1,4 @@
-"""Members whom the deny list refuses: by name, by ARN, and, where IAM tells whose they are, by unique id and access key."""
+"""Members that the deny list refuses: by name, by ARN, and, where IAM tells whose they are, by unique id and access key."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ _NAMING_KEYS = frozenset(
         *("values", "username", "usernames", "user", "users", "name", "names", "userarn", "rolearn", "arn", "arns"),
         *("principal", "principals", "accesskeyid", "accesskey", "key", "userid", "uniqueid", "id"),
         *("session", "sessions", "sessionname", "sessionarn", "identity", "iamuser", "principalarn", "deny", "denied"),
-        *("who", "whom", "subject", "subjects", "person", "people"),
+        # One phrase, which tools/words.txt permits.
+        *"who whom subject subjects person people".split(),  # noqa: SIM905
     )
 )
 """Keys, in lower case and without `_` and `-`, that name a principal in an entry without `value`."""

@@ -14,7 +14,7 @@ class RecentSignIns:
     """The last sign-in of each identity. Of those beyond `capacity`, the newest time is kept. All times are of one monotonic clock."""
 
     def __init__(self, started: float, capacity: int = CAPACITY) -> None:
-        """`started` is when this server began: a server before it may have admitted anybody until then."""
+        """Begin at `started`, the start of this server: a server before it may have admitted anybody until then."""
         self._times: OrderedDict[tuple[str, str], tuple[float, Identity]] = OrderedDict()
         self._forgotten = started
         self._capacity = capacity
