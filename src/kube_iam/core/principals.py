@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from kube_iam.core.arns import is_account_id, parse_arn
 from kube_iam.core.letter_case import ascii_lower
@@ -76,6 +77,7 @@ def is_folded_id(text: str) -> bool:
     return text != text.upper() and _EXACT_ID.fullmatch(text.upper()) is not None
 
 
+@lru_cache(maxsize=4096)
 def arn_key(arn: str) -> str:
     """Return the form in which ARNs of principals are compared: `account:role/name` in lower case, without a path.
 

@@ -70,6 +70,7 @@ class KubeApi:
     """The API of one cluster. Threads may share it. `kubeconfig` and `context` are as kubectl's flags; empty: kubectl's default."""
 
     dry_run = False  # whether writes are checked and not kept (`kube_iam.kube.dry_run`)
+    _shown_server = ""  # the API server's URL without secrets, once it is known
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class KubeApi:
         Neither the kubeconfig is read again nor the exec plugin run again. Raises nothing.
         """
         other = copy(self)
-        other._address, other._client, other._lock = url, None, RLock()
+        other._address, other._client, other._lock, other._shown_server = url, None, RLock(), ""
         return other
 
     @property
@@ -109,7 +110,8 @@ class KubeApi:
     @contextmanager
     def call(self, doing: str) -> Iterator[Client]:
         """Yield a lightkube client for one call, whose exceptions become KubeIamError. `doing` completes "cannot …"."""
-        with kube_errors(doing, shown_url(self.server)):
+        self._shown_server = self._shown_server or shown_url(self.server)
+        with kube_errors(doing, self._shown_server):
             yield self.client()
 
     def client(self) -> Client:
@@ -144,7 +146,7 @@ class KubeApi:
         proxy = own_proxy(context, self._environ)
         user = {key: value for key, value in context.user.items() if key != "exec"} | _credentials(status)
         for key in ("token", "username", "password"):
-            if found := defect(str(user.get(key) or "")):
+            if (text := str(user.get(key) or "")) and (found := defect(text)):
                 raise KubeError(
                     f"the {key} of context {context.name!r} contains {found}", "correct it in the kubeconfig"
                 )

@@ -1,4 +1,4 @@
-"""Ask a server about memberships: through kube-apiserver, or directly where its config.yaml is on this machine."""
+"""Status queries about memberships, sent through kube-apiserver, or directly to a server whose config.yaml is on this machine."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LARGEST_ANSWER = 1024 * 1024
 
 
 def ask_memberships(review: Callable[[str], str], requirements: Collection[str]) -> MembershipAnswer:
-    """Return what one server says of the requirements (names; any number of them).
+    """Return the answer of one server about the requirements: names, any number of them.
 
-    `review` makes a TokenReview with a token and returns its `status.error`. Raises KubeError where no kube-iam server answers, and
-    what `review` raises.
+    `review` makes a TokenReview with a token and returns its `status.error`. Raises KubeError if no kube-iam server answers,
+    and what `review` raises.
     """
     names, server = tuple(requirements), ""
     states: dict[str, MembershipStatus] = {}
@@ -44,10 +44,10 @@ def ask_memberships(review: Callable[[str], str], requirements: Collection[str])
 
 
 def local_review(config_file: Path) -> Callable[[str], str]:
-    """Return how to make a TokenReview at the server of that config.yaml, which has to run on this machine.
+    """Return a function that makes a TokenReview at the server of that config.yaml, which has to run on this machine.
 
-    Nobody's credentials are sent, and the server has to prove itself by the certificate in its state directory. Raises ConfigError
-    where the file cannot be used; the function raises KubeError where the server cannot be asked.
+    No credentials are sent, and only the certificate in the server's state directory is trusted. Raises ConfigError if the file cannot
+    be used; the function raises KubeError if the server cannot be asked.
     """
     config = load_server_config(config_file, {})[0]
     return lambda token: _post(config, token)
@@ -73,7 +73,7 @@ def _post(config: ServerConfig, token: str) -> str:
 
 
 def _trust(certificate: Path) -> ssl.SSLContext:
-    """Return a context that trusts exactly this certificate, self-signed or not. Raises KubeError where it cannot be read."""
+    """Return a context that trusts exactly this certificate, self-signed or not. Raises KubeError if it cannot be read."""
     try:
         context = ssl.create_default_context(cafile=str(certificate))
     except OSError as error:
