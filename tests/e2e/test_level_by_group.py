@@ -69,7 +69,7 @@ def test_revoke_now_refuses_who_comes_by_the_group_and_leaves_other_ways_in(leve
         levels.administrator.works("kube-iam", "grant", "greta", level)
         assert wait_until(lambda kubeconfig=kubeconfig: signs_in(greta, kubeconfig), 90)  # type: ignore[misc]
     said = levels.administrator.works("kube-iam", "revoke", "greta", "looker", "--now", "--cache-ttl", "2s")
-    assert "looker has no role: they are refused while the IAM group sandbox-looker" in said
+    assert "looker has no role: the users are refused while the IAM group sandbox-looker" in said
     assert not signs_in(greta, looker)
     assert signs_in(greta, viewer)
     levels.administrator.works("kube-iam", "grant", "greta", "looker")
