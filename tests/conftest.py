@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from binaries import control_plane_binaries
 from botocore_data import work_out_once
 from examples import examples
 from required import missing, pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - pytest finds its hooks here
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from whole_sandbox import Sandbox
 
     from kube_iam.sandbox.api_server import ApiServer
-    from kube_iam.sandbox.control_plane import Binaries
 
 
 # Tests run as the program does without the extra `login`; those of that extra start processes which do not have this variable.
@@ -141,9 +141,3 @@ def reference() -> Path:
     name = f"aws-iam-authenticator-{version}"
     built = cache_directory(os.environ) / "reference" / name / "aws-iam-authenticator"
     return built if built.exists() else missing(f"the reference, {name},", "make reference")
-
-
-def control_plane_binaries() -> Binaries:
-    from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
-
-    return find_binaries(os.environ) or missing("a kube-apiserver or etcd", BUILD_COMMAND)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from conftest import control_plane_binaries
+from binaries import control_plane_binaries
 from kube_iam.denylist.prober import HERE, Prober
 from kube_iam.errors import KubeError, KubeIamError, Unreachable
 from kube_iam.kube.client import KubeApi
