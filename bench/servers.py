@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.context import CLUSTER_ID, ROLE, Bench
-from kube_iam.sandbox.processes import free_port
+from kube_iam.sandbox.processes import free_ports
 
 CONFIG = """\
 clusterID: {cluster}
@@ -104,7 +104,7 @@ def server(bench: Bench, which: str, *, entries: int = 1) -> Iterator[Server]:
     """`ours` or `reference`, ready, with so many role mappings. Both believe to ask the real STS, which the fake plays."""
     directory = bench.directory / f"{which}-{entries}-{time.monotonic_ns()}"
     directory.mkdir(parents=True)
-    port, health = free_port(), free_port()
+    port, health = free_ports(2)
     config = directory / "conf" / "config.yaml"
     config.parent.mkdir()
     head = CONFIG.format(cluster=CLUSTER_ID, port=port, health=health, directory=directory)

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from fake_sts import FakeSts
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.tokens import mint
 from kube_iam.core.utc import basic_timestamp
+from kube_iam.sandbox.processes import free_ports
 from loopback_pair import put_pair
 
 CLUSTER = "contract-test"
@@ -65,7 +65,7 @@ class RunningServer:
     ) -> None:
         self.directory = directory
         self.sts = sts
-        self.port, self.health_port = free_port(), free_port()
+        self.port, self.health_port = free_ports(2)
         self.config = directory / "conf" / "config.yaml"
         self.config.parent.mkdir(parents=True, exist_ok=True)
         put_pair(directory / "state")
@@ -171,12 +171,6 @@ def _ask(
         return Reply(response.status, names, response.read())
     finally:
         connection.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 import silent_clients
-from running_server import RunningServer, free_port, wait_until
+from running_server import RunningServer, wait_until
 from silent_clients import CLIENTS, TLS_CLIENTS, Client, Port
 
+from kube_iam.sandbox.processes import free_port
 from kube_iam.server.certificates import TlsPair, ensure_pair, load_pair
 from kube_iam.server.connection_watch import ConnectionWatch
 from kube_iam.server.connections import ConnectionLimits

@@ -56,6 +56,13 @@ def connects_at_once(port: int) -> bool:
     return True
 
 
+def is_ready(server: RunningServer) -> bool:
+    try:
+        return server.health("/readyz").status == 200
+    except OSError:
+        return False
+
+
 def retried(server: RunningServer) -> Reply:
     """Return the answer to a new token, which kube-apiserver would ask for again while the server answers 504."""
     while (reply := server.review(server.token())).status == 504:
@@ -103,6 +110,20 @@ def test_server_that_is_starting_answers_504_to_its_own_tokens_only(server: Runn
         wait_until(lambda: server.log().count("msg=listening") == 2)
         loaded = server.review(server.token())
         assert (loaded.status, "have not been loaded" in loaded.error) == (200, True)
+
+
+def test_server_is_ready_only_when_it_decides(make_server: Make, sts: FakeSts) -> None:
+    sts.play = lambda _: identity_answer(SESSION_ARN, USER_ID)
+    with silent_listener() as metadata:  # the server waits there for its region, longer than for its mappings
+        server = make_server(
+            AWS_REGION="",
+            AWS_EC2_METADATA_DISABLED="false",
+            AWS_EC2_METADATA_SERVICE_ENDPOINT=f"http://127.0.0.1:{metadata}",
+        )
+        server.process = server.launch()
+        wait_until(lambda: is_ready(server))
+        server.trust()
+        assert is_signed_in(server.review(server.token()))
 
 
 def test_server_listens_while_its_program_is_still_being_loaded(server: RunningServer) -> None:

@@ -32,7 +32,7 @@ from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.connect_proxy import ConnectProxy
 from kube_iam.sandbox.control_plane import Binaries, start_apiserver, start_etcd
-from kube_iam.sandbox.processes import Process, free_port, wait_until
+from kube_iam.sandbox.processes import Process, free_ports, wait_until
 from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION, Home
 from kube_iam.sandbox.up import start_account
 from kube_iam.sandbox.users import put_server_policy
@@ -47,7 +47,7 @@ class Site:
     """The account and etcd of one cluster; kube-apiserver runs from `start_api_server` on."""
 
     def __init__(self, home: Home, binaries: Binaries) -> None:
-        self.port, self.health_port = (21362, 21363) if CONTAINED else (free_port(), free_port())
+        self.port, self.health_port = (21362, 21363) if CONTAINED else free_ports(2)
         self.home = home
         self._binaries = binaries
         self.authority = Authority(home.tls)

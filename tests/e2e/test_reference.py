@@ -18,7 +18,7 @@ from whole_sandbox import BIN, ROLE, Person, Sandbox
 
 from kube_iam.core.partitions import sts_host
 from kube_iam.sandbox.connect_proxy import connect_proxy
-from kube_iam.sandbox.processes import Process, free_port
+from kube_iam.sandbox.processes import Process, free_ports
 from kube_iam.sandbox.state import CLUSTER_ID, REGION
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.reference, pytest.mark.xdist_group("whole-sandbox")]
@@ -183,7 +183,7 @@ server:
 @contextmanager
 def server(levels: Sandbox, directory: Path, command: list[str]) -> Iterator[tuple[int, Path]]:
     """Run a server whose real STS is played by a proxy. Yield its port and its log."""
-    port, health = free_port(), free_port()
+    port, health = free_ports(2)
     (directory / "config.yaml").write_text(
         CONFIG.format(cluster=CLUSTER_ID, port=port, health=health, directory=directory, role=ROLE)
     )

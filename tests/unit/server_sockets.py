@@ -8,12 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kube_iam.config.server import ServerConfig
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from kube_iam.sandbox.processes import free_port
 
 
 def config(state_dir: Path, port: int, health_port: int = 0) -> ServerConfig:

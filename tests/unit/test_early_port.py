@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server_sockets import free_port, listening
+from server_sockets import listening
 
 from kube_iam.config.server import ServerConfig
+from kube_iam.sandbox.processes import free_port
 from kube_iam.server import early_port
 from kube_iam.server.early_port import EarlyPort, open_early
 

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from server_sockets import config, free_port, listening
+from server_sockets import config, listening
 
 from kube_iam.config.server import ServerConfig
 from kube_iam.errors import KubeIamError
+from kube_iam.sandbox.processes import free_port, free_ports
 from kube_iam.server.certificates import ensure_pair
 from kube_iam.server.listening import PortInUse, open_port
 from kube_iam.server.ports import Ports
@@ -85,7 +86,7 @@ def test_port_of_a_server_that_has_our_key_is_shared(own: Path) -> None:
 
 
 def test_health_port_is_shared_along_with_the_webhooks(own: Path) -> None:
-    port, health = free_port(), free_port()
+    port, health = free_ports(2)
     with serving_tls(port, own), listening(health):
         ports = open_ports(config(own, port, health))
         close(ports.webhook, ports.health)
@@ -120,7 +121,7 @@ def test_without_an_own_certificate_no_port_is_shared(foreign: Path, tmp_path: P
 
 
 def test_health_port_of_another_program_is_refused_and_nothing_stays_open(own: Path) -> None:
-    port, health = free_port(), free_port()
+    port, health = free_ports(2)
     with listening(health), pytest.raises(PortInUse):
         open_ports(config(own, port, health))
     open_port("127.0.0.1", port).close()

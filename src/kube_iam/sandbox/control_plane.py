@@ -13,7 +13,7 @@ from kube_iam.files import write_file
 from kube_iam.sandbox.aggregation import fill_aggregated_roles
 from kube_iam.sandbox.api_server import ApiServer
 from kube_iam.sandbox.certificates import Authority, Pair, service_account_keys
-from kube_iam.sandbox.processes import free_port
+from kube_iam.sandbox.processes import free_port, free_ports
 from kube_iam.sandbox.state import LOOPBACK, Home
 
 BUILD_COMMAND = "make control-plane"
@@ -57,7 +57,7 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
 def start_etcd(home: Home, authority: Authority, binaries: Binaries) -> tuple[str, Pair]:
     """Start etcd, which serves only clients with a certificate of the sandbox. Return its URL and a pair for clients."""
     pair = authority.member("etcd", [LOOPBACK, "localhost"])
-    client, peer = (f"https://{LOOPBACK}:{free_port()}" for _ in range(2))
+    client, peer = (f"https://{LOOPBACK}:{port}" for port in free_ports(2))
     options = {
         "name": "sandbox",
         "data-dir": home.root / "etcd",

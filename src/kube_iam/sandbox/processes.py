@@ -132,7 +132,14 @@ def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
 
 def free_port() -> int:
     """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different loopback ports that are free now."""
+    # All are held until the last is known: the system may give a released port again.
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]

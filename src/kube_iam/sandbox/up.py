@@ -18,7 +18,7 @@ from kube_iam.sandbox import account, mount
 from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, Binaries, find_binaries, start_apiserver, start_etcd
-from kube_iam.sandbox.processes import free_port
+from kube_iam.sandbox.processes import free_ports
 from kube_iam.sandbox.server_rbac import grant_server_rbac
 from kube_iam.sandbox.state import ACCOUNT, AUTHENTICATOR, LOOPBACK, PROCESSES, REGION, Home, State
 from kube_iam.sandbox.users import create_administrator, ensure_user, is_account_ready, put_server_policy
@@ -98,7 +98,8 @@ def status(home: Home) -> dict[str, bool]:
 def start_account(home: Home, authority: Authority, say: Say, iam_delay_seconds: float = 0.0) -> State:
     """Start the AWS account and create its administrator. IAM shows changes that many seconds late. Raises SandboxError."""
     key = (f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
-    state = State(free_port(), free_port(), free_port(), root_key=key)
+    first, second, third = free_ports(3)
+    state = State(first, second, third, root_key=key)
     pair = authority.server("account", [LOOPBACK, "localhost", sts_host(REGION)])
     process = home.process("account")
     process.start(

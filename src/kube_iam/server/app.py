@@ -193,6 +193,8 @@ class _Server:
         waiting = self._backends.waiting()
         if waiting:
             return f"no mappings yet: {', '.join(waiting)}"
+        if self._front.is_starting:
+            return "starting"
         stale = self._cache.stale()
         # Their entries admit nobody; all others serve.
         return f"IAM could not be read, or not for too long: {', '.join(stale)}" if stale else ""

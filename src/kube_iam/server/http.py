@@ -88,6 +88,11 @@ class Webhook:
         self._metrics = metrics
         self._log = log
 
+    @property
+    def is_starting(self) -> bool:
+        """Return whether requests are still answered by `Starting`."""
+        return isinstance(self.authenticator, Starting)
+
     async def handle(self, scope: Scope, exchange: Exchange) -> None:
         """Answer one request."""
         if scope.path == "/authenticate":
