@@ -6,7 +6,7 @@ import time
 
 import click
 
-from kube_iam.cli.session import AdminSession, pass_session, require_terminal
+from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import (
     adopt_option,
     aws_options,
@@ -38,7 +38,7 @@ def command(session: AdminSession, yes: bool, dry_run: bool, adopt: bool, force:
     """
     from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import plan_apply
-    from kube_iam.cli.plan_results import PlanResults, carry_out, check_again, refuse_failing, refuse_guarded
+    from kube_iam.cli.plan_results import PlanResults, carry_out, is_approved
     from kube_iam.cli.server_status import unchanged, warn_of_server
 
     session.warn_of_regions()
@@ -49,15 +49,8 @@ def command(session: AdminSession, yes: bool, dry_run: bool, adopt: bool, force:
         if dry_run or not plan.changes:
             warn_of_server(session, unchanged(access, plan))
             return 0
-        refuse_failing(plan)
-        refuse_guarded(plan, force=force)
-        if not yes:
-            require_terminal()
-            results.show_before_question()
-            if not click.confirm("Apply these changes?", err=True):
-                click.echo("Nothing was changed.", err=True)
-                return 1
-            check_again(plan, ports)
+        if not is_approved(plan, ports, results, force=force, ask=None if yes else _is_confirmed):
+            return 1
         carry_out(
             plan,
             ports,
@@ -67,3 +60,8 @@ def command(session: AdminSession, yes: bool, dry_run: bool, adopt: bool, force:
         )
     warn_of_server(session, access.levels, settle=True)
     return 0
+
+
+def _is_confirmed() -> bool:
+    """Return whether the administrator answers yes."""
+    return click.confirm("Apply these changes?", err=True)

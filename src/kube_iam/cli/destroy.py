@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kube_iam.access.changes import Plan
-from kube_iam.cli.session import AdminSession, pass_session, require_terminal
+from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import (
     aws_options,
     cluster_options,
@@ -42,7 +42,7 @@ def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_on
     from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import check_caller, plan_destroy
     from kube_iam.cli.audit import AuditLog
-    from kube_iam.cli.plan_results import PlanResults, carry_out, check_again, refuse_failing, refuse_guarded
+    from kube_iam.cli.plan_results import PlanResults, carry_out, is_approved
 
     access = session.access
     session.warn_of_regions()
@@ -62,15 +62,8 @@ def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_on
             click.echo(_NOT_READ.format(mapping=access.mapping.describe()), err=True)
         if dry_run:
             return 0
-        refuse_failing(plan)
-        refuse_guarded(plan, force=force)
-        if not yes:
-            require_terminal()
-            results.show_before_question()
-            if not _is_confirmed(access.name):
-                click.echo("Nothing was changed.", err=True)
-                return 1
-            check_again(plan, ports)
+        if not is_approved(plan, ports, results, force=force, ask=None if yes else lambda: _is_confirmed(access.name)):
+            return 1
         carry_out(
             plan,
             ports,

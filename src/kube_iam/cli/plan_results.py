@@ -13,6 +13,7 @@ from kube_iam.access.changes import Plan, Verb
 from kube_iam.access.ports import Ports
 from kube_iam.cli.access_output import AGAIN, print_data, remedy_half_way
 from kube_iam.cli.progress import Display, changes_made
+from kube_iam.cli.session import require_terminal
 from kube_iam.cli.terminal import COLOUR_MARKS, note, page
 from kube_iam.errors import Guarded, KubeIamError, WouldFail
 from kube_iam.report.plan_text import headlines, plan_text
@@ -155,3 +156,22 @@ def carry_out(plan: Plan, ports: Ports, display: Display, results: PlanResults, 
     done(results.counts())
     if results.output == "table":
         click.echo(f"Done: {results.counts()}.")
+
+
+def is_approved(plan: Plan, ports: Ports, results: PlanResults, *, force: bool, ask: Callable[[], bool] | None) -> bool:
+    """Return whether the plan may be carried out. `ask` puts the question; without it nothing is asked.
+
+    Raises KubeIamError for a plan that would fail or that a guard refuses, where there is no terminal to ask on, and where the plan
+    changed while the question was open.
+    """
+    refuse_failing(plan)
+    refuse_guarded(plan, force=force)
+    if ask is None:
+        return True
+    require_terminal()
+    results.show_before_question()
+    if not ask():
+        click.echo("Nothing was changed.", err=True)
+        return False
+    check_again(plan, ports)
+    return True

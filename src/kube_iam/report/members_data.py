@@ -13,7 +13,7 @@ from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.denied_members import Denied, is_of_key
 
 States = Mapping[str, dict[str, object]]
-"""What a server says of levels, by their names: `report.membership_text.states_data`."""
+"""States of levels on the server, by level name, as `report.membership_text.states_data` returns them."""
 
 
 def levels_data(
