@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 from api_in_memory import REVIEWS, SLICES, ApiInMemory, endpoint_slice
 from click.exceptions import Abort
+from deny_commands import FILE
 from fake_account import FakeAccount
 from prepared_session import PreparedSession, Terminal
 
@@ -28,15 +29,6 @@ from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, StatusAnswer,
 from kube_iam.errors import KubeIamError, Throttled, UsageError
 
 NAME = "kube-system/kube-iam-denied"
-FILE = """\
-apiVersion: kube-iam.dev/v1alpha1
-kind: ClusterAccess
-cluster: {id: prod.example.com, name: prod, endpoint: "https://api.prod.example.com"}
-account: "123456789012"
-region: eu-central-1
-levels:
-  - {name: admin, bind: [{clusterRole: cluster-admin}]}
-"""
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/prod-admin"
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/prod-admin"
