@@ -263,6 +263,10 @@ class FakeDirectory:
         self.world.read("key_owner")
         return self.access_keys.get(access_key_id, "")
 
+    def groups_of(self, user: str) -> frozenset[str]:
+        self.world.read("groups_of")
+        return frozenset(name for name, members in self.group_members.items() if user in members)
+
     def add_member(self, group: str, user: str) -> None:
         self.world.write("add_member", lambda: self.group_members[group].add(user))
 

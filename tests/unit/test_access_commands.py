@@ -446,6 +446,7 @@ def test_grant_revoke_and_who_are_data_for_programs(account: FakeAccount, capsys
         "group": "prod-admin",
         "applied": True,
         "users": ["alice"],
+        "managedIn": "iam",
         "temporary": [],
     }
     kube_iam(account, "who", "--by-user", "-o", "json")

@@ -197,7 +197,7 @@ def test_the_certificate_authority_is_found_beside_the_file_or_in_it(tmp_path: P
 
 
 def test_every_example_loads() -> None:
-    for example in ("access.yaml", "classic.yaml"):
+    for example in ("access.yaml", "classic.yaml", "members.yaml"):
         assert load_access(EXAMPLES / example).levels
 
 
@@ -217,3 +217,36 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(3600, "1h"), (5400, "1h30m"), (45, "45s"), (0, "0s")])
 def test_durations_are_shown_short(seconds: int, text: str) -> None:
     assert show_duration(seconds) == text
+
+
+def test_members_are_read_with_their_lines(tmp_path: Path) -> None:
+    text = (
+        HEAD
+        + "levels:\n  - name: admin\n    members:\n      - alice\n      - bob\n  - {name: ops, members: []}\n  - name: viewer\n"
+    )
+    admin, ops, viewer = load_access(write(tmp_path, text)).levels
+    assert admin.members is not None
+    assert (admin.members.users, admin.members.line, admin.members.lines) == (("alice", "bob"), 8, (9, 10))
+    assert ops.members is not None
+    assert ops.members.users == ()
+    assert viewer.members is None
+
+
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        ("[alice, bob, alice]", "levels[0].members[2]: 'alice' is repeated"),
+        ("[alice, Alice]", "levels[0].members[1]: Alice and alice are one IAM user"),
+        ("[a]", "levels[0].members[0]: 'a' cannot sign in"),
+        (
+            "['arn:aws:iam::123456789012:user/bob']",
+            "levels[0].members[0]: 'arn:aws:iam::123456789012:user/bob' is not allowed",
+        ),
+        ("[12]", "levels[0].members[0]: YAML reads 12 as a number"),
+        ("", "levels[0].members: must be a list, not empty"),
+        ("alice", "levels[0].members: must be a list"),
+    ],
+)
+def test_members_that_cannot_be_meant_are_refused_with_line(tmp_path: Path, members: str, problem: str) -> None:
+    (found,) = problems(tmp_path, HEAD + f"levels:\n  - name: admin\n    members: {members}\n")
+    assert found.startswith(f"line 8: {problem}")

@@ -55,6 +55,21 @@ def test_deny_says_who_is_out_until_when_and_what_was_measured(
     ]
 
 
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_revoke_now_of_a_listed_member_says_that_the_file_still_lists_them(
+    cluster: Cluster, account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str], dry_run: tuple[str, ...]
+) -> None:
+    (tmp_path / "access.yaml").write_text(FILE.replace("{name: admin,", "{name: admin, members: [alice, bob],"))
+    assert kube_iam(cluster, "apply", "--yes") == 0
+    assert kube_iam(cluster, "revoke", "alice", "admin", "--now", "--no-wait", *dry_run) == 0
+    assert [each.value for each in cluster.denied] == ([] if dry_run else ["alice"])
+    assert account.directory.group_members["prod-admin"] == ({"alice", "bob"} if dry_run else {"bob"})
+    assert (
+        "note: access.yaml, line 7, still lists alice: the next `kube-iam apply` makes them members again, and a denial ends by"
+        " itself; remove them there"
+    ) in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

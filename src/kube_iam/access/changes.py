@@ -182,6 +182,13 @@ def tag_fields(have: PolicyState | RoleState, want: dict[str, str]) -> tuple[Fie
     return changed((f"tags.{key}", have.tags.get(key), value) for key, value in want.items())
 
 
+def member_change(verb: Verb, item: Membership, level: str, more: tuple[Field, ...] = ()) -> Change:
+    """Return the change that adds a user to a group (CREATE) or removes the user (DELETE)."""
+    pairs = {"userName": item.user, "iamGroup": item.group}
+    fields = added(pairs.items()) if verb is Verb.CREATE else removed(pairs)
+    return Change(verb, Kind.MEMBER, f"{item.user} in {item.group}", level, (*fields, *more), item)
+
+
 def binding_name(binding: BindingState) -> str:
     """Return the binding as a person would name it."""
     return f"{binding.namespace}/{binding.name}" if binding.namespace else binding.name

@@ -21,6 +21,7 @@ from kube_iam.access.changes import (
     binding_name,
     entry_fields,
     is_removable,
+    member_change,
     removed,
 )
 from kube_iam.access.desired import DesiredLevel, assumed_roles, level_in_name, user_policy_name
@@ -188,8 +189,7 @@ def _place(change: Change) -> tuple[str, str] | None:
 def _group_deletions(observed: Observed, group: GroupState) -> Iterator[Change]:
     level = observed.group_level(group)
     for user in observed.members.get(group.name.casefold(), ()):
-        item = Membership(group.name, user.name)
-        yield Change(Verb.DELETE, Kind.MEMBER, f"{user.name} in {group.name}", level, (), item)
+        yield member_change(Verb.DELETE, Membership(group.name, user.name), level)
     for arn in group.attached:
         yield _detached(group, arn, level)
     yield Change(Verb.DELETE, Kind.GROUP, group.name, level, removed({"path": group.path}), group)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.levels import ClusterAccess, Level, MemberList, Method
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import BindingState
 from kube_iam.core.utc import parse_rfc3339
@@ -191,6 +191,7 @@ class DesiredLevel:
     group: DesiredGroup
     bindings: tuple[BindingState, ...]
     entry: MappingEntry
+    members: MemberList | None = None  # of the file; None if `grant` and `revoke` change the group's members
 
     role_key: str = field(init=False, compare=False, repr=False)
 
@@ -230,6 +231,7 @@ def _desired_level(access: ClusterAccess, level: Level) -> DesiredLevel:
         DesiredGroup(level.group_name, level.path, policy.arn),
         desired_bindings(access, level),
         desired_entry(access, level),
+        level.members,
     )
 
 

@@ -48,12 +48,16 @@ def lockout(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
 
 
 def is_own(change: Change, observed: Observed) -> bool:
-    """Return whether the change is about a mapping entry, temporary access or a binding that the caller is signed in with."""
+    """Return whether the change is about an entry, membership, temporary access or binding that the caller is signed in with."""
     item = change.item
     if isinstance(item, MappingEntry):
         return item.key in _used_entries(observed)
     if isinstance(item, TemporaryRemoval):
         return _is_own_temporary(item, observed)
+    if isinstance(item, Membership):
+        used = (entry for entry in observed.entries if entry.key in _used_entries(observed))
+        asking = (entry for entry in used if entry.iam_group.casefold() == item.group.casefold())
+        return any(_is_one_of(observed.subject, {item.user}, entry) for entry in asking)
     if isinstance(item, BindingState):
         before = observed.bindings.get(item.ident, item)
         return bool({*item.groups, *before.groups} & _rbac_subjects(observed.subject))
@@ -174,9 +178,12 @@ def _groups_by(entry: MappingEntry, subject: Subject | None) -> set[str]:
 
 def _members(entry: MappingEntry, changes: tuple[Change, ...], observed: Observed) -> set[str]:
     """Return the members of the entry's group after the plan."""
-    coming = (change.item for change in changes if change.verb is Verb.CREATE)
     members = {user.name for user in observed.members.get(entry.iam_group.casefold(), ())}
-    return members | {item.user for item in coming if isinstance(item, Membership) and item.group == entry.iam_group}
+    for change in changes:
+        if isinstance(change.item, Membership) and change.item.group == entry.iam_group:
+            edit = members.add if change.verb is Verb.CREATE else members.discard
+            edit(change.item.user)
+    return members
 
 
 def _is_one_of(subject: Subject | None, members: set[str], entry: MappingEntry) -> bool:

@@ -25,10 +25,12 @@ from kube_iam.access.changes import (
     entry_fields,
     given,
     is_removable,
+    member_change,
     tag_fields,
 )
 from kube_iam.access.desired import DesiredLevel, DesiredRole, assumed_roles, same_document
 from kube_iam.access.mapping import role_key
+from kube_iam.access.member_lists import joining, leave_early, leaving
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
 from kube_iam.access.reassignments import moved_members
@@ -71,8 +73,8 @@ def _only_statement(document: dict[str, object]) -> dict[str, object]:
 class LevelPlanner:
     """Plans the changes of one level, and finds things of others that prevent them. `plan` fills the lists.
 
-    `changes` create and update. `narrowed_bindings` and `narrowed_policy` remove what `changes` left in place, after the
-    additions of all levels. `unmanaged` stops the plan.
+    `changes` create and update. `narrowed_bindings`, `narrowed_policy` and `removed_members` remove what `changes` left in place,
+    after the additions of all levels. `unmanaged` stops the plan.
     """
 
     level: DesiredLevel
@@ -83,6 +85,7 @@ class LevelPlanner:
     changes: list[Change] = field(default_factory=list)
     narrowed_bindings: list[Change] = field(default_factory=list)
     narrowed_policy: list[Change] = field(default_factory=list)
+    removed_members: list[Change] = field(default_factory=list)
     unmanaged: list[UnmanagedResource] = field(default_factory=list)
 
     def plan(self) -> None:
@@ -196,6 +199,8 @@ class LevelPlanner:
             self._add(Verb.CREATE, Kind.GROUP, want.name, added([("path", want.path)]), want)
         elif not self.observed.owns_group(have):
             self._adopt_group(have)
+        left = list(leaving(self.observed, self.level))
+        (self.changes if leave_early(self.observed, self.level) else self.removed_members).extend(left)
         if have is None or want.policy_arn not in have.attached:
             fields = added([("policy", want.policy_arn)])
             item = Attachment(want.name, want.policy_arn)
@@ -214,11 +219,13 @@ class LevelPlanner:
         self._add(Verb.ADOPT, Kind.GROUP, have.name, fields, want)
 
     def _members(self) -> None:
-        """Add the members of the level's former groups to its group, before they leave the former ones."""
+        """Add the listed users or, without a list, the members of the level's former groups, before they leave the former ones."""
+        self.changes += joining(self.observed, self.level, self.staying)
+        if self.level.members is not None:
+            return
         for move in moved_members(self.observed, self.level, self.staying):
-            item = Membership(self.level.group.name, move.user)
-            fields = added([("fromGroup", move.group)])
-            self._add(Verb.CREATE, Kind.MEMBER, f"{move.user} in {self.level.group.name}", fields, item)
+            item, moved = Membership(self.level.group.name, move.user), added([("fromGroup", move.group)])
+            self.changes.append(member_change(Verb.CREATE, item, self.level.name, moved))
 
     def _bindings(self) -> None:
         for want in self.level.bindings:

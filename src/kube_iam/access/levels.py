@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 DEFAULT_USERNAME = "iam:{{SessionNameRaw}}"
 DEFAULT_USERNAME_OF_GROUP = "iam:{{UserName}}"
 DEFAULT_SESSION_SECONDS = 3600
+SHORTEST_SESSION_NAME = 2
+"""In characters: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
 
 
 class Method(Enum):
@@ -52,6 +54,19 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberList:
+    """Members of a level as the file lists them. `line` is the line of the list in the file, `lines` are those of the names."""
+
+    users: tuple[str, ...]
+    line: int = field(default=0, compare=False)
+    lines: tuple[int, ...] = field(default=(), compare=False)
+
+    def __contains__(self, user: str) -> bool:
+        """Return whether the list has the user. IAM does not tell names apart by letter case."""
+        return user.casefold() in {name.casefold() for name in self.users}
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """One level of access with every default filled in. Paths begin and end with `/`; `session_seconds` is 3600 to 43200."""
 
@@ -68,6 +83,7 @@ class Level:
     session_seconds: int = DEFAULT_SESSION_SECONDS
     description: str = ""
     method: Method = Method.ROLE  # with GROUP the fields about role, MFA and sessions mean nothing
+    members: MemberList | None = None  # None: `grant` and `revoke` change the members
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kube_iam.access.desired import policy_arn
-from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.levels import SHORTEST_SESSION_NAME, ClusterAccess, Level, MemberList, Method
 from kube_iam.access.ownership import OwnershipIndex
 from kube_iam.access.ports import Directory, GroupState, User
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import NotFound, NotOwned, UsageError
-
-SHORTEST_SESSION_NAME = 2
-"""In characters: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
 
 Suggest = Callable[[str, Iterable[str]], str]
 """A remedy such as "did you mean 'alice'?" for a word and the words that exist."""
@@ -47,6 +44,19 @@ class LevelMembers:
     temporary: tuple[TemporaryGrant, ...] = ()
     void: tuple[tuple[TemporaryGrant, str], ...] = ()
     ids: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    listed: MemberList | None = None  # by the file
+
+    @property
+    def unlisted(self) -> tuple[str, ...]:
+        """Return the users in the group whom the file does not list, none if it lists no members."""
+        listed = self.listed
+        return () if listed is None else tuple(user for user in self.users or () if user not in listed)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Return the users whom the file lists and who are not in the group."""
+        present = {user.casefold() for user in self.users or ()}
+        return tuple(user for user in self.listed.users if user.casefold() not in present) if self.listed else ()
 
 
 def find_level(access: ClusterAccess, name: str, suggest: Suggest, users: Iterable[str] = ()) -> Level:
@@ -62,6 +72,24 @@ def find_level(access: ClusterAccess, name: str, suggest: Suggest, users: Iterab
         else suggest(name, names) or f"levels: {', '.join(names)}"
     )
     raise UsageError(f"{access.source} has no level {name!r}", hint)
+
+
+def refuse_listed(access: ClusterAccess, level: Level, users: Iterable[str], *, into: bool) -> None:
+    """Raise UsageError for a change of members that the next `apply` would undo: the file lists the level's members.
+
+    A revocation of users who are not listed is none: it makes IAM what the file says, or ends temporary access.
+    """
+    if level.members is None:
+        return
+    listed = [user for user in dict.fromkeys(users) if user in level.members]
+    if into or listed:
+        edit = "add" if into else "remove"
+        names = ", ".join(users if into else listed)
+        other = "give access for a time with --for" if into else "refuse them at once with --now"
+        raise UsageError(
+            f"{access.source}, line {level.members.line}, lists the members of level {level.name}",
+            f"{edit} {names} there, and run `kube-iam apply`; or {other}; nothing was changed",
+        )
 
 
 def plan_members(
@@ -147,7 +175,7 @@ def who(
         beside = sorted(others, key=lambda each: each.user_name.casefold())
         void = tuple((each, reasons[each]) for each in beside if each in reasons)
         admitted = tuple(each for each in beside if each not in reasons)
-        return LevelMembers(level.name, level.group_name, users, admitted, void, ids)
+        return LevelMembers(level.name, level.group_name, users, admitted, void, ids, level.members)
 
     return tuple(directory.each(read, levels))
 

@@ -8,6 +8,7 @@ grow with the levels, never with the users.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kube_iam.access.desired import DesiredLevel, assumed_roles, desired_state, mapped_arn
@@ -26,6 +27,7 @@ from kube_iam.access.ports import (
     Subject,
     User,
 )
+from kube_iam.errors import AccessDenied
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class Observed:
     rivals: Mapping[str, tuple[MappingEntry, ...]]  # further entries for roles of levels, by the roles' entry keys
     holders: Mapping[str, tuple[Holder, ...]]  # users, roles and groups of others with a policy of ours, by its ARN
     faults: tuple[str, ...]  # reasons why a server cannot load the mapping
+    users: Mapping[str, User] = field(
+        default_factory=dict
+    )  # listed users who are in IAM and not in their group, in lower case
+    user_groups: Mapping[str, frozenset[str]] = field(default_factory=dict)  # of these users, by name
     others: tuple[MappingEntry, ...] = ()  # further entries that the server reads: users, permission sets, accounts
     owned_policies: tuple[PolicyState, ...] = field(init=False)
     owned_roles: tuple[RoleState, ...] = field(init=False)
@@ -71,6 +77,15 @@ class Observed:
             ("entry_levels", {key: owner.level for key, owner in owners.entries.items() if owner.is_ours}),
         ):
             object.__setattr__(self, name, value)
+
+    def member_names(self, group: str) -> tuple[str, ...]:
+        """Return the members of a group, if they were read."""
+        return tuple(user.name for user in self.members.get(group.casefold(), ()))
+
+    def spelling(self, user: str) -> str:
+        """Return the name of a listed user as IAM writes it, empty if there is no such user."""
+        found = self.users.get(user.casefold())
+        return found.name if found is not None else ""
 
     def owns_tags(self, state: PolicyState | RoleState) -> bool:
         """Return whether a policy's or role's tags say that it is this cluster's."""
@@ -108,6 +123,8 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
     entries = ports.store.entries()
     roles = _roles(access, directory, desired, policies, entries)
     owners = OwnershipIndex(access, policies, roles, groups, entries)
+    members = _members(directory, desired, groups, entries)
+    users, user_groups = _listed_users(directory, desired, members)
     return Observed(
         cluster_id=access.cluster_id,
         cluster_name=access.name,
@@ -118,13 +135,15 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
         elsewhere=_policies_elsewhere(access, directory, desired, policies),
         roles=roles,
         groups=groups,
-        members=_members(directory, desired, groups, entries),
+        members=members,
         bindings=bindings,
         missing_rbac=missing,
         entries=entries,
         owners=owners,
         holders=_holders(directory, policies, groups, owners),
         faults=ports.store.faults(),
+        users=users,
+        user_groups=user_groups,
         others=ports.store.others(),
         rivals=_rivals(access, ports.store, roles, owners),
     )
@@ -212,8 +231,10 @@ def _members(
 ) -> dict[str, tuple[User, ...]]:
     """Return the members of groups that are deleted, that a level adopts or whose members move.
 
-    Included are groups that an entry will require from now on: the caller may not be in them.
+    Included are groups whose members the file lists, and groups that an entry will require from now on: the caller may not be in
+    them.
     """
+    listed = {level.group.name.casefold() for level in desired if level.members is not None}
     staying = {level.group.name.casefold() for level in desired}
     moving = any(key not in staying for key in groups)
     path = {level.group.name.casefold(): level.group.path for level in desired}
@@ -232,8 +253,32 @@ def _members(
         or policy[key] not in group.attached
         or moving
         or key in newly_required
+        or key in listed
     }
     return dict(zip(asked, directory.each(directory.members, asked.values()), strict=True))
+
+
+def _listed_users(
+    directory: Directory, desired: tuple[DesiredLevel, ...], members: dict[str, tuple[User, ...]]
+) -> tuple[dict[str, User], dict[str, frozenset[str]]]:
+    """Return the users that the file lists, by their names in lower case, and the groups of those who are not in theirs."""
+    found: dict[str, User] = {}
+    absent: dict[str, str] = {}
+    for level in desired:
+        present = {user.name.casefold(): user for user in members.get(level.group.name.casefold(), ())}
+        for name in level.members.users if level.members else ():
+            if name.casefold() in present:
+                found[name.casefold()] = present[name.casefold()]
+            else:
+                absent[name.casefold()] = name
+    asked = [name for key, name in absent.items() if key not in found]
+    found |= {user.name.casefold(): user for user in directory.each(directory.user, asked) if user is not None}
+    if any(key not in found for key in absent):
+        # A name in another letter case is found by a list of all users only, where letter case counts.
+        with suppress(AccessDenied):
+            found |= {user.name.casefold(): user for user in directory.users() if user.name.casefold() in absent}
+    names = [found[key].name for key in absent if key in found]
+    return found, dict(zip(names, directory.each(directory.groups_of, names), strict=True))
 
 
 def _bindings(

@@ -4,8 +4,8 @@ Additions come before removals, so that a run that stops half way leaves access 
 
 1. Detach policies from groups of other levels. This precedes all additions: a policy may be about to name another level's role.
 2. Build each level. A role that moves to another path comes last: IAM has no two roles of one name, so the old one goes first.
-3. Delete mapping entries, temporary access and bindings. What the caller is signed in with goes last: without it the caller could
-   not delete the rest.
+3. Delete mapping entries, temporary access, bindings and members that the file does not list. What the caller is signed in with
+   goes last: without it the caller could not delete the rest.
 4. Delete the IAM things of levels that leave. A policy document names a replaced role until that role is deleted: until then the
    document is the only record of the role.
 """
@@ -23,6 +23,7 @@ from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, loc
 from kube_iam.access.level_changes import LevelPlanner
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.member_lists import guarded_removals, member_failures
 from kube_iam.access.observed import Observed, observe
 from kube_iam.access.ports import BindingState, Directory, Ports
 from kube_iam.access.reassignments import guarded_changes, guarded_deletions, refused_reassignments
@@ -88,9 +89,10 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *lockout(changes, observed),
             *deletes_too_many_levels(observed, wanted),
             *guarded_changes(observed, desired, changes),
+            *guarded_removals(access, observed, desired),
             *(misplaced if writes_mapping(changes) else ()),
         ),
-        failures=refusals.failures,
+        failures=(*member_failures(access, observed, desired, changes), *refusals.failures),
         entries=(*observed.entries, *observed.others),
     )
 
@@ -166,7 +168,7 @@ def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tu
         yield f"{kind} {name} does not exist{place}; a binding to it grants nothing until it does"
 
 
-_CLUSTER_SIDE = {Kind.MAPPING: 0, Kind.TEMPORARY: 1, Kind.BINDING: 2}
+_REMOVALS = {Kind.MAPPING: 0, Kind.TEMPORARY: 1, Kind.BINDING: 2, Kind.MEMBER: 3}
 _ADMINISTRATOR = "cluster-admin"
 
 
@@ -189,7 +191,7 @@ def arrange(
             first, left = _split(left, partial(_is_about, planner.level))
             built += [*first, *planner.changes]
     roles, left = _split(left, lambda change: change.kind is Kind.ROLE)
-    left += [change for planner in planners for change in planner.narrowed_bindings]
+    left += [change for planner in planners for change in (*planner.narrowed_bindings, *planner.removed_members)]
     documents = [change for planner in planners for change in planner.narrowed_policy]
     return (*early, *built, *sorted(left, key=lambda change: _rank(change, own)), *roles, *deleted, *documents)
 
@@ -211,7 +213,7 @@ def _rank(change: Change, own: Callable[[Change], bool]) -> tuple[bool, int, boo
     binding = change.item if isinstance(change.item, BindingState) else None
     cluster_wide = binding is not None and not binding.namespace
     administrator = binding is not None and binding.role_name == _ADMINISTRATOR
-    return own(change), _CLUSTER_SIDE[change.kind], cluster_wide, administrator
+    return own(change), _REMOVALS[change.kind], cluster_wide, administrator
 
 
 def writes_mapping(changes: tuple[Change, ...]) -> bool:

@@ -169,6 +169,9 @@ class Directory(Protocol):
     def key_owner(self, access_key_id: str) -> str:
         """Return the name of the account's user with that access key (AKIA…), empty if there is none."""
 
+    def groups_of(self, user: str) -> frozenset[str]:
+        """Return the names of the user's groups, none for a user that does not exist."""
+
     def add_member(self, group: str, user: str) -> None:
         """Add the user to the group."""
 

@@ -73,10 +73,20 @@ def _named_groups(observed: Observed, level: str, key: str = "") -> set[str]:
     }
 
 
+def gives_level(observed: Observed, level: DesiredLevel) -> bool:
+    """Return whether members of the level's group have the level now: by its policy, and by the mapping."""
+    group = observed.groups.get(level.group.name.casefold())
+    if group is None or not observed.owns_group(group) or level.policy.arn not in group.attached:
+        return False
+    return bool({group.name.casefold(), ""} & _named_groups(observed, level.name, level.entry.key))
+
+
 def guarded_members(observed: Observed, desired: tuple[DesiredLevel, ...]) -> Iterator[str]:
     """Yield a sentence for each group whose members would get a level that the mapping does not give them now."""
     staying = frozenset(level.group.name.casefold() for level in desired)
     for level in desired:
+        if level.members is not None:  # the file says who gets it, and all others leave before they would
+            continue
         added: dict[str, list[str]] = {}
         for move in moved_members(observed, level, staying):
             if not move.is_admitted:

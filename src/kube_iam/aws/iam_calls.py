@@ -54,6 +54,7 @@ PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "users": ("iam:ListUsers",),
     "user": ("iam:GetUser",),
     "key_owner": ("iam:GetAccessKeyLastUsed",),
+    "groups_of": ("iam:ListGroupsForUser",),
     "add_member": ("iam:AddUserToGroup", "iam:ListGroupsForUser"),
     "remove_member": ("iam:RemoveUserFromGroup", "iam:ListGroupsForUser"),
     "user_policy": ("iam:GetUserPolicy",),

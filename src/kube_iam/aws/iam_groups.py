@@ -98,16 +98,25 @@ class IamGroups(IamPart):
         found = self._aws.found("get_access_key_last_used", doing, AccessKeyId=access_key_id)
         return "" if found is None else str(found.get("UserName", ""))
 
+    def groups_of(self, user: str) -> frozenset[str]:
+        """Return the groups of one user. A user has at most ten; a group may have thousands of members."""
+        doing = f"list the groups of user {user}"
+        try:
+            found = list(self._aws.pages("list_groups_for_user", "Groups", doing, UserName=user))
+        except NotFound:
+            return frozenset()
+        return frozenset(str(group["GroupName"]) for group in found)
+
     def add_member(self, group: str, user: str) -> None:
         """Add the user to the group. Raises NotFound where either does not exist."""
         self._aws.call("add_user_to_group", f"add user {user} to group {group}", GroupName=group, UserName=user)
-        self._until(f"user {user} in group {group}", lambda: group in self._groups_of(user))
+        self._until(f"user {user} in group {group}", lambda: group in self.groups_of(user))
 
     def remove_member(self, group: str, user: str) -> None:
         """Remove the user from the group. A user or group that is gone is no error."""
         doing = f"remove user {user} from group {group}"
         self._aws.deleted("remove_user_from_group", doing, GroupName=group, UserName=user)
-        self._until(f"user {user} outside group {group}", lambda: group not in self._groups_of(user))
+        self._until(f"user {user} outside group {group}", lambda: group not in self.groups_of(user))
 
     def _raw_group(self, name: str) -> dict[str, Any] | None:
         found = self._aws.found("get_group", f"read group {name}", GroupName=name, MaxItems=1)
@@ -125,15 +134,6 @@ class IamGroups(IamPart):
         except NotFound:
             return ()
         return tuple(str(policy["PolicyArn"]) for policy in found)
-
-    def _groups_of(self, user: str) -> frozenset[str]:
-        """Return the groups of one user. A user has at most ten; a group may have thousands of members."""
-        doing = f"list the groups of user {user}"
-        try:
-            found = list(self._aws.pages("list_groups_for_user", "Groups", doing, UserName=user))
-        except NotFound:
-            return frozenset()
-        return frozenset(str(group["GroupName"]) for group in found)
 
 
 def _user(answer: Mapping[str, Any]) -> User:

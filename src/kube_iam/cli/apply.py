@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,13 @@ from kube_iam.cli.shared_options import (
     output_option,
     yes_option,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kube_iam.access.audit import AuditRecord
+    from kube_iam.access.changes import Change
+    from kube_iam.access.levels import ClusterAccess
 
 
 @click.command("apply")
@@ -56,10 +64,24 @@ def command(session: AdminSession, yes: bool, dry_run: bool, adopt: bool, force:
             ports,
             session.display,
             results,
-            lambda done: audit.add(AuditRecord(Action.APPLIED, access.name, detail=done)),
+            lambda done: audit.add(
+                AuditRecord(Action.APPLIED, access.name, detail=done), *_member_records(access, results.done())
+            ),
         )
     warn_of_server(session, access.levels, settle=True)
     return 0
+
+
+def _member_records(access: ClusterAccess, done: tuple[Change, ...]) -> Iterator[AuditRecord]:
+    """Yield a record for each user who joined or left a level whose members the file lists."""
+    from kube_iam.access.audit import Action, AuditRecord
+    from kube_iam.access.changes import Membership, Verb
+
+    listed = {level.name for level in access.levels if level.members is not None}
+    for change in done:
+        if isinstance(change.item, Membership) and change.level in listed:
+            action = Action.GRANTED if change.verb is Verb.CREATE else Action.REVOKED
+            yield AuditRecord(action, change.item.user, change.level)
 
 
 def _is_confirmed() -> bool:

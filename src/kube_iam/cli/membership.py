@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import click
 
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.members import MemberChange, apply_members, find_level, no_such_users, plan_members
+from kube_iam.access.members import MemberChange, apply_members, find_level, no_such_users, plan_members, refuse_listed
 from kube_iam.cli.audit import AuditLog
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
@@ -55,6 +55,8 @@ def change_members(
     """
     session.warn_of_regions()
     level = find_level(session.access, level_name, suggestion, users)
+    if revocation is None:
+        refuse_listed(session.access, level, users, into=options.into)
     with session.audit as audit:
         command = _MemberCommand(session, level, users, options, audit)
         if revocation is None or options.dry_run:
@@ -102,6 +104,8 @@ class _MemberCommand:
             remove_level_denials(self.session, self.level, done, self.options.deny_list, self.audit)
         results.raise_error()  # (6)
         self._print_losses(own)
+        if not self.options.into:
+            self._print_still_listed()
         if not self.options.dry_run:  # (7)
             clean(self.session, temporary, now)
         self._raise_incomplete(results, temporary, denials)  # (8)
@@ -169,6 +173,15 @@ class _MemberCommand:
         if own is not None and self.options.dry_run:
             for loss in own.losses(self.level, self.users):
                 click.echo(f"needs --force: {loss}", err=True)
+
+    def _print_still_listed(self) -> None:
+        """Print that the file lists users whose sessions are denied: the next `apply` makes them members again."""
+        listed = self.level.members
+        users = [user for user in dict.fromkeys(self.users) if listed is not None and user in listed]
+        if listed is not None and users:
+            where = f"{self.session.access.source}, line {listed.line}"
+            again = "the next `kube-iam apply` makes them members again, and a denial ends by itself"
+            click.echo(f"note: {where}, still lists {', '.join(users)}: {again}; remove them there", err=True)
 
     def _raise_incomplete(
         self, results: MemberResults, temporary: TemporaryGrants, denials: ImmediateRevocation | None

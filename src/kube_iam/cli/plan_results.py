@@ -9,7 +9,7 @@ from types import TracebackType
 import click
 
 from kube_iam.access.apply import apply_plan, find_refusals
-from kube_iam.access.changes import Plan, Verb
+from kube_iam.access.changes import Change, Plan, Verb
 from kube_iam.access.ports import Ports
 from kube_iam.cli.access_output import AGAIN, print_data, remedy_half_way
 from kube_iam.cli.progress import Display, changes_made
@@ -76,9 +76,13 @@ class PlanResults:
         note(said)
         note(f"what is done stays done: {remedy_half_way(error)}")
 
+    def done(self) -> tuple[Change, ...]:
+        """Return the changes that are done."""
+        return self._plan.changes[: self._done]
+
     def counts(self) -> str:
         """Return how many changes of the plan are done, by verb: `6 created, 1 deleted`."""
-        done = [change.verb for change in self._plan.changes[: self._done]]
+        done = [change.verb for change in self.done()]
         return ", ".join(f"{done.count(verb)} {PAST[verb]}" for verb in Verb if verb in done)
 
     def data(self) -> dict[str, object]:

@@ -72,12 +72,25 @@ def command(
         data = users_data(found, now, denied, states) if by_user else levels_data(found, now, denied, states)
         print_data({"members": data, "otherEntries": entries_data(others)} if everything else data, output)
     _print_void(found)
+    _print_listed(access.source, found)
     if others and not everything:
         said = f"note: entries in {access.mapping.describe()} beside these levels: {len(others)}"
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
     if output == "table":
         warn_of_server(session, asked)
     return 0
+
+
+def _print_listed(source: str, found: tuple[LevelMembers, ...]) -> None:
+    """Print which levels have their members in the file, and that an apply removes the differences."""
+    for each in found:
+        if each.listed is not None:
+            drift = (
+                "; what differs in IAM is changed by the next `kube-iam apply`" if each.unlisted or each.absent else ""
+            )
+            click.echo(
+                f"note: {source}, line {each.listed.line}, lists the members of level {each.level}{drift}", err=True
+            )
 
 
 def _print_void(found: tuple[LevelMembers, ...]) -> None:

@@ -15,6 +15,7 @@ from kube_iam.access.levels import (
     ClusterAccess,
     Level,
     MappingTarget,
+    MemberList,
     Method,
     TargetKind,
 )
@@ -22,7 +23,7 @@ from kube_iam.config.access_checks import check_semantics
 from kube_iam.config.durations import parse_duration
 from kube_iam.config.schema import ACCESS_SCHEMA
 from kube_iam.config.structure import check_structure
-from kube_iam.config.yaml_file import YamlFile, decode, parse_yaml, read_yaml
+from kube_iam.config.yaml_file import Step, YamlFile, decode, parse_yaml, read_yaml
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.errors import ConfigError, Problem
 
@@ -49,7 +50,7 @@ def _load(file: YamlFile, source: str, folder: Path) -> ClusterAccess:
         problems += check_semantics(file, name_for_iam(document))
     if problems:
         raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
-    return _build(document, source, folder, authority)
+    return _build(file, document, source, folder, authority)
 
 
 def name_for_iam(document: dict[str, Any]) -> str:
@@ -91,7 +92,7 @@ def _certificate_authority(file: YamlFile, document: dict[str, Any], folder: Pat
     return text, []
 
 
-def _build(document: dict[str, Any], source: str, folder: Path, authority: str) -> ClusterAccess:
+def _build(file: YamlFile, document: dict[str, Any], source: str, folder: Path, authority: str) -> ClusterAccess:
     cluster, paths = document["cluster"], document.get("iam", {})
     name, prefix = name_for_iam(document), paths.get("pathPrefix", "/")
     return ClusterAccess(
@@ -105,7 +106,14 @@ def _build(document: dict[str, Any], source: str, folder: Path, authority: str) 
         certificate_authority=authority,
         mapping=_target(document.get("mapping", {"configFile": {}}), folder),
         levels=tuple(
-            _level(level, name, f"{prefix}kube-iam/{name}/", paths.get("rolePath", "/")) for level in document["levels"]
+            _level(
+                level,
+                name,
+                f"{prefix}kube-iam/{name}/",
+                paths.get("rolePath", "/"),
+                _members(file, ("levels", index), level),
+            )
+            for index, level in enumerate(document["levels"])
         ),
         path_prefix=prefix,
         checks_sign_in=document.get("membershipCheck", "signIn") == "signIn",
@@ -121,7 +129,17 @@ def _target(mapping: dict[str, Any], folder: Path) -> MappingTarget:
     return MappingTarget(TargetKind.CONFIG_FILE, **mapping["configFile"])
 
 
-def _level(level: dict[str, Any], cluster: str, path: str, role_path: str) -> Level:
+def _members(file: YamlFile, path: tuple[Step, ...], level: dict[str, Any]) -> MemberList | None:
+    if "members" not in level:
+        return None
+    users = tuple(level["members"])
+    where = (*path, "members")
+    return MemberList(
+        users, file.line(*where) or 0, tuple(file.line(*where, index) or 0 for index in range(len(users)))
+    )
+
+
+def _level(level: dict[str, Any], cluster: str, path: str, role_path: str, members: MemberList | None) -> Level:
     name, names = level["name"], level.get("iam", {})
     default = f"{cluster}-{name}"
     method = Method(level.get("method", "role"))
@@ -142,4 +160,5 @@ def _level(level: dict[str, Any], cluster: str, path: str, role_path: str) -> Le
         session_seconds=parse_duration(level.get("sessionDuration", "1h")),
         description=level.get("description", ""),
         method=method,
+        members=members,
     )

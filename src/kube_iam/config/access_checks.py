@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kube_iam.access.desired import user_policy_name
-from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP
+from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP, SHORTEST_SESSION_NAME
 from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, session_hint, show_duration
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.partitions import partition_of_region
@@ -38,6 +38,7 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
         problems += _check_username(file, path, level)
         problems += _check_groups(file, path, level)
         problems += _check_binds(file, path, level)
+        problems += _check_members(file, path, level)
     problems += _check_clashes(file, levels, cluster_name)
     return problems
 
@@ -180,6 +181,22 @@ def _check_binds(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterat
                 place = f"in namespace {namespace}" if namespace else "in the whole cluster"
                 yield file.problem(where, f"{key[0] or key[1]} {place} is granted twice", "keep one of the two")
             seen.add(key)
+
+
+def _check_members(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
+    """Add problems of names that IAM takes for one user, or that cannot be the name of a session."""
+    seen: dict[str, str] = {}
+    for index, user in enumerate(_list(level.get("members"))):
+        where = (*path, "members", index)
+        if not isinstance(user, str):
+            continue
+        first = seen.setdefault(user.casefold(), user)
+        if first != user:
+            message = f"{user} and {first} are one IAM user: names do not differ by letter case alone"
+            yield file.problem(where, message, "keep the one that IAM shows")
+        if 0 < len(user) < SHORTEST_SESSION_NAME and not _by_group(level):
+            message = f"{user!r} cannot sign in: sessions are named after their IAM user, and AWS takes names of 2 to 64 characters"
+            yield file.problem(where, message, "rename the IAM user (aws iam update-user), or use method: group")
 
 
 def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], cluster_name: str) -> Iterator[Problem]:

@@ -16,6 +16,12 @@ IAM_NAME = {
     "pattern": r"^[A-Za-z0-9_+=,.@-]+$",
     "patternErrorMessage": "an IAM name, not an ARN: letters, digits and _+=,.@- only",
 }
+_USER_NAME = {
+    "type": "string",
+    "pattern": IAM_NAME["pattern"],
+    "maxLength": 64,
+    "patternErrorMessage": "the name of an IAM user, not an ARN: letters, digits and _+=,.@- only",
+}
 IAM_PATH = {
     "type": "string",
     "pattern": r"^/([!-.0-~]+/)*$",
@@ -191,6 +197,14 @@ _LEVEL = _object(
             "examples": ["iam:{{SessionNameRaw}}", "prod-admin"],
         },
         "bind": {"type": "array", "description": "What the level's groups may do in the cluster.", "items": _BIND},
+        "members": {
+            "type": "array",
+            "description": "IAM users who have the level, written as IAM writes them. `apply` makes the members of the IAM group "
+            "equal to this list; an empty list removes all. Without the key, `grant` and `revoke` change the members.",
+            "items": _USER_NAME,
+            "uniqueItems": True,
+            "examples": [["alice", "bob"]],
+        },
         "mfa": {
             "type": "boolean",
             "description": "Whether the role can be assumed only by someone who signed in with MFA. Not with method group: "

@@ -106,9 +106,11 @@ def _is_by_group(access: ClusterAccess, name: str) -> bool:
 
 
 def _users(members: LevelMembers) -> Iterator[tuple[str, str]]:
-    """Yield the name and the unique id of each user who may sign in by the level."""
+    """Yield the name and the unique id of each user who may sign in by the level, now or after the next `apply`."""
     for user in members.users or ():
         yield user, members.ids.get(user, "")
+    for user in members.absent:
+        yield user, ""
     for who in members.temporary:
         yield who.user_name, who.user_id
 

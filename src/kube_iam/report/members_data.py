@@ -24,6 +24,8 @@ def levels_data(
 ) -> list[dict[str, object]]:
     """Return one object per level. `notAdmitted` lists temporary access that admits nobody, `denied` denied members, if any.
 
+    `managedIn` is `file` if the access file lists the members, else `iam`; `notInFile` and `notInIam` are the differences.
+
     `server` is the state of the level in the server, if it is known.
     """
     return [
@@ -32,6 +34,9 @@ def levels_data(
             "group": each.group,
             "applied": each.users is not None,
             "users": list(each.users or ()),
+            "managedIn": "iam" if each.listed is None else "file",
+            **_listed("notInFile", each.unlisted),
+            **_listed("notInIam", each.absent),
             "temporary": [{"user": who.user_name, **_time(who, now)} for who in each.temporary],
             **_not_admitted({"user": who.user_name, **_time(who, now), "why": why} for who, why in each.void),
             **_listed(
@@ -124,7 +129,7 @@ def _not_admitted(items: Iterable[dict[str, object]]) -> dict[str, object]:
     return _listed("notAdmitted", items)
 
 
-def _listed(key: str, items: Iterable[dict[str, object]]) -> dict[str, object]:
+def _listed(key: str, items: Iterable[object]) -> dict[str, object]:
     listed = list(items)
     return {key: listed} if listed else {}
 

@@ -14,6 +14,8 @@ from kube_iam.denylist.denied_members import Denied, is_of_key
 from kube_iam.report.members_data import kind_of_entry
 
 NOT_ADMITTED = "not admitted"
+NOT_LISTED = "not in the file"
+NOT_IN_IAM = "in the file, not in IAM"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -27,17 +29,28 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def levels_table(levels: Sequence[LevelMembers], now: float, denied: Denied = MappingProxyType({})) -> str:
     """Return one line per user. A level without users, or without a group in IAM, has a line too.
 
-    Further columns are there if access is temporary or denied.
+    Further columns are there if access is temporary, denied, or not as the file lists it.
     """
     rows = [row for level in levels for row in _rows(level, now)]
+    states = _states(levels, denied)
     some = any(level.temporary or level.void for level in levels)
     head = ("LEVEL", "IAM GROUP", "USER", "TIME LEFT", "REASON")
     shown = [row if some else row[:3] for row in rows]
-    if denied:
-        states = (denied.get((row[0], row[2])) for row in rows)
-        shown = [(*row, denied_text(denial) if denial else "") for row, denial in zip(shown, states, strict=True)]
+    if states:
+        shown = [(*row, states.get((full[0], full[2]), "")) for row, full in zip(shown, rows, strict=True)]
     columns: tuple[str, ...] = head if some else head[:3]
-    return table((*columns, "STATE") if denied else columns, shown)
+    return table((*columns, "STATE") if states else columns, shown)
+
+
+def _states(levels: Sequence[LevelMembers], denied: Denied) -> dict[tuple[str, str], str]:
+    """Return what is to be said of members, by level and user: denials, and differences from a list in the file."""
+    drift = {(level.level, user): NOT_LISTED for level in levels for user in level.unlisted}
+    drift |= {(level.level, user): NOT_IN_IAM for level in levels for user in level.absent}
+    keys = dict.fromkeys((*drift, *denied))
+    return {
+        key: ", ".join(filter(None, (drift.get(key), denied_text(denied[key]) if key in denied else "")))
+        for key in keys
+    }
 
 
 def denied_text(denial: Denial) -> str:
@@ -60,16 +73,17 @@ def entries_table(entries: Iterable[MappingEntry]) -> str:
 def users_table(levels: Sequence[LevelMembers], now: float, denied: Denied = MappingProxyType({})) -> str:
     """Return one line per user with their levels, and the time that is left of temporary access."""
     ends = {(who.user_name, level.level): who for level in levels for who in level.temporary}
+    states = _states(levels, denied)
     rows = []
     for user, names in by_user(levels).items():
-        shown = (_with_notes(name, ends.get((user, name)), denied.get((name, user)), now) for name in names)
+        shown = (_with_notes(name, ends.get((user, name)), states.get((name, user), ""), now) for name in names)
         rows.append((user, ", ".join(shown)))
     rows += [(who.user_name, f"({level.level}: {NOT_ADMITTED}, {why})") for level in levels for who, why in level.void]
     return table(("USER", "LEVELS"), rows)
 
 
-def _with_notes(level: str, who: TemporaryGrant | None, denial: Denial | None, now: float) -> str:
-    notes = [*([f"{left(who, now)} left"] if who else ()), *([denied_text(denial)] if denial else ())]
+def _with_notes(level: str, who: TemporaryGrant | None, state: str, now: float) -> str:
+    notes = [*([f"{left(who, now)} left"] if who else ()), *([state] if state else ())]
     return f"{level} ({', '.join(notes)})" if notes else level
 
 
@@ -84,9 +98,11 @@ def left(who: TemporaryGrant, now: float) -> str:
 def _rows(level: LevelMembers, now: float) -> Iterator[tuple[str, ...]]:
     if level.users is None:
         yield (level.level, level.group, "(not applied)", "", "")
-    elif not (level.users or level.temporary or level.void):
+    elif not (level.users or level.temporary or level.void or level.absent):
         yield (level.level, level.group, "(nobody)", "", "")
     for user in level.users or ():
+        yield (level.level, level.group, user, "", "")
+    for user in level.absent:
         yield (level.level, level.group, user, "", "")
     for who in level.temporary:
         yield (level.level, level.group, who.user_name, left(who, now), who.reason)

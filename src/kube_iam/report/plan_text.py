@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from kube_iam.access.changes import Change, Field, Plan, Verb
+from kube_iam.access.changes import Change, Field, Kind, Plan, Verb
 from kube_iam.core.printable import escaped_lines
 
 SYMBOLS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.ADOPT: "^", Verb.DELETE: "-"}
 COLOURS = {Verb.CREATE: "green", Verb.UPDATE: "yellow", Verb.ADOPT: "cyan", Verb.DELETE: "red"}
 _EMPTY: tuple[object, ...] = (None, "", (), [], {})
+_IN_HEADLINE = ("userName", "iamGroup")
 DOCUMENTS = frozenset({"document", "trust"})
 
 Marks = Mapping[str, tuple[str, str]]
@@ -65,6 +66,8 @@ def _headline(change: Change) -> str:
 
 def _fields(change: Change) -> Iterator[str]:
     for part in change.fields if change.verb is not Verb.DELETE else ():
+        if change.kind is Kind.MEMBER and part.name in _IN_HEADLINE:
+            continue
         if part.before is not None or part.after not in _EMPTY:
             yield from _field(part)
 

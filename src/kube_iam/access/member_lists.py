@@ -1,0 +1,96 @@
+"""Members that the access file lists: who joins a level's IAM group and who leaves it, and what prevents that.
+
+A listed user is added before anybody is removed, and is never removed. Members who are not listed leave after all additions of all
+levels, so that a user who moves between levels is always in one of them. They leave earlier where the group does not give the level
+yet: else the level would be theirs until the end of the run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from kube_iam.access.changes import Change, Membership, Verb, added, member_change
+from kube_iam.access.desired import DesiredLevel
+from kube_iam.access.guards import callers_in_aws, callers_in_cluster
+from kube_iam.access.levels import ClusterAccess
+from kube_iam.access.observed import Observed
+from kube_iam.access.reassignments import gives_level, moved_members
+
+GROUPS_PER_USER = 10
+"""IAM's quota, which cannot be raised: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+
+
+def joining(observed: Observed, level: DesiredLevel, staying: frozenset[str]) -> Iterator[Change]:
+    """Yield additions of the listed users who are not in the level's group. `staying` are the groups of all levels, in lower case."""
+    former = {move.user.casefold(): move.group for move in moved_members(observed, level, staying)}
+    present = {name.casefold() for name in observed.member_names(level.group.name)}
+    for name in level.members.users if level.members else ():
+        if name.casefold() in present or observed.spelling(name) not in ("", name):
+            continue
+        moved = added([("fromGroup", former[name.casefold()])]) if name.casefold() in former else ()
+        yield member_change(Verb.CREATE, Membership(level.group.name, name), level.name, moved)
+
+
+def leaving(observed: Observed, level: DesiredLevel) -> Iterator[Change]:
+    """Yield removals of the members of the level's group who are not listed."""
+    for name in observed.member_names(level.group.name) if level.members is not None else ():
+        if name not in (level.members or ()):
+            yield member_change(Verb.DELETE, Membership(level.group.name, name), level.name)
+
+
+def leave_early(observed: Observed, level: DesiredLevel) -> bool:
+    """Return whether members who are not listed leave before the level is built: the level is not theirs yet."""
+    return not gives_level(observed, level)
+
+
+def member_failures(
+    access: ClusterAccess, observed: Observed, desired: tuple[DesiredLevel, ...], changes: tuple[Change, ...]
+) -> Iterator[str]:
+    """Yield a sentence, with the line in the file, for each listed user who cannot be added."""
+    joins = [change.item for change in changes if change.verb is Verb.CREATE and isinstance(change.item, Membership)]
+    groups = Counter(item.user for item in joins)
+    for user in groups:
+        groups[user] += len(observed.user_groups.get(user, ()))
+    joins_in_file = {(item.group, item.user) for item in joins}
+    for level in desired:
+        for name, line in _with_lines(level):
+            spelled = observed.spelling(name)
+            where = f"{access.source}, line {line}: members of level {level.name}"
+            if spelled and spelled != name:
+                yield f"{where}: the IAM user is written {spelled}, not {name}; write {spelled}"
+            elif not spelled:
+                yield (
+                    f"{where}: there is no IAM user {name} in account {access.account}; create it"
+                    f" (aws iam create-user --user-name {name}), or correct the name"
+                )
+            elif (level.group.name, name) in joins_in_file and groups[name] > GROUPS_PER_USER:
+                yield (
+                    f"{where}: {name} would be in {groups[name]} IAM groups, and IAM takes {GROUPS_PER_USER} for a user;"
+                    f" aws iam list-groups-for-user --user-name {name} shows them"
+                )
+
+
+def _with_lines(level: DesiredLevel) -> Iterator[tuple[str, int]]:
+    if level.members is not None:
+        yield from zip(level.members.users, level.members.lines, strict=True)
+
+
+def guarded_removals(access: ClusterAccess, observed: Observed, desired: tuple[DesiredLevel, ...]) -> Iterator[str]:
+    """Yield a sentence for each level that loses more than a third of its members by its list, and for the caller's own removal."""
+    staying = frozenset(level.group.name.casefold() for level in desired)
+    for level in desired:
+        if level.members is None:
+            continue
+        moved = [move.user for move in moved_members(observed, level, staying)]
+        held = [*observed.member_names(level.group.name), *moved]
+        going = [name for name in held if name not in level.members]
+        if 3 * len(going) > len(held):
+            yield (
+                f"{len(going)} of {len(held)} members of level {level.name} would be removed ({', '.join(going)}): more than a"
+                f" third; {access.source}, line {level.members.line}, lists its members"
+            )
+        own = {*callers_in_aws(access, going, observed.caller_arn)}
+        own |= {*(callers_in_cluster(access, going, observed.subject) or ())}
+        for user in sorted(own):
+            yield f"you are {user}, and this plan removes you from level {level.name}"

@@ -1,0 +1,139 @@
+"""Commands on a level whose members the access file lists."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from access_commands import FILE, LATER, account, denying, kube_iam  # noqa: F401
+from fake_account import FakeAccount
+
+from kube_iam.denylist.denial import denial_of
+from kube_iam.errors import Guarded, UsageError, WouldFail
+from kube_iam.kube import audit_events
+
+GROUP = "prod-viewer"
+LIST = FILE.replace("sessionDuration: 2h}", "sessionDuration: 2h,\n     members: [alice, bob]}")
+
+
+@pytest.fixture
+def applied(account: FakeAccount, tmp_path: Path) -> FakeAccount:  # noqa: F811
+    (tmp_path / "access.yaml").write_text(LIST)
+    assert kube_iam(account, "apply", "--yes") == 0
+    return account
+
+
+def test_apply_makes_the_members_equal_to_the_list(applied: FakeAccount, tmp_path: Path) -> None:
+    assert applied.directory.group_members[GROUP] == {"alice", "bob"}
+    (tmp_path / "access.yaml").write_text(LIST.replace("[alice, bob]", "[alice, bob, carol]"))
+    kube_iam(applied, "apply", "--yes")
+    (tmp_path / "access.yaml").write_text(LIST)
+    kube_iam(applied, "apply", "--yes")
+    assert applied.directory.group_members[GROUP] == {"alice", "bob"}
+
+
+def test_a_removal_of_half_the_members_needs_force(applied: FakeAccount, tmp_path: Path) -> None:
+    (tmp_path / "access.yaml").write_text(LIST.replace("[alice, bob]", "[]"))
+    with pytest.raises(
+        Guarded, match=r"2 of 2 members of level viewer would be removed \(alice, bob\): more than a third"
+    ):
+        kube_iam(applied, "apply", "--yes")
+    assert applied.directory.group_members[GROUP] == {"alice", "bob"}
+    assert kube_iam(applied, "apply", "--yes", "--force") == 0
+    assert applied.directory.group_members[GROUP] == set()
+
+
+def test_a_user_that_does_not_exist_stops_apply_before_any_change(applied: FakeAccount, tmp_path: Path) -> None:
+    (tmp_path / "access.yaml").write_text(LIST.replace("[alice, bob]", "[alice, bob, carol, dave]"))
+    writes = applied.world.writes
+    with pytest.raises(WouldFail, match=r"access.yaml, line 9: members of level viewer: there is no IAM user dave"):
+        kube_iam(applied, "apply", "--yes", "--force")
+    assert applied.world.writes == writes
+
+
+def test_the_plan_names_joining_and_leaving_users_in_one_line_each(
+    applied: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied.directory.group_members[GROUP] = {"alice", "carol"}
+    capsys.readouterr()
+    kube_iam(applied, "plan")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:4] == ["+ member bob in prod-viewer (viewer)", "- member carol in prod-viewer (viewer)"]
+
+
+@pytest.mark.parametrize("command", ["grant", "revoke"])
+def test_grant_and_revoke_name_the_line_that_lists_the_members(applied: FakeAccount, command: str) -> None:
+    with pytest.raises(UsageError, match=r"^access.yaml, line 9, lists the members of level viewer") as caught:
+        kube_iam(applied, command, "alice", "viewer")
+    edit, way = {"grant": ("add", "--for"), "revoke": ("remove", "--now")}[command]
+    assert caught.value.hint.startswith(f"{edit} alice there, and run `kube-iam apply`")
+    assert way in caught.value.hint
+    assert applied.directory.group_members[GROUP] == {"alice", "bob"}
+
+
+def test_temporary_access_does_not_change_the_list_and_survives_apply(
+    applied: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kube_iam(applied, "grant", "carol", "viewer", "--for", "2h") == 0
+    assert applied.directory.group_members[GROUP] == {"alice", "bob"}
+    capsys.readouterr()
+    kube_iam(applied, "plan")
+    assert "Nothing to change" in capsys.readouterr().out
+    assert kube_iam(applied, "revoke", "carol", "viewer") == 0
+    assert all(not entry.temporary for entry in applied.store.all_entries)
+
+
+def test_revoke_removes_a_member_whom_the_file_does_not_list(applied: FakeAccount) -> None:
+    applied.directory.group_members[GROUP].add("carol")
+    assert kube_iam(applied, "revoke", "carol", "viewer") == 0
+    assert applied.directory.group_members[GROUP] == {"alice", "bob"}
+
+
+def test_who_shows_the_file_and_what_differs_in_iam(applied: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    applied.directory.group_members[GROUP] = {"alice", "carol"}
+    capsys.readouterr()
+    kube_iam(applied, "who", "viewer")
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [
+        "LEVEL    IAM GROUP     USER    STATE",
+        "viewer   prod-viewer   alice",
+        "viewer   prod-viewer   carol   not in the file",
+        "viewer   prod-viewer   bob     in the file, not in IAM",
+    ]
+    assert (
+        "note: access.yaml, line 9, lists the members of level viewer; what differs in IAM is changed by the next `kube-iam apply`"
+        in shown.err
+    )
+    kube_iam(applied, "who", "--by-user")
+    assert "carol   viewer (not in the file)" in capsys.readouterr().out
+    kube_iam(applied, "who", "-o", "json")
+    admin, viewer = json.loads(capsys.readouterr().out)
+    assert (viewer["managedIn"], viewer["notInFile"], viewer["notInIam"]) == ("file", ["carol"], ["bob"])
+    assert admin["managedIn"] == "iam"
+    assert "notInFile" not in admin
+
+
+def test_the_plan_warns_of_a_joining_user_who_is_denied(
+    applied: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied.directory.group_members[GROUP] = {"alice"}
+    denial = denial_of("bob", until=LATER, reason="left", actor="root", at=0.0)
+    capsys.readouterr()
+    kube_iam(applied, "plan", kube=denying(denial))
+    assert "warning: bob in level viewer is denied until" in capsys.readouterr().err
+
+
+def test_apply_records_who_joined_and_left(applied: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, str, str]] = []
+
+    class Events:
+        def __init__(self, api: object) -> None: ...
+
+        def write(self, records: object, now: float) -> None:
+            written.extend((each.action.name, each.subject, each.level) for each in records)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(audit_events, "AuditEvents", Events)
+    applied.directory.group_members[GROUP] = {"alice", "carol"}
+    kube_iam(applied, "apply", "--yes", "--force", kube=denying())
+    assert written == [("APPLIED", "prod", ""), ("GRANTED", "bob", "viewer"), ("REVOKED", "carol", "viewer")]
