@@ -84,7 +84,7 @@ def test_temporary_access_does_not_change_the_list_and_survives_apply(
     assert all(not entry.temporary for entry in applied.store.all_entries)
 
 
-def test_revoke_removes_a_member_whom_the_file_does_not_list(applied: FakeAccount) -> None:
+def test_revoke_removes_an_unlisted_member(applied: FakeAccount) -> None:
     applied.directory.group_members[GROUP].add("carol")
     assert kube_iam(applied, "revoke", "carol", "viewer") == 0
     assert applied.directory.group_members[GROUP] == {"alice", "bob"}

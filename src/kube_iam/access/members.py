@@ -48,13 +48,13 @@ class LevelMembers:
 
     @property
     def unlisted(self) -> tuple[str, ...]:
-        """Return the users in the group whom the file does not list, none if it lists no members."""
+        """Return the users in the group who are not listed in the file, none if it lists no members."""
         listed = self.listed
         return () if listed is None else tuple(user for user in self.users or () if user not in listed)
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Return the users whom the file lists and who are not in the group."""
+        """Return the listed users who are not in the group."""
         present = {user.casefold() for user in self.users or ()}
         return tuple(user for user in self.listed.users if user.casefold() not in present) if self.listed else ()
 
