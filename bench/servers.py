@@ -31,7 +31,7 @@ server:
 """
 ENTRY = """\
   - rolearn: {role}
-    username: "iam:{{{{SessionNameRaw}}}}"
+    username: "awsiam:{{{{SessionNameRaw}}}}"
     groups: ["bench:admin"]
 """
 _TICKS = os.sysconf("SC_CLK_TCK")

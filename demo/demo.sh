@@ -97,13 +97,13 @@ if real_control_plane; then
   until_in alice 'kubectl --kubeconfig admin.yaml auth whoami'
   until_in bob 'kubectl --kubeconfig viewer.yaml auth whoami'
   tell "alice is an admin. Kubernetes sees her by her own name, not by a shared role's; she cannot make herself more than she is:"
-  works alice 'kubectl --kubeconfig admin.yaml auth whoami' iam:alice kube-iam:admin
+  works alice 'kubectl --kubeconfig admin.yaml auth whoami' awsiam:alice kube-iam:admin
   works alice 'kubectl --kubeconfig admin.yaml -n shop create configmap greeting --from-literal=hello=world' created
-  refused alice 'kubectl --kubeconfig admin.yaml create clusterrolebinding more --clusterrole=cluster-admin --user=iam:alice' 'is forbidden'
+  refused alice 'kubectl --kubeconfig admin.yaml create clusterrolebinding more --clusterrole=cluster-admin --user=awsiam:alice' 'is forbidden'
   tell "bob is a viewer: he looks, and touches nothing:"
-  works bob 'kubectl --kubeconfig viewer.yaml auth whoami' iam:bob kube-iam:viewer
+  works bob 'kubectl --kubeconfig viewer.yaml auth whoami' awsiam:bob kube-iam:viewer
   works bob 'kubectl --kubeconfig viewer.yaml -n shop get configmap greeting' greeting
-  refused bob 'kubectl --kubeconfig viewer.yaml -n shop delete configmap greeting' 'is forbidden' iam:bob
+  refused bob 'kubectl --kubeconfig viewer.yaml -n shop delete configmap greeting' 'is forbidden' awsiam:bob
   tell "carol is an IAM user too, but in no group. AWS does not give her the role, and her own identity is nobody in the cluster:"
   refused carol 'kubectl --kubeconfig viewer.yaml auth whoami' 'may not assume' user/carol
   refused carol "kube-iam token -i $cluster | kube-iam sandbox review" 'no mapping' user/carol
@@ -115,11 +115,11 @@ else
   until_in alice "kube-iam token -i $cluster -r $role-admin | kube-iam sandbox review"
   until_in bob "kube-iam token -i $cluster -r $role-viewer | kube-iam sandbox review"
   tell "alice is an admin, under her own name, and nothing else:"
-  works alice "kube-iam token -i $cluster -r $role-admin | kube-iam sandbox review" '"authenticated": true' iam:alice kube-iam:admin
+  works alice "kube-iam token -i $cluster -r $role-admin | kube-iam sandbox review" '"authenticated": true' awsiam:alice kube-iam:admin
   refused alice "kube-iam token -i $cluster -r $role-viewer" 'may not assume'
   refused alice "kube-iam token -i $cluster -r $role-admin --session-name bob" 'may not assume'
   tell "bob is a viewer, and nothing else; his token for another cluster is worthless here:"
-  works bob "kube-iam token -i $cluster -r $role-viewer | kube-iam sandbox review" '"authenticated": true' iam:bob kube-iam:viewer
+  works bob "kube-iam token -i $cluster -r $role-viewer | kube-iam sandbox review" '"authenticated": true' awsiam:bob kube-iam:viewer
   refused bob "kube-iam token -i $cluster -r $role-admin" 'may not assume'
   refused bob "kube-iam token -i other.kube-iam.dev -r $role-viewer | kube-iam sandbox review" '"authenticated": false'
   tell "carol is an IAM user too, but in no group. AWS does not give her the role, and her own identity is nobody in the cluster:"
@@ -142,7 +142,7 @@ works administrator "kube-iam grant carol viewer --for 2h --reason 'on call'" 'g
 works administrator 'kube-iam who viewer' carol 'on call'
 carol=${enter//admin/viewer}
 until_in carol "$carol"
-works carol "$carol" iam:carol kube-iam:viewer
+works carol "$carol" awsiam:carol kube-iam:viewer
 works administrator 'kube-iam revoke carol viewer' carol
 until_out carol "$carol"
 

@@ -35,7 +35,7 @@ USER_ID = "AROAEXAMPLE:alice@example.com"
 MAPPINGS = f"""\
   mapRoles:
   - roleARN: {ROLE}
-    username: "iam:{{{{SessionNameRaw}}}}"
+    username: "awsiam:{{{{SessionNameRaw}}}}"
     groups: [shop-admins]
   mapUsers:
   - userARN: arn:aws:iam::123456789012:user/bob

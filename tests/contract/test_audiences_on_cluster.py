@@ -85,7 +85,7 @@ def test_a_token_is_valid_for_the_api_servers_own_audiences(cluster: Cluster, ow
     for asked in ((), own_audiences):
         status = cluster.review(*asked)
         assert status["authenticated"] is True
-        assert status["user"]["username"] == "iam:alice@example.com"
+        assert status["user"]["username"] == "awsiam:alice@example.com"
         assert sorted(status["audiences"]) == sorted(own_audiences)
 
 

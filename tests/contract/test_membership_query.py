@@ -21,9 +21,9 @@ Make = Callable[..., RunningServer]
 ROLE = "arn:aws:iam::123456789012:role/admin"
 MAPPINGS = f"""\
   mapRoles:
-  - {{rolearn: "{ROLE}", username: "iam:{{{{SessionNameRaw}}}}", iamGroup: admins}}
+  - {{rolearn: "{ROLE}", username: "awsiam:{{{{SessionNameRaw}}}}", iamGroup: admins}}
   mapGroups:
-  - {{iamGroup: viewers, username: "iam:{{{{UserName}}}}"}}
+  - {{iamGroup: viewers, username: "awsiam:{{{{UserName}}}}"}}
 """
 ADMINS, VIEWERS, OTHER = requirement_name("admins", ROLE), requirement_name("viewers"), requirement_name("other")
 

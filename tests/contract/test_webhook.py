@@ -66,7 +66,7 @@ def test_mapped_identity_is_admitted_with_user_groups_uid_and_extra(shared: Runn
         "status": {
             "authenticated": True,
             "user": {
-                "username": "iam:alice@example.com",
+                "username": "awsiam:alice@example.com",
                 "uid": "aws-iam-authenticator:123456789012:AROAEXAMPLE",
                 "groups": ["shop-admins"],
                 "extra": {
@@ -307,7 +307,7 @@ def test_every_decision_is_one_line_that_says_who_and_why(shared: RunningServer)
     denied = next(line for line in shared.log().splitlines() if "AKIADAVE000000000000" in line)
     for part in ('level=info msg="access granted"', 'arn="arn:aws:iam::123456789012:role/Admin"', "latency="):
         assert part in granted
-    for part in ('username="iam:alice@example.com"', "groups=", "shop-admins", 'client="127.0.0.1:'):
+    for part in ('username="awsiam:alice@example.com"', "groups=", "shop-admins", 'client="127.0.0.1:'):
         assert part in granted
     for part in ('level=warning msg="access denied"', "reason=not_mapped", 'arn="arn:aws:iam::123456789012:user/dave"'):
         assert part in denied

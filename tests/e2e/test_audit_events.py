@@ -95,5 +95,5 @@ def test_the_audit_log_names_the_person_the_principal_the_session_and_the_level(
 
     assert wait_until(lambda: bool(logged()), 10)
     user = logged()[-1]["user"]
-    assert user["username"] == "iam:emma"
+    assert user["username"] == "awsiam:emma"
     assert {key: user["extra"][key] for key in extra} == extra

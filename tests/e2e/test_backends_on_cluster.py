@@ -101,14 +101,14 @@ def entry(username: str, **more: object) -> list[dict[str, object]]:
 
 def test_aws_auth_as_apply_writes_it(cluster: Installed, tmp_path: Path) -> None:
     with cluster.server(tmp_path, "backendMode: [EKSConfigMap]"):
-        assert cluster.comes_in_as("iam:vera")
+        assert cluster.comes_in_as("awsiam:vera")
         user = whoami(cluster.vera, cluster.kubeconfig)
-        assert (user["username"], user["groups"]) == ("iam:vera", ["kube-iam:viewer", "system:authenticated"])
+        assert (user["username"], user["groups"]) == ("awsiam:vera", ["kube-iam:viewer", "system:authenticated"])
         text = cluster.entries()
         cluster.site.put_config_map("aws-auth", {"mapRoles": text.replace(VIEWER, f"{ROLE}somebody-else")})
         assert cluster.comes_in_as("")
         cluster.site.put_config_map("aws-auth", {"mapRoles": text})
-        assert cluster.comes_in_as("iam:vera")
+        assert cluster.comes_in_as("awsiam:vera")
 
 
 def test_identity_mappings_with_their_status_and_events(cluster: Installed, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_dynamic_file_by_user_ids(cluster: Installed, tmp_path: Path) -> None:
     file.parent.mkdir()
     settings = ("backendMode: [DynamicFile]", f"dynamicfilepath: {MAPPINGS}", "dynamicfileUserIDStrict: true")
     with cluster.server(tmp_path / "a", "backendMode: [EKSConfigMap]"):
-        assert cluster.comes_in_as("iam:vera")
+        assert cluster.comes_in_as("awsiam:vera")
         user_id = whoami(cluster.vera, cluster.kubeconfig)["uid"].split(":")[2]
     assert user_id.startswith("AROA")
     write(file, mapRoles=entry("id:{{SessionName}}", userid=user_id))
@@ -164,7 +164,7 @@ def test_the_first_of_two_backends_that_knows_somebody_answers(cluster: Installe
     with cluster.server(tmp_path, "backendMode: [DynamicFile, EKSConfigMap]", f"dynamicfilepath: {MAPPINGS}"):
         assert cluster.comes_in_as("file:vera")
         file.unlink()
-        assert cluster.comes_in_as("iam:vera")
+        assert cluster.comes_in_as("awsiam:vera")
 
 
 def test_backends_are_swapped_while_the_server_runs(cluster: Installed, tmp_path: Path) -> None:
@@ -173,11 +173,11 @@ def test_backends_are_swapped_while_the_server_runs(cluster: Installed, tmp_path
     write(files / "mappings.json", mapRoles=entry("file:{{SessionName}}"))
     settings = (f"dynamicfilepath: {MAPPINGS}", f"dynamicBackendModePath: {MODE}")
     with cluster.server(tmp_path, "backendMode: [EKSConfigMap]", *settings):
-        assert cluster.comes_in_as("iam:vera")
+        assert cluster.comes_in_as("awsiam:vera")
         write(files / "mode.json", backendMode="DynamicFile EKSConfigMap")
         assert cluster.comes_in_as("file:vera")
         (files / "mode.json").unlink()
-        assert cluster.comes_in_as("iam:vera")
+        assert cluster.comes_in_as("awsiam:vera")
 
 
 class SignsIn:
@@ -224,7 +224,7 @@ def test_a_restart_of_the_api_server_turns_nobody_away(cluster: Installed, tmp_p
         try:
             assert wait_until(lambda: signs_in.count > 0, 10)
             cluster.site.restart_api_server()
-            assert cluster.comes_in_as("iam:vera")
+            assert cluster.comes_in_as("awsiam:vera")
         finally:
             signs_in.close()
         assert signs_in.refused == []
@@ -232,4 +232,4 @@ def test_a_restart_of_the_api_server_turns_nobody_away(cluster: Installed, tmp_p
         cluster.site.administrator.works("kubectl", "apply", "-f", "-", stdin=mapping)
         assert cluster.comes_in_as("crd:vera"), container.process.log.read_text()
         cluster.site.administrator.works("kubectl", "delete", IDENTITY_MAPPINGS, "after")
-        assert cluster.comes_in_as("iam:vera")
+        assert cluster.comes_in_as("awsiam:vera")

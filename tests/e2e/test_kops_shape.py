@@ -71,7 +71,7 @@ def pod(site: Site, kops: Path, tmp_path: Path) -> Iterator[Container]:
 def test_a_person_signs_in_with_kubectl(site: Site, pod: Container) -> None:
     alice = site.member("alice", "admin")
     user = whoami(alice, site.kubeconfig("admin"))
-    assert user["username"] == "iam:alice", pod.process.log.read_text()
+    assert user["username"] == "awsiam:alice", pod.process.log.read_text()
     assert user["groups"] == ["kube-iam:admin", "system:authenticated"]
 
 
@@ -106,11 +106,11 @@ def memory_limit_kib() -> int:
 
 def test_a_change_of_the_config_map_is_taken_up(site: Site, pod: Container) -> None:
     bob, kubeconfig = site.member("bob", "viewer"), site.kubeconfig("viewer")
-    assert name_of(bob, kubeconfig) == "iam:bob"
+    assert name_of(bob, kubeconfig) == "awsiam:bob"
     _, before = site.api.call("GET", "/api/v1/namespaces/kube-system/configmaps/aws-iam-authenticator")
     text = before["data"]["config.yaml"]
     try:
-        other = text.replace("iam:{{SessionNameRaw}}", "somebody:{{SessionNameRaw}}")
+        other = text.replace("awsiam:{{SessionNameRaw}}", "somebody:{{SessionNameRaw}}")
         site.put_config_map("aws-iam-authenticator", {"config.yaml": other})
         assert comes_in_as(bob, kubeconfig, "somebody:bob"), pod.process.log.read_text()
         site.put_config_map("aws-iam-authenticator", {"config.yaml": "server: ["})
@@ -121,7 +121,7 @@ def test_a_change_of_the_config_map_is_taken_up(site: Site, pod: Container) -> N
         assert site.alive(site.authority.path)
     finally:
         site.put_config_map("aws-iam-authenticator", {"config.yaml": text})
-    assert comes_in_as(bob, kubeconfig, "iam:bob")
+    assert comes_in_as(bob, kubeconfig, "awsiam:bob")
 
 
 def test_it_ends_within_five_seconds_of_sigterm(site: Site, pod: Container) -> None:

@@ -103,7 +103,7 @@ def server(
 
 def test_a_person_signs_in_with_kubectl(site: Site, server: Container) -> None:
     user = whoami(site.member("kim", "developer"), site.kubeconfig("developer"))
-    assert user["username"] == "iam:kim", server.process.log.read_text()
+    assert user["username"] == "awsiam:kim", server.process.log.read_text()
     assert user["groups"] == ["kube-iam:developer", "system:authenticated"]
 
 

@@ -44,7 +44,7 @@ def test_members_are_in_under_their_own_name_and_nobody_else_is(levels: Sandbox,
     user = json.loads(gina.works("kubectl", "--kubeconfig", looker, "auth", "whoami", "-o", "json"))["status"][
         "userInfo"
     ]
-    assert user["username"] == "iam:gina"
+    assert user["username"] == "awsiam:gina"
     assert user["groups"] == ["kube-iam:looker", "system:authenticated"]
     assert not signs_in(gus, looker)
     assert "-r" not in looker.read_text().split()

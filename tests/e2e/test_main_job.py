@@ -38,7 +38,7 @@ def test_a_second_plan_is_empty(levels: Sandbox) -> None:
 
 def test_a_granted_user_is_in_under_their_own_name(levels: Sandbox) -> None:
     user = whoami(levels.member("alice", "admin"), levels.kubeconfig("admin"))
-    assert user["username"] == "iam:alice"
+    assert user["username"] == "awsiam:alice"
     assert user["groups"] == ["kube-iam:admin", "system:authenticated"]
     assert user["extra"]["arn"] == ["arn:aws:sts::111122223333:assumed-role/sandbox-admin/alice"]
     assert user["uid"].startswith("aws-iam-authenticator:111122223333:AROA")
@@ -50,7 +50,7 @@ def test_a_level_allows_what_it_binds_and_nothing_else(levels: Sandbox) -> None:
     assert "kube-root-ca.crt" not in bob.works(*kubectl, "get", "configmaps")
     said = bob.refused(*kubectl, "create", "configmap", "x")
     assert "is forbidden" in said
-    assert "iam:bob" in said
+    assert "awsiam:bob" in said
     assert "is forbidden" in bob.refused(*kubectl, "get", "secrets")
 
 
@@ -88,7 +88,7 @@ def at(sandbox: Sandbox) -> tuple[str, ...]:
 
 def test_a_revoked_user_is_out_with_the_live_session_too_and_gets_no_new_one(levels: Sandbox) -> None:
     rita, viewer = levels.member("rita", "viewer"), levels.kubeconfig("viewer")
-    assert whoami(rita, viewer)["username"] == "iam:rita"
+    assert whoami(rita, viewer)["username"] == "awsiam:rita"
     levels.administrator.works("kube-iam", "revoke", "rita", "viewer")
     whoami_command = ("kubectl", "--kubeconfig", viewer, "auth", "whoami")
     assert wait_until(lambda: rita.run(*whoami_command).returncode != 0, 60)
@@ -116,7 +116,7 @@ def test_nobody_signs_in_as_somebody_else(levels: Sandbox) -> None:
 
 def test_a_session_that_has_ended_is_refused(levels: Sandbox) -> None:
     tom, viewer = levels.member("tom", "viewer"), levels.kubeconfig("viewer")
-    assert whoami(tom, viewer)["username"] == "iam:tom"
+    assert whoami(tom, viewer)["username"] == "awsiam:tom"
     levels.home.process("account").signal(signal.SIGUSR1)
     command = ("kubectl", "--kubeconfig", viewer, "auth", "whoami")
     # With tokens that the server has not verified before: that memory lasts for up to a minute.
@@ -124,7 +124,7 @@ def test_a_session_that_has_ended_is_refused(levels: Sandbox) -> None:
     assert wait_until(lambda: tom.run(*command, **anew).returncode != 0, 20)
     said = tom.refused(*command, **anew)
     assert "Unauthorized" in said or "provide credentials" in said
-    assert whoami(levels.person("tom"), viewer)["username"] == "iam:tom"
+    assert whoami(levels.person("tom"), viewer)["username"] == "awsiam:tom"
 
 
 FOREIGN = """\
@@ -145,7 +145,7 @@ def test_entries_and_comments_of_others_survive(levels: Sandbox) -> None:
 
     first_entry = f"  - rolearn: {ROLE}admin\n"
     with_foreign = text().replace(first_entry, FOREIGN + first_entry)
-    drifted = with_foreign.replace("iam:{{SessionNameRaw}}", "somebody", 1)
+    drifted = with_foreign.replace("awsiam:{{SessionNameRaw}}", "somebody", 1)
     admin.works("kubectl", "patch", *name, "--type", "merge", "-p", json.dumps({"data": {"config.yaml": drifted}}))
     admin.works("kube-iam", "apply", "--yes")
     assert FOREIGN in text()

@@ -127,7 +127,7 @@ def test_a_code_is_asked_for_once_and_its_session_serves_from_then_on(
     # The server may not have read the new level's group yet; the session is there all the same.
     assert wait_until(lambda: mona.run("kubectl", "--kubeconfig", vault, "auth", "whoami").returncode == 0, 60)
     again = mona.works("kubectl", "--kubeconfig", vault, "auth", "whoami", "-o", "json")
-    assert json.loads(again)["status"]["userInfo"]["username"] == "iam:mona"
+    assert json.loads(again)["status"]["userInfo"]["username"] == "awsiam:mona"
     assert json.loads(again)["status"]["userInfo"]["groups"] == ["kube-iam:vault", "system:authenticated"]
     kept = b"".join(
         path.read_bytes() for path in Path(mona.environment["KUBE_IAM_CACHE_DIR"]).rglob("*") if path.is_file()

@@ -61,7 +61,7 @@ def test_a_kubeconfig_written_for_the_reference_works_with_ours(
     )
     assert (BIN / "aws-iam-authenticator").exists()
     answer = member.works("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json")
-    assert json.loads(answer)["status"]["userInfo"]["username"] == "iam:rob"
+    assert json.loads(answer)["status"]["userInfo"]["username"] == "awsiam:rob"
 
 
 def test_the_same_kubeconfig_works_with_the_references_own_plugin(
@@ -77,7 +77,7 @@ def test_the_same_kubeconfig_works_with_the_references_own_plugin(
     kubeconfig.write_text(text)
     assert "AccessDenied" in member.refused(*command, PATH=path)
     kubeconfig.write_text(text.replace("[token,", "[token, -s, rob,"))
-    assert json.loads(member.works(*command, PATH=path))["status"]["userInfo"]["username"] == "iam:rob"
+    assert json.loads(member.works(*command, PATH=path))["status"]["userInfo"]["username"] == "awsiam:rob"
 
 
 def test_our_token_is_good_for_the_references_server(
@@ -86,7 +86,7 @@ def test_our_token_is_good_for_the_references_server(
     token = token_for_real_sts(levels, member, [str(BIN / "kube-iam"), "token", "-i", CLUSTER_ID])
     with server(levels, tmp_path, [str(reference), "server", "-c"]) as (port, log):
         user = reviewed(port, tmp_path, token)
-        assert user["user"]["username"] == "iam:rob", log.read_text()
+        assert user["user"]["username"] == "awsiam:rob", log.read_text()
         assert user["user"]["groups"] == ["kube-iam:viewer"]
 
 
@@ -96,7 +96,7 @@ def test_the_references_token_is_good_for_our_server(
     token = token_for_real_sts(levels, member, [str(reference), "token", "-i", CLUSTER_ID])
     with server(levels, tmp_path, [str(BIN / "kube-iam"), "server", "-c"]) as (port, log):
         user = reviewed(port, tmp_path, token)
-        assert user["user"]["username"] == "iam:rob", log.read_text()
+        assert user["user"]["username"] == "awsiam:rob", log.read_text()
         assert user["user"]["groups"] == ["kube-iam:viewer"]
 
 
@@ -175,7 +175,7 @@ server:
   generateKubeconfig: "{directory}/kubeconfig.yaml"
   mapRoles:
   - rolearn: {role}viewer
-    username: "iam:{{{{SessionNameRaw}}}}"
+    username: "awsiam:{{{{SessionNameRaw}}}}"
     groups: ["kube-iam:viewer"]
 """
 

@@ -144,11 +144,11 @@ def entry(level: str, more: str = "") -> str:
     """Return a mapRoles entry of a level that `Account.make_level` made."""
     role = f"arn:aws:iam::111122223333:role/{level}"
     return (
-        f"  - rolearn: {role}\n    username: iam:{{{{SessionNameRaw}}}}\n    groups: [kube-iam:{level}]\n"
+        f"  - rolearn: {role}\n    username: awsiam:{{{{SessionNameRaw}}}}\n    groups: [kube-iam:{level}]\n"
         f"    iamGroup: {level}\n    level: {level}\n{more}"
     )
 
 
 def group_entry(level: str) -> str:
     """Return a mapGroups entry."""
-    return f"  - iamGroup: {level}\n    username: iam:{{{{UserName}}}}\n    groups: [kube-iam:{level}]\n    level: {level}\n"
+    return f"  - iamGroup: {level}\n    username: awsiam:{{{{UserName}}}}\n    groups: [kube-iam:{level}]\n    level: {level}\n"

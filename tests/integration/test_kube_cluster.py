@@ -73,9 +73,9 @@ def test_the_administrator_is_known_and_has_no_arn(cluster: KubeCluster) -> None
 def test_the_arn_that_the_authenticator_put_into_extra_is_shown(connect: Connect, extra: dict[str, str]) -> None:
     api = connect()
     headers = {f"Impersonate-Extra-{key}": value for key, value in extra.items()}
-    api.client()._client._client.headers.update({"Impersonate-User": "iam:alice", **headers})
+    api.client()._client._client.headers.update({"Impersonate-User": "awsiam:alice", **headers})
     subject = KubeCluster(api).whoami()
-    assert (subject.username, subject.canonical_arn) == ("iam:alice", "arn:aws:iam::012345670123:role/shop-admin")
+    assert (subject.username, subject.canonical_arn) == ("awsiam:alice", "arn:aws:iam::012345670123:role/shop-admin")
 
 
 @pytest.mark.parametrize("namespace", ["shop", ""])
@@ -289,7 +289,7 @@ def access(target: MappingTarget) -> ClusterAccess:
 
 
 def entry(number: int) -> MappingEntry:
-    return MappingEntry(f"arn:aws:iam::012345670123:role/level{number:02}", f"iam:{number}", (f"group{number}",))
+    return MappingEntry(f"arn:aws:iam::012345670123:role/level{number:02}", f"awsiam:{number}", (f"group{number}",))
 
 
 CONFIG_MAP = MappingTarget(TargetKind.CONFIG_FILE)
@@ -347,7 +347,7 @@ def test_concurrent_temporary_grants_and_changes_of_an_entry_are_all_kept(
 ) -> None:
     mine, theirs = (make_store(access(target), connect()) for _ in range(2))
     by_role = replace(entry(1), iam_group="shop-viewer", level="viewer")
-    by_group = MappingEntry("", "iam:{{UserName}}", ("viewers",), "shop-looker", "looker")
+    by_group = MappingEntry("", "awsiam:{{UserName}}", ("viewers",), "shop-looker", "looker")
     for each in (by_role, by_group):
         mine.put(each)
     assert theirs.entries() == (by_role, by_group)

@@ -23,7 +23,7 @@ def test_member_is_admitted_and_user_and_level_are_in_the_audit_log(site: Member
     session = site.join("alice", "cache-admin")
     wait_until(lambda: site.is_admitted(session), "the new member is admitted")
     user = site.sign_in(session)["user"]
-    assert user["username"] == "iam:alice"
+    assert user["username"] == "awsiam:alice"
     assert user["groups"] == ["kube-iam:cache-admin"]
     assert user["extra"]["kube-iam.dev/level"] == ["cache-admin"]
     assert user["extra"]["arn"] == ["arn:aws:sts::111122223333:assumed-role/cache-admin/alice"]

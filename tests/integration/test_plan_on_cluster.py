@@ -30,7 +30,7 @@ from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 
 CONFIG = 'clusterID: "prod.example.com"\nserver:\n  port: 21362\n'
-ALICE = {"Impersonate-User": "iam:alice", "Impersonate-Group": "kube-iam:admin"}
+ALICE = {"Impersonate-User": "awsiam:alice", "Impersonate-Group": "kube-iam:admin"}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_what_the_caller_may_not_grant_is_named(site: Site, client: Client) -> N
     operators = access(ADMIN, EDITOR, VIEWER, replace(VIEWER, **_operators(), bind=(Bind("operator"),)))
     assert site.apply(operators).error is None
     wanted = access(ADMIN, EDITOR, replace(VIEWER, bind=(Bind("cluster-admin"),)), *operators.levels[3:])
-    ports = site.ports(wanted, **{"Impersonate-User": "iam:bob", "Impersonate-Group": "operators"})
+    ports = site.ports(wanted, **{"Impersonate-User": "awsiam:bob", "Impersonate-Group": "operators"})
     failures = plan_apply(wanted, ports).failures
     assert len(failures) == 2
     assert "RBAC lets nobody grant what they do not hold" in failures[0]

@@ -99,7 +99,7 @@ def requiring(group: str = "admins") -> Backend:
     return Backend(MappingTable.build([entry], [], ())[0])
 
 
-def of_group(group: str = "viewers", username: str = "iam:{{UserName}}") -> Backend:
+def of_group(group: str = "viewers", username: str = "awsiam:{{UserName}}") -> Backend:
     """Return a backend whose mapGroups entry admits members of the IAM group."""
     entry = GroupMapping(group, parse_template(username, GROUP_VARIABLES), (), "viewer", (), "mapGroups[0]")
     return Backend(MappingTable.build([], [], (), [entry])[0], "EKSConfigMap")

@@ -18,7 +18,7 @@ NODES = MappingEntry("arn:aws:iam::123456789012:role/nodes", "system:node:{{EC2P
 def level(name: str, *bind: Bind, **more: Any) -> Level:
     """Return a level of cluster `prod` with its defaults. `more` replaces fields."""
     fields: dict[str, Any] = {
-        "username": "iam:{{SessionNameRaw}}",
+        "username": "awsiam:{{SessionNameRaw}}",
         "groups": (f"kube-iam:{name}",),
         "role_name": f"prod-{name}",
         "policy_name": f"prod-{name}",

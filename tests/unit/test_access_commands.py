@@ -121,7 +121,7 @@ def test_a_denied_permission_comes_with_all_that_the_command_needs(account: Fake
 
 def test_a_guarded_plan_needs_force(account: FakeAccount, tmp_path: Path) -> None:
     kube_iam(account, "apply", "--yes")
-    account.cluster.subject = Subject("iam:alice", (), "arn:aws:iam::123456789012:role/prod-admin")
+    account.cluster.subject = Subject("awsiam:alice", (), "arn:aws:iam::123456789012:role/prod-admin")
     (tmp_path / "access.yaml").write_text(FILE.replace("{name: admin", "{name: admin, username: x"))
     account.world.writes = 0
     with pytest.raises(Guarded) as caught:

@@ -35,7 +35,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 def test_a_short_file_gets_the_whole_method_by_default(tmp_path: Path) -> None:
     access = load_access(write(tmp_path, HEAD + LEVELS))
     (level,) = access.levels
-    assert level.username == "iam:{{SessionNameRaw}}"
+    assert level.username == "awsiam:{{SessionNameRaw}}"
     assert level.groups == ("kube-iam:admin",)
     assert (level.role_name, level.policy_name, level.group_name) == ("prod-admin", "prod-admin", "prod-admin")
     assert (level.path, level.role_path, level.session_seconds, level.mfa) == ("/kube-iam/prod/", "/", 3600, False)
@@ -69,7 +69,7 @@ def test_a_level_by_group_and_membership_by_session_are_read(tmp_path: Path) -> 
     )
     (level,) = access.levels
     assert not access.checks_sign_in
-    assert (level.method, level.username) == (Method.GROUP, "iam:{{UserName}}")
+    assert (level.method, level.username) == (Method.GROUP, "awsiam:{{UserName}}")
     access = load_access(write(tmp_path, HEAD + LEVELS))
     assert access.checks_sign_in
     assert access.levels[0].method is Method.ROLE
@@ -98,7 +98,7 @@ levels:
     sessionDuration: 13h
     bind: [{clusterRole: [edit]}]
   - name: admin
-    username: "iam:{{SessionNam}}"
+    username: "awsiam:{{SessionNam}}"
     groups: ["{{SessionNameRaw}}", "system:nodes"]
 """,
     )

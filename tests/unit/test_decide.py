@@ -34,12 +34,12 @@ def decide(*backends: Backend, answer: Identity | Refusal = ALICE, scrubbed: tup
 
 
 def test_mapped_identity_is_allowed_with_all_its_attributes() -> None:
-    decision = decide(Backend(table("iam:{{SessionName}}", ("viewers",))))
+    decision = decide(Backend(table("awsiam:{{SessionName}}", ("viewers",))))
     assert isinstance(decision, Allowed)
     assert decision.identity == ALICE
     assert decision.source == "MountedFile mapRoles[0]"
     assert not decision.scrubbed
-    assert decision.user.username == "iam:alice"
+    assert decision.user.username == "awsiam:alice"
     assert decision.user.groups == ("viewers",)
     assert decision.user.uid == f"aws-iam-authenticator:{ACCOUNT}:AROAEXAMPLE"
     assert decision.user.extra == {
@@ -241,7 +241,7 @@ def test_without_memberships_nobody_is_a_member() -> None:
 def test_member_of_a_mapped_group_is_allowed_with_own_keys() -> None:
     decision = decide_members(of_group(), who=BOB, members={"bob": "AIDABOB"})
     assert isinstance(decision, Allowed)
-    assert (decision.user.username, decision.source) == ("iam:bob", "EKSConfigMap mapGroups[0]")
+    assert (decision.user.username, decision.source) == ("awsiam:bob", "EKSConfigMap mapGroups[0]")
     assert decision.user.extra["kube-iam.dev/level"] == ("viewer",)
 
 
@@ -270,8 +270,8 @@ def test_an_explicit_entry_for_a_user_goes_before_groups() -> None:
 
 
 def test_reserved_prefixes_hold_for_members_too() -> None:
-    backend = of_group(username="iam:{{UserName}}")
-    backend.reserved_prefixes = ("iam:",)
+    backend = of_group(username="awsiam:{{UserName}}")
+    backend.reserved_prefixes = ("awsiam:",)
     assert reason(decide_members(backend, who=BOB, members={"bob": "AIDABOB"})) is Reason.RESERVED_NAME
 
 
@@ -284,14 +284,14 @@ def test_membership_refusal_names_no_user_of_a_scrubbed_account(members: dict[st
 
 def test_what_was_decided_before_does_not_outlive_what_it_was_decided_by() -> None:
     async def story() -> None:
-        backend = Backend(table("iam:{{SessionName}}"))
+        backend = Backend(table("awsiam:{{SessionName}}"))
         authenticator = Authenticator(KnownTokens(ALICE), Backends(backend))
 
         async def username() -> str | Reason:
             decision = await authenticator.decide(ALICE)
             return decision.user.username if isinstance(decision, Allowed) else decision.refusal.reason
 
-        assert [await username(), await username()] == ["iam:alice", "iam:alice"]
+        assert [await username(), await username()] == ["awsiam:alice", "awsiam:alice"]
         backend.table = table("other:{{SessionName}}")
         assert await username() == "other:alice"
         backend.reserved_prefixes = ("other:",)
@@ -308,10 +308,10 @@ def test_what_was_decided_before_does_not_outlive_what_it_was_decided_by() -> No
 
 def test_sessions_of_one_role_get_their_own_names() -> None:
     async def story() -> None:
-        authenticator = Authenticator(KnownTokens(ALICE), Backends(Backend(table("iam:{{SessionName}}"))))
+        authenticator = Authenticator(KnownTokens(ALICE), Backends(Backend(table("awsiam:{{SessionName}}"))))
         for name in ("alice", "bob", "alice"):
             decision = await authenticator.decide(replace(ALICE, session_name=name))
             assert isinstance(decision, Allowed)
-            assert decision.user.username == f"iam:{name}"
+            assert decision.user.username == f"awsiam:{name}"
 
     asyncio.run(story())

@@ -93,7 +93,7 @@ def test_a_denial_that_comes_while_mappings_are_searched_counts_before_map_accou
 
 def test_deny_list_is_asked_with_the_iam_groups_that_admit() -> None:
     user = iam_user("bob", user_id="AIDABOB")
-    entries = [GroupMapping(name, parse_template("iam:bob"), level="x") for name in ("dev", "ops", "qa")]
+    entries = [GroupMapping(name, parse_template("awsiam:bob"), level="x") for name in ("dev", "ops", "qa")]
     mapped = Backend(MappingTable.build((), (), (), entries)[0])
     cache = MembershipCache(300, lambda: 0.0, lambda: 0.0)
     cache.set_tracked(("dev", "ops", "qa"), ())

@@ -169,7 +169,7 @@ def test_mapping_that_replaces_another_while_iam_is_asked_decides(answers: bool)
     assert decision.user.username == "new"
 
 
-@pytest.mark.parametrize(("answers", "username"), [(True, "iam:bob"), (False, "by-arn")], ids=["read", "not read"])
+@pytest.mark.parametrize(("answers", "username"), [(True, "awsiam:bob"), (False, "by-arn")], ids=["read", "not read"])
 def test_group_joined_just_now_is_read_before_a_later_backend_answers(answers: bool, username: str) -> None:
     group = of_group()
     user = Backend(MappingTable.build([], [UserMapping(BOB.arn, parse_template("by-arn"))], ())[0])

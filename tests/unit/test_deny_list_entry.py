@@ -216,6 +216,7 @@ USER = "arn:aws:iam::111122223333:user/alice"
         "\ufeffalice",
         "alice\u00a0",
         # Other names of the same person.
+        "awsiam:alice",
         "iam:alice",
         "user/alice",
         "user/team/alice",

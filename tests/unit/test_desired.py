@@ -21,7 +21,7 @@ def test_a_level_is_a_role_a_policy_a_group_an_entry_and_bindings() -> None:
     assert wanted.role.tags == wanted.policy.tags
     assert assumed_roles(wanted.policy.document) == (wanted.role.arn,)
     assert (wanted.group.path, wanted.group.policy_arn) == ("/kube-iam/prod/", wanted.policy.arn)
-    who = ("iam:{{SessionNameRaw}}", ("kube-iam:editor",))
+    who = ("awsiam:{{SessionNameRaw}}", ("kube-iam:editor",))
     assert wanted.entry == MappingEntry(wanted.role.arn, *who, "prod-editor", "editor")
     groups = ("kube-iam:editor",)
     assert wanted.bindings == (
@@ -41,7 +41,7 @@ def test_membership_is_checked_at_sign_in_unless_the_file_selects_the_session() 
 def test_level_by_group_has_no_role_and_its_policy_allows_nothing() -> None:
     (wanted,) = desired_state(access(level("ops", method=Method.GROUP)))
     assert wanted.role is None
-    assert wanted.entry == MappingEntry("", "iam:{{SessionNameRaw}}", ("kube-iam:ops",), "prod-ops", "ops")
+    assert wanted.entry == MappingEntry("", "awsiam:{{SessionNameRaw}}", ("kube-iam:ops",), "prod-ops", "ops")
     assert wanted.policy.tags == {"kube-iam.dev/cluster": "prod.example.com", "kube-iam.dev/level": "ops"}
     assert "'Action': 'sts:GetCallerIdentity'" in str(wanted.policy.document)
     assert assumed_roles(wanted.policy.document) == ()

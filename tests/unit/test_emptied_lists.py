@@ -14,9 +14,9 @@ from kube_iam.errors import ConfigError
 from kube_iam.kube.mapping_list import NAMES, SERVER, MappingList
 
 ROLE = MappingEntry(
-    "arn:aws:iam::012345670123:role/shop-viewer", "iam:{{SessionName}}", ("g",), "shop-viewer", "viewer"
+    "arn:aws:iam::012345670123:role/shop-viewer", "awsiam:{{SessionName}}", ("g",), "shop-viewer", "viewer"
 )
-GROUP = MappingEntry("", "iam:{{UserName}}", ("g",), "shop-viewer", "viewer")
+GROUP = MappingEntry("", "awsiam:{{UserName}}", ("g",), "shop-viewer", "viewer")
 USER = MappingEntry("", "alice", ("g",), principal="arn:aws:iam::012345670123:user/alice")
 ENTRIES = {"mapRoles": ROLE, "mapGroups": GROUP, "mapUsers": USER}
 LISTS = {name: MappingList((*SERVER, name), "config.yaml", principal=principal) for principal, name in NAMES.items()}

@@ -18,7 +18,7 @@ from kube_iam.kube.context import load_context
 LEVEL: dict[str, Any] = {
     "name": "a",
     "description": "d",
-    "username": "iam:{{SessionNameRaw}}",
+    "username": "awsiam:{{SessionNameRaw}}",
     "groups": ["g"],
     "bind": [{"clusterRole": "c", "namespaces": ["n"]}, {"role": "r", "namespaces": ["n"]}],
     "sessionDuration": "1h",

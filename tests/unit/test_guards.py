@@ -32,7 +32,7 @@ def account_as(subject: Subject, caller: str = "arn:aws:iam::123456789012:user/r
     return account
 
 
-SIGNED_IN = Subject("iam:alice", ("kube-iam:admin", "system:authenticated"), ARN)
+SIGNED_IN = Subject("awsiam:alice", ("kube-iam:admin", "system:authenticated"), ARN)
 
 
 @pytest.mark.parametrize("change", CHANGED)
@@ -50,8 +50,8 @@ def test_nobody_else_is_guarded(change: str) -> None:
 @pytest.mark.parametrize(
     ("subject", "caller"),
     [
-        (Subject("iam:alice", ("kube-iam:admin", "system:authenticated")), ""),
-        (Subject("iam:alice", ("x",), "arn:aws:iam::123456789012:role/PROD-ADMIN"), ""),
+        (Subject("awsiam:alice", ("kube-iam:admin", "system:authenticated")), ""),
+        (Subject("awsiam:alice", ("x",), "arn:aws:iam::123456789012:role/PROD-ADMIN"), ""),
         (Subject("someone"), "arn:aws:iam::123456789012:role/prod-admin"),
     ],
 )
@@ -61,7 +61,7 @@ def test_it_is_recognised_by_user_name_by_arn_and_by_the_aws_caller(subject: Sub
 
 
 def test_a_user_name_of_another_level_is_not_taken_for_it() -> None:
-    viewer = Subject("iam:alice", ("kube-iam:viewer", "system:authenticated"))
+    viewer = Subject("awsiam:alice", ("kube-iam:viewer", "system:authenticated"))
     assert plan_apply(CHANGED["removed"], account_as(viewer).ports).guards == ()
 
 
@@ -90,7 +90,7 @@ def test_users_who_move_with_their_group_need_no_force() -> None:
 @pytest.mark.parametrize("change", ["removed", "fewer groups"])
 def test_the_entry_of_a_group_that_one_is_signed_in_by_is_guarded(change: str) -> None:
     def by_group(file: ClusterAccess) -> ClusterAccess:
-        levels = (replace(each, method=Method.GROUP, username="iam:{{UserName}}") for each in file.levels)
+        levels = (replace(each, method=Method.GROUP, username="awsiam:{{UserName}}") for each in file.levels)
         return access(*levels)
 
     account = FakeAccount()
@@ -170,7 +170,7 @@ ROLE_CHANGES = {
     "deleted": (access(*FOUR[1:]), "deletes it"),
     "renamed": (access(replace(ADMIN, role_name="boss"), *FOUR[1:]), "deletes it"),
     "moved": (access(replace(ADMIN, role_path="/p/"), *FOUR[1:]), "deletes it"),
-    "method": (access(replace(ADMIN, method=Method.GROUP, username="iam:{{UserName}}"), *FOUR[1:]), "deletes it"),
+    "method": (access(replace(ADMIN, method=Method.GROUP, username="awsiam:{{UserName}}"), *FOUR[1:]), "deletes it"),
     "mfa": (access(replace(ADMIN, mfa=True), *FOUR[1:]), "changes who may assume it"),
     "session length": (access(replace(ADMIN, session_seconds=7200, description="x"), *FOUR[1:]), ""),
     "another role": (access(ADMIN, EDITOR, VIEWER), ""),

@@ -196,35 +196,35 @@ TEN_MINUTES_PAST = 1767225600.0 + 600
 
 
 def test_a_plugin_s_token_is_used_until_shortly_before_its_end(server: Server, tmp_path: Path) -> None:
-    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "awsiam:alice"}}})
     kubeconfig = write_kubeconfig_with_plugin(server.url, tmp_path)
     times = iter([TEN_MINUTES_PAST - 500, TEN_MINUTES_PAST - 31, TEN_MINUTES_PAST - 29])
     cluster = KubeCluster(KubeApi(environ={}, kubeconfig=kubeconfig, clock=lambda: next(times)))
-    assert [cluster.whoami().username for _ in range(4)] == ["iam:alice"] * 4
+    assert [cluster.whoami().username for _ in range(4)] == ["awsiam:alice"] * 4
     assert server.seen == ["Bearer tokenx"] * 3 + ["Bearer tokenxx"]
 
 
 def test_another_address_is_reached_with_one_kubeconfig_and_one_run_of_the_plugin(
     server: Server, tmp_path: Path
 ) -> None:
-    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "awsiam:alice"}}})
     kubeconfig = write_kubeconfig_with_plugin("http://127.0.0.1:1", tmp_path)
     api = KubeApi(environ={}, kubeconfig=kubeconfig, clock=lambda: TEN_MINUTES_PAST - 500)
     others = [api.at(server.url), api.at(server.url)]
-    assert [KubeCluster(other).whoami().username for other in others] == ["iam:alice"] * 2
+    assert [KubeCluster(other).whoami().username for other in others] == ["awsiam:alice"] * 2
     Path(kubeconfig).unlink()
-    assert KubeCluster(api.at(server.url)).whoami().username == "iam:alice"
+    assert KubeCluster(api.at(server.url)).whoami().username == "awsiam:alice"
     assert server.seen == ["Bearer tokenx"] * 3
     assert (api.server, others[0].server) == ("http://127.0.0.1:1", server.url)
 
 
 def test_threads_that_share_a_kubeconfig_run_its_plugin_once(server: Server, tmp_path: Path) -> None:
-    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "awsiam:alice"}}})
     kubeconfig = write_kubeconfig_with_plugin(server.url, tmp_path)
     api = KubeApi(environ={}, kubeconfig=kubeconfig, clock=lambda: TEN_MINUTES_PAST - 500)
     with ThreadPoolExecutor(4) as pool:
         names = list(pool.map(lambda _: KubeCluster(api.at(server.url)).whoami().username, range(4)))
-    assert names == ["iam:alice"] * 4
+    assert names == ["awsiam:alice"] * 4
     assert server.seen == ["Bearer tokenx"] * 4
 
 
@@ -234,9 +234,9 @@ def test_a_dry_run_at_another_address_stays_a_dry_run(server: Server, tmp_path: 
 
 
 def test_a_closed_client_connects_again(server: Server, tmp_path: Path) -> None:
-    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "iam:alice"}}})
+    server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "awsiam:alice"}}})
     api = KubeApi(environ={}, kubeconfig=write_kubeconfig_with_plugin(server.url, tmp_path), clock=lambda: 0.0)
     for _ in range(2):
-        assert KubeCluster(api).whoami().username == "iam:alice"
+        assert KubeCluster(api).whoami().username == "awsiam:alice"
         api.close()
     assert server.seen == ["Bearer tokenx"] * 2

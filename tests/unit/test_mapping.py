@@ -196,8 +196,8 @@ WHO = identity("assumed-role/Admin/alice", service="sts")
 
 
 def test_names_are_rendered() -> None:
-    assert render(mapped("iam:{{SessionName}}", "a", "acct:{{AccountID}}"), WHO, ()) == (
-        "iam:alice",
+    assert render(mapped("awsiam:{{SessionName}}", "a", "acct:{{AccountID}}"), WHO, ()) == (
+        "awsiam:alice",
         ("a", f"acct:{ACCOUNT}"),
     )
 

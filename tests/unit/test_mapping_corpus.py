@@ -18,11 +18,11 @@ from kube_iam.kube.mapping_view import MappingView, principal_of, view_aws_auth,
 CORPUS = Path(__file__).parents[1] / "corpus" / "mappings"
 BROKEN = ("17-broken-indent", "mapRoles")
 ROLE = MappingEntry(
-    "arn:aws:iam::012345670123:role/shop-viewer", "iam:{{SessionNameRaw}}", ("g: 1", "ü"), "shop", "viewer"
+    "arn:aws:iam::012345670123:role/shop-viewer", "awsiam:{{SessionNameRaw}}", ("g: 1", "ü"), "shop", "viewer"
 )
 ENTRIES = {
     "mapRoles": ROLE,
-    "mapGroups": MappingEntry("", "iam:{{UserName}}", ("kube-iam:viewer",), "shop-viewer", "viewer"),
+    "mapGroups": MappingEntry("", "awsiam:{{UserName}}", ("kube-iam:viewer",), "shop-viewer", "viewer"),
 }
 VARIANTS = {
     "as it is": lambda text: text,

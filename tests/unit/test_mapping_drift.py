@@ -131,7 +131,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     return site
 
 
-OURS = ("iam:{{SessionNameRaw}}", ("kube-iam:viewer",))
+OURS = ("awsiam:{{SessionNameRaw}}", ("kube-iam:viewer",))
 
 
 def ours_of(text: str) -> str:
@@ -166,7 +166,7 @@ EDITS: dict[str, Callable[[str], str]] = {
     "another letter case above": above(SHOUTED),
     "the session of a role with a path behind": below(f"arn:aws:sts::{ACCOUNT}:assumed-role/a/PROD-viewer/x"),
     "another spelling of the key above": lambda text: f"- roleARN: {ARN}{MASTERS}{text}",
-    "the same groups under another user name": lambda text: text + ours_of(text).replace("iam:{{", "x:{{"),
+    "the same groups under another user name": lambda text: text + ours_of(text).replace("awsiam:{{", "x:{{"),
     "the same entry twice": lambda text: text + ours_of(text),
     "a path in ours": put(ARN, WITH_PATH),
     "a session in ours": put(ARN, SESSION),
@@ -279,7 +279,7 @@ def test_an_entry_that_cannot_mean_a_levels_role_is_left_alone(site: Site, other
     assert others in site.read("mapRoles")
 
 
-BY_GROUP = replace(VIEWER, method=Method.GROUP, username="iam:{{UserName}}")
+BY_GROUP = replace(VIEWER, method=Method.GROUP, username="awsiam:{{UserName}}")
 GROUP_EDITS: dict[str, Callable[[str], str]] = {
     "another entry above": lambda text: f"- iamGroup: prod-viewer{MASTERS}{text}",
     "another entry behind": lambda text: f"{text}- iamGroup: prod-viewer{MASTERS}",

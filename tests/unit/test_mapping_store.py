@@ -21,7 +21,7 @@ from kube_iam.kube.mapping_list import MappingList
 from kube_iam.kube.mapping_store import make_store
 
 OURS = MappingEntry(
-    "arn:aws:iam::012345670123:role/shop-viewer", "iam:{{SessionNameRaw}}", ("kube-iam:shop:viewer", "yes")
+    "arn:aws:iam::012345670123:role/shop-viewer", "awsiam:{{SessionNameRaw}}", ("kube-iam:shop:viewer", "yes")
 )
 CONFIG = MappingList(("server", "mapRoles"), "config.yaml")
 LIST = MappingList((), "ConfigMap kube-system/aws-auth", "mapRoles")
@@ -67,7 +67,7 @@ def test_entries_are_read_in_any_letter_case_and_without_path() -> None:
 def test_an_added_entry_leaves_every_other_line_alone() -> None:
     added = """\
     - rolearn: arn:aws:iam::012345670123:role/shop-viewer
-      username: "iam:{{SessionNameRaw}}"
+      username: "awsiam:{{SessionNameRaw}}"
       groups:
       - kube-iam:shop:viewer
       - "yes"
@@ -79,7 +79,7 @@ def test_an_added_entry_leaves_every_other_line_alone() -> None:
 
 
 def test_an_entry_is_changed_where_it_stands() -> None:
-    changed = MappingEntry("arn:aws:iam::000000000000:role/KubernetesAdmin", "iam:{{SessionNameRaw}}", ("admins",))
+    changed = MappingEntry("arn:aws:iam::000000000000:role/KubernetesAdmin", "awsiam:{{SessionNameRaw}}", ("admins",))
     new = CONFIG.put(KOPS, changed)
     assert CONFIG.entries(new) == (changed, CONFIG.entries(KOPS)[1])
     assert new.splitlines()[:6] == KOPS.splitlines()[:6]
@@ -244,7 +244,7 @@ def test_account_ids_and_words_stay_strings_for_every_parser() -> None:
     assert read == [{"rolearn": entry.role_arn, "username": entry.username, "groups": list(entry.groups)}]
 
 
-BY_GROUP = MappingEntry("", "iam:{{UserName}}", ("kube-iam:viewer",), "shop-viewer", "viewer")
+BY_GROUP = MappingEntry("", "awsiam:{{UserName}}", ("kube-iam:viewer",), "shop-viewer", "viewer")
 BY_MEMBERSHIP = replace(OURS, iam_group="shop-viewer", level="viewer")
 CAROL = TemporaryGrant("carol", "AIDACAROL", "2026-11-24T14:00:00Z", 'on call: "yes" # no')
 

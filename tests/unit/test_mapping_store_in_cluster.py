@@ -19,12 +19,12 @@ from kube_iam.kube.mapping_store import make_store
 
 ROLE = MappingEntry(
     "arn:aws:iam::123456789012:role/prod-viewer",
-    "iam:{{SessionNameRaw}}",
+    "awsiam:{{SessionNameRaw}}",
     ("kube-iam:viewer",),
     "prod-viewer",
     "viewer",
 )
-GROUP = MappingEntry("", "iam:{{UserName}}", ("kube-iam:looker",), "prod-looker", "looker")
+GROUP = MappingEntry("", "awsiam:{{UserName}}", ("kube-iam:looker",), "prod-looker", "looker")
 USER = MappingEntry("", "", (), principal="arn:aws:iam::123456789012:role/prod-viewer")
 CAROL = TemporaryGrant("carol", "AIDACAROLCAROL", "2099-01-01T00:00:00Z", "on call")
 THEIRS = "# theirs\n- rolearn: arn:aws:iam::123456789012:role/nodes\n  username: node\n"

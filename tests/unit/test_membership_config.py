@@ -179,12 +179,12 @@ def test_invalid_grant_admits_nobody_and_refuses_no_member(item: str, said: str)
 
 
 def test_a_whole_group_is_mapped_by_its_members_own_names() -> None:
-    text = 'mapGroups: [{iamGroup: g, username: "iam:{{UserName}}", groups: [a], level: viewer}]'
+    text = 'mapGroups: [{iamGroup: g, username: "awsiam:{{UserName}}", groups: [a], level: viewer}]'
     mappings, table, found = parse(text)
     assert not found.errors + found.warnings
     assert mappings.count == 1
     (mapped,) = entries_of(table, ["g"], "AIDABOB")
-    assert render(mapped, BOB, ()) == ("iam:bob", ("a",))
+    assert render(mapped, BOB, ()) == ("awsiam:bob", ("a",))
     assert mapped.levels == ("viewer",)
 
 

@@ -37,7 +37,7 @@ server:
     groups:
     - system:masters-view
   - rolearn: arn:aws:iam::{ACCOUNT}:role/Admin
-    username: iam:{{{{SessionNameRaw}}}}
+    username: awsiam:{{{{SessionNameRaw}}}}
     groups:
     - admins
     - admins-too

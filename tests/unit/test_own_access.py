@@ -15,7 +15,7 @@ from kube_iam.access.ports import Subject
 from kube_iam.errors import Guarded, KubeError, KubeIamError
 
 ARN = "arn:aws:iam::123456789012:role/prod-admin"
-ALICE = Subject("iam:alice", ("kube-iam:admin", "system:authenticated"), ARN)
+ALICE = Subject("awsiam:alice", ("kube-iam:admin", "system:authenticated"), ARN)
 USERS = ("bob", "alice")
 
 
@@ -25,11 +25,11 @@ USERS = ("bob", "alice")
         (ALICE, ("alice",)),
         (replace(ALICE, canonical_arn="arn:aws:iam::123456789012:role/PROD-admin"), ("alice",)),
         (replace(ALICE, canonical_arn=""), ("alice",)),
-        (Subject("iam:alice", (), "arn:aws:iam::123456789012:user/people/alice"), ("alice",)),
+        (Subject("awsiam:alice", (), "arn:aws:iam::123456789012:user/people/alice"), ("alice",)),
         (Subject("x", (), "arn:aws:iam::999999999999:user/alice"), ()),
-        (Subject("iam:alicia", ("kube-iam:admin",), ARN), ()),
-        (Subject("iam:alice", ("other",), ""), ()),
-        (Subject("iam:alice", ("kube-iam:admin",), "arn:aws:iam::123456789012:role/other"), ()),
+        (Subject("awsiam:alicia", ("kube-iam:admin",), ARN), ()),
+        (Subject("awsiam:alice", ("other",), ""), ()),
+        (Subject("awsiam:alice", ("kube-iam:admin",), "arn:aws:iam::123456789012:role/other"), ()),
         (Subject("kubernetes-admin", ("system:masters",)), ()),
         (None, None),
     ],
@@ -159,7 +159,7 @@ def test_a_dry_run_says_that_force_is_needed(account: FakeAccount, capsys: pytes
 
 def test_a_level_by_group_is_guarded_as_well(account: FakeAccount) -> None:
     Path("access.yaml").write_text(FILE.replace("{name: admin,", "{name: admin, method: group,"))
-    account.cluster.subject = Subject("iam:alice", ("kube-iam:admin",), "arn:aws:iam::123456789012:user/alice")
+    account.cluster.subject = Subject("awsiam:alice", ("kube-iam:admin",), "arn:aws:iam::123456789012:user/alice")
     with pytest.raises(Guarded):
         kube_iam(account, "revoke", "alice", "admin")
 
@@ -184,5 +184,5 @@ def test_a_user_name_without_a_name_leaves_the_decision_to_aws(account: FakeAcco
 
 
 def test_methods_differ_in_what_the_cluster_shows() -> None:
-    by_group = access(replace(ADMIN, method=Method.GROUP, username="iam:{{UserName}}"))
+    by_group = access(replace(ADMIN, method=Method.GROUP, username="awsiam:{{UserName}}"))
     assert callers_in_cluster(by_group, USERS, ALICE) == ()

@@ -163,7 +163,7 @@ def _with_member(account: FakeAccount, group: str, user: str) -> FakeAccount:
 
 
 def test_a_mapping_of_a_group_of_others_is_theirs() -> None:
-    theirs = MappingEntry("", "iam:{{UserName}}", ("x",), "nurses", "viewer")
+    theirs = MappingEntry("", "awsiam:{{UserName}}", ("x",), "nurses", "viewer")
     account = FakeAccount((theirs,))
     run(account, plan_apply(access(VIEWER), account.ports))
     run(account, plan_destroy(access(VIEWER), account.ports))

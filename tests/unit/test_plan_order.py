@@ -16,7 +16,7 @@ from kube_iam.access.ports import BindingState, Ports, Subject
 from kube_iam.errors import KubeError
 
 ARN = "arn:aws:iam::123456789012:role/prod-admin"
-ALICE = Subject("iam:alice", ("kube-iam:admin", "system:authenticated"), ARN)
+ALICE = Subject("awsiam:alice", ("kube-iam:admin", "system:authenticated"), ARN)
 
 
 class RbacCluster(FakeCluster):
@@ -140,7 +140,7 @@ AFTER = {
     "level removed": (EDITOR,),
     "level renamed": (EDITOR, level("looker", Bind("view"))),
     "role renamed": (replace(VIEWER, role_name="lookers"), EDITOR),
-    "method changed": (replace(VIEWER, method=Method.GROUP, username="iam:{{UserName}}"), EDITOR),
+    "method changed": (replace(VIEWER, method=Method.GROUP, username="awsiam:{{UserName}}"), EDITOR),
     "groups changed": (replace(VIEWER, groups=("lookers",)), EDITOR),
 }
 

@@ -111,7 +111,7 @@ def test_a_dry_run_states_what_is_planned_and_changes_nothing(run: Run, account:
 
 def test_a_plan_that_is_refused_is_stated_with_nothing_tried(run: Run, account: FakeAccount) -> None:
     run("apply", "--yes")
-    account.cluster.subject = Subject("iam:alice", (), "arn:aws:iam::123456789012:role/prod-admin")
+    account.cluster.subject = Subject("awsiam:alice", (), "arn:aws:iam::123456789012:role/prod-admin")
     Path("access.yaml").write_text(FILE.replace("{name: admin", "{name: admin, username: x"))
     account.world.writes = 0
     code, out, err = run("apply", "--yes", "-o", "json")

@@ -26,11 +26,11 @@ CONFIG = """\
 clusterID: x
 server:
   mapRoles:
-    - {rolearn: "arn:aws:iam::123456789012:role/Admin", username: "iam:{{SessionNameRaw}}", iamGroup: admins}
+    - {rolearn: "arn:aws:iam::123456789012:role/Admin", username: "awsiam:{{SessionNameRaw}}", iamGroup: admins}
     - {rolearn: "arn:aws:iam::123456789012:role/plain", username: plain}
   mapGroups:
-    - {iamGroup: viewers, username: "iam:{{UserName}}"}
-    - {iamGroup: admins, username: "iam:{{UserName}}"}
+    - {iamGroup: viewers, username: "awsiam:{{UserName}}"}
+    - {iamGroup: admins, username: "awsiam:{{UserName}}"}
 """
 NODES = (
     '    - {rolearn: "arn:aws:iam::123456789012:role/node", username: "system:node:{{EC2PrivateDNSName}}",'
@@ -137,7 +137,7 @@ def test_policy_for_a_config_covers_the_groups_and_roles_of_its_entries(
 
 def test_groups_alone_do_not_tell_the_account(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text('clusterID: x\nserver:\n  mapGroups: [{iamGroup: viewers, username: "iam:{{UserName}}"}]\n')
+    file.write_text('clusterID: x\nserver:\n  mapGroups: [{iamGroup: viewers, username: "awsiam:{{UserName}}"}]\n')
     assert printed(capsys, "-c", str(file)) == {
         "ReadGroupMembers": ("iam:GetGroup", ["arn:aws:iam::*:group/*/viewers", "arn:aws:iam::*:group/viewers"])
     }
@@ -166,7 +166,7 @@ def test_a_file_that_cannot_be_used_is_said_to_be_so(tmp_path: Path) -> None:
 
 
 def test_more_than_aws_takes_in_one_policy_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    entries = [f'    - {{iamGroup: group-{number}, username: "iam:{{{{UserName}}}}"}}' for number in range(100)]
+    entries = [f'    - {{iamGroup: group-{number}, username: "awsiam:{{{{UserName}}}}"}}' for number in range(100)]
     file = tmp_path / "config.yaml"
     file.write_text("clusterID: x\nserver:\n  mapGroups:\n" + "\n".join(entries) + "\n")
     assert run_command("kube-iam", ["policy", "server", "-c", str(file)], {}) == 0

@@ -294,7 +294,7 @@ def test_a_repetition_is_offered_only_where_it_can_help(
 
 def test_a_caller_who_gives_up_rights_sees_both_reasons(account: CheckedAccount) -> None:
     assert kube_iam(account, "apply", "--yes") == 0
-    account.cluster.subject = Subject("iam:alice", ("kube-iam:admin",), "arn:aws:iam::123456789012:role/prod-admin")
+    account.cluster.subject = Subject("awsiam:alice", ("kube-iam:admin",), "arn:aws:iam::123456789012:role/prod-admin")
     Path("access.yaml").write_text(FILE.replace("clusterRole: cluster-admin", "clusterRole: edit"))
     with pytest.raises(Guarded, match="you have ClusterRole cluster-admin in the whole cluster"):
         kube_iam(account, "apply", "--yes")

@@ -42,7 +42,7 @@ def test_a_first_plan_reads_like_this() -> None:
         "    groups: kube-iam:admin\n"
         "    level: admin\n"
         "+ mapping arn:aws:iam::123456789012:role/prod-admin (admin)\n"
-        "    username: iam:{{SessionNameRaw}}\n"
+        "    username: awsiam:{{SessionNameRaw}}\n"
         "    groups: kube-iam:admin\n"
         "    iamGroup: prod-admin\n"
         "    level: admin\n"

@@ -80,14 +80,14 @@ def test_no_value_can_forge_a_line_or_move_a_terminal(value: str, style: str) ->
 
 
 def test_a_sign_in_is_logged_with_who_and_what_they_get() -> None:
-    text = line(Allowed(User("iam:alice", "uid:1", ("g",)), WHO, "MountedFile server.mapRoles[0]"))
+    text = line(Allowed(User("awsiam:alice", "uid:1", ("g",)), WHO, "MountedFile server.mapRoles[0]"))
     for part in (
         "level=info",
         'msg="access granted"',
         'arn="arn:aws:iam::123456789012:role/Admin"',
         "session=alice",
         "accesskeyid=ASIA1",
-        'username="iam:alice"',
+        'username="awsiam:alice"',
         'uid="uid:1"',
         'groups="[g]"',
         'client="127.0.0.1:1"',

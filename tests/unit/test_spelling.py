@@ -71,7 +71,7 @@ def test_the_remedy_ends_in_an_empty_plan_and_keeps_the_members(account: FakeAcc
 
 
 def test_a_level_by_group_renamed_by_letter_case_is_refused(account: FakeAccount) -> None:
-    looker = replace(VIEWER, method=Method.GROUP, username="iam:{{UserName}}")
+    looker = replace(VIEWER, method=Method.GROUP, username="awsiam:{{UserName}}")
     run(account, plan_apply(access(ADMIN, EDITOR, looker), account.ports))
     account.world.writes = 0
     message = refusal(account, ADMIN, EDITOR, replace(looker, policy_name="prod-VIEWER", group_name="prod-VIEWER"))

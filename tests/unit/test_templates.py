@@ -25,8 +25,8 @@ def render(text: str, session_name: str = "alice@example.com", private_dns_name:
     ("text", "name"),
     [
         ("admin", "admin"),
-        ("iam:{{SessionNameRaw}}", "iam:alice@example.com"),
-        ("iam:{{SessionName}}", "iam:alice-example.com"),
+        ("awsiam:{{SessionNameRaw}}", "awsiam:alice@example.com"),
+        ("awsiam:{{SessionName}}", "awsiam:alice-example.com"),
         ("{{AccountID}}:{{SessionName}}", f"{ACCOUNT}:alice-example.com"),
         ("key:{{AccessKeyID}}", "key:ASIAEXAMPLE"),
         ("{{SessionName}}{{SessionName}}", "alice-example.comalice-example.com"),
@@ -88,14 +88,14 @@ def test_a_name_in_system_cannot_be_put_together_from_pieces(text: str) -> None:
 
 
 def test_session_name_of_a_user_without_a_session_is_empty() -> None:
-    assert render("iam:{{SessionNameRaw}}", "") == "iam:"
+    assert render("awsiam:{{SessionNameRaw}}", "") == "awsiam:"
     assert isinstance(render("{{SessionName}}", ""), Refusal)
     assert isinstance(render("{{SessionName}}system:masters", ""), Refusal)
 
 
 @pytest.mark.parametrize("session_name", ["system:admin", "a b", "a/b", "a\nb", "älice", "{{AccountID}}", "a\x00"])
 def test_a_value_that_no_session_can_have_is_refused(session_name: str) -> None:
-    refusal = render("iam:{{SessionNameRaw}}", session_name)
+    refusal = render("awsiam:{{SessionNameRaw}}", session_name)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.TEMPLATE_VALUE
     assert session_name not in refusal.message

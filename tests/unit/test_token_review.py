@@ -9,7 +9,7 @@ from kube_iam.core.token_review import ReviewRequest, User, decode_review, encod
 
 V1 = "authentication.k8s.io/v1"
 V1BETA1 = "authentication.k8s.io/v1beta1"
-USER = User("iam:alice", "aws-iam-authenticator:111122223333:AROAEXAMPLE", ("a", "b"), {"arn": ("x",)})
+USER = User("awsiam:alice", "aws-iam-authenticator:111122223333:AROAEXAMPLE", ("a", "b"), {"arn": ("x",)})
 
 
 def question(**changes: Any) -> bytes:
@@ -65,7 +65,7 @@ def test_an_allowed_answer_has_the_user_and_never_audiences(audiences: list[str]
         "status": {
             "authenticated": True,
             "user": {
-                "username": "iam:alice",
+                "username": "awsiam:alice",
                 "uid": "aws-iam-authenticator:111122223333:AROAEXAMPLE",
                 "groups": ["a", "b"],
                 "extra": {"arn": ["x"]},

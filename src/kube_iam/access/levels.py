@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-DEFAULT_USERNAME = "iam:{{SessionNameRaw}}"
-DEFAULT_USERNAME_OF_GROUP = "iam:{{UserName}}"
+DEFAULT_USERNAME = "awsiam:{{SessionNameRaw}}"
+DEFAULT_USERNAME_OF_GROUP = "awsiam:{{UserName}}"
 DEFAULT_SESSION_SECONDS = 3600
 SHORTEST_SESSION_NAME = 2
 """In characters: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""

@@ -132,7 +132,7 @@ def _check_username(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Ite
     if not username:
         return  # empty, or no text: the structure check has said so
     if username.casefold().startswith("system:"):
-        yield file.problem(where, "names in system: belong to Kubernetes itself", "another prefix, such as iam:")
+        yield file.problem(where, "names in system: belong to Kubernetes itself", "another prefix, such as awsiam:")
     if _by_group(level) and "{{SessionName" in username:
         yield file.problem(where, "with method group there is no session", "the IAM user's name is {{UserName}}")
         return

@@ -192,9 +192,9 @@ _LEVEL = _object(
             "type": "string",
             "description": "Kubernetes user name. {{SessionNameRaw}} is the IAM user's name: the role's trust policy lets a "
             "session have no other. Also: {{SessionName}} (@ becomes -), {{AccountID}}, {{AccessKeyID}}. With method group "
-            "the user's name is {{UserName}}. Default: iam:{{SessionNameRaw}}, with method group iam:{{UserName}}.",
+            "the user's name is {{UserName}}. Default: awsiam:{{SessionNameRaw}}, with method group awsiam:{{UserName}}.",
             "minLength": 1,
-            "examples": ["iam:{{SessionNameRaw}}", "prod-admin"],
+            "examples": ["awsiam:{{SessionNameRaw}}", "prod-admin"],
         },
         "bind": {"type": "array", "description": "What the level's groups may do in the cluster.", "items": _BIND},
         "members": {

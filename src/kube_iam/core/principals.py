@@ -101,7 +101,7 @@ def role_of(arn: str) -> str:
 def guess_principals(text: str) -> tuple[str, ...]:
     """Return the principals that a text of no valid form most likely names: names, ARNs and patterns of them, to be compared.
 
-    Recognized are several names in one text, quotes, wildcards (`*`, `?`), Kubernetes user names (`iam:alice`) and full-width
+    Recognized are several names in one text, quotes, wildcards (`*`, `?`), Kubernetes user names (`awsiam:alice`) and full-width
     letters. So are ARNs of an unknown partition or without a session. Returns an empty tuple where no principal is recognized.
     """
     plain = _HIDDEN.sub("", unicodedata.normalize("NFKC", text))
@@ -198,7 +198,7 @@ def _principal(word: str) -> str:
     ident = word.split(":")[0]
     if fits("userId", ident):  # its session name is invalid
         return ident
-    # A user name in Kubernetes (`iam:alice`), or a user with a path.
+    # A user name in Kubernetes (`awsiam:alice`), or a user with a path.
     last = re.split("[:/]", word)[-1]
     if kind_of(last):
         return last
