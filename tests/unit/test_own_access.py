@@ -45,9 +45,12 @@ def test_the_cluster_says_which_user_the_caller_is(subject: Subject | None, expe
         ("{{AccountID}}:{{SessionNameRaw}}", "123456789012:alice@example.com", ("alice@example.com",)),
         ("{{SessionNameRaw}}-{{AccessKeyID}}", "alice@example.com-AKIA1", ("alice@example.com",)),
         ("administrator", "administrator", None),
+        # The mapping of the cluster still has the user name of an earlier file.
+        ("awsiam:{{SessionNameRaw}}", "iam:alice@example.com", None),
+        ("awsiam:{{SessionNameRaw}}", "awsiam:carol", ()),
     ],
 )
-def test_user_names_of_other_templates_are_recognised(
+def test_user_names_of_other_templates_are_recognized(
     template: str, shown: str, expected: tuple[str, ...] | None
 ) -> None:
     file = access(replace(ADMIN, username=template))

@@ -209,16 +209,18 @@ _ADMINISTRATOR = ("", "ClusterRole", "cluster-admin")
 def callers_in_cluster(access: ClusterAccess, users: Iterable[str], subject: Subject | None) -> tuple[str, ...] | None:
     """Return which of the IAM users is the caller, by what the cluster shows.
 
-    None if only AWS knows: the cluster was not asked (`subject` is None), or its user name does not show the IAM user.
+    None if only AWS knows: the cluster was not asked (`subject` is None), or its user name does not show the IAM user. It does not
+    where the mapping still makes the user names of an earlier file.
     """
     if subject is None:
         return None
     if ":user/" in subject.canonical_arn:
         return callers_in_aws(access, users, subject.canonical_arn)
     through = [level for level in access.levels if _signed_in_through(access, level, subject)]
-    if not all(_names_user(level.username) for level in through):
+    made = (re.fullmatch(_user_name(access, level, _VALUE), subject.username) for level in through)
+    if not all(_names_user(level.username) for level in through) or (through and not any(made)):
         return None
-    patterns = {user: [_user_name(access, level, user) for level in through] for user in users}
+    patterns = {user: [_user_name(access, level, re.escape(user)) for level in through] for user in users}
     return tuple(user for user, each in patterns.items() if any(re.fullmatch(name, subject.username) for name in each))
 
 
@@ -258,11 +260,11 @@ def _names_user(template: str) -> bool:
 
 
 def _user_name(access: ClusterAccess, level: Level, user: str) -> str:
-    """Return a pattern of the user name that the level's template makes of an IAM user."""
+    """Return a pattern of the user name that the level's template makes of an IAM user. `user` is a pattern too."""
     values = {
-        "SessionName": re.escape(user.replace("@", "-")),
-        "SessionNameRaw": re.escape(user),
-        "UserName": re.escape(user),
+        "SessionName": user.replace("@", "-"),
+        "SessionNameRaw": user,
+        "UserName": user,
         "AccountID": access.account,
     }
     parts = _VARIABLE.split(level.username)
