@@ -35,6 +35,9 @@ from side_by_side import Question, running
 from tally import Case, Tally
 from tokens import Signed
 
+from kube_iam.access.levels import DEFAULT_USERNAME
+from kube_iam.core.access_entries import RESERVED_PREFIXES
+
 pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
 
 PEOPLE = {
@@ -206,6 +209,10 @@ SETUPS: dict[str, Row] = {
     "a reserved prefix": Row(
         '  reservedPrefixConfig:\n  - {backendMode: MountedFile, usernamePrefixReserveList: ["a:", ""]}\n'
         f"  mapRoles:\n{role('Any', 'a:{{SessionName}}')}{role('Admin', 'A:x')}{role('Node', 'ba:')}"
+    ),
+    "the reserved prefixes of access entries": Row(
+        f"  reservedPrefixConfig:\n  - {{backendMode: MountedFile, usernamePrefixReserveList: {json.dumps(RESERVED_PREFIXES)}}}\n"
+        f"  mapRoles:\n{role('Any', DEFAULT_USERNAME)}{role('Admin', 'iam:{{SessionNameRaw}}')}{role('Node', 'eks:x')}"
     ),
     "a reserved prefix of another backend": Row(
         f"  reservedPrefixConfig:\n  - {{backendMode: CRD, usernamePrefixReserveList: ['a']}}\n  mapRoles:\n{role('Admin', 'a')}"

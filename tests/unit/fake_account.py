@@ -348,6 +348,9 @@ class FakeStore:
     def faults(self) -> tuple[str, ...]:
         return ()
 
+    def reserved_prefixes(self) -> tuple[str, ...]:
+        return ()
+
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         return {}
 

@@ -18,7 +18,9 @@ from decisions import (
     table,
 )
 
+from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP
 from kube_iam.authn.decide import Allowed, Authenticator, Decision, Denied, Unavailable
+from kube_iam.core.access_entries import RESERVED_PREFIXES
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingTable
 from kube_iam.core.mapping_entries import GroupMapping, UserMapping
@@ -273,6 +275,20 @@ def test_reserved_prefixes_hold_for_members_too() -> None:
     backend = of_group(username="awsiam:{{UserName}}")
     backend.reserved_prefixes = ("awsiam:",)
     assert reason(decide_members(backend, who=BOB, members={"bob": "AIDABOB"})) is Reason.RESERVED_NAME
+
+
+@pytest.mark.parametrize("prefix", ["awsiam:", *RESERVED_PREFIXES])
+def test_a_server_that_reserves_what_access_entries_do_admits_default_names(prefix: str) -> None:
+    prefix = "system:x:" if prefix == "system:" else prefix  # a value right behind system: is refused in any case
+    group = of_group(username=DEFAULT_USERNAME_OF_GROUP.replace("awsiam:", prefix))
+    role = Backend(table(DEFAULT_USERNAME.replace("awsiam:", prefix)))
+    group.reserved_prefixes = role.reserved_prefixes = RESERVED_PREFIXES
+    decisions = decide_members(group, who=BOB, members={"bob": "AIDABOB"}), decide(role)
+    if prefix == "awsiam:":
+        names = [each.user.username for each in decisions if isinstance(each, Allowed)]
+        assert names == ["awsiam:bob", "awsiam:alice"]
+    else:
+        assert [reason(each) for each in decisions] == [Reason.RESERVED_NAME] * 2
 
 
 @pytest.mark.parametrize("members", [{}, None])

@@ -14,7 +14,9 @@ from kube_iam.kube.mapping_list import SERVER, MappingList
 from kube_iam.kube.mapping_view import principal_of, view_aws_auth, view_config
 
 ROLE = "arn:aws:iam::111122223333:role/"
-OURS = MappingEntry("arn:aws:iam::012345670123:role/ours", "awsiam:{{SessionName}}", ("g: 1", "\u00fc"), "ours", "viewer")
+OURS = MappingEntry(
+    "arn:aws:iam::012345670123:role/ours", "awsiam:{{SessionName}}", ("g: 1", "\u00fc"), "ours", "viewer"
+)
 AWS_AUTH = MappingList((), "ConfigMap kube-system/aws-auth", "mapRoles")
 CONFIG = MappingList((*SERVER, "mapRoles"), "config.yaml")
 Read = list[tuple[str, str, list[str]]]

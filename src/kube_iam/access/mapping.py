@@ -69,6 +69,9 @@ class MappingStore(Protocol):
     def faults(self) -> tuple[str, ...]:
         """Return why a server cannot load the mapping and keeps the last one that it could load; none if it can."""
 
+    def reserved_prefixes(self) -> tuple[str, ...]:
+        """Return prefixes of user names that the server refuses for entries of this mapping, as far as the mapping's text tells."""
+
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         """Return further entries that the server could apply to sessions of these roles, by role ARN as given; no key without one.
 
@@ -116,6 +119,10 @@ class UnreadMapping(MappingStore):
         return ()
 
     def faults(self) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
+    def reserved_prefixes(self) -> tuple[str, ...]:
         """Return none."""
         return ()
 

@@ -55,6 +55,7 @@ class Observed:
     rivals: Mapping[str, tuple[MappingEntry, ...]]  # further entries for roles of levels, by the roles' entry keys
     holders: Mapping[str, tuple[Holder, ...]]  # users, roles and groups of others with a policy of ours, by its ARN
     faults: tuple[str, ...]  # reasons why a server cannot load the mapping
+    reserved_prefixes: tuple[str, ...]  # of user names that a server refuses for entries of the mapping
     users: Mapping[str, User] = field(
         default_factory=dict
     )  # listed users who are in IAM and not in their group, in lower case
@@ -144,6 +145,7 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
         faults=ports.store.faults(),
         users=users,
         user_groups=user_groups,
+        reserved_prefixes=ports.store.reserved_prefixes(),
         others=ports.store.others(),
         rivals=_rivals(access, ports.store, roles, owners),
     )

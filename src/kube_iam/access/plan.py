@@ -29,6 +29,7 @@ from kube_iam.access.ports import BindingState, Directory, Ports
 from kube_iam.access.reassignments import guarded_changes, guarded_deletions, refused_reassignments
 from kube_iam.access.server_policy import suspensions, uncovered_roles
 from kube_iam.access.unmanaged import UnmanagedResource, left_alone, other_spellings
+from kube_iam.access.user_names import reserved_user_names, user_name_warnings
 from kube_iam.errors import CredentialsError, NotOwned
 
 
@@ -71,6 +72,10 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     wanted = frozenset(level.name for level in desired)
     refusals = find_refusals(changes, ports)
     misplaced = tuple(misplaced_mapping(access, ports))
+    reserved = reserved_user_names(desired, observed.reserved_prefixes)
+    written = {
+        change.level: change for change in changes if change.kind is Kind.MAPPING and change.verb is not Verb.DELETE
+    }
     return Plan(
         cluster=access.cluster_id,
         account=access.account,
@@ -84,6 +89,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *suspensions(observed, desired, changes),
             *map(_unchecked, refusals.unchecked),
             *(() if writes_mapping(changes) else misplaced),
+            *(f"level {name} admits nobody: {why}" for name, why in reserved.items() if name not in written),
         ),
         guards=(
             *lockout(changes, observed),
@@ -92,7 +98,15 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *guarded_removals(access, observed, desired),
             *(misplaced if writes_mapping(changes) else ()),
         ),
-        failures=(*member_failures(access, observed, desired, changes), *refusals.failures),
+        failures=(
+            *member_failures(access, observed, desired, changes),
+            *refusals.failures,
+            *(
+                f"{change.verb.value} mapping {change.name}: {reserved[name]}"
+                for name, change in written.items()
+                if name in reserved
+            ),
+        ),
         entries=(*observed.entries, *observed.others),
     )
 
@@ -133,6 +147,7 @@ def access_warnings(access: ClusterAccess) -> Iterator[str]:
                 f"level {level.name} is in {MASTERS}, which RBAC can neither limit nor take away; "
                 "prefer a group of your own bound to cluster-admin"
             )
+    yield from user_name_warnings(access)
     if access.mapping.kind is TargetKind.AWS_AUTH:
         yield from _warnings_about_eks(access)
 

@@ -124,7 +124,7 @@ def refuse_guarded(plan: Plan, *, force: bool) -> None:
 
 
 def refuse_failing(plan: Plan) -> None:
-    """Raise WouldFail if the API server would refuse changes of the plan. It would refuse them with --force too."""
+    """Raise WouldFail if the API server or the authenticator would refuse changes of the plan. They would with --force too."""
     if plan.failures:
         raise WouldFail.listing("these changes would fail:", plan.failures, "nothing was changed; put them right first")
 

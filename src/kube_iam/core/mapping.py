@@ -247,10 +247,13 @@ def render(
 
 def reserved_prefix(username: str, reserved: tuple[str, ...]) -> Refusal | None:
     """Return the refusal of a user name that begins with a reserved prefix, or None."""
-    for prefix in reserved:
-        if prefix and username.startswith(prefix):
-            return Refusal(Reason.RESERVED_NAME, f"user names may not begin with {prefix!r} here")
-    return None
+    prefix = prefix_of(username, reserved)
+    return Refusal(Reason.RESERVED_NAME, f"user names may not begin with {prefix!r} here") if prefix else None
+
+
+def prefix_of(name: str, reserved: Iterable[str]) -> str:
+    """Return the first reserved prefix that the name begins with, or an empty text."""
+    return next((prefix for prefix in reserved if prefix and name.startswith(prefix)), "")
 
 
 def _entry_match(entry: RoleMapping | UserMapping) -> MappingMatch:

@@ -125,6 +125,10 @@ class TextStore(MappingStore):
         """Return the problems that keep a server from loading the mapping, with lines. Raises ConfigError as `entries` does."""
         return self._read().view.fatal
 
+    def reserved_prefixes(self) -> tuple[str, ...]:
+        """Return the prefixes in `reservedPrefixConfig` of the same text, none for aws-auth. Raises ConfigError as `entries` does."""
+        return self._read().view.reserved_prefixes
+
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         """Return other entries that the server could apply to sessions of these roles. Raises ConfigError as `entries` does."""
         read = self._read()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from kube_iam.config.backends import MOUNTED_FILE, reserved_prefixes
 from kube_iam.config.config_map import list_document
 from kube_iam.config.mapping_entries import AWS_AUTH, CONFIG_YAML, Dialect
 from kube_iam.config.mappings import MAPPING_KEYS, Mappings, build_table, parse_mappings, warn_of_user_ids
@@ -33,6 +34,7 @@ class MappingView:
     mappings: Mappings
     problems: Mapping[Place, tuple[str, ...]]
     fatal: tuple[str, ...] = ()  # problems that keep a server from loading the mapping
+    reserved_prefixes: tuple[str, ...] = ()  # of user names that the server refuses
 
     def of_principals(self) -> tuple[RoleMapping | UserMapping, ...]:
         """Return the entries for single roles, permission sets and users."""
@@ -56,7 +58,9 @@ def view_config(text: str, source: str) -> MappingView:
     section = sections(parse_yaml(text, source))[1]
     section.found.warnings.clear()  # of unknown keys, which are not about entries
     view = _view(section, CONFIG_YAML)
-    return replace(view, fatal=tuple(dict.fromkeys(str(problem) for problem in section.found.fatal)))
+    reserved = reserved_prefixes(section).get(MOUNTED_FILE, ())
+    fatal = tuple(dict.fromkeys(str(problem) for problem in section.found.fatal))
+    return replace(view, fatal=fatal, reserved_prefixes=reserved)
 
 
 def view_aws_auth(texts: Mapping[str, str], source: str) -> MappingView:
