@@ -68,7 +68,8 @@ def test_a_prefix_that_is_reserved_later_is_a_warning(site: Site) -> None:
     text = site.path.read_text()
     site.path.write_text(text.replace("server:\n", f"server:\n{RESERVED}"))
     plan = site.plan(ADMIN, LEGACY)
-    assert plan.failures == plan.changes == ()
+    assert not plan.failures
+    assert not plan.changes
     (warning,) = plan.warnings
     assert warning.startswith("level viewer admits nobody: ")
     assert "refuses user names that begin with iam: (server.reservedPrefixConfig)" in warning

@@ -191,10 +191,12 @@ _LEVEL = _object(
         "username": {
             "type": "string",
             "description": "Kubernetes user name. {{SessionNameRaw}} is the IAM user's name: the role's trust policy lets a "
-            "session have no other. Also: {{SessionName}} (@ becomes -), {{AccountID}}, {{AccessKeyID}}. With method group "
-            "the user's name is {{UserName}}. Default: awsiam:{{SessionNameRaw}}, with method group awsiam:{{UserName}}.",
+            "session have no other. Also: {{SessionName}} (@ becomes -: two users can get one name), {{AccountID}}, {{AccessKeyID}}. "
+            "With method group the user's name is {{UserName}}. EKS access entries refuse names that begin with system:, eks:, aws:, "
+            "amazon: or iam:, and session names without a colon before them. Default: awsiam:{{SessionNameRaw}}, with method group "
+            "awsiam:{{UserName}}.",
             "minLength": 1,
-            "examples": ["awsiam:{{SessionNameRaw}}", "prod-admin"],
+            "examples": ["awsiam:{{SessionNameRaw}}", "prod:{{SessionNameRaw}}"],
         },
         "bind": {"type": "array", "description": "What the level's groups may do in the cluster.", "items": _BIND},
         "members": {
