@@ -137,7 +137,7 @@ def test_removing_oneself_needs_force(known_by: str) -> None:
         account.directory.caller_arn = f"arn:aws:iam::{ACCOUNT}:user/team/carol"
     else:
         role = f"arn:aws:iam::{ACCOUNT}:role/prod-viewer"
-        account.cluster.subject = Subject("iam:carol", ("kube-iam:viewer", "system:authenticated"), role)
+        account.cluster.subject = Subject("awsiam:carol", ("kube-iam:viewer", "system:authenticated"), role)
     plan = plan_apply(access(listed("viewer", "alice", "bob")), account.ports)
     assert plan.guards == ("you are carol, and this plan removes you from level viewer",)
 
@@ -146,7 +146,7 @@ def test_the_own_membership_is_removed_last() -> None:
     file = access(VIEWER, ADMIN)
     account = applied(file, "alice", "bob", "carol")
     role = f"arn:aws:iam::{ACCOUNT}:role/prod-viewer"
-    account.cluster.subject = Subject("iam:bob", ("kube-iam:viewer", "system:authenticated"), role)
+    account.cluster.subject = Subject("awsiam:bob", ("kube-iam:viewer", "system:authenticated"), role)
     plan = plan_apply(access(listed("viewer", "alice")), account.ports)
     cluster_side = [change for change in plan.changes if change.kind.value in ("member", "binding", "mapping")]
     assert cluster_side[-1].name.startswith(("bob", "carol"))
