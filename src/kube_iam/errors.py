@@ -105,6 +105,17 @@ class NotFound(KubeIamError):
     """A named thing does not exist (an IAM user, a level, an object of the cluster)."""
 
 
+class NoSuchUsers(NotFound):
+    """IAM users that do not exist. `done` says what was changed. `is_partial`: other users of the command were."""
+
+    def __init__(self, users: tuple[str, ...], done: str, hint: str, *, is_partial: bool) -> None:
+        plural = "users" if len(users) > 1 else "user"
+        super().__init__(f"no IAM {plural} {', '.join(users)} in this account; {done}", hint)
+        self.users = users
+        self.done = done
+        self.is_partial = is_partial
+
+
 class Conflict(KubeIamError):
     """Something else changed, or already exists, where we wanted to write."""
 

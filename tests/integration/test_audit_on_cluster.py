@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from kube_iam.access.audit import Action, AuditRecord
+from kube_iam.access.ports import Subject
 from kube_iam.errors import KubeIamError
-from kube_iam.kube.audit_events import AuditEvents
+from kube_iam.kube.audit_events import Action, AuditRecord, write_events
 from kube_iam.kube.client import KubeApi
+from kube_iam.kube.cluster import KubeCluster
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 EVENTS = "/api/v1/namespaces/kube-system/events"
@@ -21,13 +22,14 @@ def written(control_plane: Any, subject: str) -> list[dict[str, Any]]:
     return [each for each in items if each["involvedObject"].get("name") == subject]
 
 
-def audit(control_plane: Any) -> AuditEvents:
-    return AuditEvents(KubeApi(environ={}, kubeconfig=str(control_plane.kubeconfig)))
+def write(control_plane: Any, *records: AuditRecord) -> None:
+    api = KubeApi(environ={}, kubeconfig=str(control_plane.kubeconfig))
+    write_events(api, KubeCluster(api).whoami(), records, time.time())
 
 
 def test_an_audit_event_names_actor_subject_end_and_reason(control_plane: Any) -> None:
     record = AuditRecord(Action.GRANTED, "tilda", "viewer", "2026-11-24T14:00:00Z", "on call\n\x1b[2J")
-    audit(control_plane).write([record, AuditRecord(Action.REVOKED, "tilda", "viewer")], time.time())
+    write(control_plane, record, AuditRecord(Action.REVOKED, "tilda", "viewer"))
     granted, revoked = sorted(written(control_plane, "tilda"), key=lambda each: each["reason"])
     assert (granted["reason"], revoked["reason"]) == ("AccessGranted", "AccessRevoked")
     assert granted["message"] == "kubernetes-admin granted tilda viewer until 2026-11-24T14:00:00Z: on call  [2J"
@@ -50,7 +52,7 @@ def test_an_audit_event_names_actor_subject_end_and_reason(control_plane: Any) -
     ids=["arn", "unique id", "key", "long"],
 )
 def test_every_deniable_subject_can_be_in_an_audit_event(control_plane: Any, subject: str) -> None:
-    audit(control_plane).write([AuditRecord(Action.DENIED, subject, reason="r" * 5000)], time.time())
+    write(control_plane, AuditRecord(Action.DENIED, subject, reason="r" * 5000))
     (event,) = written(control_plane, subject)
     assert event["reason"] == "AccessDenied"
 
@@ -58,4 +60,4 @@ def test_every_deniable_subject_can_be_in_an_audit_event(control_plane: Any, sub
 def test_where_events_cannot_be_written_that_is_an_error_of_ours(control_plane: Any) -> None:
     api = KubeApi(environ={}, kubeconfig=str(control_plane.kubeconfig)).at("https://127.0.0.1:1")
     with pytest.raises(KubeIamError):
-        AuditEvents(api).write([AuditRecord(Action.DENIAL_REMOVED, "tilda")], time.time())
+        write_events(api, Subject("somebody"), [AuditRecord(Action.DENIAL_REMOVED, "tilda")], time.time())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from api_in_memory import ApiInMemory
@@ -11,8 +11,10 @@ from prepared_session import PreparedSession
 
 from kube_iam.cli.root import run_command
 from kube_iam.denylist.denial import Denial
-from kube_iam.denylist.propagation import Propagation
+from kube_iam.denylist.editor import SYSTEM_CLOCK, DenyListEditor
+from kube_iam.denylist.propagation import Clock, Propagation
 from kube_iam.errors import KubeError, KubeIamError
+from kube_iam.kube.client import KubeApi
 
 FILE = """\
 apiVersion: kube-iam.dev/v1alpha1
@@ -37,22 +39,41 @@ class Cluster:
     denied: list[Denial] = field(default_factory=list)
     account: FakeAccount | None = None
     memory: ApiInMemory = field(default_factory=ApiInMemory)
+    clock: Clock = SYSTEM_CLOCK
 
-    def deny_and_wait(self, session: object, options: object, denials: Sequence[Denial], began: float) -> Propagation:
-        if self.error is not None:
-            raise self.error
-        self.denied += denials
-        self.closed.signed_in = {denial.name for denial in denials}
-        return self.closed
+    def deny_list(self, api: KubeApi, name: str) -> DenyListEditor:
+        return _Accepting(api, name, self)
+
+
+class _Accepting(DenyListEditor):
+    """Takes denials without writing them. All else is done in the cluster's memory."""
+
+    def __init__(self, api: KubeApi, name: str, cluster: Cluster) -> None:
+        super().__init__(api, name)
+        self._cluster = cluster
+
+    def add(self, denials: Iterable[Denial], now: float) -> None:
+        if self._cluster.error is not None:
+            raise self._cluster.error
+        self._cluster.denied += denials
+
+    def wait_until_in_force(self, denials: Sequence[Denial], *, began: float, cache_ttl: float) -> Propagation:
+        self._cluster.closed.signed_in = {denial.name for denial in denials}
+        return self._cluster.closed
 
 
 def kube_iam(cluster: Cluster, *arguments: str) -> int:
+    return run_command("kube-iam", arguments, {}, prepared(cluster))
+
+
+def prepared(cluster: Cluster) -> PreparedSession:
+    """Return the session of a command."""
     account = cluster.account
     if account is None:  # names cannot be looked up
         account = FakeAccount()
         account.world.errors["entries"] = KubeError("no mapping")
     api = cluster.memory.api("https://api.prod.example.com")
-    return run_command("kube-iam", arguments, {}, PreparedSession(account, api))
+    return PreparedSession(account, api, clock=cluster.clock, open_deny_list=cluster.deny_list)
 
 
 def applied(cluster: Cluster, *users: str) -> None:

@@ -19,7 +19,6 @@ from fake_account import FakeAccount
 from prepared_session import PreparedSession, Terminal
 
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.cli import revocation
 from kube_iam.cli.root import run_command
 from kube_iam.cli.session import AdminSession
 from kube_iam.denylist.denial import Denial, denial_of
@@ -349,12 +348,13 @@ def test_what_is_not_known_to_be_in_force_is_not_said_to_be(site: Site, capsys: 
 
 
 def test_ctrl_c_during_the_wait_states_that_the_servers_confirmed_the_denial(
-    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(revocation, "CLOCK", Clock(lambda: 0.0, interrupt))
+    api = site.memory.api("https://api.prod.example.com")
+    site.session = lambda: PreparedSession(site.account, api, clock=Clock(lambda: 0.0, interrupt))
     with pytest.raises(KeyboardInterrupt):
         kube_iam(site, "deny", "alice", "--cache-ttl", "10m")
     out, err = capsys.readouterr()

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from deny_commands import FILE, ROLE, Cluster, applied, kube_iam
+from deny_commands import FILE, ROLE, Cluster, applied, kube_iam, prepared
 from fake_account import FakeAccount
 
-from kube_iam.cli import revocation
+from kube_iam.cli.revocation import DENY_LIST, RevocationOptions
+from kube_iam.cli.revoke_now import ImmediateRevocation
+from kube_iam.denylist.entry import format_denial
 from kube_iam.denylist.propagation import Clock, Propagation
 from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
 
@@ -23,7 +25,6 @@ from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
     cluster = Cluster()
-    monkeypatch.setattr(revocation, "deny_and_wait", cluster.deny_and_wait)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -178,15 +179,71 @@ def test_revoke_now_takes_out_of_the_group_although_the_cluster_cannot_be_reache
     assert "alice: revoked admin" in capsys.readouterr().out
 
 
-def test_revoke_now_denies_although_iam_refuses_and_says_so(
+def test_revoke_now_of_a_user_unknown_to_iam_denies_and_names_the_command_that_undoes_it(
     cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     applied(cluster, "alice")
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as raised:
         kube_iam(cluster, "revoke", "alicia", "admin", "--now")
-    assert [each.value for each in cluster.denied] == ["alicia"]
-    line = f"alicia is out of admin (1 of 1 servers confirmed). The denial ends {cluster.denied[0].end}.\n"
+    (denial,) = cluster.denied
+    assert denial.value == "alicia"
+    line = f"alicia is out of admin (1 of 1 servers confirmed). The denial ends {denial.end}.\n"
     assert line in capsys.readouterr().err
+    assert raised.value.message == (
+        "no IAM user alicia in this account; "
+        f"the denial in admin stays in the deny list until {denial.end}, and nothing else was changed"
+    )
+    assert raised.value.hint == (
+        "alicia: did you mean 'alice'?; if IAM had the user until now, keep the denial; "
+        f"if the name is misspelt: `kube-iam undeny {denial.name}` removes it"
+    )
+
+
+def test_the_command_in_the_error_of_an_unknown_user_removes_the_denial(
+    cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied(cluster, "alice")
+    for deny_list in ((), ("--deny-list", "kube-system/other")):
+        with pytest.raises(NotFound) as raised:
+            kube_iam(cluster, "revoke", "alicia", "admin", "--now", *deny_list)
+        name = deny_list[1] if deny_list else DENY_LIST
+        cluster.memory.put_config_map(name, {each.name: format_denial(each) for each in cluster.denied})
+        found = re.search("`kube-iam (undeny .*)` removes it", raised.value.hint)
+        assert found is not None
+        capsys.readouterr()
+        assert kube_iam(cluster, *found[1].split()) == 0
+        assert "alicia: denial removed (" in capsys.readouterr().out
+
+
+def test_revoke_now_of_a_known_and_an_unknown_user_states_what_was_changed(
+    cluster: Cluster, account: FakeAccount
+) -> None:
+    applied(cluster, "alice")
+    with pytest.raises(NotFound) as raised:
+        kube_iam(cluster, "revoke", "alice", "alicia", "admin", "--now")
+    denial = next(each for each in cluster.denied if each.value == "alicia")
+    assert f"in the deny list until {denial.end}, and the others are out of the level" in raised.value.message
+    assert denial.name in raised.value.hint
+    assert next(each for each in cluster.denied if each.value == "alice").name not in raised.value.hint
+
+
+def test_an_unknown_user_whose_denial_was_not_written_gets_no_remedy_for_it(
+    cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    applied(cluster, "alice")
+    cluster.error = KubeError("gone")
+    with pytest.raises(NotFound, match="nothing was changed") as raised:
+        kube_iam(cluster, "revoke", "alicia", "admin", "--now")
+    assert "undeny" not in raised.value.hint
+    assert "the denial could not be written: gone" in capsys.readouterr().err
+
+
+def test_the_result_of_a_revocation_is_there_as_soon_as_it_is_made(cluster: Cluster, account: FakeAccount) -> None:
+    session = prepared(cluster)
+    level = session.access.levels[0]
+    options = RevocationOptions(DENY_LIST, "", 120, wait=False)
+    revocation = ImmediateRevocation(session, level, ["alice"], options, session.audit)
+    assert revocation.data()["denialsWritten"] is True
 
 
 def test_a_dry_run_denies_nobody(cluster: Cluster, account: FakeAccount) -> None:
@@ -216,10 +273,10 @@ class FakeTime:
 
 
 @pytest.fixture
-def clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+def clock(cluster: Cluster) -> FakeTime:
     cluster.closed.cached_for = 3.4
     clock = FakeTime()
-    monkeypatch.setattr(revocation, "CLOCK", Clock(lambda: clock.now, clock.sleep))
+    cluster.clock = Clock(lambda: clock.now, clock.sleep)
     return clock
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from api_in_memory import ApiInMemory
 from kube_iam.denylist.denial import Denial, denial_of, matches
 from kube_iam.denylist.editor import CLOCK_SKEW, REMOVED, DenyListEditor
 from kube_iam.denylist.entry import format_denial, parse_entry
+from kube_iam.denylist.propagation import Clock
 from kube_iam.errors import Conflict, KubeError
 
 NAME = "kube-system/kube-iam-denied"
@@ -27,11 +29,11 @@ def memory() -> ApiInMemory:
 
 @pytest.fixture
 def store(memory: ApiInMemory) -> DenyListEditor:
-    return DenyListEditor(memory.api(), NAME, sleep=lambda _: None)
+    return DenyListEditor(memory.api(), NAME, Clock(time.monotonic, lambda _: None))
 
 
 def another(memory: ApiInMemory) -> DenyListEditor:
-    return DenyListEditor(memory.api(), NAME, sleep=lambda _: None)
+    return DenyListEditor(memory.api(), NAME, Clock(time.monotonic, lambda _: None))
 
 
 def once(memory: ApiInMemory, write: Callable[[], object]) -> None:

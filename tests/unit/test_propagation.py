@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kube_iam.denylist.propagation import Clock, ExpectedDenial, Propagation, wait_for_propagation
+from kube_iam.denylist.denial import Denial
+from kube_iam.denylist.propagation import Clock, Propagation, wait_for_propagation
 from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, StatusAnswer
 from kube_iam.errors import KubeError, KubeIamError, Unreachable
 
-WANTED = ExpectedDenial("alice-1", 500.0)
+WANTED = Denial("alice-1", "userName", "alice", until=500.0)
 
 
 @dataclass

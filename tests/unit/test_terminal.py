@@ -199,13 +199,15 @@ ENTRIES = {
 
 @pytest.mark.parametrize("output", ["table", "json", "yaml"])
 @pytest.mark.parametrize("text", ENTRIES.values(), ids=ENTRIES)
-def test_entries_of_the_deny_list_are_escaped(
-    text: str, output: str, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run.session = lambda: PreparedSession(FakeAccount(), ApiInMemory().api())
-    monkeypatch.setattr(DenyListEditor, "__init__", lambda self, api, name: None)
-    monkeypatch.setattr(DenyListEditor, "describe", lambda self: HOSTILE)
-    monkeypatch.setattr(DenyListEditor, "read", lambda self: Contents({HOSTILE: text, "b": text}))
+def test_entries_of_the_deny_list_are_escaped(text: str, output: str, run: Run) -> None:
+    class HostileList(DenyListEditor):
+        def describe(self) -> str:
+            return HOSTILE
+
+        def read(self) -> Contents:
+            return Contents({HOSTILE: text, "b": text})
+
+    run.session = lambda: PreparedSession(FakeAccount(), ApiInMemory().api(), open_deny_list=HostileList)
     assert run("deny", "--list", "-o", output) == 0
     assert r"\u009b" in run.out + run.err
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kube_iam.access.desired import policy_arn
@@ -11,7 +11,7 @@ from kube_iam.access.ownership import OwnershipIndex
 from kube_iam.access.ports import Directory, GroupState, User
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.core.mapping_entries import TemporaryGrant
-from kube_iam.errors import NotFound, NotOwned, UsageError
+from kube_iam.errors import NoSuchUsers, NotFound, NotOwned, UsageError
 
 Suggest = Callable[[str, Iterable[str]], str]
 """A remedy such as "did you mean 'alice'?" for a word and the words that exist."""
@@ -264,10 +264,11 @@ def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: O
         )
 
 
-def no_such_users(directory: Directory, missing: list[str], suggest: Suggest, *, changed: bool = False) -> NotFound:
+def no_such_users(
+    directory: Directory, missing: Sequence[str], suggest: Suggest, *, changed: bool = False
+) -> NoSuchUsers:
     """Return the error for users that IAM does not have, with suggestions. `changed`: others were revoked."""
     everyone = [user.name for user in directory.users()]
     said = "; ".join(f"{name}: {suggest(name, everyone) or 'nothing like it'}" for name in missing)
-    plural = "users" if len(missing) > 1 else "user"
-    end = "the others are out of the level" if changed else "nothing was changed"
-    return NotFound(f"no IAM {plural} {', '.join(missing)} in this account; {end}", said)
+    done = "the others are out of the level" if changed else "nothing was changed"
+    return NoSuchUsers(tuple(missing), done, said, is_partial=changed)

@@ -44,10 +44,10 @@ def command(session: AdminSession, yes: bool, dry_run: bool, adopt: bool, force:
 
     A run that was stopped is finished by the next one.
     """
-    from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import plan_apply
     from kube_iam.cli.plan_results import PlanResults, carry_out, is_approved
     from kube_iam.cli.server_status import unchanged, warn_of_server
+    from kube_iam.kube.audit_events import Action, AuditRecord
 
     session.warn_of_regions()
     access, ports = session.access, session.ports

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.denylist.denial import Denial
 from kube_iam.errors import KubeIamError
+from kube_iam.kube.audit_events import Action, AuditRecord
 
 if TYPE_CHECKING:
     from kube_iam.access.members import MemberChange
-    from kube_iam.kube.client import KubeApi
 
 
 class AuditLog:
     """Actions of one command. They are written when the context ends, also by an error, and by `write` before a long wait."""
 
-    def __init__(self, open_api: Callable[[], KubeApi] | None) -> None:
-        """Without `open_api` there is no cluster to keep an audit log in."""
-        self._open_api = open_api
+    def __init__(self, write: Callable[[Sequence[AuditRecord]], None] | None) -> None:
+        """`write` writes the actions into the cluster and raises KubeIamError; None where there is no cluster."""
+        self._write = write
         self._records: list[AuditRecord] = []
 
     def __enter__(self) -> AuditLog:
@@ -40,13 +38,11 @@ class AuditLog:
 
     def write(self) -> None:
         """Write the actions since the last call. If that fails it prints a warning."""
-        from kube_iam.kube.audit_events import AuditEvents
-
         records, self._records = self._records, []
-        if not records or self._open_api is None:
+        if not records or self._write is None:
             return
         try:
-            AuditEvents(self._open_api()).write(records, time.time())
+            self._write(records)
         except KubeIamError as error:
             click.echo(f"warning: done, but not written as an event into the cluster: {error.message}", err=True)
 

@@ -121,10 +121,9 @@ def _denials(context: click.Context) -> list[str]:
     """Return the principals and the names of the denials in force in the cluster of the context."""
     from kube_iam.cli.revocation import DENY_LIST
     from kube_iam.cli.session import session_of
-    from kube_iam.denylist.editor import DenyListEditor
 
-    api = session_of(context, dict(context.params)).kube
-    denials = DenyListEditor(api, _option(context, "deny_list") or DENY_LIST).denials()
+    session = session_of(context, dict(context.params))
+    denials = session.deny_list(_option(context, "deny_list") or DENY_LIST).denials()
     now = time.time()
     return [name for denial in denials if denial.until > now for name in (denial.value, denial.name)]
 

@@ -24,13 +24,12 @@ def read_denied(
     `members` reads who is in the levels. It is called only where a denial is in force.
     """
     from kube_iam.denylist.denied_members import denied_members
-    from kube_iam.denylist.editor import DenyListEditor
 
     if not needs_cluster(session.access):
         return {}
     try:
-        editor = DenyListEditor(session.checked_kube, deny_list)
-        denials = [denial for denial in editor.denials() if denial.until > now]
+        session.check_server()
+        denials = [denial for denial in session.deny_list(deny_list).denials() if denial.until > now]
         found = denied_members(session.access, session.iam, members(), denials, now) if denials else None
     except KubeIamError as error:
         click.echo(f"note: whether members are denied is not known: {error.message}", err=True)

@@ -26,7 +26,7 @@ from kube_iam.cli.shared_options import (
     output_option,
     yes_option,
 )
-from kube_iam.cli.terminal import page
+from kube_iam.cli.terminal import note, page, print_lines
 from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ def command(
     options = RevocationOptions(deny_list, reason, cache_ttl, not no_wait)
     drafts = [_draft(text, reason) for text in dict.fromkeys(who)]
     known = _check_names(session, [draft.value for draft in drafts], yes=yes)
-    began, now = revocation.CLOCK.now(), time.time()
-    actor = revocation.actor_of(session)
+    began, now = session.clock.now(), time.time()
+    actor = session.actor
     denials = [replace(draft, until=float(int(now + seconds)), actor=actor, at=now) for draft in drafts]
     changes_made().expect((), "whether the servers enforce it is not known")
     found = revocation.deny_and_wait(session, options, denials, began)
-    with AuditLog(lambda: session.kube) as audit:
+    with AuditLog(session.write_events) as audit:
         audit.add(*(denied_record(denial) for denial in denials))
-    _print(denials, found, options, known, output)
+    _print(session, denials, found, options, known, output)
     return 0
 
 
@@ -102,23 +102,23 @@ def _draft(text: str, reason: str) -> Denial:
 
 
 def _print(
-    denials: list[Denial], found: Propagation, options: RevocationOptions, known: KnownNames | None, output: str
-) -> None:
-    """Print which sign-ins are refused, and which are not. Waits as `print_result` does. Raises `unconfirmed`."""
+    session: AdminSession, denials: list[Denial], found: Propagation, options: RevocationOptions, known: KnownNames | None,
+    output: str,
+) -> None:  # fmt: skip
+    """Print which sign-ins are refused, and which are not. Waits as `print_result` does. Raises `Propagation.unconfirmed`."""
     from kube_iam.report.denials import denial_data, is_whole, not_covered, subject
 
     ids = known.ids if known is not None else {}
-    notes = {denial.value: not_covered(denial, ids.get(denial.value, "")) for denial in denials}
+    covered = {denial.value: not_covered(denial, ids.get(denial.value, "")) for denial in denials}
+    not_denied = {value: text for value, text in covered.items() if text}
     if output != "table":
         from kube_iam.cli.access_output import print_data
 
         data = {"denials": [denial_data(denial) for denial in denials], **revocation.propagation_data(found)}
-        print_data({**data, "notDenied": {value: note for value, note in notes.items() if note}}, output)
+        print_data({**data, "notDenied": not_denied}, output)
         revocation.raise_unconfirmed(found)
         return
-    for value, note in notes.items():
-        if note:
-            click.echo(f"{value}: {note}", err=True)
+    print_lines((f"{value}: {text}" for value, text in not_denied.items()), err=True)
     # Only a user or a whole role is out, and only if a server remembers a sign-in or the name is known: a misspelt name denies nobody.
     principals = [
         revocation.DeniedPrincipal(
@@ -126,24 +126,21 @@ def _print(
         )
         for denial in denials
     ]
-    revocation.print_result(found, options, principals)
+    revocation.print_result(session, found, options, principals)
 
 
 def _list(session: AdminSession, deny_list: str, output: str) -> int:
     """Print the denials in force, and the problems of malformed entries on stderr."""
     from kube_iam.cli.access_output import print_data
-    from kube_iam.denylist.editor import DenyListEditor
     from kube_iam.denylist.entry import BINARY, parse_entry
     from kube_iam.report.denials import denial_data, denials_table
 
     now = time.time()
-    editor = DenyListEditor(session.kube, deny_list)
+    editor = session.deny_list(deny_list)
     contents = editor.read()
     entries = {name: parse_entry(name, text) for name, text in contents.data.items()}
     entries |= dict.fromkeys(contents.binary, BINARY)
-    for name, (_, problem) in sorted(entries.items()):
-        if problem:
-            click.echo(f"{name}: {problem}", err=True)
+    print_lines((f"{name}: {problem}" for name, (_, problem) in sorted(entries.items()) if problem), err=True)
     denials = [denial for _, (found, _) in sorted(entries.items()) for denial in found if denial.until > now]
     if output != "table":
         print_data([denial_data(denial) for denial in denials], output)
@@ -169,7 +166,7 @@ def _check_names(session: AdminSession, names: Sequence[str], *, yes: bool) -> K
     try:
         known = _look_up_within(LOOKUP_SECONDS, session, names)
     except KubeIamError as error:
-        click.echo(f"Note: the names were not looked up, and a misspelt one denies nobody: {error.message}", err=True)
+        note(f"Note: the names were not looked up, and a misspelt one denies nobody: {error.message}")
         joined = ", ".join(name for name in names if "," in name)
         if joined and not yes:
             _confirm(
@@ -192,9 +189,8 @@ def _confirm_unknown(file: str, known: KnownNames, unknown: Sequence[str], *, ye
     hints = "; ".join(f"{name}: {known.suggestion(name, suggestion) or 'nothing like it'}" for name in unknown)
     listed = ", ".join(unknown)
     if yes:
-        click.echo(
-            f"Note: neither a level of {file} nor IAM knows {listed} ({hints}): if that is misspelt, it denies nobody.",
-            err=True,
+        note(
+            f"Note: neither a level of {file} nor IAM knows {listed} ({hints}): if that is misspelt, it denies nobody."
         )
         return
     _confirm(

@@ -39,10 +39,10 @@ _NOT_READ = (
 @pass_session
 def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_only: bool, output: str) -> int:
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
-    from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.plan import check_caller, plan_destroy
     from kube_iam.cli.audit import AuditLog
     from kube_iam.cli.plan_results import PlanResults, carry_out, is_approved
+    from kube_iam.kube.audit_events import Action, AuditRecord
 
     access = session.access
     session.warn_of_regions()

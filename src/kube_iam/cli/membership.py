@@ -64,12 +64,14 @@ def change_members(
         if not options.force:
             OwnAccess(session).refuse(level, users)
         denials = ImmediateRevocation(session, level, users, revocation, audit)
-        denials.start()
         try:
             return command.run(denials)
-        except KubeIamError:
+        except KubeIamError as error:
             denials.print_after_error()
-            raise
+            explained = denials.explain(error)
+            if explained is None:
+                raise
+            raise explained from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,18 +16,17 @@ import click
 
 from kube_iam.cli.progress import changes_made
 from kube_iam.cli.shared_options import global_options_of
+from kube_iam.cli.terminal import print_lines
 from kube_iam.config.durations import parse_duration, show_duration
-from kube_iam.denylist.propagation import Clock, ExpectedDenial, Propagation, wait_for_propagation
-from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
     from kube_iam.cli.session import AdminSession
     from kube_iam.denylist.denial import Denial
+    from kube_iam.denylist.propagation import Propagation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DENY_LIST = "kube-system/kube-iam-denied"
-CLOCK = Clock(time.monotonic, time.sleep)
 _WAITING = "Waiting up to {} s for the end of kube-apiserver's cache; Ctrl-C ends the waiting, not the denial."
 _GOES_ON = "Open watches, execs and port-forwards go on: kube-apiserver checks them no more."
 
@@ -99,39 +98,17 @@ def revocation_options(function: F) -> F:
     return reason(function)
 
 
-def actor_of(session: AdminSession) -> str:
-    """Return the administrator's user name in the cluster. It is empty if that cannot be read, which stops no denial."""
-    from kube_iam.kube.cluster import KubeCluster
-
-    try:
-        return KubeCluster(session.kube).whoami().username
-    except KubeIamError:
-        return ""
-
-
 def deny_and_wait(
     session: AdminSession, options: RevocationOptions, denials: Sequence[Denial], began: float
 ) -> Propagation:
     """Write the denials, and return once all servers confirm them or that cannot be known (`Propagation.error`).
 
-    `began` is the time of CLOCK at which the command began. Raises KubeIamError if the denials cannot be written.
+    `began` is the time by the session's clock at which the command began. Raises KubeIamError if the denials cannot be written.
     """
-    from kube_iam.denylist.editor import DenyListEditor
-    from kube_iam.denylist.prober import Prober
-
+    deny_list = session.deny_list(options.deny_list)
     with changes_made().making("write the denial of " + ", ".join(denial.value for denial in denials)):
-        DenyListEditor(session.kube, options.deny_list).add(denials, time.time())
-    prober = Prober(session.kube)
-    expected = [ExpectedDenial(denial.name, denial.until) for denial in denials]
-    addresses: tuple[str, ...] = ()
-    listing_error = ""
-    try:
-        addresses = prober.addresses()
-    except KubeIamError as error:
-        listing_error = error.message
-    return wait_for_propagation(
-        prober.ask, addresses, expected, CLOCK, began=began, cache_ttl=options.cache_ttl, listing_error=listing_error
-    )
+        deny_list.add(denials, time.time())
+    return deny_list.wait_until_in_force(denials, began=began, cache_ttl=options.cache_ttl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +124,13 @@ class DeniedPrincipal:
     end: str = ""
 
 
-def print_result(found: Propagation, options: RevocationOptions, principals: Sequence[DeniedPrincipal]) -> None:
-    """Print the result of each denial, after the end of kube-apiserver's cache if that is waited for. Raises `unconfirmed`."""
+def print_result(
+    session: AdminSession, found: Propagation, options: RevocationOptions, principals: Sequence[DeniedPrincipal]
+) -> None:
+    """Print the result of each denial, after the end of kube-apiserver's cache if that is waited for.
+
+    Raises `Propagation.unconfirmed`.
+    """
     from kube_iam.cli.countdown import count_down
     from kube_iam.core.utc import rfc3339
 
@@ -158,42 +140,25 @@ def print_result(found: Propagation, options: RevocationOptions, principals: Seq
     if options.wait and left > 0:
         end = rfc3339(time.time() + left)
         changes_made().expect((), f"the servers confirmed it; kube-apiserver's cache may admit a sign-in until {end}")
-        count_down(left, _WAITING, CLOCK)
+        count_down(left, _WAITING, session.clock)
         left = 0.0
-    for principal in principals:
-        click.echo(result_line(principal, found, left))
-    click.echo(_GOES_ON)
+    print_lines([*result_lines(principals, found, left), _GOES_ON])
 
 
-def result_line(principal: DeniedPrincipal, found: Propagation, left: float) -> str:
-    """Return the result of a denial that is in force. kube-apiserver's cache may admit the principal for `left` more seconds."""
-    state = "out" if principal.out else "refused"
-    place = (f" of {principal.level}" if principal.out else f" in {principal.level}") if principal.level else ""
+def result_lines(principals: Iterable[DeniedPrincipal], found: Propagation, left: float) -> Iterator[str]:
+    """Yield the result of each denial in force. kube-apiserver's cache may admit the principals for `left` more seconds."""
     within = f" in at most {ceil(left)} s" if left > 0 else ""
-    end = f" The denial ends {principal.end}." if principal.end else ""
-    if found.complete:
-        confirmed = f" ({found.total} of {found.total} servers confirmed)"
-    else:
-        confirmed = f", if there is no other server ({len(found.servers)} confirmed; the cluster lists none)"
-    return f"{principal.subject} {state}{place}{within}{confirmed}.{end}"
-
-
-def unconfirmed(found: Propagation) -> KubeIamError | None:
-    """Return the error of denials that are written and may not be in force everywhere, or None if they are.
-
-    A cluster that names no API server but its one address counts as in force, and `result_line` says so.
-    """
-    error = found.error
-    if error is None and not (found.complete or found.single_address):
-        error = _incomplete(found)
-    if error is None:
-        return None
-    return KubeIamError(f"the denial is written, but whether it is in force is not known: {error.message}", error.hint)
+    confirmed = found.confirmation()
+    for principal in principals:
+        state = "out" if principal.out else "refused"
+        place = (f" of {principal.level}" if principal.out else f" in {principal.level}") if principal.level else ""
+        end = f" The denial ends {principal.end}." if principal.end else ""
+        yield f"{principal.subject} {state}{place}{within}{confirmed}.{end}"
 
 
 def raise_unconfirmed(found: Propagation) -> None:
-    """Print the API servers that could not be asked, and raise `unconfirmed`, if there is such an error."""
-    error = unconfirmed(found)
+    """Print the API servers that could not be asked, and raise `Propagation.unconfirmed`, if there is such an error."""
+    error = found.unconfirmed()
     if error is not None:
         print_unreachable(found)
         raise error
@@ -201,26 +166,13 @@ def raise_unconfirmed(found: Propagation) -> None:
 
 def print_unreachable(found: Propagation) -> None:
     """Print on stderr each API server that could not be asked, with the reason."""
-    for address, reason in found.unreachable.items():
-        click.echo(f"not asked: {address}: {reason}", err=True)
-
-
-def _incomplete(found: Propagation) -> KubeIamError:
-    if found.listing_error:
-        return KubeIamError(
-            f"which API servers there are cannot be read: {found.listing_error}",
-            "it takes the right to get the EndpointSlice kubernetes in the namespace default",
-        )
-    return KubeIamError(
-        f"{len(found.unreachable)} of {found.total} API servers could not be asked",
-        "repeat the command from where each can be reached at its own address",
-    )
+    print_lines((f"not asked: {address}: {reason}" for address, reason in found.unreachable.items()), err=True)
 
 
 def propagation_data(found: Propagation) -> dict[str, object]:
     """Return the result for programs. Times are in seconds."""
     return {
-        "inForce": unconfirmed(found) is None,
+        "inForce": found.unconfirmed() is None,
         "inForceAfterSeconds": round(found.elapsed, 3),
         "apiServersAsked": found.asked,
         "apiServersNotAsked": sorted(found.unreachable),
@@ -240,7 +192,7 @@ def print_details(found: Propagation, options: RevocationOptions) -> None:
     servers = ", ".join(sorted(found.servers))
     asked = f"{len(found.asked)} of {found.total} API servers asked at their own address"
     click.echo(f"{found.elapsed:.1f} s until the last answer; {asked}; servers that answered: {servers}", err=True)
-    if unconfirmed(found) is None:
+    if found.unconfirmed() is None:
         print_unreachable(found)
     last = "last sign-in" if found.last_sign_in_known else "no sign-in remembered; servers remember"
     ttl = show_duration(options.cache_ttl)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import click
 
-from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.cli import revocation, undeny
 from kube_iam.cli.audit import AuditLog, denied_record
-from kube_iam.cli.revocation import DeniedPrincipal, RevocationOptions
+from kube_iam.cli.revocation import DENY_LIST, DeniedPrincipal, RevocationOptions
 from kube_iam.cli.session import AdminSession, needs_cluster
+from kube_iam.cli.terminal import note, print_lines
 from kube_iam.core.principals import explain_invalid, fits, kind_of
 from kube_iam.denylist.denial import Denial, denial_name
 from kube_iam.denylist.propagation import Propagation
-from kube_iam.errors import KubeIamError, UsageError
+from kube_iam.errors import KubeIamError, NoSuchUsers, UsageError
+from kube_iam.kube.audit_events import Action, AuditRecord
 from kube_iam.report.denials import denial_data
 
 LONGEST_SESSION = 12 * 3600
@@ -30,27 +31,21 @@ _BY_GROUP = (
 
 
 class ImmediateRevocation:
-    """The denials of `revoke --now` for one level. `start` begins to write them in a thread; the other methods wait for its end."""
+    """The denials of `revoke --now` for one level. A thread writes them; the methods wait for its end."""
 
     def __init__(
         self, session: AdminSession, level: Level, users: Sequence[str], options: RevocationOptions, audit: AuditLog
     ) -> None:
+        """Begin to write the denials. Raises UsageError for a text that is no user name, or another cluster than the file's."""
         self._session = session
         self._level = level
-        self._users = users
         self._options = options
         self._audit = audit
-        self._denials: list[Denial] = []
-        self._propagation: Future[Propagation] = Future()
         self._is_reported = False
-
-    def start(self) -> None:
-        """Begin to write the denials. Raises UsageError for a text that is no user name, or another cluster than the file's."""
-        self._session.check_server()
-        self._denials = _level_denials(self._session, self._level, self._users, self._options.reason)
-        began = revocation.CLOCK.now()
+        session.check_server()
+        self._denials = _level_denials(session, level, users, options.reason)
         pool = ThreadPoolExecutor(max_workers=1)
-        self._propagation = pool.submit(revocation.deny_and_wait, self._session, self._options, self._denials, began)
+        self._propagation = pool.submit(revocation.deny_and_wait, session, options, self._denials, session.clock.now())
         pool.shutdown(wait=False)
 
     def data(self) -> dict[str, object]:
@@ -69,7 +64,7 @@ class ImmediateRevocation:
             click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
         self._audit.write()
         principals = [DeniedPrincipal(f"{denial.value} is", out=True, level=level.name) for denial in self._denials]
-        revocation.print_result(found, self._options, principals)
+        revocation.print_result(self._session, found, self._options, principals)
 
     def raise_unconfirmed(self) -> None:
         """Raise KubeIamError if a denial may not be in force."""
@@ -81,20 +76,37 @@ class ImmediateRevocation:
             return
         failure = self._propagation.exception()
         if failure is not None:
-            click.echo(f"the denial could not be written: {failure}", err=True)
+            note(f"the denial could not be written: {failure}")
             return
         found = self._result()
         revocation.print_details(found, self._options)
-        error = revocation.unconfirmed(found)
+        error = found.unconfirmed()
         if error is not None:
             revocation.print_unreachable(found)
-            click.echo(error.message, err=True)
+            note(error.message)
             return
-        for denial in self._denials:
-            # IAM did not confirm that the user exists, so only a sign-in shows it.
-            out = denial.name in found.signed_in
-            principal = DeniedPrincipal(f"{denial.value} is", out, self._level.name, denial.end)
-            click.echo(revocation.result_line(principal, found, found.cached_for), err=True)
+        # IAM did not confirm that the users exist, so only a sign-in shows it.
+        principals = [
+            DeniedPrincipal(f"{denial.value} is", denial.name in found.signed_in, self._level.name, denial.end)
+            for denial in self._denials
+        ]
+        print_lines(revocation.result_lines(principals, found, found.cached_for), err=True)
+
+    def explain(self, error: KubeIamError) -> NoSuchUsers | None:
+        """Return an error about unknown users with the denials that were written for them, and the command that removes these.
+
+        They are kept: a user who was deleted in IAM may still have a session. Returns None for any other error.
+        """
+        if not isinstance(error, NoSuchUsers) or self._propagation.exception() is not None:
+            return None
+        written = [denial for denial in self._denials if denial.value in error.users]
+        denials, stay = ("the denials", "stay") if len(written) > 1 else ("the denial", "stays")
+        rest = error.done if error.is_partial else "nothing else was changed"
+        done = f"{denials} in {self._level.name} {stay} in the deny list until {written[0].end}, and {rest}"
+        where = "" if self._options.deny_list == DENY_LIST else f" --deny-list {self._options.deny_list}"
+        command = f"kube-iam undeny {' '.join(denial.name for denial in written)}{where}"
+        hint = f"{error.hint}; if IAM had the user until now, keep the denial; if the name is misspelt: `{command}` removes it"
+        return NoSuchUsers(error.users, done, hint, is_partial=error.is_partial)
 
     def _result(self) -> Propagation:
         self._is_reported = True
@@ -127,14 +139,10 @@ def remove_level_denials(
             session, deny_list, chosen, time.time(), change=f"remove denials in {level.name}"
         )
     except KubeIamError as error:
-        note = (
-            f"Note: a denial by `revoke --now` may still stand, since the cluster could not be asked: {error.message}"
-        )
-        click.echo(note, err=True)
+        note(f"Note: a denial by `revoke --now` may still stand, since the cluster could not be asked: {error.message}")
         return
-    for denial in removed:
-        audit.add(AuditRecord(Action.DENIAL_REMOVED, denial.value, level.name))
-        click.echo(f"{denial.value}: no longer denied {level.name} ({denial.name})", err=True)
+    audit.add(*(AuditRecord(Action.DENIAL_REMOVED, denial.value, level.name) for denial in removed))
+    print_lines((f"{denial.value}: no longer denied {level.name} ({denial.name})" for denial in removed), err=True)
 
 
 def _level_denials(session: AdminSession, level: Level, users: Sequence[str], reason: str) -> list[Denial]:
@@ -145,7 +153,7 @@ def _level_denials(session: AdminSession, level: Level, users: Sequence[str], re
                 *(explain_invalid(user) if not kind_of(user) else (f"{user!r} is not the name of an IAM user", ""))
             )
     now = time.time()
-    actor, end = revocation.actor_of(session), float(int(now + LONGEST_SESSION))
+    actor, end = session.actor, float(int(now + LONGEST_SESSION))
     role, group = _scope(session.access, level)
     return [
         Denial(denial_name("userName", user, role, group), "userName", user, role, end, reason, actor, now, group)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, update_wrapper
 from pathlib import Path
@@ -19,13 +20,16 @@ import click
 
 from kube_iam.access.levels import ClusterAccess, TargetKind
 from kube_iam.access.mapping import MappingStore, UnreadMapping
-from kube_iam.access.ports import Cluster, Directory, Ports, Preflight
+from kube_iam.access.ports import Cluster, Directory, Ports, Preflight, Subject
 from kube_iam.core.redaction import shown_url
-from kube_iam.errors import UsageError
+from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
     from kube_iam.cli.audit import AuditLog
     from kube_iam.cli.progress import Display
+    from kube_iam.denylist.editor import DenyListEditor
+    from kube_iam.denylist.propagation import Clock
+    from kube_iam.kube.audit_events import AuditRecord
     from kube_iam.kube.client import KubeApi
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,6 +78,13 @@ class AdminSession:
         return Display()
 
     @cached_property
+    def clock(self) -> Clock:
+        """Return the monotonic clock by which the command measures and waits."""
+        from kube_iam.denylist.editor import SYSTEM_CLOCK
+
+        return SYSTEM_CLOCK
+
+    @cached_property
     def iam(self) -> Directory:
         """Return IAM of the AWS account."""
         return self._open_iam(self.display.waiting)
@@ -103,6 +114,27 @@ class AdminSession:
         from kube_iam.kube.cluster import KubeCluster
 
         return KubeCluster(self.checked_kube) if needs_cluster(self.access) else None
+
+    @cached_property
+    def caller(self) -> Subject:
+        """Return the user that the context's API server knows the administrator as. Raises KubeIamError."""
+        from kube_iam.kube.cluster import KubeCluster
+
+        return KubeCluster(self.kube).whoami()
+
+    @property
+    def actor(self) -> str:
+        """Return the administrator's user name in the cluster. It is empty if that cannot be read, which stops no denial."""
+        try:
+            return self.caller.username
+        except KubeIamError:
+            return ""
+
+    def deny_list(self, name: str) -> DenyListEditor:
+        """Return the deny list NAMESPACE/NAME in the cluster of the context."""
+        from kube_iam.denylist.editor import DenyListEditor
+
+        return DenyListEditor(self.kube, name, self.clock)
 
     @cached_property
     def mapping_store(self) -> MappingStore:
@@ -139,7 +171,17 @@ class AdminSession:
         """Return the audit log of the access file's cluster; it writes nothing where nothing of the file is in a cluster."""
         from kube_iam.cli.audit import AuditLog
 
-        return AuditLog((lambda: self.checked_kube) if needs_cluster(self.access) else None)
+        return AuditLog(self._write_checked_events if needs_cluster(self.access) else None)
+
+    def write_events(self, records: Sequence[AuditRecord]) -> None:
+        """Write an audit event for each record into the cluster of the context. Raises KubeIamError."""
+        from kube_iam.kube.audit_events import write_events
+
+        write_events(self.kube, self.caller, records, time.time())
+
+    def _write_checked_events(self, records: Sequence[AuditRecord]) -> None:
+        self.check_server()
+        self.write_events(records)
 
     def check_server(self) -> None:
         """Raise UsageError where the current context leads to another API server than the access file names.

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import click
 
 from kube_iam.access.apply import remove_temporary_access
-from kube_iam.access.audit import Action, AuditRecord
 from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.access.members import MemberChange, find_level, plan_members
@@ -24,6 +23,7 @@ from kube_iam.config.suggestions import suggestion
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import KubeIamError, UsageError
+from kube_iam.kube.audit_events import Action, AuditRecord
 
 LONGEST_REASON = 256
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TextIO, cast
@@ -104,9 +104,15 @@ def page(text: str, *, err: bool = False) -> None:
         click.echo(text.removesuffix("\n"), err=err)
 
 
+def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print each text as a line of its own. Line breaks within one are escaped, as in every message of a command."""
+    for line in lines:
+        click.echo(line, err=err)
+
+
 def note(text: str) -> None:
     """Print one line on stderr."""
-    click.echo(text, err=True)
+    print_lines([text], err=True)
 
 
 COLOUR_MARKS = {name: (mark, _END) for name, (mark, _) in _COLOURS.items()}

@@ -12,10 +12,10 @@ import click
 
 from kube_iam.cli.completion_values import complete_denials
 from kube_iam.cli.progress import changes_made
-from kube_iam.cli.revocation import actor_of, deny_list_option
+from kube_iam.cli.revocation import deny_list_option
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import cluster_options, global_options, output_option
-from kube_iam.errors import KubeIamError, UsageError
+from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
     from kube_iam.denylist.denial import Denial
@@ -38,14 +38,14 @@ def command(session: AdminSession, who: tuple[str, ...], deny_list: str, output:
 
     IAM and the mappings then decide again whether the user can sign in.
     """
-    from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.audit import AuditLog
+    from kube_iam.kube.audit_events import Action, AuditRecord
 
     now = time.time()
     changes_made().expect(f"remove the denial of {text}" for text in dict.fromkeys(who))
     results: list[dict[str, object]] = []
-    with AuditLog(lambda: session.kube) as audit:
+    with AuditLog(session.write_events) as audit:
         for text in dict.fromkeys(who):
             removed = _remove(session, deny_list, text, now)
             results.append({"asked": text, "removed": [{"value": each.value, "denial": each.name} for each in removed]})
@@ -71,9 +71,7 @@ def remove_denials(
 
     `change` names the change for `changes_made`.
     """
-    from kube_iam.denylist.editor import DenyListEditor
-
-    editor, actor = DenyListEditor(session.kube, deny_list), actor_of(session)
+    editor, actor = session.deny_list(deny_list), session.actor
     with changes_made().making(change):
         return editor.remove(chosen, actor, now, otherwise)
 
@@ -90,7 +88,8 @@ def _remove(session: AdminSession, deny_list: str, text: str, now: float) -> tup
     if removed:
         return removed
     tombstones = _tombstones(text, now)
-    answers = [_is_remembered(session, entry.name) for entry in tombstones]
+    editor = session.deny_list(deny_list)
+    answers = [editor.is_remembered(entry.name) for entry in tombstones]
     remembered = tuple(entry for entry, answer in zip(tombstones, answers, strict=True) if answer)
     if not remembered and None not in answers:
         hint = _suggestion(session, deny_list, text, now)
@@ -111,9 +110,8 @@ def _remove(session: AdminSession, deny_list: str, text: str, now: float) -> tup
 def _suggestion(session: AdminSession, deny_list: str, text: str, now: float) -> str:
     """Return a hint with a principal that is denied and has a similar name, empty if there is none. Raises KubeIamError."""
     from kube_iam.config.suggestions import suggestion
-    from kube_iam.denylist.editor import DenyListEditor
 
-    denials = DenyListEditor(session.kube, deny_list).denials()
+    denials = session.deny_list(deny_list).denials()
     return suggestion(text, [denial.value for denial in denials if denial.until > now])
 
 
@@ -133,23 +131,3 @@ def _tombstones(text: str, now: float) -> tuple[Denial, ...]:
     except NotAPrincipal as error:
         raise UsageError(error.message, error.hint) from error
     return (entry, by_name) if _NAME.fullmatch(text) else (entry,)
-
-
-def _is_remembered(session: AdminSession, name: str) -> bool | None:
-    """Return whether a server has a denial of that name in force. None: no server said so, and not every one could be asked."""
-    from kube_iam.denylist.prober import HERE, Prober
-    from kube_iam.denylist.status_query import IN_FORCE
-
-    prober = Prober(session.kube)
-    all_asked = True
-    try:
-        addresses: tuple[str, ...] = prober.addresses() or (HERE,)
-    except KubeIamError:
-        addresses, all_asked = (HERE,), False
-    for address in addresses:
-        try:
-            if prober.ask(address, name).state == IN_FORCE:
-                return True
-        except KubeIamError:
-            all_asked = False
-    return False if all_asked else None

@@ -1,16 +1,24 @@
-"""Changes of an administrator to the deny list. Each is computed from the version of the ConfigMap that it changes."""
+"""The deny list for an administrator: changes of the ConfigMap, and the wait until the servers enforce them.
+
+Each change is computed from the version of the ConfigMap that it changes.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from kube_iam.denylist.denial import Denial, same_target
 from kube_iam.denylist.entry import format_denial, format_entry, parse_entry
+from kube_iam.denylist.prober import HERE, Prober
+from kube_iam.denylist.propagation import Clock, Propagation, wait_for_propagation
+from kube_iam.denylist.status_query import IN_FORCE
+from kube_iam.errors import KubeIamError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapEditor, Contents, Edit
 
+SYSTEM_CLOCK = Clock(time.monotonic, time.sleep)
 CLOCK_SKEW = 3600.0
 """Seconds after its end for which an entry is kept: a server's clock may be behind ours."""
 REMOVED = 0.0
@@ -20,9 +28,11 @@ REMOVED = 0.0
 class DenyListEditor:
     """The deny list NAMESPACE/NAME of one cluster."""
 
-    def __init__(self, api: KubeApi, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, api: KubeApi, name: str, clock: Clock = SYSTEM_CLOCK) -> None:
         namespace, _, name = name.partition("/")
-        self._config_map = ConfigMapEditor(api, namespace, name, sleep)
+        self._clock = clock
+        self._prober = Prober(api)
+        self._config_map = ConfigMapEditor(api, namespace, name, clock.sleep)
 
     def describe(self) -> str:
         """Return the ConfigMap as messages name it."""
@@ -44,6 +54,42 @@ class DenyListEditor:
         """
         new = tuple(denials)
         self._config_map.edit(lambda contents: Edit(_additions(contents.data, new, now), None))
+
+    def wait_until_in_force(self, denials: Sequence[Denial], *, began: float, cache_ttl: float) -> Propagation:
+        """Return once all servers confirm the denials, or that cannot be known (`Propagation.error`). Raises nothing.
+
+        `began` is the time by the clock at which the command began, `cache_ttl` the TTL of kube-apiserver's cache in seconds.
+        """
+        addresses: tuple[str, ...] = ()
+        listing_error = ""
+        try:
+            addresses = self._prober.addresses()
+        except KubeIamError as error:
+            listing_error = error.message
+        return wait_for_propagation(
+            self._prober.ask,
+            addresses,
+            denials,
+            self._clock,
+            began=began,
+            cache_ttl=cache_ttl,
+            listing_error=listing_error,
+        )
+
+    def is_remembered(self, name: str) -> bool | None:
+        """Return whether a server has a denial of that name in force. None: no server said so, and not every one could be asked."""
+        all_asked = True
+        try:
+            addresses: tuple[str, ...] = self._prober.addresses() or (HERE,)
+        except KubeIamError:
+            addresses, all_asked = (HERE,), False
+        for address in addresses:
+            try:
+                if self._prober.ask(address, name).state == IN_FORCE:
+                    return True
+            except KubeIamError:
+                all_asked = False
+        return False if all_asked else None
 
     def remove(
         self, chosen: Callable[[Denial], bool], actor: str, now: float, otherwise: Iterable[Denial] = ()

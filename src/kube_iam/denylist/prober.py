@@ -101,28 +101,27 @@ class Prober:
         that it is one of this cluster. In the second case it is sent no credentials.
         """
         question = StatusQuestion(secrets.token_hex(8), denial)
-        error, server = self._review(address, question.token, "ask for the denial (TokenReview)")
+        error = self._review(address, question.token, "ask for the denial (TokenReview)")
         answer = parse_answer(error, question.nonce)
         if answer is None:
-            raise _no_answer(error, server)
+            raise _no_answer(error, shown_url(address or self._api.server))
         return answer
 
     def review(self, token: str) -> str:
         """Return `status.error` of a TokenReview at the kubeconfig's address. Raises KubeIamError."""
-        return self._review(HERE, token, "ask the server (TokenReview)")[0]
+        return self._review(HERE, token, "ask the server (TokenReview)")
 
-    def _review(self, address: str, token: str, doing: str) -> tuple[str, str]:
-        """Return `status.error` of a TokenReview, made on a new connection, and the URL of the API server without secrets."""
+    def _review(self, address: str, token: str, doing: str) -> str:
+        """Return `status.error` of a TokenReview, made on a new connection."""
         from lightkube.models.authentication_v1 import TokenReviewSpec
         from lightkube.resources.authentication_v1 import TokenReview
 
         if address != HERE and (unverified := _unverified(self._api.context)):
             raise Unreachable(f"no credentials are sent to {address}, since {unverified}")
         # One server of several behind an address answers all requests of one connection.
-        with closing(self._api.at(address or self._api.server)) as api:
-            with api.call(doing) as client:
-                review = client.create(TokenReview(spec=TokenReviewSpec(token=token)))
-            return (review.status.error if review.status else None) or "", shown_url(api.server)
+        with closing(self._api.at(address)) as api, api.call(doing) as client:
+            review = client.create(TokenReview(spec=TokenReviewSpec(token=token)))
+        return (review.status.error if review.status else None) or ""
 
 
 def _no_answer(error: str, server: str) -> KubeIamError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.status_query import IN_FORCE, StatusAnswer
 from kube_iam.errors import KubeIamError, Unreachable
 
@@ -23,14 +24,6 @@ _CLUSTER_ADDRESS = ""
 
 Ask = Callable[[str, str], StatusAnswer]
 """Sends a status query to the server behind an address about the denial of a name: `prober.Prober.ask`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedDenial:
-    """A denial that has to be in force, by its name, at least until then (Unix seconds)."""
-
-    name: str
-    until: float
 
 
 @dataclass(slots=True)
@@ -74,6 +67,37 @@ class Propagation:
         """Whether only the cluster's own address was asked, since the cluster names no other."""
         return self.error is None and not self.total and not self.listing_error
 
+    def unconfirmed(self) -> KubeIamError | None:
+        """Return the error of denials that are written and may not be in force everywhere, or None if they are.
+
+        A cluster that names no API server but its one address counts as in force, and `confirmation` says so.
+        """
+        error = self.error
+        if error is None and not (self.complete or self.single_address):
+            error = self._incomplete()
+        if error is None:
+            return None
+        return KubeIamError(
+            f"the denial is written, but whether it is in force is not known: {error.message}", error.hint
+        )
+
+    def confirmation(self) -> str:
+        """Return how many servers confirmed a denial that is in force, to follow `is out`."""
+        if self.complete:
+            return f" ({self.total} of {self.total} servers confirmed)"
+        return f", if there is no other server ({len(self.servers)} confirmed; the cluster lists none)"
+
+    def _incomplete(self) -> KubeIamError:
+        if self.listing_error:
+            return KubeIamError(
+                f"which API servers there are cannot be read: {self.listing_error}",
+                "it takes the right to get the EndpointSlice kubernetes in the namespace default",
+            )
+        return KubeIamError(
+            f"{len(self.unreachable)} of {self.total} API servers could not be asked",
+            "repeat the command from where each can be reached at its own address",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -86,14 +110,14 @@ class Clock:
 def wait_for_propagation(
     ask: Ask,
     addresses: Sequence[str],
-    expected: Iterable[ExpectedDenial],
+    expected: Iterable[Denial],
     clock: Clock,
     *,
     began: float,
     cache_ttl: float,
     listing_error: str = "",
 ) -> Propagation:
-    """Return once the denials are in force on every server, or that cannot be known (`error`). Raises nothing.
+    """Return once the denials are in force on every server until their ends, or that cannot be known (`error`). Raises nothing.
 
     `began` is when they were about to be written, by `clock`. `cache_ttl` is the TTL of kube-apiserver's webhook cache in seconds.
     """
@@ -121,9 +145,7 @@ def wait_for_propagation(
 class _Wait:
     """The status queries of one wait, and what their answers add up to."""
 
-    def __init__(
-        self, ask: Ask, expected: Sequence[ExpectedDenial], clock: Clock, deadline: float, cache_ttl: float
-    ) -> None:
+    def __init__(self, ask: Ask, expected: Sequence[Denial], clock: Clock, deadline: float, cache_ttl: float) -> None:
         self.result = Propagation()
         self._ask = ask
         self._expected = expected
@@ -158,7 +180,7 @@ class _Wait:
                 answer = self._ask(address, denial.name)
             self._record(denial, answer)
 
-    def _record(self, denial: ExpectedDenial, answer: StatusAnswer) -> None:
+    def _record(self, denial: Denial, answer: StatusAnswer) -> None:
         self.result.servers.add(answer.server)
         if answer.known:
             self.result.signed_in.add(denial.name)

@@ -16,7 +16,7 @@ from kube_iam.core.credentials import defect
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeError, KubeIamError
 from kube_iam.kube.context import Context, load_context
-from kube_iam.kube.errors import kube_errors, reason_of
+from kube_iam.kube.errors import reason_of, translate
 from kube_iam.kube.exec_plugin import ExecStatus, run_plugin
 from kube_iam.kube.proxy import own_proxy
 
@@ -70,7 +70,6 @@ class KubeApi:
     """The API of one cluster. Threads may share it. `kubeconfig` and `context` are as kubectl's flags; empty: kubectl's default."""
 
     dry_run = False  # whether writes are checked and not kept (`kube_iam.kube.dry_run`)
-    _shown_server = ""  # the API server's URL without secrets, once it is known
 
     def __init__(
         self,
@@ -88,12 +87,12 @@ class KubeApi:
         self._status: ExecStatus | None = None
 
     def at(self, url: str) -> KubeApi:
-        """Return the API server at this URL, with the same context and credentials and with connections of its own.
+        """Return the API server at this URL (empty: the same), with the same context and credentials and with connections of its own.
 
         Neither the kubeconfig is read again nor the exec plugin run again. Raises nothing.
         """
         other = copy(self)
-        other._address, other._client, other._lock, other._shown_server = url, None, RLock(), ""
+        other._address, other._client, other._lock = url or self._address, None, RLock()
         return other
 
     @property
@@ -105,14 +104,20 @@ class KubeApi:
     @property
     def server(self) -> str:
         """Return the API server's URL. Raises what `context` raises."""
-        return self.context.server
+        return self._address or self._login.context.server
 
     @contextmanager
     def call(self, doing: str) -> Iterator[Client]:
         """Yield a lightkube client for one call, whose exceptions become KubeIamError. `doing` completes "cannot …"."""
-        self._shown_server = self._shown_server or shown_url(self.server)
-        with kube_errors(doing, self._shown_server):
+        try:
             yield self.client()
+        except KubeIamError:
+            raise
+        except Exception as error:
+            translated = translate(error, doing, shown_url(self.server))
+            if translated is None:
+                raise
+            raise translated from error
 
     def client(self) -> Client:
         """Return the lightkube client, a new one after the exec plugin returned new credentials. Raises KubeIamError."""

@@ -6,8 +6,6 @@ Answers are cut to one line, and credentials are removed from them, before they 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from kube_iam.core.redaction import causes, is_tls_error, network_reason, without_secrets
 from kube_iam.errors import Conflict, KubeError, KubeIamError, NotFound, Unreachable
@@ -19,30 +17,22 @@ _FORBIDDEN = re.compile(
 _BUSY = frozenset({429, 502, 503, 504})
 
 
-@contextmanager
-def kube_errors(doing: str, server: str) -> Iterator[None]:
-    """Turn exceptions of lightkube and its HTTP client into KubeIamError. `doing` completes "cannot …"."""
+def translate(error: Exception, doing: str, server: str) -> KubeIamError | None:
+    """Return the KubeIamError for an exception of a call by lightkube, or None for an exception that no answer can cause.
+
+    `doing` completes "cannot …".
+    """
     import httpx2
     from lightkube.core.exceptions import ConfigError, LoadResourceError
     from msgspec import MsgspecError
 
-    try:
-        yield
-    except KubeIamError:
-        raise
-    except (httpx2.HTTPError, httpx2.InvalidURL, ConfigError, LoadResourceError, MsgspecError, OSError) as error:
-        raise translate(error, doing, server) from error
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        # lightkube does not check headers and bodies: another program than an API server answered.
-        raise KubeError(f"cannot {doing}: {server} does not answer like a Kubernetes API server") from error
-
-
-def translate(error: Exception, doing: str, server: str) -> KubeIamError:
-    """Return the KubeIamError for an exception of lightkube or its HTTP client."""
-    import httpx2
-    from lightkube.core.exceptions import ConfigError
-
     what = f"cannot {doing}"
+    unlike = KubeError(f"{what}: {server} does not answer like a Kubernetes API server")
+    if not isinstance(
+        error, (httpx2.HTTPError, httpx2.InvalidURL, ConfigError, LoadResourceError, MsgspecError, OSError)
+    ):
+        # lightkube does not check headers and bodies: another program than an API server answered.
+        return unlike if isinstance(error, (KeyError, ValueError, TypeError, AttributeError)) else None
     if isinstance(error, httpx2.HTTPStatusError):
         return _answered(error, what, server)
     if isinstance(error, ConfigError):
@@ -58,7 +48,7 @@ def translate(error: Exception, doing: str, server: str) -> KubeIamError:
         )
     if isinstance(error, (httpx2.TransportError, httpx2.InvalidURL, OSError)):
         return Unreachable(f"{what}: {server} cannot be reached: {text}", "check the server's address and the network")
-    return KubeError(f"{what}: {server} does not answer like a Kubernetes API server")
+    return unlike
 
 
 def reason_of(error: Exception) -> str:
