@@ -6,10 +6,10 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from api_in_memory import EVENTS
+from audit_in_memory import AuditEvent, audit_events
 from deny_commands import FILE, ROLE, Cluster, applied, kube_iam
 from fake_account import FakeAccount
 from hypothesis import given
@@ -31,8 +31,8 @@ class Written:
     ignored: int = 0
 
     @property
-    def records(self) -> list[Event]:
-        return [Event.of(each) for each in self.cluster.memory.events[self.ignored :]]
+    def records(self) -> list[AuditEvent]:
+        return audit_events(self.cluster.memory)[self.ignored :]
 
     @property
     def brief(self) -> list[tuple[Action, str, str]]:
@@ -40,30 +40,6 @@ class Written:
 
     def clear(self) -> None:
         self.ignored = len(self.cluster.memory.events)
-
-
-@dataclass(frozen=True)
-class Event:
-    """An event, with the texts that it has about its action."""
-
-    action: Action
-    subject: str
-    level: str
-    until: str
-    reason: str
-    message: str
-
-    @classmethod
-    def of(cls, written: dict[str, Any]) -> Event:
-        texts, labels = written["metadata"]["annotations"], written["metadata"]["labels"]
-        return cls(
-            Action(written["reason"]),
-            texts["kube-iam.dev/subject"],
-            labels.get("kube-iam.dev/level", ""),
-            texts.get("kube-iam.dev/until", ""),
-            texts.get("kube-iam.dev/reason", ""),
-            written["message"],
-        )
 
 
 @pytest.fixture

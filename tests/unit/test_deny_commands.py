@@ -179,7 +179,7 @@ def test_revoke_now_takes_out_of_the_group_although_the_cluster_cannot_be_reache
     assert "alice: revoked admin" in capsys.readouterr().out
 
 
-def test_revoke_now_of_a_user_unknown_to_iam_denies_and_names_the_command_that_undoes_it(
+def test_revoke_now_of_an_unknown_user_denies_and_names_the_command_that_undoes_it(
     cluster: Cluster, account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     applied(cluster, "alice")

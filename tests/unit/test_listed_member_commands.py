@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from access_commands import FILE, LATER, account, denying, kube_iam  # noqa: F401
+from api_in_memory import ApiInMemory
+from audit_in_memory import audit_events
 from fake_account import FakeAccount
 
 from kube_iam.denylist.denial import denial_of
 from kube_iam.errors import Guarded, UsageError, WouldFail
-from kube_iam.kube import audit_events
+from kube_iam.kube.audit_events import Action
 
 GROUP = "prod-viewer"
 LIST = FILE.replace("sessionDuration: 2h}", "sessionDuration: 2h,\n     members: [alice, bob]}")
@@ -124,16 +126,12 @@ def test_the_plan_warns_of_a_joining_user_who_is_denied(
     assert "warning: bob in level viewer is denied until" in capsys.readouterr().err
 
 
-def test_apply_records_who_joined_and_left(applied: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[str, str, str]] = []
-
-    class Events:
-        def __init__(self, api: object) -> None: ...
-
-        def write(self, records: object, now: float) -> None:
-            written.extend((each.action.name, each.subject, each.level) for each in records)  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(audit_events, "AuditEvents", Events)
+def test_apply_records_who_joined_and_left(applied: FakeAccount) -> None:
+    memory = ApiInMemory()
     applied.directory.group_members[GROUP] = {"alice", "carol"}
-    kube_iam(applied, "apply", "--yes", "--force", kube=denying())
-    assert written == [("APPLIED", "prod", ""), ("GRANTED", "bob", "viewer"), ("REVOKED", "carol", "viewer")]
+    kube_iam(applied, "apply", "--yes", "--force", kube=memory.api("https://api.prod.example.com"))
+    assert [(each.action, each.subject, each.level) for each in audit_events(memory)] == [
+        (Action.APPLIED, "prod", ""),
+        (Action.GRANTED, "bob", "viewer"),
+        (Action.REVOKED, "carol", "viewer"),
+    ]

@@ -23,9 +23,9 @@ from kube_iam.cli.shared_options import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kube_iam.access.audit import AuditRecord
     from kube_iam.access.changes import Change
     from kube_iam.access.levels import ClusterAccess
+    from kube_iam.kube.audit_events import AuditRecord
 
 
 @click.command("apply")
@@ -74,8 +74,8 @@ def command(session: AdminSession, yes: bool, dry_run: bool, adopt: bool, force:
 
 def _member_records(access: ClusterAccess, done: tuple[Change, ...]) -> Iterator[AuditRecord]:
     """Yield a record for each user who joined or left a level whose members the file lists."""
-    from kube_iam.access.audit import Action, AuditRecord
     from kube_iam.access.changes import Membership, Verb
+    from kube_iam.kube.audit_events import Action, AuditRecord
 
     listed = {level.name for level in access.levels if level.members is not None}
     for change in done:
