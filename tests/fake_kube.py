@@ -60,7 +60,8 @@ class FakeKube:
             created = (
                 old["metadata"] if old else {"uid": f"uid-{self._version}", "creationTimestamp": _stamp(self._version)}
             )
-            thing = {**fields, "metadata": {**created, "name": name, "resourceVersion": str(self._version)}}
+            metadata = {**created, **fields.get("metadata", {}), "name": name, "resourceVersion": str(self._version)}
+            thing = {**fields, "metadata": metadata}
             known[name] = thing
             self._tell("MODIFIED" if old else "ADDED", path, thing)
 

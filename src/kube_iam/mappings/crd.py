@@ -13,29 +13,50 @@ from typing import Any
 import msgspec
 
 from kube_iam.config.backends import CRD
-from kube_iam.config.identity_mapping import MappingSpec, read_identity_mappings
+from kube_iam.config.identity_mapping import (
+    MappingSpec,
+    is_membership_key,
+    mapping_spec,
+    read_identity_mappings,
+)
 from kube_iam.core.mapping import MappingSnapshot
 from kube_iam.errors import KubeIamError, Problem
 from kube_iam.kube.endpoint import EndpointSource
-from kube_iam.kube.watch import Object, Watch, WatchTask, WatchTiming
+from kube_iam.kube.labels import LEVEL
+from kube_iam.kube.watch import Metadata, Object, Watch, WatchTask, WatchTiming
 from kube_iam.kube.writer import Writer
 from kube_iam.mappings.backend import Observer
 from kube_iam.mappings.crd_status import PATH, StatusWriter
 
 
-class Spec(msgspec.Struct):
-    """The spec of an IAMIdentityMapping."""
+class LabelledMetadata(Metadata):
+    """The used fields of the metadata of an IAMIdentityMapping."""
 
-    arn: str = ""
-    username: str = ""
-    groups: list[str] | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
 
 
 class IdentityMapping(Object):
     """The used parts of an IAMIdentityMapping. Spec and status are decoded one by one: an invalid object must not hide the others."""
 
+    metadata: LabelledMetadata = msgspec.field(default_factory=LabelledMetadata)
     spec: Any = None
     status: Any = None
+
+    def __post_init__(self) -> None:
+        """Keep only the labels and annotations that count: `kubectl apply` writes the whole object into an annotation."""
+        metadata = self.metadata
+        if metadata.labels:
+            metadata.labels = {name: text for name, text in metadata.labels.items() if name == LEVEL} or None
+        if metadata.annotations:
+            kept = {name: text for name, text in metadata.annotations.items() if is_membership_key(name)}
+            metadata.annotations = kept or None
+
+    @property
+    def content(self) -> object:
+        """Return all that decides about sign-ins."""
+        metadata = self.metadata
+        return metadata.uid, metadata.labels, metadata.annotations, self.spec
 
 
 class IdentityMappings:
@@ -89,7 +110,7 @@ class IdentityMappings:
         self._objects[found.metadata.name] = found
         self._status_writer.on_status(found.metadata, found.status)
         # Our own writes of the status come back too.
-        if before is None or before.spec != found.spec or before.metadata.uid != found.metadata.uid:
+        if before is None or before.content != found.content:
             self._dirty.set()
 
     async def on_delete(self, found: IdentityMapping) -> None:
@@ -127,10 +148,6 @@ class IdentityMappings:
 
 
 def _spec(found: IdentityMapping) -> MappingSpec:
-    name, created_at = found.metadata.name, found.metadata.creationTimestamp or ""
-    try:
-        spec = msgspec.convert(found.spec, Spec)
-    except msgspec.ValidationError as error:
-        arn = found.spec.get("arn") if isinstance(found.spec, dict) else None
-        return MappingSpec(name, created_at, arn if isinstance(arn, str) else "", unusable=f"spec: {error}")
-    return MappingSpec(name, created_at, spec.arn, spec.username, tuple(spec.groups or ()))
+    metadata = found.metadata
+    level = (metadata.labels or {}).get(LEVEL, "")
+    return mapping_spec(metadata.name, metadata.creationTimestamp or "", found.spec, level, metadata.annotations)

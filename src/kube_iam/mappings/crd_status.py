@@ -102,6 +102,7 @@ class _ObservedTable(MappingTable):
 
     def __init__(self, inner: MappingTable, observe: Callable[[str, str], None]) -> None:
         super().__init__()
+        self.requirements = inner.requirements
         self._inner = inner
         self._observe = observe
 
