@@ -1,4 +1,4 @@
-"""A Kubernetes API in memory behind the real client: ConfigMaps with optimistic concurrency, EndpointSlices and TokenReviews."""
+"""A Kubernetes API in memory behind the real client: objects with optimistic concurrency, EndpointSlices and TokenReviews."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import itertools
 import json
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 from lightkube import Client
@@ -42,6 +43,8 @@ class ApiInMemory:
         """Host and Authorization header of each request."""
         self.events: list[Thing] = []
         self.clients: dict[str, Client] = {}
+        self.empty: set[str] = set()
+        """Collections that exist without any object; all others are not found then."""
         self._versions = itertools.count(1)
 
     def api(self, server: str = "", cluster: Thing | None = None) -> KubeApi:
@@ -82,16 +85,34 @@ class ApiInMemory:
             if url.path in self.objects:
                 return httpx2.Response(200, json=self.objects[url.path])
             below = [thing for path, thing in self.objects.items() if path.startswith(f"{url.path}/")]
-            return httpx2.Response(200, json={"items": below, "metadata": {}}) if below else _status(404)
+            known = below or url.path in self.empty
+            return httpx2.Response(200, json={"items": below, "metadata": {}}) if known else _status(404)
+        is_dry = "dryRun" in parse_qs(url.query) or body.get("dryRun") == ["All"]
         self.writes.append((request.method, url.path))
         self.before_write()
-        return self._post(url.path, body) if request.method == "POST" else self._merge(url.path, body)
+        before = deepcopy(self.objects)
+        write = {"POST": self._post, "PATCH": self._merge, "DELETE": self._delete}[request.method]
+        answer = write(url.path, body)
+        if is_dry:
+            self.objects = before
+        return answer
+
+    def _delete(self, path: str, body: Thing) -> httpx2.Response:
+        if path not in self.objects:
+            return _status(404)
+        metadata = self.objects[path]["metadata"]
+        if any(metadata.get(key) != value for key, value in body.get("preconditions", {}).items()):
+            return _status(409)
+        del self.objects[path]
+        return httpx2.Response(200, json={"kind": "Status"})
 
     def _post(self, collection: str, body: Thing) -> httpx2.Response:
         path = f"{collection}/{body['metadata'].get('name')}"
         if path in self.objects:
             return _status(409)
-        body["metadata"]["resourceVersion"] = str(next(self._versions))
+        version = next(self._versions)
+        created = f"2026-01-01T{version // 3600:02}:{version // 60 % 60:02}:{version % 60:02}Z"
+        body["metadata"] |= {"resourceVersion": str(version), "uid": f"uid-{version}", "creationTimestamp": created}
         self.objects[path] = body
         return httpx2.Response(201, json=body)
 
@@ -101,8 +122,7 @@ class ApiInMemory:
             return _status(404)
         if patch["metadata"]["resourceVersion"] != present["metadata"]["resourceVersion"]:
             return _status(409)
-        data = {**(present.get("data") or {}), **patch["data"]}
-        present["data"] = {key: text for key, text in data.items() if text is not None}
+        self.objects[path] = present = _merged(present, patch)
         present["metadata"]["resourceVersion"] = str(next(self._versions))
         return httpx2.Response(200, json=present)
 
@@ -143,6 +163,19 @@ def endpoint_slice(*addresses: str, port: int = 6443) -> Thing:
 def _path(name: str) -> str:
     namespace, _, name = name.partition("/")
     return f"/api/v1/namespaces/{namespace}/configmaps/{name}"
+
+
+def _merged(value: Any, patch: Any) -> Any:
+    """Return the value with a JSON merge patch applied (RFC 7386)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(value) if isinstance(value, dict) else {}
+    for key, change in patch.items():
+        if change is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), change)
+    return merged
 
 
 def _status(code: int) -> httpx2.Response:

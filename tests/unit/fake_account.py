@@ -368,6 +368,9 @@ class FakeStore:
 
         self.world.write("put", effect)
 
+    def adopt(self, entry: MappingEntry) -> None:
+        self.put(entry)
+
     def remove(self, entry: MappingEntry) -> None:
         def effect() -> None:
             self.all_entries[:] = [found for found in self.all_entries if found.key != entry.key]

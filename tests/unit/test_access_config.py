@@ -75,6 +75,16 @@ def test_a_level_by_group_and_membership_by_session_are_read(tmp_path: Path) -> 
     assert access.levels[0].method is Method.ROLE
 
 
+def test_identity_mapping_objects_are_a_place_for_levels_by_role(tmp_path: Path) -> None:
+    access = load_access(write(tmp_path, HEAD + "mapping: {crd: {}}\n" + LEVELS))
+    assert (access.mapping.kind, access.mapping.describe()) == (TargetKind.CRD, "IAMIdentityMapping objects")
+    found = problems(tmp_path, HEAD + "mapping: {crd: {}}\nlevels: [{name: viewer, method: group}]\n")
+    assert found == [
+        "line 7: levels[0].method: cannot be mapped by IAMIdentityMapping objects, which name a role or a user "
+        "(method: role, or another mapping)"
+    ]
+
+
 @pytest.mark.parametrize(
     "written",
     ['""', "12", "[a]", r'"\e[31mred"', r'"a\rb"', r'"\u202etxt"', r'"\u009b2J"', '"' + "x" * 2001 + '"', "null"],
@@ -157,7 +167,7 @@ levels:
         (HEAD + "levels: [{name: x}, {name: X}]\n", "level X is repeated"),
         (HEAD + "levels: [{name: x}, {name: y, iam: {role: prod-X}}]\n", "the IAM role prod-x is also level x's"),
         (HEAD + "levels: [{name: x}, {name: y, groups: ['kube-iam:x']}]\n", "the cluster cannot tell them apart"),
-        (HEAD + "mapping: {awsAuth: {}, file: x}\n" + LEVELS, "takes exactly one of configFile, awsAuth, file"),
+        (HEAD + "mapping: {awsAuth: {}, file: x}\n" + LEVELS, "takes exactly one of configFile, awsAuth, crd, file"),
         (HEAD + "mapping: {}\n" + LEVELS, "takes exactly one of"),
         (HEAD + "partition: aws-cn\n" + LEVELS, "region eu-central-1 is in partition aws (leave partition out)"),
         (HEAD + "partition: aws-chn\n" + LEVELS, "'aws-chn' is not known (did you mean 'aws-cn'?)"),

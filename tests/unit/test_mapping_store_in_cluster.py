@@ -90,7 +90,7 @@ class Where:
 
 @pytest.fixture(params=[TargetKind.CONFIG_FILE, TargetKind.AWS_AUTH], ids=lambda kind: kind.value)
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Where:
-    monkeypatch.setattr(config_map, "_BACKOFF", ExponentialBackoff(first=0.0, longest=0.0))
+    monkeypatch.setattr(config_map, "RETRY_BACKOFF", ExponentialBackoff(first=0.0, longest=0.0))
     monkeypatch.setattr(config_map, "ATTEMPTS", 3)
     MEMORY.objects.clear()
     MEMORY.writes.clear()

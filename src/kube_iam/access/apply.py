@@ -96,6 +96,8 @@ def apply_change(change: Change, ports: Ports) -> None:
             _cluster(ports).apply_binding(binding)
         case Verb.DELETE, MappingEntry() as entry:
             ports.store.remove(entry)
+        case Verb.ADOPT, MappingEntry() as entry:
+            ports.store.adopt(entry)
         case _, MappingEntry() as entry:
             ports.store.put(entry)
         case _:

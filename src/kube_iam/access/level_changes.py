@@ -29,12 +29,12 @@ from kube_iam.access.changes import (
     tag_fields,
 )
 from kube_iam.access.desired import DesiredLevel, DesiredRole, assumed_roles, same_document
-from kube_iam.access.mapping import role_key
+from kube_iam.access.mapping import MappingEntry, role_key
 from kube_iam.access.member_lists import joining, leave_early, leaving
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
 from kube_iam.access.reassignments import moved_members
-from kube_iam.access.unmanaged import UnmanagedResource, unmanaged_binding, unmanaged_resource
+from kube_iam.access.unmanaged import UnmanagedResource, unmanaged_binding, unmanaged_entry, unmanaged_resource
 
 
 def document_for_now(level: DesiredLevel, have: object, former: Iterable[str]) -> dict[str, object]:
@@ -267,14 +267,10 @@ class LevelPlanner:
         before = entry_fields(have)
         fields = changed((key, before[key], value) for key, value in entry_fields(want).items())
         fields = (*fields, *drift_fields(present))
-        if self._entry_is_ours():
+        if self._entry_is_ours(have):
             if fields:
                 self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
-            return
-        why = "is mapped already, by hand or by another tool"
-        if self._may_take(
-            unmanaged_resource(Kind.MAPPING, want.name, self.observed.owners.entry(want.key), self.level.name, why)
-        ):
+        elif self._may_take(unmanaged_entry(have, want, fields, self.observed.owners.entry(want.key), self.level.name)):
             self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
 
     def _rivals(self) -> None:
@@ -286,8 +282,10 @@ class LevelPlanner:
                 remedy = f"remove that entry, or choose another iam.role for level {self.level.name}"
                 self.unmanaged.append(UnmanagedResource(Kind.MAPPING, rival.name, why, remedy, adoptable=False))
 
-    def _entry_is_ours(self) -> bool:
-        """Return whether the entry is ours: its role is, or without a role its policy, its group or the index says so."""
+    def _entry_is_ours(self, have: MappingEntry) -> bool:
+        """Return whether the entry is ours: by its labels, by its role, or without a role by its policy, its group or the index."""
+        if have.cluster is not None:
+            return self.observed.owners.entry(have.key).is_ours
         role = self.observed.roles.get(self.level.role_key)
         if role is not None:
             return self.observed.owns_tags(role)

@@ -24,12 +24,13 @@ class TargetKind(Enum):
 
     CONFIG_FILE = "configFile"  # a ConfigMap holding the server's config.yaml (kOps, kubeadm)
     AWS_AUTH = "awsAuth"  # the ConfigMap kube-system/aws-auth (EKS, backend EKSConfigMap)
+    CRD = "crd"  # cluster-scoped objects IAMIdentityMapping (backend CRD)
     FILE = "file"  # a config.yaml on this machine
 
 
 @dataclass(frozen=True, slots=True)
 class MappingTarget:
-    """A ConfigMap (`namespace`, `name`, `key`) or, for FILE, a local `path`."""
+    """A ConfigMap (`namespace`, `name`, `key`), for FILE a local `path`, or for CRD the objects of the cluster."""
 
     kind: TargetKind
     namespace: str = "kube-system"
@@ -41,6 +42,8 @@ class MappingTarget:
         """Return the target as a person would name it."""
         if self.kind is TargetKind.FILE:
             return self.path
+        if self.kind is TargetKind.CRD:
+            return "IAMIdentityMapping objects"
         return f"ConfigMap {self.namespace}/{self.name}"
 
 

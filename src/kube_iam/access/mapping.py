@@ -17,6 +17,9 @@ class MappingEntry:
 
     With `iam_group`, a session of the role is admitted only for a member of that group or for a user in `temporary`. `key` is the
     role's ARN as the server compares it, else the name of the IAM group in lower case. Entries with equal keys are one entry.
+
+    `cluster` is the name of the cluster that the labels of the entry's object name, empty for an object without our labels. It is None
+    where entries have no labels: then the owner of the role or group is the entry's owner.
     """
 
     role_arn: str
@@ -30,6 +33,7 @@ class MappingEntry:
     problems: tuple[str, ...] = field(
         default=(), compare=False
     )  # what the server reports of it and an edit by `put` would mend
+    cluster: str | None = field(default=None, compare=False)
 
     key: str = field(init=False, compare=False, repr=False)
 
@@ -90,6 +94,9 @@ class MappingStore(Protocol):
         `temporary` of a present entry stays, whatever the entry says, unless the entry has no group or becomes another level's.
         """
 
+    def adopt(self, entry: MappingEntry) -> None:
+        """Take over an entry of others with the same key, and make it equal. Retries if somebody else wrote in between."""
+
     def remove(self, entry: MappingEntry) -> None:
         """Remove the entries with that key. Retries if somebody else wrote in between."""
 
@@ -135,6 +142,10 @@ class UnreadMapping(MappingStore):
         return ()
 
     def put(self, entry: MappingEntry) -> None:
+        """Raise ValueError."""
+        raise ValueError(entry.name)
+
+    def adopt(self, entry: MappingEntry) -> None:
         """Raise ValueError."""
         raise ValueError(entry.name)
 

@@ -12,7 +12,8 @@ Ownership of roles, groups, policies and mapping entries, computed once from eve
 4. Everything else is unknown, and is left alone.
 
 An entry of the mapping belongs to the owner of its role or group. It is also this cluster's if the file or a policy names its role,
-and its own level or group agrees: then it goes, though its role may stay. ARNs are compared as the server compares them.
+and its own level or group agrees: then it goes, though its role may stay. ARNs are compared as the server compares them. Of an entry
+in an object of its own the labels count, and nothing else.
 """
 
 from __future__ import annotations
@@ -229,6 +230,8 @@ class OwnershipIndex:
 
     def _entry(self, entry: MappingEntry) -> Owner:
         """Return the owner of the entry's role or group, or this cluster where the entry itself agrees with the file or a policy."""
+        if entry.cluster is not None:
+            return self._by_labels(entry.cluster, entry.level or self._level_with_role(role_key(entry.key)))
         if not entry.role_arn:
             return self._group_entry(entry)
         if not self._is_in_account(entry.key):
@@ -261,6 +264,13 @@ class OwnershipIndex:
         if entry.level and (entry.level == in_file or (entry.key, entry.level) in policies):
             return Owner(Standing.UNMARKED, entry.level)
         return UNKNOWN
+
+    def _by_labels(self, cluster: str, level: str) -> Owner:
+        """Return the owner of a mapping object. Where another cluster has the same name, the level has to be one of this cluster's."""
+        if cluster != self._access.name:
+            return Owner(Standing.OTHER, cluster=cluster) if cluster else UNKNOWN
+        applied = {owner.level for owner in self.policies.values() if owner.is_ours}
+        return UNKNOWN if self._other_cluster and level not in applied else Owner(Standing.MARKED, level)
 
     def _by_tag(self, cluster: str, level: str) -> Owner:
         if cluster == self._access.cluster_id:

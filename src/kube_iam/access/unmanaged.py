@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kube_iam.access.changes import Field, Kind, binding_name, given, is_removable
 from kube_iam.access.desired import CLUSTER_TAG, DesiredLevel, level_in_name
-from kube_iam.access.mapping import role_key
+from kube_iam.access.mapping import MappingEntry, role_key
 from kube_iam.access.observed import Observed
 from kube_iam.access.ownership import Owner, Standing
 
@@ -129,3 +129,20 @@ def unmanaged_binding(name: str, fields: tuple[Field, ...], cluster: str = "") -
     same = {part.name for part in fields} <= {"level"}
     remedy = ADOPT if same else "delete it by hand, or give the level another name"
     return UnmanagedResource(Kind.BINDING, name, "exists and is not this cluster's", remedy, adoptable=same)
+
+
+def unmanaged_entry(
+    have: MappingEntry, want: MappingEntry, fields: tuple[Field, ...], owner: Owner, level: str
+) -> UnmanagedResource:
+    """Return the mapping entry that prevents a level. An object of others is adopted only if it gives the same.
+
+    `fields` are its differences from `want`. Others may write their object again, and then ours would change with it.
+    """
+    why = "is mapped already, by hand or by another tool"
+    found = unmanaged_resource(Kind.MAPPING, want.name, owner, level, why)
+    added = {"level", *(() if have.iam_group else ("iamGroup",))}
+    if have.cluster is None or owner.is_other or {part.name for part in fields} <= added:
+        return found
+    why = f"is mapped already by {have.where}, in another way: {given(have)}"
+    remedy = f"delete that object, or choose another iam.role for level {level}"
+    return UnmanagedResource(Kind.MAPPING, want.name, why, remedy, adoptable=False)

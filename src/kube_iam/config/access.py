@@ -126,6 +126,8 @@ def _target(mapping: dict[str, Any], folder: Path) -> MappingTarget:
         return MappingTarget(TargetKind.FILE, "", "", "", path=str(folder / mapping["file"]))
     if "awsAuth" in mapping:
         return MappingTarget(TargetKind.AWS_AUTH, "kube-system", "aws-auth", "mapRoles")
+    if "crd" in mapping:
+        return MappingTarget(TargetKind.CRD, "", "", "")
     return MappingTarget(TargetKind.CONFIG_FILE, **mapping["configFile"])
 
 

@@ -33,6 +33,7 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
     for index, level in levels:
         path = ("levels", index)
         problems += _check_method(file, path, level)
+        problems += _check_objects(file, path, level, document)
         problems += _check_names(file, path, level, cluster_name)
         problems += _check_session(file, path, level)
         problems += _check_username(file, path, level)
@@ -99,6 +100,13 @@ def _check_method(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Itera
     names = level.get("iam")
     if isinstance(names, dict) and "role" in names:
         yield file.problem((*path, "iam", "role"), "means nothing with method group: there is no role", "leave it out")
+
+
+def _check_objects(file: YamlFile, path: KeyPath, level: dict[str, Any], document: dict[str, Any]) -> Iterator[Problem]:
+    mapping = document.get("mapping")
+    if _by_group(level) and isinstance(mapping, dict) and "crd" in mapping:
+        message = "cannot be mapped by IAMIdentityMapping objects, which name a role or a user"
+        yield file.problem((*path, "method"), message, "method: role, or another mapping")
 
 
 def _check_names(file: YamlFile, path: KeyPath, level: dict[str, Any], cluster_name: str) -> Iterator[Problem]:

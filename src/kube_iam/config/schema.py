@@ -111,7 +111,7 @@ _CLUSTER = _object(
 )
 
 _MAPPING = _object(
-    "Where the authenticator on this cluster reads its mapRoles: exactly one of the three.",
+    "Where the authenticator on this cluster reads its mappings: exactly one of the four.",
     {
         "configFile": _object(
             "A ConfigMap that holds the server's config.yaml (kOps, kubeadm).",
@@ -128,6 +128,11 @@ _MAPPING = _object(
             },
         ),
         "awsAuth": _object("The ConfigMap kube-system/aws-auth (EKS, or backend EKSConfigMap).", {}),
+        "crd": _object(
+            "IAMIdentityMapping objects, one a level (backend CRD). Levels with method group need another mapping: the objects "
+            "name roles and users.",
+            {},
+        ),
         "file": {
             "type": "string",
             "description": "A config.yaml of the server on this machine, relative to this file.",

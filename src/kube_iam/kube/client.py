@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kube_iam.core.credentials import defect
 from kube_iam.core.redaction import shown_url
@@ -22,6 +22,7 @@ from kube_iam.kube.proxy import own_proxy
 
 if TYPE_CHECKING:
     from lightkube import Client
+    from lightkube.core.resource import GlobalResource
 
 FIELD_MANAGER = "kube-iam"
 CONNECT_TIMEOUT = 10
@@ -168,6 +169,22 @@ class KubeApi:
             field_manager=FIELD_MANAGER,
             proxy=proxy,
         )
+
+
+def delete_version(
+    client: Client, resource: type[GlobalResource], name: str, uid: str, version: str, *, dry_run: bool = False
+) -> None:
+    """Delete a cluster-scoped object that still has this uid and resourceVersion. Raises what `client.delete` raises; 409 for another.
+
+    `client.delete` sends no preconditions.
+    """
+    generic: Any = client._client
+    request = generic.prepare_request("delete", resource, name=name)
+    request.data = {
+        "preconditions": {"uid": uid, "resourceVersion": version},
+        **({"dryRun": ["All"]} if dry_run else {}),
+    }
+    generic.raise_for_status(generic.send(generic.build_adapter_request(request)))
 
 
 def refuse_unsupported(context: Context) -> None:

@@ -15,7 +15,7 @@ from kube_iam.kube.client import FIELD_MANAGER, KubeApi
 from kube_iam.kube.labels import MANAGED_BY, OWNER
 
 ATTEMPTS = 40
-_BACKOFF = ExponentialBackoff(first=0.01, longest=2.0, jitter=1.0)
+RETRY_BACKOFF = ExponentialBackoff(first=0.01, longest=2.0, jitter=1.0)
 
 Result = TypeVar("Result")
 
@@ -79,7 +79,7 @@ class ConfigMapEditor:
                 # Another program wrote, created or deleted it since it was read. NotFound at a creation means a missing namespace.
                 if isinstance(error, NotFound) and not contents.version:
                     raise
-                self._sleep(_BACKOFF.pause(attempt, random.random()))  # noqa: S311
+                self._sleep(RETRY_BACKOFF.pause(attempt, random.random()))  # noqa: S311
             else:
                 return edit.result
         raise Conflict(

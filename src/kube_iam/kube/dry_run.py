@@ -52,8 +52,8 @@ class _DryRunClient:
     """A lightkube client that adds `dry_run=True` to every write."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._wrapped = client
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
+        found = getattr(self._wrapped, name)
         return partial(found, dry_run=True) if name in _WRITES else found

@@ -114,7 +114,7 @@ class MappingList:
         if not named:
             return None
         return MappingEntry(
-            _role_arn(named) if self.principal == "rolearn" else "",
+            shown_role_arn(named) if self.principal == "rolearn" else "",
             _text(item.get("username")),
             _groups(item.get("groups")),
             group,
@@ -124,7 +124,7 @@ class MappingList:
         )
 
 
-def _role_arn(text: str) -> str:
+def shown_role_arn(text: str) -> str:
     """Return the role's ARN without path, also for the ARN of a session. A text that is no ARN loses only a path."""
     try:
         return strip_role_path(canonical_arn(text))

@@ -26,6 +26,8 @@ def read_source(target: MappingTarget, api: KubeApi | None) -> MappingSource:
         return MappingSource(missing=f"there is no file {target.path}") if text is None else _of_text(text, target)
     if api is None:
         raise KubeError(f"{target.describe()} is in the cluster, and there is no connection to it")
+    if target.kind is TargetKind.CRD:
+        return MappingSource()  # objects name no cluster id, and a missing CustomResourceDefinition fails the dry run
     contents = ConfigMapEditor(api, target.namespace, target.name).read()
     if not contents.version:
         return MappingSource(missing=f"there is no {target.describe()}")

@@ -1,7 +1,8 @@
-"""The store of mapping entries for the three sources of an authenticator, with one interface.
+"""The store of mapping entries for the sources of an authenticator, with one interface.
 
-The sources are a ConfigMap with the server's config.yaml, the ConfigMap aws-auth, and a config.yaml on disk. This module reads and
-writes texts without losing an edit of another program. `mapping_list` changes the text of a list.
+The sources are a ConfigMap with the server's config.yaml, the ConfigMap aws-auth, a config.yaml on disk, and objects. This module
+reads and writes texts without losing an edit of another program. `mapping_list` changes the text of a list. `identity_mapping_store`
+has the objects.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kube_iam.errors import KubeError, NotFound
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.files import check_edit, edit_text, read_text
+from kube_iam.kube.identity_mapping_store import IdentityMappingStore
 from kube_iam.kube.mapping_list import ADDED, NAMES, SERVER, MappingList
 from kube_iam.kube.mapping_view import MappingView, place_of, principal_of, view_aws_auth, view_config
 from kube_iam.kube.yaml.edit import Document
@@ -42,6 +44,8 @@ def make_store(access: ClusterAccess, api: KubeApi | None, *, dry_run: bool = Fa
         return _server_store(_File(Path(target.path), dry_run=dry_run), "", first_text)
     if api is None:
         raise KubeError(f"{target.describe()} is in the cluster, and there is no connection to it")
+    if target.kind is TargetKind.CRD:
+        return IdentityMappingStore(api, access.name, access.cluster_id)
     if target.kind is TargetKind.AWS_AUTH:
         return _aws_auth_store(api, target.describe())
     return _server_store(ConfigMapText(api, target), target.key, first_text)
@@ -177,6 +181,10 @@ class TextStore(MappingStore):
         """Add the entry, or change the one with its key in place. A missing text is created."""
         text, entries = self._of(entry)
         text.edit(lambda present: entries.put(self._with_first_text(present), entry))
+
+    def adopt(self, entry: MappingEntry) -> None:
+        """Make the entry with that key equal: lists have no owners."""
+        self.put(entry)
 
     def remove(self, entry: MappingEntry) -> None:
         """Remove the entries with that key. A missing text stays missing. A text that `put` created is removed with its last entry."""
