@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from kube_iam.cli.shared_options import (
     adopt_option,
     aws_options,
     cluster_options,
+    completing,
     dry_run_option,
     file_option,
     force_option,
@@ -29,6 +31,13 @@ if TYPE_CHECKING:
 
 
 @click.command("apply")
+@click.argument(
+    "saved",
+    metavar="[PLAN]",
+    required=False,
+    type=click.Path(path_type=Path),
+    shell_complete=completing("complete_files"),
+)
 @global_options
 @file_option
 @yes_option
@@ -39,25 +48,33 @@ if TYPE_CHECKING:
 @aws_options
 @cluster_options
 @pass_session
-def command(session: AdminSession, yes: bool, dry_run: bool, adopt: bool, force: bool, output: str) -> int:
+def command(
+    session: AdminSession, saved: Path | None, yes: bool, dry_run: bool, adopt: bool, force: bool, output: str
+) -> int:
     """Make IAM and the cluster match the access file: show the plan, ask, and carry it out.
 
     A run that was stopped is finished by the next one.
+
+    With PLAN, a file of `plan --out`, nothing is asked. The plan is computed again, and carried out only if it is the saved one.
     """
     from kube_iam.access.plan import plan_apply
     from kube_iam.cli.plan_results import PlanResults, carry_out, is_approved
+    from kube_iam.cli.saved_plan import current_plan, read_plan, refuse_changed
     from kube_iam.cli.server_status import unchanged, warn_of_server
     from kube_iam.kube.audit_events import Action, AuditRecord
 
+    expected = read_plan(saved, adopt=adopt, force=force) if saved is not None else None
     session.warn_of_regions()
     access, ports = session.access, session.ports
     plan = plan_apply(access, ports, adopt=adopt, now=time.time())
+    if saved is not None and expected is not None:
+        refuse_changed(saved, expected, current_plan(session, plan))
     # Audit events are written last: the document for programs does not wait for the cluster.
     with session.audit as audit, PlanResults(plan, output, dry_run=dry_run) as results:
         if dry_run or not plan.changes:
             warn_of_server(session, unchanged(access, plan))
             return 0
-        if not is_approved(plan, ports, results, force=force, ask=None if yes else _is_confirmed):
+        if not is_approved(plan, ports, results, force=force, ask=None if yes or expected else _is_confirmed):
             return 1
         carry_out(
             plan,

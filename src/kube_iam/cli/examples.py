@@ -28,9 +28,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Show what would change", "plan"),
         ("Exit with 2 where something would change, for CI", "plan -f prod.yaml --detailed-exitcode"),
         ("Take over what exists under the names of the levels", "plan --adopt"),
+        ("Save the plan, to carry it out after a review", "plan --out prod.plan"),
     ),
     "apply": (
         ("Show the plan, ask, and carry it out", "apply"),
+        ("Carry out a saved plan, if nothing has changed since", "apply prod.plan"),
         ("Do not ask, and print what came of each change for a program", "apply -f prod.yaml --yes -o json"),
     ),
     "destroy": (

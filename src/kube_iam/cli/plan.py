@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from kube_iam.cli.shared_options import (
     adopt_option,
     aws_options,
     cluster_options,
+    completing,
     file_option,
     global_options,
     output_option,
@@ -32,15 +34,33 @@ CHANGES = 2
 @click.option(
     "--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to change, with 0 when not."
 )
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    default=None,
+    shell_complete=completing("complete_files"),
+    help="Save the plan, for `apply FILE`. Only you may read the file.",
+)
+@click.option("--force", is_flag=True, help="Record in --out that `apply FILE` takes --force.")
 @deny_list_option
 @output_option
 @aws_options
 @cluster_options
 @pass_session
-def command(session: AdminSession, adopt: bool, detailed_exitcode: bool, deny_list: str, output: str) -> int:
+def command(
+    session: AdminSession,
+    adopt: bool,
+    detailed_exitcode: bool,
+    out: Path | None,
+    force: bool,
+    deny_list: str,
+    output: str,
+) -> int:
     """Show what apply would change, in the order it would happen, and change nothing.
 
-    Says which members of the levels are denied until when, as `who` does.
+    Says which members of the levels are denied until when, as `who` does. A plan saved with --out is carried out by `apply FILE`,
+    as long as nothing has changed.
     """
     from kube_iam.access.changes import Kind, Verb
     from kube_iam.access.desired import other_entries
@@ -51,6 +71,7 @@ def command(session: AdminSession, adopt: bool, detailed_exitcode: bool, deny_li
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.denied import read_denied
     from kube_iam.cli.plan_results import print_plan
+    from kube_iam.cli.saved_plan import save_plan
     from kube_iam.cli.server_status import unchanged, warn_of_server
     from kube_iam.report.members_data import denied_data, entries_data
     from kube_iam.report.membership_text import states_data
@@ -61,6 +82,8 @@ def command(session: AdminSession, adopt: bool, detailed_exitcode: bool, deny_li
     plan = plan_apply(access, ports, adopt=adopt, now=now)
     if output == "table":
         print_plan(plan, output)
+    if out is not None:
+        save_plan(session, out, plan, adopt=adopt, force=force)
     changed = {change.item.key for change in plan.changes if isinstance(change.item, MappingEntry)}
     staying = [entry for entry in other_entries(access, plan.entries) if entry.key not in changed]
     if staying:
