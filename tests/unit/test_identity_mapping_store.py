@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from api_in_memory import ApiInMemory
 from fake_account import FakeAccount
-from levels_for_tests import access, run
+from levels_for_tests import VIEWER, access, run
 
 from kube_iam.access.changes import Kind, Plan, Verb
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
@@ -31,7 +31,7 @@ from kube_iam.kube.mapping_store import make_store
 
 PATH = "/apis/iamauthenticator.k8s.aws/v1alpha1/iamidentitymappings"
 ARN = "arn:aws:iam::123456789012:role/prod-viewer"
-ROLE = MappingEntry(ARN, "iam:{{SessionNameRaw}}", ("kube-iam:viewer",), "prod-viewer", "viewer")
+ROLE = MappingEntry(ARN, VIEWER.username, ("kube-iam:viewer",), "prod-viewer", "viewer")
 CAROL = TemporaryGrant("carol", "AIDACAROLCAROL", "2099-01-01T00:00:00Z", "on call")
 BOB = TemporaryGrant("bob", "AIDABOBBOBBOB", "2099-01-01T00:00:00Z")
 GIVEN = {"username": ROLE.username, "groups": list(ROLE.groups)}

@@ -125,6 +125,10 @@ class IdentityMappingStore(MappingStore):
         """Return none: the server reads object by object."""
         return ()
 
+    def reserved_prefixes(self) -> tuple[str, ...]:
+        """Return none: they are in the configuration of the server."""
+        return ()
+
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         """Return other objects for these roles, of the objects that `entries` read last."""
         wanted = {pathless(arn): arn for arn in role_arns}
