@@ -13,9 +13,8 @@ from backend_suite import until
 from deny_suite import END, NAME, NOW, PATH, RecordingDenyObserver, session
 from fake_kube import FakeKube
 from kube_iam.core.reasons import Reason
-from kube_iam.denylist.denial import Denial, denial_of
+from kube_iam.denylist.denial import Denial, RecentSignIns, denial_of
 from kube_iam.denylist.entry import format_denial
-from kube_iam.denylist.recent_sign_ins import RecentSignIns
 from kube_iam.denylist.status_query import (
     IN_FORCE,
     NOT_IN_FORCE,

@@ -9,9 +9,9 @@ import pytest
 
 from kube_iam.access.ports import Subject
 from kube_iam.errors import KubeIamError
-from kube_iam.kube.audit_events import Action, AuditRecord, write_events
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.cluster import KubeCluster
+from kube_iam.kube.events import Action, AuditRecord, write_events
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 EVENTS = "/api/v1/namespaces/kube-system/events"

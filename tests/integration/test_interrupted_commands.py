@@ -36,7 +36,7 @@ import sys; from kube_iam.cli.main import entry_point; sys.argv[0] = "kube-iam";
 """
 STUCK = f"""{HEEDED}
 import sys, threading, click
-from kube_iam.cli import interrupt, main, root
+from kube_iam.cli import main, root
 def wait():
     print("waits", flush=True)
     threading.Event().wait()
@@ -46,7 +46,7 @@ def command():
         wait()
     finally:
         wait()
-root.LazyGroup.get_command = lambda self, ctx, name: interrupt.interruptible(command)
+root.LazyGroup.get_command = lambda self, ctx, name: root.prepare(command, name, "kube-iam", records=True)
 sys.argv[0] = "kube-iam"
 sys.exit(main.entry_point())
 """

@@ -14,6 +14,7 @@ from kube_iam.cli.revocation import DENY_LIST
 from kube_iam.cli.root import run_command
 from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.entry import format_denial
+from kube_iam.denylist.propagation import Clock
 from kube_iam.errors import KubeIamError
 from kube_iam.kube.client import KubeApi
 
@@ -47,9 +48,11 @@ def kube_iam(
     *arguments: str,
     kube: KubeApi | None = None,
     unreachable: KubeIamError | None = None,
+    clock: Clock | None = None,
 ) -> int:
     """Run a command with a `PreparedSession`, and return its exit code. Raises what the command raises."""
-    return run_command("kube-iam", arguments, {}, PreparedSession(account, kube, unreachable=unreachable))
+    session = PreparedSession(account, kube, unreachable=unreachable, clock=clock)
+    return run_command("kube-iam", arguments, {}, session)
 
 
 def denying(*denials: Denial, answer: Callable[[str, str], str] = lambda host, token: "") -> KubeApi:

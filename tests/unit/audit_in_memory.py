@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from api_in_memory import ApiInMemory
 
-from kube_iam.kube.audit_events import Action
+from kube_iam.kube.events import Action
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from api_in_memory import ApiInMemory
+from fake_account import FakeAccount
+from prepared_session import PreparedSession
 from ruamel.yaml import YAML
 
 from kube_iam.cli.main import main
 from kube_iam.errors import ConfigError, Conflict
-from kube_iam.kube import aws_auth
-from kube_iam.kube.aws_auth import Added, NewEntry, appended, new_role, new_sso_role, new_user
+from kube_iam.kube.aws_auth import NewEntry, appended, new_role, new_sso_role, new_user
 
 MAP = "ConfigMap kube-system/aws-auth"
 NODES = """\
@@ -129,31 +129,20 @@ def test_the_answer_is_one_line_of_standard_input(
     answer: str | None,
     code: int,
     is_added: bool,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    kubeconfig = tmp_path / "config"
-    kubeconfig.write_text(
-        "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n"
-        "contexts: [{name: c, context: {cluster: c}}]\ncurrent-context: c\n"
-    )
-    monkeypatch.setattr(
-        sys, "argv", ["kube-iam", "add", "--kubeconfig", str(kubeconfig), "user", *USER, "--master-url", "https://x:7"]
-    )
-    added: list[NewEntry] = []
-
-    def add(api: object, entry: NewEntry, *, dry_run: bool) -> Added:
-        added.append(entry)
-        return Added("aws-auth")
-
-    monkeypatch.setattr(aws_auth, "add", add)
+    memory = ApiInMemory()
+    memory.put_config_map("kube-system/aws-auth", {"mapRoles": NODES})
+    monkeypatch.setattr(sys, "argv", ["kube-iam", "add", "user", *USER, "--master-url", "https://x:7"])
     monkeypatch.setattr(sys, "stdin", StringIO(answer) if answer is not None else None)
-    assert main() == code
+    assert main(PreparedSession(FakeAccount(), memory.api())) == code
     out, err = capsys.readouterr()
     assert "at https://x:7 would get:\n- userarn: arn:aws:iam::012345678901:user/alice\n" in err
     assert "Add it? [y/N]: " in err
-    assert (bool(added), out.startswith("added to mapUsers")) == (is_added, is_added)
+    added = "mapUsers" in memory.data("kube-system/aws-auth")
+    assert (added, out.startswith("added to mapUsers")) == (is_added, is_added)
+    assert {host for host, _ in memory.asked} <= {"x:7"}
     assert ("no answer came on standard input" in err and "--prompt=false" in err) == (code == 1)
 
 
@@ -165,9 +154,8 @@ def test_a_key_with_an_escape_that_eks_refuses_gets_a_warning(
     text = f'[\n{{"userarn": "arn:aws:iam::111122223333:user/a", "username": "{written}"}}]'
     memory = ApiInMemory()
     memory.put_config_map("kube-system/aws-auth", {"mapUsers": text, "mapRoles": "[]"})
-    monkeypatch.setattr("kube_iam.kube.client.KubeApi", lambda **_: memory.api())
     monkeypatch.setattr(sys, "argv", ["kube-iam", "add", "user", *USER, *flags])
-    assert main() == 0
+    assert main(PreparedSession(FakeAccount(), memory.api())) == 0
     out, err = capsys.readouterr()
     assert "added to mapUsers" in out
     assert ("alice" in memory.data("kube-system/aws-auth")["mapUsers"]) == (flags != ["--dry-run"])
@@ -175,5 +163,5 @@ def test_a_key_with_an_escape_that_eks_refuses_gets_a_warning(
     assert "line 2: mapUsers: has the escape" in err
     assert "EKS drops the whole key" in err
     monkeypatch.setattr(sys, "argv", ["kube-iam", "add", "role", *ROLE, *flags])
-    assert main() == 0
+    assert main(PreparedSession(FakeAccount(), memory.api())) == 0
     assert "warning" not in capsys.readouterr().err

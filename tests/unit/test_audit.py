@@ -20,7 +20,7 @@ from kube_iam.denylist.denial import denial_of
 from kube_iam.denylist.entry import format_denial
 from kube_iam.denylist.propagation import Clock, Propagation
 from kube_iam.errors import NotFound, Throttled
-from kube_iam.kube.audit_events import Action, AuditRecord
+from kube_iam.kube.events import Action, AuditRecord
 
 
 @dataclass

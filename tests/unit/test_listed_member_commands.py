@@ -13,7 +13,7 @@ from fake_account import FakeAccount
 
 from kube_iam.denylist.denial import denial_of
 from kube_iam.errors import Guarded, UsageError, WouldFail
-from kube_iam.kube.audit_events import Action
+from kube_iam.kube.events import Action
 
 GROUP = "prod-viewer"
 LIST = FILE.replace("sessionDuration: 2h}", "sessionDuration: 2h,\n     members: [alice, bob]}")

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kube_iam.authn.decide import Authenticator, Denied
-from kube_iam.cli import server_status
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.membership_status import (
@@ -31,6 +30,7 @@ from kube_iam.core.membership_status import (
 )
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.denylist.prober import Prober
+from kube_iam.denylist.propagation import Clock
 from kube_iam.kube.membership_query import ask_memberships
 from kube_iam.membership.cache import MembershipCache
 from kube_iam.membership.snapshots import GroupSnapshot, RoleSnapshot
@@ -253,11 +253,16 @@ class Site:
         self.memory.answer = self._answer
         self._capsys = capsys
         self.asked = 0
-        monkeypatch.setattr("time.sleep", lambda seconds: self.settles())
+        self.clock = Clock(lambda: self._now, self._sleep)
+        self._now = 0.0
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
         (tmp_path / "access.yaml").write_text(FILE)
         self.run("apply", "--yes")
+
+    def _sleep(self, seconds: float) -> None:
+        self._now += seconds
+        self.settles()
 
     def settles(self) -> None:
         """Make the change that happens while `apply` waits."""
@@ -269,14 +274,13 @@ class Site:
 
     def run(self, *arguments: str) -> list[str]:
         """Return the lines about the server on stderr."""
-        kube_iam(self.account, *arguments, kube=self.memory.api("https://api.prod.example.com"))
+        kube_iam(self.account, *arguments, kube=self.memory.api("https://api.prod.example.com"), clock=self.clock)
         lines = self._capsys.readouterr().err.splitlines()
         return [line for line in lines if line.startswith(("warning: level", "note: whether the server"))]
 
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
-    monkeypatch.setattr(server_status, "SETTLE_SECONDS", 0.0)
     return Site(monkeypatch, tmp_path, capsys)
 
 
@@ -358,7 +362,6 @@ def test_plan_does_not_ask_about_a_level_that_it_would_add(site: Site) -> None:
 
 def test_apply_waits_until_the_server_has_read_what_was_applied(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.server.read()
-    monkeypatch.setattr(server_status, "SETTLE_SECONDS", 60.0)
     with Path("access.yaml").open("a") as file:
         file.write("  - {name: ops, method: group, bind: [{clusterRole: view}]}\n")
     steps = iter(

@@ -10,7 +10,7 @@ from fake_account import ACCOUNT, FakeAccount
 from ruamel.yaml import YAML
 
 from kube_iam.access.ports import User
-from kube_iam.cli.progress import ChangesMade
+from kube_iam.cli.changes import ChangesMade
 from kube_iam.errors import AccessDenied, AwsError, Interrupted, KubeIamError, Throttled, Unreachable
 
 FILE = """\

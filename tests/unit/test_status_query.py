@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from identities import role_session
 from kube_iam.core.identity import Identity
-from kube_iam.denylist.denial import denial_of
-from kube_iam.denylist.recent_sign_ins import RecentSignIns
+from kube_iam.denylist.denial import RecentSignIns, denial_of
 from kube_iam.denylist.status_query import (
     IN_FORCE,
     NOT_IN_FORCE,

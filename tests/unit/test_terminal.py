@@ -26,8 +26,9 @@ from kube_iam.access.changes import Change, Kind, Plan, Verb
 from kube_iam.access.plan import plan_apply
 from kube_iam.aws import mfa
 from kube_iam.cli import root
+from kube_iam.cli.changes import ChangesMade
 from kube_iam.cli.main import main
-from kube_iam.cli.progress import ChangesMade, Display
+from kube_iam.cli.progress import Display
 from kube_iam.cli.root import run_command
 from kube_iam.cli.session import AdminSession
 from kube_iam.cli.terminal import SafeStream, guarded, page, painted

@@ -9,7 +9,7 @@ import pytest
 
 from identities import principal
 from kube_iam.cli.token import read_settings
-from kube_iam.config import memberships, yaml_file, yaml_limits
+from kube_iam.config import memberships, yaml_events, yaml_file
 from kube_iam.config.access import load_access
 from kube_iam.config.config_map import read_config_map
 from kube_iam.config.mounted import load_mounted_mappings
@@ -116,9 +116,9 @@ PARSERS = [parse_yaml, parse_tree]
 def test_the_limit_counts_aliases_as_what_they_stand_for(
     monkeypatch: pytest.MonkeyPatch, parse: Callable[[str, str], object], text: str, values: int
 ) -> None:
-    monkeypatch.setattr(yaml_limits, "MAX_VALUES", values)
+    monkeypatch.setattr(yaml_events, "MAX_VALUES", values)
     parse(text, "x.yaml")
-    monkeypatch.setattr(yaml_limits, "MAX_VALUES", values - 1)
+    monkeypatch.setattr(yaml_events, "MAX_VALUES", values - 1)
     with pytest.raises(ConfigError, match="has more than"):
         parse(text, "x.yaml")
 
@@ -135,7 +135,7 @@ def test_the_limit_of_depth_is_exact(parse: Callable[[str, str], object]) -> Non
 @pytest.mark.parametrize(("parse", "most"), [(parse_yaml, "MAX_CHARACTERS"), (parse_tree, "MAX_EDITED_CHARACTERS")])
 def test_a_text_that_is_too_long_is_not_parsed(parse: Callable[[str, str], object], most: str) -> None:
     with pytest.raises(ConfigError, match=r"x.yaml: is longer than [\d,]+ characters"):
-        parse("#" * (getattr(yaml_limits, most) + 1), "x.yaml")
+        parse("#" * (getattr(yaml_events, most) + 1), "x.yaml")
 
 
 def test_ten_thousand_entries_with_anchors_are_within_the_limits() -> None:

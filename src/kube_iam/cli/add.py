@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kube_iam.cli.progress import changes_made
+from kube_iam.cli.changes import changes_made
 from kube_iam.cli.root import CommandGroup
+from kube_iam.cli.session import session_of
 from kube_iam.cli.shared_options import global_options
 from kube_iam.cli.terminal import page
 from kube_iam.cli.token_run import go_boolean
@@ -127,13 +127,11 @@ def role_command(
 
 def _add(entry: NewEntry, context: click.Context, shared: dict[str, Any]) -> int:
     from kube_iam.kube.aws_auth import add
-    from kube_iam.kube.client import KubeApi
 
     before: dict[str, Any] = context.meta["add"]
     given = {name: before[name] if shared[name] is None else shared[name] for name in _SHARED}
-    api = KubeApi(environ=os.environ, kubeconfig=given["kubeconfig"] or "", context=given["kubeconfig_context"] or "")
-    if given["master_url"]:
-        api = api.at(given["master_url"])
+    session = session_of(context, {"kubeconfig": given["kubeconfig"], "context": given["kubeconfig_context"]})
+    api = session.kube.at(given["master_url"] or "")
     dry_run = bool(given["dry_run"])
     if not dry_run and given["prompt"] is not False:
         click.echo(f"{entry.key} of ConfigMap kube-system/aws-auth at {api.server} would get:", err=True)

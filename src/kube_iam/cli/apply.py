@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from kube_iam.access.changes import Change
     from kube_iam.access.levels import ClusterAccess
-    from kube_iam.kube.audit_events import AuditRecord
+    from kube_iam.kube.events import AuditRecord
 
 
 @click.command("apply")
@@ -61,7 +61,7 @@ def command(
     from kube_iam.cli.plan_results import PlanResults, carry_out, is_approved
     from kube_iam.cli.saved_plan import current_plan, read_plan, refuse_changed
     from kube_iam.cli.server_status import unchanged, warn_of_server
-    from kube_iam.kube.audit_events import Action, AuditRecord
+    from kube_iam.kube.events import Action, AuditRecord
 
     expected = read_plan(saved, adopt=adopt, force=force) if saved is not None else None
     session.warn_of_regions()
@@ -92,7 +92,7 @@ def command(
 def _member_records(access: ClusterAccess, done: tuple[Change, ...]) -> Iterator[AuditRecord]:
     """Yield a record for each user who joined or left a level whose members the file lists."""
     from kube_iam.access.changes import Membership, Verb
-    from kube_iam.kube.audit_events import Action, AuditRecord
+    from kube_iam.kube.events import Action, AuditRecord
 
     listed = {level.name for level in access.levels if level.members is not None}
     for change in done:

@@ -14,8 +14,8 @@ import click
 from click.core import ParameterSource
 
 from kube_iam.cli import revocation
+from kube_iam.cli.changes import changes_made
 from kube_iam.cli.completion_values import complete_users
-from kube_iam.cli.progress import changes_made
 from kube_iam.cli.revocation import Duration, RevocationOptions, deny_list_option, revocation_options
 from kube_iam.cli.session import STANDARD_INPUT, AdminSession, on_terminal, pass_session
 from kube_iam.cli.shared_options import (
@@ -65,7 +65,7 @@ def command(
 
     Where there is an access file, a name that no level knows gets a question, since a misspelt name denies nobody. --yes answers it.
     """
-    from kube_iam.cli.audit import AuditLog, denied_record
+    from kube_iam.cli.audit import record_denials
 
     if listing:
         if who:
@@ -85,8 +85,7 @@ def command(
     denials = [replace(draft, until=float(int(now + seconds)), actor=actor, at=now) for draft in drafts]
     changes_made().expect((), "whether the servers enforce it is not known")
     found = revocation.deny_and_wait(session, options, denials, began)
-    with AuditLog(session.write_events) as audit:
-        audit.add(*(denied_record(denial) for denial in denials))
+    record_denials(session.write_events, denials)
     _print(session, denials, found, options, known, output)
     return 0
 
@@ -106,11 +105,13 @@ def _print(
     output: str,
 ) -> None:  # fmt: skip
     """Print which sign-ins are refused, and which are not. Waits as `print_result` does. Raises `Propagation.unconfirmed`."""
-    from kube_iam.report.denials import denial_data, is_whole, not_covered, subject
+    from kube_iam.report.denials import coverage, denial_data
 
     ids = known.ids if known is not None else {}
-    covered = {denial.value: not_covered(denial, ids.get(denial.value, "")) for denial in denials}
-    not_denied = {value: text for value, text in covered.items() if text}
+    covered = [coverage(denial, ids.get(denial.value, "")) for denial in denials]
+    not_denied = {
+        denial.value: each.not_covered for denial, each in zip(denials, covered, strict=True) if each.not_covered
+    }
     if output != "table":
         from kube_iam.cli.access_output import print_data
 
@@ -118,13 +119,13 @@ def _print(
         print_data({**data, "notDenied": not_denied}, output)
         revocation.raise_unconfirmed(found)
         return
-    print_lines((f"{value}: {text}" for value, text in not_denied.items()), err=True)
+    print_lines([f"{value}: {text}" for value, text in not_denied.items()], err=True)
     # Only a user or a whole role is out, and only if a server remembers a sign-in or the name is known: a misspelt name denies nobody.
     principals = [
         revocation.DeniedPrincipal(
-            subject(denial), is_whole(denial) and (known is not None or denial.name in found.signed_in), end=denial.end
+            each.subject, each.is_whole and (known is not None or denial.name in found.signed_in), end=denial.end
         )
-        for denial in denials
+        for denial, each in zip(denials, covered, strict=True)
     ]
     revocation.print_result(session, found, options, principals)
 
@@ -160,26 +161,32 @@ def _check_names(session: AdminSession, names: Sequence[str], *, yes: bool) -> K
     Raises UsageError if nobody can be asked, and click.Abort if the answer is no.
     """
     file = session.file
-    exists = file == STANDARD_INPUT or Path(file).exists()
-    if not exists and _is_on_command_line("file"):
-        raise UsageError(f"there is no {file}", "name the access file with -f, or leave -f away")
+    if file != STANDARD_INPUT and not Path(file).exists():
+        missing = f"there is no {file}"
+        if _is_on_command_line("file"):
+            raise UsageError(missing, "name the access file with -f, or leave -f away")
+        _confirm_unchecked(names, missing, yes=yes)
+        return None
     try:
         known = _look_up_within(LOOKUP_SECONDS, session, names)
     except KubeIamError as error:
-        note(f"Note: the names were not looked up, and a misspelt one denies nobody: {error.message}")
-        joined = ", ".join(name for name in names if "," in name)
-        if joined and not yes:
-            _confirm(
-                f"a denial of several names in one denies nobody: {joined}",
-                "name each by itself",
-                "deny that as one name",
-            )
+        _confirm_unchecked(names, error.message, yes=yes)
         return None
     unknown = [name for name in names if not known.knows(name)]
     if not unknown:
         return known
     _confirm_unknown(file, known, unknown, yes=yes)
     return None
+
+
+def _confirm_unchecked(names: Sequence[str], reason: str, *, yes: bool) -> None:
+    """Print that the names were not looked up, and ask about those with a comma unless `yes`. Raises as `_confirm` does."""
+    note(f"Note: the names were not looked up, and a misspelt one denies nobody: {reason}")
+    joined = ", ".join(name for name in names if "," in name)
+    if joined and not yes:
+        _confirm(
+            f"a denial of several names in one denies nobody: {joined}", "name each by itself", "deny that as one name"
+        )
 
 
 def _confirm_unknown(file: str, known: KnownNames, unknown: Sequence[str], *, yes: bool) -> None:

@@ -42,7 +42,7 @@ def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_on
     from kube_iam.access.plan import check_caller, plan_destroy
     from kube_iam.cli.audit import AuditLog
     from kube_iam.cli.plan_results import PlanResults, carry_out, is_approved
-    from kube_iam.kube.audit_events import Action, AuditRecord
+    from kube_iam.kube.events import Action, AuditRecord
 
     access = session.access
     session.warn_of_regions()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import click
-
 Example = tuple[str, str]
 """A description of a command line, and its words after the program's name."""
 
@@ -107,13 +105,3 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "version": (("Print the number alone", "version --short"),),
     "help": (("Show the help of a command", "help grant"),),
 }
-
-
-def add_examples(command: click.Command, path: str, program: str) -> None:
-    """Put the examples of `EXAMPLES` under the help of the command and of those below it."""
-    for name, inner in getattr(command, "commands", {}).items():
-        add_examples(inner, f"{path} {name}", program)
-    found = EXAMPLES.get(path)
-    if found is not None:
-        lines = (line for what, words in found for line in (f"  # {what}", f"  {program} {words}"))
-        command.epilog = "\n".join(("\b", "Examples:", *lines))

@@ -8,7 +8,7 @@ import click
 
 from kube_iam.access.members import MemberChange
 from kube_iam.cli.access_output import AGAIN, print_data, remedy_half_way
-from kube_iam.cli.progress import changes_made
+from kube_iam.cli.changes import changes_made
 from kube_iam.errors import KubeIamError
 
 

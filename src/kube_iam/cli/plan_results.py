@@ -12,7 +12,8 @@ from kube_iam.access.apply import apply_plan, find_refusals
 from kube_iam.access.changes import Change, Plan, Verb
 from kube_iam.access.ports import Ports
 from kube_iam.cli.access_output import AGAIN, print_data, remedy_half_way
-from kube_iam.cli.progress import Display, changes_made
+from kube_iam.cli.changes import changes_made
+from kube_iam.cli.progress import Display
 from kube_iam.cli.session import require_terminal
 from kube_iam.cli.terminal import COLOUR_MARKS, note, page
 from kube_iam.errors import Guarded, KubeIamError, WouldFail

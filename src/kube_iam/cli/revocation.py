@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kube_iam.cli.progress import changes_made
+from kube_iam.cli.changes import changes_made
 from kube_iam.cli.shared_options import global_options_of
 from kube_iam.cli.terminal import print_lines
 from kube_iam.config.durations import parse_duration, show_duration

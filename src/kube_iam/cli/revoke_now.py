@@ -19,7 +19,7 @@ from kube_iam.core.principals import explain_invalid, fits, kind_of
 from kube_iam.denylist.denial import Denial, denial_name
 from kube_iam.denylist.propagation import Propagation
 from kube_iam.errors import KubeIamError, NoSuchUsers, UsageError
-from kube_iam.kube.audit_events import Action, AuditRecord
+from kube_iam.kube.events import Action, AuditRecord
 from kube_iam.report.denials import denial_data
 
 LONGEST_SESSION = 12 * 3600

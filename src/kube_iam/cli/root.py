@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
-from kube_iam.cli.shared_options import root_options
-from kube_iam.cli.terminal import guarded, with_one_line_messages
+from kube_iam.cli.shared_options import keep_global_options, root_options
+from kube_iam.cli.terminal import guarded, one_line_messages
 from kube_iam.errors import AccessDenied, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ USAGE_ERROR = 2
 _RECORDING = ("add", "verify")
 """Commands beside those of ACCESS that record their changes, which Ctrl-C prints."""
 
-EXAMPLES = """\b
+ROOT_EXAMPLES = """\b
 Examples:
   {program} token -i my-cluster -r arn:aws:iam::123456789012:role/my-cluster-admin
   {program} plan -f access.yaml
@@ -100,8 +102,6 @@ class LazyGroup(CommandGroup):
         entry = self._table.get(cmd_name)
         if entry is None:
             return None
-        from kube_iam.cli.examples import add_examples
-
         module, _, attribute = entry.target.partition(":")
         try:
             command = getattr(import_module(module), attribute)
@@ -110,13 +110,8 @@ class LazyGroup(CommandGroup):
                 raise
             raise UsageError(f"`{cmd_name}` is not in this version") from error
         assert isinstance(command, click.Command)
-        add_examples(command, cmd_name, ctx.find_root().info_name or "kube-iam")
-        with_one_line_messages(command)
-        if entry.section == ACCESS or cmd_name in _RECORDING:
-            from kube_iam.cli.interrupt import interruptible
-
-            interruptible(command)
-        return command
+        records = entry.section == ACCESS or cmd_name in _RECORDING
+        return prepare(command, cmd_name, ctx.find_root().info_name or "kube-iam", records=records)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -131,6 +126,7 @@ class LazyGroup(CommandGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. An AccessDenied error names all permissions that the command needs."""
+        keep_global_options(ctx, ctx.params)
         try:
             return super().invoke(ctx)
         except AccessDenied as error:
@@ -158,6 +154,46 @@ class LazyGroup(CommandGroup):
             if name.startswith(incomplete) and not entry.hidden
         ]
         return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def prepare(command: click.Command, path: str, program: str, *, records: bool) -> click.Command:
+    """Put the examples under the help of the command and of those below it, and make their bodies run as `_prepared` says.
+
+    `path` are the words of the command, `program` is the name under which the program was started. Returns the command.
+    """
+    from kube_iam.cli.examples import EXAMPLES
+
+    for name, inner in getattr(command, "commands", {}).items():
+        prepare(inner, f"{path} {name}", program, records=records)
+    if path in EXAMPLES:
+        lines = (line for what, words in EXAMPLES[path] for line in (f"  # {what}", f"  {program} {words}"))
+        command.epilog = "\n".join(("\b", "Examples:", *lines))
+    if command.callback is not None and not hasattr(command.callback, "is_prepared"):
+        command.callback = _prepared(command.callback, records=records)
+    return command
+
+
+def _prepared(body: Callable[..., Any], *, records: bool) -> Callable[..., Any]:
+    """Return the body of a command without the global options, whose messages are one line each.
+
+    With `records` it ends within a second of Ctrl-C, with a line of the changes that it recorded.
+    """
+
+    @wraps(body)
+    def call(*arguments: Any, **values: Any) -> Any:
+        context = click.get_current_context()
+        keep_global_options(context, values)
+        with one_line_messages(), _interruptible(context) if records else nullcontext():
+            return body(*arguments, **values)
+
+    call.is_prepared = True  # type: ignore[attr-defined]
+    return call
+
+
+def _interruptible(context: click.Context) -> AbstractContextManager[None]:
+    from kube_iam.cli.changes import interruptible
+
+    return interruptible(context.find_root().info_name or "kube-iam")
 
 
 def completion_variable(name: str) -> str:
@@ -189,7 +225,7 @@ def make_root(program: str) -> LazyGroup:
         callback=root,
         params=list(reversed(getattr(root, "__click_params__", []))),
         help=root.__doc__,
-        epilog=EXAMPLES.format(program=program),
+        epilog=ROOT_EXAMPLES.format(program=program),
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,13 +71,14 @@ def _ask(session: AdminSession, levels: Collection[Level], *, settle: bool) -> d
         name: requirement_name(entry.iam_group, entry.key if entry.role_arn else "") for name, entry in entries.items()
     }
     pending = (MembershipState.NOT_MAPPED, MembershipState.NOT_READ)
-    end = time.monotonic() + (SETTLE_SECONDS if settle else 0)
+    clock = session.clock
+    end = clock.now() + (SETTLE_SECONDS if settle else 0)
     review = _way(session)
     while True:
         found = ask_memberships(review, tuple(names.values())).states
-        if time.monotonic() >= end or not any(status.state in pending for status in found.values()):
+        if clock.now() >= end or not any(status.state in pending for status in found.values()):
             return {level: found[name] for level, name in names.items() if name in found}
-        time.sleep(0.5)
+        clock.sleep(0.5)
 
 
 def _way(session: AdminSession) -> Callable[[str], str]:

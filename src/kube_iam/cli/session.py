@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from kube_iam.cli.progress import Display
     from kube_iam.denylist.editor import DenyListEditor
     from kube_iam.denylist.propagation import Clock
-    from kube_iam.kube.audit_events import AuditRecord
     from kube_iam.kube.client import KubeApi
+    from kube_iam.kube.events import AuditRecord
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -118,9 +118,7 @@ class AdminSession:
     @cached_property
     def caller(self) -> Subject:
         """Return the user that the context's API server knows the administrator as. Raises KubeIamError."""
-        from kube_iam.kube.cluster import KubeCluster
-
-        return KubeCluster(self.kube).whoami()
+        return self.kube.whoami()
 
     @property
     def actor(self) -> str:
@@ -175,7 +173,7 @@ class AdminSession:
 
     def write_events(self, records: Sequence[AuditRecord]) -> None:
         """Write an audit event for each record into the cluster of the context. Raises KubeIamError."""
-        from kube_iam.kube.audit_events import write_events
+        from kube_iam.kube.events import write_events
 
         write_events(self.kube, self.caller, records, time.time())
 

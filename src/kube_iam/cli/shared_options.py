@@ -52,6 +52,9 @@ class GlobalOptions:
         )
 
 
+_GLOBAL_NAMES = ("config", "cluster_id", "log_format", "log_verbosity", "feature_gates")
+
+
 def global_options_of(context: click.Context) -> GlobalOptions:
     """Return the global options of this invocation, from the environment where no flag was read yet."""
     found = context.meta.get(_META)
@@ -73,7 +76,7 @@ def pass_global_options(function: F) -> F:
 
 
 def global_options(function: F) -> F:
-    """Add the global options to a command. Their values are not passed as arguments: see `pass_global_options`.
+    """Add the global options to a command. `cli.root` keeps their values from its arguments: see `pass_global_options`.
 
     They are accepted everywhere. Only the main help shows them.
     """
@@ -97,13 +100,13 @@ def _keeping_options(function: F, call: Any) -> F:
     return cast(F, call)
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    if value is None or parameter.name is None:
-        return
-    settings = global_options_of(context)
-    setattr(settings, parameter.name, value)
-    if parameter.name == "cluster_id":
-        settings.cluster_id_given = True
+def keep_global_options(context: click.Context, values: dict[str, Any]) -> None:
+    """Move the global options out of the values of a command's parameters into those of this invocation."""
+    kept = global_options_of(context)
+    given = {name: value for name in _GLOBAL_NAMES if (value := values.pop(name, None)) is not None}
+    for name, value in given.items():
+        setattr(kept, name, value)
+    kept.cluster_id_given = kept.cluster_id_given or "cluster_id" in given
 
 
 def completing(name: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
@@ -153,7 +156,7 @@ def _add(function: F, *, shown: tuple[str, ...]) -> F:
     )
     for names, rest in reversed(options):
         hidden = names[-1] not in shown
-        function = click.option(*names, expose_value=False, callback=_remember, hidden=hidden, **rest)(function)
+        function = click.option(*names, hidden=hidden, **rest)(function)
     return function
 
 

@@ -14,8 +14,8 @@ from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.access.members import MemberChange, find_level, plan_members
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
 from kube_iam.cli.audit import AuditLog
+from kube_iam.cli.changes import changes_made
 from kube_iam.cli.member_results import MemberResults, print_members
-from kube_iam.cli.progress import changes_made
 from kube_iam.cli.revoke_now import remove_level_denials
 from kube_iam.cli.session import AdminSession
 from kube_iam.config.durations import parse_duration, show_duration
@@ -23,7 +23,7 @@ from kube_iam.config.suggestions import suggestion
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import KubeIamError, UsageError
-from kube_iam.kube.audit_events import Action, AuditRecord
+from kube_iam.kube.events import Action, AuditRecord
 
 LONGEST_REASON = 256
 

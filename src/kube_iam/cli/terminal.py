@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TextIO, cast
 
 import click
@@ -125,23 +124,9 @@ def painted(text: str, colour: str) -> str:
     return f"{before}{text}{after}"
 
 
-def with_one_line_messages(command: click.Command) -> click.Command:
-    """Make the command and its subcommands escape line breaks within one piece of output. Returns the command."""
-    for inner in getattr(command, "commands", {}).values():
-        with_one_line_messages(inner)
-    if command.callback is not None and not hasattr(command.callback, "one_line_messages"):
-        command.callback = _in_one_line(command.callback)
-    return command
-
-
-def _in_one_line(body: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(body)
-    def call(*arguments: Any, **values: Any) -> Any:
-        with _one_line(True):
-            return body(*arguments, **values)
-
-    call.one_line_messages = True  # type: ignore[attr-defined]
-    return call
+def one_line_messages() -> AbstractContextManager[None]:
+    """Escape line breaks within one piece of output while this runs."""
+    return _one_line(True)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kube_iam.cli.changes import changes_made
 from kube_iam.cli.completion_values import complete_denials
-from kube_iam.cli.progress import changes_made
 from kube_iam.cli.revocation import deny_list_option
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import cluster_options, global_options, output_option
@@ -40,7 +40,7 @@ def command(session: AdminSession, who: tuple[str, ...], deny_list: str, output:
     """
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.audit import AuditLog
-    from kube_iam.kube.audit_events import Action, AuditRecord
+    from kube_iam.kube.events import Action, AuditRecord
 
     now = time.time()
     changes_made().expect(f"remove the denial of {text}" for text in dict.fromkeys(who))

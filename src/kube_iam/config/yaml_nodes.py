@@ -93,7 +93,7 @@ Node = ScalarNode | SequenceNode | MappingNode
 def compose(text: str, source: str) -> Node | None:
     """Return the root of the one document in the text, None for an empty text.
 
-    Raises ConfigError (named after `source`) for any other text, and for one over the limits of `kube_iam.config.yaml_limits`.
+    Raises ConfigError (named after `source`) for any other text, and for one over the limits of `kube_iam.config.yaml_events`.
     """
     top = SequenceNode("", 0)
     open_nodes: list[SequenceNode | MappingNode] = [top]

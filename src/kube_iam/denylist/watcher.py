@@ -16,9 +16,8 @@ import msgspec
 
 from kube_iam.core.identity import Identity
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.denylist.denial import Denial, DenialTable
+from kube_iam.denylist.denial import Denial, DenialTable, RecentSignIns
 from kube_iam.denylist.entry import BINARY, parse_entry
-from kube_iam.denylist.recent_sign_ins import RecentSignIns
 from kube_iam.denylist.status_query import IN_FORCE, NOT_IN_FORCE, NOT_LOADED, StatusAnswer, parse_question
 from kube_iam.errors import KubeIamError, Problem
 from kube_iam.kube.endpoint import EndpointSource

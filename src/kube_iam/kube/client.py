@@ -9,16 +9,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
+from importlib.util import find_spec
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from kube_iam.access.ports import Subject
+from kube_iam.core.arns import canonical_arn
 from kube_iam.core.credentials import defect
+from kube_iam.core.extras import install_command
+from kube_iam.core.proxies import (
+    HTTP_SCHEMES,
+    SOCKS_SCHEMES,
+    VARIABLES,
+    proxy_defect,
+    proxy_scheme,
+    with_lower_scheme,
+)
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeError, KubeIamError
 from kube_iam.kube.context import Context, load_context
 from kube_iam.kube.errors import reason_of, translate
 from kube_iam.kube.exec_plugin import ExecStatus, run_plugin
-from kube_iam.kube.proxy import own_proxy
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -134,6 +145,17 @@ class KubeApi:
                 raise KubeError(f"context {self.context.name!r} cannot be used: {reason_of(error)}") from error
             return self._client
 
+    def whoami(self) -> Subject:
+        """Return the user that these calls run as (SelfSubjectReview, since Kubernetes 1.28). Raises KubeIamError."""
+        from lightkube.resources.authentication_v1 import SelfSubjectReview
+
+        with self.call("ask the cluster who you are") as client:
+            review = client.create(SelfSubjectReview())
+            user = review.status.userInfo if review.status else None
+        if user is None or not user.username:
+            raise KubeError(f"{shown_url(self.server)} does not say who you are")
+        return Subject(user.username, tuple(user.groups or ()), _arn_in(user.extra or {}))
+
     def close(self) -> None:
         """Close the connections. The next call opens new ones."""
         if self._client is not None:
@@ -149,7 +171,7 @@ class KubeApi:
         from lightkube.config.models import Context as Named
 
         context = self.context
-        proxy = own_proxy(context, self._environ)
+        proxy = _own_proxy(context, self._environ)
         user = {key: value for key, value in context.user.items() if key != "exec"} | _credentials(status)
         for key in ("token", "username", "password"):
             if (text := str(user.get(key) or "")) and (found := defect(text)):
@@ -210,3 +232,44 @@ def _credentials(status: ExecStatus | None) -> dict[str, object]:
 
 def _flag(fields: Mapping[str, object], key: str) -> bool:
     return str(fields.get(key) or "false").casefold() == "true"
+
+
+def _own_proxy(context: Context, environ: Mapping[str, str]) -> str | None:
+    """Return the context's `proxy-url`, or None without one. Then the HTTP client reads the environment.
+
+    Raises KubeError, naming the entry or the variable, for a proxy that cannot be used, and where a SOCKS proxy lacks socksio.
+    """
+    own = str(context.cluster.get("proxy-url") or "")
+    if own:
+        _check_proxy(f"proxy-url of context {context.name!r}", own, own_scheme=True)
+        return with_lower_scheme(own)
+    for name, value in environ.items():
+        if value and name.upper() in VARIABLES:
+            _check_proxy(f"the variable {name}", value)
+    return None
+
+
+def _check_proxy(source: str, url: str, *, own_scheme: bool = False) -> None:
+    what = f"the proxy {shown_url(url)} ({source})"
+    problem = proxy_defect(url, (*HTTP_SCHEMES, *SOCKS_SCHEMES))
+    if own_scheme and "://" not in url:
+        problem = "it has no scheme, such as http://"  # kubectl refuses it too
+    if problem:
+        raise KubeError(f"{what} cannot be used: {problem}", f"correct {source}")
+    if proxy_scheme(url) in SOCKS_SCHEMES and find_spec("socksio") is None:
+        raise KubeError(
+            f"{what} is a SOCKS proxy, which calls to the cluster can use with socksio only, and that is not installed",
+            f"install the extra `socks`: {install_command('httpx2[socks]')}",
+        )
+
+
+def _arn_in(extra: dict[str, Any]) -> str:
+    """Return the canonical ARN among the extra values of the authenticator (ours, the reference's, EKS's); empty without one."""
+    values = {key.casefold(): value for key, value in extra.items()}
+    for key in ("canonicalarn", "arn"):
+        for arn in values.get(key) or ():
+            try:
+                return canonical_arn(str(arn))
+            except ValueError:
+                continue
+    return ""

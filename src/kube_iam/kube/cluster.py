@@ -10,9 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kube_iam.access.ports import BindingState, Cluster, Subject
-from kube_iam.core.arns import canonical_arn
-from kube_iam.core.redaction import shown_url
-from kube_iam.errors import KubeError, NotFound, NotOwned
+from kube_iam.errors import NotFound, NotOwned
 from kube_iam.kube.client import FIELD_MANAGER, KubeApi
 from kube_iam.kube.labels import CLUSTER, LEVEL, MANAGED_BY, OWNER
 
@@ -30,15 +28,8 @@ class KubeCluster(Cluster):
         self._api = api
 
     def whoami(self) -> Subject:
-        """Return the user that these calls run as (SelfSubjectReview, since Kubernetes 1.28)."""
-        from lightkube.resources.authentication_v1 import SelfSubjectReview
-
-        with self._api.call("ask the cluster who you are") as client:
-            review = client.create(SelfSubjectReview())
-            user = review.status.userInfo if review.status else None
-        if user is None or not user.username:
-            raise KubeError(f"{shown_url(self._api.server)} does not say who you are")
-        return Subject(user.username, tuple(user.groups or ()), _arn_in(user.extra or {}))
+        """Return the user that these calls run as. Raises what `KubeApi.whoami` raises."""
+        return self._api.whoami()
 
     def bindings(self) -> tuple[BindingState, ...]:
         """Return all bindings with our label, cluster-wide ones first, sorted by namespace and name."""
@@ -197,15 +188,3 @@ def _role(found: ClusterRoleBinding | RoleBinding) -> tuple[str, str]:
 
 def _named(namespace: str, name: str) -> str:
     return f"RoleBinding {namespace}/{name}" if namespace else f"ClusterRoleBinding {name}"
-
-
-def _arn_in(extra: dict[str, Any]) -> str:
-    """Return the canonical ARN among the extra values of the authenticator (ours, the reference's, EKS's); empty without one."""
-    values = {key.casefold(): value for key, value in extra.items()}
-    for key in ("canonicalarn", "arn"):
-        for arn in values.get(key) or ():
-            try:
-                return canonical_arn(str(arn))
-            except ValueError:
-                continue
-    return ""

@@ -22,7 +22,6 @@ from kube_iam.kube.client import EXPIRY_MARGIN, refuse_unsupported
 from kube_iam.kube.context import SERVICE_ACCOUNT, Context, in_cluster, load_context
 from kube_iam.kube.exec_plugin import ExecStatus, run_plugin
 from kube_iam.kube.files import read_text
-from kube_iam.kube.proxy import refuse_proxy
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -63,7 +62,7 @@ class EndpointSource:
         """Return the present endpoint with credentials. Reads files and may run a plugin. Raises KubeError or ConfigError."""
         context = self._context()
         refuse_unsupported(context)
-        refuse_proxy(context)
+        _refuse_proxy(context)
         user = dict(context.user)
         if user.pop("exec", None):
             user |= self._from_plugin(context)
@@ -105,6 +104,15 @@ class EndpointSource:
     def invalidate_credentials(self) -> None:
         """Ask the exec plugin for new credentials at the next connection, because the API server did not accept these."""
         self._status = None
+
+
+def _refuse_proxy(context: Context) -> None:
+    """Raise KubeError for a context with `proxy-url`, for connections that use no proxy."""
+    if context.cluster.get("proxy-url"):
+        raise KubeError(
+            f"context {context.name!r} has a proxy-url, and the server connects to its cluster without a proxy",
+            "remove proxy-url from the kubeconfig of the server, and name an address that it reaches",
+        )
 
 
 def _authorization(context: Context, user: Mapping[str, object]) -> str:

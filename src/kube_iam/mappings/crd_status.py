@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from kube_iam.config.identity_mapping import IdentityMappings, Refused
-from kube_iam.core.event import event
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingMatch, MappingTable
+from kube_iam.kube.events import event
 from kube_iam.kube.watch import Metadata
 from kube_iam.kube.writer import Write, Writer
 

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kube_iam.core.principals import arn_key, kind_of
 from kube_iam.denylist.denial import NO_END, Denial
 from kube_iam.report.members_text import table
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The sign-ins that a denial covers. `subject` is what is denied, with its verb: `bob is`.
+
+    `is_whole`: a user or a whole role is denied, so that these cannot sign in in another way. `not_covered` says which sign-ins go on
+    and which command denies these too, empty if there are none.
+    """
+
+    subject: str
+    is_whole: bool
+    not_covered: str
 
 
 def denials_table(denials: Iterable[Denial]) -> str:
@@ -29,10 +43,15 @@ def _where(denial: Denial) -> str:
     return ", ".join(place for place in places if place) or "everywhere"
 
 
-def subject(denial: Denial) -> str:
-    """Return what is denied, with its verb: `bob is`."""
+def coverage(denial: Denial, user: str = "") -> Coverage:
+    """Return which sign-ins the denial covers. `user` is the name of the IAM user with the denied unique id, empty if unknown."""
+    shape = _shape(denial)
+    return Coverage(_subject(denial, shape), shape in ("userName", "role"), _not_covered(denial, shape, user))
+
+
+def _subject(denial: Denial, shape: str) -> str:
     value = denial.value
-    match _shape(denial):
+    match shape:
         case "user":
             return f"{value} and sessions of the account under that user's name are"
         case "role":
@@ -44,13 +63,9 @@ def subject(denial: Denial) -> str:
     return f"{value} is"
 
 
-def not_covered(denial: Denial, user: str = "") -> str:
-    """Return which sign-ins the denial does not cover and the command that denies these too, empty if there are none.
-
-    `user` is the name of the IAM user with the denied unique id, empty if unknown.
-    """
+def _not_covered(denial: Denial, shape: str, user: str) -> str:
     remedy = f"`kube-iam deny {user or 'USER'}` (the user's name) denies those too"
-    match _shape(denial):
+    match shape:
         case "user":
             name = arn_key(denial.value).rpartition("/")[2]
             return f"sessions named {name} in roles of other accounts go on; `kube-iam deny {name}` denies those too"
@@ -65,11 +80,6 @@ def not_covered(denial: Denial, user: str = "") -> str:
         case "key":
             return f"other sessions of its owner go on, and new ones can be begun; {remedy}"
     return ""
-
-
-def is_whole(denial: Denial) -> bool:
-    """Return whether the denial covers a user or a whole role, so that these cannot sign in in another way."""
-    return _shape(denial) in ("userName", "role")
 
 
 def _shape(denial: Denial) -> str:

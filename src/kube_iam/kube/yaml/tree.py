@@ -13,8 +13,7 @@ from typing import Literal
 
 import yaml
 
-from kube_iam.config.yaml_events import BYTE_ORDER_MARK, Event, document_events
-from kube_iam.config.yaml_limits import MAX_EDITED_CHARACTERS
+from kube_iam.config.yaml_events import BYTE_ORDER_MARK, MAX_EDITED_CHARACTERS, Event, document_events
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import ConfigError, Problem
 
@@ -103,7 +102,7 @@ class Node:
 def parse_tree(text: str, source: str, key: str = "") -> Node | None:
     """Return the document's root, or None for a document without content.
 
-    Raises ConfigError that names `source`, `key` and the line, for invalid YAML or one over the limits of `config.yaml_limits`.
+    Raises ConfigError that names `source`, `key` and the line, for invalid YAML or one over the limits of `config.yaml_events`.
     """
     return parse_document(text, source, key)[0]
 

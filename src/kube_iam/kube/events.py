@@ -1,18 +1,19 @@
-"""Audit events of the commands: an Event in kube-system for each action, with who did what to whose access.
+"""Kubernetes Events (core/v1), and the audit events of the commands: one in kube-system for each action.
 
-Everybody who may read Events there can read them. Nothing depends on them, so they are written last.
+An audit event names the administrator, the action and whose access it changed. Everybody who may read Events there can read them.
+Nothing depends on them, so they are written last.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from kube_iam.access.ports import Subject
-from kube_iam.core.event import event
+from kube_iam.core.utc import rfc3339
 from kube_iam.kube.labels import LEVEL, MANAGED_BY, OWNER
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ API_VERSION = "kube-iam.dev/v1alpha1"
 _ACTOR, _ACTOR_ARN, _SUBJECT = "kube-iam.dev/actor", "kube-iam.dev/actor-arn", "kube-iam.dev/subject"
 _UNTIL, _REASON = "kube-iam.dev/until", "kube-iam.dev/reason"
 _UNKNOWN_ACTOR = "somebody"
+COMPONENT = "kube-iam"
+LONGEST_MESSAGE = 1000  # characters; the same events in events.k8s.io/v1 take at most 1024 bytes
 
 
 class Action(Enum):
@@ -80,12 +83,36 @@ def write_events(api: KubeApi, actor: Subject, records: Iterable[AuditRecord], n
     from kube_iam.kube.client import FIELD_MANAGER
 
     for record in records:
-        written = cast("Event", Event.from_dict(_event(record, actor, now)))
+        written = cast("Event", Event.from_dict(_audit_event(record, actor, now)))
         with api.call("write an event") as client:
             client.create(written, namespace=NAMESPACE, field_manager=FIELD_MANAGER)
 
 
-def _event(record: AuditRecord, actor: Subject, now: float) -> dict[str, object]:
+def event(
+    metadata: Mapping[str, object],
+    about: Mapping[str, str],
+    reason: str,
+    message: str,
+    now: float,
+    *,
+    warning: bool = False,
+) -> dict[str, object]:
+    """Return the Event of something that happened `now` (Unix seconds). A message of over `LONGEST_MESSAGE` characters is cut off."""
+    moment = rfc3339(now)
+    return {
+        "metadata": dict(metadata),
+        "involvedObject": dict(about),
+        "type": "Warning" if warning else "Normal",
+        "reason": reason,
+        "message": message[:LONGEST_MESSAGE],
+        "source": {"component": COMPONENT},
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }
+
+
+def _audit_event(record: AuditRecord, actor: Subject, now: float) -> dict[str, object]:
     fields = {
         _ACTOR: actor.username,
         _ACTOR_ARN: actor.canonical_arn,
