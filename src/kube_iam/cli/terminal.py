@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 import click
@@ -99,7 +99,7 @@ def unguarded(stream: TextIO) -> TextIO:
 
 def page(text: str, *, err: bool = False) -> None:
     """Print lines of our own layout, with a line break at the end. The caller has escaped the values in them."""
-    with _one_line(False):
+    with one_line_messages(False):
         click.echo(text.removesuffix("\n"), err=err)
 
 
@@ -124,13 +124,9 @@ def painted(text: str, colour: str) -> str:
     return f"{before}{text}{after}"
 
 
-def one_line_messages() -> AbstractContextManager[None]:
-    """Escape line breaks within one piece of output while this runs."""
-    return _one_line(True)
-
-
 @contextmanager
-def _one_line(wanted: bool) -> Iterator[None]:
+def one_line_messages(wanted: bool = True) -> Iterator[None]:
+    """Escape line breaks within one piece of output while this runs, or do not if they are not `wanted`."""
     before, SafeStream.one_line = SafeStream.one_line, wanted
     try:
         yield
