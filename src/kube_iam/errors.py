@@ -49,10 +49,11 @@ class OutputNotWritten(KubeIamError):
 class Problem:
     """One thing wrong in a file: where (`key`, a path such as `levels[1].bind[0].clusterRole`), what, and the remedy.
 
-    `local` says that only the entry which it is in cannot be used, and the rest of the file can.
+    `local` says that only the entry which it is in cannot be used, and the rest of the file can. `file` is the file's path where the
+    error is about several files.
     """
 
-    __slots__ = ("hint", "key", "line", "local", "message")
+    __slots__ = ("file", "hint", "key", "line", "local", "message")
 
     def __init__(self, key: str, message: str, hint: str = "", line: int | None = None, *, local: bool = False) -> None:
         self.key = key
@@ -60,6 +61,7 @@ class Problem:
         self.hint = hint
         self.line = line
         self.local = local
+        self.file = ""
 
     def __repr__(self) -> str:
         return f"Problem({self.key!r}, {self.message!r})"
@@ -77,7 +79,7 @@ class ConfigError(KubeIamError):
     def __init__(self, path: str, problems: list[Problem]) -> None:
         self.path = path
         self.problems = problems
-        lines = tuple(f"{path}: {problem}" for problem in problems)
+        lines = tuple(f"{problem.file or path}: {problem}" for problem in problems)
         super().__init__("\n".join(lines), lines=lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -58,11 +59,15 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class MemberList:
-    """Members of a level as the file lists them. `line` is the line of the list in the file, `lines` are those of the names."""
+    """Members of a level as the file lists them. `line` is the line of the list in the file, `lines` are those of the names.
+
+    `source` is the path of that file where the access file is a directory.
+    """
 
     users: tuple[str, ...]
     line: int = field(default=0, compare=False)
     lines: tuple[int, ...] = field(default=(), compare=False)
+    source: str = field(default="", compare=False)
 
     def __contains__(self, user: str) -> bool:
         """Return whether the list has the user. IAM does not tell names apart by letter case."""
@@ -91,7 +96,10 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class ClusterAccess:
-    """A whole access.yaml. `name` is the short cluster name used in IAM names; `certificate_authority` is PEM text.
+    """A whole access.yaml, or all files of a directory. `name` is the short cluster name used in IAM names.
+
+    `source` is the path of the file or directory, `places` the file and line of each setting of a directory by its key (`cluster.id`).
+    `certificate_authority` is PEM text.
 
     `checks_sign_in`: each sign-in with a role session requires current membership in the IAM group; otherwise the session is enough.
     `install_hint` is shown to people who lack the program that signs in; empty means the program's own hint.
@@ -110,6 +118,15 @@ class ClusterAccess:
     path_prefix: str = "/"
     checks_sign_in: bool = True
     install_hint: str = ""
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def place(self, key: str) -> str:
+        """Return where a setting stands: the file, in a directory with the line, or the directory where no file states it."""
+        return self.places.get(key, self.source)
+
+    def place_of(self, members: MemberList, line: int | None = None) -> str:
+        """Return where a list of members stands, or the line in it, for messages."""
+        return f"{members.source or self.source}, line {members.line if line is None else line}"
 
     @property
     def path(self) -> str:

@@ -54,9 +54,9 @@ def member_failures(
         groups[user] += len(observed.user_groups.get(user, ()))
     joins_in_file = {(item.group, item.user) for item in joins}
     for level in desired:
-        for name, line in _with_lines(level):
+        for name, place in _with_places(access, level):
             spelled = observed.spelling(name)
-            where = f"{access.source}, line {line}: members of level {level.name}"
+            where = f"{place}: members of level {level.name}"
             if spelled and spelled != name:
                 yield f"{where}: the IAM user is written {spelled}, not {name}; write {spelled}"
             elif not spelled:
@@ -71,9 +71,10 @@ def member_failures(
                 )
 
 
-def _with_lines(level: DesiredLevel) -> Iterator[tuple[str, int]]:
+def _with_places(access: ClusterAccess, level: DesiredLevel) -> Iterator[tuple[str, str]]:
     if level.members is not None:
-        yield from zip(level.members.users, level.members.lines, strict=True)
+        for name, line in zip(level.members.users, level.members.lines, strict=True):
+            yield name, access.place_of(level.members, line)
 
 
 def guarded_removals(access: ClusterAccess, observed: Observed, desired: tuple[DesiredLevel, ...]) -> Iterator[str]:
@@ -88,7 +89,7 @@ def guarded_removals(access: ClusterAccess, observed: Observed, desired: tuple[D
         if 3 * len(going) > len(held):
             yield (
                 f"{len(going)} of {len(held)} members of level {level.name} would be removed ({', '.join(going)}): more than a"
-                f" third; {access.source}, line {level.members.line}, lists its members"
+                f" third; {access.place_of(level.members)}, lists its members"
             )
         own = {*callers_in_aws(access, going, observed.caller_arn)}
         own |= {*(callers_in_cluster(access, going, observed.subject) or ())}

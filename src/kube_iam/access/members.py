@@ -87,7 +87,7 @@ def refuse_listed(access: ClusterAccess, level: Level, users: Iterable[str], *, 
         names = ", ".join(users if into else listed)
         other = "give access for a time with --for" if into else "refuse them at once with --now"
         raise UsageError(
-            f"{access.source}, line {level.members.line}, lists the members of level {level.name}",
+            f"{access.place_of(level.members)}, lists the members of level {level.name}",
             f"{edit} {names} there, and run `kube-iam apply`; or {other}; nothing was changed",
         )
 
@@ -237,7 +237,8 @@ def _check_owner(
     ):
         if owner.is_other:
             raise NotOwned(
-                f"{kind} {name} belongs to cluster {owner.cluster}, and {access.source} is about cluster {access.cluster_id}",
+                f"{kind} {name} belongs to cluster {owner.cluster}, "
+                f"and {access.place('cluster.id')} is about cluster {access.cluster_id}",
                 "nothing was changed; correct cluster.id and cluster.name in the file; `kube-iam plan` lists all that is in the way",
             )
     if not owners.group(group.name).is_ours:

@@ -40,7 +40,7 @@ def check_caller(access: ClusterAccess, directory: Directory) -> None:
     if caller.account != access.account or partition != access.partition:
         raise CredentialsError(
             f"these credentials are for account {caller.account} ({partition}), "
-            f"and {access.source} is about account {access.account} ({access.partition})",
+            f"and {access.place('account')} is about account {access.account} ({access.partition})",
             "choose other credentials with --profile or AWS_PROFILE, or correct account in the file",
         )
 
@@ -244,10 +244,10 @@ def misplaced_mapping(access: ClusterAccess, ports: Ports) -> Iterator[str]:
     if source.missing:
         yield (
             f"{source.missing}, and a server that reads its mappings elsewhere sees none of these levels; "
-            f"check `mapping` in {access.source}, or let --force create it"
+            f"check `mapping` in {access.place('mapping')}, or let --force create it"
         )
     if source.cluster_id and source.cluster_id != access.cluster_id:
         yield (
-            f"clusterID in {access.mapping.describe()} is {source.cluster_id}, and cluster.id in {access.source} is "
+            f"clusterID in {access.mapping.describe()} is {source.cluster_id}, and cluster.id in {access.place('cluster.id')} is "
             f"{access.cluster_id}: a server of one refuses tokens for the other"
         )

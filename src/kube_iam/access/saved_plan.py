@@ -9,7 +9,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
 from typing import Any
 
 from kube_iam.access.changes import Plan
@@ -48,9 +49,16 @@ def saved_plan(plan: Plan, access: ClusterAccess, program: str, server: str, opt
 
 def digest(access: ClusterAccess) -> str:
     """Return a digest of all that an access file says, whatever its name and layout."""
-    data = {name: value for name, value in asdict(access).items() if name != "source"}
-    text = json.dumps(data, sort_keys=True, default=lambda value: value.value)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical(_compared(replace(access, source=""))).encode()).hexdigest()
+
+
+def _compared(value: object) -> object:
+    """Return a value as JSON data, without fields that do not count in comparisons: lines and files."""
+    if is_dataclass(value):
+        return {each.name: _compared(getattr(value, each.name)) for each in fields(value) if each.compare}
+    if isinstance(value, tuple):
+        return [_compared(item) for item in value]
+    return value.value if isinstance(value, Enum) else value
 
 
 def parse_saved_plan(data: object) -> SavedPlan:

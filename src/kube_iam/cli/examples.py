@@ -19,6 +19,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "validate": (
         ("Check access.yaml", "validate"),
         ("Check a file of another name, for a program", "validate -f prod.yaml -o json"),
+        ("Check the files of a directory together", "validate -f access.d/"),
         ("Check what another program writes", "validate -f - < prod.yaml"),
     ),
     "schema": (("Write the schema for your editor", "schema > access.schema.json"),),

@@ -181,7 +181,7 @@ class _MemberCommand:
         listed = self.level.members
         users = [user for user in dict.fromkeys(self.users) if listed is not None and user in listed]
         if listed is not None and users:
-            where = f"{self.session.access.source}, line {listed.line}"
+            where = self.session.access.place_of(listed)
             again = "the next `kube-iam apply` makes them members again, and a denial ends by itself"
             click.echo(f"note: {where}, still lists {', '.join(users)}: {again}; remove them there", err=True)
 

@@ -252,7 +252,7 @@ def warn_of_regions(access: ClusterAccess, flag: str = "") -> None:
     """Print a warning for each region, of the access file and of `--region`, that this version does not know."""
     from kube_iam.aws.regions import doubt_about
 
-    for region, source in ((access.region, access.source), (flag, "--region")):
+    for region, source in ((access.region, access.place("region")), (flag, "--region")):
         if region and (doubt := doubt_about(region, source)):
             click.echo(f"warning: {doubt}", err=True)
 
@@ -267,7 +267,8 @@ def check_server(access: ClusterAccess, server: str, *, named: bool) -> None:
     if not access.endpoint or named or _address(server) == _address(access.endpoint):
         return
     raise UsageError(
-        f"the current kubeconfig context leads to {shown_url(server)}, and {access.source} is about {shown_url(access.endpoint)}",
+        f"the current kubeconfig context leads to {shown_url(server)}, "
+        f"and {access.place('cluster.endpoint')} is about {shown_url(access.endpoint)}",
         "choose the context with --context; one that is named may lead to another address of the same cluster",
     )
 

@@ -170,7 +170,7 @@ def file_option(function: F) -> F:
         default="access.yaml",
         envvar=FILE_VARIABLE,
         shell_complete=completing("complete_files"),
-        help=f"The access file; - reads standard input.  [default: access.yaml] [{FILE_VARIABLE}]",
+        help=f"The access file, or a directory of several; - reads standard input.  [default: access.yaml] [{FILE_VARIABLE}]",
     )(function)
 
 

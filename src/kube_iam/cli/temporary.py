@@ -110,7 +110,7 @@ def grant_for(
     level = find_level(access, level_name, suggestion, users)
     if not has_temporary(access, level):
         raise UsageError(
-            f"{access.source} has membershipCheck: assumeRole, so that the server would not know when access ends",
+            f"{access.place('membershipCheck')} has membershipCheck: assumeRole, so that the server would not know when access ends",
             "set membershipCheck: signIn and apply, or grant without --for",
         )
     check_caller(access, session.iam)

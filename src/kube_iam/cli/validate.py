@@ -29,7 +29,7 @@ def command(file: str, output: str) -> int:
             raise
         print_data(_data(error.path, None, error.problems), output)
         return error.exit_code
-    warnings = [*access_warnings(access), *filter(None, [doubt_about(access.region, access.source)])]
+    warnings = [*access_warnings(access), *filter(None, [doubt_about(access.region, access.place("region"))])]
     if output != "table":
         print_data(_data(access.source, access, (), warnings), output)
         return 0
@@ -49,7 +49,14 @@ def _data(
         "cluster": access.cluster_id if access is not None else None,
         "levels": [level.name for level in access.levels] if access is not None else [],
         "problems": [
-            {"line": each.line, "key": each.key, "message": each.message, "hint": each.hint} for each in problems
+            {
+                "file": each.file or source,
+                "line": each.line,
+                "key": each.key,
+                "message": each.message,
+                "hint": each.hint,
+            }
+            for each in problems
         ],
         "warnings": list(warnings),
     }

@@ -16,6 +16,7 @@ from kube_iam.cli.terminal import page
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
+    from kube_iam.access.levels import ClusterAccess
     from kube_iam.access.mapping import MappingEntry
     from kube_iam.access.members import LevelMembers
 
@@ -72,7 +73,7 @@ def command(
         data = users_data(found, now, denied, states) if by_user else levels_data(found, now, denied, states)
         print_data({"members": data, "otherEntries": entries_data(others)} if everything else data, output)
     _print_void(found)
-    _print_listed(access.source, found)
+    _print_listed(access, found)
     if others and not everything:
         said = f"note: entries in {access.mapping.describe()} beside these levels: {len(others)}"
         click.echo(f"{said}; `kube-iam who --all` lists them", err=True)
@@ -81,7 +82,7 @@ def command(
     return 0
 
 
-def _print_listed(source: str, found: tuple[LevelMembers, ...]) -> None:
+def _print_listed(access: ClusterAccess, found: tuple[LevelMembers, ...]) -> None:
     """Print which levels have their members in the file, and that an apply removes the differences."""
     for each in found:
         if each.listed is not None:
@@ -89,7 +90,7 @@ def _print_listed(source: str, found: tuple[LevelMembers, ...]) -> None:
                 "; what differs in IAM is changed by the next `kube-iam apply`" if each.unlisted or each.absent else ""
             )
             click.echo(
-                f"note: {source}, line {each.listed.line}, lists the members of level {each.level}{drift}", err=True
+                f"note: {access.place_of(each.listed)}, lists the members of level {each.level}{drift}", err=True
             )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from kube_iam.access.levels import (
     TargetKind,
 )
 from kube_iam.config.access_checks import check_semantics
+from kube_iam.config.access_files import read_directory
 from kube_iam.config.durations import parse_duration
 from kube_iam.config.schema import ACCESS_SCHEMA
 from kube_iam.config.structure import check_structure
@@ -29,8 +32,14 @@ from kube_iam.errors import ConfigError, Problem
 
 
 def load_access(path: str | Path) -> ClusterAccess:
-    """Return the file's ClusterAccess with defaults. Raises ConfigError with all problems of the file, in the order of its lines."""
+    """Return the file's ClusterAccess with defaults, or that of all files of a directory.
+
+    Raises ConfigError with all problems, in the order of the files and their lines, UsageError for a directory without files.
+    """
     path = Path(path)
+    if path.is_dir():
+        merged = read_directory(path)
+        return _checked(merged, merged.problems, str(path), path, merged.places())
     return _load(read_yaml(path), str(path), path.parent)
 
 
@@ -42,15 +51,20 @@ def parse_access(raw: bytes, source: str, folder: Path) -> ClusterAccess:
 def _load(file: YamlFile, source: str, folder: Path) -> ClusterAccess:
     if file.data is None:
         raise ConfigError(source, [Problem("", "is empty", "examples/access.yaml is a file to start from")])
-    problems = [*file.problems, *check_structure(file, ACCESS_SCHEMA)]
+    return _checked(file, [*file.problems, *check_structure(file, ACCESS_SCHEMA)], source, folder, {})
+
+
+def _checked(
+    file: YamlFile, problems: list[Problem], source: str, folder: Path, places: Mapping[str, str]
+) -> ClusterAccess:
     document = file.data if isinstance(file.data, dict) else {}
     authority, unreadable = _certificate_authority(file, document, folder)
-    problems += unreadable
+    found = [*problems, *unreadable]
     if isinstance(file.data, dict):
-        problems += check_semantics(file, name_for_iam(document))
-    if problems:
-        raise ConfigError(source, sorted(problems, key=lambda problem: problem.line or 0))
-    return _build(file, document, source, folder, authority)
+        found += check_semantics(file, name_for_iam(document))
+    if found:
+        raise ConfigError(source, sorted(found, key=lambda problem: (problem.file, problem.line or 0)))
+    return replace(_build(file, document, source, folder, authority), places=places)
 
 
 def name_for_iam(document: dict[str, Any]) -> str:
@@ -137,7 +151,10 @@ def _members(file: YamlFile, path: tuple[Step, ...], level: dict[str, Any]) -> M
     users = tuple(level["members"])
     where = (*path, "members")
     return MemberList(
-        users, file.line(*where) or 0, tuple(file.line(*where, index) or 0 for index in range(len(users)))
+        users,
+        file.line(*where) or 0,
+        tuple(file.line(*where, index) or 0 for index in range(len(users))),
+        file.file_of(*where),
     )
 
 

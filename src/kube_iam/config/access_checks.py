@@ -210,14 +210,17 @@ def _check_members(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iter
 def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], cluster_name: str) -> Iterator[Problem]:
     """Add problems of levels that share what tells levels apart. IAM names do not differ by letter case alone."""
     seen: dict[tuple[str, object], str] = {}
+    places: dict[str, str] = {}  # where each level is, if there are several files
     for index, level in levels:
         name, path = _text(level, "name"), ("levels", index)
         if not name:
             continue
-        if ("name", name.casefold()) in seen:
-            yield file.problem((*path, "name"), f"level {name} is repeated", "each level once")
+        if name.casefold() in places:
+            message = f"level {name} is repeated{places[name.casefold()]}"
+            yield file.problem((*path, "name"), message, "each level once")
             continue
-        seen["name", name.casefold()] = name
+        source = file.file_of(*path)
+        places[name.casefold()] = f" ({source} line {file.line(*path)})" if source else ""
         groups = frozenset(str(group) for group in _list(level.get("groups", [f"kube-iam:{name}"])))
         shared = {kind: found.casefold() for kind, found in iam_names(level, cluster_name).items() if found}
         username = _username(level).replace(_USER_NAME, "{{SessionNameRaw}}")
@@ -225,12 +228,10 @@ def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], clu
             other = seen.setdefault((what, value), name)
             if other == name:
                 continue
+            place = places[other.casefold()]
             if what == "username":
-                message = (
-                    f"level {name} has the user name and groups of level {other}: the cluster cannot tell them apart"
-                )
+                message = f"level {name} has the user name and groups of level {other}{place}: the cluster cannot tell them apart"
                 yield file.problem(path, message, "give it other groups")
             else:
-                yield file.problem(
-                    (*path, "iam", what), f"the IAM {what} {value} is also level {other}'s", "another name"
-                )
+                message = f"the IAM {what} {value} is also level {other}'s{place}"
+                yield file.problem((*path, "iam", what), message, "another name")

@@ -58,6 +58,10 @@ class YamlFile:
         node, line = self._find(path)
         return line if node is not None else None
 
+    def file_of(self, *path: Step) -> str:  # noqa: ARG002
+        """Return the path of the file with the value at this path, empty where the document is one file."""
+        return ""
+
     def text(self, *path: Step) -> str:
         """Return the scalar at this path exactly as written, without its quotes, or an empty text."""
         node, _ = self._find(path)
