@@ -4,6 +4,7 @@ import pytest
 from fake_account import FakeAccount
 from levels_for_tests import ADMIN, VIEWER, access, run
 
+from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.members import MemberChange, apply_members, by_user, find_level, plan_members, who
 from kube_iam.access.plan import plan_apply
 from kube_iam.access.ports import GroupState, User
@@ -19,8 +20,9 @@ def account() -> FakeAccount:
 
 
 def change(account: FakeAccount, *users: str, into: bool) -> list[MemberChange]:
-    planned = plan_members(access(), account.directory, ADMIN, users, suggestion, into=into)
-    return list(apply_members(account.directory, ADMIN, planned, into=into))
+    reader = LevelReader(access(), account.directory)
+    planned = plan_members(reader, ADMIN, users, suggestion, into=into)
+    return list(apply_members(reader, ADMIN, planned, into=into))
 
 
 def test_granting_and_revoking_may_be_repeated(account: FakeAccount) -> None:
@@ -73,13 +75,13 @@ def test_a_group_of_that_name_that_is_not_ours_is_not_touched() -> None:
     with pytest.raises(NotOwned):
         change(account, "alice", into=True)
     with pytest.raises(NotOwned):
-        who(access(), account.directory, [ADMIN])
+        who(LevelReader(access(), account.directory), [ADMIN])
 
 
 def test_who_lists_levels_and_the_other_way_round(account: FakeAccount) -> None:
     change(account, "carol", "alice", into=True)
     account.directory.add_member("prod-viewer", "carol")
-    found = who(access(), account.directory, access().levels)
+    found = who(LevelReader(access(), account.directory), access().levels)
     assert [(level.level, level.users) for level in found] == [
         ("admin", ("alice", "carol")),
         ("editor", ()),
@@ -89,7 +91,7 @@ def test_who_lists_levels_and_the_other_way_round(account: FakeAccount) -> None:
 
 
 def test_who_says_which_levels_are_not_applied() -> None:
-    (level,) = who(access(), FakeAccount().directory, [VIEWER])
+    (level,) = who(LevelReader(access(), FakeAccount().directory), [VIEWER])
     assert level.users is None
 
 

@@ -8,8 +8,10 @@ from access_commands import kube_iam
 from fake_account import FakeAccount
 from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 
-from kube_iam.access.guards import callers_in_aws, callers_in_cluster, lost_access
+from kube_iam.access.guards import callers_in_aws, callers_in_cluster
+from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import Bind, Level, Method
+from kube_iam.access.own_access import lost_access
 from kube_iam.access.plan import plan_apply
 from kube_iam.access.ports import Subject
 from kube_iam.errors import Guarded, KubeError, KubeIamError
@@ -98,15 +100,16 @@ def test_access_is_lost_unless_other_levels_of_the_user_give_as_much(
     run(account, plan_apply(file, account.ports))
     for each in file.levels:
         account.directory.add_member(each.group_name, "alice")
-    assert bool(lost_access(file, revoked, "alice", account.directory)) is lost
-    assert lost_access(file, revoked, "bob", account.directory) == ""
+    assert bool(lost_access(LevelReader(file, account.directory), revoked, "alice")) is lost
+    assert lost_access(LevelReader(file, account.directory), revoked, "bob") == ""
 
 
 def test_temporary_access_that_the_caller_is_signed_in_with_is_lost_too() -> None:
     account = FakeAccount()
     run(account, plan_apply(access(), account.ports))
-    assert lost_access(access(), ADMIN, "alice", account.directory, ALICE)
-    assert not lost_access(access(), VIEWER, "alice", account.directory, ALICE)
+    reader = LevelReader(access(), account.directory)
+    assert lost_access(reader, ADMIN, "alice", ALICE)
+    assert not lost_access(reader, VIEWER, "alice", ALICE)
 
 
 FILE = """\

@@ -11,6 +11,7 @@ from fake_account import ACCOUNT, FakeAccount
 from levels_for_tests import ADMIN, EDITOR, NODES, VIEWER, access, level, run
 
 from kube_iam.access.changes import Kind, Plan, Verb
+from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.members import apply_members, plan_members, who
@@ -235,9 +236,9 @@ def test_a_file_of_another_cluster_of_the_same_name_changes_nothing(first: str, 
     file = access(VIEWER, cluster_id=second)
     users = ["alice"] if into else ["bob"]
     with pytest.raises(NotOwned, match=f"group prod-viewer belongs to cluster {first}"):
-        plan_members(file, account.directory, VIEWER, users, suggestion, into=into)
+        plan_members(LevelReader(file, account.directory), VIEWER, users, suggestion, into=into)
     with pytest.raises(NotOwned, match=f"belongs to cluster {first}"):
-        who(file, account.directory, [VIEWER])
+        who(LevelReader(file, account.directory), [VIEWER])
     for adopt in (False, True):
         with pytest.raises(NotOwned, match=f"belongs to cluster {first}"):
             plan_apply(file, account.ports, adopt=adopt)
@@ -253,9 +254,11 @@ def test_a_group_that_has_lost_its_policy_can_be_revoked_and_not_granted() -> No
     account.directory.detach("prod-viewer", VIEWER_POLICY)
     file = access(VIEWER)
     with pytest.raises(NotOwned, match="does not have policy prod-viewer of level viewer"):
-        plan_members(file, account.directory, VIEWER, ["alice"], suggestion, into=True)
-    planned = plan_members(file, account.directory, VIEWER, ["bob"], suggestion, into=False)
-    assert [change.user for change in apply_members(account.directory, VIEWER, planned, into=False)] == ["bob"]
+        plan_members(LevelReader(file, account.directory), VIEWER, ["alice"], suggestion, into=True)
+    planned = plan_members(LevelReader(file, account.directory), VIEWER, ["bob"], suggestion, into=False)
+    assert [
+        change.user for change in apply_members(LevelReader(file, account.directory), VIEWER, planned, into=False)
+    ] == ["bob"]
     assert account.directory.group_members["prod-viewer"] == set()
 
 
@@ -263,16 +266,16 @@ def test_granting_a_level_gives_no_other_level_on_the_way() -> None:
     account = applied(ADMIN, VIEWER)
     account.directory.attach("prod-viewer", f"arn:aws:iam::{ACCOUNT}:policy{PATH}prod-admin")
     with pytest.raises(NotOwned, match="also has the policy of level admin"):
-        plan_members(access(ADMIN, VIEWER), account.directory, VIEWER, ["alice"], suggestion, into=True)
+        plan_members(LevelReader(access(ADMIN, VIEWER), account.directory), VIEWER, ["alice"], suggestion, into=True)
     account.directory.attach("prod-admin", "arn:aws:iam::aws:policy/ReadOnlyAccess")
-    assert plan_members(access(ADMIN, VIEWER), account.directory, ADMIN, ["alice"], suggestion, into=True)
+    assert plan_members(LevelReader(access(ADMIN, VIEWER), account.directory), ADMIN, ["alice"], suggestion, into=True)
 
 
 def test_granting_stops_at_the_role_of_another_cluster() -> None:
     account = applied(VIEWER)
     change_role(account, tags=THEIRS)
     with pytest.raises(NotOwned, match=r"role prod-viewer belongs to cluster other\.example\.com"):
-        plan_members(access(VIEWER), account.directory, VIEWER, ["alice"], suggestion, into=True)
+        plan_members(LevelReader(access(VIEWER), account.directory), VIEWER, ["alice"], suggestion, into=True)
 
 
 NAMES_OTHER = "Level viewer of the Kubernetes cluster other"

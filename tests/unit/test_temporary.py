@@ -12,6 +12,8 @@ from examples import examples
 from kube_iam.access.apply import remove_temporary_access
 from kube_iam.access.changes import Kind, Verb
 from kube_iam.access.desired import desired_entry, end_of
+from kube_iam.access.inventory import Inventory
+from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Method
 from kube_iam.access.members import apply_members, plan_members
 from kube_iam.access.plan import plan_apply, plan_destroy
@@ -35,6 +37,10 @@ def applied(file: ClusterAccess | None = None) -> FakeAccount:
 def temporary(account: FakeAccount, wanted: object = VIEWER) -> TemporaryAccess:
     file = access(wanted)  # type: ignore[arg-type]
     return TemporaryAccess(file, file.levels[0], account.directory, account.store, account.store.entries())
+
+
+def reader(account: FakeAccount) -> LevelReader:
+    return LevelReader(access(VIEWER), account.directory, Inventory(entries=account.store.entries()))
 
 
 def item(until: float, user: str = "alice", user_id: str = "AIDAalice") -> TemporaryGrant:
@@ -161,12 +167,10 @@ def test_revoking_and_granting_for_good_both_take_away_what_was_for_a_time() -> 
         account = applied()
         temporary(account).grant(item(NOW + 7200), NOW)
         found = temporary(account)
-        planned = plan_members(
-            access(VIEWER), account.directory, VIEWER, ["alice"], suggestion, into=into, temporary=found
-        )
+        planned = plan_members(reader(account), VIEWER, ["alice"], suggestion, into=into, temporary=found)
         assert [
             change.is_needed
-            for change in apply_members(account.directory, VIEWER, planned, into=into, temporary=found, now=NOW)
+            for change in apply_members(reader(account), VIEWER, planned, into=into, temporary=found, now=NOW)
         ] == [True]
         assert (mapped_until(account), account.directory.user_policies) == (0, {})
         assert account.directory.group_members["prod-viewer"] == ({"alice"} if into else set())
@@ -181,7 +185,7 @@ def test_valid_temporary_policy_of_the_same_name_for_another_role_is_left_alone(
         temporary(account).grant(item(NOW + 60), NOW)
     assert mapped_until(account) == 0
     account.store.all_entries[0] = replace(account.store.all_entries[0], temporary=(item(NOW - 1),))
-    for ended, _ in leftovers(access(VIEWER), account.store.entries(), NOW):
+    for ended, _ in leftovers(reader(account), NOW):
         remove_temporary_access(ended, account.directory, account.store)
     assert account.directory.user_policies == {POLICY: theirs}
     assert account.store.all_entries[0].temporary == ()
@@ -217,7 +221,7 @@ def test_what_was_granted_anew_since_it_was_seen_to_be_over_stays() -> None:
     account = applied()
     temporary(account).grant(item(NOW - 60), NOW - 90)
     plan = plan_apply(access(VIEWER), account.ports, now=NOW)
-    seen = list(leftovers(access(VIEWER), account.store.entries(), NOW))
+    seen = list(leftovers(reader(account), NOW))
     temporary(account).grant(item(NOW + 7200), NOW)
     run(account, plan)
     for ended, _ in seen:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole
-from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.inventory import Inventory
+from kube_iam.access.mapping import MappingEntry, given
 from kube_iam.access.ports import BindingState, GroupState, Holder, PolicyState, RoleState
 from kube_iam.core.mapping_entries import TemporaryGrant
 
@@ -129,7 +130,7 @@ class Plan:
     """The changes, in order. `guards` are reasons for which it needs --force, `failures` are changes that would be refused.
 
     `left_alone` are things that `destroy` found and leaves, since they are not known to be this cluster's. `entries` are those of the
-    mapping when the plan was made.
+    mapping when the plan was made, and `inventory` is everything else that was read for it.
     """
 
     cluster: str
@@ -141,6 +142,7 @@ class Plan:
     left_alone: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     entries: tuple[MappingEntry, ...] = field(default=(), compare=False, repr=False)
+    inventory: Inventory = field(default=Inventory(), compare=False, repr=False)
 
     def count(self, verb: Verb) -> int:
         """Return how many changes have this verb."""
@@ -214,11 +216,6 @@ def entry_fields(entry: MappingEntry) -> dict[str, object]:
     }
 
 
-def given(entry: MappingEntry) -> str:
-    """Return the user name and groups of an entry, in one line."""
-    return f"user name {entry.username or 'none'}, groups {', '.join(entry.groups) or 'none'}"
-
-
 def drift_fields(present: Sequence[MappingEntry]) -> Iterator[Field]:
     """Yield fields for what an edit of the first entry repairs besides its values: its notation, and further entries of its key.
 
@@ -229,8 +226,3 @@ def drift_fields(present: Sequence[MappingEntry]) -> Iterator[Field]:
             yield Field("notation", "; ".join(entry.problems), "as apply writes it")
     for entry in present[1:]:
         yield Field(f"duplicate.{entry.where or 'elsewhere'}", given(entry), None)
-
-
-def is_removable(rival: MappingEntry) -> bool:
-    """Return whether an entry beside a level's can be removed: one of mapUsers, which applies to that role alone."""
-    return rival.where.startswith("mapUsers[")

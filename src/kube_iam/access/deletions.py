@@ -1,4 +1,4 @@
-"""Deletions of a plan: everything of this cluster that no level of the file needs.
+"""Deletions of a plan: everything of this cluster that no level of the file needs, and what `destroy` leaves of others.
 
 Mapping entries are deleted first, so that nobody can sign in by them. Policies are deleted last: a later run finds by them what a
 killed run left.
@@ -20,12 +20,12 @@ from kube_iam.access.changes import (
     binding_fields,
     binding_name,
     entry_fields,
-    is_removable,
     member_change,
     removed,
 )
 from kube_iam.access.desired import DesiredLevel, assumed_roles, level_in_name, user_policy_name
-from kube_iam.access.mapping import pathless, role_key
+from kube_iam.access.levels import Owner
+from kube_iam.access.mapping import given, is_removable, pathless, role_key
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import GroupState, RoleState
 
@@ -203,3 +203,37 @@ def _detached(group: GroupState, policy_arn: str, level: str) -> Change:
 
 def _role_deletion(observed: Observed, role: RoleState) -> Change:
     return Change(Verb.DELETE, Kind.ROLE, role.name, observed.level_of(role), removed({"path": role.path}), role)
+
+
+def left_alone(observed: Observed) -> Iterator[str]:
+    """Yield a sentence for each resource through which somebody could sign in, or that would admit somebody again.
+
+    That is each policy and group under the cluster's path, each binding with the name of one of the levels', and each mapping
+    entry for a role or group that the file or a policy under the path names. Resources of this cluster are not among them: they
+    are deleted.
+    """
+    owners = observed.owners
+    for policy in observed.policies:
+        if not owners.policy(policy.arn).is_ours:
+            yield f"policy {policy.name} at {policy.path} {_whose(owners.policy(policy.arn))}"
+    for group in observed.groups.values():
+        if group.path == observed.path and not owners.group(group.name).is_ours:
+            yield f"group {group.name} at {group.path} {_whose(owners.group(group.name))}"
+    for entry in observed.entries:
+        owner = owners.entry(entry.key)
+        if owners.is_related(entry) and not owner.is_ours:
+            yield f"mapping {entry.name} ({given(entry)}) {_whose(owner)}"
+    for binding in observed.bindings.values():
+        if not observed.owns_binding(binding) and level_in_name(binding.name):
+            groups = ", ".join(binding.groups) or "nobody"
+            whose = f"belongs to cluster {binding.cluster}" if binding.cluster else "is not marked as this cluster's"
+            yield f"binding {binding_name(binding)} ({binding.role_kind} {binding.role_name} for {groups}) {whose}"
+    for key, rivals in observed.rivals.items():
+        removed = owners.role(role_key(key)).is_ours or owners.entry(key).is_ours
+        for rival in rivals:
+            if not (removed and is_removable(rival)):
+                yield f"mapping {rival.name} at {rival.where} ({given(rival)}) means the role {key}"
+
+
+def _whose(owner: Owner) -> str:
+    return f"belongs to cluster {owner.cluster}" if owner.is_other else "is not marked as this cluster's"

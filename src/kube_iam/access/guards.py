@@ -1,7 +1,4 @@
-"""Guards: changes that need --force, because they take access from their caller or delete many levels at once.
-
-`lockout` and `deletes_too_many_levels` check a plan, `lost_access` checks a revocation.
-"""
+"""Guards of a plan: changes that need --force, because they take access from their caller or delete many levels at once."""
 
 from __future__ import annotations
 
@@ -13,8 +10,7 @@ from kube_iam.access.desired import mapped_arn, same_document
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry, pathless
 from kube_iam.access.observed import Observed
-from kube_iam.access.ports import BindingState, Directory, Subject
-from kube_iam.errors import NotFound
+from kube_iam.access.ports import BindingState, Subject
 
 MASTERS = "system:masters"
 _AUTHENTICATED = "system:authenticated"  # kube-apiserver adds it to every user
@@ -203,7 +199,6 @@ def _could_be(entry: MappingEntry, subject: Subject) -> bool:
 
 
 _VARIABLE = re.compile(r"\{\{(\w+)\}\}")
-_ADMINISTRATOR = ("", "ClusterRole", "cluster-admin")
 
 
 def callers_in_cluster(access: ClusterAccess, users: Iterable[str], subject: Subject | None) -> tuple[str, ...] | None:
@@ -216,7 +211,7 @@ def callers_in_cluster(access: ClusterAccess, users: Iterable[str], subject: Sub
         return None
     if ":user/" in subject.canonical_arn:
         return callers_in_aws(access, users, subject.canonical_arn)
-    through = [level for level in access.levels if _signed_in_through(access, level, subject)]
+    through = [level for level in access.levels if signed_in_through(access, level, subject)]
     made = (re.fullmatch(_user_name(access, level, _VALUE), subject.username) for level in through)
     if not all(_names_user(level.username) for level in through) or (through and not any(made)):
         return None
@@ -231,24 +226,7 @@ def callers_in_aws(access: ClusterAccess, users: Iterable[str], caller_arn: str)
     return tuple(user for user in users if here and name.rsplit("/", 1)[-1].casefold() == user.casefold())
 
 
-def lost_access(
-    access: ClusterAccess, level: Level, user: str, directory: Directory, subject: Subject | None = None
-) -> str:
-    """Return a sentence if revoking the level takes access from the user, empty if the user's other levels give as much.
-
-    A caller who is signed in through the level (`subject`) without being a member has temporary access. Raises what the directory
-    raises.
-    """
-    through = subject is not None and _signed_in_through(access, level, subject)
-    if not through and not _is_member(directory, level, user):
-        return ""
-    others = [each for each in access.levels if each.name != level.name and _is_member(directory, each, user)]
-    if _covers(others, level):
-        return ""
-    return f"you are {user}, and no other level that you are in gives what level {level.name} gives"
-
-
-def _signed_in_through(access: ClusterAccess, level: Level, subject: Subject) -> bool:
+def signed_in_through(access: ClusterAccess, level: Level, subject: Subject) -> bool:
     """Return whether the cluster shows the level's role or, if it shows no ARN, all groups of the level."""
     if subject.canonical_arn:
         return level.method is Method.ROLE and pathless(subject.canonical_arn) == pathless(mapped_arn(access, level))
@@ -270,26 +248,3 @@ def _user_name(access: ClusterAccess, level: Level, user: str) -> str:
     parts = _VARIABLE.split(level.username)
     texts = (values.get(part, r"\S+") if index % 2 else re.escape(part) for index, part in enumerate(parts))
     return "".join(texts)
-
-
-def _is_member(directory: Directory, level: Level, user: str) -> bool:
-    try:
-        return user.casefold() in {member.name.casefold() for member in directory.members(level.group_name)}
-    except NotFound:
-        return False
-
-
-def _covers(others: list[Level], level: Level) -> bool:
-    """Return whether the other levels give all that the level gives: its groups, or the roles that it binds."""
-    groups = {group for other in others for group in other.groups}
-    if set(level.groups) <= groups or MASTERS in groups:
-        return True
-    held = {grant for other in others for grant in _level_grants(other)}
-    return bool(level.bind) and all({grant, ("", *grant[1:]), _ADMINISTRATOR} & held for grant in _level_grants(level))
-
-
-def _level_grants(level: Level) -> Iterator[tuple[str, str, str]]:
-    for bind in level.bind:
-        kind, role = ("ClusterRole", bind.cluster_role) if bind.cluster_role else ("Role", bind.role)
-        for namespace in bind.namespaces or ("",):
-            yield namespace, kind, role

@@ -23,13 +23,11 @@ from kube_iam.access.changes import (
     changed,
     drift_fields,
     entry_fields,
-    given,
-    is_removable,
     member_change,
     tag_fields,
 )
 from kube_iam.access.desired import DesiredLevel, DesiredRole, assumed_roles, same_document
-from kube_iam.access.mapping import MappingEntry, role_key
+from kube_iam.access.mapping import MappingEntry, given, is_removable, role_key
 from kube_iam.access.member_lists import joining, leave_early, leaving
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
@@ -275,8 +273,8 @@ class LevelPlanner:
 
     def _rivals(self) -> None:
         """Refuse entries that the server may apply to the level's role and that no edit of ours removes."""
-        ours = self.observed.owners.role(self.level.role_key).is_ours
         for rival in self.observed.rivals.get(self.level.entry.key, ()):
+            ours = self.observed.owners.role(self.level.role_key).is_ours
             if not (ours and is_removable(rival)):
                 why = f"is mapped at {rival.where} and means the role of level {self.level.name}: {given(rival)}"
                 remedy = f"remove that entry, or choose another iam.role for level {self.level.name}"

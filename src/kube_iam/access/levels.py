@@ -1,4 +1,7 @@
-"""Access levels as an administrator writes them: one cluster, its mapping and its levels. Frozen values, no behaviour."""
+"""Access levels as an administrator writes them: one cluster, its mapping and its levels. Frozen values, no behaviour.
+
+The owner of a resource is a level of this cluster, or another cluster: `ownership` says which.
+"""
 
 from __future__ import annotations
 
@@ -136,3 +139,55 @@ class ClusterAccess:
     def level(self, name: str) -> Level | None:
         """Return the level of that name, or None."""
         return next((level for level in self.levels if level.name == name), None)
+
+
+class Standing(Enum):
+    """The certainty with which the owner of a thing is known."""
+
+    MARKED = "marked as this cluster's"
+    UNMARKED = "this cluster's by two marks, without the tag that says so"
+    OTHER = "another cluster's"
+    UNKNOWN = "not known to be kube-iam's"
+    NOT_READ = "not read, or dependent on something that was not read"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The owner of one thing. `level` is set for this cluster's things, as far as it is known; `cluster` names another cluster.
+
+    Of `NOT_READ` only `is_read` may be asked. The other properties raise ValueError: "not ours" would be a guess.
+    """
+
+    standing: Standing
+    level: str = ""
+    cluster: str = ""
+
+    @property
+    def is_read(self) -> bool:
+        """Return whether enough was read to know the owner."""
+        return self.standing is not Standing.NOT_READ
+
+    @property
+    def is_ours(self) -> bool:
+        """Return whether the thing is this cluster's, with or without its tag."""
+        return self._known in (Standing.MARKED, Standing.UNMARKED)
+
+    @property
+    def is_marked(self) -> bool:
+        """Return whether the thing carries this cluster's mark."""
+        return self._known is Standing.MARKED
+
+    @property
+    def is_other(self) -> bool:
+        """Return whether the thing is another cluster's."""
+        return self._known is Standing.OTHER
+
+    @property
+    def _known(self) -> Standing:
+        if self.standing is Standing.NOT_READ:
+            raise ValueError("the owner of something that was not read")
+        return self.standing
+
+
+UNKNOWN = Owner(Standing.UNKNOWN)
+NOT_READ = Owner(Standing.NOT_READ)

@@ -61,6 +61,16 @@ def role_key(role_arn: str) -> str:
     return pathless(role_arn).rsplit("/", 1)[-1]
 
 
+def given(entry: MappingEntry) -> str:
+    """Return the user name and groups of an entry, in one line."""
+    return f"user name {entry.username or 'none'}, groups {', '.join(entry.groups) or 'none'}"
+
+
+def is_removable(rival: MappingEntry) -> bool:
+    """Return whether an entry beside a level's can be removed: one of mapUsers, which applies to that role alone."""
+    return rival.where.startswith("mapUsers[")
+
+
 class MappingStore(Protocol):
     """Port: mapRoles and mapGroups as the authenticator reads them. An edit keeps everything but the named entry: comments, order."""
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kube_iam.access.desired import policy_arn
+from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import SHORTEST_SESSION_NAME, ClusterAccess, Level, MemberList, Method
-from kube_iam.access.ownership import OwnershipIndex
-from kube_iam.access.ports import Directory, GroupState, User
+from kube_iam.access.ports import Directory, User
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.core.mapping_entries import TemporaryGrant
-from kube_iam.errors import NoSuchUsers, NotFound, NotOwned, UsageError
+from kube_iam.errors import NoSuchUsers, NotFound, UsageError
 
 Suggest = Callable[[str, Iterable[str]], str]
 """A remedy such as "did you mean 'alice'?" for a word and the words that exist."""
@@ -93,8 +92,7 @@ def refuse_listed(access: ClusterAccess, level: Level, users: Iterable[str], *, 
 
 
 def plan_members(
-    access: ClusterAccess,
-    directory: Directory,
+    reader: LevelReader,
     level: Level,
     users: Iterable[str],
     suggest: Suggest,
@@ -112,7 +110,8 @@ def plan_members(
     wanted = tuple(dict.fromkeys(users))
     if into:
         _check_session_names(level, wanted)
-    present = {user.name.casefold() for user in _members(access, directory, level, granting=into)}
+    directory = reader.directory
+    present = {user.name.casefold() for user in reader.members(level, granting=into)}
     found = dict(zip(wanted, directory.each(directory.user, wanted), strict=True))
     missing = [name for name, user in found.items() if user is None]
     left = {name for name in missing if not into and temporary is not None and temporary.item(name) is not None}
@@ -129,7 +128,7 @@ def plan_members(
 
 
 def apply_members(
-    directory: Directory,
+    reader: LevelReader,
     level: Level,
     planned: Iterable[MemberChange],
     *,
@@ -141,19 +140,19 @@ def apply_members(
 
     In both cases temporary access ends `now` (Unix seconds): members do not need it.
     """
+    group, directory = reader.group(level).name, reader.directory
     for change in planned:
         if change.is_needed and into:
-            directory.add_member(level.group_name, change.user)
+            directory.add_member(group, change.user)
         elif change.is_needed and change.exists:
-            directory.remove_member(level.group_name, change.user)
+            directory.remove_member(group, change.user)
         if change.is_needed and temporary is not None:
             temporary.revoke(change.user, now)
         yield change
 
 
 def who(
-    access: ClusterAccess,
-    directory: Directory,
+    reader: LevelReader,
     levels: Iterable[Level],
     temporary: Mapping[str, tuple[TemporaryGrant, ...]] | None = None,
 ) -> tuple[LevelMembers, ...]:
@@ -162,11 +161,13 @@ def who(
     The IAM user of each temporary access is read: the server admits the user with the unique id of that time alone. Raises
     NotOwned for a level whose group is not this cluster's.
     """
-    reasons = _void(directory, [each for items in (temporary or {}).values() for each in items])
+    levels = tuple(levels)
+    reader.owners(levels)
+    reasons = _void(reader.directory, [each for items in (temporary or {}).values() for each in items])
 
     def read(level: Level) -> LevelMembers:
         try:
-            ids = {user.name: user.unique_id for user in _members(access, directory, level)}
+            ids = {user.name: user.unique_id for user in reader.members(level)}
             users: tuple[str, ...] | None = tuple(sorted(ids, key=str.casefold))
         except NotFound:
             users, ids = None, {}
@@ -177,7 +178,7 @@ def who(
         admitted = tuple(each for each in beside if each not in reasons)
         return LevelMembers(level.name, level.group_name, users, admitted, void, ids, level.members)
 
-    return tuple(directory.each(read, levels))
+    return tuple(reader.directory.each(read, levels))
 
 
 def by_user(levels: Iterable[LevelMembers]) -> dict[str, list[str]]:
@@ -207,61 +208,6 @@ def _check_session_names(level: Level, users: Iterable[str]) -> None:
             f"{', '.join(map(repr, short))} cannot sign in by level {level.name}: its sessions are named after their IAM user, and AWS"
             f" takes session names of {SHORTEST_SESSION_NAME} to 64 characters",
             "give the IAM user a longer name (aws iam update-user), or use a level with method: group; nothing was changed",
-        )
-
-
-def _members(access: ClusterAccess, directory: Directory, level: Level, *, granting: bool = False) -> tuple[User, ...]:
-    group = directory.group(level.group_name)
-    if group is None:
-        raise NotFound(
-            f"level {level.name} does not exist in IAM yet: there is no group {level.group_name}", "run apply"
-        )
-    _check_owner(access, directory, level, group, granting=granting)
-    return directory.members(group.name)
-
-
-def _check_owner(
-    access: ClusterAccess, directory: Directory, level: Level, group: GroupState, *, granting: bool
-) -> None:
-    """Raise NotOwned unless the level's resources are this cluster's and, for a grant, members get this level alone."""
-    want = policy_arn(access, level)
-    arns = {want, *(arn for arn in group.attached if f":policy{access.path}" in arn)}
-    policies = [policy for policy in directory.each(directory.policy, sorted(arns)) if policy is not None]
-    role = directory.role(level.role_name) if granting and level.method is Method.ROLE else None
-    roles = {role.name.casefold(): role} if role is not None else {}
-    owners = OwnershipIndex(access, policies, roles, {group.name.casefold(): group})
-    for kind, name, owner in (
-        ("group", group.name, owners.group(group.name)),
-        ("policy", level.policy_name, owners.policy(want)),
-        ("role", level.role_name, owners.role(level.role_name)),
-    ):
-        if owner.is_other:
-            raise NotOwned(
-                f"{kind} {name} belongs to cluster {owner.cluster}, "
-                f"and {access.place('cluster.id')} is about cluster {access.cluster_id}",
-                "nothing was changed; correct cluster.id and cluster.name in the file; `kube-iam plan` lists all that is in the way",
-            )
-    if not owners.group(group.name).is_ours:
-        raise NotOwned(
-            f"group {group.name} is at path {group.path}, not {level.path}: it is not this cluster's",
-            "nothing was changed; `kube-iam plan` lists all that is in the way",
-        )
-    if granting:
-        _check_gives_one_level(level, group, want, owners)
-
-
-def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: OwnershipIndex) -> None:
-    if want not in group.attached or not owners.policy(want).is_marked:
-        what = "does not have" if want not in group.attached else "has, without this cluster's tag,"
-        raise NotOwned(
-            f"group {group.name} {what} policy {level.policy_name} of level {level.name}",
-            "nothing was changed; run apply, then grant again",
-        )
-    more = sorted({owners.policy(arn).level for arn in group.attached if arn != want and owners.policy(arn).is_ours})
-    if more:
-        raise NotOwned(
-            f"group {group.name} of level {level.name} also has the policy of level {', '.join(more)}",
-            "nothing was changed; run apply, which detaches it, then grant again",
         )
 
 

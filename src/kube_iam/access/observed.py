@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kube_iam.access.desired import DesiredLevel, assumed_roles, desired_state, mapped_arn
-from kube_iam.access.levels import ClusterAccess, Method
-from kube_iam.access.mapping import MappingEntry, MappingStore, pathless, role_key
-from kube_iam.access.ownership import Owner, OwnershipIndex
+from kube_iam.access.desired import DesiredLevel, desired_state, mapped_arn
+from kube_iam.access.inventory import read_inventory
+from kube_iam.access.levels import ClusterAccess, Method, Owner
+from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
+from kube_iam.access.ownership import OwnershipIndex
 from kube_iam.access.ports import (
     BindingState,
     Cluster,
@@ -75,7 +76,7 @@ class Observed:
             ("owned_roles", tuple(role for key, role in self.roles.items() if owners.role(key).is_ours)),
             ("owned_groups", tuple(group for key, group in self.groups.items() if owners.group(key).is_ours)),
             ("registered_levels", frozenset(owners.policy(policy.arn).level for policy in policies)),
-            ("entry_levels", {key: owner.level for key, owner in owners.entries.items() if owner.is_ours}),
+            ("entry_levels", {key: own.level for key, own in owners.entries.items() if own.is_read and own.is_ours}),
         ):
             object.__setattr__(self, name, value)
 
@@ -117,13 +118,13 @@ def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Por
     """Read all things of the file's levels, and what is left of earlier levels. Changes nothing."""
     directory, cluster = ports.directory, ports.cluster
     caller = directory.caller()
-    policies = tuple(policy for policy in directory.policies(access.path) if policy.path == access.path)
-    groups = {group.name.casefold(): group for group in directory.groups(access.path) if group.path == access.path}
-    groups |= _groups_elsewhere(directory, desired, groups)
     bindings, missing = _bindings(access, desired, cluster) if cluster else ({}, ())
     entries = ports.store.entries()
-    roles = _roles(access, directory, desired, policies, entries)
-    owners = OwnershipIndex(access, policies, roles, groups, entries)
+    owners = OwnershipIndex(access, read_inventory(access, directory, desired, entries))
+    inventory = owners.inventory
+    policies = tuple(policy for policy in inventory.policies.values() if policy is not None)
+    roles = {key: role for key, role in inventory.roles.items() if role is not None}
+    groups = {key: group for key, group in inventory.groups.items() if group is not None}
     members = _members(directory, desired, groups, entries)
     users, user_groups = _listed_users(directory, desired, members)
     return Observed(
@@ -190,39 +191,6 @@ def _policies_elsewhere(
     absent = [level.policy for level in desired if level.policy.arn not in present]
     found = directory.each(directory.policy, (home + policy.name for policy in absent))
     return {policy.arn: taken for policy, taken in zip(absent, found, strict=True) if taken is not None}
-
-
-def _roles(
-    access: ClusterAccess,
-    directory: Directory,
-    desired: tuple[DesiredLevel, ...],
-    policies: tuple[PolicyState, ...],
-    entries: tuple[MappingEntry, ...],
-) -> dict[str, RoleState]:
-    """Return roles of the file's levels, and roles of this account that the registry or an entry with a level names."""
-    home = f"arn:{access.partition}:iam::{access.account}:role/"
-    names = [level.role_name for level in access.levels] + [level.role.name for level in desired if level.role]
-    # By default the role is named like its policy, which finds it if somebody broke the policy's document.
-    arns = [arn for policy in policies for arn in assumed_roles(policy.document) or (home + policy.name,)]
-    arns += [entry.role_arn for entry in entries if entry.role_arn and entry.level]
-    others: list[str] = []
-    for arn in arns:
-        if pathless(arn).startswith(home):
-            name = role_key(arn)
-            spelled = (part for part in arn.split("/") if part.casefold() == name)
-            others.append(next(spelled, name))
-    # Each spelling is asked for: where letter case counts, only the right one answers. The file's own goes last, and wins.
-    asked = dict.fromkeys((*(name for name in others if name not in names), *names))
-    found = directory.each(directory.role, asked)
-    return {role.name.casefold(): role for role in found if role is not None}
-
-
-def _groups_elsewhere(
-    directory: Directory, desired: tuple[DesiredLevel, ...], groups: dict[str, GroupState]
-) -> dict[str, GroupState]:
-    wanted = (level.group.name for level in desired if level.group.name.casefold() not in groups)
-    found = directory.each(directory.group, wanted)
-    return {group.name.casefold(): group for group in found if group is not None}
 
 
 def _members(

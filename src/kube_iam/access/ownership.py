@@ -1,6 +1,4 @@
-"""The owner of a role, group, policy or mapping entry, and how certain that is. `ownership` decides it.
-
-Ownership of roles, groups, policies and mapping entries, computed once from everything that was observed.
+"""Ownership of roles, groups, policies and mapping entries, computed once a command from everything that it has read.
 
 `plan`, `apply`, `destroy`, `grant`, `revoke` and `who` ask this index and nothing else. The rules, in this order:
 
@@ -14,14 +12,14 @@ Ownership of roles, groups, policies and mapping entries, computed once from eve
 An entry of the mapping belongs to the owner of its role or group. It is also this cluster's if the file or a policy names its role,
 and its own level or group agrees: then it goes, though its role may stay. ARNs are compared as the server compares them. Of an entry
 in an object of its own the labels count, and nothing else.
+
+A command that reads less than `plan` gets the answers of `plan` or `NOT_READ`: an answer that depends on something unread is none.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Mapping
 
 from kube_iam.access.desired import (
     CLUSTER_TAG,
@@ -33,92 +31,62 @@ from kube_iam.access.desired import (
     policy_document,
     same_document,
 )
-from kube_iam.access.levels import ClusterAccess, Method
+from kube_iam.access.inventory import Inventory
+from kube_iam.access.levels import NOT_READ, UNKNOWN, ClusterAccess, Method, Owner, Standing
 from kube_iam.access.mapping import MappingEntry, pathless, role_key
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
-
-
-class Standing(Enum):
-    """The certainty with which the owner of a thing is known."""
-
-    MARKED = "marked as this cluster's"
-    UNMARKED = "this cluster's by two marks, without the tag that says so"
-    OTHER = "another cluster's"
-    UNKNOWN = "not known to be kube-iam's"
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The owner of one thing. `level` is set for this cluster's things, as far as it is known; `cluster` names another cluster."""
-
-    standing: Standing
-    level: str = ""
-    cluster: str = ""
-
-    @property
-    def is_ours(self) -> bool:
-        """Return whether the thing is this cluster's, with or without its tag."""
-        return self.standing in (Standing.MARKED, Standing.UNMARKED)
-
-    @property
-    def is_marked(self) -> bool:
-        """Return whether the thing carries this cluster's mark."""
-        return self.standing is Standing.MARKED
-
-    @property
-    def is_other(self) -> bool:
-        """Return whether the thing is another cluster's."""
-        return self.standing is Standing.OTHER
-
-
-UNKNOWN = Owner(Standing.UNKNOWN)
-
 
 _CLUSTER_PATH = re.compile(r"/kube-iam/([^/]+)/$")
 _DESCRIPTION = re.compile(r"Level \S+ of the Kubernetes cluster (\S+)")
 
 
-class OwnershipIndex:
-    """The owner of each observed thing. Keys are a policy's ARN, a role's or group's name in lower case, and an entry's key."""
+def is_at_path(access: ClusterAccess, policy_arn: str) -> bool:
+    """Return whether a policy is at the cluster's path, and not below it."""
+    path = f"arn:{access.partition}:iam::{access.account}:policy{access.path}"
+    return policy_arn.rpartition("/")[0] == path.removesuffix("/")
 
-    def __init__(
-        self,
-        access: ClusterAccess,
-        policies: Iterable[PolicyState],
-        roles: Mapping[str, RoleState],
-        groups: Mapping[str, GroupState],
-        entries: Iterable[MappingEntry] = (),
-    ) -> None:
+
+class OwnershipIndex:
+    """The owner of each thing in an inventory. Keys are a policy's ARN, a role's or group's name in lower case, an entry's key."""
+
+    def __init__(self, access: ClusterAccess, inventory: Inventory) -> None:
+        self.inventory = inventory
         self._access = access
-        self._role_prefix = f"arn:{access.partition}:iam::{access.account}:role/".lower()
-        policies, entries = tuple(policies), tuple(entries)
-        self._role_tags = {key: role.tags for key, role in roles.items()}
+        self._home = f"arn:{access.partition}:iam::{access.account}:"
+        policies = tuple(each for each in inventory.policies.values() if each is not None)
+        entries = inventory.entries or ()
         self.policies = {policy.arn: self._policy(policy) for policy in policies}
         # The id of another cluster with the same cluster.name. It has the same path and the same names: there a name proves nothing.
-        self._other_cluster = next((owner.cluster for owner in self.policies.values() if owner.is_other), "")
+        others = (owner.cluster for owner in self.policies.values() if owner.is_read and owner.is_other)
+        self._other_cluster = next(others, "")
         self._role_levels = self._levels_of_roles(policies)
-        self.roles = {key: self._role(role) for key, role in roles.items()}
-        self.groups = {key: self._group(group, entries) for key, group in groups.items()}
+        self.roles = {key: self._role(role) for key, role in inventory.roles.items() if role is not None}
+        self.groups = {key: self._group(each, entries) for key, each in inventory.groups.items() if each is not None}
         self.entries: dict[str, Owner] = {}
         for entry in entries:
-            if not self.entries.get(entry.key, UNKNOWN).is_ours:
+            known = self.entries.get(entry.key, UNKNOWN)
+            if not (known.is_read and known.is_ours):
                 self.entries[entry.key] = self._entry(entry)
 
     def policy(self, arn: str) -> Owner:
-        """Return the owner of a policy under the cluster's path."""
-        return self.policies.get(arn, UNKNOWN)
+        """Return the owner of a policy under the cluster's path. Policies elsewhere are nobody's that is known."""
+        is_covered = self.inventory.is_complete or arn in self.inventory.policies or not is_at_path(self._access, arn)
+        return self.policies.get(arn, UNKNOWN if is_covered else NOT_READ)
 
     def role(self, name: str) -> Owner:
         """Return the owner of a role."""
-        return self.roles.get(name.casefold(), UNKNOWN)
+        key = name.casefold()
+        return self.roles.get(key, UNKNOWN if key in self.inventory.roles else NOT_READ)
 
     def group(self, name: str) -> Owner:
         """Return the owner of a group."""
-        return self.groups.get(name.casefold(), UNKNOWN)
+        key = name.casefold()
+        is_covered = self.inventory.is_complete or key in self.inventory.groups
+        return self.groups.get(key, UNKNOWN if is_covered else NOT_READ)
 
     def entry(self, key: str) -> Owner:
         """Return the owner of the mapping entries with that key."""
-        return self.entries.get(key, UNKNOWN)
+        return NOT_READ if self.inventory.entries is None else self.entries.get(key, UNKNOWN)
 
     def owns_binding(self, binding: BindingState) -> bool:
         """Return whether a binding is this cluster's, by its labels or by what is left of them.
@@ -128,7 +96,7 @@ class OwnershipIndex:
         """
         named = level_in_name(binding.name)
         level = binding.level or named
-        applied = {owner.level for owner in self.policies.values() if owner.is_ours}
+        applied = {owner.level for owner in self.policies.values() if owner.is_read and owner.is_ours}
         if binding.cluster == self._access.name:
             return bool(level) and (not self._other_cluster or level in applied)
         in_file = () if self._other_cluster else (each.name for each in self._access.levels)
@@ -156,34 +124,43 @@ class OwnershipIndex:
         level = policy.tags.get(LEVEL_TAG, "") or next(in_file, "")
         if cluster:
             return self._by_tag(cluster, level or self._level_of_role(policy))
-        if level and policy.path == self._access.path and self._grants_level(policy, level):
-            return Owner(Standing.UNMARKED, level)
-        return UNKNOWN
+        return self._owner_by_document(policy, level) if level and policy.path == self._access.path else UNKNOWN
 
     def _level_of_role(self, policy: PolicyState) -> str:
         """Return the level that the tags of the policy's role say; empty where they say none, or the policy names several roles."""
-        tags = self._tags_of_role(policy)
+        tags = self._tags_of_role(policy) or {}
         return tags.get(LEVEL_TAG, "") if tags.get(CLUSTER_TAG) == self._access.cluster_id else ""
 
-    def _tags_of_role(self, policy: PolicyState) -> Mapping[str, str]:
-        """Return the tags of the only role that a policy names; empty where it names several, or one of another account."""
-        roles = assumed_roles(policy.document)
-        alone = len(roles) == 1 and self._is_in_account(pathless(roles[0]))
-        return self._role_tags.get(role_key(roles[0]), {}) if alone else {}
+    def _tags_of_role(self, policy: PolicyState) -> Mapping[str, str] | None:
+        """Return the tags of the only role that a policy names, None if that role was not read.
 
-    def _grants_level(self, policy: PolicyState, name: str) -> bool:
-        """Return whether the document of a policy without cluster tag is the level's, or names one role of this cluster."""
+        Empty where the policy names several roles, or one that is of another account or does not exist.
+        """
+        roles = assumed_roles(policy.document)
+        if len(roles) != 1 or not self._is_in_account(pathless(roles[0])):
+            return {}
+        key = role_key(roles[0])
+        role = self.inventory.roles.get(key)
+        if role is None:
+            return {} if key in self.inventory.roles or self.inventory.is_complete else None
+        return role.tags
+
+    def _owner_by_document(self, policy: PolicyState, name: str) -> Owner:
+        """Return the owner of a policy without cluster tag: ours if its document is the level's, or names one role of this cluster."""
         level = self._access.level(name)
         if level is not None and same_document(policy.document, policy_document(self._access, level)):
-            return True
-        return self._tags_of_role(policy).get(CLUSTER_TAG) == self._access.cluster_id
+            return Owner(Standing.UNMARKED, name)
+        tags = self._tags_of_role(policy)
+        if tags is None:
+            return NOT_READ
+        return Owner(Standing.UNMARKED, name) if tags.get(CLUSTER_TAG) == self._access.cluster_id else UNKNOWN
 
     def _levels_of_roles(self, policies: tuple[PolicyState, ...]) -> dict[str, set[str]]:
         """Return the levels of this cluster's policies by the roles of this account that they name, in lower case."""
         found: dict[str, set[str]] = {}
         for policy in policies:
             owner = self.policies[policy.arn]
-            for arn in assumed_roles(policy.document) if owner.is_ours else ():
+            for arn in assumed_roles(policy.document) if owner.is_read and owner.is_ours else ():
                 if self._is_in_account(pathless(arn)):
                     found.setdefault(role_key(arn), set()).add(owner.level)
         return found
@@ -199,6 +176,8 @@ class OwnershipIndex:
         described = _DESCRIPTION.fullmatch(role.description)
         if described and described[1] != self._access.name:
             return Owner(Standing.OTHER, cluster=described[1])
+        if not self.inventory.is_complete:
+            return NOT_READ  # a policy that names the role may be a mark of it, or show that its name is another cluster's too
         for level in sorted({tagged, in_file, *named} - {""}):
             own = (level == tagged) + (level == in_file) + self._looks_made(role)
             if own and own + (level in named) >= 2:
@@ -216,12 +195,17 @@ class OwnershipIndex:
             return Owner(Standing.OTHER, cluster=place[1]) if place else UNKNOWN
         key = group.name.casefold()
         owners = [self.policy(arn) for arn in group.attached]
-        other = next((owner for owner in owners if owner.is_other), None)
+        other = next((owner for owner in owners if owner.is_read and owner.is_other), None)
         if other is not None:
             return other
-        if self._other_cluster and not any(owner.is_ours for owner in owners):
+        if not all(owner.is_read for owner in owners):
+            return NOT_READ
+        given = [owner.level for owner in owners if owner.is_ours]
+        if self._other_cluster and not given:
             return Owner(Standing.OTHER, cluster=self._other_cluster)
-        given = [owner.level for owner in owners if owner.is_ours and owner.level]
+        if not (self.inventory.is_complete or given):
+            return NOT_READ  # a policy beside these may show that another cluster has the same path
+        given = [level for level in given if level]
         mapped = (entry.level for entry in entries if entry.iam_group.casefold() == key and entry.level)
         named = [level for level in (self._level_with_group(key), *mapped) if level]
         # Of several levels that its policies give, the one that the file or the mapping names too.
@@ -238,8 +222,10 @@ class OwnershipIndex:
             return UNKNOWN
         key = role_key(entry.key)
         role = self.role(key)
-        if role.is_ours:
+        if role.is_read and role.is_ours:
             return role
+        if not self.inventory.is_complete:
+            return NOT_READ
         in_file = self._level_with_role(key)
         named = self._role_levels.get(key, set())
         for level in sorted({in_file, *named} - {""}):
@@ -256,9 +242,13 @@ class OwnershipIndex:
         owner = self.groups.get(entry.key)
         if owner is not None:
             return owner
+        if not self.inventory.is_complete:
+            return NOT_READ
         in_file = self._level_with_group(entry.key)
         policies = {
-            (arn.rsplit("/", 1)[-1].casefold(), each.level) for arn, each in self.policies.items() if each.is_ours
+            (arn.rsplit("/", 1)[-1].casefold(), each.level)
+            for arn, each in self.policies.items()
+            if each.is_read and each.is_ours
         }
         # By default the group is named like its level's policy.
         if entry.level and (entry.level == in_file or (entry.key, entry.level) in policies):
@@ -269,8 +259,11 @@ class OwnershipIndex:
         """Return the owner of a mapping object. Where another cluster has the same name, the level has to be one of this cluster's."""
         if cluster != self._access.name:
             return Owner(Standing.OTHER, cluster=cluster) if cluster else UNKNOWN
-        applied = {owner.level for owner in self.policies.values() if owner.is_ours}
-        return UNKNOWN if self._other_cluster and level not in applied else Owner(Standing.MARKED, level)
+        if level in {owner.level for owner in self.policies.values() if owner.is_read and owner.is_ours}:
+            return Owner(Standing.MARKED, level)
+        if not self.inventory.is_complete:
+            return NOT_READ
+        return UNKNOWN if self._other_cluster else Owner(Standing.MARKED, level)
 
     def _by_tag(self, cluster: str, level: str) -> Owner:
         if cluster == self._access.cluster_id:
@@ -290,4 +283,4 @@ class OwnershipIndex:
 
     def _is_in_account(self, key: str) -> bool:
         """Return whether a comparable ARN is that of a role in the cluster's account and partition."""
-        return key.startswith(self._role_prefix)
+        return key.startswith(f"{self._home}role/".lower())

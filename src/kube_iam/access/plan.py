@@ -17,18 +17,19 @@ from functools import partial
 
 from kube_iam.access.apply import find_refusals
 from kube_iam.access.changes import Change, Kind, Plan, TemporaryRemoval, Verb
-from kube_iam.access.deletions import cluster_deletions, iam_deletions, replaced_roles
+from kube_iam.access.deletions import cluster_deletions, iam_deletions, left_alone, replaced_roles
 from kube_iam.access.desired import DesiredLevel, desired_state
 from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, lockout
+from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_changes import LevelPlanner
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.member_lists import guarded_removals, member_failures
 from kube_iam.access.observed import Observed, observe
-from kube_iam.access.ports import BindingState, Directory, Ports
+from kube_iam.access.ports import BindingState, Directory, GroupState, PolicyState, Ports, RoleState
 from kube_iam.access.reassignments import guarded_changes, guarded_deletions, refused_reassignments
 from kube_iam.access.server_policy import suspensions, uncovered_roles
-from kube_iam.access.unmanaged import UnmanagedResource, left_alone, other_spellings
+from kube_iam.access.unmanaged import UnmanagedResource
 from kube_iam.access.user_names import reserved_user_names, user_name_warnings
 from kube_iam.errors import CredentialsError, NotOwned
 
@@ -59,14 +60,14 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     staying = frozenset(level.group.name.casefold() for level in desired)
     planners = tuple(LevelPlanner(level, observed, adopt, staying, names) for level in desired)
     unmanaged: list[UnmanagedResource] = [
-        *other_spellings(observed, desired),
+        *other_spellings(observed.owners.inventory, desired, observed.elsewhere.values()),
         *refused_reassignments(observed, desired),
     ]
     for planner in planners:
         planner.plan()
         unmanaged += planner.unmanaged
     if unmanaged:
-        raise _not_owned(unmanaged)
+        raise not_owned(unmanaged)
     taken = (*cluster_deletions(observed, desired, now), *replaced)
     changes = arrange(taken, planners, iam_deletions(observed, desired), lambda change: is_own(change, observed))
     wanted = frozenset(level.name for level in desired)
@@ -108,6 +109,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             ),
         ),
         entries=(*observed.entries, *observed.others),
+        inventory=observed.owners.inventory,
     )
 
 
@@ -134,9 +136,38 @@ def _unchecked(refusal: str) -> str:
     return f"not checked in advance, since an admission webhook takes no dry runs: {refusal}"
 
 
-def _not_owned(unmanaged: list[UnmanagedResource]) -> NotOwned:
+def not_owned(unmanaged: Iterable[UnmanagedResource]) -> NotOwned:
+    """Return the error for resources that prevent what the caller wants, each with its remedy."""
     items = (f"{found}: {found.remedy}" for found in unmanaged)
     return NotOwned.listing("names that these levels need are taken:", items, "nothing was changed")
+
+
+def other_spellings(
+    inventory: Inventory, desired: tuple[DesiredLevel, ...], elsewhere: Iterable[PolicyState] = ()
+) -> Iterator[UnmanagedResource]:
+    """Yield names of levels that exist in another spelling, with the remedy: write that spelling into the file.
+
+    IAM shows letter case and does not tell names apart by it: "names are not distinguished by case". So nothing can be created in
+    another spelling while a name exists, and the role ARN, which every session and policy repeats, keeps its spelling. `elsewhere`
+    are policies at another path.
+    """
+    policies = (*inventory.policies.values(), *elsewhere)
+    present: dict[Kind, Iterable[PolicyState | RoleState | GroupState | None]] = {
+        Kind.POLICY: policies,
+        Kind.ROLE: inventory.roles.values(),
+        Kind.GROUP: inventory.groups.values(),
+    }
+    spellings = {kind: {each.name.casefold(): each.name for each in found if each} for kind, found in present.items()}
+    for level in desired:
+        names = {Kind.POLICY: level.policy.name, Kind.GROUP: level.group.name}
+        if level.role is not None:
+            names[Kind.ROLE] = level.role.name
+        for kind, name in names.items():
+            spelled = spellings[kind].get(name.casefold(), name)
+            if spelled != name:
+                why = f"differs from {name} in letter case only, and IAM does not tell the two apart"
+                remedy = f"set iam.{kind.value} of level {level.name} to {spelled}"
+                yield UnmanagedResource(kind, spelled, why, remedy, adoptable=False)
 
 
 def access_warnings(access: ClusterAccess) -> Iterator[str]:

@@ -65,11 +65,11 @@ def _named_groups(observed: Observed, level: str, key: str = "") -> set[str]:
     An empty string stands for an entry that requires none. The owner of an entry does not count: tags may have been changed
     since.
     """
-    owners = observed.owners
+    ours = observed.entry_levels
     return {
         entry.iam_group.casefold()
         for entry in observed.entries
-        if entry.key == key or (entry.level == level and owners.entry(entry.key).is_ours)
+        if entry.key == key or (entry.level == level and entry.key in ours)
     }
 
 

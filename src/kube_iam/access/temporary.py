@@ -15,6 +15,7 @@ from dataclasses import replace
 from kube_iam.access.apply import remove_temporary_access
 from kube_iam.access.changes import TemporaryRemoval
 from kube_iam.access.desired import assumed_roles, desired_entry, end_of, role_arn, temporary_document, user_policy_name
+from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.access.ports import Directory
@@ -124,14 +125,20 @@ def temporary_in_force(
     return {name: tuple(who for who in items if who.ends > now) for name, items in found.items()}
 
 
-def leftovers(
-    access: ClusterAccess, entries: tuple[MappingEntry, ...], now: float
-) -> Iterator[tuple[TemporaryRemoval, TemporaryGrant]]:
-    """Yield temporary access to the file's levels that is over at `now` (Unix seconds), for `remove_temporary_access`."""
+def leftovers(reader: LevelReader, now: float) -> Iterator[tuple[TemporaryRemoval, TemporaryGrant]]:
+    """Yield temporary access to the file's levels that is over at `now` (Unix seconds), for `remove_temporary_access`.
+
+    Entries that are not this cluster's keep theirs, as they do with `apply`. IAM is read only where something is over; raises
+    KubeIamError if that fails.
+    """
+    access = reader.access
     levels = {desired_entry(access, level).key: level for level in access.levels}
-    for entry in entries:
-        level = levels.get(entry.key)
-        for who in entry.temporary if level else ():
-            if level and who.ends <= now:
-                policy = user_policy_name(access.name, level.name) if level.method is Method.ROLE else ""
-                yield TemporaryRemoval(entry, who.user_name, policy, who), who
+    over = [
+        (entry, who) for entry in reader.entries if entry.key in levels for who in entry.temporary if who.ends <= now
+    ]
+    owners = reader.owners((levels[entry.key] for entry, _ in over), roles=True)
+    for entry, who in over:
+        owner, level = owners.entry(entry.key), levels[entry.key]
+        if owner.is_read and owner.is_ours:
+            policy = user_policy_name(access.name, level.name) if level.method is Method.ROLE else ""
+            yield TemporaryRemoval(entry, who.user_name, policy, who), who

@@ -1,72 +1,13 @@
-"""Resources that are not known to be this cluster's: those that prevent a plan, and those that `destroy` leaves.
-
-IAM shows letter case and does not tell names apart by it: "names are not distinguished by case". So nothing can be created in
-another spelling while a name exists, and the role ARN, which every session and policy repeats, keeps its spelling.
-"""
+"""Resources that are not known to be this cluster's and that a level needs: they prevent the plan, and `grant`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kube_iam.access.changes import Field, Kind, binding_name, given, is_removable
-from kube_iam.access.desired import CLUSTER_TAG, DesiredLevel, level_in_name
-from kube_iam.access.mapping import MappingEntry, role_key
-from kube_iam.access.observed import Observed
-from kube_iam.access.ownership import Owner, Standing
-
-
-def other_spellings(observed: Observed, desired: tuple[DesiredLevel, ...]) -> Iterator[UnmanagedResource]:
-    """Yield names of levels that exist in another spelling, with the remedy: write that spelling into the file."""
-    present = {Kind.POLICY: {policy.name.casefold(): policy.name for policy in observed.policies}}
-    present[Kind.POLICY] |= {policy.name.casefold(): policy.name for policy in observed.elsewhere.values()}
-    present[Kind.ROLE] = {key: role.name for key, role in observed.roles.items()}
-    present[Kind.GROUP] = {key: group.name for key, group in observed.groups.items()}
-    for level in desired:
-        names = {Kind.POLICY: level.policy.name, Kind.GROUP: level.group.name}
-        if level.role is not None:
-            names[Kind.ROLE] = level.role.name
-        for kind, name in names.items():
-            spelled = present[kind].get(name.casefold(), name)
-            if spelled != name:
-                why = f"differs from {name} in letter case only, and IAM does not tell the two apart"
-                remedy = f"set iam.{kind.value} of level {level.name} to {spelled}"
-                yield UnmanagedResource(kind, spelled, why, remedy, adoptable=False)
-
-
-def left_alone(observed: Observed) -> Iterator[str]:
-    """Yield a sentence for each resource through which somebody could sign in, or that would admit somebody again.
-
-    That is each policy and group under the cluster's path, each binding with the name of one of the levels', and each mapping
-    entry for a role or group that the file or a policy under the path names. Resources of this cluster are not among them: they
-    are deleted.
-    """
-    owners = observed.owners
-    for policy in observed.policies:
-        if not owners.policy(policy.arn).is_ours:
-            yield f"policy {policy.name} at {policy.path} {_whose(owners.policy(policy.arn))}"
-    for group in observed.groups.values():
-        if group.path == observed.path and not owners.group(group.name).is_ours:
-            yield f"group {group.name} at {group.path} {_whose(owners.group(group.name))}"
-    for entry in observed.entries:
-        owner = owners.entry(entry.key)
-        if not owner.is_ours and owners.is_related(entry):
-            yield f"mapping {entry.name} ({given(entry)}) {_whose(owner)}"
-    for binding in observed.bindings.values():
-        if not observed.owns_binding(binding) and level_in_name(binding.name):
-            groups = ", ".join(binding.groups) or "nobody"
-            whose = f"belongs to cluster {binding.cluster}" if binding.cluster else "is not marked as this cluster's"
-            yield f"binding {binding_name(binding)} ({binding.role_kind} {binding.role_name} for {groups}) {whose}"
-    for key, rivals in observed.rivals.items():
-        removed = owners.role(role_key(key)).is_ours or owners.entry(key).is_ours
-        for rival in rivals:
-            if not (removed and is_removable(rival)):
-                yield f"mapping {rival.name} at {rival.where} ({given(rival)}) means the role {key}"
-
-
-def _whose(owner: Owner) -> str:
-    return f"belongs to cluster {owner.cluster}" if owner.is_other else "is not marked as this cluster's"
-
+from kube_iam.access.changes import Field, Kind
+from kube_iam.access.desired import CLUSTER_TAG
+from kube_iam.access.levels import Owner, Standing
+from kube_iam.access.mapping import MappingEntry, given
 
 ADOPT = "take it over with --adopt"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import MemberChange, apply_members, find_level, no_such_users, plan_members, refuse_listed
 from kube_iam.cli.audit import AuditLog
@@ -57,12 +58,13 @@ def change_members(
     level = find_level(session.access, level_name, suggestion, users)
     if revocation is None:
         refuse_listed(session.access, level, users, into=options.into)
+    reader = LevelReader(session.access, session.iam)
     with session.audit as audit:
-        command = _MemberCommand(session, level, users, options, audit)
+        command = _MemberCommand(session, reader, level, users, options, audit)
         if revocation is None or options.dry_run:
             return command.run()
         if not options.force:
-            OwnAccess(session).refuse(level, users)
+            OwnAccess(session, reader).refuse(level, users)
         denials = ImmediateRevocation(session, level, users, revocation, audit)
         try:
             return command.run(denials)
@@ -79,6 +81,7 @@ class _MemberCommand:
     """One run of `grant` or `revoke` for a level."""
 
     session: AdminSession
+    reader: LevelReader
     level: Level
     users: Sequence[str]
     options: MemberOptions
@@ -109,7 +112,7 @@ class _MemberCommand:
         if not self.options.into:
             self._print_still_listed()
         if not self.options.dry_run:  # (7)
-            clean(self.session, temporary, now)
+            clean(self.session, temporary, self.reader, now)
         self._raise_incomplete(results, temporary, denials)  # (8)
         return 0
 
@@ -125,17 +128,23 @@ class _MemberCommand:
         from kube_iam.access.plan import check_caller
 
         needs_check = not (self.options.into or self.options.force or guarded)
-        own = OwnAccess(self.session) if needs_check else None  # asks the cluster in the background
+        own = OwnAccess(self.session, self.reader) if needs_check else None  # asks the cluster in the background
         check_caller(self.session.access, self.session.iam)
         temporary = find_temporary(self.session, self.level)
+        if temporary.store is not None:
+            self.reader.set_entries(temporary.entries)
         if own is not None and not self.options.dry_run:
             own.refuse(self.level, self.users)
         return temporary, own
 
     def _plan(self, temporary: TemporaryGrants) -> MemberResults:
-        session, into = self.session, self.options.into
         planned = plan_members(
-            session.access, session.iam, self.level, self.users, suggestion, into=into, temporary=temporary.temporary
+            self.reader,
+            self.level,
+            self.users,
+            suggestion,
+            into=self.options.into,
+            temporary=temporary.temporary,
         )
         return MemberResults(planned, self.options.verb, self.level.name)
 
@@ -145,9 +154,7 @@ class _MemberCommand:
         if self.options.dry_run:
             results.done += results.planned
             return
-        done = apply_members(
-            self.session.iam, level, results.planned, into=into, temporary=temporary.temporary, now=now
-        )
+        done = apply_members(self.reader, level, results.planned, into=into, temporary=temporary.temporary, now=now)
         recorded = self.audit.recorded(done, level.name, into=into, reason=self.options.reason)
         try:
             for change in results.follow(recorded):

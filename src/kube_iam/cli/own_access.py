@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from kube_iam.access.guards import callers_in_aws, callers_in_cluster, lost_access
+from kube_iam.access.guards import callers_in_aws, callers_in_cluster
+from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import Level
+from kube_iam.access.own_access import lost_access
 from kube_iam.access.ports import Subject
 from kube_iam.cli.session import AdminSession
 from kube_iam.errors import Guarded, KubeIamError
@@ -15,8 +17,9 @@ from kube_iam.errors import Guarded, KubeIamError
 class OwnAccess:
     """The caller's identity in the cluster. It is read in the background: an unreachable cluster may take long to fail."""
 
-    def __init__(self, session: AdminSession) -> None:
+    def __init__(self, session: AdminSession, reader: LevelReader) -> None:
         self._session = session
+        self._reader = reader
         pool = ThreadPoolExecutor(max_workers=1)
         self._subject = pool.submit(_subject, session)
         pool.shutdown(wait=False)
@@ -27,7 +30,7 @@ class OwnAccess:
         own = callers_in_cluster(session.access, users, subject)
         if own is None:
             own = callers_in_aws(session.access, users, session.iam.caller().arn)
-        found = (lost_access(session.access, level, user, session.iam, subject) for user in own)
+        found = (lost_access(self._reader, level, user, subject) for user in own)
         return tuple(filter(None, found))
 
     def refuse(self, level: Level, users: Sequence[str]) -> None:

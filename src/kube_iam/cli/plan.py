@@ -64,6 +64,7 @@ def command(
     """
     from kube_iam.access.changes import Kind, Verb
     from kube_iam.access.desired import other_entries
+    from kube_iam.access.level_reader import LevelReader
     from kube_iam.access.mapping import MappingEntry
     from kube_iam.access.members import who
     from kube_iam.access.plan import plan_apply
@@ -92,7 +93,8 @@ def command(
     made = {change.level for change in plan.changes if change.kind is Kind.GROUP and change.verb is Verb.CREATE}
     levels = [level for level in access.levels if level.name not in made]
     temporary = temporary_in_force(access, levels, plan.entries, now)
-    denied = read_denied(session, lambda: who(access, session.iam, levels, temporary), deny_list, now) if levels else {}
+    reader = LevelReader(access, session.iam, plan.inventory)
+    denied = read_denied(session, lambda: who(reader, levels, temporary), deny_list, now) if levels else {}
     _warn_of(denied)
     states = warn_of_server(session, unchanged(access, plan)) or {}
     if output != "table":

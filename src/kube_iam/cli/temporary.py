@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import click
 
 from kube_iam.access.apply import remove_temporary_access
+from kube_iam.access.inventory import Inventory
+from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.access.members import MemberChange, find_level, plan_members
@@ -86,9 +88,14 @@ def find_temporary(session: AdminSession, level: Level) -> TemporaryGrants:
         return TemporaryGrants(TemporaryAccess(session.access, level, session.iam, None), error=error)
 
 
-def clean(session: AdminSession, found: TemporaryGrants, now: float) -> None:
+def clean(session: AdminSession, found: TemporaryGrants, reader: LevelReader, now: float) -> None:
     """Remove temporary access that has ended, and print each. An error is a warning: ended access admits nobody."""
-    for ended, who in leftovers(session.access, found.entries, now):
+    try:
+        over = list(leftovers(reader, now))
+    except KubeIamError as error:
+        click.echo(f"warning: temporary access that has ended was not cleaned up: {error.message}", err=True)
+        return
+    for ended, who in over:
         try:
             with changes_made().making(f"clean up {who.user_name}'s access, which ended at {who.until}"):
                 remove_temporary_access(ended, session.iam, found.store)
@@ -116,7 +123,8 @@ def grant_for(
     check_caller(access, session.iam)
     found = open_temporary(session, level)
     assert found.temporary is not None
-    planned = plan_members(access, session.iam, level, users, suggestion, into=True)
+    reader = LevelReader(access, session.iam, Inventory(entries=found.entries))
+    planned = plan_members(reader, level, users, suggestion, into=True)
     results = MemberResults(planned, "granted", level.name)
     now = time.time()
     item = TemporaryGrant("", "", rfc3339(now + duration.seconds), duration.reason)
@@ -136,7 +144,7 @@ def grant_for(
             remove_level_denials(session, level, [change.user for change in results.done], deny_list, audit)
         results.raise_error()
         if not dry_run:
-            clean(session, found, now)
+            clean(session, found, reader, now)
     return 0
 
 

@@ -44,6 +44,8 @@ def command(
     """
     from kube_iam.access import members
     from kube_iam.access.desired import other_entries
+    from kube_iam.access.inventory import Inventory
+    from kube_iam.access.level_reader import LevelReader
     from kube_iam.access.plan import check_caller
     from kube_iam.access.temporary import temporary_in_force
     from kube_iam.cli.access_output import print_data
@@ -60,9 +62,10 @@ def command(
     check_caller(access, session.iam)
     now = time.time()
     entries, beside = _entries(session)
-    found = members.who(access, session.iam, levels, temporary_in_force(access, levels, entries, now))
+    reader = LevelReader(access, session.iam, Inventory(entries=entries))
+    found = members.who(reader, levels, temporary_in_force(access, levels, entries or (), now))
     denied = read_denied(session, lambda: found, deny_list, now)
-    others = (*other_entries(access, entries), *beside)
+    others = (*other_entries(access, entries or ()), *beside)
     asked = [level for level, each in zip(levels, found, strict=True) if each.users is not None]
     if output == "table":
         page(users_table(found, now, denied) if by_user else levels_table(found, now, denied))
@@ -101,11 +104,11 @@ def _print_void(found: tuple[LevelMembers, ...]) -> None:
             click.echo(f"{said}; `kube-iam revoke {quote(who.user_name)} {each.level}` removes it", err=True)
 
 
-def _entries(session: AdminSession) -> tuple[tuple[MappingEntry, ...], tuple[MappingEntry, ...]]:
-    """Return the entries of the mapping, and all else that it admits; none, with a warning, where it cannot be read."""
+def _entries(session: AdminSession) -> tuple[tuple[MappingEntry, ...] | None, tuple[MappingEntry, ...]]:
+    """Return the entries of the mapping, and all else that it admits; None and nothing, with a warning, where it cannot be read."""
     try:
         store = session.mapping_store
         return store.entries(), store.others()
     except KubeIamError as error:
         click.echo(f"warning: temporary access is not known: {error}", err=True)
-        return (), ()
+        return None, ()

@@ -1,0 +1,53 @@
+"""Guard of `revoke`: the access that a revocation takes from its caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kube_iam.access.guards import MASTERS, signed_in_through
+from kube_iam.access.level_reader import LevelReader
+from kube_iam.access.levels import Level
+from kube_iam.access.ports import Subject
+from kube_iam.errors import NotFound, NotOwned
+
+_ADMINISTRATOR = ("", "ClusterRole", "cluster-admin")
+
+
+def lost_access(reader: LevelReader, level: Level, user: str, subject: Subject | None = None) -> str:
+    """Return a sentence if revoking the level takes access from the user, empty if the user's other levels give as much.
+
+    A caller who is signed in through the level (`subject`) without being a member has temporary access. A group that is not this
+    cluster's gives none. Raises what the directory raises.
+    """
+    access = reader.access
+    through = subject is not None and signed_in_through(access, level, subject)
+    if not through and not _is_member(reader, level, user):
+        return ""
+    reader.owners(access.levels)
+    others = [each for each in access.levels if each.name != level.name and _is_member(reader, each, user)]
+    if _covers(others, level):
+        return ""
+    return f"you are {user}, and no other level that you are in gives what level {level.name} gives"
+
+
+def _is_member(reader: LevelReader, level: Level, user: str) -> bool:
+    try:
+        return user.casefold() in {member.name.casefold() for member in reader.members(level)}
+    except (NotFound, NotOwned):
+        return False
+
+
+def _covers(others: list[Level], level: Level) -> bool:
+    """Return whether the other levels give all that the level gives: its groups, or the roles that it binds."""
+    groups = {group for other in others for group in other.groups}
+    if set(level.groups) <= groups or MASTERS in groups:
+        return True
+    held = {grant for other in others for grant in _level_grants(other)}
+    return bool(level.bind) and all({grant, ("", *grant[1:]), _ADMINISTRATOR} & held for grant in _level_grants(level))
+
+
+def _level_grants(level: Level) -> Iterator[tuple[str, str, str]]:
+    for bind in level.bind:
+        kind, role = ("ClusterRole", bind.cluster_role) if bind.cluster_role else ("Role", bind.role)
+        for namespace in bind.namespaces or ("",):
+            yield namespace, kind, role
