@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from kube_iam.config.suggestions import suggestion
-from kube_iam.core.credentials import defect
 from kube_iam.core.partitions import PARTITIONS
 from kube_iam.errors import AwsError
 
@@ -32,13 +31,13 @@ def doubt_about(region: str, source: str) -> str:
     `source` is the flag, variable or file that names the region. AWS opens regions that are newer than the table, so that an
     unknown one is no error. Without the table there is no warning, and none for a text that cannot be sent: it becomes an error.
     """
-    if defect(region):
+    if not _LABEL.fullmatch(region):
         return ""
     try:
         every = [name for partition in PARTITIONS for name in regions_of(partition)]
     except AwsError:
         return ""
-    if region in every or not _LABEL.fullmatch(region):
+    if region in every:
         return ""
     hint = suggestion(region, every) or "`aws account list-regions` names the regions"
     return f"region {region} is not known to this version of kube-iam (set by {source}): {hint}"

@@ -1,14 +1,28 @@
-"""`apply`: make IAM and the cluster what the access file says."""
+"""`apply`: make IAM and the cluster what the access file says.
+
+`destroy` carries its plan out with the same functions. Results are kept by change, for people and for programs: done, failed, of
+unknown result, not tried.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.session import AdminSession, pass_session
+from kube_iam.access.apply import apply_plan, find_refusals
+from kube_iam.access.changes import Change, Membership, Plan, Verb
+from kube_iam.access.levels import ClusterAccess
+from kube_iam.access.ports import Ports
+from kube_iam.cli.access_output import AGAIN, print_data, remedy_half_way
+from kube_iam.cli.changes import changes_made
+from kube_iam.cli.progress import Display
+from kube_iam.cli.session import AdminSession, pass_session, require_terminal
 from kube_iam.cli.shared_options import (
     adopt_option,
     aws_options,
@@ -21,12 +35,11 @@ from kube_iam.cli.shared_options import (
     output_option,
     yes_option,
 )
+from kube_iam.cli.terminal import COLOUR_MARKS, note, page
+from kube_iam.errors import Guarded, KubeIamError, WouldFail
+from kube_iam.report.plan_text import headlines, plan_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from kube_iam.access.changes import Change
-    from kube_iam.access.levels import ClusterAccess
     from kube_iam.kube.events import AuditRecord
 
 
@@ -58,7 +71,6 @@ def command(
     With PLAN, a file of `plan --out`, nothing is asked. The plan is computed again, and carried out only if it is the saved one.
     """
     from kube_iam.access.plan import plan_apply
-    from kube_iam.cli.plan_results import PlanResults, carry_out, is_approved
     from kube_iam.cli.saved_plan import current_plan, read_plan, refuse_changed
     from kube_iam.cli.server_status import unchanged, warn_of_server
     from kube_iam.kube.events import Action, AuditRecord
@@ -91,7 +103,6 @@ def command(
 
 def _member_records(access: ClusterAccess, done: tuple[Change, ...]) -> Iterator[AuditRecord]:
     """Yield a record for each user who joined or left a level whose members the file lists."""
-    from kube_iam.access.changes import Membership, Verb
     from kube_iam.kube.events import Action, AuditRecord
 
     listed = {level.name for level in access.levels if level.members is not None}
@@ -104,3 +115,166 @@ def _member_records(access: ClusterAccess, done: tuple[Change, ...]) -> Iterator
 def _is_confirmed() -> bool:
     """Return whether the administrator answers yes."""
     return click.confirm("Apply these changes?", err=True)
+
+
+PAST = {Verb.CREATE: "created", Verb.UPDATE: "updated", Verb.ADOPT: "adopted", Verb.DELETE: "deleted"}
+
+
+class PlanResults:
+    """Results of a plan's changes, which are made in the plan's order.
+
+    As a context it prints the document for programs at its end, also where that is an error or Ctrl-C: nothing else goes to stdout.
+    For people it prints the plan at once.
+    """
+
+    def __init__(self, plan: Plan, output: str, *, dry_run: bool = False) -> None:
+        """`output` is table, json or yaml."""
+        self.output = output
+        self._plan = plan
+        self._dry_run = dry_run
+        self.names = headlines(plan)
+        self._done = 0
+        self._under_way = False
+        self.made = changes_made()
+        self._error: KubeIamError | None = None
+
+    def __enter__(self) -> PlanResults:
+        if self.output == "table":
+            print_plan(self._plan)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.output != "table":
+            print_data(self.data(), self.output)
+
+    def show_before_question(self) -> None:
+        """Print the plan on stderr where stdout is for a program: a person is asked about it."""
+        if self.output != "table":
+            print_plan(self._plan, err=True)
+
+    def expect(self) -> None:
+        """Record that all changes will be made from now on."""
+        self.made = changes_made()
+        self.made.expect(self.names, AGAIN)
+
+    def begin(self, position: int) -> None:
+        """Record that the change at this position, from 0, is under way, and those before it are done."""
+        self._done, self._under_way = position, True
+
+    def finish(self) -> None:
+        """Record that all changes are done."""
+        self.made.advance()
+        self._done, self._under_way = len(self.names), False
+
+    def fail(self, error: KubeIamError) -> None:
+        """Record that the change under way failed, and print on stderr what is done and how to continue."""
+        self._error = error
+        said = f"{self._done} of {len(self.names)} changes are done; stopped at: {self.names[self._done]}"
+        note(said)
+        note(f"what is done stays done: {remedy_half_way(error)}")
+
+    def done(self) -> tuple[Change, ...]:
+        """Return the changes that are done."""
+        return self._plan.changes[: self._done]
+
+    def counts(self) -> str:
+        """Return how many changes of the plan are done, by verb: `6 created, 1 deleted`."""
+        done = [change.verb for change in self.done()]
+        return ", ".join(f"{done.count(verb)} {PAST[verb]}" for verb in Verb if verb in done)
+
+    def data(self) -> dict[str, object]:
+        """Return the plan's data with a `result` of each change: created, updated, adopted or deleted, failed (with `error`),
+        unknown, notTried, or planned in a dry run. `digest` is the plan's."""
+        data = self._plan.as_data()
+        changes = [
+            {**change.as_data(), **self._result(position, change.verb)}
+            for position, change in enumerate(self._plan.changes)
+        ]
+        data["changes"] = changes
+        data["leftAlone"] = list(self._plan.left_alone)
+        return {"dryRun": self._dry_run, "complete": not self._dry_run and self._done == len(changes), **data}
+
+    def _result(self, position: int, verb: Verb) -> dict[str, str]:
+        if self._dry_run:
+            return {"result": "planned"}
+        if position < self._done:
+            return {"result": PAST[verb]}
+        if position > self._done or not self._under_way:
+            return {"result": "notTried"}
+        if self._error is None:
+            return {"result": "unknown"}
+        return {"result": "failed", "error": self._error.message}
+
+
+def print_plan(plan: Plan, output: str = "table", *, err: bool = False) -> None:
+    """Print the plan: as text, coloured on a terminal, or as data. With `err` text goes to stderr."""
+    if output == "table":
+        page(plan_text(plan, COLOUR_MARKS), err=err)
+    else:
+        print_data(plan.as_data(), output)
+
+
+def refuse_guarded(plan: Plan, *, force: bool) -> None:
+    """Raise Guarded if the plan needs --force and does not have it."""
+    if plan.guards and not force:
+        raise Guarded("; ".join(plan.guards), "nothing was changed; if that is what you mean, add --force")
+
+
+def refuse_failing(plan: Plan) -> None:
+    """Raise WouldFail if the API server or the authenticator would refuse changes of the plan. They would with --force too."""
+    if plan.failures:
+        raise WouldFail.listing("these changes would fail:", plan.failures, "nothing was changed; put them right first")
+
+
+def check_again(plan: Plan, ports: Ports) -> None:
+    """Raise WouldFail if the API server would refuse changes by now: a question can stay unanswered for long."""
+    refuse_failing(replace(plan, failures=find_refusals(plan.changes, ports).failures))
+
+
+def carry_out(plan: Plan, ports: Ports, display: Display, results: PlanResults, done: Callable[[str], None]) -> None:
+    """Apply the plan and show its progress on stderr. Raises the error of the change that failed.
+
+    `done` is called once with what has been done in words, also where that is not all.
+    """
+    results.expect()
+    try:
+        with display.changes(results.names, results.made) as show:
+
+            def progress(position: int) -> None:
+                results.begin(position)
+                show(position)
+
+            applied = apply_plan(plan, ports, progress)
+    except KeyboardInterrupt:
+        done(f"stopped half-way: {changes_made().count}")
+        raise
+    if applied.error is not None:
+        results.fail(applied.error)
+        if applied.done:
+            done(f"{len(applied.done)} of {len(plan.changes)} changes, then an error")
+        raise applied.error
+    results.finish()
+    done(results.counts())
+    if results.output == "table":
+        click.echo(f"Done: {results.counts()}.")
+
+
+def is_approved(plan: Plan, ports: Ports, results: PlanResults, *, force: bool, ask: Callable[[], bool] | None) -> bool:
+    """Return whether the plan may be carried out. `ask` puts the question; without it nothing is asked.
+
+    Raises KubeIamError for a plan that would fail or that a guard refuses, where there is no terminal to ask on, and where the plan
+    changed while the question was open.
+    """
+    refuse_failing(plan)
+    refuse_guarded(plan, force=force)
+    if ask is None:
+        return True
+    require_terminal()
+    results.show_before_question()
+    if not ask():
+        click.echo("Nothing was changed.", err=True)
+        return False
+    check_again(plan, ports)
+    return True

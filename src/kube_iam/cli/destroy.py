@@ -40,8 +40,8 @@ _NOT_READ = (
 def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_only: bool, output: str) -> int:
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
     from kube_iam.access.plan import check_caller, plan_destroy
+    from kube_iam.cli.apply import PlanResults, carry_out, is_approved
     from kube_iam.cli.audit import AuditLog
-    from kube_iam.cli.plan_results import PlanResults, carry_out, is_approved
     from kube_iam.kube.events import Action, AuditRecord
 
     access = session.access
@@ -93,7 +93,7 @@ def _require_cluster(session: AdminSession) -> None:
 def _report(plan: Plan, output: str, *, dry_run: bool, iam_only: bool) -> int:
     """Print that nothing is left, or what was left alone; return the exit code."""
     from kube_iam.cli.access_output import print_data
-    from kube_iam.cli.plan_results import PlanResults
+    from kube_iam.cli.apply import PlanResults
 
     code = 1 if plan.left_alone else 0
     if output != "table":

@@ -70,8 +70,8 @@ def command(
     from kube_iam.access.plan import plan_apply
     from kube_iam.access.temporary import temporary_in_force
     from kube_iam.cli.access_output import print_data
+    from kube_iam.cli.apply import print_plan
     from kube_iam.cli.denied import read_denied
-    from kube_iam.cli.plan_results import print_plan
     from kube_iam.cli.saved_plan import save_plan
     from kube_iam.cli.server_status import unchanged, warn_of_server
     from kube_iam.report.members_data import denied_data, entries_data
