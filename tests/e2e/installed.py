@@ -178,13 +178,13 @@ def whoami(person: Person, kubeconfig: Path) -> dict[str, Any]:
 
 
 def name_of(person: Person, kubeconfig: Path) -> str:
-    """Return the user name of the signed-in person, or an empty text if the sign-in is refused."""
-    done = person.run("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json")
+    """Return the user name of the person, signed in with a new token, or an empty text if the sign-in is refused."""
+    done = person.whoami(kubeconfig, KUBE_IAM_TOKEN_CACHE="0")
     return json.loads(done.stdout)["status"]["userInfo"]["username"] if done.returncode == 0 else ""
 
 
 def comes_in_as(person: Person, kubeconfig: Path, name: str) -> bool:
-    """Whether that becomes so soon: kube-apiserver remembers a token's answer for ten seconds."""
+    """Whether that becomes so soon, for new tokens: kube-apiserver remembers an old one's answer for ten seconds."""
     return wait_until(lambda: name_of(person, kubeconfig) == name, 20)
 
 

@@ -77,9 +77,8 @@ def test_the_audit_log_names_the_person_the_principal_the_session_and_the_level(
     levels.person("emma")
     levels.administrator.works("kube-iam", "grant", "emma", "viewer")
     emma, viewer = levels.person("emma"), levels.kubeconfig("viewer")
-    whoami = ("kubectl", "--kubeconfig", viewer, "auth", "whoami", "-o", "json")
-    assert wait_until(lambda: emma.run(*whoami).returncode == 0, 60)
-    extra = json.loads(emma.works(*whoami))["status"]["userInfo"]["extra"]
+    assert wait_until(lambda: emma.signs_in(viewer), 60)
+    extra = json.loads(emma.whoami(viewer).stdout)["status"]["userInfo"]["extra"]
     arn = f"{ROLE}viewer".replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/emma"
     assert extra["arn"] == [arn]
     assert extra["canonicalArn"] == [f"{ROLE}viewer"]

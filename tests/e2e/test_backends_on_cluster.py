@@ -30,7 +30,7 @@ from installed import (
     service_account,
     whoami,
 )
-from whole_sandbox import ROLE
+from whole_sandbox import ROLE, Person
 
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import CLUSTER_ID
@@ -58,6 +58,7 @@ class Installed:
         self._account = service_account(site, directory / "account", "kube-iam")
         self.vera = site.member("vera", "viewer")
         self.kubeconfig = site.kubeconfig("viewer")
+        self._token = token_of(self.vera)
 
     @contextmanager
     def server(self, directory: Path, *settings: str) -> Iterator[Container]:
@@ -73,8 +74,9 @@ class Installed:
             yield container
 
     def comes_in_as(self, name: str) -> bool:
-        """Whether Vera does, soon."""
-        return comes_in_as(self.vera, self.kubeconfig, name)
+        """Whether Vera does, soon: at kube-apiserver with new tokens, at the server with the token that she had from the start."""
+        came_in = comes_in_as(self.vera, self.kubeconfig, name)
+        return came_in and (review(self.site, self._token).get("user") or {}).get("username", "") == name
 
     def entries(self) -> str:
         """Return the text of mapRoles in aws-auth."""
@@ -194,10 +196,7 @@ class SignsIn:
     def _run(self) -> None:
         site = self._cluster.site
         while not self._over.is_set():
-            token = self._cluster.vera.works(
-                "kube-iam", "token", "-i", CLUSTER_ID, "-r", VIEWER, "--token-only"
-            ).strip()
-            status = review(site, token)
+            status = review(site, token_of(self._cluster.vera))
             self.count += 1
             if not status.get("authenticated"):
                 self.refused.append(status)
@@ -205,6 +204,11 @@ class SignsIn:
     def close(self) -> None:
         self._over.set()
         self._thread.join()
+
+
+def token_of(person: Person) -> str:
+    """Return a new token for the viewers' role."""
+    return person.works("kube-iam", "token", "-i", CLUSTER_ID, "-r", VIEWER, "--token-only").strip()
 
 
 def review(site: Site, token: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from whole_sandbox import Person, Sandbox
+from whole_sandbox import Sandbox
 
 from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
@@ -31,35 +31,31 @@ def looker(levels: Sandbox) -> Iterator[Path]:
     assert "Nothing to change" in levels.administrator.works("kube-iam", "plan")
 
 
-def signs_in(person: Person, kubeconfig: Path) -> bool:
-    return person.run("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami").returncode == 0
-
-
 def test_members_are_in_under_their_own_name_and_nobody_else_is(levels: Sandbox, looker: Path) -> None:
     for name in ("gina", "gus"):
         levels.person(name)
     gina, gus = levels.person("gina"), levels.person("gus")
     levels.administrator.works("kube-iam", "grant", "gina", "looker")
-    assert wait_until(lambda: signs_in(gina, looker), 90)
+    assert wait_until(lambda: gina.signs_in(looker), 90)
     user = json.loads(gina.works("kubectl", "--kubeconfig", looker, "auth", "whoami", "-o", "json"))["status"][
         "userInfo"
     ]
     assert user["username"] == "awsiam:gina"
     assert user["groups"] == ["kube-iam:looker", "system:authenticated"]
-    assert not signs_in(gus, looker)
+    assert not gus.signs_in(looker)
     assert "-r" not in looker.read_text().split()
     assert "Nothing to change" in levels.administrator.works("kube-iam", "plan")
     levels.administrator.works("kube-iam", "revoke", "gina", "looker")
-    assert wait_until(lambda: not signs_in(gina, looker), 90)
+    assert wait_until(lambda: not gina.signs_in(looker), 90)
 
 
 def test_somebody_is_in_for_a_time_without_a_role(levels: Sandbox, looker: Path) -> None:
     levels.person("gil")
     gil = levels.person("gil")
     levels.administrator.works("kube-iam", "grant", "gil", "looker", "--for", "1h")
-    assert wait_until(lambda: signs_in(gil, looker), 90)
+    assert wait_until(lambda: gil.signs_in(looker), 90)
     levels.administrator.works("kube-iam", "grant", "gil", "looker", "--for", "1s")
-    assert wait_until(lambda: not signs_in(gil, looker), 90)
+    assert wait_until(lambda: not gil.signs_in(looker), 90)
 
 
 def test_revoke_now_refuses_who_comes_by_the_group_and_leaves_other_ways_in(levels: Sandbox, looker: Path) -> None:
@@ -67,10 +63,11 @@ def test_revoke_now_refuses_who_comes_by_the_group_and_leaves_other_ways_in(leve
     greta, viewer = levels.person("greta"), levels.kubeconfig("viewer")
     for level, kubeconfig in (("looker", looker), ("viewer", viewer)):
         levels.administrator.works("kube-iam", "grant", "greta", level)
-        assert wait_until(lambda kubeconfig=kubeconfig: signs_in(greta, kubeconfig), 90)  # type: ignore[misc]
+        assert wait_until(lambda kubeconfig=kubeconfig: greta.signs_in(kubeconfig), 90)  # type: ignore[misc]
+        assert greta.stays_in(kubeconfig)
     said = levels.administrator.works("kube-iam", "revoke", "greta", "looker", "--now", "--cache-ttl", "2s")
     assert "looker has no role: the users are refused while the IAM group sandbox-looker" in said
-    assert not signs_in(greta, looker)
-    assert signs_in(greta, viewer)
+    assert not greta.stays_in(looker)
+    assert greta.stays_in(viewer)
     levels.administrator.works("kube-iam", "grant", "greta", "looker")
-    assert wait_until(lambda: signs_in(greta, looker), 90)
+    assert wait_until(lambda: greta.signs_in(looker), 90)

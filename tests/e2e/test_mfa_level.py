@@ -125,7 +125,7 @@ def test_a_code_is_asked_for_once_and_its_session_serves_from_then_on(
     assert "Enter MFA code" in shown
     assert typed not in shown
     # The server may not have read the new level's group yet; the session is there all the same.
-    assert wait_until(lambda: mona.run("kubectl", "--kubeconfig", vault, "auth", "whoami").returncode == 0, 60)
+    assert wait_until(lambda: mona.signs_in(vault), 60)
     again = mona.works("kubectl", "--kubeconfig", vault, "auth", "whoami", "-o", "json")
     assert json.loads(again)["status"]["userInfo"]["username"] == "awsiam:mona"
     assert json.loads(again)["status"]["userInfo"]["groups"] == ["kube-iam:vault", "system:authenticated"]

@@ -70,12 +70,11 @@ def test_suspended_level_is_told_and_ends_by_its_remedy(levels: Sandbox, auditor
     levels.administrator.works("kube-iam", "apply", "--yes")
     assert wait_until(lambda: "level auditor: suspended until 20" in said(levels, "who"), 30)
     assert f"`aws iam delete-role --role-name {ROLE}`, then `kube-iam apply`" in said(levels, "plan")
-    kubectl = ("kubectl", "--kubeconfig", auditor, "auth", "whoami")
     aud = levels.person("aud")
-    assert aud.run(*kubectl).returncode != 0
+    assert not aud.signs_in(auditor)
 
     iam(levels, f"delete_role(RoleName='{ROLE}')")
     levels.administrator.works("kube-iam", "apply", "--yes")
     again = levels.person("aud")  # an empty cache, as after `kube-iam logout auditor`
-    assert wait_until(lambda: again.run(*kubectl).returncode == 0, 30), again.run(*kubectl).stderr
+    assert wait_until(lambda: again.signs_in(auditor), 30), again.whoami(auditor).stderr
     assert "role sandbox-auditor was created again" in said(levels, "who", "auditor")

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
-from whole_sandbox import ROLE, Person, Sandbox
+from whole_sandbox import ROLE, Sandbox
 
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import CLUSTER_ID
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
-
-
-def signs_in(person: Person, kubeconfig: Path) -> bool:
-    return person.run("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami").returncode == 0
 
 
 def assumes(sandbox: Sandbox, name: str) -> bool:
@@ -28,7 +23,7 @@ def test_temporary_grant_admits_the_user_and_is_listed_with_its_remaining_time(l
     levels.person("tess")
     assert not assumes(levels, "tess")
     levels.administrator.works("kube-iam", "grant", "tess", "viewer", "--for", "2h", "--reason", "on call: #1")
-    assert wait_until(lambda: signs_in(levels.person("tess"), levels.kubeconfig("viewer")), 30)
+    assert wait_until(lambda: levels.person("tess").signs_in(levels.kubeconfig("viewer")), 30)
     (viewer,) = json.loads(levels.administrator.works("kube-iam", "who", "viewer", "-o", "json"))
     assert "tess" not in viewer["users"]
     (tess,) = [each for each in viewer["temporary"] if each["user"] == "tess"]
@@ -45,9 +40,9 @@ def test_a_live_session_is_out_when_the_time_is_over(levels: Sandbox) -> None:
     viewer = levels.kubeconfig("viewer")
     levels.administrator.works("kube-iam", "grant", "tina", "viewer", "--for", "2h")
     tina = levels.person("tina")
-    assert wait_until(lambda: signs_in(tina, viewer), 30)
+    assert wait_until(lambda: tina.signs_in(viewer), 30)
     levels.administrator.works("kube-iam", "grant", "tina", "viewer", "--for", "5s")
-    assert wait_until(lambda: not signs_in(tina, viewer), 60)
+    assert wait_until(lambda: not tina.signs_in(viewer), 60)
     tina.works("kube-iam", "token", "-i", CLUSTER_ID, "-r", f"{ROLE}viewer")  # the session is as good as ever
     assert "reason=not_member session=tina" in levels.home.process("webhook").log.read_text()
 
@@ -57,9 +52,9 @@ def test_revoking_lets_a_live_session_out(levels: Sandbox) -> None:
     viewer = levels.kubeconfig("viewer")
     levels.administrator.works("kube-iam", "grant", "tara", "viewer", "--for", "2h")
     tara = levels.person("tara")
-    assert wait_until(lambda: signs_in(tara, viewer), 30)
+    assert wait_until(lambda: tara.signs_in(viewer), 30)
     levels.administrator.works("kube-iam", "revoke", "tara", "viewer")
-    assert wait_until(lambda: not signs_in(tara, viewer), 60)
+    assert wait_until(lambda: not tara.signs_in(viewer), 60)
 
 
 def test_it_ends_by_itself_and_what_is_left_is_cleaned(levels: Sandbox) -> None:

@@ -41,8 +41,8 @@ class Sandbox:
         self.person(name)
         self.administrator.works("kube-iam", "grant", name, level)
         trying = self.person(name)
-        command = ("kubectl", "--kubeconfig", self.kubeconfig(level), "auth", "whoami")
-        assert wait_until(lambda: trying.run(*command).returncode == 0, 60), trying.run(*command).stderr
+        kubeconfig = self.kubeconfig(level)
+        assert wait_until(lambda: trying.signs_in(kubeconfig), 60), trying.whoami(kubeconfig).stderr
         return self.person(name)
 
     def kubeconfig(self, level: str, *options: str) -> Path:
@@ -80,6 +80,19 @@ class Person:
             timeout=60,
             check=False,
         )
+
+    def whoami(self, kubeconfig: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `kubectl auth whoami`, with the cached token if there is one."""
+        command = ("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami", "-o", "json")
+        return self.run(*command, **variables)
+
+    def signs_in(self, kubeconfig: Path) -> bool:
+        """Return whether a new token is admitted. A wait with a cached one takes ten seconds: kube-apiserver remembers its answer."""
+        return self.whoami(kubeconfig, KUBE_IAM_TOKEN_CACHE="0").returncode == 0
+
+    def stays_in(self, kubeconfig: Path) -> bool:
+        """Return whether the cached token is admitted, or the first one where none is cached."""
+        return self.whoami(kubeconfig).returncode == 0
 
     def works(self, *command: str | Path, stdin: str = "", **variables: str) -> str:
         """Run a command that has to succeed. Return what it prints."""
