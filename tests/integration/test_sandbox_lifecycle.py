@@ -18,15 +18,39 @@ from kube_iam.sandbox.state import CLUSTER_ID, Home
 from kube_iam.sandbox.up import down
 from kube_iam.sandbox.users import put_server_policy
 
-pytestmark = pytest.mark.integration  # each test has a sandbox of its own, so any worker may run it
+pytestmark = pytest.mark.integration
+in_shared_sandbox = pytest.mark.xdist_group("shared-sandbox")
 BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
+    """Yield the directory of a sandbox that this test may start."""
     found = Home(tmp_path / "box")
     yield found
     down(found)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    found = Home(tmp_path_factory.mktemp("shared") / "box")
+    started = sandbox(found, "up")
+    assert started.returncode == 0, started.stderr
+    yield found
+    down(found)
+
+
+@pytest.fixture
+def running(shared: Home) -> Iterator[Home]:
+    """Yield a running sandbox with the access file of its start. Others have used it: a test that changes a level adds its own."""
+    before = shared.access.read_text()
+    yield shared
+    shared.access.write_text(before)
+
+
+def add_level(home: Home, name: str, method: str = "role") -> None:
+    with home.access.open("a") as file:
+        file.write(f"  - {{name: {name}, method: {method}}}\n")
 
 
 def sandbox(home: Home, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
@@ -68,11 +92,11 @@ def test_up_is_idempotent_and_down_leaves_nothing(home: Home) -> None:
     assert "nothing was running" in sandbox(home, "down").stderr
 
 
-def test_everything_in_it_is_for_its_owner_only(home: Home) -> None:
-    sandbox(home, "up")
-    assert stat.S_IMODE(home.root.stat().st_mode) == 0o700
+@in_shared_sandbox
+def test_everything_in_it_is_for_its_owner_only(running: Home) -> None:
+    assert stat.S_IMODE(running.root.stat().st_mode) == 0o700
     for name in ("sandbox.json", "access.yaml", "tls/account-key.pem", "run/account.json", "mount/config.yaml"):
-        assert stat.S_IMODE((home.root / name).stat().st_mode) == 0o600, name
+        assert stat.S_IMODE((running.root / name).stat().st_mode) == 0o600, name
 
 
 def test_after_a_crash_up_replaces_nothing_that_runs_and_down_cleans_up(home: Home) -> None:
@@ -148,63 +172,64 @@ def in_shell(home: Home, script: str, *options: str) -> subprocess.CompletedProc
     )
 
 
-def test_a_shell_in_the_sandbox_can_plan_and_a_user_can_ask_for_a_review(home: Home) -> None:
-    sandbox(home, "up")
-    plan = in_shell(home, "kube-iam plan")
+@in_shared_sandbox
+def test_a_shell_in_the_sandbox_can_plan_and_a_user_can_ask_for_a_review(running: Home) -> None:
+    add_level(running, "planned")
+    plan = in_shell(running, "kube-iam plan")
     assert plan.returncode == 0, plan.stderr
-    assert "sandbox-viewer" in plan.stdout
+    assert "sandbox-planned" in plan.stdout
     review = in_shell(
-        home, f"kube-iam token -i {CLUSTER_ID} | kube-iam sandbox review --dir {home.root}", "--user", "carol"
+        running, f"kube-iam token -i {CLUSTER_ID} | kube-iam sandbox review --dir {running.root}", "--user", "carol"
     )
     assert review.returncode == 1
     assert json.loads(review.stdout)["status"]["authenticated"] is False
     assert "k8s-aws-v1." not in review.stdout + review.stderr
-    same = [sandbox(home, "env", "--user", "carol").stdout for _ in range(2)]
+    same = [sandbox(running, "env", "--user", "carol").stdout for _ in range(2)]
     assert same[0] == same[1]
     assert "KUBECONFIG=" not in same[0]
-    assert sandbox(home, "env", "--user", "not a user").returncode == 1
-    assert "no token" in sandbox(home, "review").stderr
-    assert "no ExecCredential" in sandbox(home, "review", stdin='{"status": {}}').stderr
+    assert sandbox(running, "env", "--user", "not a user").returncode == 1
+    assert "no token" in sandbox(running, "review").stderr
+    assert "no ExecCredential" in sandbox(running, "review", stdin='{"status": {}}').stderr
 
 
+@in_shared_sandbox
 @pytest.mark.parametrize("method", ["role", "group"])
-def test_level_added_later_admits_its_members_without_new_server_rights(home: Home, method: str) -> None:
-    sandbox(home, "up")
-    with home.access.open("a") as file:
-        file.write(f"  - {{name: audit, method: {method}}}\n")
-    sandbox(home, "env", "--user", "carol")
-    added = in_shell(home, "kube-iam apply --yes && kube-iam grant carol audit")
+def test_level_added_later_admits_its_members_without_new_server_rights(running: Home, method: str) -> None:
+    level = f"audit-by-{method}"
+    add_level(running, level, method)
+    sandbox(running, "env", "--user", "carol")
+    added = in_shell(running, f"kube-iam apply --yes && kube-iam grant carol {level}")
     assert added.returncode == 0, added.stderr
     assert "warning: level" not in added.stderr
     assert "note:" not in added.stderr  # the server was asked
-    role = " -r arn:aws:iam::111122223333:role/sandbox-audit" if method == "role" else ""
-    review = f"kube-iam token -i {CLUSTER_ID}{role} | kube-iam sandbox review --dir {home.root}"
+    role = f" -r arn:aws:iam::111122223333:role/sandbox-{level}" if method == "role" else ""
+    review = f"kube-iam token -i {CLUSTER_ID}{role} | kube-iam sandbox review --dir {running.root}"
     seen: list[str] = []
 
     def is_admitted() -> bool:
-        seen.append(in_shell(home, review, "--user", "carol").stdout)
+        seen.append(in_shell(running, review, "--user", "carol").stdout)
         return json.loads(seen[-1])["status"].get("authenticated", False) is True
 
     assert wait_until(is_admitted, 30), seen[-1]
-    assert json.loads(seen[-1])["status"]["user"]["groups"] == ["kube-iam:audit"]
+    assert json.loads(seen[-1])["status"]["user"]["groups"] == [f"kube-iam:{level}"]
 
 
-def test_who_says_that_the_server_may_not_read_iam(home: Home) -> None:
-    sandbox(home, "up")
-    state = home.load()
+@in_shared_sandbox
+def test_who_says_that_the_server_may_not_read_iam(running: Home) -> None:
+    state = running.load()
     assert state is not None
-    assert in_shell(home, "kube-iam apply --yes").returncode == 0
+    assert in_shell(running, "kube-iam apply --yes").returncode == 0
     nothing = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
-    put_server_policy(home, state, {"Version": "2012-10-17", "Statement": [nothing]})
+    put_server_policy(running, state, {"Version": "2012-10-17", "Statement": [nothing]})
     said = "warning: level viewer: IAM does not let the server read IAM group sandbox-viewer"
-    assert wait_until(lambda: said in in_shell(home, "kube-iam who").stderr, 30)
-    sandbox(home, "up")  # gives the server its rights again
-    assert wait_until(lambda: said not in in_shell(home, "kube-iam who").stderr, 30)
+    assert wait_until(lambda: said in in_shell(running, "kube-iam who").stderr, 30)
+    sandbox(running, "up")  # gives the server its rights again
+    assert wait_until(lambda: said not in in_shell(running, "kube-iam who").stderr, 30)
 
 
 DELETE_GROUP = """\
 from botocore.session import Session
-iam, group = Session().create_client("iam", "us-east-1"), {"GroupName": "sandbox-viewer"}
+iam, group = Session().create_client("iam", "us-east-1"), {"GroupName": "sandbox-gone"}
 for user in iam.get_group(**group)["Users"]:
     iam.remove_user_from_group(UserName=user["UserName"], **group)
 for policy in iam.list_attached_group_policies(**group)["AttachedPolicies"]:
@@ -213,18 +238,19 @@ iam.delete_group(**group)
 """
 
 
-def test_server_sees_that_a_group_was_deleted_under_its_own_policy(home: Home) -> None:
-    sandbox(home, "up")
-    assert in_shell(home, "kube-iam apply --yes").returncode == 0
-    script = home.root / "delete_group.py"
+@in_shared_sandbox
+def test_server_sees_that_a_group_was_deleted_under_its_own_policy(running: Home) -> None:
+    add_level(running, "gone")
+    assert in_shell(running, "kube-iam apply --yes").returncode == 0
+    script = running.root / "delete_group.py"
     script.write_text(DELETE_GROUP)
-    deleted = in_shell(home, f"python {script}")
+    deleted = in_shell(running, f"python {script}")
     assert deleted.returncode == 0, deleted.stderr
-    said = "warning: level viewer: IAM group sandbox-viewer does not exist"
+    said = "warning: level gone: IAM group sandbox-gone does not exist"
     seen: list[str] = []
 
     def is_said() -> bool:
-        seen.append(in_shell(home, "kube-iam plan").stderr)
+        seen.append(in_shell(running, "kube-iam plan").stderr)
         return said in seen[-1]
 
     assert wait_until(is_said, 30), seen[-1]
@@ -232,30 +258,31 @@ def test_server_sees_that_a_group_was_deleted_under_its_own_policy(home: Home) -
 
 MAKE_GROUP = """\
 from botocore.session import Session
-iam, group = Session().create_client("iam", "us-east-1"), {"GroupName": "sandbox-viewer"}
+iam, group = Session().create_client("iam", "us-east-1"), {"GroupName": "sandbox-older"}
 iam.create_group(Path="/older/", **group)
 iam.add_user_to_group(UserName="carol", **group)
 print(iam.get_group(**group)["Group"]["GroupId"])
 """
 SHOW_GROUP = """\
 from botocore.session import Session
-found = Session().create_client("iam", "us-east-1").get_group(GroupName="sandbox-viewer")
+found = Session().create_client("iam", "us-east-1").get_group(GroupName="sandbox-older")
 print(found["Group"]["GroupId"], found["Group"]["Path"], *(user["UserName"] for user in found["Users"]))
 """
 
 
-def test_adopt_moves_a_group_and_keeps_its_members_and_unique_id(home: Home) -> None:
-    sandbox(home, "up")
-    sandbox(home, "env", "--user", "carol")
+@in_shared_sandbox
+def test_adopt_moves_a_group_and_keeps_its_members_and_unique_id(running: Home) -> None:
+    add_level(running, "older")
+    sandbox(running, "env", "--user", "carol")
     scripts = {"make.py": MAKE_GROUP, "show.py": SHOW_GROUP}
     for name, text in scripts.items():
-        (home.root / name).write_text(text)
-    made = in_shell(home, f"python {home.root}/make.py")
+        (running.root / name).write_text(text)
+    made = in_shell(running, f"python {running.root}/make.py")
     assert made.returncode == 0, made.stderr
-    refused = in_shell(home, "kube-iam apply --yes")
+    refused = in_shell(running, "kube-iam apply --yes")
     assert refused.returncode != 0
-    assert "sandbox-viewer" in refused.stderr
-    adopted = in_shell(home, "kube-iam apply --yes --adopt")
+    assert "sandbox-older" in refused.stderr
+    adopted = in_shell(running, "kube-iam apply --yes --adopt")
     assert adopted.returncode == 0, adopted.stderr
-    shown = in_shell(home, f"python {home.root}/show.py").stdout.split()
+    shown = in_shell(running, f"python {running.root}/show.py").stdout.split()
     assert shown == [made.stdout.strip(), "/kube-iam/sandbox/", "carol"]
