@@ -5,13 +5,13 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= auto
-# Unit tests wait for locks, sockets and threads in between: 55 s with two workers a core, 71 s with one (two cores).
-UNIT_WORKERS = $(if $(filter auto,$(WORKERS)),$(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))'),$(WORKERS))
+# Tests wait for processes, locks and sockets in between, so two workers share a core.
+PAIRED = $(if $(filter auto,$(WORKERS)),$(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))'),$(WORKERS))
 # Empty is off: without compiled modules each worker of pytest, and each process of a test, compiles all of its modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# A file's tests share servers, and a worker its two clusters.
-CONFORMANCE = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile tests/conformance
+# Tests that share a cluster or a server are one group (xdist_group). The longest groups begin first: in tests/e2e.
+PYTEST = $(BIN)/python -m pytest -n $(PAIRED) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help
 help:  ## What can be made
@@ -45,19 +45,18 @@ reference: .venv/ready  ## The reference, aws-iam-authenticator, built once into
 oracle: .venv/ready  ## Another evaluator of IAM policies, to compare ours with, into the same cache (needs npm or PyPI)
 	@tools/iam-simulate.sh
 
-# The conformance run stands alone, so that its tally comes last. APART=conformance leaves it to `make conformance`.
+# APART=conformance leaves tests/conformance to `make conformance`.
 .PHONY: test
 test: check .venv/ready  ## Everything that this machine can test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --ignore tests/conformance
-	$(if $(filter conformance,$(APART)),@echo "left to make conformance: tests/conformance",$(CONFORMANCE))
+	$(PYTEST) tests/e2e $(if $(filter conformance,$(APART)),,tests/conformance) tests/integration tests/contract tests/unit
 
 .PHONY: conformance
 conformance: reference control-plane  ## Both servers side by side: what agrees, what differs on purpose, what else differs (nothing)
-	KUBE_IAM_REQUIRE_ALL=1 $(CONFORMANCE)
+	KUBE_IAM_REQUIRE_ALL=1 $(PYTEST) -q tests/conformance
 
 .PHONY: unit
 unit: .venv/ready  ## The fast tests: those that start no process of ours and are not slow, with a fifth of the generated examples
-	KUBE_IAM_EXAMPLES=few $(BIN)/python -m pytest -n $(UNIT_WORKERS) --dist worksteal -m "not process and not slow" tests/unit tests/contract
+	KUBE_IAM_EXAMPLES=few $(BIN)/python -m pytest -n $(PAIRED) --dist worksteal -m "not process and not slow" tests/unit tests/contract
 
 .PHONY: check
 check: .venv/ready  ## Lint, types, import rules

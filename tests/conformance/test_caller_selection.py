@@ -28,7 +28,7 @@ from kube_iam.aws.environment import normalize
 from kube_iam.aws.token_cache import TokenRequest
 from kube_iam.errors import KubeIamError
 
-pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
+pytestmark = pytest.mark.reference
 
 CASES = 60
 # Identifiers that tell where they came from.

@@ -17,7 +17,7 @@ from setups import SSO_FEATURE_GATE, Setup
 from side_by_side import Pair, running
 from tally import Tally
 
-pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance")]
+pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance-clusters")]
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from tokens import Signed
 
 from kube_iam.sandbox.processes import free_port, wait_until
 
-pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance")]
+pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance-clusters")]
 
 
 @pytest.fixture(scope="module")

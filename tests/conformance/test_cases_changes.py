@@ -18,7 +18,7 @@ from tally import Tally
 from kube_iam.sandbox.processes import wait_until
 from listening import LOOPBACK, listening
 
-pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
+pytestmark = pytest.mark.reference
 
 MODE_FILE = "  dynamicBackendModePath: HOME/mode.json\n"
 

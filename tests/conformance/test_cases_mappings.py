@@ -38,7 +38,7 @@ from tokens import Signed
 from kube_iam.access.levels import DEFAULT_USERNAME
 from kube_iam.core.access_entries import RESERVED_PREFIXES
 
-pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
+pytestmark = pytest.mark.reference
 
 PEOPLE = {
     who.key: who

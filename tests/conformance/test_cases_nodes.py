@@ -20,7 +20,7 @@ from tokens import Signed
 
 from fake_ec2 import Call, FakeEc2, error
 
-pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance")]
+pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance-clusters")]
 
 NAME = "ip-10-0-0-1.eu-central-1.compute.internal"
 NODE_NAME = "system:node:{{EC2PrivateDNSName}}"

@@ -18,7 +18,7 @@ from side_by_side import Pair, Question, running
 from tally import Case, Tally
 from tokens import Signed
 
-pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance")]
+pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance-clusters")]
 
 
 @pytest.fixture(scope="module")

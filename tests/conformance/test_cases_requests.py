@@ -15,7 +15,7 @@ from side_by_side import Pair, Question, Server, running
 from tally import Case, Tally
 from tokens import Signed
 
-pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
+pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance-requests")]
 
 V1 = "authentication.k8s.io/v1"
 PREFIX = "aws_iam_authenticator_"

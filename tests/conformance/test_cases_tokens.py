@@ -35,7 +35,7 @@ from tokens import PREFIX, Signed, token_of, url_in
 
 from kube_iam.core.partitions import DNS_SUFFIX, partition_of_region
 
-pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
+pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance-tokens")]
 
 GOOD = Signed(ADMIN)
 UNKNOWN = Principal("ASIAUNKNOWNUNKNOWN00")

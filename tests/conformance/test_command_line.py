@@ -18,7 +18,7 @@ from tokens import PREFIX, Signed, url_in
 
 from kube_iam.sandbox.connect_proxy import connect_proxy
 
-pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
+pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance-command-line")]
 
 COMMANDS = ("", "token", "server", "init", "verify", "version", "add", "add user", "add role")
 

@@ -22,7 +22,7 @@ from kube_iam.access.mapping import MappingEntry
 from kube_iam.kube.aws_auth import appended, new_user
 from kube_iam.kube.mapping_list import MappingList
 
-pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance")]
+pytestmark = [pytest.mark.reference, pytest.mark.control_plane, pytest.mark.xdist_group("conformance-clusters")]
 
 FILES = sorted((Path(__file__).parents[1] / "corpus" / "mappings").glob("*.yaml"))
 DATA = {path.stem: yaml.safe_load(path.read_bytes())["data"] for path in FILES}

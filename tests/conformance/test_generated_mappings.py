@@ -20,7 +20,7 @@ from side_by_side import Question, running
 from tally import Case, Tally
 from tokens import Signed
 
-pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
+pytestmark = pytest.mark.reference
 
 ACCOUNTS = ("123456789012", "012345678901", "210987654321")
 HEX = "0123456789abcdef"

@@ -16,7 +16,7 @@ from side_by_side import Pair, Question, running
 from tally import Case, Tally
 from tokens import PREFIX, Signed, token_of, url_in
 
-pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
+pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance-generated-tokens")]
 
 Change = Callable[[str], str]
 

@@ -9,7 +9,7 @@ import pytest
 from differences import BESIDE, DIFFERENCES, ELSEWHERE, SHAPES
 from tally import PARTS, ROOT, Tally, page_rows
 
-pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance")]
+pytestmark = pytest.mark.reference
 
 
 def test_the_page_and_the_predicates_are_one_set() -> None:

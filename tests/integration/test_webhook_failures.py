@@ -26,7 +26,7 @@ from kube_iam.sandbox.control_plane import start_control_plane
 from kube_iam.sandbox.state import Home
 from kube_iam.sandbox.up import down
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
+pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("webhook-failures")]
 
 Answer = Callable[[BaseHTTPRequestHandler], tuple[int, str, bytes] | None]
 
