@@ -142,7 +142,7 @@ def test_the_plan_and_the_question_go_to_stderr(
     out, err = capsys.readouterr()
     assert set(results(json.loads(out))) == {result}
     assert "+ role prod-admin (admin)" in err
-    assert "Apply these changes?" in err
+    assert "Apply these changes to cluster prod.example.com, AWS account 123456789012?" in err
 
 
 def test_destroy_states_what_it_leaves_alone(run: Run, account: FakeAccount) -> None:

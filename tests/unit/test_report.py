@@ -73,7 +73,7 @@ def test_a_change_shows_what_was_and_what_will_be() -> None:
 def test_nothing_to_change_says_so() -> None:
     assert (
         plan_text(plan_apply(access(), changed_account().ports))
-        == "Nothing to change: prod.example.com is as the file says.\n"
+        == "Nothing to change: cluster prod.example.com, AWS account 123456789012, is as the file says.\n"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from kube_iam.access.levels import ClusterAccess
 from kube_iam.access.ports import Ports
 from kube_iam.cli.access_output import AGAIN, print_data, remedy_half_way
 from kube_iam.cli.changes import changes_made
+from kube_iam.cli.destination import Destination
 from kube_iam.cli.progress import Display
 from kube_iam.cli.session import AdminSession, pass_session, require_terminal
 from kube_iam.cli.shared_options import (
@@ -81,12 +83,13 @@ def command(
     plan = plan_apply(access, ports, adopt=adopt, now=time.time())
     if saved is not None and expected is not None:
         refuse_changed(saved, expected, current_plan(session, plan))
+    ask = None if yes or expected else partial(_is_confirmed, session.destination.of(access.cluster_id))
     # Audit events are written last: the document for programs does not wait for the cluster.
-    with session.audit as audit, PlanResults(plan, output, dry_run=dry_run) as results:
+    with session.audit as audit, PlanResults(plan, output, session.destination, dry_run=dry_run) as results:
         if dry_run or not plan.changes:
             warn_of_server(session, unchanged(access, plan))
             return 0
-        if not is_approved(plan, ports, results, force=force, ask=None if yes or expected else _is_confirmed):
+        if not is_approved(plan, ports, results, force=force, ask=ask):
             return 1
         carry_out(
             plan,
@@ -112,9 +115,9 @@ def _member_records(access: ClusterAccess, done: tuple[Change, ...]) -> Iterator
             yield AuditRecord(action, change.item.user, change.level)
 
 
-def _is_confirmed() -> bool:
-    """Return whether the administrator answers yes."""
-    return click.confirm("Apply these changes?", err=True)
+def _is_confirmed(where: str) -> bool:
+    """Return whether the administrator answers yes. `where` names the cluster and the account."""
+    return click.confirm(f"Apply these changes to {where}?", err=True)
 
 
 PAST = {Verb.CREATE: "created", Verb.UPDATE: "updated", Verb.ADOPT: "adopted", Verb.DELETE: "deleted"}
@@ -127,9 +130,10 @@ class PlanResults:
     For people it prints the plan at once.
     """
 
-    def __init__(self, plan: Plan, output: str, *, dry_run: bool = False) -> None:
+    def __init__(self, plan: Plan, output: str, destination: Destination, *, dry_run: bool = False) -> None:
         """`output` is table, json or yaml."""
         self.output = output
+        self.destination = destination
         self._plan = plan
         self._dry_run = dry_run
         self.names = headlines(plan)
@@ -140,7 +144,7 @@ class PlanResults:
 
     def __enter__(self) -> PlanResults:
         if self.output == "table":
-            print_plan(self._plan)
+            print_plan(self._plan, self.destination)
         return self
 
     def __exit__(
@@ -152,7 +156,7 @@ class PlanResults:
     def show_before_question(self) -> None:
         """Print the plan on stderr where stdout is for a program: a person is asked about it."""
         if self.output != "table":
-            print_plan(self._plan, err=True)
+            print_plan(self._plan, self.destination, err=True)
 
     def expect(self) -> None:
         """Record that all changes will be made from now on."""
@@ -187,7 +191,7 @@ class PlanResults:
     def data(self) -> dict[str, object]:
         """Return the plan's data with a `result` of each change: created, updated, adopted or deleted, failed (with `error`),
         unknown, notTried, or planned in a dry run. `digest` is the plan's."""
-        data = self._plan.as_data()
+        data = {**self._plan.as_data(), **self.destination.as_data()}
         changes = [
             {**change.as_data(), **self._result(position, change.verb)}
             for position, change in enumerate(self._plan.changes)
@@ -208,12 +212,9 @@ class PlanResults:
         return {"result": "failed", "error": self._error.message}
 
 
-def print_plan(plan: Plan, output: str = "table", *, err: bool = False) -> None:
-    """Print the plan: as text, coloured on a terminal, or as data. With `err` text goes to stderr."""
-    if output == "table":
-        page(plan_text(plan, COLOUR_MARKS), err=err)
-    else:
-        print_data(plan.as_data(), output)
+def print_plan(plan: Plan, destination: Destination, *, err: bool = False) -> None:
+    """Print the plan as text, coloured on a terminal. With `err` it goes to stderr."""
+    page(plan_text(plan, COLOUR_MARKS, place=destination.place), err=err)
 
 
 def refuse_guarded(plan: Plan, *, force: bool) -> None:

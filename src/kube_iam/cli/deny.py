@@ -116,6 +116,8 @@ def _print(
         from kube_iam.cli.access_output import print_data
 
         data = {"denials": [denial_data(denial) for denial in denials], **revocation.propagation_data(found)}
+        place = session.cluster_destination
+        data |= {"apiServer": place.api_server or None, "context": place.context or None}
         print_data({**data, "notDenied": not_denied}, output)
         revocation.raise_unconfirmed(found)
         return
@@ -165,53 +167,59 @@ def _check_names(session: AdminSession, names: Sequence[str], *, yes: bool) -> K
         missing = f"there is no {file}"
         if _is_on_command_line("file"):
             raise UsageError(missing, "name the access file with -f, or leave -f away")
-        _confirm_unchecked(names, missing, yes=yes)
+        _confirm_unchecked(session, names, missing, yes=yes)
         return None
     try:
         known = _look_up_within(LOOKUP_SECONDS, session, names)
     except KubeIamError as error:
-        _confirm_unchecked(names, error.message, yes=yes)
+        _confirm_unchecked(session, names, error.message, yes=yes)
         return None
     unknown = [name for name in names if not known.knows(name)]
     if not unknown:
         return known
-    _confirm_unknown(file, known, unknown, yes=yes)
+    _confirm_unknown(session, known, unknown, yes=yes)
     return None
 
 
-def _confirm_unchecked(names: Sequence[str], reason: str, *, yes: bool) -> None:
+def _confirm_unchecked(session: AdminSession, names: Sequence[str], reason: str, *, yes: bool) -> None:
     """Print that the names were not looked up, and ask about those with a comma unless `yes`. Raises as `_confirm` does."""
     note(f"Note: the names were not looked up, and a misspelt one denies nobody: {reason}")
     joined = ", ".join(name for name in names if "," in name)
     if joined and not yes:
         _confirm(
-            f"a denial of several names in one denies nobody: {joined}", "name each by itself", "deny that as one name"
+            session,
+            f"a denial of several names in one denies nobody: {joined}",
+            "name each by itself",
+            "deny that as one name",
         )
 
 
-def _confirm_unknown(file: str, known: KnownNames, unknown: Sequence[str], *, yes: bool) -> None:
+def _confirm_unknown(session: AdminSession, known: KnownNames, unknown: Sequence[str], *, yes: bool) -> None:
     """Ask about names that may be misspelt, or print them as a note if `yes`. Raises as `_confirm` does."""
     from kube_iam.config.suggestions import suggestion
 
     hints = "; ".join(f"{name}: {known.suggestion(name, suggestion) or 'nothing like it'}" for name in unknown)
-    listed = ", ".join(unknown)
+    file, listed = session.file, ", ".join(unknown)
     if yes:
         note(
             f"Note: neither a level of {file} nor IAM knows {listed} ({hints}): if that is misspelt, it denies nobody."
         )
         return
     _confirm(
+        session,
         f"neither a level of {file} nor IAM knows {listed}: a denial of a misspelt name denies nobody",
         hints,
         "deny it all the same",
     )
 
 
-def _confirm(doubt: str, remedy: str, otherwise: str) -> None:
+def _confirm(session: AdminSession, doubt: str, remedy: str, otherwise: str) -> None:
     """Ask whether to go on. Raises click.Abort if the answer is no, UsageError if nobody can be asked."""
     if not on_terminal():
         raise UsageError(f"{doubt}, so none was written", f"{remedy}. Add --yes to {otherwise}")
-    click.confirm(f"{doubt[0].upper()}{doubt[1:]} ({remedy}). {otherwise.capitalize()}?", abort=True, err=True)
+    place = session.cluster_destination.place
+    action = f"{otherwise.capitalize()} at {place}" if place else otherwise.capitalize()
+    click.confirm(f"{doubt[0].upper()}{doubt[1:]} ({remedy}). {action}?", abort=True, err=True)
 
 
 def _is_on_command_line(option: str) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from kube_iam.access.changes import Plan
+from kube_iam.cli.destination import Destination
 from kube_iam.cli.session import AdminSession, pass_session
 from kube_iam.cli.shared_options import (
     aws_options,
@@ -51,18 +54,20 @@ def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_on
         _require_cluster(session)
     ports = session.iam_ports if iam_only else session.ports
     plan = plan_destroy(access, ports)
+    destination = Destination(account=access.account) if iam_only else session.destination
     if not plan.changes:
-        return _report(plan, output, dry_run=dry_run, iam_only=iam_only)
+        return _report(plan, output, destination, dry_run=dry_run, iam_only=iam_only)
+    ask = None if yes else partial(_is_confirmed, access.name, destination.of(access.cluster_id))
     # Audit events are written last: the document for programs does not wait for the cluster.
     with (
         AuditLog(None) if iam_only else session.audit as audit,
-        PlanResults(plan, output, dry_run=dry_run) as results,
+        PlanResults(plan, output, destination, dry_run=dry_run) as results,
     ):
         if iam_only:
             click.echo(_NOT_READ.format(mapping=access.mapping.describe()), err=True)
         if dry_run:
             return 0
-        if not is_approved(plan, ports, results, force=force, ask=None if yes else lambda: _is_confirmed(access.name)):
+        if not is_approved(plan, ports, results, force=force, ask=ask):
             return 1
         carry_out(
             plan,
@@ -74,10 +79,10 @@ def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_on
     return 0
 
 
-def _is_confirmed(cluster: str) -> bool:
-    """Return whether the administrator types the cluster's name."""
-    said = f"Type the cluster's name, {cluster}, to go on"
-    return bool(click.prompt(said, default="", show_default=False, err=True) == cluster)
+def _is_confirmed(name: str, where: str) -> bool:
+    """Return whether the administrator types the cluster's name. `where` names the cluster and the account."""
+    said = f"Type the cluster's name, {name}, to make these changes to {where}"
+    return bool(click.prompt(said, default="", show_default=False, err=True) == name)
 
 
 def _require_cluster(session: AdminSession) -> None:
@@ -90,14 +95,14 @@ def _require_cluster(session: AdminSession) -> None:
         raise
 
 
-def _report(plan: Plan, output: str, *, dry_run: bool, iam_only: bool) -> int:
+def _report(plan: Plan, output: str, destination: Destination, *, dry_run: bool, iam_only: bool) -> int:
     """Print that nothing is left, or what was left alone; return the exit code."""
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.apply import PlanResults
 
     code = 1 if plan.left_alone else 0
     if output != "table":
-        print_data(PlanResults(plan, output, dry_run=dry_run).data(), output)
+        print_data(PlanResults(plan, output, destination, dry_run=dry_run).data(), output)
     elif plan.left_alone:
         click.echo(f"Nothing is left that is marked as {plan.cluster}'s.")
         for found in plan.left_alone:

@@ -171,6 +171,9 @@ class _MemberCommand:
             more = denials.data() if denials is not None else {}
             print_members(results, {**self._data(), **more}, self.options.output)
             return
+        if self.options.dry_run:
+            where = self.session.destination.of(self.session.access.cluster_id)
+            click.echo(f"Nothing is changed in {where}: this is a dry run.", err=True)
         for change in results.planned if self.options.dry_run else ():
             click.echo(_sentence(change, self.level, self.options))
         changed = any(change.is_needed for change in results.done)
@@ -206,6 +209,7 @@ class _MemberCommand:
     def _data(self) -> dict[str, object]:
         data: dict[str, object] = {
             "cluster": self.session.access.cluster_id,
+            **self.session.destination.as_data(),
             "level": self.level.name,
             "group": self.level.group_name,
             "dryRun": self.options.dry_run,

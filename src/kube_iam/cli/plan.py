@@ -82,7 +82,7 @@ def command(
     ports = session.ports
     plan = plan_apply(access, ports, adopt=adopt, now=now)
     if output == "table":
-        print_plan(plan, output)
+        print_plan(plan, session.destination)
     if out is not None:
         save_plan(session, out, plan, adopt=adopt, force=force)
     changed = {change.item.key for change in plan.changes if isinstance(change.item, MappingEntry)}
@@ -103,7 +103,7 @@ def command(
             "denied": denied_data(denied),
             "server": [{"level": name, **state} for name, state in states_data(access.levels, states).items()],
         }
-        print_data({**plan.as_data(), **facts}, output)
+        print_data({**plan.as_data(), **session.destination.as_data(), **facts}, output)
     return CHANGES if detailed_exitcode and plan.changes else 0
 
 

@@ -26,6 +26,7 @@ from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
     from kube_iam.cli.audit import AuditLog
+    from kube_iam.cli.destination import Destination
     from kube_iam.cli.progress import Display
     from kube_iam.denylist.editor import DenyListEditor
     from kube_iam.denylist.propagation import Clock
@@ -93,6 +94,22 @@ class AdminSession:
     def iam_without_prompts(self) -> Directory:
         """Return IAM that prints nothing, and whose calls raise NobodyToAsk where they need an MFA code."""
         return self._open_iam(lambda _: None, may_ask=False)
+
+    @property
+    def destination(self) -> Destination:
+        """Return the API server and the AWS account, for messages and data. Calls neither. Raises what `access` raises."""
+        from kube_iam.cli.destination import find_destination
+
+        return find_destination(
+            (lambda: self.kube.context) if needs_cluster(self.access) else None, self.access.account
+        )
+
+    @property
+    def cluster_destination(self) -> Destination:
+        """Return the API server alone, for commands that change nothing in AWS and need no access file. Raises nothing."""
+        from kube_iam.cli.destination import find_destination
+
+        return find_destination(lambda: self.kube.context)
 
     @property
     def kube(self) -> KubeApi:

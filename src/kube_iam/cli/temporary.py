@@ -128,10 +128,12 @@ def grant_for(
     results = MemberResults(planned, "granted", level.name)
     now = time.time()
     item = TemporaryGrant("", "", rfc3339(now + duration.seconds), duration.reason)
-    data = _data(access, level, item, dry_run=dry_run)
+    data = {**session.destination.as_data(), **_data(access, level, item, dry_run=dry_run)}
     with session.audit as audit:
         if dry_run:
             results.done += planned
+            where = session.destination.of(access.cluster_id)
+            click.echo(f"Nothing is changed in {where}: this is a dry run.", err=True)
         try:
             done = _granted(planned, level, item, found.temporary, now, audit)
             for change in planned if dry_run else results.follow(done):

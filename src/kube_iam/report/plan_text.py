@@ -22,17 +22,20 @@ _NO_MARKS = ("", "")
 _Line = tuple[str, str]  # text with values as they are, and the name of its colour, empty for none
 
 
-def plan_text(plan: Plan, marks: Marks = MappingProxyType({})) -> str:
-    """Return the plan as text that ends in a newline. Values are escaped; lines with a colour stand between its `marks`."""
-    lines = list(_lines(plan))
+def plan_text(plan: Plan, marks: Marks = MappingProxyType({}), *, place: str = "") -> str:
+    """Return the plan as text that ends in a newline. Values are escaped; lines with a colour stand between its `marks`.
+
+    `place` names the API server, empty for a plan without one.
+    """
+    lines = list(_lines(plan, f" at {place}" if place else ""))
     shown = escaped_lines([text for text, _ in lines])
     around = (marks.get(colour, _NO_MARKS) for _, colour in lines)
     return "".join(f"{before}{text}{after}\n" for text, (before, after) in zip(shown, around, strict=True))
 
 
-def _lines(plan: Plan) -> Iterator[_Line]:
+def _lines(plan: Plan, place: str) -> Iterator[_Line]:
     if plan.changes:
-        yield f"Cluster {plan.cluster}, AWS account {plan.account}, mapping in {plan.target}", ""
+        yield f"Cluster {plan.cluster}{place}, AWS account {plan.account}, mapping in {plan.target}", ""
         yield "", ""
         for change in plan.changes:
             yield _headline(change), COLOURS[change.verb]
@@ -40,7 +43,7 @@ def _lines(plan: Plan) -> Iterator[_Line]:
         yield "", ""
         yield counts(plan), ""
     else:
-        yield f"Nothing to change: {plan.cluster} is as the file says.", ""
+        yield f"Nothing to change: cluster {plan.cluster}{place}, AWS account {plan.account}, is as the file says.", ""
     yield from ((f"warning: {each}", "yellow") for each in plan.warnings)
     yield from ((f"left alone: {each}", "yellow") for each in plan.left_alone)
     yield from ((f"needs --force: {each}", "red") for each in plan.guards)
