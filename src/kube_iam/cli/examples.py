@@ -92,7 +92,18 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Install the CRD", "manifest crd | kubectl apply -f -"),
         ("Give the server its rights", "manifest rbac | kubectl apply -f -"),
     ),
-    "policy": (("Print the policy for the server's role", "policy server > server-policy.json"),),
+    "manifest crd": (("Install the CRD", "manifest crd | kubectl apply -f -"),),
+    "manifest rbac": (
+        ("Give the server its rights", "manifest rbac | kubectl apply -f -"),
+        (
+            "Give a group of yours what grant, revoke, who and deny need",
+            "manifest rbac --for operator --group platform-oncall | kubectl apply -f -",
+        ),
+    ),
+    "policy": (
+        ("Print the policy for the server's role", "policy server > server-policy.json"),
+        ("Print what those need who run grant and revoke alone", "policy operator -f prod.yaml > operator.json"),
+    ),
     "sandbox": (
         ("Start an AWS account, the webhook and, where the binaries are, a cluster", "sandbox up"),
         ("Use it in this shell", "sandbox env"),

@@ -1,4 +1,4 @@
-"""`policy server`: the IAM policy that the server needs for the mappings of a file."""
+"""`policy`: the IAM policy that the server, an administrator or an operator needs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ import click
 
 from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, file_option, pass_global_options
 from kube_iam.cli.terminal import page
+from kube_iam.errors import UsageError
 
 
 @click.command("policy")
 @authenticator_options
 @file_option
-@click.argument("name", type=click.Choice(("server",)))
+@click.argument("name", metavar="server|admin|operator", type=click.Choice(("server", "admin", "operator")))
+@click.option(
+    "--temporary",
+    is_flag=True,
+    help="With operator: allow `grant --for`. This includes iam:PutUserPolicy, which lets its holder write any rights for any user.",
+)
 @pass_global_options
-def command(options: GlobalOptions, name: str, file: str) -> None:  # noqa: ARG001
+def command(options: GlobalOptions, name: str, file: str, temporary: bool) -> None:
     """Print an IAM policy, as JSON.
 
     server: the permissions that the server needs to check memberships: iam:GetGroup and iam:GetRole. For an access file it covers
     levels that are added later: groups by the cluster's IAM path, roles by the prefix of their names. With -c it covers the
     entries that the server's own config.yaml has now. Attach it to the role or user that the server runs as.
-    """
-    from kube_iam.core.server_policy import LONGEST_MANAGED
 
+    admin: `plan`, `apply` and `destroy`. It has the power of an administrator of the AWS account: its holder writes policies and
+    attaches them. operator: `grant`, `revoke` and `who`, which change members of the levels' groups and nothing else.
+
+    `kube-iam manifest rbac --for admin|operator` prints the rights in the cluster for the same two jobs.
+    """
+    if temporary and name != "operator":
+        raise UsageError("--temporary goes with operator")
+    if name != "server":
+        _print_job(options, name, file, temporary=temporary)
+        return
     document, needed = _of_config(Path(options.config)) if options.config else _of_access(file)
     page(json.dumps(document, indent=2))
     if not document["Statement"]:
@@ -34,6 +48,34 @@ def command(options: GlobalOptions, name: str, file: str) -> None:  # noqa: ARG0
         click.echo(
             f"kube-iam: note: no level of {file} requires membership now: the server does not need this yet", err=True
         )
+    _warn_of_length(document)
+
+
+def _print_job(options: GlobalOptions, name: str, file: str, *, temporary: bool) -> None:
+    """Print the policy of an administrator or an operator, and on stderr what it does not allow, or what else it allows."""
+    from kube_iam.access.admin_policy import admin_document, needs_user_policies, operator_document
+    from kube_iam.cli.session import read_access
+
+    if options.config:
+        raise UsageError(f"policy {name} is about an access file, and -c names the server's config.yaml", "use -f")
+    access = read_access(file)
+    document = admin_document(access) if name == "admin" else operator_document(access, temporary=temporary)
+    page(json.dumps(document, indent=2))
+    if name == "admin":
+        note = "this policy has the power of an administrator of the AWS account: give it to those alone"
+        click.echo(f"kube-iam: note: {note} (docs/rights.md)", err=True)
+    elif temporary:
+        note = "with iam:PutUserPolicy its holder can write any rights for any user, their own included"
+        click.echo(f"kube-iam: warning: {note} (docs/rights.md)", err=True)
+    elif needs_user_policies(access):
+        note = "without --temporary it allows neither `grant --for` nor the end of such access before its time"
+        click.echo(f"kube-iam: note: {note}", err=True)
+    _warn_of_length(document)
+
+
+def _warn_of_length(document: dict[str, object]) -> None:
+    from kube_iam.core.server_policy import LONGEST_MANAGED
+
     length = len(json.dumps(document, separators=(",", ":")))
     if length > LONGEST_MANAGED:
         click.echo(

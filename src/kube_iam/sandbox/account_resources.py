@@ -1,30 +1,68 @@
-"""Resource ARNs of calls to the emulated IAM, with the paths of groups and roles, as AWS compares them with policies."""
+"""Resource ARNs and condition keys of calls to the emulated IAM, as AWS compares them with policies.
+
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
 PARAMETERS = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
+CONTEXT_PARAMETERS = ("service", "iam_action", "body", "params")
+_TABLES = {"GroupName": "_groups", "RoleName": "_roles", "UserName": "_users"}
+# The resource of a creation is the ARN that the new thing will have, with its path.
+_CREATED = {
+    "CreateGroup": "GroupName",
+    "CreatePolicy": "PolicyName",
+    "CreateRole": "RoleName",
+    "CreateUser": "UserName",
+}
 
 
 def with_paths(original: Callable[..., str]) -> Callable[..., str]:
     """Return the emulator's `extract_resource_arn` with paths, and with the group as the resource of AddUserToGroup.
 
-    The original leaves paths out and returns the user for AddUserToGroup.
+    The original leaves paths out, returns the user for AddUserToGroup, and `*` for CreatePolicy and GetAccessKeyLastUsed.
     """
 
     def extract(
         service: str, method: str, path: str, headers: Any, body: bytes, query_params: dict[str, Any], *rest: str
     ) -> str:
-        if service == "iam":
-            for parameter, table in (("GroupName", "_groups"), ("RoleName", "_roles")):
-                name = query_params.get(parameter, "")
-                name = name[0] if isinstance(name, list) and name else name
-                found = getattr(import_module("ministack.services.iam"), table).get(name) if name else None
-                if found is not None:
-                    return str(found["Arn"])
-        return original(service, method, path, headers, body, query_params, *rest)
+        found = _resource(query_params, rest[-1]) if service == "iam" else ""
+        return found or original(service, method, path, headers, body, query_params, *rest)
 
     return extract
+
+
+def with_condition_keys(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Return the emulator's `request_tag_context` with the key iam:PolicyARN of calls that attach or detach a policy."""
+
+    def context(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
+        found = dict(original(service, iam_action, body, params))
+        if service == "iam" and iam_action.startswith(("iam:Attach", "iam:Detach")):
+            found["iam:policyarn"] = _text(params, "PolicyArn")
+        return found
+
+    return context
+
+
+def _resource(parameters: Mapping[str, Any], account: str) -> str:
+    """Return the ARN with its path, empty where the emulator's own answer is right."""
+    action, iam = _text(parameters, "Action"), import_module("ministack.services.iam")
+    if action in _CREATED:
+        kind = _CREATED[action].removesuffix("Name").lower()
+        return f"arn:aws:iam::{account}:{kind}{_text(parameters, 'Path') or '/'}{_text(parameters, _CREATED[action])}"
+    key = iam._access_keys.get(_text(parameters, "AccessKeyId")) if action == "GetAccessKeyLastUsed" else None
+    names = {"UserName": key["UserName"]} if key else {name: _text(parameters, name) for name in _TABLES}
+    for parameter, table in _TABLES.items():
+        found = getattr(iam, table).get(names.get(parameter, ""))
+        if found is not None:
+            return str(found["Arn"])
+    return ""
+
+
+def _text(parameters: Mapping[str, Any], name: str) -> str:
+    value = parameters.get(name, "")
+    return str(value[0] if value else "") if isinstance(value, list) else str(value)

@@ -21,7 +21,7 @@ from kube_iam.sandbox.account_conflicts import DELETE_PROBLEMS
 from kube_iam.sandbox.account_mfa import code_problem, present
 from kube_iam.sandbox.account_names import CREATE_PROBLEMS, UPDATES, Parameters
 from kube_iam.sandbox.account_quotas import QUOTA_PROBLEMS
-from kube_iam.sandbox.account_resources import PARAMETERS, with_paths
+from kube_iam.sandbox.account_resources import CONTEXT_PARAMETERS, PARAMETERS, with_condition_keys, with_paths
 from kube_iam.sandbox.iam_policy.evaluate import AssumeRequest, evaluate_trust
 
 VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam"}
@@ -42,6 +42,8 @@ def install(root_key: str) -> None:
     _replace(evaluator, "_is_root_key", ("access_key_id",), lambda access_key_id: False)  # noqa: ARG005
     actions = import_module("ministack.core.iam_actions")
     _replace(actions, "extract_resource_arn", PARAMETERS, with_paths(actions.extract_resource_arn))
+    context = with_condition_keys(actions.request_tag_context)
+    _replace(actions, "request_tag_context", CONTEXT_PARAMETERS, context)
     # The emulator would take signed query strings of IAM for S3's.
     _replace(app, "detect_service", ("method", "path", "headers", "query_params"), _service)
     app.SERVICE_HANDLERS["sts"] = _sts(app.SERVICE_HANDLERS["sts"])

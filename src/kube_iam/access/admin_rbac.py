@@ -1,0 +1,108 @@
+"""RBAC with the least permissions for two jobs: administrators change levels, operators change their members and the deny list.
+
+An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke`, `who`, `deny` and `undeny`. RBAC allows to bind a
+role only to callers who have its rights or the verb `bind` on it. The administrator gets that verb for the roles of the file alone.
+
+kube-apiserver checks no name in a creation (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources).
+So an operator creates no ConfigMap: the deny list is part of the manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from kube_iam.access.levels import ClusterAccess, TargetKind
+
+RBAC = "rbac.authorization.k8s.io"
+SYSTEM = "kube-system"
+"""The namespace of audit events."""
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+
+Manifest = dict[str, object]
+Rule = dict[str, object]
+
+
+def admin_manifests(access: ClusterAccess, group: str, deny_list: str) -> list[Manifest]:
+    """Return the objects for `plan`, `apply` and `destroy`, bound to the group. `deny_list` is NAMESPACE/NAME."""
+    bindings = [
+        _rule(RBAC, ("clusterrolebindings", "rolebindings"), ("create", "delete", "get", "list", "patch")),
+        _rule(RBAC, ("clusterroles", "roles"), ("get",)),
+    ]
+    cluster_roles = sorted({bind.cluster_role for level in access.levels for bind in level.bind if bind.cluster_role})
+    if cluster_roles:
+        bindings.append(_rule(RBAC, ("clusterroles",), ("bind",), cluster_roles))
+    rules: dict[str, list[Rule]] = {}
+    if access.mapping.kind is not TargetKind.FILE:
+        # The plan can create a missing ConfigMap, with --force.
+        named = _rule("", ("configmaps",), ("get", "patch"), [access.mapping.name])
+        rules[access.mapping.namespace] = [named, _rule("", ("configmaps",), ("create",))]
+    namespace, name = deny_list.split("/")
+    rules.setdefault(namespace, []).append(_rule("", ("configmaps",), ("get",), [name]))
+    for place, roles in _roles_by_namespace(access).items():
+        rules.setdefault(place, []).append(_rule(RBAC, ("roles",), ("bind",), sorted(roles)))
+    return [*_manifests("kube-iam-admin", group, [*bindings, _STATUS_QUERY], _with_events(rules))]
+
+
+def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, temporary: bool = False) -> list[Manifest]:
+    """Return the objects for `grant`, `revoke`, `who`, `deny` and `undeny`, bound to the group. `deny_list` is NAMESPACE/NAME.
+
+    `temporary` adds the right to change the mapping, which `grant --for` needs.
+    """
+    rules: dict[str, list[Rule]] = {}
+    if access.mapping.kind is not TargetKind.FILE:
+        verbs = ("get", "patch") if temporary else ("get",)
+        rules[access.mapping.namespace] = [_rule("", ("configmaps",), verbs, [access.mapping.name])]
+    namespace, name = deny_list.split("/")
+    rules.setdefault(namespace, []).append(_rule("", ("configmaps",), ("get", "patch"), [name]))
+    # The addresses of the API servers, each of which is asked whether a denial is in force.
+    rules["default"] = [
+        *rules.get("default", ()),
+        _rule("discovery.k8s.io", ("endpointslices",), ("get",), ["kubernetes"]),
+    ]
+    metadata = {"name": name, "namespace": namespace, "labels": {_MANAGED_BY: "kube-iam"}}
+    denied: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    return [denied, *_manifests("kube-iam-operator", group, [_STATUS_QUERY], _with_events(rules))]
+
+
+def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Rule:
+    rule: Rule = {"apiGroups": [group], "resources": [*resources]}
+    return {**rule, **({"resourceNames": [*names]} if names else {}), "verbs": [*verbs]}
+
+
+_STATUS_QUERY = _rule("authentication.k8s.io", ("tokenreviews",), ("create",))
+"""The server is asked through kube-apiserver, by a TokenReview, what it has loaded."""
+
+
+def _with_events(rules: dict[str, list[Rule]]) -> dict[str, list[Rule]]:
+    """Return the rules with that of audit events."""
+    return {**rules, SYSTEM: [*rules.get(SYSTEM, ()), _rule("", ("events",), ("create",))]}
+
+
+def _roles_by_namespace(access: ClusterAccess) -> Mapping[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for level in access.levels:
+        for bind in level.bind:
+            for namespace in bind.namespaces if bind.role else ():
+                found.setdefault(namespace, set()).add(bind.role)
+    return found
+
+
+def _manifests(
+    name: str, group: str, cluster_rules: Sequence[Rule], rules: Mapping[str, Sequence[Rule]]
+) -> Iterator[Manifest]:
+    yield from _bound("ClusterRole", name, "", group, cluster_rules)
+    for namespace in sorted(rules):
+        yield from _bound("Role", name, namespace, group, rules[namespace])
+
+
+def _bound(kind: str, name: str, namespace: str, group: str, rules: Sequence[Rule]) -> Iterator[Manifest]:
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    head = {"apiVersion": f"{RBAC}/v1"}
+    yield {**head, "kind": kind, "metadata": metadata, "rules": [*rules]}
+    yield {
+        **head,
+        "kind": f"{kind}Binding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": RBAC, "kind": kind, "name": name},
+        "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": group}],
+    }

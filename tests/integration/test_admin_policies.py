@@ -1,0 +1,311 @@
+"""`kube-iam policy admin|operator` against the sandbox's IAM, which enforces policies.
+
+A principal with exactly this policy does the job, and every action is needed: without it the job fails, or reports what it could not
+read. The cluster's side is in memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from access_commands import LATER, denying
+from botocore.exceptions import ClientError
+from fake_account import FakeAccount, FakeDirectory
+from prepared_session import PreparedSession
+
+from emulated_account import Account
+from kube_iam.access.admin_policy import admin_document, operator_document
+from kube_iam.access.ports import Ports
+from kube_iam.aws.iam import IamDirectory
+from kube_iam.cli.root import run_command
+from kube_iam.config.access import load_access
+from kube_iam.core.credentials import Credentials
+from kube_iam.core.mapping_entries import TemporaryGrant
+from kube_iam.denylist.denial import Denial
+from kube_iam.errors import AccessDenied, KubeIamError
+from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR, REGION
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("admin-policies")]
+
+FILE = """\
+apiVersion: kube-iam.dev/v1alpha1
+kind: ClusterAccess
+cluster: {{id: {name}.example.com, name: {name}, endpoint: "https://api.prod.example.com"}}
+account: "{account}"
+region: {region}
+levels:
+  - {{name: admin, bind: [{{clusterRole: cluster-admin}}], iam: {{group: {group}}}}}
+  - {{name: viewer, bind: [{{clusterRole: view}}], sessionDuration: {session}}}
+  - {{name: keys, method: group, bind: [{{clusterRole: view}}]}}
+"""
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}],
+}
+_numbers = itertools.count(1)
+
+
+class Site:
+    """A cluster of its own name in the account, its access file, and a principal with one policy. The cluster is in memory."""
+
+    def __init__(self, account: Account, tmp_path: Path) -> None:
+        self.account = account
+        self.iam = account.administrator
+        self.name = f"c{next(_numbers)}"
+        self.path = tmp_path / "access.yaml"
+        self.write_file()
+        self.access = load_access(self.path)
+        self.fake = FakeAccount()
+        self.job = account.user(f"{self.name}-job")
+        self.job_arn = ""
+        self.member, self.member_keys = f"{self.name}-alice", account.user(f"{self.name}-alice")
+
+    def write_file(self, session: str = "1h", group: str = "") -> None:
+        group = group or f"{self.name}-admin"
+        text = FILE.format(name=self.name, account=ACCOUNT, region=REGION, session=session, group=group)
+        self.path.write_text(text)
+
+    def give(self, document: dict[str, object]) -> None:
+        """Make the document the only policy of the principal."""
+        text = json.dumps(document, separators=(",", ":"))
+        policy = self.iam.create_policy(PolicyName=f"{self.name}-job", PolicyDocument=text)["Policy"]["Arn"]
+        self.iam.attach_user_policy(UserName=f"{self.name}-job", PolicyArn=policy)
+
+    def run(self, words: str, who: Credentials | None = None, denials: tuple[Denial, ...] = ()) -> None:
+        """Run a command as the principal, or as `who`. Raises what it raises."""
+        credentials = who or self.job
+        fake = self.fake
+        fake.directory = cast(FakeDirectory, IamDirectory(lambda service: self.account.client(service, credentials)))
+        fake.ports = Ports(fake.directory, fake.cluster, fake.store)
+        assert (
+            run_command(
+                "kube-iam", [*words.split(), "-f", str(self.path)], {}, PreparedSession(fake, denying(*denials))
+            )
+            == 0
+        )
+
+    def run_as_administrator(self, words: str) -> None:
+        self.run(words, self.account.user(ADMINISTRATOR))
+
+    def policy(self, level: str) -> str:
+        return f"arn:aws:iam::{ACCOUNT}:policy/kube-iam/{self.name}/{self.name}-{level}"
+
+    def put_temporary(self, user: str, until: str, unique_id: str = "AIDAOTHER") -> None:
+        """Write temporary access of the user to the viewers into the mapping."""
+        entries = self.fake.store.all_entries
+        at = next(index for index, entry in enumerate(entries) if entry.level == "viewer")
+        entries[at] = replace(entries[at], temporary=(TemporaryGrant(user, unique_id, until, ""),))
+
+    def key_denial(self) -> Denial:
+        return Denial("key", "accessKeyId", self.member_keys.access_key_id, until=LATER)
+
+
+@pytest.fixture
+def site(account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.delenv("KUBE_IAM_ACCESS", raising=False)
+    return Site(account, tmp_path)  # type: ignore[return-value]
+
+
+def administer(site: Site) -> None:
+    """Do everything that `plan`, `apply` and `destroy` are for, with drift that others made in between."""
+    iam, name = site.iam, site.name
+    site.run("apply --yes")
+    # Somebody attached, edited, untagged and moved things.
+    for kind in ("user", "group"):
+        getattr(iam, f"create_{kind}")(**{f"{kind.capitalize()}Name": f"{name}-other-{kind}"})
+    iam.create_role(RoleName=f"{name}other", AssumeRolePolicyDocument=json.dumps(TRUST))
+    iam.attach_user_policy(UserName=f"{name}-other-user", PolicyArn=site.policy("admin"))
+    iam.attach_group_policy(GroupName=f"{name}-other-group", PolicyArn=site.policy("admin"))
+    iam.attach_role_policy(RoleName=f"{name}other", PolicyArn=site.policy("admin"))
+    for _ in range(4):
+        document = json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+        )
+        iam.create_policy_version(PolicyArn=site.policy("keys"), PolicyDocument=document, SetAsDefault=True)
+    iam.update_assume_role_policy(RoleName=f"{name}-admin", PolicyDocument=json.dumps(TRUST))
+    iam.untag_role(RoleName=f"{name}-viewer", TagKeys=["kube-iam.dev/level"])
+    iam.untag_policy(PolicyArn=site.policy("viewer"), TagKeys=["kube-iam.dev/level"])
+    iam.detach_group_policy(GroupName=f"{name}-viewer", PolicyArn=site.policy("viewer"))
+    iam.update_group(GroupName=f"{name}-viewer", NewPath="/")
+    site.put_temporary(site.member, "2020-01-01T00:00:00Z")
+    own = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": f"arn:aws:iam::{ACCOUNT}:role/{name}-viewer"}
+    iam.put_user_policy(
+        UserName=site.member,
+        PolicyName=f"kube-iam-{name}-viewer",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [own]}),
+    )
+    site.write_file(session="2h")
+    site.run("apply --yes --adopt --force")
+    assert iam.list_user_policies(UserName=site.member)["PolicyNames"] == []
+    assert iam.list_entities_for_policy(PolicyArn=site.policy("admin"))["PolicyUsers"] == []
+    # A level's group gets another name, with its members.
+    iam.add_user_to_group(GroupName=f"{name}-admin", UserName=site.member)
+    site.write_file(session="2h", group=f"{name}-admins")
+    site.run("apply --yes --force")
+    assert [user["UserName"] for user in iam.get_group(GroupName=f"{name}-admins")["Users"]] == [site.member]
+    iam.add_user_to_group(GroupName=f"{name}-keys", UserName=site.member)
+    site.put_temporary(f"{name}-job", "2090-01-01T00:00:00Z")
+    site.run("plan", denials=(site.key_denial(),))
+    site.run("destroy --yes --force")
+    assert iam.list_policies(PathPrefix=f"/kube-iam/{name}/")["Policies"] == []
+
+
+def operate(site: Site, *, temporary: bool) -> None:
+    """Do everything that `grant`, `revoke` and `who` are for."""
+    site.run(f"grant {site.member} admin")
+    site.run(f"grant {site.member} keys")
+    site.run("who", denials=(site.key_denial(),))
+    site.run(f"revoke {site.member} admin")
+    site.run(f"grant {site.member} keys --for 2h")
+    with pytest.raises(KubeIamError, match=f"no IAM user {site.name}-alicia in this account"):
+        site.run(f"grant {site.name}-alicia admin")
+    if temporary:
+        site.run(f"grant {site.member} viewer --for 2h")
+        site.run(f"revoke {site.member} viewer")
+        assert site.iam.list_user_policies(UserName=site.member)["PolicyNames"] == []
+    site.run(f"revoke {site.member} keys")
+
+
+JOBS: dict[str, tuple[Callable[[Any], dict[str, object]], Callable[[Site], None]]] = {
+    "admin": (admin_document, administer),
+    "operator": (lambda access: operator_document(access), lambda site: operate(site, temporary=False)),
+    "operator --temporary": (
+        lambda access: operator_document(access, temporary=True),
+        lambda site: operate(site, temporary=True),
+    ),
+}
+
+
+def actions_of(job: str) -> list[str]:
+    """Return the actions of a job's policy, which are the same for every file."""
+    from levels_for_tests import access
+
+    statements: Any = JOBS[job][0](access())["Statement"]
+    return sorted({action for statement in statements for action in statement["Action"]})
+
+
+def without(document: dict[str, object], action: str) -> dict[str, object]:
+    statements: Any = document["Statement"]
+    left = [{**each, "Action": [one for one in each["Action"] if one != action]} for each in statements]
+    return {**document, "Statement": [each for each in left if each["Action"]]}
+
+
+def begin(site: Site, job: str, document: dict[str, object]) -> None:
+    if job != "admin":
+        site.run_as_administrator("apply --yes")
+    site.give(document)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_policy_is_enough_for_the_job(job: str, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    make, do = JOBS[job]
+    begin(site, job, make(site.access))
+    do(site)
+    assert "could not be read" not in capsys.readouterr().err
+
+
+NEEDED = [
+    *(("admin", action) for action in actions_of("admin")),
+    *(("operator", action) for action in actions_of("operator")),
+    *(
+        ("operator --temporary", each)
+        for each in actions_of("operator --temporary")
+        if each not in actions_of("operator")
+    ),
+]
+
+
+@pytest.mark.parametrize(("job", "action"), NEEDED)
+def test_every_action_of_the_policy_is_needed(
+    job: str, action: str, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, do = JOBS[job]
+    begin(site, job, without(make(site.access), action))
+    try:
+        do(site)
+    except (KubeIamError, AssertionError) as error:
+        refused = error if isinstance(error, AccessDenied) else error.__cause__ or error
+        assert isinstance(error, AccessDenied) or action in f"{error}{refused}", error
+    else:
+        assert f"that takes {action}" in capsys.readouterr().err
+
+
+REFUSED: dict[str, Callable[[Any, Site], object]] = {
+    "create a policy": lambda iam, site: iam.create_policy(
+        PolicyName="mine", Path=f"/kube-iam/{site.name}/", PolicyDocument=json.dumps(operator_document(site.access))
+    ),
+    "change a policy": lambda iam, site: iam.create_policy_version(
+        PolicyArn=site.policy("admin"), PolicyDocument=json.dumps(operator_document(site.access)), SetAsDefault=True
+    ),
+    "delete a policy": lambda iam, site: iam.delete_policy(PolicyArn=site.policy("admin")),
+    "create a role": lambda iam, site: iam.create_role(
+        RoleName=f"{site.name}-mine", AssumeRolePolicyDocument=json.dumps(TRUST)
+    ),
+    "change a trust policy": lambda iam, site: iam.update_assume_role_policy(
+        RoleName=f"{site.name}-admin", PolicyDocument=json.dumps(TRUST)
+    ),
+    "change a role": lambda iam, site: iam.update_role(RoleName=f"{site.name}-admin", MaxSessionDuration=43200),
+    "delete a role": lambda iam, site: iam.delete_role(RoleName=f"{site.name}-admin"),
+    "attach a policy to a group": lambda iam, site: iam.attach_group_policy(
+        GroupName=f"{site.name}-viewer", PolicyArn=site.policy("admin")
+    ),
+    "attach a policy to a user": lambda iam, site: iam.attach_user_policy(
+        UserName=f"{site.name}-job", PolicyArn=site.policy("admin")
+    ),
+    "attach a policy to a role": lambda iam, site: iam.attach_role_policy(
+        RoleName=f"{site.name}-admin", PolicyArn=site.policy("admin")
+    ),
+    "detach a policy": lambda iam, site: iam.detach_group_policy(
+        GroupName=f"{site.name}-admin", PolicyArn=site.policy("admin")
+    ),
+    "write a policy of a group": lambda iam, site: iam.put_group_policy(
+        GroupName=f"{site.name}-viewer", PolicyName="mine", PolicyDocument=json.dumps(operator_document(site.access))
+    ),
+    "write a policy of a user": lambda iam, site: iam.put_user_policy(
+        UserName=f"{site.name}-job", PolicyName="mine", PolicyDocument=json.dumps(operator_document(site.access))
+    ),
+    "move a group": lambda iam, site: iam.update_group(GroupName=f"{site.name}-admin", NewPath="/"),
+    "create a group": lambda iam, site: iam.create_group(GroupName="mine", Path=f"/kube-iam/{site.name}/"),
+    "join a group of nobody's cluster": lambda iam, site: iam.add_user_to_group(
+        GroupName=f"{site.name}-foreign", UserName=f"{site.name}-job"
+    ),
+    "create an access key": lambda iam, site: iam.create_access_key(UserName=site.member),
+    "tag a role": lambda iam, site: iam.tag_role(RoleName=f"{site.name}-admin", Tags=[{"Key": "a", "Value": "b"}]),
+}
+
+
+@pytest.fixture(scope="module")
+def operated(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Return a site whose principal has the operator's policy."""
+    site = Site(account, tmp_path_factory.mktemp("operated"))
+    begin(site, "operator", operator_document(site.access))
+    site.iam.create_group(GroupName=f"{site.name}-foreign")
+    return site
+
+
+@pytest.mark.parametrize("attempt", REFUSED)
+def test_operator_cannot(attempt: str, operated: Site) -> None:
+    with pytest.raises(ClientError) as caught:
+        REFUSED[attempt](operated.account.client("iam", operated.job), operated)
+    assert caught.value.response["Error"]["Code"] == "AccessDenied"
+
+
+def test_administrator_detaches_policies_of_this_cluster_alone(site: Site) -> None:
+    site.give(admin_document(site.access))
+    guardrail = site.iam.create_policy(
+        PolicyName=f"{site.name}-guardrail", PolicyDocument=json.dumps(operator_document(site.access))
+    )
+    arn = guardrail["Policy"]["Arn"]
+    site.iam.attach_user_policy(UserName=site.member, PolicyArn=arn)
+    iam = site.account.client("iam", site.job)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        iam.detach_user_policy(UserName=site.member, PolicyArn=arn)
+    site.run("apply --yes")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        iam.attach_group_policy(GroupName=f"{site.name}-viewer", PolicyArn=arn)

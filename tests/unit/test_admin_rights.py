@@ -1,0 +1,145 @@
+"""`policy admin|operator` and `manifest rbac --for admin|operator`: what is printed for an access file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from access_commands import FILE
+
+from kube_iam.cli.root import run_command
+from kube_iam.core.server_policy import LONGEST_MANAGED
+from kube_iam.errors import UsageError
+
+HOME = "arn:aws:iam::123456789012"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "access.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    assert run_command("kube-iam", list(map(str, words)), {}) == 0
+    return capsys.readouterr().out
+
+
+def policy(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, Any]:
+    document = json.loads(printed(capsys, "policy", *words))
+    assert len(json.dumps(document, separators=(",", ":"))) < LONGEST_MANAGED
+    return {statement["Sid"]: statement for statement in document["Statement"]}
+
+
+def manifests(capsys: pytest.CaptureFixture[str], *words: str | Path) -> list[Any]:
+    return list(yaml.safe_load_all(printed(capsys, "manifest", "rbac", *words)))
+
+
+def rules(found: list[Any]) -> list[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    """Return the namespace, the resource, the names and the verbs of each rule."""
+    return [
+        (each["metadata"].get("namespace", ""), resource, tuple(rule.get("resourceNames", ())), tuple(rule["verbs"]))
+        for each in found
+        for rule in each.get("rules", ())
+        for resource in rule["resources"]
+    ]
+
+
+@pytest.mark.parametrize("job", ["admin", "operator"])
+def test_policy_covers_paths_and_names_of_the_file(job: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = (
+        "iam: {pathPrefix: /teams/*/, rolePath: /people/}\nlevels:\n  - {name: ops, iam: {group: operators, role: ops}}"
+    )
+    file.write_text(FILE.replace("levels:", own))
+    found = policy(capsys, job, "-f", file)
+    roles = found["ManageRoles" if job == "admin" else "ReadRoles"]["Resource"]
+    assert roles == [
+        f"{HOME}:role/{path}{name}" for path in ("ops", "people/ops", "people/prod-*", "prod-*") for name in [""]
+    ]
+    groups = found["ManageGroups" if job == "admin" else "ReadGroups"]["Resource"]
+    assert groups == [f"{HOME}:group/operators", f"{HOME}:group/prod-*", f"{HOME}:group/teams/${{*}}/kube-iam/prod/*"]
+    assert f"{HOME}:policy/teams/${{*}}/kube-iam/prod/*" in found["ReadPolicies"]["Resource"]
+
+
+def test_operator_writes_members_of_the_clusters_groups_alone(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = policy(capsys, "operator", "-f", file)
+    writing = {
+        sid: statement["Resource"]
+        for sid, statement in found.items()
+        if any(not action.startswith(("iam:Get", "iam:List")) for action in statement["Action"])
+    }
+    assert writing == {"ChangeGroupMembers": [f"{HOME}:group/kube-iam/prod/*"]}
+    assert found["ChangeGroupMembers"]["Action"] == ["iam:AddUserToGroup", "iam:RemoveUserFromGroup"]
+
+
+def test_rights_to_write_user_policies_need_a_flag_and_get_a_warning(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_command("kube-iam", ["policy", "operator", "--temporary", "-f", str(file)], {})
+    captured = capsys.readouterr()
+    assert "iam:PutUserPolicy" in captured.out
+    assert "can write any rights for any user" in captured.err
+    run_command("kube-iam", ["policy", "operator", "-f", str(file)], {})
+    assert "without --temporary it allows neither `grant --for`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "policy admin --temporary",
+        "policy server --temporary",
+        "policy operator -c config.yaml",
+        "manifest rbac --temporary",
+        "manifest rbac --for admin --temporary",
+        "manifest rbac --group x",
+    ],
+)
+def test_options_of_another_job_are_refused(words: str, file: Path) -> None:
+    with pytest.raises(UsageError):
+        run_command("kube-iam", [*words.split(), "-f", str(file)], {})
+
+
+def test_administrator_binds_the_roles_of_the_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bind = "bind: [{clusterRole: view}, {role: deployer, namespaces: [shop, blog]}]"
+    file.write_text(FILE.replace("bind: [{clusterRole: view}]", bind))
+    found = rules(manifests(capsys, "--for", "admin", "-f", file))
+    assert [rule for rule in found if rule[3] == ("bind",)] == [
+        ("", "clusterroles", ("cluster-admin", "view"), ("bind",)),
+        ("blog", "roles", ("deployer",), ("bind",)),
+        ("shop", "roles", ("deployer",), ("bind",)),
+    ]
+    assert ("kube-system", "configmaps", ("aws-iam-authenticator",), ("get", "patch")) in found
+
+
+def test_operator_writes_the_deny_list_and_events_alone(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = manifests(capsys, "--for", "operator", "-f", file)
+    assert found[0]["metadata"]["name"] == "kube-iam-denied"
+    assert "data" not in found[0]  # `kubectl apply` leaves the denials
+    writing = [rule for rule in rules(found) if set(rule[3]) - {"get", "list"}]
+    assert writing == [
+        ("", "tokenreviews", (), ("create",)),
+        ("kube-system", "configmaps", ("kube-iam-denied",), ("get", "patch")),
+        ("kube-system", "events", (), ("create",)),
+    ]
+    temporary = rules(manifests(capsys, "--for", "operator", "--temporary", "-f", file))
+    assert set(temporary) - set(rules(found)) == {
+        ("kube-system", "configmaps", ("aws-iam-authenticator",), ("get", "patch"))
+    }
+
+
+def test_manifests_follow_mapping_deny_list_and_group(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(FILE + "mapping: {configFile: {namespace: iam, name: mapping}}\n")
+    for job in ("admin", "operator"):
+        found = manifests(capsys, "--for", job, "-f", file, "--deny-list", "default/denied", "--group", "g")
+        subjects = {subject["name"] for each in found for subject in each.get("subjects", ())}
+        assert subjects == {"g"}
+        named = {(where, name) for where, _, names, _ in rules(found) for name in names if where}
+        assert {("iam", "mapping"), ("default", "denied")} <= named
+    file.write_text(FILE + "mapping: {file: config.yaml}\n")
+    found = manifests(capsys, "--for", "admin", "-f", file)
+    assert {each["subjects"][0]["name"] for each in found if "subjects" in each} == {"kube-iam-admins"}
+    assert ("kube-system", "configmaps", (), ("create",)) not in rules(found)
