@@ -24,10 +24,10 @@ from examples import examples
 from required import missing, pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - pytest finds its hooks here
 
 if TYPE_CHECKING:
-    from emulated_account import Account
     from installed import Site
     from whole_sandbox import Sandbox
 
+    from emulated_account import Account
     from kube_iam.sandbox.api_server import ApiServer
 
 
@@ -70,7 +70,6 @@ def pytest_collection_finish() -> None:
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """Yield the AWS account of a sandbox, with nothing else running."""
     from emulated_account import Account
-
     from kube_iam.sandbox.certificates import Authority
     from kube_iam.sandbox.state import Home
     from kube_iam.sandbox.up import down, start_account

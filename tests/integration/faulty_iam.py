@@ -14,7 +14,6 @@ from ssl import create_default_context
 from urllib.parse import parse_qsl
 
 from emulated_account import Account
-
 from https_server import HttpsServer, Request
 from kube_iam.core.tokens import presign
 from kube_iam.core.utc import basic_timestamp

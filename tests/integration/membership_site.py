@@ -10,9 +10,9 @@ from pathlib import Path
 from ssl import create_default_context
 from typing import Any
 
-from emulated_account import Account
 from faulty_iam import FaultyIam
 
+from emulated_account import Account
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.server_policy import server_policy
 from kube_iam.core.tokens import mint

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from emulated_account import Account
 
+from emulated_account import Account
 from kube_iam.access.desired import same_document
 from kube_iam.access.ports import Caller
 from kube_iam.aws.iam import IamDirectory

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_account import Account
 
+from emulated_account import Account
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.tokens import PREFIX, mint, presign
 from kube_iam.core.utc import basic_timestamp

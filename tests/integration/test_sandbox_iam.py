@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from emulated_account import Account
 
+from emulated_account import Account
 from kube_iam.aws.iam import IamDirectory
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR, Home

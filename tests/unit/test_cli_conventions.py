@@ -164,6 +164,6 @@ def test_every_command_of_ours_has_the_same_forms_of_output() -> None:
     assert forms.pop(("json", "yaml")) == {"version"}  # as the reference has it
     assert forms == {
         ("table", "json", "yaml"): {
-            *("plan", "apply", "destroy", "validate", "grant", "revoke", "who", "deny", "undeny", "logout")
+            *("new", "plan", "apply", "destroy", "validate", "grant", "revoke", "who", "deny", "undeny", "logout")
         }
     }

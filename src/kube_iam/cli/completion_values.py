@@ -169,7 +169,24 @@ def _profiles(context: click.Context) -> list[str]:  # noqa: ARG001
     return found
 
 
+def _sandbox_users(context: click.Context) -> Iterable[str]:
+    """Return the IAM users of the sandbox in `--dir`, but not that of its server."""
+    from kube_iam.sandbox.state import AUTHENTICATOR
+
+    state = context.params["home"].load() if "home" in context.params else None
+    return [name for name in state.keys if name != AUTHENTICATOR] if state is not None else []
+
+
+def _sandbox_levels(context: click.Context) -> list[str]:
+    from kube_iam.config.access import load_access
+
+    home = context.params.get("home")
+    return [level.name for level in load_access(home.access).levels] if home is not None else []
+
+
 complete_levels = _offering(_levels)
+complete_sandbox_users = _offering(_sandbox_users)
+complete_sandbox_levels = _offering(_sandbox_levels)
 complete_users = _offering(_bounded(_users))
 complete_denials = _offering(_bounded(_denials))
 complete_cached_levels = _offering(_cached_levels)

@@ -16,6 +16,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ),
         ("Name the program that kubectl runs by its path", "kubeconfig developer --exec-command /opt/bin/kube-iam"),
     ),
+    "new": (
+        ("Write access.yaml for the current kubeconfig context", "new"),
+        ("Print it for another context", "new --context prod -"),
+        ("Write it for an EKS cluster", "new --eks prod --region eu-central-1 prod.yaml"),
+    ),
     "validate": (
         ("Check access.yaml", "validate"),
         ("Check a file of another name, for a program", "validate -f prod.yaml -o json"),
@@ -112,6 +117,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "sandbox up": (("Start it in a directory of your choice", "sandbox up --dir /tmp/sandbox"),),
     "sandbox down": (("Stop it", "sandbox down --dir /tmp/sandbox"),),
     "sandbox env": (("Print variables that make a shell one of a user", "sandbox env --user alice"),),
+    "sandbox exec": (
+        ("Run kubectl as a user", "sandbox exec alice -- kubectl get pods"),
+        ("Choose the level", "sandbox exec alice --level viewer -- kubectl auth whoami"),
+        ("Work in a shell as a user", "sandbox exec alice -- bash"),
+    ),
     "sandbox review": (("Ask the webhook about a token on standard input", "sandbox review < token.txt"),),
     "sandbox status": (("Show what runs", "sandbox status"),),
     "version": (("Print the number alone", "version --short"),),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kube_iam.cli.root import CommandGroup
-from kube_iam.cli.shared_options import global_options
+from kube_iam.cli.shared_options import completing, global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import SandboxError
 
@@ -123,6 +123,28 @@ def env_command(home: Home, user: str) -> None:
     credentials = state.user(name)
     assert credentials is not None
     page(exports(environment(home, state, name, credentials)))
+
+
+@command.command("exec")
+@_directory
+@click.argument("user", metavar="USER", shell_complete=completing("complete_sandbox_users"))
+@click.option(
+    "--level",
+    default="",
+    metavar="LEVEL",
+    shell_complete=completing("complete_sandbox_levels"),
+    help="The level by which kubectl signs in.  [default: the current context, else the only level of the user]",
+)
+@click.argument("words", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_command(home: Home, user: str, level: str, words: tuple[str, ...]) -> int:
+    """Run a command as an IAM user, made on first use, with that user's credentials and kubeconfig and no others.
+
+    Settings of AWS and Kubernetes in your environment are left out. `kubectl config use-context` is remembered for the user. The exit
+    code is the command's; 127 where there is no such program.
+    """
+    from kube_iam.cli.sandbox_exec import run_as
+
+    return run_as(home, user, level, words)
 
 
 @command.command("review")

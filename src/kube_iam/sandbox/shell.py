@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from kube_iam.core.credentials import Credentials
-from kube_iam.sandbox.state import ADMINISTRATOR, REGION, Home, State
+from kube_iam.sandbox.state import ADMINISTRATOR, LOOPBACK, REGION, Home, State
 
 # Each would override the sandbox's access key, break it, or send calls to another endpoint.
 _OVERRIDING = (
@@ -20,6 +21,9 @@ _OVERRIDING = (
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
 )
+
+_SETTINGS = ("AWS_", "BOTO_CONFIG", "KUBE", "KUBERNETES_")
+"""Prefixes of variables that choose credentials, endpoints or clusters."""
 
 
 def environment(home: Home, state: State, name: str, credentials: Credentials) -> dict[str, str]:
@@ -42,6 +46,23 @@ def environment(home: Home, state: State, name: str, credentials: Credentials) -
         if state.api_port:
             variables["KUBECONFIG"] = str(home.kubeconfig)
     return variables
+
+
+def child_environment(home: Home, own: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a program that runs as one IAM user: `own` without any setting of AWS or Kubernetes, and `variables`.
+
+    The AWS files of the person who runs the sandbox are not read: the paths in their place do not exist.
+    """
+    kept = {name: value for name, value in own.items() if not name.upper().startswith(_SETTINGS)}
+    addresses = {}
+    for name in ("NO_PROXY", "no_proxy"):
+        addresses[name] = f"{LOOPBACK},{kept[name]}" if kept.get(name) else LOOPBACK
+    files = {
+        "AWS_CONFIG_FILE": str(home.root / "aws" / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(home.root / "aws" / "credentials"),
+        "KUBE_IAM_SANDBOX": str(home.root),
+    }
+    return {**kept, **addresses, **files, **variables}
 
 
 def exports(variables: dict[str, str]) -> str:

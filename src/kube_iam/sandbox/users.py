@@ -51,6 +51,12 @@ def ensure_user(home: Home, state: State, name: str) -> State:
     return state
 
 
+def groups_of(home: Home, state: State, name: str) -> frozenset[str]:
+    """Return the names of the IAM groups that the user is in. Raises SandboxError."""
+    answer = _call(home, state, "ListGroupsForUser", UserName=name)
+    return frozenset(re.findall("<GroupName>([^<]*)</GroupName>", answer))
+
+
 def is_account_ready(home: Home, state: State) -> bool:
     """Return whether the account answers signed calls."""
     try:

@@ -1,0 +1,238 @@
+"""`new`: write an access file with what the kubeconfig, AWS and the cluster say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import click
+
+from kube_iam.cli.session import ACCESS_FILE, STANDARD_INPUT, AdminSession, pass_session
+from kube_iam.cli.shared_options import (
+    FILE_VARIABLE,
+    aws_options,
+    cluster_options,
+    completing,
+    global_options,
+    output_option,
+)
+from kube_iam.cli.terminal import page
+from kube_iam.errors import KubeIamError, UsageError
+
+if TYPE_CHECKING:
+    from kube_iam.aws.eks import EksCluster
+    from kube_iam.config.findings import Finding, Findings
+
+STANDARD_OUTPUT = STANDARD_INPUT
+FILE_MODE = 0o644  # it holds no secret
+_ACCOUNT = "write the id of the account that has the IAM users, in quotes"
+_REGION = "write the region whose STS users sign in with, the cluster's"
+
+
+@click.command("new")
+@click.argument(
+    "target", metavar="[FILE|-]", required=False, envvar=FILE_VARIABLE, shell_complete=completing("complete_files")
+)
+@global_options
+@click.option(
+    "--eks", metavar="NAME", default="", help="Ask EKS for the endpoint, the authority and the region of this cluster."
+)
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@output_option
+@aws_options
+@cluster_options
+@pass_session
+def command(session: AdminSession, target: str | None, eks: str, force: bool, output: str) -> int:
+    """Write an access file with three levels, and with the cluster, the account and the mapping that were found.
+
+    FILE is access.yaml by default; - prints it. Endpoint and certificate authority are those of the kubeconfig context, or with --eks
+    those of the EKS cluster. The account is that of your AWS credentials. The mapping is looked up in the cluster. What could not be
+    found is a comment with the reason and what to write. Nothing in AWS or in the cluster is changed.
+    """
+    from kube_iam.report.access_file import access_file_text
+
+    file = target or ACCESS_FILE
+    if file == STANDARD_OUTPUT and output != "table":
+        raise UsageError("-o describes the file that is written, and - prints that file", "leave one of the two out")
+    if not force:
+        _refuse_existing(file)
+    found = _find(session, eks)
+    text = access_file_text(found)
+    if file == STANDARD_OUTPUT:
+        page(text)
+    else:
+        _write(Path(file), text, force=force)
+    _report(file, found, output)
+    return 0
+
+
+def _refuse_existing(file: str) -> None:
+    if file != STANDARD_OUTPUT and (Path(file).exists() or Path(file).is_symlink()):
+        raise UsageError(f"{file} exists, and was not changed", "name another file, or overwrite it with --force")
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    """Write the file. Without `force` one that was created in the meantime stays. Raises UsageError and KubeIamError."""
+    from kube_iam.files import write_file
+
+    try:
+        if force:
+            write_file(path.resolve(), text.encode(), FILE_MODE)
+            return
+        with path.open("x", encoding="utf-8", newline="\n") as created:
+            created.write(text)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{path} exists, and was not changed", "name another file, or overwrite it with --force"
+        ) from error
+    except OSError as error:
+        raise KubeIamError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _find(session: AdminSession, eks: str) -> Findings:
+    """Return everything that was found. Raises KubeIamError where EKS does not describe the cluster of that name."""
+    from kube_iam.aws.client import make_session
+    from kube_iam.config.findings import Finding
+
+    aws = make_session(session.connection.profile)
+    region = _find_region(session, aws.get_config_variable("region"))
+    cluster: EksCluster | None = None
+    if eks:
+        from kube_iam.aws.eks import describe_cluster
+
+        if not region.value:
+            raise UsageError(f"the region of EKS cluster {eks} is not known", "name it with --region")
+        cluster = describe_cluster(eks, region.value, aws)
+        region = Finding(cluster.region, f"EKS cluster {eks}")
+    found = _of_eks(cluster, region) if cluster is not None else _of_context(session, region)
+    account, partition = _find_account(session, found.region.value)
+    return replace(found, account=account, region=_in_partition(found.region, partition))
+
+
+def _find_region(session: AdminSession, of_profile: str | None) -> Finding:
+    from kube_iam.config.findings import Finding
+    from kube_iam.core.partitions import source_of_region
+
+    flag = session.connection.region
+    named = flag or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    if named or of_profile:
+        return Finding(named or str(of_profile), source_of_region(flag, os.environ) if named else "the AWS profile")
+    return Finding(reason="neither AWS_REGION nor the AWS profile names one", remedy=_REGION)
+
+
+def _find_account(session: AdminSession, region: str) -> tuple[Finding, str]:
+    """Return the account and the partition of the AWS credentials."""
+    from kube_iam.aws.client import DEFAULT_REGION
+    from kube_iam.config.findings import Finding
+
+    session.connection = replace(session.connection, region=region or DEFAULT_REGION)
+    try:
+        caller = session.iam.caller()
+    except KubeIamError as error:
+        return Finding(reason=error.message, remedy=_ACCOUNT), ""
+    return Finding(caller.account, "your AWS credentials"), caller.arn.split(":")[1]
+
+
+def _in_partition(region: Finding, partition: str) -> Finding:
+    """Return the region, or that it is not in the partition of the AWS credentials (empty: not known)."""
+    from kube_iam.config.findings import Finding
+    from kube_iam.core.partitions import partition_of_region
+
+    if not (region.value and partition) or partition_of_region(region.value) == partition:
+        return region
+    reason = f"{region.value} of {region.source} is not in {partition}, the partition of your AWS credentials"
+    return Finding(reason=reason, remedy=_REGION)
+
+
+def _of_eks(cluster: EksCluster, region: Finding) -> Findings:
+    """Return what EKS says. The cluster is not asked: its authentication mode tells what it reads."""
+    from kube_iam.config.findings import Finding, Findings, MappingFinding, fits_schema
+    from kube_iam.kube.cluster_findings import AWS_AUTH, authority_finding
+
+    source, mode = f"EKS cluster {cluster.arn}", f"authentication mode {cluster.authentication_mode}"
+    if cluster.reads_aws_auth:
+        mapping = MappingFinding(Finding(AWS_AUTH.describe(), f"{mode} of the EKS cluster"), AWS_AUTH)
+    else:
+        remedy = "change the mode to API_AND_CONFIG_MAP (`aws eks update-cluster-config --access-config`) and write awsAuth: {}"
+        mapping = MappingFinding(Finding(reason=f"with {mode} the EKS cluster reads no aws-auth", remedy=remedy))
+    endpoint = Finding(reason="EKS names no endpoint; the cluster may be being created", remedy="run this again later")
+    return Findings(
+        cluster_id=Finding(cluster.name, source),
+        endpoint=Finding(cluster.endpoint, source)
+        if fits_schema(cluster.endpoint, "cluster", "endpoint")
+        else endpoint,
+        authority=authority_finding(cluster.certificate_authority, source),
+        account=Finding(),
+        region=region,
+        mapping=mapping,
+        is_eks=True,
+    )
+
+
+def _of_context(session: AdminSession, region: Finding) -> Findings:
+    """Return what the kubeconfig context and its cluster say."""
+    from kube_iam.config.findings import Finding, Findings, MappingFinding
+    from kube_iam.kube import cluster_findings as kube
+
+    try:
+        api = session.kube
+        context = api.context
+    except KubeIamError as error:
+        missing = Finding(reason=error.message, remedy="name the context with --context, or write it by hand")
+        return Findings(missing, missing, missing, Finding(), region, MappingFinding(missing))
+    own = kube.eks_region(context.server)
+    mapping = kube.find_mapping(api, is_eks=bool(own))
+    source = mapping.target.describe() if mapping.target is not None else ""
+    return Findings(
+        cluster_id=kube.cluster_id(mapping.cluster_id, source) if mapping.cluster_id else kube.find_cluster_id(context),
+        endpoint=kube.find_endpoint(context),
+        authority=kube.find_authority(context),
+        account=Finding(),
+        region=Finding(own, "the API server's host name") if own else region,
+        mapping=mapping,
+        is_eks=bool(own),
+    )
+
+
+def _report(file: str, found: Findings, output: str) -> None:
+    """Print what was written, what is missing and the next steps: on stderr where stdout has the file."""
+    missing, steps = found.missing(), _next_steps(file, complete=not found.missing())
+    if output != "table":
+        from kube_iam.cli.access_output import print_data
+
+        by_key = found.by_key().items()
+        data = {
+            "file": file,
+            "complete": not missing,
+            "found": {key: {"value": each.value, "source": each.source} for key, each in by_key if each.value},
+            "missing": {key: {"reason": each.reason, "remedy": each.remedy} for key, each in missing.items()},
+            "next": steps,
+        }
+        print_data(data, output)
+        return
+    err = file == STANDARD_OUTPUT
+    if not err:
+        of = f" for cluster {found.cluster_id.value}" if found.cluster_id.value else ""
+        click.echo(f"{file}: written, three levels{of}")
+    for key, each in missing.items():
+        click.echo(f"not found: {key}: {each.reason}: {each.remedy}", err=err)
+    click.echo("Next:", err=err)
+    for number, step in enumerate(steps, 1):
+        click.echo(f"  {number}. {step}", err=err)
+
+
+def _next_steps(file: str, *, complete: bool) -> Sequence[str]:
+    name = "the file" if file == STANDARD_OUTPUT else file
+    option = "" if file in (ACCESS_FILE, STANDARD_OUTPUT) else f" -f {quote(file)}"
+    edit = f"edit {name}: " + ("the levels and their namespaces" if complete else "the lines with TODO, and the levels")
+    return [
+        edit,
+        f"kube-iam validate{option}",
+        f"kube-iam plan{option}",
+        f"kube-iam apply{option}",
+        f"kube-iam grant USER viewer{option}",
+    ]

@@ -1,0 +1,250 @@
+"""`new`: the access file, with what was found and placeholders for the rest. The cluster is in memory; EKS is a fake endpoint."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from access_commands import account as account
+from api_in_memory import ApiInMemory
+from fake_account import FakeAccount
+from prepared_session import PreparedSession
+
+from https_server import HttpsServer, Request
+from kube_iam.access.levels import TargetKind
+from kube_iam.cli.root import run_command
+from kube_iam.config.access import load_access
+from kube_iam.errors import KubeIamError, NotFound, UsageError
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n-----END CERTIFICATE-----\n"
+AUTHORITY = {"certificate-authority-data": base64.b64encode(PEM.encode()).decode()}
+CONFIG_MAP = "kube-system/aws-iam-authenticator"
+EKS_URL = "https://ABCD.gr7.eu-west-1.eks.amazonaws.com"
+
+
+@pytest.fixture(autouse=True)
+def _no_file(account: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("access.yaml").unlink()
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "nowhere")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+
+
+@pytest.fixture
+def memory() -> ApiInMemory:
+    found = ApiInMemory()
+    found.put_config_map(CONFIG_MAP, {"config.yaml": "clusterID: prod.example.com\nserver: {}\n"})
+    return found
+
+
+def new(
+    account: FakeAccount,
+    memory: ApiInMemory | None,
+    *words: str,
+    server: str = "https://api.prod.example.com",
+    cluster: dict[str, Any] | None = None,
+) -> int:
+    kube = memory.api(server, AUTHORITY if cluster is None else cluster) if memory is not None else None
+    return run_command("kube-iam", ["new", *words], {}, PreparedSession(account, kube))
+
+
+def test_file_is_valid_where_everything_was_found(
+    account: FakeAccount, memory: ApiInMemory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(account, memory) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "access.yaml: written, three levels for cluster prod.example.com\nNext:\n  1. edit access.yaml: "
+    )
+    access = load_access("access.yaml")
+    assert (access.cluster_id, access.endpoint) == ("prod.example.com", "https://api.prod.example.com")
+    assert (access.certificate_authority, access.region) == (PEM, "eu-central-1")
+    assert (access.account, access.partition) == ("123456789012", "aws")
+    assert (access.mapping.kind, access.mapping.namespace) == (TargetKind.CONFIG_FILE, "kube-system")
+    assert [level.name for level in access.levels] == ["admin", "developer", "viewer"]
+    assert run_command("kube-iam", ["validate"], {}) == 0
+    text = Path("access.yaml").read_text()
+    assert "# From kubeconfig context prod.\n  endpoint:" in text
+    assert "TODO" not in text
+
+
+def test_existing_file_is_kept_without_force(account: FakeAccount, memory: ApiInMemory) -> None:
+    Path("access.yaml").write_text("mine")
+    with pytest.raises(UsageError, match=r"access\.yaml exists"):
+        new(account, memory)
+    assert Path("access.yaml").read_text() == "mine"
+    assert memory.asked == []  # nothing was asked before
+    new(account, memory, "--force")
+    assert load_access("access.yaml").cluster_id == "prod.example.com"
+    Path("link.yaml").symlink_to("nowhere.yaml")
+    with pytest.raises(UsageError, match=r"link\.yaml exists"):
+        new(account, memory, "link.yaml")
+    assert not Path("nowhere.yaml").exists()
+
+
+def test_dash_prints_the_file_and_nothing_else_on_stdout(
+    account: FakeAccount, memory: ApiInMemory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(account, memory, "-") == 0
+    captured = capsys.readouterr()
+    assert not Path("access.yaml").exists()
+    Path("printed.yaml").write_text(captured.out)
+    assert load_access("printed.yaml").cluster_id == "prod.example.com"
+    assert "kube-iam plan" in captured.err
+    with pytest.raises(UsageError):
+        new(account, memory, "-", "-o", "json")
+
+
+def test_next_steps_name_another_file(
+    account: FakeAccount, memory: ApiInMemory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new(account, memory, "my prod.yaml")
+    assert "kube-iam validate -f 'my prod.yaml'\n" in capsys.readouterr().out
+
+
+def test_eks_endpoint_with_aws_auth(
+    account: FakeAccount, memory: ApiInMemory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory.put_config_map("kube-system/aws-auth", {"mapRoles": ""})
+    new(account, memory, "-o", "json", server=EKS_URL)
+    data = json.loads(capsys.readouterr().out)
+    assert set(data["missing"]) == {"cluster.id"}  # EKS's authenticator has the name of the cluster as id
+    assert data["found"]["region"] == {"value": "eu-west-1", "source": "the API server's host name"}
+    text = Path("access.yaml").read_text()
+    assert "mapping:\n  awsAuth: {}\n" in text
+    assert "membershipCheck: assumeRole" in text
+
+
+def test_what_is_missing_is_a_comment_with_reason_and_remedy(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    account.world.errors["caller"] = KubeIamError("no credentials\nlevels: [evil]")
+    assert new(account, None) == 0
+    out = capsys.readouterr().out
+    for key in ("cluster.id", "cluster.endpoint", "cluster.certificateAuthorityData", "account", "region", "mapping"):
+        assert f"not found: {key}: " in out
+    text = Path("access.yaml").read_text()
+    assert "# TODO region was not found: neither AWS_REGION nor the AWS profile names one." in text
+    assert "# region: eu-central-1\n" in text
+    assert "\nlevels: [evil]" not in text
+    with pytest.raises(KubeIamError):
+        run_command("kube-iam", ["validate"], {})
+
+
+@pytest.mark.parametrize(
+    ("server", "cluster", "missing"),
+    [
+        ("https://user:hunter2@api.example.com", AUTHORITY, "endpoint"),
+        ("http://api.example.com", AUTHORITY, "endpoint"),
+        ("https://api.example.com", {}, "certificateAuthorityData"),
+        ("https://api.example.com", {"certificate-authority-data": "!"}, "certificateAuthorityData"),
+        (
+            "https://api.example.com",
+            {"certificate-authority-data": base64.b64encode(b"-----BEGIN PRIVATE KEY-----").decode()},
+            "certificateAuthorityData",
+        ),
+        ("https://api.example.com", {"certificate-authority": "missing.pem"}, "certificateAuthorityData"),
+    ],
+)
+def test_what_the_file_cannot_hold_is_not_taken_over(
+    server: str, cluster: dict[str, Any], missing: str, account: FakeAccount, memory: ApiInMemory
+) -> None:
+    new(account, memory, server=server, cluster=cluster)
+    text = Path("access.yaml").read_text()
+    assert f"# TODO {missing} was not found: " in text
+    assert "hunter2" not in text
+    assert "PRIVATE" not in text
+
+
+def test_certificates_alone_are_taken_out_of_a_file(account: FakeAccount, memory: ApiInMemory) -> None:
+    Path("ca.pem").write_text(
+        f"subject=CN = kubernetes\n{PEM}-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n{PEM}"
+    )
+    new(account, memory, cluster={"certificate-authority": "ca.pem"})
+    assert load_access("access.yaml").certificate_authority == PEM + PEM
+
+
+def test_partition_is_that_of_the_credentials(account: FakeAccount, memory: ApiInMemory) -> None:
+    account.directory.caller_arn = "arn:aws-cn:iam::123456789012:user/root-admin"
+    new(account, memory)
+    assert "# TODO region was not found: eu-central-1 of AWS_REGION is not in aws-cn" in Path("access.yaml").read_text()
+
+
+def test_cluster_that_cannot_be_read_leaves_the_rest(account: FakeAccount, memory: ApiInMemory) -> None:
+    memory.status["GET", "/api/v1/namespaces/kube-system/configmaps/aws-iam-authenticator"] = 403
+    new(account, memory)
+    text = Path("access.yaml").read_text()
+    assert "# TODO mapping was not found: " in text
+    assert "endpoint: https://api.prod.example.com\n" in text
+
+
+class FakeEks:
+    """A fake of EKS's DescribeCluster."""
+
+    def __init__(self) -> None:
+        self.cluster: dict[str, Any] = {
+            "name": "prod",
+            "arn": "arn:aws:eks:eu-west-1:123456789012:cluster/prod",
+            "endpoint": EKS_URL,
+            "certificateAuthority": {"data": AUTHORITY["certificate-authority-data"]},
+            "accessConfig": {"authenticationMode": "API_AND_CONFIG_MAP"},
+        }
+        self.status = 200
+
+    def answer(self, request: Request) -> tuple[int, dict[str, str], bytes]:
+        headers = {"content-type": "application/json"}
+        if self.status != 200 or request.target != "/clusters/prod":
+            kind = "AccessDeniedException" if self.status == 403 else "ResourceNotFoundException"
+            body = {"message": "No cluster found for name: x."}
+            return (
+                (self.status if self.status != 200 else 404),
+                {**headers, "x-amzn-errortype": kind},
+                json.dumps(body).encode(),
+            )
+        return 200, headers, json.dumps({"cluster": self.cluster}).encode()
+
+
+@pytest.fixture
+def eks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEks]:
+    fake = FakeEks()
+    server = HttpsServer(tmp_path, fake.answer)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", f"https://{server.authority}")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(server.ca))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+    yield fake
+    server.stop()
+
+
+def test_eks_describes_the_cluster(eks: FakeEks, account: FakeAccount) -> None:
+    assert new(account, None, "--eks", "prod") == 0
+    access = load_access("access.yaml")
+    assert (access.cluster_id, access.endpoint, access.certificate_authority) == ("prod", EKS_URL, PEM)
+    assert (access.region, access.mapping.kind, access.checks_sign_in) == ("eu-west-1", TargetKind.AWS_AUTH, False)
+    assert run_command("kube-iam", ["validate"], {}) == 0
+
+
+def test_eks_cluster_without_aws_auth_gets_the_remedy(eks: FakeEks, account: FakeAccount) -> None:
+    eks.cluster["accessConfig"] = {"authenticationMode": "API"}
+    new(account, None, "--eks", "prod")
+    text = Path("access.yaml").read_text()
+    assert "TODO mapping was not found: with authentication mode API" in text
+    assert "update-cluster-config" in text
+
+
+def test_eks_cluster_that_is_not_described_is_an_error(eks: FakeEks, account: FakeAccount) -> None:
+    with pytest.raises(NotFound) as caught:
+        new(account, None, "--eks", "other")
+    assert "aws eks list-clusters --region eu-central-1" in caught.value.hint
+    eks.status = 403
+    with pytest.raises(KubeIamError) as denied:
+        new(account, None, "--eks", "prod")
+    assert "eks:DescribeCluster" in denied.value.hint
+    assert not Path("access.yaml").exists()
