@@ -143,3 +143,18 @@ def test_manifests_follow_mapping_deny_list_and_group(file: Path, capsys: pytest
     found = manifests(capsys, "--for", "admin", "-f", file)
     assert {each["subjects"][0]["name"] for each in found if "subjects" in each} == {"kube-iam-admins"}
     assert ("kube-system", "configmaps", (), ("create",)) not in rules(found)
+
+
+def test_objects_of_the_backend_crd_are_the_mapping_where_the_file_names_them(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(FILE + "mapping: {crd: {}}\n")
+    expected = {
+        ("--for", "admin"): ("create", "delete", "list", "patch"),
+        ("--for", "operator"): ("list",),
+        ("--for", "operator", "--temporary"): ("list", "patch"),
+    }
+    for words, verbs in expected.items():
+        found = rules(manifests(capsys, *words, "-f", file))
+        assert ("", "iamidentitymappings", (), verbs) in found
+        assert not any("aws-iam-authenticator" in names for _, _, names, _ in found)

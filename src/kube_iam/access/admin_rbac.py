@@ -16,6 +16,7 @@ from kube_iam.access.levels import ClusterAccess, TargetKind
 RBAC = "rbac.authorization.k8s.io"
 SYSTEM = "kube-system"
 """The namespace of audit events."""
+_OBJECTS = ("iamauthenticator.k8s.aws", "iamidentitymappings")
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 
 Manifest = dict[str, object]
@@ -32,7 +33,9 @@ def admin_manifests(access: ClusterAccess, group: str, deny_list: str) -> list[M
     if cluster_roles:
         bindings.append(_rule(RBAC, ("clusterroles",), ("bind",), cluster_roles))
     rules: dict[str, list[Rule]] = {}
-    if access.mapping.kind is not TargetKind.FILE:
+    if access.mapping.kind is TargetKind.CRD:
+        bindings.append(_rule(_OBJECTS[0], _OBJECTS[1:], ("create", "delete", "list", "patch")))
+    elif access.mapping.kind is not TargetKind.FILE:
         # The plan can create a missing ConfigMap, with --force.
         named = _rule("", ("configmaps",), ("get", "patch"), [access.mapping.name])
         rules[access.mapping.namespace] = [named, _rule("", ("configmaps",), ("create",))]
@@ -49,7 +52,10 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
     `temporary` adds the right to change the mapping, which `grant --for` needs.
     """
     rules: dict[str, list[Rule]] = {}
-    if access.mapping.kind is not TargetKind.FILE:
+    cluster_rules = [_STATUS_QUERY]
+    if access.mapping.kind is TargetKind.CRD:
+        cluster_rules.append(_rule(_OBJECTS[0], _OBJECTS[1:], ("list", "patch") if temporary else ("list",)))
+    elif access.mapping.kind is not TargetKind.FILE:
         verbs = ("get", "patch") if temporary else ("get",)
         rules[access.mapping.namespace] = [_rule("", ("configmaps",), verbs, [access.mapping.name])]
     namespace, name = deny_list.split("/")
@@ -61,7 +67,7 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
     ]
     metadata = {"name": name, "namespace": namespace, "labels": {_MANAGED_BY: "kube-iam"}}
     denied: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
-    return [denied, *_manifests("kube-iam-operator", group, [_STATUS_QUERY], _with_events(rules))]
+    return [denied, *_manifests("kube-iam-operator", group, cluster_rules, _with_events(rules))]
 
 
 def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Rule:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from kube_iam.access.levels import MappingTarget, TargetKind
 from kube_iam.config.findings import Finding, MappingFinding, fits_schema
 from kube_iam.core.redaction import shown_url
-from kube_iam.errors import ConfigError, KubeIamError
+from kube_iam.errors import ConfigError, KubeIamError, NotFound
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapEditor, Contents
 from kube_iam.kube.context import Context
@@ -21,6 +21,7 @@ from kube_iam.kube.yaml.tree import parse_tree
 
 CONFIG_FILE = MappingTarget(TargetKind.CONFIG_FILE)
 AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, "kube-system", "aws-auth", "mapRoles")
+OBJECTS = MappingTarget(TargetKind.CRD, "", "", "")
 EKS_ARN = re.compile(r"arn:aws[a-z-]*:eks:([a-z0-9-]+):[0-9]{12}:cluster/([A-Za-z0-9_-]{1,100})")
 # Hosts of EKS: https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html
 _EKS_HOST = re.compile(r"\.([a-z0-9-]+)\.eks\.amazonaws\.(?:com|com\.cn|eu)|\.eks-cluster\.([a-z0-9-]+)\.api\.[a-z.]+")
@@ -31,7 +32,7 @@ _ENDPOINT = "write the URL of the API server; `kube-iam kubeconfig` needs it"
 _AUTHORITY = (
     "write the base64 of the PEM text, or leave it out where a public authority has signed the API server's certificate"
 )
-_MAPPING = "write where the authenticator reads its mappings: configFile, awsAuth or file"
+_MAPPING = "write where the authenticator reads its mappings: configFile, awsAuth, crd or file"
 
 
 def eks_region(url: str) -> str:
@@ -114,6 +115,10 @@ def find_mapping(api: KubeApi, *, is_eks: bool) -> MappingFinding:
             return config
         if ConfigMapEditor(api, AWS_AUTH.namespace, AWS_AUTH.name).read().version:
             return MappingFinding(Finding(AWS_AUTH.describe(), "found in the cluster"), AWS_AUTH)
+        if not is_eks and _has_objects(api):
+            return MappingFinding(
+                Finding(OBJECTS.describe(), "their CustomResourceDefinition is in the cluster"), OBJECTS
+            )
     except KubeIamError as error:
         return MappingFinding(Finding(reason=error.message, remedy=_MAPPING))
     others = "" if is_eks else f"nor {CONFIG_FILE.name} in any namespace "
@@ -133,6 +138,18 @@ def _find_config_file(api: KubeApi) -> MappingFinding | None:
             target = MappingTarget(TargetKind.CONFIG_FILE, namespace, CONFIG_FILE.name, key)
             return MappingFinding(Finding(target.describe(), "found in the cluster"), target, named)
     return None
+
+
+def _has_objects(api: KubeApi) -> bool:
+    """Return whether the cluster has the CustomResourceDefinition of the backend CRD."""
+    from kube_iam.kube.identity_mapping_store import resource
+
+    try:
+        with api.call(f"list {OBJECTS.describe()}") as client:
+            next(iter(client.list(resource())), None)
+            return True
+    except NotFound:
+        return False
 
 
 def _namespaces(api: KubeApi) -> Iterator[str]:

@@ -109,8 +109,8 @@ def _mapping(finding: Finding, target: MappingTarget | None) -> Iterator[str]:
         return
     yield f"# {escaped(target.describe())}: {escaped(finding.source)}."
     yield "mapping:"
-    if target.kind is TargetKind.AWS_AUTH:
-        yield "  awsAuth: {}"
+    if target.kind in (TargetKind.AWS_AUTH, TargetKind.CRD):
+        yield f"  {target.kind.value}: {{}}"
         return
     yield "  configFile:"
     for key in ("namespace", "name", "key"):
