@@ -21,7 +21,9 @@ NameOf = Callable[[Level], str]
 _READ_POLICY = ("iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyTags")
 _READ_ROLE = ("iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:ListRoleTags")
 _READ_GROUP = ("iam:GetGroup", "iam:ListAttachedGroupPolicies")
-_READ_USER = ("iam:GetAccessKeyLastUsed", "iam:GetUser", "iam:ListGroupsForUser")
+_READ_USER = ("iam:GetUser", "iam:ListGroupsForUser")
+# A denied access key may be that of no user of the account: then there is no user to name as the resource.
+_READ_NAMES = ("iam:GetAccessKeyLastUsed", "iam:ListUsers")
 
 
 def admin_document(access: ClusterAccess) -> dict[str, object]:
@@ -30,7 +32,7 @@ def admin_document(access: ClusterAccess) -> dict[str, object]:
     at_root = [f"{_home(access)}:policy/{name}" for name in _names(access, lambda level: level.policy_name)]
     groups, of_cluster = _groups(access), {"ArnLike": {"iam:PolicyARN": own}}
     return _document(
-        _allow("ListPoliciesAndGroups", ("iam:ListGroups", "iam:ListPolicies"), ["*"]),
+        _allow("ReadNames", ("iam:ListGroups", "iam:ListPolicies", *_READ_NAMES), ["*"]),
         _allow("ReadPolicies", _READ_POLICY, [*own, *at_root]),
         _allow(
             "ManagePolicies",
@@ -78,7 +80,7 @@ def operator_document(access: ClusterAccess, *, temporary: bool = False) -> dict
     """
     home = _home(access)
     statements = [
-        _allow("ListUsers", ("iam:ListUsers",), ["*"]),
+        _allow("ReadNames", _READ_NAMES, ["*"]),
         _allow("ReadUsers", _READ_USER, [f"{home}:user/*"]),
         _allow("ReadPolicies", _READ_POLICY, [f"{home}:policy{literal(access.path)}*"]),
         _allow("ReadRoles", _READ_ROLE, _roles(access)),

@@ -24,7 +24,7 @@ _CREATED = {
 def with_paths(original: Callable[..., str]) -> Callable[..., str]:
     """Return the emulator's `extract_resource_arn` with paths, and with the group as the resource of AddUserToGroup.
 
-    The original leaves paths out, returns the user for AddUserToGroup, and `*` for CreatePolicy and GetAccessKeyLastUsed.
+    The original leaves paths out, returns the user for AddUserToGroup, and `*` for CreatePolicy.
     """
 
     def extract(
@@ -54,10 +54,8 @@ def _resource(parameters: Mapping[str, Any], account: str) -> str:
     if action in _CREATED:
         kind = _CREATED[action].removesuffix("Name").lower()
         return f"arn:aws:iam::{account}:{kind}{_text(parameters, 'Path') or '/'}{_text(parameters, _CREATED[action])}"
-    key = iam._access_keys.get(_text(parameters, "AccessKeyId")) if action == "GetAccessKeyLastUsed" else None
-    names = {"UserName": key["UserName"]} if key else {name: _text(parameters, name) for name in _TABLES}
     for parameter, table in _TABLES.items():
-        found = getattr(iam, table).get(names.get(parameter, ""))
+        found = getattr(iam, table).get(_text(parameters, parameter))
         if found is not None:
             return str(found["Arn"])
     return ""
