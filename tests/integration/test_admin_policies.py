@@ -150,7 +150,7 @@ def administer(site: Site) -> None:
     site.write_file(session="2h", group=f"{name}-admins")
     site.run("apply --yes --force")
     assert [user["UserName"] for user in iam.get_group(GroupName=f"{name}-admins")["Users"]] == [site.member]
-    # The file lists a user in another letter case, whom only a list of all users finds.
+    # The file lists a user in another letter case: only a list of all users finds the user.
     site.write_file(session="2h", group=f"{name}-admins", members=site.member.upper())
     assert f"the IAM user is written {site.member}" in site.run("plan")
     site.write_file(session="2h", group=f"{name}-admins")

@@ -11,8 +11,8 @@ from access_commands import denying, kube_iam
 from fake_account import FakeAccount
 from prepared_session import PreparedSession, Terminal
 
-from kube_iam.cli.destination import Destination
 from kube_iam.cli.main import main
+from kube_iam.cli.session import Destination
 
 PLACE = "https://api.prod.example.com (context prod)"
 WHERE = f"cluster prod.example.com at {PLACE}, AWS account 123456789012"

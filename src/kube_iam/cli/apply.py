@@ -22,9 +22,8 @@ from kube_iam.access.levels import ClusterAccess
 from kube_iam.access.ports import Ports
 from kube_iam.cli.access_output import AGAIN, print_data, remedy_half_way
 from kube_iam.cli.changes import changes_made
-from kube_iam.cli.destination import Destination
 from kube_iam.cli.progress import Display
-from kube_iam.cli.session import AdminSession, pass_session, require_terminal
+from kube_iam.cli.session import AdminSession, Destination, pass_session, require_terminal
 from kube_iam.cli.shared_options import (
     adopt_option,
     aws_options,

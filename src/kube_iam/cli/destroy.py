@@ -7,8 +7,7 @@ from functools import partial
 import click
 
 from kube_iam.access.changes import Plan
-from kube_iam.cli.destination import Destination
-from kube_iam.cli.session import AdminSession, pass_session
+from kube_iam.cli.session import AdminSession, Destination, pass_session
 from kube_iam.cli.shared_options import (
     aws_options,
     cluster_options,

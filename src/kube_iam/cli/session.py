@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -26,7 +26,6 @@ from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
     from kube_iam.cli.audit import AuditLog
-    from kube_iam.cli.destination import Destination
     from kube_iam.cli.progress import Display
     from kube_iam.denylist.editor import DenyListEditor
     from kube_iam.denylist.propagation import Clock
@@ -52,6 +51,36 @@ class Connection:
     def names_cluster(self) -> bool:
         """Return whether the cluster was chosen on the command line."""
         return bool(self.kubeconfig or self.context)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The API server and the AWS account that a command works on, which plans, questions and data name. Empty: none, or not known.
+
+    `api_server` is its URL without secrets, `context` the kubeconfig context that leads to it, `account` the account's id.
+    """
+
+    api_server: str = ""
+    context: str = ""
+    account: str = ""
+
+    @property
+    def place(self) -> str:
+        """Return the API server as `https://… (context prod)`, empty without one."""
+        return f"{self.api_server} (context {self.context})" if self.api_server else ""
+
+    def of(self, cluster: str) -> str:
+        """Return `cluster prod.example.com at https://… (context prod), AWS account 123456789012`."""
+        place = f" at {self.place}" if self.place else ""
+        return f"cluster {cluster}{place}" + (f", AWS account {self.account}" if self.account else "")
+
+    def as_data(self) -> dict[str, object]:
+        """Return the same for programs. A value that is not there is null."""
+        return {
+            "account": self.account or None,
+            "apiServer": self.api_server or None,
+            "context": self.context or None,
+        }
 
 
 class AdminSession:
@@ -98,18 +127,17 @@ class AdminSession:
     @property
     def destination(self) -> Destination:
         """Return the API server and the AWS account, for messages and data. Calls neither. Raises what `access` raises."""
-        from kube_iam.cli.destination import find_destination
-
-        return find_destination(
-            (lambda: self.kube.context) if needs_cluster(self.access) else None, self.access.account
-        )
+        cluster = self.cluster_destination if needs_cluster(self.access) else Destination()
+        return replace(cluster, account=self.access.account)
 
     @property
     def cluster_destination(self) -> Destination:
         """Return the API server alone, for commands that change nothing in AWS and need no access file. Raises nothing."""
-        from kube_iam.cli.destination import find_destination
-
-        return find_destination(lambda: self.kube.context)
+        try:
+            context = self.kube.context
+        except KubeIamError:
+            return Destination()
+        return Destination(shown_url(context.server), context.name)
 
     @property
     def kube(self) -> KubeApi:
