@@ -156,6 +156,14 @@ def role_without_tags() -> Case:
     return Case(account, access(VIEWER), missing, missing)
 
 
+def role_known_by_its_policy() -> Case:
+    """Return a role whose only second mark is the policy that names it, which a read of the role alone does not show."""
+    account = applied(VIEWER)
+    change_role(account, tags={}, trust={}, description="")
+    missing = "role prod-viewer is level viewer's, and its tag kube-iam.dev/cluster is missing"
+    return Case(account, access(VIEWER), missing, missing)
+
+
 def role_of_somebody() -> Case:
     """Return a role at our path that nothing marks as ours."""
     account = applied(VIEWER)
@@ -204,6 +212,7 @@ CASES: dict[str, Callable[[], Case]] = {
         policy_without_tags,
         policy_for_another_role,
         role_without_tags,
+        role_known_by_its_policy,
         role_of_somebody,
         role_of_other_cluster,
         role_of_another_level,

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from access_commands import account as account
 from access_commands import kube_iam
-from click.testing import CliRunner
 from fake_account import FakeAccount
 
 from kube_iam.aws.regions import doubt_about, regions_of
-from kube_iam.cli.validate import command
+from kube_iam.cli.root import run_command
 from kube_iam.core.partitions import COMMON_REGIONS, PARTITIONS
 from kube_iam.server.app import _own_region
 from kube_iam.server.log import Log
@@ -35,12 +34,16 @@ def written(directory: Path, region: str) -> str:
     ("region", "meant"),
     [("eu-centrl-1", "eu-central-1"), ("eu-central-11", "eu-central-1"), ("us-eas-1", "us-east-1")],
 )
-def test_validate_warns_of_a_region_that_it_does_not_know(region: str, meant: str, tmp_path: Path) -> None:
+def test_validate_warns_of_a_region_that_it_does_not_know(
+    region: str, meant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = written(tmp_path, region)
-    ran = CliRunner().invoke(command, ["-f", file])
-    assert f"region {region} is not known to this version" in ran.stderr
-    assert meant in ran.stderr
-    said = json.loads(CliRunner().invoke(command, ["-f", file, "-o", "json"]).stdout)
+    assert run_command("kube-iam", ("validate", "-f", file), {}) == 0
+    warning = capsys.readouterr().err
+    assert f"region {region} is not known to this version" in warning
+    assert meant in warning
+    assert run_command("kube-iam", ("validate", "-f", file, "-o", "json"), {}) == 0
+    said = json.loads(capsys.readouterr().out)
     assert said["valid"] is True
     assert any(region in warning for warning in said["warnings"])
 
