@@ -32,8 +32,12 @@ from installed import (
 )
 from whole_sandbox import ROLE, Person
 
+from kube_iam.access.server_policy import server_document
+from kube_iam.config.access import load_access
+from kube_iam.mappings import crd_status
 from kube_iam.sandbox.processes import wait_until
-from kube_iam.sandbox.state import CLUSTER_ID
+from kube_iam.sandbox.state import ACCOUNT, CLUSTER_ID, REGION
+from kube_iam.sandbox.users import put_server_policy
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("backends")]
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -131,6 +135,77 @@ def test_identity_mappings_with_their_status_and_events(cluster: Installed, tmp_
         assert cluster.comes_in_as("somebody:else")
         kubectl("kubectl", "delete", IDENTITY_MAPPINGS, "younger")
         assert cluster.comes_in_as("")
+
+
+OBJECTS = f"""\
+apiVersion: kube-iam.dev/v1alpha1
+kind: ClusterAccess
+cluster: {{id: {CLUSTER_ID}, name: objects, endpoint: "https://127.0.0.1:PORT", certificateAuthority: "AUTHORITY"}}
+account: "{ACCOUNT}"
+region: {REGION}
+mapping: {{crd: {{}}}}
+levels:
+  - {{name: peeker, bind: [{{clusterRole: view}}]}}
+"""
+
+
+class Objects:
+    """Another access file of the cluster, whose one level is an IAMIdentityMapping. The server may read its IAM group."""
+
+    def __init__(self, site: Site, directory: Path) -> None:
+        self.site = site
+        self.file = directory / "objects.yaml"
+        self.file.write_text(OBJECTS.replace("PORT", str(site.api.port)).replace("AUTHORITY", str(site.home.ca)))
+        put_server_policy(site.home, site._sandbox.state, server_document(load_access(self.file)))
+
+    def works(self, command: str, *more: str) -> str:
+        return self.site.administrator.works("kube-iam", command, *more, "-f", self.file)
+
+    def all(self) -> dict[str, Any]:
+        items = self.site.api.call("GET", crd_status.PATH)[1]["items"]
+        return {item["metadata"]["name"]: item for item in items}
+
+    def close(self) -> None:
+        put_server_policy(self.site.home, self.site._sandbox.state, server_document(load_access(self.site.home.access)))
+
+
+def test_identity_mappings_as_apply_writes_them(cluster: Installed, tmp_path: Path) -> None:
+    site, objects = cluster.site, Objects(cluster.site, tmp_path)
+    by_hand = identity_mapping("by-hand", f"{ROLE}elsewhere", "by-hand")
+    site.administrator.works("kubectl", "apply", "-f", "-", stdin=by_hand)
+    try:
+        with cluster.server(tmp_path / "server", "backendMode: [CRD]"):
+            assert wait_until(lambda: "canonicalARN" in mapping_status(site, "by-hand"), 10)
+            before = objects.all()
+            objects.works("apply", "--yes")
+            assert "Nothing to change" in objects.works("plan")
+            kubeconfig = tmp_path / "peeker.yaml"
+            kubeconfig.write_text(objects.works("kubeconfig", "peeker"))
+            for name in ("otto", "ola"):
+                site.person(name)
+            otto, ola = site.person("otto"), site.person("ola")
+            objects.works("grant", "otto", "peeker")
+            assert comes_in_as(otto, kubeconfig, "awsiam:otto"), otto.run(
+                "kubectl", "--kubeconfig", kubeconfig, "auth", "whoami"
+            ).stderr
+            user = whoami(otto, kubeconfig)
+            assert user["groups"] == ["kube-iam:peeker", "system:authenticated"]
+            assert user["extra"]["kube-iam.dev/level"] == ["peeker"]
+            objects.works("grant", "ola", "peeker", "--for", "1h")
+            assert comes_in_as(ola, kubeconfig, "awsiam:ola")
+            objects.works("revoke", "ola", "peeker")
+            assert comes_in_as(ola, kubeconfig, "")
+            objects.file.write_text(objects.file.read_text().replace("name: peeker,", "name: peeker, groups: [seen],"))
+            objects.works("apply", "--yes")
+            assert wait_until(lambda: whoami(otto, kubeconfig)["groups"][0] == "seen", 30)
+            objects.works("revoke", "otto", "peeker")
+            assert comes_in_as(otto, kubeconfig, "")
+            objects.works("destroy", "--yes")
+            assert objects.all() == before
+            assert "Nothing of" in objects.works("destroy", "--yes")
+    finally:
+        site.administrator.works("kubectl", "delete", IDENTITY_MAPPINGS, "by-hand")
+        objects.close()
 
 
 def test_a_dynamic_file(cluster: Installed, tmp_path: Path) -> None:
