@@ -30,7 +30,7 @@ from kube_iam.sandbox.running import Running, look_at
 from kube_iam.sandbox.shell import environment, exports
 from kube_iam.sandbox.state import ADMINISTRATOR, Home, State
 from kube_iam.sandbox.up import default_directory, down, status, up
-from kube_iam.sandbox.webhook import token_of
+from kube_iam.sandbox.webhook import config, token_of
 from required import linux_only
 
 STATE = State(1, 2, 3, api_port=4, root_key=("AKIAROOT", "root-secret"), keys={"alice": ("AKIAALICE", "alice-secret")})
@@ -432,3 +432,16 @@ def test_the_filter_passes_what_an_sdk_sends() -> None:
 )  # fmt: skip
 def test_the_filter_refuses_what_no_sdk_sends(changes: dict[str, Any], why: str) -> None:
     assert why in asked(**changes)
+
+
+def test_the_levels_of_a_sandbox_are_in_its_config_map_or_in_objects(home: Home) -> None:
+    assert "mapping:\n  configFile: {}" in access_file(home, STATE)
+    assert "mapping:\n  crd: {}" in access_file(home, STATE, "crd")
+    assert "backendMode" not in config(home, STATE, cluster=True)
+    assert "backendMode: [CRD]" in config(home, STATE, cluster=True, objects=True)
+
+
+def test_a_sandbox_of_objects_needs_an_api_server(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kube_iam.sandbox.up.find_binaries", lambda environ: None)
+    with pytest.raises(SandboxError, match="need a kube-apiserver"):
+        up(home, {}, lambda line: None, mapping="crd")

@@ -69,12 +69,23 @@ def command() -> None:
     "--iam-delay", type=click.FloatRange(0, 60), default=0.0, show_default=True, metavar="SECONDS",
     help="The delay after which IAM shows changes of memberships and policies, as in AWS.",
 )  # fmt: skip
-def up_command(home: Home, cache_ttl: float, iam_delay: float) -> None:
+@click.option(
+    "--mapping", type=click.Choice(["configFile", "crd"]), default="configFile", show_default=True,
+    help="Where the levels are mapped: in the server's ConfigMap, or in IAMIdentityMapping objects.",
+)  # fmt: skip
+def up_command(home: Home, cache_ttl: float, iam_delay: float, mapping: str) -> None:
     """Start the sandbox. One that runs stays as it is; none is replaced while a part of it runs."""
     _need_ministack()
     from kube_iam.sandbox.up import up
 
-    up(home, os.environ, lambda line: click.echo(f"sandbox: {line}", err=True), cache_ttl, iam_delay_seconds=iam_delay)
+    up(
+        home,
+        os.environ,
+        lambda line: click.echo(f"sandbox: {line}", err=True),
+        cache_ttl,
+        iam_delay_seconds=iam_delay,
+        mapping=mapping,
+    )
     click.echo(f'sandbox: next: eval "$({home.command("env")})" && kube-iam plan', err=True)
 
 

@@ -8,9 +8,12 @@ NAMESPACE = "shop"
 _NO_API_SERVER = "https://127.0.0.1:6443"
 
 
-def access_file(home: Home, state: State) -> str:
-    """Return the text of the file. Without a control plane it binds no RBAC and maps into the server's file."""
-    where = "configFile: {}" if state.api_port else f"file: {home.server_config}"
+def access_file(home: Home, state: State, mapping: str = "configFile") -> str:
+    """Return the text of the file. Without a control plane it binds no RBAC and maps into the server's file.
+
+    `mapping` is configFile or crd, the place of the mappings with a control plane.
+    """
+    where = f"{mapping}: {{}}" if state.api_port else f"file: {home.server_config}"
 
     def bind(entry: str) -> str:
         return f"\n    bind: [{entry}]" if state.api_port else ""

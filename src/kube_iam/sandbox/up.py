@@ -19,7 +19,7 @@ from kube_iam.sandbox.access_file import NAMESPACE, access_file
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, Binaries, find_binaries, start_apiserver, start_etcd
 from kube_iam.sandbox.processes import free_ports
-from kube_iam.sandbox.server_rbac import grant_server_rbac
+from kube_iam.sandbox.server_rbac import create_definition, grant_server_rbac
 from kube_iam.sandbox.state import ACCOUNT, AUTHENTICATOR, LOOPBACK, PROCESSES, REGION, Home, State
 from kube_iam.sandbox.users import create_administrator, ensure_user, is_account_ready, put_server_policy
 from kube_iam.sandbox.webhook import REFRESH, await_kubeconfig, await_webhook, config, launch_webhook
@@ -37,11 +37,13 @@ def up(
     cache_ttl_seconds: float = 2.0,
     membership_refresh: str = REFRESH,
     iam_delay_seconds: float = 0.0,
+    mapping: str = "configFile",
 ) -> State:
     """Start the sandbox, or leave a running one as it is. Return its state. A failed start leaves no process behind.
 
     `say` receives a line for each part. `environ` names the binaries. kube-apiserver caches the webhook's answers for
     `cache_ttl_seconds`, and the server reads IAM again every `membership_refresh`. IAM shows changes `iam_delay_seconds` late.
+    The mappings are in the place of `mapping` (configFile or crd).
     Raises SandboxError, also where only some parts run: a new start would delete the contents of the account and the cluster.
     """
     home.create()
@@ -59,12 +61,14 @@ def up(
         _put_server_policy(home, state)
         return state
     binaries = find_binaries(environ)
+    if mapping == "crd" and binaries is None:
+        raise SandboxError("IAMIdentityMapping objects need a kube-apiserver", f"build one: {BUILD_COMMAND}")
     if state is not None:
         say(f"the sandbox in {home.root} had ended: starting anew, with an empty account")
     down(home)
     home.create()
     try:
-        return _start(home, binaries, say, cache_ttl_seconds, membership_refresh, iam_delay_seconds)
+        return _start(home, binaries, say, cache_ttl_seconds, membership_refresh, iam_delay_seconds, mapping)
     except BaseException:
         for name in reversed(PROCESSES):
             home.process(name).stop()
@@ -120,13 +124,19 @@ def default_directory(environ: Mapping[str, str]) -> Path:
 
 
 def _start(
-    home: Home, binaries: Binaries | None, say: Say, cache_ttl_seconds: float, refresh: str, iam_delay_seconds: float
+    home: Home,
+    binaries: Binaries | None,
+    say: Say,
+    cache_ttl_seconds: float,
+    refresh: str,
+    iam_delay_seconds: float,
+    mapping: str,
 ) -> State:
     began = time.monotonic()
     authority = Authority(home.tls)
     etcd = start_etcd(home, authority, binaries) if binaries else None
     state = start_account(home, authority, say, iam_delay_seconds)
-    text = config(home, state, cluster=binaries is not None, refresh=refresh)
+    text = config(home, state, cluster=binaries is not None, refresh=refresh, objects=mapping == "crd")
     if binaries:
         mount.project(home.server_config.parent, {home.server_config.name: text})
     else:
@@ -141,6 +151,8 @@ def _start(
         api.ensure("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         api.ensure(mount.CONFIG_MAPS, {"metadata": {"name": mount.NAME}, "data": {home.server_config.name: text}})
         home.process("mount").start(mount.command(api, home.server_config.parent), {}, home.root)
+        if mapping == "crd":
+            create_definition(api)
         grant_server_rbac(api, authority, home.server_kubeconfig)
         state = replace(state, api_port=api.port)
         say(f"kube-apiserver on {state.api_url}, signing in through the webhook")
@@ -148,7 +160,7 @@ def _start(
         say(f"no kube-apiserver and etcd found: without a control plane (`{BUILD_COMMAND}` builds one)")
     await_webhook(server, state)
     home.save(state)
-    write_file(home.access, access_file(home, state).encode())
+    write_file(home.access, access_file(home, state, mapping).encode())
     _put_server_policy(home, state)
     say(f"up in {time.monotonic() - began:.1f} s in {home.root}; access file: {home.access}")
     return state

@@ -19,12 +19,16 @@ REFRESH = "2s"
 _TIMEOUT_SECONDS = 30.0
 
 
-def config(home: Home, state: State, *, cluster: bool, refresh: str = REFRESH) -> str:
-    """Return the server's config.yaml without mappings. With `cluster` it names a deny list in the cluster."""
+def config(home: Home, state: State, *, cluster: bool, refresh: str = REFRESH, objects: bool = False) -> str:
+    """Return the server's config.yaml without mappings. With `cluster` it names a deny list in the cluster.
+
+    With `objects` the server reads IAMIdentityMapping objects.
+    """
     denying = f"""\
   kubeconfig: {json.dumps(str(home.server_kubeconfig))}
   denyList: kube-system/kube-iam-denied
 """
+    denying += "  backendMode: [CRD]\n" if objects else ""
     return f"""\
 # The config.yaml of this sandbox's authenticator. kube-iam apply adds its entries to server.mapRoles.
 clusterID: {CLUSTER_ID}
