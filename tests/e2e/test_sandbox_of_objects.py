@@ -30,7 +30,10 @@ def sandbox_of_objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[San
 
 def test_levels_in_objects_admit_members_and_leave_nothing(sandbox_of_objects: Sandbox) -> None:
     sandbox, administrator = sandbox_of_objects, sandbox_of_objects.administrator
-    administrator.works("kube-iam", "apply", "--yes")
+    plan = sandbox.home.root / "saved.plan"
+    administrator.works("kube-iam", "plan", "--out", plan)
+    administrator.works("kube-iam", "apply", plan)
+    assert "is not what would be done now" in administrator.refused("kube-iam", "apply", plan)
     names = administrator.works("kubectl", "get", OBJECTS, "-o", "name").split()
     assert len(names) == 3
     assert all(name.startswith(f"{OBJECTS.replace('mappings', 'mapping')}/kube-iam-sandbox-") for name in names)

@@ -304,7 +304,14 @@ def test_an_equal_object_of_others_is_adopted_only_on_request() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"groups": ["others"]}, {"username": "other"}, {"annotations": {IAM_GROUP: "others"}}], ids=str
+    "more",
+    [
+        {"groups": ["others"]},
+        {"username": "other"},
+        {"annotations": {IAM_GROUP: "others"}},
+        {"annotations": {"kube-iam.dev/group": "others"}},
+    ],
+    ids=str,
 )
 def test_another_object_for_a_level_is_neither_adopted_nor_deleted(more: dict[str, Any]) -> None:
     account, before = FakeAccount(), place("by-hand", **more)

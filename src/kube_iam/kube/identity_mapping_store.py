@@ -315,7 +315,9 @@ class IdentityMappingStore(MappingStore):
             found = [_read_object(each.to_dict()) for each in listed]
         except NotFound:
             return None
-        refused = read_identity_mappings(each.content for each in found).refused
+        # Only of these it counts why the server refuses one: an edit mends ours, and others are adopted only if nothing is odd.
+        checked = (each.content for each in found if self._is_ours(each) or each.content.annotations)
+        refused = read_identity_mappings(checked).refused
         problems = {name: why.message for name, why in refused.items() if why.reason != "Conflict"}
         found = [replace(each, problem=problems.get(each.name, "")) for each in found]
         return tuple(sorted(found, key=lambda each: (each.content.created_at, each.name)))
@@ -346,7 +348,7 @@ def _gives_same(found: MappingObject, wanted: MappingEntry) -> bool:
     """Return whether an object that is nobody's gives what the entry gives. It may require no group yet."""
     entry = found.entry()
     same = (entry.username, entry.groups) == (wanted.username, wanted.groups)
-    return same and entry.iam_group in ("", wanted.iam_group) and not found.cluster
+    return same and entry.iam_group in ("", wanted.iam_group) and not found.cluster and not found.problem
 
 
 def _kept(present: Iterable[MappingObject], wanted: MappingEntry) -> Grants:
