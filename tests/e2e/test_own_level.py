@@ -39,7 +39,7 @@ def owner(levels: Sandbox, own_level: Path) -> Path:
     write_level(levels, ALL)
     levels.administrator.works("kube-iam", "apply", "--yes")
     command = ("kubectl", "--kubeconfig", own_level, "get", "clusterroles")
-    assert wait_until(lambda: levels.administrator.run(*command).returncode == 0, 60)
+    assert wait_until(lambda: levels.administrator.run(*command, KUBE_IAM_TOKEN_CACHE="0").returncode == 0, 60)
     return own_level
 
 
