@@ -207,7 +207,7 @@ def test_the_certificate_authority_is_found_beside_the_file_or_in_it(tmp_path: P
 
 
 def test_every_example_loads() -> None:
-    for example in ("access.yaml", "classic.yaml", "members.yaml"):
+    for example in ("access.yaml", "classic.yaml", "members.yaml", "permission-set.yaml"):
         assert load_access(EXAMPLES / example).levels
 
 
@@ -260,3 +260,44 @@ def test_members_are_read_with_their_lines(tmp_path: Path) -> None:
 def test_members_that_cannot_be_meant_are_refused_with_line(tmp_path: Path, members: str, problem: str) -> None:
     (found,) = problems(tmp_path, HEAD + f"levels:\n  - name: admin\n    members: {members}\n")
     assert found.startswith(f"line 8: {problem}")
+
+
+SET = "levels: [{name: ops, method: permissionSet, permissionSet: Ops}]\n"
+
+
+def test_a_permission_set_has_no_names_in_iam_and_a_user_name_of_its_own(tmp_path: Path) -> None:
+    (level,) = load_access(write(tmp_path, HEAD + SET)).levels
+    assert (level.method, level.permission_set) == (Method.PERMISSION_SET, "Ops")
+    assert level.username == "sso:{{SessionNameRaw}}"
+    assert (level.role_name, level.policy_name, level.group_name) == ("", "", "")
+    assert load_access(write(tmp_path, HEAD + "mapping: {file: config.yaml}\n" + SET)).levels == (level,)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (SET.replace(", permissionSet: Ops", ""), "levels[0].method: takes the name of the permission set"),
+        (SET.replace("method: permissionSet, ", ""), "levels[0].permissionSet: goes with method permissionSet"),
+        (SET.replace("Ops", "'O*'"), "levels[0].permissionSet: 'O*' is not allowed"),
+        (SET.replace("Ops", "O" * 33), "levels[0].permissionSet: has 33 characters"),
+        (SET.replace("Ops}", "Ops, mfa: true}"), "levels[0].mfa: means nothing with method permissionSet"),
+        (SET.replace("Ops}", "Ops, sessionDuration: 1h}"), "levels[0].sessionDuration: means nothing with"),
+        (SET.replace("Ops}", "Ops, iam: {role: r}}"), "levels[0].iam: means nothing with"),
+        (SET.replace("Ops}", "Ops, members: [alice]}"), "levels[0].members: means nothing with"),
+        (
+            SET.replace("Ops}", "Ops, username: 'a:{{UserName}}'}"),
+            "levels[0].username: {{UserName}} is for method group",
+        ),
+        (
+            SET.replace("}]", "}, {name: two, method: permissionSet, permissionSet: ops}]"),
+            "levels[1].permissionSet: the IAM permission set ops is also level ops's",
+        ),
+        (
+            "mapping: {awsAuth: {}}\n" + SET,
+            "levels[0].method: the authenticator that reads awsAuth knows no permission sets",
+        ),
+    ],
+)
+def test_a_permission_set_that_cannot_work_is_refused_with_its_key(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = problems(tmp_path, HEAD + text)
+    assert problem in found

@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 from examples import examples
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.mapping import MappingEntry
+from kube_iam.config.mounted_versions import MountedVersions
+from kube_iam.core.arns import Sso
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import ConfigError, Conflict, KubeError, KubeIamError
 from kube_iam.kube.files import edit_text
@@ -509,3 +511,81 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_a_target_in_the_cluster_needs_a_cluster(tmp_path: Path) -> None:
     with pytest.raises(KubeError, match="no connection"):
         make_store(access(tmp_path, TargetKind.AWS_AUTH), None)
+
+
+OPS = MappingEntry("", "sso:{{SessionNameRaw}}", ("kube-iam:ops",), level="ops", sso=Sso("Ops", "012345670123"))
+OPS_TEXT = """\
+    - sso:
+        permissionSetName: Ops
+        accountID: "012345670123"
+"""
+
+
+def test_an_entry_of_a_permission_set_is_added_changed_and_removed() -> None:
+    text = CONFIG.put(KOPS, OPS)
+    assert OPS_TEXT in text
+    assert "level: ops" in text
+    (found,) = [entry for entry in CONFIG.entries(text) if entry.sso is not None]
+    assert found == OPS
+    assert CONFIG.put(text, OPS) == text
+    changed = CONFIG.put(text, replace(OPS, groups=("other",)))
+    assert [entry.groups for entry in CONFIG.entries(changed) if entry.sso is not None] == [("other",)]
+    assert CONFIG.remove(text, OPS) == KOPS
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{SSO: {permissionsetname: oPS, AccountID: '012345670123', partition: aws}, username: u}",
+        "{sso: {permissionSetName: Ops, accountID: '012345670123'}, username: u, groups: [a]}",
+    ],
+)
+def test_an_entry_of_a_permission_set_is_found_in_any_spelling(written: str) -> None:
+    text = f"server:\n  mapRoles:\n  - {written}\n"
+    (found,) = CONFIG.entries(text)
+    assert found.key == OPS.key
+    assert len(CONFIG.entries(CONFIG.put(text, OPS))) == 1
+
+
+def test_an_entry_of_a_permission_set_in_another_partition_is_written_with_it() -> None:
+    china = replace(OPS, sso=Sso("Ops", "012345670123", "aws-cn"))
+    text = CONFIG.put(CONFIG.put(KOPS, OPS), china)
+    assert "partition: aws-cn" in text
+    assert [entry.sso for entry in CONFIG.entries(text) if entry.sso is not None] == [OPS.sso, china.sso]
+
+
+@pytest.mark.parametrize(
+    "sso", ["Ops", "{permissionSetName: Ops}", "{permissionSetName: Ops, accountID: 12}", "[]", "null"]
+)
+def test_what_the_server_takes_for_no_permission_set_is_no_entry(sso: str) -> None:
+    assert CONFIG.entries(f"server:\n  mapRoles:\n  - {{sso: {sso}, username: u}}\n") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "clusterID: c\n",
+        "clusterID: c\nserver:\n  port: 1\n",
+        "clusterID: c\nserver: {port: 1}\n",
+        "clusterID: c\nserver:\n  mapRoles:\n",
+        '{"clusterID": "c"}',
+        "clusterID: c\nserver:\n  port: 1",
+    ],
+)
+def test_removing_the_last_entry_leaves_a_list_that_ends_the_mappings_of_a_server(tmp_path: Path, text: str) -> None:
+    """A server takes a config.yaml without any list of mappings for one that is cut off, and keeps the mappings in force."""
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    target = MappingTarget(TargetKind.FILE, path=str(path))
+    store = make_store(ClusterAccess("access.yaml", "c", "c", "1" * 12, "aws", "eu-west-1", "", "", target, ()), None)
+    for entry in (OPS, OURS):
+        store.put(entry)
+        server = MountedVersions(path, {}, "c")
+        assert server.read()[0].entries == 1
+        store.remove(entry)
+        mappings, problems = server.read()
+        assert (mappings.entries, problems) == (0, [])
+    left = path.read_text()
+    assert YAML(typ="safe").load(left)["server"]["mapRoles"] == []
+    store.remove(OURS)
+    assert path.read_text() == left

@@ -12,6 +12,7 @@ from fake_account import ACCOUNT, FakeAccount
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.mapping import MappingEntry
+from kube_iam.core.arns import Sso
 from kube_iam.core.membership_status import (
     MembershipAnswer,
     MembershipState,
@@ -190,6 +191,18 @@ server:
 """
 
 
+def test_entries_of_permission_sets_are_listed_with_those_of_roles(
+    people: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people.store.all_entries.append(MappingEntry("", "admin", ("g", "h"), sso=Sso("Admin", "111122223333")))
+    capsys.readouterr()
+    kube_iam(people, "who", "--all", "-o", "json")
+    data = json.loads(capsys.readouterr().out)["otherEntries"]
+    assert {"principal": "permission set Admin in account 111122223333", "kind": "permissionSet"}.items() <= data[
+        -1
+    ].items()
+
+
 def others_of(path: Path) -> list[tuple[str, str, tuple[str, ...]]]:
     target = MappingTarget(TargetKind.FILE, path=str(path))
     access = ClusterAccess("access.yaml", "c", "c", ACCOUNT, "aws", "eu-west-1", "", "", target, ())
@@ -199,7 +212,6 @@ def others_of(path: Path) -> list[tuple[str, str, tuple[str, ...]]]:
 def test_the_store_names_all_that_the_server_reads_beside_its_entries(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
     assert others_of(tmp_path / "config.yaml") == [
-        ("permission set Admin in account 111122223333", "admin", ("g", "h")),
         ("arn:aws:iam::111122223333:user/path/erin", "erin", ("ops",)),
         ("000000000000", "", ()),
         ("111122223333", "", ()),

@@ -163,7 +163,7 @@ def test_without_membership_check_a_planted_group_adds_its_members_with_force_on
     assert guard.startswith("bob would be added to level viewer, as members of group planted")
 
 
-@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("method", [Method.ROLE, Method.GROUP])
 def test_a_group_made_before_the_level_gives_it_to_its_members_with_force_only(method: Method) -> None:
     wanted = replace(VIEWER, method=method)
     account = FakeAccount((NODES,))
@@ -182,7 +182,7 @@ def test_a_group_whose_policy_was_detached_gets_it_back_without_force() -> None:
     assert ([change.kind for change in plan.changes], plan.guards) == ([Kind.ATTACHMENT], ())
 
 
-@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("method", [Method.ROLE, Method.GROUP])
 def test_adopting_an_existing_group_adds_its_members_with_force_only(method: Method) -> None:
     before = replace(VIEWER, method=method)
     account = applied(before)
@@ -194,7 +194,7 @@ def test_adopting_an_existing_group_adds_its_members_with_force_only(method: Met
     )
 
 
-@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("method", [Method.ROLE, Method.GROUP])
 def test_people_of_a_renamed_group_move_without_force(method: Method) -> None:
     before = replace(VIEWER, method=method)
     account = applied(before)

@@ -11,6 +11,7 @@ from kube_iam.access.levels import Bind, MappingTarget, Method, TargetKind
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, Ports, RoleState
+from kube_iam.core.trust_policy import unrestricted_session_name
 from kube_iam.errors import CredentialsError, NotOwned
 
 ADMIN_ARN = "arn:aws:iam::123456789012:role/prod-admin"
@@ -447,3 +448,19 @@ def test_plan_that_creates_a_deleted_role_again_says_who_has_to_log_out() -> Non
 def test_plan_that_moves_a_role_to_another_path_says_who_has_to_log_out() -> None:
     (warning,) = plan_apply(access(replace(ADMIN, role_path="/people/")), applied(ADMIN).ports).warnings
     assert "role prod-admin is created again" in warning
+
+
+@pytest.mark.parametrize(
+    "service", ["account-access.amazonaws.com", ["ec2.amazonaws.com", "Account-Access.amazonaws.com"]]
+)
+def test_the_plan_warns_of_a_role_whose_users_choose_their_session_name(service: object) -> None:
+    account = applied(ADMIN)
+    directory = account.directory
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": ["sts:AssumeRole", "sts:SetContext"]}
+    trust = {"Version": "2012-10-17", "Statement": [statement]}
+    directory.role_states["prod-admin"] = replace(directory.role_states["prod-admin"], trust=trust)
+    warnings = plan_apply(access(ADMIN), account.ports).warnings
+    assert any("role prod-admin names account-access.amazonaws.com" in warning for warning in warnings)
+    assert unrestricted_session_name(trust, ADMIN_ARN)
+    run(account, plan_apply(access(ADMIN), account.ports))
+    assert plan_apply(access(ADMIN), account.ports).warnings == ()

@@ -287,3 +287,13 @@ def test_every_part_of_the_access_file_is_in_its_digest(account: FakeAccount) ->
     ]
     assert len({digest(each) for each in (access, *others)}) == 6
     assert digest(replace(access, source="x")) == digest(access)
+
+
+def test_the_lines_of_listed_members_are_not_in_the_digest(account: FakeAccount, tmp_path: Path) -> None:
+    listed = FILE.replace("sessionDuration: 2h}", "sessionDuration: 2h, members: [alice, bob]}")
+    digests = []
+    for text in (listed, "# a comment\n" + listed, listed.replace("[alice, bob]", "[alice]"), FILE):
+        (tmp_path / "access.yaml").write_text(text)
+        digests.append(digest(load_access("access.yaml")))
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3

@@ -23,7 +23,14 @@ from kube_iam.access.changes import (
     member_change,
     removed,
 )
-from kube_iam.access.desired import DesiredLevel, assumed_roles, level_in_name, user_policy_name
+from kube_iam.access.desired import (
+    AnyLevel,
+    DesiredLevel,
+    DesiredPermissionSet,
+    assumed_roles,
+    level_in_name,
+    user_policy_name,
+)
 from kube_iam.access.levels import Owner
 from kube_iam.access.mapping import given, is_removable, pathless, role_key
 from kube_iam.access.observed import Observed
@@ -49,14 +56,16 @@ class _Stray:
         return _detached(self.group, self.policy_arn, self.level)
 
 
-def cluster_deletions(observed: Observed, desired: Desired, now: float) -> Iterator[Change]:
+def cluster_deletions(
+    observed: Observed, desired: Desired, now: float, sets: tuple[DesiredPermissionSet, ...] = ()
+) -> Iterator[Change]:
     """Yield deletions of mapping entries, of temporary access and of bindings, in this order, then of attachments that must go early.
 
     A role that is created anew loses its entry until it exists again. Temporary access is deleted if its entry is deleted, if it
     is over at `now` (Unix seconds), or if a change of the entry would end it.
     """
     anew = {change.name.casefold() for change in replaced_roles(observed, desired)}
-    wanted = {level.entry.key for level in desired if level.role_key not in anew}
+    wanted = {level.entry.key for level in desired if level.role_key not in anew} | {each.entry.key for each in sets}
     # A level by role has no entry in mapGroups. An entry for its group would admit the members once the group is created.
     ours = observed.entry_levels | {level.group.name.casefold(): level.name for level in desired if level.role}
     deleted = {
@@ -66,7 +75,8 @@ def cluster_deletions(observed: Observed, desired: Desired, now: float) -> Itera
         yield Change(Verb.DELETE, Kind.MAPPING, entry.name, ours[key], removed(entry_fields(entry)), entry)
     yield from _removable_rivals(observed, ours)
     yield from _ended_temporary(observed, desired, ours, anew, now)
-    kept = {binding.ident for level in desired for binding in level.bindings}
+    every: tuple[AnyLevel, ...] = (*desired, *sets)
+    kept = {binding.ident for level in every for binding in level.bindings}
     for ident, binding in sorted(observed.bindings.items()):
         if ident not in kept and observed.owns_binding(binding):
             fields = removed(binding_fields(binding))

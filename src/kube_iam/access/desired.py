@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from kube_iam.access.levels import ClusterAccess, Level, MemberList, Method
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import BindingState
+from kube_iam.core.arns import Sso
 from kube_iam.core.utc import parse_rfc3339
 
 VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
@@ -199,9 +200,30 @@ class DesiredLevel:
         object.__setattr__(self, "role_key", self.role.name.casefold() if self.role else "")
 
 
+@dataclass(frozen=True, slots=True)
+class DesiredPermissionSet:
+    """Level of a permission set, whose users IAM Identity Center manages. It has no resources in IAM."""
+
+    name: str
+    bindings: tuple[BindingState, ...]
+    entry: MappingEntry
+
+
+AnyLevel = DesiredLevel | DesiredPermissionSet
+
+
 def desired_state(access: ClusterAccess) -> tuple[DesiredLevel, ...]:
-    """Return what each level of the file should be, in the order of the file."""
-    return tuple(_desired_level(access, level) for level in access.levels)
+    """Return what each level with resources in IAM should be, in the order of the file."""
+    return tuple(_desired_level(access, level) for level in access.iam_levels)
+
+
+def desired_permission_sets(access: ClusterAccess) -> tuple[DesiredPermissionSet, ...]:
+    """Return what each level of a permission set should be, in the order of the file."""
+    return tuple(
+        DesiredPermissionSet(level.name, desired_bindings(access, level), desired_entry(access, level))
+        for level in access.levels
+        if level.method is Method.PERMISSION_SET
+    )
 
 
 def _desired_level(access: ClusterAccess, level: Level) -> DesiredLevel:
@@ -236,7 +258,13 @@ def _desired_level(access: ClusterAccess, level: Level) -> DesiredLevel:
 
 
 def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
-    """Return the entry that admits the level's users: members of its IAM group, or with `assumeRole` everybody with its role."""
+    """Return the entry that admits the level's users.
+
+    Those are the members of its IAM group, with `assumeRole` everybody with its role, or everybody with its permission set.
+    """
+    if level.method is Method.PERMISSION_SET:
+        sso = Sso(level.permission_set, access.account, access.partition)
+        return MappingEntry("", level.username, level.groups, level=level.name, sso=sso)
     by_role = level.method is Method.ROLE
     return MappingEntry(
         mapped_arn(access, level) if by_role else "",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kube_iam.access.changes import Change, Field, Kind, Membership, TemporaryRemoval, Verb, binding_name
-from kube_iam.access.desired import mapped_arn, same_document
+from kube_iam.access.desired import desired_entry, mapped_arn, same_document
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry, pathless
 from kube_iam.access.observed import Observed
@@ -130,6 +130,11 @@ def signed_in_with(entry: MappingEntry, observed: Observed) -> bool:
     cluster never shows in which IAM group a user is.
     """
     subject = observed.subject
+    if entry.sso is not None:
+        if entry.matches_role(observed.caller_arn):
+            return True
+        arn = subject.canonical_arn if subject is not None else ""
+        return entry.matches_role(arn) if arn else subject is not None and _could_be(entry, subject)
     if not entry.role_arn:
         return subject is not None and ":user/" in (subject.canonical_arn or ":user/") and _could_be(entry, subject)
     if pathless(observed.caller_arn) == entry.key:
@@ -143,7 +148,8 @@ def signed_in_with(entry: MappingEntry, observed: Observed) -> bool:
 
 def deletes_too_many_levels(observed: Observed, wanted: frozenset[str]) -> Iterator[str]:
     """Yield a sentence if more than a third of the existing levels would be deleted."""
-    present = observed.registered_levels
+    sets = {entry.level for entry in observed.entries if entry.sso is not None and entry.key in observed.entry_levels}
+    present = observed.registered_levels | sets
     going = sorted(present - wanted)
     if 3 * len(going) > len(present):
         names = ", ".join(name or "one without a name" for name in going)
@@ -168,7 +174,7 @@ def _lost(change: Change, entry: MappingEntry, members: set[str], subject: Subje
 def _groups_by(entry: MappingEntry, subject: Subject | None) -> set[str]:
     """Return the caller's groups by an entry of that key, whichever of several the server applies."""
     arn = subject.canonical_arn if subject is not None else ""
-    matches = pathless(arn) == entry.key if entry.role_arn else ":user/" in arn
+    matches = entry.matches_role(arn) if entry.role_arn or entry.sso else ":user/" in arn
     return set(subject.groups) - {_AUTHENTICATED} if subject is not None and matches else set()
 
 
@@ -228,6 +234,8 @@ def callers_in_aws(access: ClusterAccess, users: Iterable[str], caller_arn: str)
 
 def signed_in_through(access: ClusterAccess, level: Level, subject: Subject) -> bool:
     """Return whether the cluster shows the level's role or, if it shows no ARN, all groups of the level."""
+    if subject.canonical_arn and level.method is Method.PERMISSION_SET:
+        return desired_entry(access, level).matches_role(subject.canonical_arn)
     if subject.canonical_arn:
         return level.method is Method.ROLE and pathless(subject.canonical_arn) == pathless(mapped_arn(access, level))
     return set(level.groups) <= set(subject.groups)

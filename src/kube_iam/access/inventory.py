@@ -61,7 +61,7 @@ def _roles(
     None stands for a role that does not exist.
     """
     home = f"arn:{access.partition}:iam::{access.account}:role/"
-    names = [level.role_name for level in access.levels] + [level.role.name for level in desired if level.role]
+    names = [level.role_name for level in access.iam_levels] + [level.role.name for level in desired if level.role]
     # By default the role is named like its policy, which finds it if somebody broke the policy's document.
     arns = [arn for policy in policies for arn in assumed_roles(policy.document) or (home + policy.name,)]
     arns += [entry.role_arn for entry in entries if entry.role_arn and entry.level]

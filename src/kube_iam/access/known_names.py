@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from kube_iam.access.desired import mapped_arn
+from kube_iam.access.desired import desired_permission_sets, mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import Directory, User
@@ -30,11 +30,13 @@ class KnownNames:
     roles: dict[str, str] = field(default_factory=dict)
     mapped: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
+    sets: list[MappingEntry] = field(default_factory=list)  # entries of permission sets, whose users are not known here
 
     def knows(self, text: str) -> bool:
         """Return whether a level, a mapping entry or IAM knows the principal.
 
-        True for principals that none of them can know: access keys, unique ids of roles, federated users of the account.
+        True for principals that none of them can know: access keys, unique ids of roles, federated users of the account, sessions
+        of permission sets.
         """
         match kind_of(text):
             case "userName":
@@ -48,6 +50,8 @@ class KnownNames:
                     return account == self.account
                 if kind == "user":
                     return arn_key(text) in self.mapped or (account == self.account and self._is_user(name))
+                if any(entry.matches_role(text) for entry in self.sets):
+                    return True
                 return role_of(text) in self.roles and (kind == "role" or self._is_user(name))
         return True
 
@@ -79,11 +83,13 @@ def known_names(
         except NotFound:
             return ()
 
-    for users in directory.each(members, access.levels):
+    for users in directory.each(members, access.iam_levels):
         known.users |= {user.name.casefold(): user.name for user in users}
         known.ids |= {user.unique_id: user.name for user in users}
     arns = [mapped_arn(access, level) for level in access.levels if level.method is Method.ROLE]
+    known.sets = [level.entry for level in desired_permission_sets(access)]
     for entry in entries:
+        known.sets += [entry] if entry.sso is not None else []
         known.users |= {item.user_name.casefold(): item.user_name for item in entry.temporary}
         arns += [entry.role_arn] if entry.role_arn else []
         if kind_of(entry.principal) == "arn" and (name := user_name(entry.principal)):

@@ -26,7 +26,7 @@ from kube_iam.access.changes import (
     member_change,
     tag_fields,
 )
-from kube_iam.access.desired import DesiredLevel, DesiredRole, assumed_roles, same_document
+from kube_iam.access.desired import AnyLevel, DesiredLevel, DesiredRole, assumed_roles, same_document
 from kube_iam.access.mapping import MappingEntry, given, is_removable, role_key
 from kube_iam.access.member_lists import joining, leave_early, leaving
 from kube_iam.access.observed import Observed
@@ -68,23 +68,114 @@ def _only_statement(document: dict[str, object]) -> dict[str, object]:
 
 
 @dataclass(slots=True)
-class LevelPlanner:
-    """Plans the changes of one level, and finds things of others that prevent them. `plan` fills the lists.
+class EntryPlanner:
+    """Plans the bindings and the mapping entry of one level, and finds things of others that prevent them. `plan` fills the lists.
 
     `changes` create and update. `narrowed_bindings`, `narrowed_policy` and `removed_members` remove what `changes` left in place,
     after the additions of all levels. `unmanaged` stops the plan.
     """
 
-    level: DesiredLevel
+    level: AnyLevel
     observed: Observed
     adopt: bool
-    staying: frozenset[str]  # the groups of all levels, in lower case
-    replaced: frozenset[str]  # roles that the plan deletes, whose level stays, in lower case
     changes: list[Change] = field(default_factory=list)
     narrowed_bindings: list[Change] = field(default_factory=list)
     narrowed_policy: list[Change] = field(default_factory=list)
     removed_members: list[Change] = field(default_factory=list)
     unmanaged: list[UnmanagedResource] = field(default_factory=list)
+
+    def plan(self) -> None:
+        """Fill the lists, in the order in which the things rely on each other."""
+        self._bindings()
+        self._entry()
+
+    @property
+    def role_is_moved(self) -> bool:
+        """Return whether the level's role is deleted and created anew because its path changes."""
+        return False
+
+    def _add(self, verb: Verb, kind: Kind, name: str, fields: tuple[Field, ...], item: Item) -> None:
+        self.changes.append(self._change(verb, kind, name, fields, item))
+
+    def _change(self, verb: Verb, kind: Kind, name: str, fields: tuple[Field, ...], item: Item) -> Change:
+        return Change(verb, kind, name, self.level.name, fields, item)
+
+    def _may_take(self, found: UnmanagedResource) -> bool:
+        """Return whether a thing that is not ours may be adopted. If not, add it to `unmanaged`."""
+        if self.adopt and found.adoptable:
+            return True
+        self.unmanaged.append(found)
+        return False
+
+    def _bindings(self) -> None:
+        for want in self.level.bindings:
+            have, name = self.observed.bindings.get(want.ident), binding_name(want)
+            if have is None:
+                self._add(Verb.CREATE, Kind.BINDING, name, added(binding_fields(want).items()), want)
+                continue
+            before = binding_fields(have)
+            fields = changed((key, before[key], value) for key, value in binding_fields(want).items())
+            if self.observed.owns_binding(have):
+                self._update_binding(have, want)
+            elif self._may_take(unmanaged_binding(name, fields, self._other_cluster(have))):
+                self._add(Verb.ADOPT, Kind.BINDING, name, fields, want)
+
+    def _other_cluster(self, have: BindingState) -> str:
+        """Return the name of the cluster that our labels on a binding state, if it is another one."""
+        return have.cluster if have.level and have.cluster != self.observed.cluster_name else ""
+
+    def _update_binding(self, have: BindingState, want: BindingState) -> None:
+        """Add groups before the mapping entry changes, and remove groups after it."""
+        present = next((entry.groups for entry in self.observed.entries if entry.key == self.level.entry.key), ())
+        now = binding_for_now(have, want, present)
+        steps = ((have, now, self.changes), (now, want, self.narrowed_bindings))
+        for before, after, changes in steps if adds(have, now) else ((have, want, self.narrowed_bindings),):
+            old = binding_fields(before)
+            fields = changed((key, old[key], value) for key, value in binding_fields(after).items())
+            fields += changed([("cluster", before.cluster, after.cluster)])
+            if fields:
+                changes.append(self._change(Verb.UPDATE, Kind.BINDING, binding_name(want), fields, after))
+
+    def _entry(self) -> None:
+        want = self.level.entry
+        self._rivals()
+        present = [entry for entry in self.observed.entries if entry.key == want.key]
+        have = present[0] if present else None
+        if have is None or self.role_is_moved:
+            self._add(Verb.CREATE, Kind.MAPPING, want.name, added(entry_fields(want).items()), want)
+            return
+        before = entry_fields(have)
+        fields = changed((key, before[key], value) for key, value in entry_fields(want).items())
+        fields = (*fields, *drift_fields(present))
+        if self._entry_is_ours(have):
+            if fields:
+                self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
+        elif self._may_take(unmanaged_entry(have, want, fields, self.observed.owners.entry(want.key), self.level.name)):
+            self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
+
+    def _rivals(self) -> None:
+        """Refuse an earlier entry for sessions of the permission set: the server applies the first."""
+        want = self.level.entry
+        for entry in self.observed.entries:
+            if entry.key == want.key:
+                return
+            if want.sso is not None and entry.matches_permission_set(want.sso):
+                why = f"is mapped at {entry.where} and means {want.name}: {given(entry)}"
+                remedy = f"remove that entry, or move it behind the one of level {self.level.name}"
+                self.unmanaged.append(UnmanagedResource(Kind.MAPPING, entry.name, why, remedy, adoptable=False))
+
+    def _entry_is_ours(self, have: MappingEntry) -> bool:  # noqa: ARG002
+        """Return whether the present entry is this cluster's."""
+        return self.level.entry.key in self.observed.entry_levels
+
+
+@dataclass(slots=True)
+class LevelPlanner(EntryPlanner):
+    """Plans the changes of a level with resources in IAM."""
+
+    level: DesiredLevel
+    staying: frozenset[str] = frozenset()  # the groups of all levels, in lower case
+    replaced: frozenset[str] = frozenset()  # roles that the plan deletes, whose level stays, in lower case
 
     def plan(self) -> None:
         """Fill the lists, in the order in which the things rely on each other."""
@@ -99,19 +190,6 @@ class LevelPlanner:
     def role_is_moved(self) -> bool:
         """Return whether the level's role is deleted and created anew because its path changes."""
         return bool(self.level.role_key) and self.level.role_key in self.replaced
-
-    def _add(self, verb: Verb, kind: Kind, name: str, fields: tuple[Field, ...], item: Item) -> None:
-        self.changes.append(self._change(verb, kind, name, fields, item))
-
-    def _change(self, verb: Verb, kind: Kind, name: str, fields: tuple[Field, ...], item: Item) -> Change:
-        return Change(verb, kind, name, self.level.name, fields, item)
-
-    def _may_take(self, found: UnmanagedResource) -> bool:
-        """Return whether a thing that is not ours may be adopted. If not, add it to `unmanaged`."""
-        if self.adopt and found.adoptable:
-            return True
-        self.unmanaged.append(found)
-        return False
 
     def _policy(self) -> None:
         want = self.level.policy
@@ -224,52 +302,6 @@ class LevelPlanner:
         for move in moved_members(self.observed, self.level, self.staying):
             item, moved = Membership(self.level.group.name, move.user), added([("fromGroup", move.group)])
             self.changes.append(member_change(Verb.CREATE, item, self.level.name, moved))
-
-    def _bindings(self) -> None:
-        for want in self.level.bindings:
-            have, name = self.observed.bindings.get(want.ident), binding_name(want)
-            if have is None:
-                self._add(Verb.CREATE, Kind.BINDING, name, added(binding_fields(want).items()), want)
-                continue
-            before = binding_fields(have)
-            fields = changed((key, before[key], value) for key, value in binding_fields(want).items())
-            if self.observed.owns_binding(have):
-                self._update_binding(have, want)
-            elif self._may_take(unmanaged_binding(name, fields, self._other_cluster(have))):
-                self._add(Verb.ADOPT, Kind.BINDING, name, fields, want)
-
-    def _other_cluster(self, have: BindingState) -> str:
-        """Return the name of the cluster that our labels on a binding state, if it is another one."""
-        return have.cluster if have.level and have.cluster != self.observed.cluster_name else ""
-
-    def _update_binding(self, have: BindingState, want: BindingState) -> None:
-        """Add groups before the mapping entry changes, and remove groups after it."""
-        present = next((entry.groups for entry in self.observed.entries if entry.key == self.level.entry.key), ())
-        now = binding_for_now(have, want, present)
-        steps = ((have, now, self.changes), (now, want, self.narrowed_bindings))
-        for before, after, changes in steps if adds(have, now) else ((have, want, self.narrowed_bindings),):
-            old = binding_fields(before)
-            fields = changed((key, old[key], value) for key, value in binding_fields(after).items())
-            fields += changed([("cluster", before.cluster, after.cluster)])
-            if fields:
-                changes.append(self._change(Verb.UPDATE, Kind.BINDING, binding_name(want), fields, after))
-
-    def _entry(self) -> None:
-        want = self.level.entry
-        self._rivals()
-        present = [entry for entry in self.observed.entries if entry.key == want.key]
-        have = present[0] if present else None
-        if have is None or self.role_is_moved:
-            self._add(Verb.CREATE, Kind.MAPPING, want.name, added(entry_fields(want).items()), want)
-            return
-        before = entry_fields(have)
-        fields = changed((key, before[key], value) for key, value in entry_fields(want).items())
-        fields = (*fields, *drift_fields(present))
-        if self._entry_is_ours(have):
-            if fields:
-                self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
-        elif self._may_take(unmanaged_entry(have, want, fields, self.observed.owners.entry(want.key), self.level.name)):
-            self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
 
     def _rivals(self) -> None:
         """Refuse entries that the server may apply to the level's role and that no edit of ours removes."""

@@ -11,6 +11,8 @@ from enum import Enum
 
 DEFAULT_USERNAME = "awsiam:{{SessionNameRaw}}"
 DEFAULT_USERNAME_OF_GROUP = "awsiam:{{UserName}}"
+DEFAULT_USERNAME_OF_PERMISSION_SET = "sso:{{SessionNameRaw}}"
+"""With a prefix of its own: a user of IAM Identity Center and an IAM user of the same name may be two people."""
 DEFAULT_SESSION_SECONDS = 3600
 SHORTEST_SESSION_NAME = 2
 """In characters: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
@@ -21,6 +23,9 @@ class Method(Enum):
 
     ROLE = "role"  # they assume the level's role
     GROUP = "group"  # they sign with their own keys; there is no role
+    PERMISSION_SET = (
+        "permissionSet"  # IAM Identity Center gives them a session; it manages the users, and IAM has nothing of ours
+    )
 
 
 class TargetKind(Enum):
@@ -30,6 +35,11 @@ class TargetKind(Enum):
     AWS_AUTH = "awsAuth"  # the ConfigMap kube-system/aws-auth (EKS, backend EKSConfigMap)
     CRD = "crd"  # cluster-scoped objects IAMIdentityMapping (backend CRD)
     FILE = "file"  # a config.yaml on this machine
+
+    @property
+    def takes_permission_sets(self) -> bool:
+        """Return whether the authenticator of this place knows entries of permission sets (`sso`)."""
+        return self in (TargetKind.CONFIG_FILE, TargetKind.FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ class Level:
     session_seconds: int = DEFAULT_SESSION_SECONDS
     description: str = ""
     method: Method = Method.ROLE  # with GROUP the fields about role, MFA and sessions mean nothing
+    permission_set: str = ""  # with PERMISSION_SET, for which names in IAM are empty
     members: MemberList | None = None  # None: `grant` and `revoke` change the members
 
 
@@ -135,6 +146,11 @@ class ClusterAccess:
     def path(self) -> str:
         """The IAM path of all groups and policies of this cluster, and of nothing else."""
         return f"{self.path_prefix}kube-iam/{self.name}/"
+
+    @property
+    def iam_levels(self) -> tuple[Level, ...]:
+        """The levels that have resources in IAM: all but those of permission sets."""
+        return tuple(level for level in self.levels if level.method is not Method.PERMISSION_SET)
 
     def level(self, name: str) -> Level | None:
         """Return the level of that name, or None."""

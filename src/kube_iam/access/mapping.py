@@ -6,17 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kube_iam.core.arns import comparable_arn, strip_role_path
+from kube_iam.core.arns import Sso, comparable_arn, parse_sso_role, strip_role_path
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping_entries import TemporaryGrant
 
 
 @dataclass(frozen=True, slots=True)
 class MappingEntry:
-    """One entry of mapRoles or, if `role_arn` is empty, of mapGroups. `role_arn` has no path, as STS shows it.
+    """One entry of mapRoles (`role_arn` or `sso`) or else of mapGroups. `role_arn` has no path, as STS shows it.
 
     With `iam_group`, a session of the role is admitted only for a member of that group or for a user in `temporary`. `key` is the
-    role's ARN as the server compares it, else the name of the IAM group in lower case. Entries with equal keys are one entry.
+    role's ARN as the server compares it, the permission set, else the name of the IAM group in lower case. Entries with equal keys are
+    one entry.
 
     `cluster` is the name of the cluster that the labels of the entry's object name, empty for an object without our labels. It is None
     where entries have no labels: then the owner of the role or group is the entry's owner.
@@ -28,23 +29,51 @@ class MappingEntry:
     iam_group: str = ""
     level: str = ""
     temporary: tuple[TemporaryGrant, ...] = ()
-    principal: str = ""  # of an entry that is not in mapRoles by a role's ARN, nor in mapGroups: an ARN, a permission set, an account
+    principal: str = (
+        ""  # of an entry that is neither in mapRoles nor in mapGroups, or is an odd one of mapRoles: an ARN, an account
+    )
     where: str = field(default="", compare=False)  # such as mapRoles[3]; empty for an entry that is not in a mapping
     problems: tuple[str, ...] = field(
         default=(), compare=False
     )  # what the server reports of it and an edit by `put` would mend
     cluster: str | None = field(default=None, compare=False)
 
+    sso: Sso | None = None
+
     key: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         own = pathless(self.role_arn) or self.iam_group.strip().casefold()
+        own = "permission set " + "/".join(self.sso.key) if self.sso is not None else own
         object.__setattr__(self, "key", f"principal {pathless(self.principal)}" if self.principal else own)
 
     @property
     def name(self) -> str:
         """Return the entry as a person would name it."""
+        if self.sso is not None:
+            return self.sso.describe()
         return self.role_arn or self.principal or f"group {self.iam_group}"
+
+    def matches_role(self, role_arn: str) -> bool:
+        """Return whether the server applies the entry to sessions of the role, by its ARN or its permission set."""
+        if self.sso is None:
+            return bool(self.role_arn) and self.key == pathless(role_arn)
+        found = parse_sso_role(pathless(role_arn))
+        return found is not None and _matches(self.sso, found)
+
+    def matches_permission_set(self, sso: Sso) -> bool:
+        """Return whether the server applies the entry to some session of the permission set."""
+        if self.sso is None:
+            return parse_sso_role(self.key) == sso.key
+        return _matches(self.sso, sso.key)
+
+
+def _matches(sso: Sso, key: tuple[str, str, str]) -> bool:
+    """Return whether a permission set, whose name may be a pattern, is that of the key."""
+    pattern = sso.pattern()
+    if pattern is None:
+        return sso.key == key
+    return sso.key[:2] == key[:2] and pattern.fullmatch(key[2]) is not None
 
 
 def pathless(role_arn: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kube_iam.access.desired import desired_entry
 from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import SHORTEST_SESSION_NAME, ClusterAccess, Level, MemberList, Method
+from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import Directory, User
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.core.mapping_entries import TemporaryGrant
@@ -44,6 +46,8 @@ class LevelMembers:
     void: tuple[tuple[TemporaryGrant, str], ...] = ()
     ids: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     listed: MemberList | None = None  # by the file
+    permission_set: str = ""  # whose users IAM Identity Center manages; `users` and `group` are empty
+    is_mapped: bool | None = None  # whether the mapping has the entry of the permission set; None if it was not read
 
     @property
     def unlisted(self) -> tuple[str, ...]:
@@ -71,6 +75,19 @@ def find_level(access: ClusterAccess, name: str, suggest: Suggest, users: Iterab
         else suggest(name, names) or f"levels: {', '.join(names)}"
     )
     raise UsageError(f"{access.source} has no level {name!r}", hint)
+
+
+def refuse_permission_set(access: ClusterAccess, level: Level, *, into: bool) -> None:
+    """Raise UsageError for a level of a permission set: IAM Identity Center manages its users."""
+    if level.method is not Method.PERMISSION_SET:
+        return
+    verb, other = ("create", "") if into else ("delete", "; `kube-iam deny USER` refuses their sessions at once")
+    raise UsageError(
+        f"level {level.name} is permission set {level.permission_set} in account {access.account}: IAM Identity Center manages its"
+        " users",
+        f"{'assign the permission set' if into else 'remove the assignment'} there"
+        f" (aws sso-admin {verb}-account-assignment){other}; nothing was changed",
+    )
 
 
 def refuse_listed(access: ClusterAccess, level: Level, users: Iterable[str], *, into: bool) -> None:
@@ -155,17 +172,23 @@ def who(
     reader: LevelReader,
     levels: Iterable[Level],
     temporary: Mapping[str, tuple[TemporaryGrant, ...]] | None = None,
+    entries: Iterable[MappingEntry] | None = None,
 ) -> tuple[LevelMembers, ...]:
     """Return the members of the levels, in the order given, and users of `temporary` (by level name) who are no members.
 
+    `entries` are those of the mapping, None if it was not read. A level of a permission set has no members in IAM.
     The IAM user of each temporary access is read: the server admits the user with the unique id of that time alone. Raises
     NotOwned for a level whose group is not this cluster's.
     """
     levels = tuple(levels)
-    reader.owners(levels)
+    reader.owners([level for level in levels if level.method is not Method.PERMISSION_SET])
+    mapped = None if entries is None else {entry.key for entry in entries}
     reasons = _void(reader.directory, [each for items in (temporary or {}).values() for each in items])
 
     def read(level: Level) -> LevelMembers:
+        if level.method is Method.PERMISSION_SET:
+            is_mapped = None if mapped is None else desired_entry(reader.access, level).key in mapped
+            return LevelMembers(level.name, "", (), permission_set=level.permission_set, is_mapped=is_mapped)
         try:
             ids = {user.name: user.unique_id for user in reader.members(level)}
             users: tuple[str, ...] | None = tuple(sorted(ids, key=str.casefold))

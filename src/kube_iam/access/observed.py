@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kube_iam.access.desired import DesiredLevel, desired_state, mapped_arn
+from kube_iam.access.desired import (
+    AnyLevel,
+    DesiredLevel,
+    DesiredPermissionSet,
+    desired_permission_sets,
+    desired_state,
+    mapped_arn,
+)
 from kube_iam.access.inventory import read_inventory
 from kube_iam.access.levels import ClusterAccess, Method, Owner
 from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
@@ -114,11 +121,16 @@ class Observed:
         return owners.policy(state.arn) if isinstance(state, PolicyState) else owners.role(state.name)
 
 
-def observe(access: ClusterAccess, desired: tuple[DesiredLevel, ...], ports: Ports) -> Observed:
+def observe(
+    access: ClusterAccess,
+    desired: tuple[DesiredLevel, ...],
+    ports: Ports,
+    sets: tuple[DesiredPermissionSet, ...] = (),
+) -> Observed:
     """Read all things of the file's levels, and what is left of earlier levels. Changes nothing."""
     directory, cluster = ports.directory, ports.cluster
     caller = directory.caller()
-    bindings, missing = _bindings(access, desired, cluster) if cluster else ({}, ())
+    bindings, missing = _bindings(access, (*desired, *sets), cluster) if cluster else ({}, ())
     entries = ports.store.entries()
     owners = OwnershipIndex(access, read_inventory(access, directory, desired, entries))
     inventory = owners.inventory
@@ -252,13 +264,14 @@ def _listed_users(
 
 
 def _bindings(
-    access: ClusterAccess, desired: tuple[DesiredLevel, ...], cluster: Cluster
+    access: ClusterAccess, desired: tuple[AnyLevel, ...], cluster: Cluster
 ) -> tuple[dict[tuple[str, str], BindingState], tuple[tuple[str, str, str], ...]]:
     """Return our bindings and others with their names, and the RBAC roles that are bound and missing."""
     found = {binding.ident: binding for binding in cluster.bindings() if binding.cluster in ("", access.name)}
     wanted = [binding for level in desired for binding in level.bindings]
     # A `destroy` wants none. Those of the file are read all the same, because labels can be lost.
-    for binding in wanted or [each for level in desired_state(access) for each in level.bindings]:
+    every: tuple[AnyLevel, ...] = (*desired_state(access), *desired_permission_sets(access))
+    for binding in wanted or [each for level in every for each in level.bindings]:
         other = cluster.binding(*binding.ident) if binding.ident not in found else None
         if other is not None:
             found[binding.ident] = other

@@ -13,6 +13,9 @@ An entry of the mapping belongs to the owner of its role or group. It is also th
 and its own level or group agrees: then it goes, though its role may stay. ARNs are compared as the server compares them. Of an entry
 in an object of its own the labels count, and nothing else.
 
+An entry of a permission set has no role and no group of ours. It is this cluster's if it has a level, since the mapping is the
+cluster's own. `plan` needs --force where it deletes one whose level nothing else names.
+
 A command that reads less than `plan` gets the answers of `plan` or `NOT_READ`: an answer that depends on something unread is none.
 """
 
@@ -25,6 +28,7 @@ from kube_iam.access.desired import (
     CLUSTER_TAG,
     LEVEL_TAG,
     assumed_roles,
+    desired_entry,
     is_level_trust,
     level_in_name,
     policy_arn,
@@ -104,6 +108,8 @@ class OwnershipIndex:
 
     def is_related(self, entry: MappingEntry) -> bool:
         """Return whether an entry is for a role or group that a level of the file, or a policy of this cluster, names."""
+        if entry.sso is not None:
+            return any(entry.key == desired_entry(self._access, level).key for level in self._access.levels)
         if not entry.role_arn:
             return any(entry.key == level.group_name.casefold() for level in self._access.levels)
         in_file = any(role_key(entry.key) == level.role_name.casefold() for level in self._access.levels)
@@ -120,7 +126,7 @@ class OwnershipIndex:
     def _policy(self, policy: PolicyState) -> Owner:
         """Apply the rules to a policy. Its own mark of a level is the level tag or the file's name, its second mark the document."""
         cluster = policy.tags.get(CLUSTER_TAG, "")
-        in_file = (each.name for each in self._access.levels if policy_arn(self._access, each) == policy.arn)
+        in_file = (each.name for each in self._access.iam_levels if policy_arn(self._access, each) == policy.arn)
         level = policy.tags.get(LEVEL_TAG, "") or next(in_file, "")
         if cluster:
             return self._by_tag(cluster, level or self._level_of_role(policy))
@@ -216,6 +222,9 @@ class OwnershipIndex:
         """Return the owner of the entry's role or group, or this cluster where the entry itself agrees with the file or a policy."""
         if entry.cluster is not None:
             return self._by_labels(entry.cluster, entry.level or self._level_with_role(role_key(entry.key)))
+        if entry.sso is not None:
+            own = self._is_in_account(f"arn:{entry.sso.partition}:iam::{entry.sso.account_id}:role/")
+            return Owner(Standing.MARKED, entry.level) if own and entry.level else UNKNOWN
         if not entry.role_arn:
             return self._group_entry(entry)
         if not self._is_in_account(entry.key):

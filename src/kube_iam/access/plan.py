@@ -18,19 +18,25 @@ from functools import partial
 from kube_iam.access.apply import find_refusals
 from kube_iam.access.changes import Change, Kind, Plan, TemporaryRemoval, Verb
 from kube_iam.access.deletions import cluster_deletions, iam_deletions, left_alone, replaced_roles
-from kube_iam.access.desired import DesiredLevel, desired_state
+from kube_iam.access.desired import AnyLevel, DesiredLevel, desired_permission_sets, desired_state
 from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, lockout
 from kube_iam.access.inventory import Inventory
-from kube_iam.access.level_changes import LevelPlanner
+from kube_iam.access.level_changes import EntryPlanner, LevelPlanner
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.member_lists import guarded_removals, member_failures
 from kube_iam.access.observed import Observed, observe
 from kube_iam.access.ports import BindingState, Directory, GroupState, PolicyState, Ports, RoleState
-from kube_iam.access.reassignments import guarded_changes, guarded_deletions, refused_reassignments
+from kube_iam.access.reassignments import (
+    guarded_changes,
+    guarded_deletions,
+    guarded_permission_sets,
+    refused_reassignments,
+)
 from kube_iam.access.server_policy import suspensions, uncovered_roles
 from kube_iam.access.unmanaged import UnmanagedResource
 from kube_iam.access.user_names import reserved_user_names, user_name_warnings
+from kube_iam.core.trust_policy import ACCOUNT_ACCESS, allows_chosen_session_names
 from kube_iam.errors import CredentialsError, NotOwned
 
 
@@ -54,11 +60,15 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     """
     check_caller(access, ports.directory)
     desired = desired_state(access)
-    observed = observe(access, desired, ports)
+    sets = desired_permission_sets(access)
+    observed = observe(access, desired, ports, sets)
     replaced = tuple(replaced_roles(observed, desired))
     names = frozenset(change.name.casefold() for change in replaced)
     staying = frozenset(level.group.name.casefold() for level in desired)
-    planners = tuple(LevelPlanner(level, observed, adopt, staying, names) for level in desired)
+    planners = (
+        *(LevelPlanner(level, observed, adopt, staying=staying, replaced=names) for level in desired),
+        *(EntryPlanner(each, observed, adopt) for each in sets),
+    )
     unmanaged: list[UnmanagedResource] = [
         *other_spellings(observed.owners.inventory, desired, observed.elsewhere.values()),
         *refused_reassignments(observed, desired),
@@ -68,12 +78,12 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
         unmanaged += planner.unmanaged
     if unmanaged:
         raise not_owned(unmanaged)
-    taken = (*cluster_deletions(observed, desired, now), *replaced)
+    taken = (*cluster_deletions(observed, desired, now, sets), *replaced)
     changes = arrange(taken, planners, iam_deletions(observed, desired), lambda change: is_own(change, observed))
-    wanted = frozenset(level.name for level in desired)
+    wanted = frozenset(level.name for level in access.levels)
     refusals = find_refusals(changes, ports)
     misplaced = tuple(misplaced_mapping(access, ports))
-    reserved = reserved_user_names(desired, observed.reserved_prefixes)
+    reserved = reserved_user_names((*desired, *sets), observed.reserved_prefixes)
     written = {
         change.level: change for change in changes if change.kind is Kind.MAPPING and change.verb is not Verb.DELETE
     }
@@ -88,6 +98,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *_findings(observed, desired, changes),
             *uncovered_roles(access, changes),
             *suspensions(observed, desired, changes),
+            *_unchecked_memberships(access, changes),
             *map(_unchecked, refusals.unchecked),
             *(() if writes_mapping(changes) else misplaced),
             *(f"level {name} admits nobody: {why}" for name, why in reserved.items() if name not in written),
@@ -96,6 +107,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *lockout(changes, observed),
             *deletes_too_many_levels(observed, wanted),
             *guarded_changes(observed, desired, changes),
+            *guarded_permission_sets(observed, changes, wanted),
             *guarded_removals(access, observed, desired),
             *(misplaced if writes_mapping(changes) else ()),
         ),
@@ -120,13 +132,18 @@ def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     taken = cluster_deletions(observed, (), 0.0)
     changes = arrange(taken, (), iam_deletions(observed, ()), lambda change: is_own(change, observed))
     refusals = find_refusals(changes, ports)
+    levels = frozenset(level.name for level in access.levels)
     return Plan(
         cluster=access.cluster_id,
         account=access.account,
         target=ports.store.describe(),
         changes=changes,
         warnings=(*_findings(observed, (), changes), *map(_unchecked, refusals.unchecked)),
-        guards=(*lockout(changes, observed), *guarded_deletions(observed, changes)),
+        guards=(
+            *lockout(changes, observed),
+            *guarded_deletions(observed, changes),
+            *guarded_permission_sets(observed, changes, levels),
+        ),
         left_alone=tuple(left_alone(observed)),
         failures=refusals.failures,
     )
@@ -195,6 +212,17 @@ def _warnings_about_eks(access: ClusterAccess) -> Iterator[str]:
         )
 
 
+def _unchecked_memberships(access: ClusterAccess, changes: Iterable[Change]) -> Iterator[str]:
+    """Yield a warning for each permission set that the changes map: its users are not kube-iam's to check."""
+    mapped = {change.level for change in changes if change.kind is Kind.MAPPING and change.verb is not Verb.DELETE}
+    for level in access.levels:
+        if level.method is Method.PERMISSION_SET and level.name in mapped:
+            yield (
+                f"level {level.name}: IAM Identity Center decides who has permission set {level.permission_set}; kube-iam checks no"
+                " membership, and a session signs in until it ends (the permission set's session duration)"
+            )
+
+
 def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tuple[Change, ...]) -> Iterator[str]:
     """Yield warnings about what others did to things of this cluster, and about bindings to roles that do not exist."""
     deleted = {change.name for change in changes if change.kind is Kind.ROLE and change.verb is Verb.DELETE}
@@ -203,6 +231,12 @@ def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tu
         if role.policies and (key in wanted or role.name in deleted):
             end = "; it cannot be deleted before they are detached" if role.name in deleted else ""
             yield f"role {role.name} should have no permissions, and somebody gave it {', '.join(role.policies)}{end}"
+    for key, role in observed.roles.items():
+        if key in wanted and allows_chosen_session_names(role.trust):
+            yield (
+                f"the trust policy of role {role.name} names {ACCOUNT_ACCESS}, which lets users choose their session name: a user name"
+                " made of it proves nothing; remove that statement"
+            )
     known = {policy.arn for policy in observed.policies}
     for level in desired:
         group = observed.groups.get(level.group.name.casefold())
@@ -220,7 +254,7 @@ _ADMINISTRATOR = "cluster-admin"
 
 def arrange(
     taken: Iterable[Change],
-    levels: Iterable[LevelPlanner],
+    levels: Iterable[EntryPlanner],
     deleted: Iterable[Change],
     own: Callable[[Change], bool],
 ) -> tuple[Change, ...]:
@@ -246,10 +280,10 @@ def _split(changes: list[Change], first: Callable[[Change], bool]) -> tuple[list
     return [change for change in changes if first(change)], [change for change in changes if not first(change)]
 
 
-def _is_about(level: DesiredLevel, change: Change) -> bool:
+def _is_about(level: AnyLevel, change: Change) -> bool:
     """Return whether the change deletes the level's role, its mapping entry or temporary access by that entry."""
     if change.kind is Kind.ROLE:
-        return change.name.casefold() == level.role_key
+        return isinstance(level, DesiredLevel) and change.name.casefold() == level.role_key
     entry = change.item.entry if isinstance(change.item, TemporaryRemoval) else change.item
     return isinstance(entry, MappingEntry) and entry.key == level.entry.key
 

@@ -182,6 +182,21 @@ def _guarded_entries(observed: Observed, changes: tuple[Change, ...]) -> Iterato
             )
 
 
+def guarded_permission_sets(observed: Observed, changes: tuple[Change, ...], levels: frozenset[str]) -> Iterator[str]:
+    """Yield a sentence for each deleted entry of a permission set that has no second mark: its level may have been written by hand.
+
+    `levels` are those of the file.
+    """
+    bound = {binding.level for binding in observed.bindings.values() if observed.owns_binding(binding)}
+    for change in changes:
+        entry = change.item if change.verb is Verb.DELETE else None
+        if isinstance(entry, MappingEntry) and entry.sso is not None and entry.level not in bound | levels:
+            yield (
+                f"mapping {entry.name} names level {entry.level}, which neither the file nor a binding of this cluster names: it"
+                " would be deleted"
+            )
+
+
 def _is_at_path(observed: Observed, entry: MappingEntry) -> bool:
     """Return whether the level of an entry has a policy or group under the cluster's path, or a policy there names its role."""
     group = observed.groups.get(entry.iam_group.casefold())

@@ -26,16 +26,16 @@ def server_document(access: ClusterAccess) -> dict[str, object]:
     """
     home = f"arn:{access.partition}:iam::{access.account}"
     prefix = f"{_prefix(access)}*"
-    named = {level.group_name for level in access.levels if not level.group_name.startswith(_prefix(access))}
+    named = {level.group_name for level in access.iam_levels if not level.group_name.startswith(_prefix(access))}
     groups = [f"{home}:group{literal(access.path)}*", *(f"{home}:group/{name}" for name in (prefix, *named))]
-    paths = {"/", *(literal(level.role_path) for level in access.levels)}
+    paths = {"/", *(literal(level.role_path) for level in access.iam_levels)}
     names = (prefix, *(level.role_name for level in _named_roles(access)))
     return server_policy(groups, [f"{home}:role{path}{name}" for path in paths for name in names])
 
 
 def asks_membership(access: ClusterAccess, level: Level) -> bool:
     """Return whether the server reads IAM for the sign-ins of this level."""
-    return access.checks_sign_in or level.method is Method.GROUP
+    return level.method is Method.GROUP or (access.checks_sign_in and level.method is Method.ROLE)
 
 
 def uncovered_roles(access: ClusterAccess, changes: Iterable[Change]) -> Iterator[str]:

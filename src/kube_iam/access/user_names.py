@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from kube_iam.access.desired import DesiredLevel
+from kube_iam.access.desired import AnyLevel
 from kube_iam.access.levels import (
     DEFAULT_USERNAME,
     DEFAULT_USERNAME_OF_GROUP,
+    DEFAULT_USERNAME_OF_PERMISSION_SET,
     ClusterAccess,
     Level,
     Method,
@@ -25,6 +26,11 @@ from kube_iam.core.access_entries import access_entry_refusals
 from kube_iam.core.mapping import prefix_of
 from kube_iam.core.templates import VARIABLES, parse_template
 
+_DEFAULTS = {
+    Method.ROLE: DEFAULT_USERNAME,
+    Method.GROUP: DEFAULT_USERNAME_OF_GROUP,
+    Method.PERMISSION_SET: DEFAULT_USERNAME_OF_PERMISSION_SET,
+}
 _FOLDED = "SessionName"  # `@` becomes `-`
 _WHOLE = ("SessionNameRaw", "UserName")
 _KEY = "AccessKeyID"  # of one user, but new in each session
@@ -43,7 +49,7 @@ def user_name_warnings(access: ClusterAccess) -> Iterator[str]:
         yield from _at_access_entries(access)
 
 
-def reserved_user_names(desired: Iterable[DesiredLevel], prefixes: tuple[str, ...]) -> dict[str, str]:
+def reserved_user_names(desired: Iterable[AnyLevel], prefixes: tuple[str, ...]) -> dict[str, str]:
     """Return by level why the server refuses all its user names, with no key for other levels.
 
     `prefixes` are those that the server reserves.
@@ -59,7 +65,7 @@ def reserved_user_names(desired: Iterable[DesiredLevel], prefixes: tuple[str, ..
 def _within(level: Level) -> Iterator[str]:
     variables = _variables(level)
     if not variables & {_FOLDED, *_WHOLE, _KEY}:
-        default = DEFAULT_USERNAME if level.method is Method.ROLE else DEFAULT_USERNAME_OF_GROUP
+        default = _DEFAULTS[level.method]
         yield (
             f"{level.username} is the user name of all users of level {level.name}: audit logs tell them apart by user.extra at "
             f"most, and RBAC does not; write {default}"
@@ -84,17 +90,20 @@ class _Shape:
     after: str = ""
     has_value: bool = False
     folded: bool = False
+    is_permission_set: bool = False
 
     @classmethod
     def of(cls, access: ClusterAccess, level: Level) -> _Shape | None:
         """Return the shape, or None for a template of several values or of keys, which no other level's names resemble."""
         text = level.username.replace("{{AccountID}}", access.account)
         parts = parse_template(text, (*VARIABLES, "UserName")).parts
+        is_set = level.method is Method.PERMISSION_SET
         if len(parts) == 1:
-            return cls(level.name, text)
+            return cls(level.name, text, is_permission_set=is_set)
         if len(parts) > 3 or parts[1] not in (_FOLDED, *_WHOLE):
             return None
-        return cls(level.name, parts[0], parts[2], has_value=True, folded=parts[1] == _FOLDED)
+        folded = parts[1] == _FOLDED
+        return cls(level.name, parts[0], parts[2], has_value=True, folded=folded, is_permission_set=is_set)
 
     def user_of(self, name: str) -> str:
         """Return the IAM user that has this user name at the level, `every user` if all have it, empty if none can."""
@@ -109,9 +118,13 @@ class _Shape:
 def _between(first: _Shape | None, second: _Shape | None) -> Iterator[str]:
     """Yield a warning with an example if two users can have one user name, each at one of the levels.
 
-    Levels with equal shapes give one user one name. What collides within one level is that level's own warning.
+    Levels with equal shapes give one user one name, unless one level has users of IAM Identity Center and the other one IAM users.
+    What collides within one level is that level's own warning.
     """
-    if first is None or second is None or (first.before, first.after) == (second.before, second.after):
+    if first is None or second is None:
+        return
+    if (first.before, first.after) == (second.before, second.after):
+        yield from _of_two_directories(first, second)
         return
     constant = next((shape.before for shape in (first, second) if not shape.has_value), None)
     before, after = (max(texts, key=len) for texts in ((first.before, second.before), (first.after, second.after)))
@@ -122,6 +135,16 @@ def _between(first: _Shape | None, second: _Shape | None) -> Iterator[str]:
             f"users of levels {first.level} and {second.level} can have the user name {name} "
             f"({first.level}: {users[0]}, {second.level}: {users[1]}), and RBAC takes them for one user; begin the user "
             "names of each level with a prefix that ends in a colon, which no IAM user name contains"
+        )
+
+
+def _of_two_directories(first: _Shape, second: _Shape) -> Iterator[str]:
+    """Yield a warning if levels of equal shapes have users of IAM and of IAM Identity Center."""
+    if first.has_value and first.is_permission_set is not second.is_permission_set:
+        level = (first if first.is_permission_set else second).level
+        yield (
+            f"an IAM user and a user of IAM Identity Center, who may be two people, can have one user name at levels {first.level} and"
+            f" {second.level}; write {DEFAULT_USERNAME_OF_PERMISSION_SET} for level {level}"
         )
 
 

@@ -199,6 +199,8 @@ def _confirm_unknown(session: AdminSession, known: KnownNames, unknown: Sequence
     from kube_iam.config.suggestions import suggestion
 
     hints = "; ".join(f"{name}: {known.suggestion(name, suggestion) or 'nothing like it'}" for name in unknown)
+    if known.sets:
+        hints += "; users of permission sets are in IAM Identity Center, where names are not looked up"
     file, listed = session.file, ", ".join(unknown)
     if yes:
         note(

@@ -76,6 +76,8 @@ def command(
     cluster = cluster_name or access.name
     name = f"{cluster}-{found.name}"
     role = ["-r", role_arn(access, found)] if found.method is Method.ROLE else []
+    if found.method is Method.PERMISSION_SET:
+        _explain_profile(found.permission_set, access.account, profile)
     config = build_kubeconfig(
         cluster_name=cluster,
         endpoint=access.endpoint,
@@ -97,6 +99,16 @@ def command(
     shown = ", ".join(map(str, changed)) or "nothing to change"
     click.echo(f"{shown}: the current context is {context_name or name}.", err=True)
     return 0
+
+
+def _explain_profile(permission_set: str, account: str, profile: str) -> None:
+    """Print what a user of a permission set needs: a profile of IAM Identity Center."""
+    named = f"profile {profile}" if profile else "the AWS profile in use (--profile writes one into the kubeconfig)"
+    click.echo(
+        f"note: {named} has to be one of IAM Identity Center, for permission set {permission_set} in account {account}: users make it"
+        " with `aws configure sso`, and sign in with `aws sso login`",
+        err=True,
+    )
 
 
 def _plugin(command: str | None, version: str | None, hint: str) -> dict[str, str]:

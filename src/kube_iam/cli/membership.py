@@ -10,7 +10,15 @@ import click
 
 from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.members import MemberChange, apply_members, find_level, no_such_users, plan_members, refuse_listed
+from kube_iam.access.members import (
+    MemberChange,
+    apply_members,
+    find_level,
+    no_such_users,
+    plan_members,
+    refuse_listed,
+    refuse_permission_set,
+)
 from kube_iam.cli.audit import AuditLog
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
@@ -56,6 +64,7 @@ def change_members(
     """
     session.warn_of_regions()
     level = find_level(session.access, level_name, suggestion, users)
+    refuse_permission_set(session.access, level, into=options.into)
     if revocation is None:
         refuse_listed(session.access, level, users, into=options.into)
     reader = LevelReader(session.access, session.iam)

@@ -13,10 +13,11 @@ _BUILD = (
     *("create_policy", "update_policy", "tag_policy", "create_role", "update_role", "tag_role"),
     *("create_group", "move_group", "attach", "add_member"),
 )
+_LISTED = ("user", "users", "groups_of")  # for members that the file lists
 _LEVEL = ("caller", "group", "policy", "members", "user", "users")
 DIRECTORY_METHODS = {
-    "plan": _LOOK,
-    "apply": (*_LOOK, *_BUILD, *_DELETE),
+    "plan": (*_LOOK, *_LISTED),
+    "apply": (*_LOOK, *_LISTED, *_BUILD, *_DELETE),
     "destroy": (*_LOOK, *_DELETE),
     "who": ("caller", "group", "policy", "members", "user"),
     "grant": (*_LEVEL, "role", "add_member", "user_policy", "put_user_policy", "delete_user_policy"),

@@ -13,7 +13,7 @@ from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.mapping import MappingEntry, MappingStore
-from kube_iam.access.members import MemberChange, find_level, plan_members
+from kube_iam.access.members import MemberChange, find_level, plan_members, refuse_permission_set
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
 from kube_iam.cli.audit import AuditLog
 from kube_iam.cli.changes import changes_made
@@ -115,6 +115,7 @@ def grant_for(
     access = session.access
     session.warn_of_regions()
     level = find_level(access, level_name, suggestion, users)
+    refuse_permission_set(access, level, into=True)
     if not has_temporary(access, level):
         raise UsageError(
             f"{access.place('membershipCheck')} has membershipCheck: assumeRole, so that the server would not know when access ends",

@@ -63,7 +63,7 @@ def command(
     now = time.time()
     entries, beside = _entries(session)
     reader = LevelReader(access, session.iam, Inventory(entries=entries))
-    found = members.who(reader, levels, temporary_in_force(access, levels, entries or (), now))
+    found = members.who(reader, levels, temporary_in_force(access, levels, entries or (), now), entries)
     denied = read_denied(session, lambda: found, deny_list, now)
     others = (*other_entries(access, entries or ()), *beside)
     asked = [level for level, each in zip(levels, found, strict=True) if each.users is not None]

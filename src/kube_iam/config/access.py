@@ -13,6 +13,7 @@ from typing import Any
 from kube_iam.access.levels import (
     DEFAULT_USERNAME,
     DEFAULT_USERNAME_OF_GROUP,
+    DEFAULT_USERNAME_OF_PERMISSION_SET,
     Bind,
     ClusterAccess,
     Level,
@@ -29,6 +30,12 @@ from kube_iam.config.structure import check_structure
 from kube_iam.config.yaml_file import Step, YamlFile, decode, parse_yaml, read_yaml
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.errors import ConfigError, Problem
+
+_DEFAULT_USERNAMES = {
+    Method.ROLE: DEFAULT_USERNAME,
+    Method.GROUP: DEFAULT_USERNAME_OF_GROUP,
+    Method.PERMISSION_SET: DEFAULT_USERNAME_OF_PERMISSION_SET,
+}
 
 
 def load_access(path: str | Path) -> ClusterAccess:
@@ -162,22 +169,24 @@ def _level(level: dict[str, Any], cluster: str, path: str, role_path: str, membe
     name, names = level["name"], level.get("iam", {})
     default = f"{cluster}-{name}"
     method = Method(level.get("method", "role"))
+    in_iam = method is not Method.PERMISSION_SET
     return Level(
         name=name,
-        username=level.get("username", DEFAULT_USERNAME if method is Method.ROLE else DEFAULT_USERNAME_OF_GROUP),
+        username=level.get("username", _DEFAULT_USERNAMES[method]),
         groups=tuple(level.get("groups", (f"kube-iam:{name}",))),
         bind=tuple(
             Bind(bind.get("clusterRole", ""), bind.get("role", ""), tuple(bind.get("namespaces", ())))
             for bind in level.get("bind", ())
         ),
-        role_name=names.get("role", default),
-        policy_name=names.get("policy", default),
-        group_name=names.get("group", default),
+        role_name=names.get("role", default) if in_iam else "",
+        policy_name=names.get("policy", default) if in_iam else "",
+        group_name=names.get("group", default) if in_iam else "",
         role_path=role_path,
         path=path,
         mfa=level.get("mfa", False),
         session_seconds=parse_duration(level.get("sessionDuration", "1h")),
         description=level.get("description", ""),
         method=method,
+        permission_set=level.get("permissionSet", ""),
         members=members,
     )

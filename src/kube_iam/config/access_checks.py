@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from kube_iam.access.desired import user_policy_name
-from kube_iam.access.levels import DEFAULT_USERNAME, DEFAULT_USERNAME_OF_GROUP, SHORTEST_SESSION_NAME
+from kube_iam.access.levels import (
+    DEFAULT_USERNAME,
+    DEFAULT_USERNAME_OF_GROUP,
+    DEFAULT_USERNAME_OF_PERMISSION_SET,
+    SHORTEST_SESSION_NAME,
+    TargetKind,
+)
 from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, session_hint, show_duration
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.partitions import partition_of_region
@@ -34,6 +40,7 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
         path = ("levels", index)
         problems += _check_method(file, path, level)
         problems += _check_objects(file, path, level, document)
+        problems += _check_permission_set(file, path, level, document)
         problems += _check_names(file, path, level, cluster_name)
         problems += _check_session(file, path, level)
         problems += _check_username(file, path, level)
@@ -78,12 +85,44 @@ def iam_names(level: dict[str, Any], cluster_name: str) -> dict[str, str]:
     given = level.get("iam")
     given = given if isinstance(given, dict) else {}
     name = _text(level, "name")
+    if _by_permission_set(level):
+        return {}
     kinds = [kind for kind in NAME_LIMITS if kind != "role" or not _by_group(level)]
     return {kind: _text(given, kind, f"{cluster_name}-{name}" if name else "") for kind in kinds}
 
 
 def _by_group(level: dict[str, Any]) -> bool:
     return level.get("method") == "group"
+
+
+def _by_permission_set(level: dict[str, Any]) -> bool:
+    return level.get("method") == "permissionSet"
+
+
+def _check_permission_set(
+    file: YamlFile, path: KeyPath, level: dict[str, Any], document: dict[str, Any]
+) -> Iterator[Problem]:
+    if not _by_permission_set(level):
+        if "permissionSet" in level:
+            yield file.problem(
+                (*path, "permissionSet"), "goes with method permissionSet", "write method: permissionSet"
+            )
+        return
+    if "permissionSet" not in level:
+        yield file.problem((*path, "method"), "takes the name of the permission set", "add `permissionSet: NAME`")
+    for key in ("mfa", "sessionDuration", "iam", "members"):
+        if key in level:
+            message = "means nothing with method permissionSet: IAM Identity Center manages role, sessions and users"
+            yield file.problem((*path, key), message, "leave it out, and set it in IAM Identity Center")
+    mapping = document.get("mapping")
+    targets = [kind for kind in TargetKind if isinstance(mapping, dict) and kind.value in mapping]
+    if any(not kind.takes_permission_sets for kind in targets):
+        message = f"the authenticator that reads {targets[0].value} knows no permission sets (`sso`)"
+        remedy = (
+            "map the role of the permission set by hand (rolearn: its ARN without path, with the 16 digits at its end), or use"
+            " another mapping or method"
+        )
+        yield file.problem((*path, "method"), message, remedy)
 
 
 def _check_method(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
@@ -157,7 +196,8 @@ def _check_username(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Ite
 
 
 def _username(level: dict[str, Any]) -> str:
-    return _text(level, "username", DEFAULT_USERNAME_OF_GROUP if _by_group(level) else DEFAULT_USERNAME)
+    by_user = DEFAULT_USERNAME_OF_GROUP if _by_group(level) else DEFAULT_USERNAME
+    return _text(level, "username", DEFAULT_USERNAME_OF_PERMISSION_SET if _by_permission_set(level) else by_user)
 
 
 def _check_groups(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
@@ -223,6 +263,8 @@ def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], clu
         places[name.casefold()] = f" ({source} line {file.line(*path)})" if source else ""
         groups = frozenset(str(group) for group in _list(level.get("groups", [f"kube-iam:{name}"])))
         shared = {kind: found.casefold() for kind, found in iam_names(level, cluster_name).items() if found}
+        if _by_permission_set(level) and _text(level, "permissionSet"):
+            shared["permission set"] = _text(level, "permissionSet").casefold()
         username = _username(level).replace(_USER_NAME, "{{SessionNameRaw}}")
         for what, value in (*shared.items(), ("username", (username, groups))):
             other = seen.setdefault((what, value), name)
@@ -234,4 +276,5 @@ def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], clu
                 yield file.problem(path, message, "give it other groups")
             else:
                 message = f"the IAM {what} {value} is also level {other}'s{place}"
-                yield file.problem((*path, "iam", what), message, "another name")
+                where = (*path, "permissionSet") if what == "permission set" else (*path, "iam", what)
+                yield file.problem(where, message, "another name")

@@ -172,10 +172,11 @@ _LEVEL = _object(
     {
         "name": _with(_SHORT_NAME, "What people call the level.", examples=["admin", "viewer"]),
         "method": {
-            "enum": ["role", "group"],
+            "enum": ["role", "group", "permissionSet"],
             "description": "How the level's people sign in. role: they assume the level's role, once per session. group: there "
             "is no role, they sign with their own keys, and kube-iam's server looks them up in the level's IAM group "
-            "(aws-iam-authenticator and EKS's own know no such mapping).",
+            "(aws-iam-authenticator and EKS's own know no such mapping). permissionSet: they have the session that IAM Identity "
+            "Center gives them for `permissionSet`, and it alone manages who they are.",
             "default": "role",
         },
         "description": {
@@ -199,11 +200,21 @@ _LEVEL = _object(
             "session have no other. Also: {{SessionName}} (@ becomes -: two users can get one name), {{AccountID}}, {{AccessKeyID}}. "
             "With method group the user's name is {{UserName}}. EKS access entries refuse names that begin with system:, eks:, aws:, "
             "amazon: or iam:, and session names without a colon before them. Default: awsiam:{{SessionNameRaw}}, with method group "
-            "awsiam:{{UserName}}.",
+            "awsiam:{{UserName}}, with method permissionSet sso:{{SessionNameRaw}}, where the session name is the user name in IAM "
+            "Identity Center.",
             "minLength": 1,
             "examples": ["awsiam:{{SessionNameRaw}}", "prod:{{SessionNameRaw}}"],
         },
         "bind": {"type": "array", "description": "What the level's groups may do in the cluster.", "items": _BIND},
+        "permissionSet": {
+            "type": "string",
+            "description": "Name of the permission set in IAM Identity Center, with method permissionSet. It is assigned in the "
+            "file's account.",
+            "pattern": r"^[A-Za-z0-9_+=,.@-]+$",
+            "maxLength": 32,
+            "patternErrorMessage": "the name of a permission set, not an ARN: letters, digits and _+=,.@- only",
+            "examples": ["Ops"],
+        },
         "members": {
             "type": "array",
             "description": "IAM users who have the level, written as IAM writes them. `apply` makes the members of the IAM group "

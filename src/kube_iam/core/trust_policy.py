@@ -15,6 +15,7 @@ from kube_iam.core.arns import parse_arn
 from kube_iam.core.strict_json import InvalidJson, read_json
 
 SESSION_NAME, OWN_NAME = "sts:rolesessionname", "${aws:username}"
+ACCOUNT_ACCESS = "account-access.amazonaws.com"
 _VERSION = "2012-10-17"  # of the policy language: an older one takes ${…} literally
 _DOCUMENT = frozenset({"Version", "Id", "Statement"})
 _STATEMENT = frozenset({"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Condition"})
@@ -46,6 +47,21 @@ def unrestricted_session_name(document: object, role_arn: str) -> str:
             name = f'"{sid}"' if isinstance(sid, str) and sid else f"number {number}"
             return f"statement {name} of the trust policy {problem}"
     return ""
+
+
+def allows_chosen_session_names(document: object) -> bool:
+    """Return whether a trust policy (parsed JSON) allows the account access manager, whose users choose their session name."""
+    statements = document.get("Statement") if isinstance(document, dict) else None
+    for statement in statements if isinstance(statements, list) else [statements]:
+        principal = statement.get("Principal") if isinstance(statement, dict) else None
+        services = _texts(principal.get("Service")) if isinstance(principal, dict) else []
+        if (
+            isinstance(statement, dict)
+            and statement.get("Effect") == "Allow"
+            and ACCOUNT_ACCESS in map(str.lower, services)
+        ):
+            return True
+    return False
 
 
 def _problem(statement: object, role_arn: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.core.arns import canonical_arn, strip_role_path
+from kube_iam.core.arns import Sso, canonical_arn, strip_role_path
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.kube.yaml.edit import Document, ListEdit, parse
 from kube_iam.kube.yaml.text import Value, block, flow
@@ -99,6 +99,10 @@ class MappingList:
             text = self._edit(text).remove(index)
         return text
 
+    def with_list(self, text: str) -> str:
+        """Return the text with an empty list where there is none."""
+        return self._edit(text).with_list()
+
     def _edit(self, text: str) -> ListEdit:
         # The reference reads a file of that name with a JSON parser, which accepts no comments.
         as_json = (self.key or self.source).lower().endswith(".json")
@@ -111,6 +115,8 @@ class MappingList:
     def _entry(self, item: Node) -> MappingEntry | None:
         item = item.resolved()
         named, group = _word(item, self.principal), _word(item, "iamGroup")
+        if not named and self.principal == "rolearn":
+            return _permission_set_entry(item)
         if not named:
             return None
         return MappingEntry(
@@ -122,6 +128,20 @@ class MappingList:
             tuple(_temporary(inner.resolved()) for inner in _items(item.get("temporary"))),
             named if self.principal == "userarn" else "",
         )
+
+
+def _permission_set_entry(item: Node) -> MappingEntry | None:
+    """Return an entry of mapRoles by its `sso`, or None if the server takes it for no permission set."""
+    node = item.get("sso")
+    if node is None or node.kind != "mapping":
+        return None
+    partition = _word(node, "partition") or "aws"
+    try:
+        sso = Sso(_word(node, "permissionSetName"), _word(node, "accountID"), partition)
+    except ValueError:
+        return None
+    username, groups = _text(item.get("username")), _groups(item.get("groups"))
+    return MappingEntry("", username, groups, level=_word(item, "level"), sso=sso)
 
 
 def shown_role_arn(text: str) -> str:
@@ -161,11 +181,17 @@ def _value(entry: MappingEntry) -> dict[str, Value]:
     """Return the entry as it is written: by role, user or group, without empty fields."""
     who: dict[str, Value] = {"rolearn": entry.role_arn} if entry.role_arn else {"iamGroup": entry.iam_group}
     who = {"userarn": entry.principal} if entry.principal else who
+    who = {"sso": _sso(entry.sso)} if entry.sso is not None else who
     value = {**who, "username": entry.username, "groups": list(entry.groups)}
     value |= {"iamGroup": entry.iam_group} if entry.iam_group else {}
     value |= {"level": entry.level} if entry.level else {}
     items = [_item(item) for item in entry.temporary]
     return value | ({"temporary": items} if items else {})
+
+
+def _sso(sso: Sso) -> dict[str, Value]:
+    value: dict[str, Value] = {"permissionSetName": sso.permission_set_name, "accountID": sso.account_id}
+    return value if sso.partition == "aws" else {**value, "partition": sso.partition}
 
 
 def _item(item: TemporaryGrant) -> dict[str, Value]:

@@ -22,7 +22,7 @@ from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.files import check_edit, edit_text, read_text
 from kube_iam.kube.identity_mapping_store import IdentityMappingStore
 from kube_iam.kube.mapping_list import ADDED, NAMES, SERVER, MappingList
-from kube_iam.kube.mapping_view import MappingView, place_of, principal_of, view_aws_auth, view_config
+from kube_iam.kube.mapping_view import MappingView, has_mappings, place_of, principal_of, view_aws_auth, view_config
 from kube_iam.kube.yaml.edit import Document
 from kube_iam.kube.yaml.text import quoted
 
@@ -60,6 +60,7 @@ def _server_store(text: _Text, key: str, first_text: str) -> MappingStore:
         lists,
         lambda present: present if present and present.strip() else first_text,
         lambda texts: view_config(texts[ROLES], f"{source} {key}".rstrip()),
+        lambda text: text if has_mappings(text, source) else lists[ROLES].with_list(text),
     )
 
 
@@ -105,16 +106,18 @@ class TextStore(MappingStore):
         lists: Mapping[str, MappingList],
         with_first_text: Callable[[str | None], str],
         view: Callable[[Mapping[str, str]], MappingView],
+        emptied: Callable[[str], str] = lambda text: text,
     ) -> None:
         """Create the store. `texts` and `lists` are keyed by the names of lists.
 
         `with_first_text` returns the text that an entry is added to, given the present one or None. `view` returns how the server
-        reads the texts.
+        reads the texts. `emptied` returns a text, from which an entry was removed, in a form that ends its mappings in a server.
         """
         self._texts = texts
         self._lists = lists
         self._with_first_text = with_first_text
         self._view = view
+        self._emptied = emptied
         self._last: _Snapshot | None = None
 
     def describe(self) -> str:
@@ -189,7 +192,11 @@ class TextStore(MappingStore):
     def remove(self, entry: MappingEntry) -> None:
         """Remove the entries with that key. A missing text stays missing. A text that `put` created is removed with its last entry."""
         text, entries = self._of(entry)
-        text.edit(lambda present: None if present is None else entries.remove(present, entry))
+        text.edit(lambda present: None if present is None else self._removed(present, entries, entry))
+
+    def _removed(self, text: str, entries: MappingList, entry: MappingEntry) -> str:
+        left = entries.remove(text, entry)
+        return text if left == text else self._emptied(left)
 
     def add_temporary(self, entry: MappingEntry, grant: TemporaryGrant) -> None:
         """Add a user to the entry's `temporary`. Raises NotFound without such an entry, or where it requires no group."""
@@ -216,7 +223,7 @@ class TextStore(MappingStore):
 
     def _of(self, entry: MappingEntry) -> tuple[_Text, MappingList]:
         """Return the text and the list of an entry."""
-        name = USERS if entry.principal else ROLES if entry.role_arn else GROUPS
+        name = USERS if entry.principal else ROLES if entry.role_arn or entry.sso else GROUPS
         return self._texts[name], self._lists[name]
 
 

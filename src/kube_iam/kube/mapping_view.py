@@ -63,6 +63,12 @@ def view_config(text: str, source: str) -> MappingView:
     return replace(view, fatal=fatal, reserved_prefixes=reserved)
 
 
+def has_mappings(text: str, source: str) -> bool:
+    """Return whether a config.yaml has a list of mappings, if only an empty one. A server keeps the last ones where it has none."""
+    section = sections(parse_yaml(text, source))[1]
+    return any(section.has(key) for key in MAPPING_KEYS)
+
+
 def view_aws_auth(texts: Mapping[str, str], source: str) -> MappingView:
     """Return how the backend EKSConfigMap reads the keys of aws-auth, and what EKS's own authenticator cannot load.
 

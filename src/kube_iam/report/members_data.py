@@ -24,7 +24,8 @@ def levels_data(
 ) -> list[dict[str, object]]:
     """Return one object per level. `notAdmitted` lists temporary access that admits nobody, `denied` denied members, if any.
 
-    `managedIn` is `file` if the access file lists the members, else `iam`; `notInFile` and `notInIam` are the differences.
+    `managedIn` is `file` if the access file lists the members, `identityCenter` for a `permissionSet`, else `iam`. `notInFile` and
+    `notInIam` are the differences between file and IAM. `applied` of a permission set is null if the mapping was not read.
 
     `server` is the state of the level in the server, if it is known.
     """
@@ -32,9 +33,10 @@ def levels_data(
         {
             "level": each.level,
             "group": each.group,
-            "applied": each.users is not None,
+            "applied": each.is_mapped if each.permission_set else each.users is not None,
             "users": list(each.users or ()),
-            "managedIn": "iam" if each.listed is None else "file",
+            "managedIn": _managed_in(each),
+            **({"permissionSet": each.permission_set} if each.permission_set else {}),
             **_listed("notInFile", each.unlisted),
             **_listed("notInIam", each.absent),
             "temporary": [{"user": who.user_name, **_time(who, now)} for who in each.temporary],
@@ -46,6 +48,12 @@ def levels_data(
         }
         for each in levels
     ]
+
+
+def _managed_in(level: LevelMembers) -> str:
+    if level.permission_set:
+        return "identityCenter"
+    return "iam" if level.listed is None else "file"
 
 
 def users_data(
@@ -93,7 +101,7 @@ def entries_data(entries: Iterable[MappingEntry]) -> list[dict[str, object]]:
     """
     return [
         {
-            "principal": each.principal or each.role_arn or each.iam_group,
+            "principal": each.sso.describe() if each.sso else each.principal or each.role_arn or each.iam_group,
             "kind": kind_of_entry(each),
             "username": each.username,
             "groups": list(each.groups),
@@ -110,6 +118,8 @@ def denied_data(denied: Denied) -> list[dict[str, object]]:
 
 def kind_of_entry(entry: MappingEntry) -> str:
     """Return the kind of principal that an entry of the mapping admits."""
+    if entry.sso is not None:
+        return "permissionSet"
     if not entry.principal:
         return "role" if entry.role_arn else "group"
     if is_account_id(entry.principal):

@@ -68,11 +68,16 @@ class ListEdit:
         """
         wanted: list[Shape | None] = [item.shape() for item in self.items()]
         try:
-            return self._proved(self._appended(value), [*wanted, None], value)
+            added = self._append_to(self.node, value) if self.node is not None else self._with_keys([value])
+            return self._proved(added, [*wanted, None], value)
         except ConfigError:
             if self.text.endswith("\n"):
                 raise
         return self._proved(self._in_front_of_last(value), [*wanted[:-1], None, *wanted[-1:]], value)
+
+    def with_list(self) -> str:
+        """Return the text with an empty list where there is none. Missing keys of the path are added."""
+        return self.text if self.node is not None else self._proved(self._with_keys([]), [])
 
     def replace(self, index: int, value: Value) -> str:
         """Return the text with one item replaced by the value."""
@@ -129,16 +134,16 @@ class ListEdit:
             raise self._problem(f"{shown} {alias}", node.line)
         return len(self.path), node
 
-    def _appended(self, value: Value) -> str:
-        if self.node is not None:
-            return self._append_to(self.node, value)
+    def _with_keys(self, items: list[Value]) -> str:
+        """Return the text with the list of the items, and with missing keys of the path."""
         missing = self.path[self.found :]
-        nested = self._nested(value)
+        nested = self._nested(items)
         owner, holder = self._chain()[-1]
         if holder is None:
             return insert_lines(self.text, self.end, block(nested, self.note), "")
         if holder.is_empty and not (missing and holder.kind == "mapping"):
-            if holder.end > holder.start or owner is None or self._outermost_flow() is not None:
+            in_line = not (missing or items)  # an empty list has no item to stand on a line of its own
+            if in_line or holder.end > holder.start or owner is None or self._outermost_flow() is not None:
                 return self._instead_of(holder, flow(nested))
             indent = " " * (column(self.text, owner.start) + (2 if missing else 0))
             return self._insert_block(holder.end, block(nested, self.note), indent)
@@ -162,7 +167,7 @@ class ListEdit:
         holder = self._chain()[-1][1]
         if holder is None or holder.flow or not (holder.items or holder.pairs):
             raise self._unsafe()
-        lines = block(self._nested(value), self.note)
+        lines = block(self._nested([value]), self.note)
         first = holder.pairs[0][0].start if holder.pairs else self._dash(0) + len(self._indent(self._dash(0)))
         indent = " " * column(self.text, first)
         ends = [inner.end for _, inner in holder.pairs] or [item.end for item in holder.items]
@@ -172,9 +177,9 @@ class ListEdit:
         newline = newline_of(self.text)
         return self.text[:at] + "".join(indent + line + newline for line in lines) + self.text[at:]
 
-    def _nested(self, value: Value) -> Value:
-        """Return the value as an item inside of the missing keys."""
-        nested: Value = [value]
+    def _nested(self, items: list[Value]) -> Value:
+        """Return the list of the items inside of the missing keys."""
+        nested: Value = items
         for name in reversed(self.path[self.found :]):
             nested = {name: nested}
         return nested
