@@ -12,9 +12,10 @@ from ruamel.yaml import YAML
 
 from identities import role_session
 from kube_iam.access.known_names import known_names
+from kube_iam.access.ports import GroupState, Subject
 from kube_iam.config.access import load_access
 from kube_iam.denylist.denial import DenialTable, denial_of
-from kube_iam.errors import KubeError, UsageError
+from kube_iam.errors import Guarded, KubeError, UsageError
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/AWSReservedSSO_Ops_0123456789abcdef"
 SET = FILE + "  - {name: ops, method: permissionSet, permissionSet: Ops, bind: [{clusterRole: edit}]}\n"
@@ -137,3 +138,26 @@ def test_deny_knows_the_roles_of_permission_sets_and_says_that_it_knows_no_users
     with pytest.raises(UsageError) as caught:
         kube_iam(applied, "deny", "olga@example.com", kube=denying())
     assert "users of permission sets are in IAM Identity Center, where names are not looked up" in caught.value.hint
+
+
+def test_no_command_asks_iam_for_the_group_of_a_permission_set(
+    applied: FakeAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = applied.directory
+    asked: list[str] = []
+    read = directory.group
+
+    def group(name: str) -> GroupState | None:
+        asked.append(name)
+        return read(name)
+
+    monkeypatch.setattr(directory, "group", group)
+    kube_iam(applied, "grant", "alice", "viewer")
+    directory.caller_arn = f"arn:aws:iam::{ACCOUNT}:user/alice"
+    applied.cluster.subject = Subject("awsiam:alice", ("kube-iam:viewer",))
+    with pytest.raises(Guarded, match="you are alice"):
+        kube_iam(applied, "revoke", "alice", "viewer")
+    kube_iam(applied, "who")
+    kube_iam(applied, "plan")
+    assert asked
+    assert "" not in asked

@@ -23,8 +23,8 @@ def lost_access(reader: LevelReader, level: Level, user: str, subject: Subject |
     through = subject is not None and signed_in_through(access, level, subject)
     if not through and not _is_member(reader, level, user):
         return ""
-    reader.owners(access.levels)
-    others = [each for each in access.levels if each.name != level.name and _is_member(reader, each, user)]
+    reader.owners(access.iam_levels)
+    others = [each for each in access.iam_levels if each.name != level.name and _is_member(reader, each, user)]
     if _covers(others, level):
         return ""
     return f"you are {user}, and no other level that you are in gives what level {level.name} gives"
