@@ -210,3 +210,23 @@ def test_every_shell_is_answered(shell: str, line: str, account: FakeAccount, mo
     kind = get_completion_class(shell)
     assert kind is not None
     assert kind(make_root("kube-iam"), {}, "kube-iam", "X").complete().startswith(line)
+
+
+def test_users_and_levels_of_the_sandbox_are_offered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from kube_iam.sandbox.state import AUTHENTICATOR, Home, State
+
+    home = Home(tmp_path / "box")
+    home.create()
+    home.save(State(1, 2, 3, keys=dict.fromkeys(("alice", "bob", AUTHENTICATOR), ("id", "secret"))))
+    home.access.write_text(FILE)
+    assert offered(f"sandbox exec --dir {home.root} a") == ["alice"]
+    assert offered(f"sandbox exec --dir {home.root} alice --level v") == ["viewer"]
+    assert offered(f"sandbox exec --dir {tmp_path / 'none'} a") == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_words_of_new_policy_and_manifest_are_offered() -> None:
+    assert offered("policy o") == ["operator"]
+    assert offered("manifest rbac --for a") == ["admin"]
+    assert offered("manifest r") == ["rbac"]
+    assert offered("new a") == ["<file>"]

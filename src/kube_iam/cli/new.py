@@ -200,7 +200,8 @@ def _of_context(session: AdminSession, region: Finding) -> Findings:
 
 def _report(file: str, found: Findings, output: str) -> None:
     """Print what was written, what is missing and the next steps: on stderr where stdout has the file."""
-    missing, steps = found.missing(), _next_steps(file, complete=not found.missing())
+    missing = found.missing()
+    steps = _next_steps(file, complete=not missing, checks_sign_in=not found.is_eks)
     if output != "table":
         from kube_iam.cli.access_output import print_data
 
@@ -225,7 +226,8 @@ def _report(file: str, found: Findings, output: str) -> None:
         click.echo(f"  {number}. {step}", err=err)
 
 
-def _next_steps(file: str, *, complete: bool) -> Sequence[str]:
+def _next_steps(file: str, *, complete: bool, checks_sign_in: bool) -> Sequence[str]:
+    """Return the steps. With `checks_sign_in` the server reads IAM, for which it needs a policy."""
     name = "the file" if file == STANDARD_OUTPUT else file
     option = "" if file in (ACCESS_FILE, STANDARD_OUTPUT) else f" -f {quote(file)}"
     edit = f"edit {name}: " + ("the levels and their namespaces" if complete else "the lines with TODO, and the levels")
@@ -233,6 +235,7 @@ def _next_steps(file: str, *, complete: bool) -> Sequence[str]:
         edit,
         f"kube-iam validate{option}",
         f"kube-iam plan{option}",
+        *([f"kube-iam policy server{option}, and attach it to the server's role or user"] if checks_sign_in else []),
         f"kube-iam apply{option}",
         f"kube-iam grant USER viewer{option}",
     ]
