@@ -73,6 +73,7 @@ class FakeDirectory:
         self.role_states: dict[str, RoleState] = {}
         self.group_states: dict[str, GroupState] = {}
         self.group_members: dict[str, set[str]] = {}
+        self.group_policies: dict[str, tuple[str, ...]] = {}  # inline
         self.other_attachments: set[tuple[Holder, str]] = set()  # to users and roles
         self.user_policies: dict[tuple[str, str], object] = {}
         self.access_keys: dict[str, str] = {}
@@ -137,6 +138,14 @@ class FakeDirectory:
 
         self.world.write("tag_policy", effect)
 
+    def untag_policy(self, arn: str, keys: tuple[str, ...]) -> None:
+        def effect() -> None:
+            state = self.policy_states[arn]
+            left = {key: value for key, value in state.tags.items() if key not in keys}
+            self.policy_states[arn] = replace(state, tags=left)
+
+        self.world.write("untag_policy", effect)
+
     def delete_policy(self, arn: str) -> None:
         def effect() -> None:
             if self._holders(arn):
@@ -154,14 +163,23 @@ class FakeDirectory:
         return f"AROA{name.replace('-', '').upper()}" if name in self.role_states else ""
 
     def create_role(
-        self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int, description: str
+        self,
+        name: str,
+        path: str,
+        trust: object,
+        tags: Mapping[str, str],
+        max_session_seconds: int,
+        description: str,
+        boundary: str = "",
     ) -> str:
         arn = f"arn:aws:iam::{ACCOUNT}:role{path}{name}"
 
         def effect() -> None:
             if name.casefold() in map(str.casefold, self.role_states):
                 raise Conflict(f"role {name} exists")
-            self.role_states[name] = RoleState(arn, name, path, trust, dict(tags), max_session_seconds, description)
+            self.role_states[name] = RoleState(
+                arn, name, path, trust, dict(tags), max_session_seconds, description, boundary=boundary
+            )
 
         self.world.write("create_role", effect)
         return arn
@@ -184,6 +202,12 @@ class FakeDirectory:
 
         self.world.write("tag_role", effect)
 
+    def set_boundary(self, name: str, boundary: str) -> None:
+        def effect() -> None:
+            self.role_states[name] = replace(self.role_states[name], boundary=boundary)
+
+        self.world.write("set_boundary", effect)
+
     def delete_role(self, name: str) -> None:
         def effect() -> None:
             if name in self.role_states and self.role_states[name].policies:
@@ -199,6 +223,10 @@ class FakeDirectory:
     def group(self, name: str) -> GroupState | None:
         self.world.read("group")
         return self.group_states.get(name)
+
+    def inline_policies(self, group: str) -> tuple[str, ...]:
+        self.world.read("inline_policies")
+        return self.group_policies.get(group, ())
 
     def create_group(self, name: str, path: str) -> str:
         arn = f"arn:aws:iam::{ACCOUNT}:group{path}{name}"
@@ -221,7 +249,8 @@ class FakeDirectory:
 
     def delete_group(self, name: str) -> None:
         def effect() -> None:
-            if self.group_members.get(name) or (name in self.group_states and self.group_states[name].attached):
+            attached = name in self.group_states and self.group_states[name].attached
+            if self.group_members.get(name) or attached or self.group_policies.get(name):
                 raise Conflict(f"group {name} is in use")
             self.group_states.pop(name, None)
             self.group_members.pop(name, None)

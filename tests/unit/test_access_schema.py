@@ -22,7 +22,7 @@ def test_the_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(ACCESS_SCHEMA)
 
 
-@pytest.mark.parametrize("name", ["access.yaml", "classic.yaml", "members.yaml", "permission-set.yaml"])
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.yaml")))
 def test_the_examples_follow_the_schema(name: str) -> None:
     assert [
         error.message for error in Draft202012Validator(ACCESS_SCHEMA).iter_errors(read_yaml(EXAMPLES / name).data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from kube_iam.access.changes import Attachment, Change, Detachment, Kind, Membership, Plan, TemporaryRemoval, Verb
+from kube_iam.access.changes import TAG, Attachment, Change, Detachment, Kind, Membership, Plan, TemporaryRemoval, Verb
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole, assumed_roles
 from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
 from kube_iam.access.ports import BindingState, Cluster, Directory, GroupState, PolicyState, Ports, RoleState
@@ -129,6 +129,8 @@ def _access_to_role(change: Change, ports: Ports) -> None:
         case _, DesiredPolicy() as policy:
             if _tags_change(change):
                 directory.tag_policy(policy.arn, policy.tags)
+            if removed := _removed_tags(change):
+                directory.untag_policy(policy.arn, removed)
             if change.changes("document"):
                 directory.update_policy(policy.arn, policy.document)
         case Verb.DELETE, PolicyState(arn=arn):
@@ -148,21 +150,35 @@ def _role(change: Change, ports: Ports) -> None:
     match change.verb, change.item:
         case Verb.CREATE, DesiredRole() as role:
             directory.create_role(
-                role.name, role.path, role.trust, role.tags, role.max_session_seconds, role.description
+                role.name,
+                role.path,
+                role.trust,
+                role.tags,
+                role.max_session_seconds,
+                role.description,
+                role.boundary or "",
             )
         case Verb.ADOPT, DesiredRole() as role:
             directory.tag_role(role.name, role.tags)
         case _, DesiredRole() as role:
             if _tags_change(change):
                 directory.tag_role(role.name, role.tags)
-            if any(not part.name.startswith("tags.") for part in change.fields):
+            if change.changes("permissionsBoundary"):
+                directory.set_boundary(role.name, role.boundary or "")
+            if any(map(change.changes, ("trust", "maxSessionDuration", "description"))):
                 directory.update_role(role.name, role.trust, role.max_session_seconds, role.description)
         case Verb.DELETE, RoleState(name=name):
             directory.delete_role(name)
 
 
 def _tags_change(change: Change) -> bool:
-    return any(part.name.startswith("tags.") for part in change.fields)
+    return any(part.name.startswith(TAG) and part.after is not None for part in change.fields)
+
+
+def _removed_tags(change: Change) -> tuple[str, ...]:
+    return tuple(
+        part.name.removeprefix(TAG) for part in change.fields if part.name.startswith(TAG) and part.after is None
+    )
 
 
 def _cluster(ports: Ports) -> Cluster:

@@ -14,6 +14,9 @@ from kube_iam.access.mapping import MappingEntry, given
 from kube_iam.access.ports import BindingState, GroupState, Holder, PolicyState, RoleState
 from kube_iam.core.mapping_entries import TemporaryGrant
 
+TAG = "tags."
+"""Prefix of the name of a field that is a tag."""
+
 
 class Verb(Enum):
     """Action of a change. ADOPT makes an existing thing this cluster's."""
@@ -181,7 +184,13 @@ def removed(fields: Mapping[str, object]) -> tuple[Field, ...]:
 
 def tag_fields(have: PolicyState | RoleState, want: dict[str, str]) -> tuple[Field, ...]:
     """Return the tags that the plan adds or overwrites."""
-    return changed((f"tags.{key}", have.tags.get(key), value) for key, value in want.items())
+    return changed((f"{TAG}{key}", have.tags.get(key), value) for key, value in want.items())
+
+
+def spelled_as(have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:
+    """Return the wanted tags with their keys in the letter case of the present ones: IAM does not tell keys apart by it."""
+    present = {key.casefold(): key for key in have}
+    return {present.get(key.casefold(), key): value for key, value in want.items()}
 
 
 def member_change(verb: Verb, item: Membership, level: str, more: tuple[Field, ...] = ()) -> Change:

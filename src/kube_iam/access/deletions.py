@@ -67,7 +67,9 @@ def cluster_deletions(
     anew = {change.name.casefold() for change in replaced_roles(observed, desired)}
     wanted = {level.entry.key for level in desired if level.role_key not in anew} | {each.entry.key for each in sets}
     # A level by role has no entry in mapGroups. An entry for its group would admit the members once the group is created.
-    ours = observed.entry_levels | {level.group.name.casefold(): level.name for level in desired if level.role}
+    # An existing group has been there before, and entries of others for it stay.
+    created = (level for level in desired if level.role and not level.group.existing)
+    ours = observed.entry_levels | {level.group.name.casefold(): level.name for level in created}
     deleted = {
         entry.key: entry for entry in reversed(observed.entries) if entry.key in ours and entry.key not in wanted
     }
@@ -89,7 +91,8 @@ def _removable_rivals(observed: Observed, ours: dict[str, str]) -> Iterator[Chan
     """Yield entries of mapUsers for roles of this cluster. The server would apply them once the level's own entry is deleted."""
     for key, rivals in observed.rivals.items():
         owner = observed.owners.role(role_key(key))
-        for rival in rivals if owner.is_ours or key in ours else ():
+        of_others = observed.owners.is_existing_role(role_key(key))
+        for rival in rivals if not of_others and (owner.is_ours or key in ours) else ():
             if is_removable(rival):
                 level = ours.get(key, owner.level)
                 yield Change(Verb.DELETE, Kind.MAPPING, rival.name, level, removed(entry_fields(rival)), rival)
@@ -239,11 +242,14 @@ def left_alone(observed: Observed) -> Iterator[str]:
             whose = f"belongs to cluster {binding.cluster}" if binding.cluster else "is not marked as this cluster's"
             yield f"binding {binding_name(binding)} ({binding.role_kind} {binding.role_name} for {groups}) {whose}"
     for key, rivals in observed.rivals.items():
-        removed = owners.role(role_key(key)).is_ours or owners.entry(key).is_ours
+        is_ours = owners.role(role_key(key)).is_ours or owners.entry(key).is_ours
+        removed = is_ours and not owners.is_existing_role(role_key(key))
         for rival in rivals:
             if not (removed and is_removable(rival)):
                 yield f"mapping {rival.name} at {rival.where} ({given(rival)}) means the role {key}"
 
 
 def _whose(owner: Owner) -> str:
+    if owner.is_existing:
+        return "is named as existing, and kube-iam deletes the groups at this path with their levels: move it to another path"
     return f"belongs to cluster {owner.cluster}" if owner.is_other else "is not marked as this cluster's"

@@ -142,6 +142,8 @@ def _canonical(value: object) -> str:
 
 CLUSTER_TAG = "kube-iam.dev/cluster"
 LEVEL_TAG = "kube-iam.dev/level"
+EXISTING_ROLES_TAG = "kube-iam.dev/existing-role"
+EXISTING_GROUPS_TAG = "kube-iam.dev/existing-group"
 _BINDING = "kube-iam:"
 
 
@@ -159,7 +161,10 @@ class DesiredPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DesiredRole:
-    """Role without permissions that users of the level assume."""
+    """Role without permissions that users of the level assume, or an `existing` role of others, which is never changed.
+
+    `boundary` is the ARN of its permissions boundary, "" for none, None to leave it as it is.
+    """
 
     arn: str
     name: str
@@ -168,15 +173,18 @@ class DesiredRole:
     tags: dict[str, str]
     max_session_seconds: int
     description: str
+    boundary: str | None = None
+    existing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredGroup:
-    """IAM group whose members have the level. Its path names the owner."""
+    """IAM group whose members have the level. Its path names the owner. Only the policy of an `existing` group of others changes."""
 
     name: str
     path: str
     policy_arn: str
+    existing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,14 +235,14 @@ def desired_permission_sets(access: ClusterAccess) -> tuple[DesiredPermissionSet
 
 
 def _desired_level(access: ClusterAccess, level: Level) -> DesiredLevel:
-    tags = {CLUSTER_TAG: access.cluster_id, LEVEL_TAG: level.name}
+    tags = {**dict(level.tags), CLUSTER_TAG: access.cluster_id, LEVEL_TAG: level.name}
     called = f"Level {level.name} of the Kubernetes cluster {access.name}"
     policy = DesiredPolicy(
         policy_arn(access, level),
         level.policy_name,
         level.path,
         policy_document(access, level),
-        tags,
+        {**tags, **_existing_tags(level)},
         f"{called}: {'assume the role' if level.method is Method.ROLE else 'marks the group'}",
     )
     role = DesiredRole(
@@ -245,16 +253,38 @@ def _desired_level(access: ClusterAccess, level: Level) -> DesiredLevel:
         tags,
         level.session_seconds,
         level.description or called,
+        level.permissions_boundary,
+        level.existing_role,
     )
     return DesiredLevel(
         level.name,
         policy,
         role if level.method is Method.ROLE else None,
-        DesiredGroup(level.group_name, level.path, policy.arn),
+        DesiredGroup(level.group_name, level.path, policy.arn, level.existing_group),
         desired_bindings(access, level),
         desired_entry(access, level),
-        level.members,
+        None if level.existing_group else level.members,
     )
+
+
+def _existing_tags(level: Level) -> dict[str, str]:
+    """Return the tags by which a level's policy keeps what is not kube-iam's, also when the level has left the file."""
+    tags = {}
+    if level.existing_role and level.method is Method.ROLE:
+        tags[EXISTING_ROLES_TAG] = names_tag([level.role_name])
+    if level.existing_group:
+        tags[EXISTING_GROUPS_TAG] = names_tag([level.group_name])
+    return tags
+
+
+def names_tag(names: Iterable[str]) -> str:
+    """Return names in IAM as the value of a tag. Tags cannot hold commas, and names cannot hold colons."""
+    return " ".join(sorted(names)).replace(",", ":")
+
+
+def names_in_tag(value: str) -> tuple[str, ...]:
+    """Return the names in a value that `names_tag` made."""
+    return tuple(value.replace(":", ",").split())
 
 
 def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
@@ -270,7 +300,7 @@ def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
         mapped_arn(access, level) if by_role else "",
         level.username,
         level.groups,
-        level.group_name if access.checks_sign_in or not by_role else "",
+        level.group_name if access.asks_membership(level) else "",
         level.name,
     )
 

@@ -6,10 +6,11 @@ becomes two: one that adds, and one that removes. The plan makes removals after 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kube_iam.access.changes import (
+    TAG,
     Attachment,
     Change,
     Field,
@@ -24,15 +25,28 @@ from kube_iam.access.changes import (
     drift_fields,
     entry_fields,
     member_change,
+    spelled_as,
     tag_fields,
 )
-from kube_iam.access.desired import AnyLevel, DesiredLevel, DesiredRole, assumed_roles, same_document
+from kube_iam.access.desired import (
+    EXISTING_GROUPS_TAG,
+    EXISTING_ROLES_TAG,
+    AnyLevel,
+    DesiredLevel,
+    DesiredRole,
+    assumed_roles,
+    names_in_tag,
+    names_tag,
+    same_document,
+)
 from kube_iam.access.mapping import MappingEntry, given, is_removable, role_key
 from kube_iam.access.member_lists import joining, leave_early, leaving
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
 from kube_iam.access.reassignments import moved_members
 from kube_iam.access.unmanaged import UnmanagedResource, unmanaged_binding, unmanaged_entry, unmanaged_resource
+
+EXISTING = (EXISTING_ROLES_TAG, EXISTING_GROUPS_TAG)
 
 
 def document_for_now(level: DesiredLevel, have: object, former: Iterable[str]) -> dict[str, object]:
@@ -59,12 +73,25 @@ def adds(have: BindingState, now: BindingState) -> bool:
     return bool(set(now.groups) - set(have.groups)) or replace(have, groups=()) != replace(now, groups=())
 
 
+def _kept_settings(have: RoleState, want: DesiredRole) -> DesiredRole:
+    """Return the role with the boundary and the tags of others that it has now, for a role that is created again."""
+    tags = {key: value for key, value in have.tags.items() if not key.casefold().startswith("aws:")}
+    boundary = have.boundary if want.boundary is None else want.boundary
+    return replace(want, tags={**tags, **spelled_as(tags, want.tags)}, boundary=boundary)
+
+
 def _only_statement(document: dict[str, object]) -> dict[str, object]:
     """Return the statement of a policy that `policy_document` made."""
     statements = document["Statement"]
     assert isinstance(statements, list)
     assert isinstance(statements[0], dict)
     return statements[0]
+
+
+def _existing_for_now(have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of existing roles and groups until the level has left its former ones: they name those too."""
+    found = {key: {*names_in_tag(have.get(key, "")), *names_in_tag(want.get(key, ""))} for key in EXISTING}
+    return {key: names_tag(names) for key, names in found.items() if names}
 
 
 @dataclass(slots=True)
@@ -191,8 +218,13 @@ class LevelPlanner(EntryPlanner):
         """Return whether the level's role is deleted and created anew because its path changes."""
         return bool(self.level.role_key) and self.level.role_key in self.replaced
 
+    def _replaces(self, name: str, levels: Mapping[str, str]) -> tuple[Field, ...]:
+        """Return the field that names what something new replaces. `levels` are those of the things that are there, by name."""
+        former = [each for each, level in levels.items() if level == self.level.name and each != name]
+        return added([("replaces", ", ".join(former))]) if former else ()
+
     def _policy(self) -> None:
-        want = self.level.policy
+        want, observed = self.level.policy, self.observed
         have = next((policy for policy in self.observed.policies if policy.arn == want.arn), None)
         if have is None:
             if want.arn in self.observed.elsewhere:
@@ -201,6 +233,9 @@ class LevelPlanner(EntryPlanner):
                     UnmanagedResource(Kind.POLICY, want.name, "exists at path /", remedy, adoptable=False)
                 )
             fields = added((("path", want.path), ("document", want.document), ("tags", want.tags)))
+            fields += self._replaces(
+                want.name, {each.name: observed.level_of(each) for each in observed.owned_policies}
+            )
             self._add(Verb.CREATE, Kind.POLICY, want.name, fields, want)
             return
         if not self.observed.owns_tags(have):
@@ -210,39 +245,39 @@ class LevelPlanner(EntryPlanner):
             self._add(Verb.ADOPT, Kind.POLICY, want.name, tag_fields(have, want.tags), want)
             have = PolicyState(have.arn, have.name, have.path, have.document, {**have.tags, **want.tags})
         former = filter(self._is_former, assumed_roles(have.document))
-        fields, now = tag_fields(have, want.tags), document_for_now(self.level, have.document, former)
+        now = document_for_now(self.level, have.document, former)
+        wanted_tags = spelled_as(have.tags, want.tags)
+        tags_now = {**wanted_tags, **_existing_for_now(have.tags, want.tags)}
+        fields = tag_fields(have, tags_now)
         if not same_document(have.document, now):
             fields += changed([("document", have.document, now)])
         if fields:
-            self._add(Verb.UPDATE, Kind.POLICY, want.name, fields, replace(want, document=now))
+            self._add(Verb.UPDATE, Kind.POLICY, want.name, fields, replace(want, document=now, tags=tags_now))
         if not same_document(now, want.document):
-            fields = changed([("document", now, want.document)])
-            self.narrowed_policy.append(self._change(Verb.UPDATE, Kind.POLICY, want.name, fields, want))
+            fields, narrowed = changed([("document", now, want.document)]), replace(want, tags=tags_now)
+            self.narrowed_policy.append(self._change(Verb.UPDATE, Kind.POLICY, want.name, fields, narrowed))
+        # After the document: while it names a former existing role, the tag says that the role is not ours.
+        fields = changed((f"{TAG}{key}", tags_now.get(key), want.tags.get(key)) for key in EXISTING)
+        if fields:
+            last = replace(want, tags=wanted_tags)
+            self.narrowed_policy.append(self._change(Verb.UPDATE, Kind.POLICY, want.name, fields, last))
 
     def _is_former(self, role_arn: str) -> bool:
+        """Return whether the level had the role, which the policy names until the role's mapping entry is deleted."""
         key = role_key(role_arn)
-        return key in self.replaced and key != self.level.role_key
+        return key != self.level.role_key and (key in self.replaced or self.observed.owners.is_existing_role(key))
 
     def _role(self) -> None:
         want = self.level.role
-        if want is None:
+        if want is None or want.existing:
             return
         have = self.observed.roles.get(self.level.role_key)
         if have is None or self.role_is_moved:
-            fields = added(
-                (
-                    ("path", want.path),
-                    ("trust", want.trust),
-                    ("maxSessionDuration", want.max_session_seconds),
-                    ("description", want.description),
-                    ("tags", want.tags),
-                )
-            )
-            self._add(Verb.CREATE, Kind.ROLE, want.name, fields, want)
+            self._create_role(want if have is None else _kept_settings(have, want))
             return
         if not self.observed.owns_tags(have):
             owner = self.observed.owners.role(have.name)
-            if have.path != want.path and not owner.is_other:
+            if have.path != want.path and not (owner.is_other or owner.is_existing):
                 why, remedy = (
                     f"exists at path {have.path}",
                     f"set iam.rolePath to {have.path}, or another name for the role",
@@ -251,8 +286,25 @@ class LevelPlanner(EntryPlanner):
                 return
             if not self._may_take(unmanaged_resource(Kind.ROLE, want.name, owner, self.level.name)):
                 return
+            want = replace(want, tags=spelled_as(have.tags, want.tags))
             self._add(Verb.ADOPT, Kind.ROLE, want.name, tag_fields(have, want.tags), want)
-        self._update_role(have, want)
+        self._update_role(have, replace(want, tags=spelled_as(have.tags, want.tags)))
+
+    def _create_role(self, want: DesiredRole) -> None:
+        boundary = [("permissionsBoundary", want.boundary)] if want.boundary else []
+        fields = added(
+            (
+                ("path", want.path),
+                ("trust", want.trust),
+                ("maxSessionDuration", want.max_session_seconds),
+                ("description", want.description),
+                *boundary,
+                ("tags", want.tags),
+            )
+        )
+        observed = self.observed
+        fields += self._replaces(want.name, {each.name: observed.level_of(each) for each in observed.owned_roles})
+        self._add(Verb.CREATE, Kind.ROLE, want.name, fields, want)
 
     def _update_role(self, have: RoleState, want: DesiredRole) -> None:
         fields = changed(
@@ -263,6 +315,8 @@ class LevelPlanner(EntryPlanner):
         )
         if not same_document(have.trust, want.trust):
             fields = (*changed([("trust", have.trust, want.trust)]), *fields)
+        if want.boundary is not None:
+            fields += changed([("permissionsBoundary", have.boundary, want.boundary)])
         if self.observed.owns_tags(have):
             fields += tag_fields(have, want.tags)
         if fields:
@@ -271,14 +325,21 @@ class LevelPlanner(EntryPlanner):
     def _group(self) -> None:
         want = self.level.group
         have = self.observed.groups.get(want.name.casefold())
+        if have is None and want.existing:
+            return  # `existing` reports it
         if have is None:
-            self._add(Verb.CREATE, Kind.GROUP, want.name, added([("path", want.path)]), want)
-        elif not self.observed.owns_group(have):
+            groups = {each.name: self.observed.group_level(each) for each in self.observed.owned_groups}
+            fields = (*added([("path", want.path)]), *self._replaces(want.name, groups))
+            self._add(Verb.CREATE, Kind.GROUP, want.name, fields, want)
+        elif not want.existing and not self.observed.owns_group(have):
             self._adopt_group(have)
         left = list(leaving(self.observed, self.level))
         (self.changes if leave_early(self.observed, self.level) else self.removed_members).extend(left)
         if have is None or want.policy_arn not in have.attached:
             fields = added([("policy", want.policy_arn)])
+            if want.existing:
+                users = [user.name for user in self.observed.members.get(want.name.casefold(), ())]
+                fields += added([("members", users)])
             item = Attachment(want.name, want.policy_arn)
             self._add(Verb.CREATE, Kind.ATTACHMENT, f"{self.level.policy.name} on {want.name}", fields, item)
 
@@ -313,8 +374,12 @@ class LevelPlanner(EntryPlanner):
                 self.unmanaged.append(UnmanagedResource(Kind.MAPPING, rival.name, why, remedy, adoptable=False))
 
     def _entry_is_ours(self, have: MappingEntry) -> bool:
-        """Return whether the entry is ours: by its labels, by its role, or without a role by its policy, its group or the index."""
-        if have.cluster is not None:
+        """Return whether the entry is ours: by its labels, by its role, or without a role by its policy, its group or the index.
+
+        Others may map existing roles and groups too, so that the index alone decides about those.
+        """
+        uses_existing = self.level.role.existing if self.level.role is not None else self.level.group.existing
+        if have.cluster is not None or uses_existing:
             return self.observed.owners.entry(have.key).is_ours
         role = self.observed.roles.get(self.level.role_key)
         if role is not None:

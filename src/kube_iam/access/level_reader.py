@@ -68,6 +68,11 @@ class LevelReader:
         group = owners.inventory.groups.get(level.group_name.casefold())
         if granting:
             self._check_spellings(level, owners.inventory)
+        if group is None and level.existing_group:
+            raise NotFound(
+                f"there is no IAM group {level.group_name}, which level {level.name} names as existing",
+                f"correct iam.group of level {level.name}, or create the group, and run apply",
+            )
         if group is None:
             raise NotFound(
                 f"level {level.name} does not exist in IAM yet: there is no group {level.group_name}", "run apply"
@@ -151,11 +156,8 @@ class LevelReader:
                     "nothing was changed; correct cluster.id and cluster.name in the file; "
                     "`kube-iam plan` lists all that is in the way",
                 )
-        if not owners.group(group.name).is_ours:
-            raise NotOwned(
-                f"group {group.name} is at path {group.path}, not {level.path}: it is not this cluster's", _SEE_PLAN
-            )
-        if granting and role is not None and not owners.role(role.name).is_marked:
+        self._check_group(level, group, owners)
+        if granting and role is not None and not owners.role(role.name).is_marked and not level.existing_role:
             raise not_owned([unmanaged_resource(Kind.ROLE, role.name, owners.role(role.name), level.name)])
         for kind, name, owner in found[1:] if granting else ():
             if owner.is_ours and owner.level not in ("", level.name):
@@ -163,6 +165,18 @@ class LevelReader:
                     f"{kind.value} {name} of level {level.name} is level {owner.level}'s",
                     "nothing was changed; run plan, then apply, then grant again",
                 )
+
+    def _check_group(self, level: Level, group: GroupState, owners: OwnershipIndex) -> None:
+        """Raise NotOwned for a group that is not ours, unless it is an existing one and the level's policy was made."""
+        if level.existing_group and owners.group(group.name).is_existing:
+            if owners.inventory.policies.get(policy_arn(self.access, level)) is None:
+                raise NotFound(
+                    f"level {level.name} does not exist in IAM yet: there is no policy {level.policy_name}", "run apply"
+                )
+        elif not owners.group(group.name).is_ours:
+            raise NotOwned(
+                f"group {group.name} is at path {group.path}, not {level.path}: it is not this cluster's", _SEE_PLAN
+            )
 
 
 def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: OwnershipIndex) -> None:
@@ -173,7 +187,7 @@ def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: O
             "nothing was changed; run apply, then grant again",
         )
     more = sorted({owners.policy(arn).level for arn in group.attached if arn != want and owners.policy(arn).is_ours})
-    if more:
+    if more and not level.existing_group:
         raise NotOwned(
             f"group {group.name} of level {level.name} also has the policy of level {', '.join(more)}",
             "nothing was changed; run apply, which detaches it, then grant again",

@@ -16,6 +16,7 @@ DEFAULT_USERNAME_OF_PERMISSION_SET = "sso:{{SessionNameRaw}}"
 DEFAULT_SESSION_SECONDS = 3600
 SHORTEST_SESSION_NAME = 2
 """In characters: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
+DEFAULT_NAMING = "{cluster}-{level}"
 
 
 class Method(Enum):
@@ -89,7 +90,11 @@ class MemberList:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of access with every default filled in. Paths begin and end with `/`; `session_seconds` is 3600 to 43200."""
+    """One level of access with every default filled in. Paths begin and end with `/`; `session_seconds` is 3600 to 43200.
+
+    A role or group is `existing` if it is not kube-iam's: it is never created, changed or deleted. IAM alone knows the path and the
+    session length of an existing role: `kube_iam.access.existing` fills them in. `tags` are pairs for the policy and the role.
+    """
 
     name: str
     username: str
@@ -106,6 +111,11 @@ class Level:
     method: Method = Method.ROLE  # with GROUP the fields about role, MFA and sessions mean nothing
     permission_set: str = ""  # with PERMISSION_SET, for which names in IAM are empty
     members: MemberList | None = None  # None: `grant` and `revoke` change the members
+    existing_role: bool = False
+    existing_group: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+    permissions_boundary: str | None = None  # of the role: a policy's ARN, "" for none, None to leave it as it is
+    checks_sign_in: bool | None = None  # None: as the file says
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +126,8 @@ class ClusterAccess:
     `certificate_authority` is PEM text.
 
     `checks_sign_in`: each sign-in with a role session requires current membership in the IAM group; otherwise the session is enough.
-    `install_hint` is shown to people who lack the program that signs in; empty means the program's own hint.
+    `install_hint` is shown to people who lack the program that signs in; empty means the program's own hint. `naming` is the
+    template of the names in IAM that the levels do not give.
     """
 
     source: str
@@ -132,6 +143,7 @@ class ClusterAccess:
     path_prefix: str = "/"
     checks_sign_in: bool = True
     install_hint: str = ""
+    naming: str = DEFAULT_NAMING
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def place(self, key: str) -> str:
@@ -152,6 +164,21 @@ class ClusterAccess:
         """The levels that have resources in IAM: all but those of permission sets."""
         return tuple(level for level in self.levels if level.method is not Method.PERMISSION_SET)
 
+    @property
+    def name_pattern(self) -> str:
+        """The names that levels have by default, with `*` for the level. Empty if they are not told from names of other clusters."""
+        return expand_naming(self.naming, self.name, "*") if "{cluster}" in self.naming else ""
+
+    def is_default_name(self, name: str) -> bool:
+        """Return whether `name_pattern` matches a name in IAM."""
+        before, star, after = self.name_pattern.partition("*")
+        return bool(star) and len(name) >= len(before + after) and name.startswith(before) and name.endswith(after)
+
+    def asks_membership(self, level: Level) -> bool:
+        """Return whether the server reads IAM for the sign-ins of a level."""
+        checked = self.checks_sign_in if level.checks_sign_in is None else level.checks_sign_in
+        return level.method is Method.GROUP or (checked and level.method is Method.ROLE)
+
     def level(self, name: str) -> Level | None:
         """Return the level of that name, or None."""
         return next((level for level in self.levels if level.name == name), None)
@@ -163,6 +190,7 @@ class Standing(Enum):
     MARKED = "marked as this cluster's"
     UNMARKED = "this cluster's by two marks, without the tag that says so"
     OTHER = "another cluster's"
+    EXISTING = "not kube-iam's, as the file says or said"
     UNKNOWN = "not known to be kube-iam's"
     NOT_READ = "not read, or dependent on something that was not read"
 
@@ -194,6 +222,11 @@ class Owner:
         return self._known is Standing.MARKED
 
     @property
+    def is_existing(self) -> bool:
+        """Return whether the thing is a role or group that a level uses and that is not kube-iam's."""
+        return self._known is Standing.EXISTING
+
+    @property
     def is_other(self) -> bool:
         """Return whether the thing is another cluster's."""
         return self._known is Standing.OTHER
@@ -207,3 +240,8 @@ class Owner:
 
 UNKNOWN = Owner(Standing.UNKNOWN)
 NOT_READ = Owner(Standing.NOT_READ)
+
+
+def expand_naming(template: str, cluster: str, level: str) -> str:
+    """Return the name in IAM that a template gives to a level: `{cluster}` and `{level}` are replaced."""
+    return template.replace("{cluster}", cluster).replace("{level}", level)

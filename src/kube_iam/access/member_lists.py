@@ -14,11 +14,9 @@ from kube_iam.access.changes import Change, Membership, Verb, added, member_chan
 from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.guards import callers_in_aws, callers_in_cluster
 from kube_iam.access.levels import ClusterAccess
+from kube_iam.access.limits import GROUPS_PER_USER
 from kube_iam.access.observed import Observed
 from kube_iam.access.reassignments import gives_level, moved_members
-
-GROUPS_PER_USER = 10
-"""IAM's quota, which cannot be raised: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 
 
 def joining(observed: Observed, level: DesiredLevel, staying: frozenset[str]) -> Iterator[Change]:

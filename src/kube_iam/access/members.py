@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kube_iam.access.desired import desired_entry
+from kube_iam.access.desired import desired_entry, policy_arn
 from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import SHORTEST_SESSION_NAME, ClusterAccess, Level, MemberList, Method
+from kube_iam.access.limits import GROUPS_PER_USER, full_user
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import Directory, User
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.core.mapping_entries import TemporaryGrant
-from kube_iam.errors import NoSuchUsers, NotFound, UsageError
+from kube_iam.errors import NoSuchUsers, NotFound, UsageError, WouldFail
 
 Suggest = Callable[[str, Iterable[str]], str]
 """A remedy such as "did you mean 'alice'?" for a word and the words that exist."""
@@ -122,7 +123,7 @@ def plan_members(
     Raises NotFound for users that do not exist (all of them, with suggestions), and for a level that was not applied. A
     revocation removes temporary access of users that do not exist. If only some users do not exist it continues with the others;
     `no_such_users` is for the end. Raises UsageError for a user whose name cannot be a session name. Raises NotOwned if the
-    level's resources are another cluster's, and for a grant if the group does not give this level alone.
+    level's resources are another cluster's, and for a grant if the group does not give this level alone, unless it is an existing one.
     """
     wanted = tuple(dict.fromkeys(users))
     if into:
@@ -142,6 +143,18 @@ def plan_members(
         return MemberChange(user.name, is_left or (user.name.casefold() in present) is not into, user.unique_id)
 
     return tuple(dict.fromkeys(change(name, user) for name, user in found.items()))
+
+
+def other_policies(reader: LevelReader, level: Level) -> tuple[str, ...]:
+    """Return the policies of the level's existing group beside the level's own, attached (ARNs) and inline, as a person names them.
+
+    A user who joins or leaves the group gets or loses those too. Raises what `LevelReader.group` raises.
+    """
+    access, group = reader.access, reader.group(level)
+    own = {policy_arn(access, each): f" (level {each.name})" for each in access.levels}
+    mine = policy_arn(access, level)
+    attached = [f"policy {arn}{own.get(arn, '')}" for arn in group.attached if arn != mine]
+    return (*attached, *(f"inline policy {name}" for name in reader.directory.inline_policies(group.name)))
 
 
 def apply_members(
@@ -222,6 +235,15 @@ def _void(directory: Directory, items: Iterable[TemporaryGrant]) -> dict[Tempora
         for each, user in zip(asked, users, strict=True)
         if user is None or user.unique_id != each.user_id
     }
+
+
+def check_quota(directory: Directory, planned: Iterable[MemberChange]) -> None:
+    """Raise WouldFail for users who would join a group and can be in no more."""
+    joining = [change.user for change in planned if change.is_needed]
+    groups = directory.each(directory.groups_of, joining)
+    full = [user for user, member_of in zip(joining, groups, strict=True) if len(member_of) >= GROUPS_PER_USER]
+    if full:
+        raise WouldFail.listing("IAM would refuse this:", map(full_user, full), "nothing was changed")
 
 
 def _check_session_names(level: Level, users: Iterable[str]) -> None:

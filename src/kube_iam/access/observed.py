@@ -69,6 +69,9 @@ class Observed:
     )  # listed users who are in IAM and not in their group, in lower case
     user_groups: Mapping[str, frozenset[str]] = field(default_factory=dict)  # of these users, by name
     others: tuple[MappingEntry, ...] = ()  # further entries that the server reads: users, permission sets, accounts
+    inline: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # inline policies of existing groups of the file's levels
     owned_policies: tuple[PolicyState, ...] = field(init=False)
     owned_roles: tuple[RoleState, ...] = field(init=False)
     owned_groups: tuple[GroupState, ...] = field(init=False)
@@ -154,7 +157,8 @@ def observe(
         missing_rbac=missing,
         entries=entries,
         owners=owners,
-        holders=_holders(directory, policies, groups, owners),
+        holders=_holders(directory, policies, groups, owners, desired),
+        inline=_inline(directory, desired, groups),
         faults=ports.store.faults(),
         users=users,
         user_groups=user_groups,
@@ -178,10 +182,21 @@ def _holders(
     policies: tuple[PolicyState, ...],
     groups: dict[str, GroupState],
     owners: OwnershipIndex,
+    desired: tuple[DesiredLevel, ...],
 ) -> dict[str, tuple[Holder, ...]]:
-    """Return others that have our policies attached. They are read only if IAM counts more attachments than those known."""
-    ours = [group for group in groups.values() if owners.group(group.name).is_ours]
-    known = {policy.arn: {group.name for group in ours if policy.arn in group.attached} for policy in policies}
+    """Return others that have our policies attached. They are read only if IAM counts more attachments than those known.
+
+    An existing group of a level is known to have the level's policy.
+    """
+    wanted = {(level.group.name.casefold(), level.policy.arn) for level in desired if level.group.existing}
+    known = {
+        policy.arn: {
+            group.name
+            for key, group in groups.items()
+            if policy.arn in group.attached and (owners.group(key).is_ours or (key, policy.arn) in wanted)
+        }
+        for policy in policies
+    }
     asked = [
         policy
         for policy in policies
@@ -192,6 +207,14 @@ def _holders(
         policy.arn: tuple(each for each in holders if each.kind != "group" or each.name not in known[policy.arn])
         for policy, holders in zip(asked, found, strict=True)
     }
+
+
+def _inline(
+    directory: Directory, desired: tuple[DesiredLevel, ...], groups: dict[str, GroupState]
+) -> dict[str, tuple[str, ...]]:
+    existing = {level.group.name.casefold() for level in desired if level.group.existing}
+    asked = {key: groups[key].name for key in sorted(existing & groups.keys())}
+    return dict(zip(asked, directory.each(directory.inline_policies, asked.values()), strict=True))
 
 
 def _policies_elsewhere(
@@ -219,8 +242,10 @@ def _members(
     listed = {level.group.name.casefold() for level in desired if level.members is not None}
     staying = {level.group.name.casefold() for level in desired}
     moving = any(key not in staying for key in groups)
-    path = {level.group.name.casefold(): level.group.path for level in desired}
-    policy = {level.group.name.casefold(): level.policy.arn for level in desired}
+    path = {level.group.name.casefold(): level.group.path for level in desired if not level.group.existing}
+    policies: dict[str, set[str]] = {}
+    for level in desired:
+        policies.setdefault(level.group.name.casefold(), set()).add(level.policy.arn)
     written = {entry.key: entry.iam_group for entry in entries}
     newly_required = {
         level.group.name.casefold()
@@ -231,8 +256,8 @@ def _members(
         key: group.name
         for key, group in groups.items()
         if key not in staying
-        or group.path != path[key]
-        or policy[key] not in group.attached
+        or group.path != path.get(key, group.path)
+        or not policies[key] <= set(group.attached)
         or moving
         or key in newly_required
         or key in listed

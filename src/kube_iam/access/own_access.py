@@ -24,7 +24,9 @@ def lost_access(reader: LevelReader, level: Level, user: str, subject: Subject |
     if not through and not _is_member(reader, level, user):
         return ""
     reader.owners(access.iam_levels)
-    others = [each for each in access.iam_levels if each.name != level.name and _is_member(reader, each, user)]
+    # Levels that share the group are lost with it.
+    group, levels = level.group_name.casefold(), access.iam_levels
+    others = [each for each in levels if each.group_name.casefold() != group and _is_member(reader, each, user)]
     if _covers(others, level):
         return ""
     return f"you are {user}, and no other level that you are in gives what level {level.name} gives"

@@ -9,6 +9,9 @@
    a role is no mark of the role's own: a user who may create policies can make it.
 4. Everything else is unknown, and is left alone.
 
+Existing roles and groups are not kube-iam's, by what the file says of a level or said when its policy was made: tags of the policy
+keep their names. No mark makes them this cluster's.
+
 An entry of the mapping belongs to the owner of its role or group. It is also this cluster's if the file or a policy names its role,
 and its own level or group agrees: then it goes, though its role may stay. ARNs are compared as the server compares them. Of an entry
 in an object of its own the labels count, and nothing else.
@@ -26,11 +29,14 @@ from collections.abc import Mapping
 
 from kube_iam.access.desired import (
     CLUSTER_TAG,
+    EXISTING_GROUPS_TAG,
+    EXISTING_ROLES_TAG,
     LEVEL_TAG,
     assumed_roles,
     desired_entry,
     is_level_trust,
     level_in_name,
+    names_in_tag,
     policy_arn,
     policy_document,
     same_document,
@@ -64,6 +70,7 @@ class OwnershipIndex:
         others = (owner.cluster for owner in self.policies.values() if owner.is_read and owner.is_other)
         self._other_cluster = next(others, "")
         self._role_levels = self._levels_of_roles(policies)
+        self._existing_roles, self._existing_groups = self._levels_of_existing(policies)
         self.roles = {key: self._role(role) for key, role in inventory.roles.items() if role is not None}
         self.groups = {key: self._group(each, entries) for key, each in inventory.groups.items() if each is not None}
         self.entries: dict[str, Owner] = {}
@@ -87,6 +94,14 @@ class OwnershipIndex:
         key = name.casefold()
         is_covered = self.inventory.is_complete or key in self.inventory.groups
         return self.groups.get(key, UNKNOWN if is_covered else NOT_READ)
+
+    def is_existing_group(self, name: str) -> bool:
+        """Return whether a level uses the group, or used it, as an existing one."""
+        return name.casefold() in self._existing_groups
+
+    def is_existing_role(self, name: str) -> bool:
+        """Return whether a level uses the role, or used it, as an existing one."""
+        return name.casefold() in self._existing_roles
 
     def entry(self, key: str) -> Owner:
         """Return the owner of the mapping entries with that key."""
@@ -122,6 +137,22 @@ class OwnershipIndex:
     def is_level_role(self, role: RoleState) -> bool:
         """Return whether a role is one that the file names for a level, or looks as `apply` makes roles."""
         return self._looks_made(role) or bool(self._level_with_role(role.name.casefold()))
+
+    def _levels_of_existing(self, policies: tuple[PolicyState, ...]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+        """Return the levels of existing roles and groups, by names in lower case: those of the file and of our policies' tags."""
+        roles: dict[str, set[str]] = {}
+        groups: dict[str, set[str]] = {}
+        for level in self._access.levels:
+            if level.existing_role and level.method is Method.ROLE:
+                roles.setdefault(level.role_name.casefold(), set()).add(level.name)
+            if level.existing_group:
+                groups.setdefault(level.group_name.casefold(), set()).add(level.name)
+        for policy in policies:
+            owner = self.policies[policy.arn]
+            for tag, found in ((EXISTING_ROLES_TAG, roles), (EXISTING_GROUPS_TAG, groups)):
+                for name in names_in_tag(policy.tags.get(tag, "")) if owner.is_read and owner.is_ours else ():
+                    found.setdefault(name.casefold(), set()).add(owner.level)
+        return roles, groups
 
     def _policy(self, policy: PolicyState) -> Owner:
         """Apply the rules to a policy. Its own mark of a level is the level tag or the file's name, its second mark the document."""
@@ -177,11 +208,16 @@ class OwnershipIndex:
         key = role.name.casefold()
         in_file = self._level_with_role(key)
         named = self._role_levels.get(key, set())
-        if cluster:
-            return self._by_tag(cluster, tagged or min(named, default="") or in_file)
+        marked = self._by_tag(cluster, tagged or min(named, default="") or in_file)
         described = _DESCRIPTION.fullmatch(role.description)
-        if described and described[1] != self._access.name:
+        if cluster and marked.is_other:
+            return marked
+        if not cluster and described and described[1] != self._access.name:
             return Owner(Standing.OTHER, cluster=described[1])
+        if key in self._existing_roles:
+            return Owner(Standing.EXISTING, in_file or min(self._existing_roles[key]))
+        if cluster:
+            return marked
         if not self.inventory.is_complete:
             return NOT_READ  # a policy that names the role may be a mark of it, or show that its name is another cluster's too
         for level in sorted({tagged, in_file, *named} - {""}):
@@ -198,8 +234,13 @@ class OwnershipIndex:
         """Apply the rules to a group. Groups have no tags, so that their path and policies take the place of these."""
         if group.path != self._access.path:
             place = _CLUSTER_PATH.search(group.path)
-            return Owner(Standing.OTHER, cluster=place[1]) if place else UNKNOWN
+            if place:
+                return Owner(Standing.OTHER, cluster=place[1])
         key = group.name.casefold()
+        if key in self._existing_groups:
+            return Owner(Standing.EXISTING, self._level_with_group(key) or min(self._existing_groups[key]))
+        if group.path != self._access.path:
+            return UNKNOWN if self.inventory.is_complete else NOT_READ  # the tag of a policy may name it as existing
         owners = [self.policy(arn) for arn in group.attached]
         other = next((owner for owner in owners if owner.is_read and owner.is_other), None)
         if other is not None:
@@ -238,16 +279,20 @@ class OwnershipIndex:
         in_file = self._level_with_role(key)
         named = self._role_levels.get(key, set())
         for level in sorted({in_file, *named} - {""}):
-            marks = (
-                level == entry.level,
-                level == in_file and level in named,
-                level == self.group(entry.iam_group).level,
-            )
+            marks = [level == entry.level]
+            # Others may map an existing role too, though our policy names it: there the level in the entry is the only mark.
+            if key not in self._existing_roles:
+                marks += [level == in_file and level in named, level == self.group(entry.iam_group).level]
             if any(marks):
                 return Owner(Standing.UNMARKED, level)
-        return role
+        return UNKNOWN if role.is_existing else role
 
     def _group_entry(self, entry: MappingEntry) -> Owner:
+        if entry.key in self._existing_groups:
+            applied = entry.level in self._existing_groups[entry.key]
+            if applied:
+                return Owner(Standing.UNMARKED, entry.level)
+            return UNKNOWN if self.inventory.is_complete else NOT_READ
         owner = self.groups.get(entry.key)
         if owner is not None:
             return owner

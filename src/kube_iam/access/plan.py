@@ -19,10 +19,12 @@ from kube_iam.access.apply import find_refusals
 from kube_iam.access.changes import Change, Kind, Plan, TemporaryRemoval, Verb
 from kube_iam.access.deletions import cluster_deletions, iam_deletions, left_alone, replaced_roles
 from kube_iam.access.desired import AnyLevel, DesiredLevel, desired_permission_sets, desired_state
+from kube_iam.access.existing import consequences, findings, located, unusable
 from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, lockout
 from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_changes import EntryPlanner, LevelPlanner
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
+from kube_iam.access.limits import exceeded_quotas
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.member_lists import guarded_removals, member_failures
 from kube_iam.access.observed import Observed, observe
@@ -33,7 +35,7 @@ from kube_iam.access.reassignments import (
     guarded_permission_sets,
     refused_reassignments,
 )
-from kube_iam.access.server_policy import suspensions, uncovered_roles
+from kube_iam.access.server_policy import suspensions, uncovered_by_policy
 from kube_iam.access.unmanaged import UnmanagedResource
 from kube_iam.access.user_names import reserved_user_names, user_name_warnings
 from kube_iam.core.trust_policy import ACCOUNT_ACCESS, allows_chosen_session_names
@@ -59,6 +61,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     account, and NotOwned with all things of others that prevent the plan.
     """
     check_caller(access, ports.directory)
+    access = located(access, ports.directory)
     desired = desired_state(access)
     sets = desired_permission_sets(access)
     observed = observe(access, desired, ports, sets)
@@ -72,6 +75,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     unmanaged: list[UnmanagedResource] = [
         *other_spellings(observed.owners.inventory, desired, observed.elsewhere.values()),
         *refused_reassignments(observed, desired),
+        *unusable(observed, desired, ports.directory),
     ]
     for planner in planners:
         planner.plan()
@@ -96,7 +100,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
             *access_warnings(access),
             *(f"servers cannot load {ports.store.describe()} as it is now: {fault}" for fault in observed.faults),
             *_findings(observed, desired, changes),
-            *uncovered_roles(access, changes),
+            *uncovered_by_policy(access, changes),
             *suspensions(observed, desired, changes),
             *_unchecked_memberships(access, changes),
             *map(_unchecked, refusals.unchecked),
@@ -119,6 +123,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
                 for name, change in written.items()
                 if name in reserved
             ),
+            *exceeded_quotas(changes, observed, ports.directory),
         ),
         entries=(*observed.entries, *observed.others),
         inventory=observed.owners.inventory,
@@ -128,6 +133,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
 def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     """Return what `destroy` would do: delete everything of this cluster, leftovers of earlier files included."""
     check_caller(access, ports.directory)
+    access = located(access, ports.directory)
     observed = observe(access, (), ports)
     taken = cluster_deletions(observed, (), 0.0)
     changes = arrange(taken, (), iam_deletions(observed, ()), lambda change: is_own(change, observed))
@@ -156,7 +162,7 @@ def _unchecked(refusal: str) -> str:
 def not_owned(unmanaged: Iterable[UnmanagedResource]) -> NotOwned:
     """Return the error for resources that prevent what the caller wants, each with its remedy."""
     items = (f"{found}: {found.remedy}" for found in unmanaged)
-    return NotOwned.listing("names that these levels need are taken:", items, "nothing was changed")
+    return NotOwned.listing("the levels cannot have these names in IAM and the cluster:", items, "nothing was changed")
 
 
 def other_spellings(
@@ -196,6 +202,7 @@ def access_warnings(access: ClusterAccess) -> Iterator[str]:
                 "prefer a group of your own bound to cluster-admin"
             )
     yield from user_name_warnings(access)
+    yield from consequences(access)
     if access.mapping.kind is TargetKind.AWS_AUTH:
         yield from _warnings_about_eks(access)
 
@@ -205,7 +212,7 @@ def _warnings_about_eks(access: ClusterAccess) -> Iterator[str]:
     by_group = [level.name for level in access.levels if level.method is Method.GROUP]
     if by_group:
         yield f"EKS's own authenticator admits nobody by method group ({', '.join(by_group)}); kube-iam's server does"
-    if access.checks_sign_in and len(by_group) < len(access.levels):
+    if any(access.asks_membership(level) for level in access.levels if level.method is Method.ROLE):
         yield (
             "EKS's own authenticator does not ask who is in an IAM group at the moment, kube-iam's server does; "
             "where EKS runs its own, say so with membershipCheck: assumeRole"
@@ -226,7 +233,7 @@ def _unchecked_memberships(access: ClusterAccess, changes: Iterable[Change]) -> 
 def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tuple[Change, ...]) -> Iterator[str]:
     """Yield warnings about what others did to things of this cluster, and about bindings to roles that do not exist."""
     deleted = {change.name for change in changes if change.kind is Kind.ROLE and change.verb is Verb.DELETE}
-    wanted = {level.role_key for level in desired}
+    wanted = {level.role_key for level in desired if level.role is not None and not level.role.existing}
     for key, role in observed.roles.items():
         if role.policies and (key in wanted or role.name in deleted):
             end = "; it cannot be deleted before they are detached" if role.name in deleted else ""
@@ -238,6 +245,7 @@ def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tu
                 " made of it proves nothing; remove that statement"
             )
     known = {policy.arn for policy in observed.policies}
+    yield from findings(observed, desired)
     for level in desired:
         group = observed.groups.get(level.group.name.casefold())
         others = [arn for arn in group.attached if arn not in known] if group else []

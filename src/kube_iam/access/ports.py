@@ -49,7 +49,10 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class RoleState:
-    """A role: trust policy (parsed JSON), tags, maximum session duration in seconds, attached and inline policies (names or ARNs)."""
+    """A role: trust policy (parsed JSON), tags, maximum session duration in seconds, attached and inline policies (names or ARNs).
+
+    `boundary` is the ARN of its permissions boundary, empty without one.
+    """
 
     arn: str
     name: str
@@ -59,6 +62,7 @@ class RoleState:
     max_session_seconds: int = 3600
     description: str = ""
     policies: tuple[str, ...] = ()
+    boundary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,9 @@ class Directory(Protocol):
     def tag_policy(self, arn: str, tags: Mapping[str, str]) -> None:
         """Add or overwrite the tags."""
 
+    def untag_policy(self, arn: str, keys: tuple[str, ...]) -> None:
+        """Remove the tags with these keys."""
+
     def delete_policy(self, arn: str) -> None:
         """Delete the policy with all its versions."""
 
@@ -123,15 +130,25 @@ class Directory(Protocol):
         """Return the role's unique id (AROA…), empty if there is no such role."""
 
     def create_role(
-        self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int, description: str
+        self,
+        name: str,
+        path: str,
+        trust: object,
+        tags: Mapping[str, str],
+        max_session_seconds: int,
+        description: str,
+        boundary: str = "",
     ) -> str:
-        """Create the role and return its ARN."""
+        """Create the role and return its ARN. `boundary` is the ARN of its permissions boundary, empty for none."""
 
     def update_role(self, name: str, trust: object, max_session_seconds: int, description: str) -> None:
         """Set trust policy, maximum session duration (seconds) and description."""
 
     def tag_role(self, name: str, tags: Mapping[str, str]) -> None:
         """Add or overwrite the tags."""
+
+    def set_boundary(self, name: str, boundary: str) -> None:
+        """Make the policy with that ARN the role's permissions boundary. An empty text removes the boundary."""
 
     def delete_role(self, name: str) -> None:
         """Delete the role; it has no policies of ours to remove first."""
@@ -141,6 +158,9 @@ class Directory(Protocol):
 
     def group(self, name: str) -> GroupState | None:
         """Return the group, or None if there is none."""
+
+    def inline_policies(self, group: str) -> tuple[str, ...]:
+        """Return the names of the group's inline policies; none if there is no such group."""
 
     def create_group(self, name: str, path: str) -> str:
         """Create the group and return its ARN."""

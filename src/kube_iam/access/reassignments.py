@@ -37,7 +37,10 @@ def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[st
     """Yield members of former groups of the level who are not in its present group.
 
     A former group has the level's policy and is no level's group now. `staying` are the groups of all levels, in lower case.
+    Nobody moves to an existing group, which is not kube-iam's.
     """
+    if level.group.existing:
+        return
     ours = {policy.arn for policy in observed.owned_policies if observed.level_of(policy) == level.name}
     present = {user.name for user in observed.members.get(level.group.name.casefold(), ())}
     for group in observed.owned_groups:

@@ -1,7 +1,8 @@
 """The server's side of an access file: its IAM policy, and sessions that it will refuse for a time after a plan.
 
-The policy covers levels that are added later, so that it is attached once. Groups are covered by the IAM path of the cluster, roles by
-the prefix of their default names. A role with a name of its own is named; so is a group with a name of its own, in case it is deleted.
+The policy covers levels that are added later, so that it is attached once. Groups are covered by the IAM path of the cluster, roles
+by the pattern of their default names. A role with a name of its own is named; so is a group with one, in case it is deleted.
+Existing roles and groups, which are not kube-iam's, are named below any path: their owners may move them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from kube_iam.access.desired import DesiredLevel, DesiredRole, role_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import pathless
 from kube_iam.access.observed import Observed
-from kube_iam.core.server_policy import literal, server_policy
+from kube_iam.core.server_policy import arn_patterns, literal, server_policy
 from kube_iam.core.trust_policy import unrestricted_session_name
 
 
@@ -25,40 +26,50 @@ def server_document(access: ClusterAccess) -> dict[str, object]:
     the server would then keep what it read last, with all members, for `membershipMaxAge`.
     """
     home = f"arn:{access.partition}:iam::{access.account}"
-    prefix = f"{_prefix(access)}*"
-    named = {level.group_name for level in access.iam_levels if not level.group_name.startswith(_prefix(access))}
-    groups = [f"{home}:group{literal(access.path)}*", *(f"{home}:group/{name}" for name in (prefix, *named))]
-    paths = {"/", *(literal(level.role_path) for level in access.iam_levels)}
-    names = (prefix, *(level.role_name for level in _named_roles(access)))
-    return server_policy(groups, [f"{home}:role{path}{name}" for path in paths for name in names])
+    pattern = (access.name_pattern,) if access.name_pattern else ()
+    own = [level for level in access.iam_levels if not level.existing_group]
+    named = {level.group_name for level in own if not access.is_default_name(level.group_name)}
+    groups = [f"{home}:group{literal(access.path)}*", *(f"{home}:group/{name}" for name in (*pattern, *named))]
+    paths = {"/", *(literal(level.role_path) for level in access.iam_levels if not level.existing_role)}
+    names = (*pattern, *(level.role_name for level in _named_roles(access) if not level.existing_role))
+    roles = [f"{home}:role{path}{name}" for path in paths for name in names]
+    for level in access.iam_levels:
+        if level.existing_group:
+            groups += arn_patterns("group", level.group_name, access.partition, access.account)
+        if level.existing_role and access.asks_membership(level):
+            roles += arn_patterns("role", level.role_name, access.partition, access.account)
+    return server_policy(groups, roles)
 
 
 def asks_membership(access: ClusterAccess, level: Level) -> bool:
     """Return whether the server reads IAM for the sign-ins of this level."""
-    return level.method is Method.GROUP or (access.checks_sign_in and level.method is Method.ROLE)
+    return access.asks_membership(level)
 
 
-def uncovered_roles(access: ClusterAccess, changes: Iterable[Change]) -> Iterator[str]:
-    """Yield a warning for each role that the changes map and that a policy printed before does not cover."""
+def uncovered_by_policy(access: ClusterAccess, changes: Iterable[Change]) -> Iterator[str]:
+    """Yield a warning for each role and existing group that the changes map and that a policy printed before does not cover."""
     mapped = {change.level for change in changes if change.kind is Kind.MAPPING and change.verb is not Verb.DELETE}
+    print_it = "print the policy with `kube-iam policy server`, and attach it before anybody signs in"
     for level in _named_roles(access):
         if level.name in mapped:
+            default = f"is not like {access.name_pattern}" if access.name_pattern else "is not known in advance"
             yield (
-                f"the server has to be allowed iam:GetRole on {role_arn(access, level)} (level {level.name}): the name does not"
-                f" begin with {_prefix(access)}, so that an older policy does not cover it; print the policy with"
-                " `kube-iam policy server`, and attach it before anybody signs in"
+                f"the server has to be allowed iam:GetRole on {role_arn(access, level)} (level {level.name}): the name {default},"
+                f" so that an older policy does not cover it; {print_it}"
+            )
+    for level in access.levels:
+        if level.existing_group and level.name in mapped and access.asks_membership(level):
+            yield (
+                f"the server has to be allowed iam:GetGroup on the existing group {level.group_name} (level {level.name}), which an"
+                f" older policy does not cover; {print_it}"
             )
 
 
-def _prefix(access: ClusterAccess) -> str:
-    return f"{access.name}-"
-
-
 def _named_roles(access: ClusterAccess) -> Iterator[Level]:
-    """Yield levels whose role the server reads and whose name the prefix does not cover. ARNs in policies count letter case."""
+    """Yield levels whose role the server reads and whose name no pattern covers. ARNs in policies count letter case."""
     for level in access.levels:
-        reads_role = level.method is Method.ROLE and access.checks_sign_in
-        if reads_role and not level.role_name.startswith(_prefix(access)):
+        reads_role = level.method is Method.ROLE and access.asks_membership(level)
+        if reads_role and (level.existing_role or not access.is_default_name(level.role_name)):
             yield level
 
 

@@ -10,6 +10,7 @@ from kube_iam.access.levels import Owner, Standing
 from kube_iam.access.mapping import MappingEntry, given
 
 ADOPT = "take it over with --adopt"
+_USE = "leave it as it is, and use it, with existing: true beside iam.{kind} of level {level}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,10 @@ def unmanaged_resource(
 
     `why` is the reason for resources whose owner is not known.
     """
+    if owner.is_existing:
+        why = f"was used as an existing {kind.value} of level {owner.level}, and is not kube-iam's"
+        remedy = f"{_USE.format(kind=kind.value, level=level)}, or choose another iam.{kind.value}"
+        return UnmanagedResource(kind, name, why, remedy, adoptable=False)
     if owner.is_other:
         return UnmanagedResource(
             kind, name, f"belongs to cluster {owner.cluster}", _other_name(kind, level), adoptable=False
@@ -45,7 +50,9 @@ def unmanaged_resource(
             "its role is not marked as this cluster's" if kind is Kind.MAPPING else f"its tag {CLUSTER_TAG} is missing"
         )
         why = f"is level {owner.level}'s, and {lost}"
-    return UnmanagedResource(kind, name, why, ADOPT)
+    can_stay = owner.standing is Standing.UNKNOWN and kind in (Kind.ROLE, Kind.GROUP)
+    remedy = f"{ADOPT}, or {_USE.format(kind=kind.value, level=level)}" if can_stay else ADOPT
+    return UnmanagedResource(kind, name, why, remedy)
 
 
 def _other_name(kind: Kind, level: str) -> str:

@@ -28,6 +28,14 @@ class IamGroups(IamPart):
         found = self._raw_group(name)
         return None if found is None else self._group_state(found)
 
+    def inline_policies(self, group: str) -> tuple[str, ...]:
+        """Return the names of the group's inline policies; none where there is no such group."""
+        doing = f"list the inline policies of group {group}"
+        try:
+            return tuple(map(str, self._aws.pages("list_group_policies", "PolicyNames", doing, GroupName=group)))
+        except NotFound:
+            return ()
+
     def create_group(self, name: str, path: str) -> str:
         """Create the group and return its ARN. Raises Conflict where a group of that name has another path."""
         try:

@@ -82,6 +82,11 @@ class IamPolicies(IamPart):
         self._aws.call("tag_policy", f"tag policy {arn}", PolicyArn=arn, Tags=tag_list(tags))
         self._until(f"the tags of policy {arn}", lambda: tags.items() <= self._policy_tags(arn).items())
 
+    def untag_policy(self, arn: str, keys: tuple[str, ...]) -> None:
+        """Remove the tags with these keys."""
+        self._aws.call("untag_policy", f"remove tags of policy {arn}", PolicyArn=arn, TagKeys=sorted(keys))
+        self._until(f"policy {arn} without the tags", lambda: not set(keys) & self._policy_tags(arn).keys())
+
     def delete_policy(self, arn: str) -> None:
         """Delete the policy with all its versions. Raises Conflict while it is attached to something."""
         doing = f"delete policy {arn}"

@@ -52,6 +52,7 @@ class IamRoles(IamPart):
             max_session_seconds=int(role.get("MaxSessionDuration", 3600)),
             description=role.get("Description", ""),
             policies=(*attached, *inline),
+            boundary=_boundary_of(role),
         )
 
     def role_id(self, name: str) -> str:
@@ -60,7 +61,14 @@ class IamRoles(IamPart):
         return "" if found is None else str(found["Role"]["RoleId"])
 
     def create_role(
-        self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int, description: str
+        self,
+        name: str,
+        path: str,
+        trust: object,
+        tags: Mapping[str, str],
+        max_session_seconds: int,
+        description: str,
+        boundary: str = "",
     ) -> str:
         """Create the role and return its ARN. Raises Conflict when a different one has the name.
 
@@ -73,13 +81,14 @@ class IamRoles(IamPart):
             "Tags": tag_list(tags),
             "MaxSessionDuration": max_session_seconds,
             "Description": description,
+            **({"PermissionsBoundary": boundary} if boundary else {}),
         }
         try:
             created = self._retry(_PRINCIPALS, is_unknown_principal, "create_role", f"create role {name}", **arguments)
         except KubeIamError as error:
             if code_of(error) != ALREADY_EXISTS:
                 raise
-            return self._same_role(name, path, trust, tags, max_session_seconds)
+            return self._same_role(name, path, trust, tags, max_session_seconds, boundary)
         self._until(f"role {name}", lambda: self._raw_role(name) is not None)
         return str(created["Role"]["Arn"])
 
@@ -113,6 +122,20 @@ class IamRoles(IamPart):
         self._aws.call("tag_role", f"tag role {name}", RoleName=name, Tags=tag_list(tags))
         self._until(f"the tags of role {name}", lambda: tags.items() <= self._role_tags(name).items())
 
+    def set_boundary(self, name: str, boundary: str) -> None:
+        """Set or, with an empty text, remove the role's permissions boundary. Raises NotFound where there is no such role."""
+        doing = f"change the permissions boundary of role {name}"
+        if boundary:
+            self._aws.call("put_role_permissions_boundary", doing, RoleName=name, PermissionsBoundary=boundary)
+        else:
+            self._aws.deleted("delete_role_permissions_boundary", doing, RoleName=name)
+
+        def shown() -> bool:
+            role = self._raw_role(name)
+            return role is not None and _boundary_of(role) == boundary
+
+        self._until(f"the permissions boundary of role {name}", shown)
+
     def delete_role(self, name: str) -> None:
         """Delete the role. Raises Conflict while it has policies or instance profiles, which are not ours."""
         self._aws.deleted("delete_role", f"delete role {name}", RoleName=name)
@@ -128,7 +151,9 @@ class IamRoles(IamPart):
         except NotFound:
             return {}
 
-    def _same_role(self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int) -> str:
+    def _same_role(
+        self, name: str, path: str, trust: object, tags: Mapping[str, str], max_session_seconds: int, boundary: str
+    ) -> str:
         """Return the ARN of the role that has the name already. Raises Conflict where its content is another."""
         self._until(f"role {name}, which exists", lambda: self._raw_role(name) is not None)
         state = self.role(name)
@@ -140,4 +165,10 @@ class IamRoles(IamPart):
             raise occupied(f"role {name}", "without the tags that mark it as this cluster's")
         if state.max_session_seconds != max_session_seconds:
             raise occupied(f"role {name}", "with another session length")
+        if boundary and state.boundary != boundary:
+            raise occupied(f"role {name}", "with another permissions boundary")
         return state.arn
+
+
+def _boundary_of(role: Mapping[str, Any]) -> str:
+    return str(role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))

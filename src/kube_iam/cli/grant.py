@@ -15,6 +15,7 @@ from kube_iam.cli.shared_options import (
     member_arguments,
     output_option,
     require_words,
+    yes_option,
 )
 from kube_iam.errors import UsageError
 
@@ -28,6 +29,7 @@ from kube_iam.errors import UsageError
     "--reason", metavar="TEXT", default="", help="The reason, which `who` and the mapping show. Goes with --for."
 )
 @deny_list_option
+@yes_option
 @dry_run_option
 @output_option
 @aws_options
@@ -35,11 +37,12 @@ from kube_iam.errors import UsageError
 @pass_session
 def command(
     session: AdminSession, users: tuple[str, ...], level: str | None, duration: str | None, reason: str, deny_list: str,
-    dry_run: bool, output: str,
+    yes: bool, dry_run: bool, output: str,
 ) -> int:  # fmt: skip
     """Grant users an access level. Members stay members. Nothing changes unless all users exist.
 
-    Denials that `revoke --now` added for these users in this level are removed.
+    Denials that `revoke --now` added for these users in this level are removed. For an existing IAM group, which is not kube-iam's,
+    what else it gives is shown, and asked about.
     """
     from kube_iam.cli.membership import MemberOptions, change_members
     from kube_iam.cli.temporary import grant_for, parse_grant_duration
@@ -50,5 +53,5 @@ def command(
         return grant_for(session, users, level, time, deny_list=deny_list, dry_run=dry_run, output=output)
     if reason:
         raise UsageError("--reason goes with --for", "access without an end keeps no reason")
-    options = MemberOptions(into=True, dry_run=dry_run, output=output, deny_list=deny_list)
+    options = MemberOptions(into=True, dry_run=dry_run, output=output, yes=yes, deny_list=deny_list)
     return change_members(session, users, level, options)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from kube_iam.cli.completion_values import complete_files, complete_levels, complete_profiles
-from kube_iam.cli.session import read_access, warn_of_regions
+from kube_iam.cli.session import AdminSession, session_of, warn_of_regions
 from kube_iam.cli.shared_options import file_option, global_options
 from kube_iam.cli.terminal import page
-from kube_iam.errors import UsageError
+from kube_iam.errors import KubeIamError, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from kube_iam.access.levels import Level
 
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 INSTALL_HINTS = {
@@ -60,7 +64,6 @@ def command(
 
     --merge changes only entries of this cluster, and stops where an entry of that name is another cluster's.
     """
-    from kube_iam.access.desired import role_arn
     from kube_iam.access.levels import Method
     from kube_iam.access.members import find_level
     from kube_iam.config.suggestions import suggestion
@@ -68,14 +71,15 @@ def command(
     from kube_iam.kube.kubeconfig import build_kubeconfig, dump
     from kube_iam.kube.kubeconfig_merge import merge_into
 
-    access = read_access(file)
+    session = session_of(click.get_current_context(), {"file": file})
+    access = session.access
     found = find_level(access, level, suggestion)
     warn_of_regions(access)
     if not access.endpoint:
         raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")
     cluster = cluster_name or access.name
     name = f"{cluster}-{found.name}"
-    role = ["-r", role_arn(access, found)] if found.method is Method.ROLE else []
+    role = ["-r", _role_arn(session, found)] if found.method is Method.ROLE else []
     if found.method is Method.PERMISSION_SET:
         _explain_profile(found.permission_set, access.account, profile)
     config = build_kubeconfig(
@@ -109,6 +113,28 @@ def _explain_profile(permission_set: str, account: str, profile: str) -> None:
         " with `aws configure sso`, and sign in with `aws sso login`",
         err=True,
     )
+
+
+def _role_arn(session: AdminSession, level: Level) -> str:
+    """Return the ARN of the level's role with its path, for which IAM is asked if the role is an existing one.
+
+    Raises NotFound if IAM has no such role.
+    """
+    from kube_iam.access.desired import role_arn
+
+    if not level.existing_role:
+        return role_arn(session.access, level)
+    try:
+        role = session.iam.role(level.role_name)
+    except KubeIamError as error:
+        why = f"the path of the existing role {level.role_name} is read from IAM"
+        error.hint = f"{why}; {error.hint}" if error.hint else why
+        raise
+    if role is None:
+        raise NotFound(
+            f"there is no IAM role {level.role_name}", f"correct iam.role of level {level.name}, or create the role"
+        )
+    return role.arn
 
 
 def _plugin(command: str | None, version: str | None, hint: str) -> dict[str, str]:

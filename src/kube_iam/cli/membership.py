@@ -13,8 +13,10 @@ from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import (
     MemberChange,
     apply_members,
+    check_quota,
     find_level,
     no_such_users,
+    other_policies,
     plan_members,
     refuse_listed,
     refuse_permission_set,
@@ -24,10 +26,12 @@ from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
 from kube_iam.cli.revocation import DENY_LIST, RevocationOptions
 from kube_iam.cli.revoke_now import ImmediateRevocation, remove_level_denials
-from kube_iam.cli.session import AdminSession
+from kube_iam.cli.session import AdminSession, require_terminal
 from kube_iam.cli.temporary import TemporaryGrants, clean, find_temporary
+from kube_iam.cli.terminal import note
 from kube_iam.config.durations import show_duration
 from kube_iam.config.suggestions import suggestion
+from kube_iam.core.printable import escaped
 from kube_iam.errors import KubeIamError
 
 
@@ -35,7 +39,7 @@ from kube_iam.errors import KubeIamError
 class MemberOptions:
     """Options of a grant (`into`) or a revocation. A grant removes denials of `deny_list`; `reason` is for the audit event.
 
-    `force` revokes although that takes access from the caller.
+    `force` revokes although that takes access from the caller. `yes` asks nothing about an existing group.
     """
 
     into: bool
@@ -44,6 +48,7 @@ class MemberOptions:
     reason: str = ""
     deny_list: str = DENY_LIST
     force: bool = False
+    yes: bool = False
 
     @property
     def verb(self) -> str:
@@ -74,6 +79,8 @@ def change_members(
             return command.run()
         if not options.force:
             OwnAccess(session, reader).refuse(level, users)
+        if not command.is_approved(users):
+            return 1
         denials = ImmediateRevocation(session, level, users, revocation, audit)
         try:
             return command.run(denials)
@@ -100,7 +107,7 @@ class _MemberCommand:
         """Run the command in these stages, and return the exit code. `denials` are those of `revoke --now`.
 
         (1) check that the credentials are of the file's account, and that the caller keeps their access;
-        (2) plan a change for each user, which checks names and ownership;
+        (2) plan a change for each user, which checks names and ownership, and ask about what else an existing group gives;
         (3) change IAM, user by user, up to the first error;
         (4) print the results;
         (5) remove denials of the users who were granted the level;
@@ -110,6 +117,9 @@ class _MemberCommand:
         """
         temporary, own = self._check(guarded=denials is not None)  # (1)
         results = self._plan(temporary)  # (2)
+        needed = [change.user for change in results.planned if change.is_needed and change.exists]
+        if denials is None and needed and not self.is_approved(needed):
+            return 1
         now = time.time()
         self._apply(results, temporary, now)  # (3)
         self._print(results, denials)  # (4)
@@ -155,7 +165,31 @@ class _MemberCommand:
             into=self.options.into,
             temporary=temporary.temporary,
         )
+        if self.options.into:
+            check_quota(self.session.iam, planned)
         return MemberResults(planned, self.options.verb, self.level.name)
+
+    def is_approved(self, users: Sequence[str]) -> bool:
+        """Return whether the users may join or leave the group. What else an existing group gives is printed, and asked about.
+
+        Raises UsageError where there is no terminal to ask on.
+        """
+        level, options = self.level, self.options
+        others = other_policies(self.reader, level) if level.existing_group else ()
+        if not others:
+            return True
+        names, verb = ", ".join(users), "get" if options.into else "lose"
+        note(escaped(f"{names} would also {verb} what IAM group {level.group_name} gives beside level {level.name}:"))
+        for each in others:
+            note(escaped(f"  - {each}"))
+        if options.yes or options.dry_run:
+            return True
+        require_terminal("look at what else the group gives, then add --yes")
+        question = f"Add {names} to" if options.into else f"Remove {names} from"
+        if click.confirm(escaped(f"{question} IAM group {level.group_name}?"), err=True):
+            return True
+        click.echo("Nothing was changed.", err=True)
+        return False
 
     def _apply(self, results: MemberResults, temporary: TemporaryGrants, now: float) -> None:
         """Change IAM and print each change as text. Ctrl-C prints the results so far for programs too."""
@@ -239,7 +273,7 @@ def _sentence(change: MemberChange, level: Level, options: MemberOptions) -> str
 
 def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
     """Return how long sessions that the users have now go on."""
-    if access.checks_sign_in or level.method is Method.GROUP:
+    if access.asks_membership(level):
         would = "would be" if dry_run else "is"
         return f"Note: a user who is signed in {would} out as soon as the server has read the IAM group again, every 15s by default."
     longest = show_duration(level.session_seconds)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from kube_iam.errors import AccessDenied
 
-_LOOK = ("caller", "policies", "policy", "holders", "role", "groups", "group", "members")
+_LOOK = (
+    *("caller", "policies", "policy", "holders", "role", "groups", "group", "members"),
+    *("inline_policies", "groups_of"),
+)
 _DELETE = (
     *("delete_policy", "detach_from", "detach", "delete_role", "delete_group", "remove_member"),
     *("user_policy", "delete_user_policy"),
 )
 _BUILD = (
-    *("create_policy", "update_policy", "tag_policy", "create_role", "update_role", "tag_role"),
+    *("create_policy", "update_policy", "tag_policy", "untag_policy"),
+    *("create_role", "update_role", "tag_role", "set_boundary"),
     *("create_group", "move_group", "attach", "add_member"),
 )
 _LISTED = ("user", "users", "groups_of")  # for members that the file lists
@@ -20,8 +24,17 @@ DIRECTORY_METHODS = {
     "apply": (*_LOOK, *_LISTED, *_BUILD, *_DELETE),
     "destroy": (*_LOOK, *_DELETE),
     "who": ("caller", "group", "policy", "members", "user"),
-    "grant": (*_LEVEL, "role", "add_member", "user_policy", "put_user_policy", "delete_user_policy"),
-    "revoke": (*_LEVEL, "remove_member", "user_policy", "delete_user_policy"),
+    "grant": (
+        *_LEVEL,
+        "role",
+        "inline_policies",
+        "groups_of",
+        "add_member",
+        "user_policy",
+        "put_user_policy",
+        "delete_user_policy",
+    ),
+    "revoke": (*_LEVEL, "inline_policies", "remove_member", "user_policy", "delete_user_policy"),
 }
 """Methods of the directory (`access.ports`) that each command calls."""
 

@@ -15,6 +15,7 @@ from kube_iam.cli.shared_options import (
     member_arguments,
     output_option,
     require_words,
+    yes_option,
 )
 
 
@@ -30,6 +31,7 @@ from kube_iam.cli.shared_options import (
 @click.option("--force", is_flag=True, help="Revoke your own access too.")
 @revocation_options
 @deny_list_option
+@yes_option
 @dry_run_option
 @output_option
 @aws_options
@@ -37,9 +39,11 @@ from kube_iam.cli.shared_options import (
 @pass_session
 def command(
     session: AdminSession, users: tuple[str, ...], level: str | None, now: bool, force: bool, reason: str, cache_ttl: int,
-    no_wait: bool, deny_list: str, dry_run: bool, output: str,
+    no_wait: bool, deny_list: str, yes: bool, dry_run: bool, output: str,
 ) -> int:  # fmt: skip
     """Revoke an access level from users, temporary access too. With --now their sessions are refused at once.
+
+    For an existing IAM group, which is not kube-iam's, what else it gives is shown, and asked about.
 
     --now needs server.denyList in the servers' config.yaml. --cache-ttl and --no-wait go with it.
     """
@@ -47,5 +51,5 @@ def command(
 
     level = require_words("revoke", session, users, level)
     revocation = RevocationOptions(deny_list, reason, cache_ttl, not no_wait) if now else None
-    options = MemberOptions(into=False, dry_run=dry_run, output=output, reason=reason, force=force)
+    options = MemberOptions(into=False, dry_run=dry_run, output=output, yes=yes, reason=reason, force=force)
     return change_members(session, users, level, options, revocation)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import click
 
 from kube_iam.access.apply import remove_temporary_access
+from kube_iam.access.existing import located
 from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level
@@ -75,7 +76,10 @@ def open_temporary(session: AdminSession, level: Level) -> TemporaryGrants:
     """Return the temporary access to the level. Raises KubeIamError where the mapping cannot be read."""
     store = session.mapping_store
     entries = store.entries()
-    return TemporaryGrants(TemporaryAccess(session.access, level, session.iam, store, entries), store, entries)
+    access = located(session.access, session.iam)
+    return TemporaryGrants(
+        TemporaryAccess(access, access.level(level.name) or level, session.iam, store, entries), store, entries
+    )
 
 
 def find_temporary(session: AdminSession, level: Level) -> TemporaryGrants:
@@ -118,7 +122,8 @@ def grant_for(
     refuse_permission_set(access, level, into=True)
     if not has_temporary(access, level):
         raise UsageError(
-            f"{access.place('membershipCheck')} has membershipCheck: assumeRole, so that the server would not know when access ends",
+            f"{access.place('membershipCheck')} has membershipCheck: assumeRole for level {level.name}, so that the server would not"
+            " know when access ends",
             "set membershipCheck: signIn and apply, or grant without --for",
         )
     check_caller(access, session.iam)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kube_iam.access.levels import (
+    DEFAULT_NAMING,
     DEFAULT_USERNAME,
     DEFAULT_USERNAME_OF_GROUP,
     DEFAULT_USERNAME_OF_PERMISSION_SET,
@@ -21,10 +22,12 @@ from kube_iam.access.levels import (
     MemberList,
     Method,
     TargetKind,
+    expand_naming,
 )
 from kube_iam.config.access_checks import check_semantics
 from kube_iam.config.access_files import read_directory
-from kube_iam.config.durations import parse_duration
+from kube_iam.config.durations import LONGEST_SESSION, parse_duration
+from kube_iam.config.iam_settings import boundary_of, existing_kinds, merged_tags
 from kube_iam.config.schema import ACCESS_SCHEMA
 from kube_iam.config.structure import check_structure
 from kube_iam.config.yaml_file import Step, YamlFile, decode, parse_yaml, read_yaml
@@ -114,8 +117,8 @@ def _certificate_authority(file: YamlFile, document: dict[str, Any], folder: Pat
 
 
 def _build(file: YamlFile, document: dict[str, Any], source: str, folder: Path, authority: str) -> ClusterAccess:
-    cluster, paths = document["cluster"], document.get("iam", {})
-    name, prefix = name_for_iam(document), paths.get("pathPrefix", "/")
+    cluster, iam = document["cluster"], document.get("iam", {})
+    name, prefix = name_for_iam(document), iam.get("pathPrefix", "/")
     return ClusterAccess(
         source=source,
         cluster_id=cluster["id"],
@@ -127,18 +130,13 @@ def _build(file: YamlFile, document: dict[str, Any], source: str, folder: Path, 
         certificate_authority=authority,
         mapping=_target(document.get("mapping", {"configFile": {}}), folder),
         levels=tuple(
-            _level(
-                level,
-                name,
-                f"{prefix}kube-iam/{name}/",
-                paths.get("rolePath", "/"),
-                _members(file, ("levels", index), level),
-            )
+            _level(level, name, f"{prefix}kube-iam/{name}/", iam, _members(file, ("levels", index), level))
             for index, level in enumerate(document["levels"])
         ),
         path_prefix=prefix,
         checks_sign_in=document.get("membershipCheck", "signIn") == "signIn",
         install_hint=document.get("installHint", ""),
+        naming=iam.get("naming", DEFAULT_NAMING),
     )
 
 
@@ -165,11 +163,14 @@ def _members(file: YamlFile, path: tuple[Step, ...], level: dict[str, Any]) -> M
     )
 
 
-def _level(level: dict[str, Any], cluster: str, path: str, role_path: str, members: MemberList | None) -> Level:
-    name, names = level["name"], level.get("iam", {})
-    default = f"{cluster}-{name}"
-    method = Method(level.get("method", "role"))
-    in_iam = method is not Method.PERMISSION_SET
+def _level(
+    level: dict[str, Any], cluster: str, path: str, of_file: dict[str, Any], members: MemberList | None
+) -> Level:
+    """Return one level. `of_file` is the file's key `iam`."""
+    name, iam = level["name"], level.get("iam", {})
+    default = expand_naming(of_file.get("naming", DEFAULT_NAMING), cluster, name)
+    method, check = Method(level.get("method", "role")), level.get("membershipCheck")
+    in_iam, existing = method is not Method.PERMISSION_SET, existing_kinds(iam)
     return Level(
         name=name,
         username=level.get("username", _DEFAULT_USERNAMES[method]),
@@ -178,15 +179,21 @@ def _level(level: dict[str, Any], cluster: str, path: str, role_path: str, membe
             Bind(bind.get("clusterRole", ""), bind.get("role", ""), tuple(bind.get("namespaces", ())))
             for bind in level.get("bind", ())
         ),
-        role_name=names.get("role", default) if in_iam else "",
-        policy_name=names.get("policy", default) if in_iam else "",
-        group_name=names.get("group", default) if in_iam else "",
-        role_path=role_path,
+        role_name=iam.get("role", default) if in_iam else "",
+        policy_name=iam.get("policy", default) if in_iam else "",
+        group_name=iam.get("group", default) if in_iam else "",
+        role_path="/" if "role" in existing else of_file.get("rolePath", "/"),
         path=path,
         mfa=level.get("mfa", False),
-        session_seconds=parse_duration(level.get("sessionDuration", "1h")),
+        # IAM alone knows that of an existing role: until it is asked, the longest that it allows.
+        session_seconds=LONGEST_SESSION if "role" in existing else parse_duration(level.get("sessionDuration", "1h")),
         description=level.get("description", ""),
         method=method,
         permission_set=level.get("permissionSet", ""),
         members=members,
+        existing_role="role" in existing,
+        existing_group="group" in existing,
+        tags=tuple(merged_tags(of_file, iam).items()),
+        permissions_boundary=boundary_of(of_file, iam),
+        checks_sign_in=None if check is None else check == "signIn",
     )

@@ -16,6 +16,7 @@ from kube_iam.access.levels import (
     SHORTEST_SESSION_NAME,
     TargetKind,
 )
+from kube_iam.config import iam_settings
 from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, session_hint, show_duration
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.partitions import partition_of_region
@@ -35,19 +36,23 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
     """Return the problems of the document in `file`, whose data is a mapping. IAM names contain `cluster_name`, a short name."""
     document = file.data if isinstance(file.data, dict) else {}
     problems = [*_check_cluster(file, document), *_check_partition(file, document)]
+    problems += iam_settings.check_file(file, document)
     levels = _levels(document)
     for index, level in levels:
         path = ("levels", index)
+        names = iam_names(level, iam_settings.default_name(document, cluster_name, _text(level, "name")))
         problems += _check_method(file, path, level)
         problems += _check_objects(file, path, level, document)
         problems += _check_permission_set(file, path, level, document)
-        problems += _check_names(file, path, level, cluster_name)
+        problems += iam_settings.check_level(file, path, level, document)
+        problems += _check_names(file, path, names)
+        problems += _check_user_policy(file, path, level, cluster_name)
         problems += _check_session(file, path, level)
         problems += _check_username(file, path, level)
         problems += _check_groups(file, path, level)
         problems += _check_binds(file, path, level)
         problems += _check_members(file, path, level)
-    problems += _check_clashes(file, levels, cluster_name)
+    problems += _check_clashes(file, document, cluster_name)
     return problems
 
 
@@ -80,15 +85,14 @@ def _check_partition(file: YamlFile, document: dict[str, Any]) -> Iterator[Probl
         yield file.problem(("partition",), f"region {region} is in partition {belongs}", "leave partition out")
 
 
-def iam_names(level: dict[str, Any], cluster_name: str) -> dict[str, str]:
-    """Return the IAM names of a level as written, by kind (`role`, `policy`, `group`); empty if the level has no usable name."""
+def iam_names(level: dict[str, Any], default: str) -> dict[str, str]:
+    """Return the IAM names of a level as written, else `default`, by kind (`role`, `policy`, `group`); empty without a usable name."""
     given = level.get("iam")
     given = given if isinstance(given, dict) else {}
-    name = _text(level, "name")
     if _by_permission_set(level):
         return {}
     kinds = [kind for kind in NAME_LIMITS if kind != "role" or not _by_group(level)]
-    return {kind: _text(given, kind, f"{cluster_name}-{name}" if name else "") for kind in kinds}
+    return {kind: _text(given, kind, default if _text(level, "name") else "") for kind in kinds}
 
 
 def _by_group(level: dict[str, Any]) -> bool:
@@ -139,6 +143,9 @@ def _check_method(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Itera
     names = level.get("iam")
     if isinstance(names, dict) and "role" in names:
         yield file.problem((*path, "iam", "role"), "means nothing with method group: there is no role", "leave it out")
+    if level.get("membershipCheck") == "assumeRole":
+        message = "means nothing with method group: nobody assumes a role, and the server checks each sign-in"
+        yield file.problem((*path, "membershipCheck"), message, "leave it out")
 
 
 def _check_objects(file: YamlFile, path: KeyPath, level: dict[str, Any], document: dict[str, Any]) -> Iterator[Problem]:
@@ -148,11 +155,15 @@ def _check_objects(file: YamlFile, path: KeyPath, level: dict[str, Any], documen
         yield file.problem((*path, "method"), message, "method: role, or another mapping")
 
 
-def _check_names(file: YamlFile, path: KeyPath, level: dict[str, Any], cluster_name: str) -> Iterator[Problem]:
-    for kind, name in iam_names(level, cluster_name).items():
+def _check_names(file: YamlFile, path: KeyPath, names: dict[str, str]) -> Iterator[Problem]:
+    for kind, name in names.items():
         if len(name) > NAME_LIMITS[kind]:
             message = f"the IAM {kind} would be named {name!r}: {len(name)} characters, at most {NAME_LIMITS[kind]} are allowed"
-            yield file.problem((*path, "iam", kind), message, f"set iam.{kind}, or a shorter cluster.name")
+            hint = f"set iam.{kind}, or a shorter cluster.name or iam.naming"
+            yield file.problem((*path, "iam", kind), message, hint)
+
+
+def _check_user_policy(file: YamlFile, path: KeyPath, level: dict[str, Any], cluster_name: str) -> Iterator[Problem]:
     own = user_policy_name(cluster_name, _text(level, "name"))
     if len(own) > LONGEST_USER_POLICY:
         message = f"users' own policies would be named {own!r}: at most {LONGEST_USER_POLICY} characters are allowed"
@@ -233,6 +244,9 @@ def _check_binds(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterat
 
 def _check_members(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
     """Add problems of names that IAM takes for one user, or that cannot be the name of a session."""
+    if "members" in level and _has_existing_group(level):
+        message = "means nothing with an existing group, from which apply removes nobody"
+        yield file.problem((*path, "members"), message, "leave it out, and use grant and revoke")
     seen: dict[str, str] = {}
     for index, user in enumerate(_list(level.get("members"))):
         where = (*path, "members", index)
@@ -247,11 +261,12 @@ def _check_members(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iter
             yield file.problem(where, message, "rename the IAM user (aws iam update-user), or use method: group")
 
 
-def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], cluster_name: str) -> Iterator[Problem]:
+def _check_clashes(file: YamlFile, document: dict[str, Any], cluster_name: str) -> Iterator[Problem]:
     """Add problems of levels that share what tells levels apart. IAM names do not differ by letter case alone."""
     seen: dict[tuple[str, object], str] = {}
     places: dict[str, str] = {}  # where each level is, if there are several files
-    for index, level in levels:
+    groups_in_use: dict[str, list[dict[str, Any]]] = {}
+    for index, level in _levels(document):
         name, path = _text(level, "name"), ("levels", index)
         if not name:
             continue
@@ -262,9 +277,12 @@ def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], clu
         source = file.file_of(*path)
         places[name.casefold()] = f" ({source} line {file.line(*path)})" if source else ""
         groups = frozenset(str(group) for group in _list(level.get("groups", [f"kube-iam:{name}"])))
-        shared = {kind: found.casefold() for kind, found in iam_names(level, cluster_name).items() if found}
+        names = iam_names(level, iam_settings.default_name(document, cluster_name, name))
+        shared = {kind: found.casefold() for kind, found in names.items() if found}
         if _by_permission_set(level) and _text(level, "permissionSet"):
             shared["permission set"] = _text(level, "permissionSet").casefold()
+        group = shared.pop("group", "")
+        yield from _check_shared_group(file, path, level, group, groups_in_use.setdefault(group, []))
         username = _username(level).replace(_USER_NAME, "{{SessionNameRaw}}")
         for what, value in (*shared.items(), ("username", (username, groups))):
             other = seen.setdefault((what, value), name)
@@ -278,3 +296,26 @@ def _check_clashes(file: YamlFile, levels: list[tuple[int, dict[str, Any]]], clu
                 message = f"the IAM {what} {value} is also level {other}'s{place}"
                 where = (*path, "permissionSet") if what == "permission set" else (*path, "iam", what)
                 yield file.problem(where, message, "another name")
+
+
+def _check_shared_group(
+    file: YamlFile, path: KeyPath, level: dict[str, Any], group: str, before: list[dict[str, Any]]
+) -> Iterator[Problem]:
+    """Yield the problem of a group that levels share. Levels may share an existing one, but only one of them by method group."""
+    others, where = list(before), (*path, "iam", "group")
+    before.append(level)
+    if not group or not others:
+        return
+    if not all(_has_existing_group(each) for each in (level, *others)):
+        hint = "another name, or, for a group that exists and is not kube-iam's, existing: true at each of these levels"
+        yield file.problem(where, f"the IAM group {group} is also level {_text(others[0], 'name')}'s", hint)
+        return
+    rival = next((each for each in others if _by_group(each)), None)
+    if rival is not None and _by_group(level):
+        message = f"the IAM group {group} admits its members to level {_text(rival, 'name')} already, by method group"
+        yield file.problem(where, message, "another group, or method: role for one of the two")
+
+
+def _has_existing_group(level: dict[str, Any]) -> bool:
+    iam = level.get("iam")
+    return isinstance(iam, dict) and "group" in iam_settings.existing_kinds(iam)

@@ -55,6 +55,22 @@ _NAMESPACE = {
 }
 
 
+_BOUNDARY = {
+    "type": "string",
+    "pattern": r"^(none|arn:[a-z-]+:iam::([0-9]{12}|aws):policy/([!-.0-~]+/)*[A-Za-z0-9_+=,.@-]+)$",
+    "patternErrorMessage": "the ARN of a policy, such as arn:aws:iam::123456789012:policy/developer-boundary, or none",
+    "examples": ["arn:aws:iam::123456789012:policy/developer-boundary"],
+}
+_TAGS = {
+    "type": "object",
+    "properties": {},
+    "additionalProperties": {"type": "string", "maxLength": 256},
+    "propertyNames": {"minLength": 1, "maxLength": 128},
+    "examples": [{"CostCenter": "platform"}],
+}
+_MEMBERSHIP_CHECK = {"enum": ["signIn", "assumeRole"]}
+
+
 def _object(description: str, properties: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
         "type": "object",
@@ -167,7 +183,7 @@ _BIND = _object(
 )
 
 _LEVEL = _object(
-    "A level of access: an IAM role, a policy that allows to assume it, an IAM group that carries the policy, "
+    "A level of access: an IAM role, a policy that allows to assume it, an IAM group that has the policy, "
     "a mapping, and RBAC bindings.",
     {
         "name": _with(_SHORT_NAME, "What people call the level.", examples=["admin", "viewer"]),
@@ -231,19 +247,36 @@ _LEVEL = _object(
         },
         "sessionDuration": {
             "type": "string",
-            "description": "Longest session of the role, 1h to 12h. With membership session, someone whose access is revoked "
+            "description": "Longest session of the role, 1h to 12h. With membershipCheck: assumeRole, someone whose access is revoked "
             "keeps a session that was already assumed until it ends.",
             "minLength": 1,
             "numberErrorMessage": "has no unit of time",
             "default": "1h",
             "examples": ["1h", "90m"],
         },
+        "membershipCheck": _with(
+            _MEMBERSHIP_CHECK,
+            "The same for this level alone. An existing role whose trust policy leaves the session name open needs assumeRole.",
+        ),
         "iam": _object(
-            "Names in IAM, where the defaults do not fit.",
+            "Names and settings in IAM, where the defaults do not fit.",
             {
-                "role": _with(IAM_NAME, "Name of the role. Default: <cluster name>-<level>."),
-                "policy": _with(IAM_NAME, "Name of the policy. Default: <cluster name>-<level>."),
-                "group": _with(IAM_NAME, "Name of the group. Default: <cluster name>-<level>."),
+                "role": _with(IAM_NAME, "Name of the role. Default: by iam.naming, <cluster name>-<level>."),
+                "policy": _with(IAM_NAME, "Name of the policy. Default: by iam.naming, <cluster name>-<level>."),
+                "group": _with(IAM_NAME, "Name of the group. Default: by iam.naming, <cluster name>-<level>."),
+                "existing": {
+                    "enum": [True, False, "role", "group"],
+                    "description": "Whether the role and the group that are named beside it exist already and are not kube-iam's. "
+                    "They are then never created, changed, moved or deleted: the level's policy is attached to the group, and "
+                    "detached again. role, group: that one alone, where the other name is of one that kube-iam creates.",
+                    "default": False,
+                },
+                "tags": _with(
+                    _TAGS, "Tags of this level's policy and role, beside those of the file and in place of equal keys."
+                ),
+                "permissionsBoundary": _with(
+                    _BOUNDARY, "Permissions boundary of this level's role, in place of the file's. none: it has none."
+                ),
             },
         ),
     },
@@ -290,7 +323,7 @@ ACCESS_SCHEMA: dict[str, Any] = {
             },
             "mapping": _MAPPING,
             "membershipCheck": {
-                "enum": ["signIn", "assumeRole"],
+                **_MEMBERSHIP_CHECK,
                 "description": "When membership in the IAM group of a level with a role is checked. signIn: at each sign-in, by "
                 "kube-iam's server, which reads IAM. assumeRole: only by AWS, when the role is assumed; a session then signs in "
                 "until it ends. For servers that may not read IAM. Other servers (aws-iam-authenticator, EKS's own) know "
@@ -298,12 +331,28 @@ ACCESS_SCHEMA: dict[str, Any] = {
                 "default": "signIn",
             },
             "iam": _object(
-                "Paths in IAM.",
+                "Paths, names and settings in IAM.",
                 {
                     "pathPrefix": _with(
                         IAM_PATH, "Policies and groups live below <pathPrefix>kube-iam/<cluster name>/.", default="/"
                     ),
                     "rolePath": _with(IAM_PATH, "Path of the roles.", default="/"),
+                    "naming": {
+                        "type": "string",
+                        "description": "Template of the names of roles, policies and groups that a level does not name. {level} is "
+                        "the level, {cluster} the cluster's short name. A change of the template renames them.",
+                        "minLength": 1,
+                        "default": "{cluster}-{level}",
+                        "examples": ["k8s-{cluster}-{level}"],
+                    },
+                    "tags": _with(
+                        _TAGS, "Tags of all policies and roles that kube-iam creates. Tags of others are left alone."
+                    ),
+                    "permissionsBoundary": _with(
+                        _BOUNDARY,
+                        "Permissions boundary of all roles that kube-iam creates. none: they have none. Left out: a boundary that "
+                        "others set is left alone.",
+                    ),
                 },
             ),
             "installHint": {

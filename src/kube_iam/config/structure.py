@@ -36,8 +36,11 @@ def _check(
     if "const" in schema:
         return [] if value == schema["const"] else [file.problem(path, f"must be {schema['const']}")]
     if "enum" in schema:
-        hint = file.suggestion(str(value), schema["enum"]) or f"one of {', '.join(schema['enum'])}"
-        return [] if value in schema["enum"] else [file.problem(path, f"{value!r} is not known", hint)]
+        known = [_scalar(each) for each in schema["enum"]]
+        hint = file.suggestion(_scalar(value), known) or f"one of {', '.join(known)}"
+        # By type too: Python takes 1 for True.
+        is_known = any(value == each and type(value) is type(each) for each in schema["enum"])
+        return [] if is_known else [file.problem(path, f"{_scalar(value)!r} is not known", hint)]
     wanted, called = _TYPES[schema["type"]]
     if not isinstance(value, wanted):
         return [_wrong_type(file, schema, value, called, path, required=required)]
@@ -46,6 +49,11 @@ def _check(
     if isinstance(value, list):
         return _check_list(file, schema, value, path, required=required)
     return _check_text(file, schema, value, path, required=required) if isinstance(value, str) else []
+
+
+def _scalar(value: object) -> str:
+    """Return a scalar as YAML writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _wrong_type(
@@ -90,11 +98,13 @@ def _called(value: object) -> str:
 
 def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], path: tuple[Step, ...]) -> list[Problem]:
     properties: dict[str, Schema] = schema["properties"]
-    unknown = [key for key in value if key not in properties]
-    problems = [
-        file.problem((*path, key), "is not a key that is known here", file.suggestion(key, properties))
-        for key in unknown
-    ]
+    problems = []
+    for key in value:
+        if key not in properties and schema["additionalProperties"] is False:
+            said = "is not a key that is known here"
+            problems.append(file.problem((*path, key), said, file.suggestion(key, properties)))
+        elif key not in properties:
+            problems += _check(file, schema["additionalProperties"], value[key], (*path, key))
     for key in schema.get("required", ()):
         if key not in value:
             problems.append(file.problem(path, f"{key} is missing", _add(key, properties[key])))
