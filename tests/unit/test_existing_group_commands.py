@@ -9,7 +9,7 @@ from fake_account import ACCOUNT, FakeAccount
 from foreign_objects import BILLING, SHARED, TEAM, add_group, add_role, foreign
 from prepared_session import Terminal
 
-from kube_iam.errors import NotFound, NotOwned, UsageError, WouldFail
+from kube_iam.errors import NotFound, UsageError, WouldFail
 
 FILE = """\
 apiVersion: kube-iam.dev/v1alpha1
@@ -113,7 +113,7 @@ def test_a_level_that_was_not_applied_grants_nothing(account: FakeAccount) -> No
     with pytest.raises(NotFound, match="there is no IAM group platform-team, which level dev names as existing"):
         kube_iam(account, "grant", "bob", "dev", "--yes")
     add_group(account, "alice")
-    with pytest.raises(NotOwned, match="does not have policy prod-dev of level dev"):
+    with pytest.raises(NotFound, match="level dev does not exist in IAM yet: there is no policy prod-dev"):
         kube_iam(account, "grant", "bob", "dev", "--yes")
     assert account.directory.group_members[TEAM] == {"alice"}
 

@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from kube_iam.access.desired import same_document
-from kube_iam.access.ports import Holder
+from kube_iam.access.ports import Holder, RoleState
 from kube_iam.aws.iam import IamDirectory
 from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.aws.iam_wait import IamWaiter
@@ -372,3 +372,41 @@ def test_ids_are_matched_to_users_and_roles(iam: Any, directory: IamDirectory) -
     directory.create_role("shop-viewer", "/", TRUST, TAGS, 3600, "")
     assert directory.role_id("shop-viewer") == iam.get_role(RoleName="shop-viewer")["Role"]["RoleId"]
     assert directory.role_id("shop-viewer").startswith("AROA")
+
+
+def test_a_boundary_is_set_shown_and_removed(iam: Any, directory: IamDirectory) -> None:
+    first, second = (f"arn:aws:iam::{ACCOUNT}:policy/{name}" for name in ("first", "second"))
+    for name in ("first", "second"):
+        iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(document()))
+    directory.create_role("shop-viewer", "/", TRUST, TAGS, 3600, "", first)
+    assert shown(directory).boundary == first
+    directory.update_role("shop-viewer", TRUST, 7200, "more")
+    assert shown(directory).boundary == first
+    directory.set_boundary("shop-viewer", second)
+    assert shown(directory).boundary == second
+    with pytest.raises(Conflict, match="with another permissions boundary"):
+        directory.create_role("shop-viewer", "/", TRUST, TAGS, 7200, "", first)
+    directory.set_boundary("shop-viewer", "")
+    assert shown(directory).boundary == ""
+
+
+def shown(directory: IamDirectory) -> RoleState:
+    role = directory.role("shop-viewer")
+    assert role is not None
+    return role
+
+
+def test_tags_of_a_policy_are_removed_by_key(directory: IamDirectory) -> None:
+    arn = directory.create_policy("shop-viewer", PATH, document(), {**TAGS, "kube-iam.dev/existing-role": "ops"}, "")
+    directory.untag_policy(arn, ("kube-iam.dev/existing-role",))
+    found = directory.policy(arn)
+    assert found is not None
+    assert found.tags == TAGS
+
+
+def test_inline_policies_of_a_group_are_listed(iam: Any, directory: IamDirectory) -> None:
+    assert directory.inline_policies("nobody") == ()
+    iam.create_group(GroupName="team")
+    for number in range(9):
+        iam.put_group_policy(GroupName="team", PolicyName=f"p{number}", PolicyDocument=json.dumps(document()))
+    assert directory.inline_policies("team") == tuple(f"p{number}" for number in range(9))

@@ -285,7 +285,7 @@ class OwnershipIndex:
                 marks += [level == in_file and level in named, level == self.group(entry.iam_group).level]
             if any(marks):
                 return Owner(Standing.UNMARKED, level)
-        return UNKNOWN if role.is_existing else role
+        return UNKNOWN if role.is_read and role.is_existing else role
 
     def _group_entry(self, entry: MappingEntry) -> Owner:
         if entry.key in self._existing_groups:
