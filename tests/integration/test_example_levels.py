@@ -101,7 +101,7 @@ def test_listed_members_sign_in_until_the_file_does_not_list_them(site: Files) -
     assert not site.account.administrator.list_groups(PathPrefix="/kube-iam/")["Groups"]
 
 
-def test_a_user_of_the_permission_set_signs_in_and_is_denied(site: Files) -> None:
+def test_a_user_of_the_permission_set_signs_in_until_the_level_is_destroyed(site: Files) -> None:
     site.use("permission-set.yaml")
     site.works("apply", "--yes")
     assert "Nothing to change" in site.works("plan")

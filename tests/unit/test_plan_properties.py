@@ -31,7 +31,7 @@ def files(draw: st.DrawFn) -> ClusterAccess:
                 group_name=groups[index],
                 role_path=role_path,
                 mfa=draw(st.booleans()),
-                method=draw(st.sampled_from(Method)),
+                method=draw(st.sampled_from([Method.ROLE, Method.GROUP])),
                 groups=draw(st.sampled_from([("x",), ("y", f"z-{name}")])),
             )
             for index, name in enumerate(names)
