@@ -284,6 +284,7 @@ def test_a_permission_set_has_no_names_in_iam_and_a_user_name_of_its_own(tmp_pat
         (SET.replace("Ops}", "Ops, sessionDuration: 1h}"), "levels[0].sessionDuration: means nothing with"),
         (SET.replace("Ops}", "Ops, iam: {role: r}}"), "levels[0].iam: means nothing with"),
         (SET.replace("Ops}", "Ops, members: [alice]}"), "levels[0].members: means nothing with"),
+        (SET.replace("Ops}", "Ops, membershipCheck: signIn}"), "levels[0].membershipCheck: means nothing with"),
         (
             SET.replace("Ops}", "Ops, username: 'a:{{UserName}}'}"),
             "levels[0].username: {{UserName}} is for method group",

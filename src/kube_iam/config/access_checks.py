@@ -114,7 +114,7 @@ def _check_permission_set(
         return
     if "permissionSet" not in level:
         yield file.problem((*path, "method"), "takes the name of the permission set", "add `permissionSet: NAME`")
-    for key in ("mfa", "sessionDuration", "iam", "members"):
+    for key in ("mfa", "sessionDuration", "membershipCheck", "iam", "members"):
         if key in level:
             message = "means nothing with method permissionSet: IAM Identity Center manages role, sessions and users"
             yield file.problem((*path, key), message, "leave it out, and set it in IAM Identity Center")
