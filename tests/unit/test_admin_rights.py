@@ -158,3 +158,48 @@ def test_objects_of_the_backend_crd_are_the_mapping_where_the_file_names_them(
         found = rules(manifests(capsys, *words, "-f", file))
         assert ("", "iamidentitymappings", (), verbs) in found
         assert not any("aws-iam-authenticator" in names for _, _, names, _ in found)
+
+
+EXISTING = """\
+iam: {naming: "k8s-{cluster}-{level}", permissionsBoundary: "arn:aws:iam::123456789012:policy/boundary"}
+levels:
+  - {name: dev, iam: {group: team, existing: true}}
+  - {name: ops, iam: {role: operator, existing: true}}
+  - {name: viewer, iam: {permissionsBoundary: none}}
+"""
+
+
+@pytest.mark.parametrize("job", ["admin", "operator"])
+def test_existing_roles_and_groups_are_read_and_never_managed(
+    job: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(FILE.partition("levels:")[0] + EXISTING)
+    found = policy(capsys, job, "-f", file)
+    groups, roles = (
+        [f"{HOME}:{kind}/*/{name}", f"{HOME}:{kind}/{name}"] for kind, name in (("group", "team"), ("role", "operator"))
+    )
+    assert found["ReadExistingGroups"]["Resource"] == groups
+    assert "iam:ListGroupPolicies" in found["ReadExistingGroups"]["Action"]
+    assert found["ReadExistingRoles"]["Resource"] == roles
+    writing = {
+        sid
+        for sid, statement in found.items()
+        if {*groups, *roles} & {*statement["Resource"]}
+        and any(not action.startswith(("iam:Get", "iam:List")) for action in statement["Action"])
+    }
+    assert writing == {"AttachPoliciesOfCluster" if job == "admin" else "ChangeGroupMembers"}
+    named = found["ManageRoles" if job == "admin" else "ReadRoles"]["Resource"]
+    assert named == [f"{HOME}:role/k8s-prod-*"]
+
+
+def test_boundaries_and_tags_are_changed_by_administrators_of_such_files_alone(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = {"iam:PutRolePermissionsBoundary", "iam:DeleteRolePermissionsBoundary", "iam:UntagPolicy"}
+
+    def granted() -> set[str]:
+        return {action for each in policy(capsys, "admin", "-f", file).values() for action in each["Action"]}
+
+    assert not more & granted()
+    file.write_text(FILE.partition("levels:")[0] + EXISTING)
+    assert more <= granted()

@@ -1,7 +1,8 @@
 """IAM policies with the least permissions for two jobs: administrators change levels, operators change their members.
 
 An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke` and `who`. Policies and groups are covered by the
-IAM path of the cluster, roles by the prefix of their default names. A role or group with a name of its own is named.
+IAM path of the cluster, roles by the pattern of their default names. A role or group with a name of its own is named. Existing roles
+and groups, which are not kube-iam's, are named below any path: roles can be read, groups read and given policies of the cluster.
 
 An administrator can write any document into a policy of the cluster, attach it to a group of the cluster and join that group. No
 condition key of IAM limits the content of a policy, so this job has the power of an account administrator. An operator cannot do any
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.server_policy import asks_membership
-from kube_iam.core.server_policy import literal
+from kube_iam.core.server_policy import arn_patterns, literal
 
 NameOf = Callable[[Level], str]
 
@@ -39,6 +40,7 @@ def admin_document(access: ClusterAccess) -> dict[str, object]:
             (
                 *("iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion"),
                 *("iam:ListEntitiesForPolicy", "iam:ListPolicyVersions", "iam:TagPolicy"),
+                *(("iam:UntagPolicy",) if _existing_groups(access) or _existing_roles(access) else ()),
             ),
             own,
         ),
@@ -47,9 +49,11 @@ def admin_document(access: ClusterAccess) -> dict[str, object]:
             (
                 *_READ_ROLE,
                 *("iam:CreateRole", "iam:DeleteRole", "iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole"),
+                *_boundary_actions(access),
             ),
             _roles(access),
         ),
+        *_read_existing(access),
         _allow(
             "ManageGroups",
             (
@@ -59,7 +63,7 @@ def admin_document(access: ClusterAccess) -> dict[str, object]:
             ),
             groups,
         ),
-        _allow("AttachPoliciesOfCluster", ("iam:AttachGroupPolicy",), groups, of_cluster),
+        _allow("AttachPoliciesOfCluster", ("iam:AttachGroupPolicy",), [*groups, *_existing_groups(access)], of_cluster),
         _allow(
             "DetachPoliciesOfCluster",
             ("iam:DetachGroupPolicy", "iam:DetachRolePolicy", "iam:DetachUserPolicy"),
@@ -85,10 +89,11 @@ def operator_document(access: ClusterAccess, *, temporary: bool = False) -> dict
         _allow("ReadPolicies", _READ_POLICY, [f"{home}:policy{literal(access.path)}*"]),
         _allow("ReadRoles", _READ_ROLE, _roles(access)),
         _allow("ReadGroups", _READ_GROUP, _groups(access)),
+        *_read_existing(access),
         _allow(
             "ChangeGroupMembers",
             ("iam:AddUserToGroup", "iam:RemoveUserFromGroup"),
-            [f"{home}:group{literal(access.path)}*"],
+            [f"{home}:group{literal(access.path)}*", *_existing_groups(access)],
         ),
     ]
     if temporary:
@@ -107,23 +112,48 @@ def _home(access: ClusterAccess) -> str:
 
 
 def _names(access: ClusterAccess, name_of: NameOf) -> list[str]:
-    """Return the prefix of the default names as a pattern, and each name that it does not cover."""
-    prefix = f"{access.name}-"
-    named = (name_of(level) for level in access.levels)
-    return [f"{prefix}*", *dict.fromkeys(name for name in named if not name.startswith(prefix))]
+    """Return the pattern of the default names, if there is one, and each name of a level that it does not cover."""
+    named = (name_of(level) for level in access.iam_levels)
+    others = (name for name in named if name and not access.is_default_name(name))
+    return [*((access.name_pattern,) if access.name_pattern else ()), *dict.fromkeys(others)]
 
 
 def _roles(access: ClusterAccess) -> list[str]:
     """Return the roles, at their path and without one: IAM checks the ARN without path for a role that does not exist."""
-    paths = dict.fromkeys(("/", *(literal(level.role_path) for level in access.levels)))
-    names = _names(access, lambda level: level.role_name)
+    own = [level for level in access.iam_levels if not level.existing_role]
+    paths = dict.fromkeys(("/", *(literal(level.role_path) for level in own)))
+    names = _names(access, lambda level: "" if level.existing_role else level.role_name)
     return [f"{_home(access)}:role{path}{name}" for path in paths for name in names]
 
 
 def _groups(access: ClusterAccess) -> list[str]:
     """Return the groups at the cluster's path, and their names without a path: those of missing groups and of groups to adopt."""
-    names = _names(access, lambda level: level.group_name)
+    names = _names(access, lambda level: "" if level.existing_group else level.group_name)
     return [f"{_home(access)}:group{literal(access.path)}*", *(f"{_home(access)}:group/{name}" for name in names)]
+
+
+def _existing_groups(access: ClusterAccess) -> list[str]:
+    names = (level.group_name for level in access.iam_levels if level.existing_group)
+    return [arn for name in names for arn in arn_patterns("group", name, access.partition, access.account)]
+
+
+def _existing_roles(access: ClusterAccess) -> list[str]:
+    names = (level.role_name for level in access.iam_levels if level.existing_role)
+    return [arn for name in names for arn in arn_patterns("role", name, access.partition, access.account)]
+
+
+def _read_existing(access: ClusterAccess) -> list[dict[str, object]]:
+    """Return the statements that allow to read existing roles and groups, none without any."""
+    groups, roles = _existing_groups(access), _existing_roles(access)
+    found = [_allow("ReadExistingGroups", (*_READ_GROUP, "iam:ListGroupPolicies"), groups)] if groups else []
+    return [*found, _allow("ReadExistingRoles", _READ_ROLE, roles)] if roles else found
+
+
+def _boundary_actions(access: ClusterAccess) -> tuple[str, ...]:
+    """Return the actions that mend or remove permissions boundaries, if the file says anything of them."""
+    wanted = {level.permissions_boundary for level in access.iam_levels} - {None}
+    sets = ("iam:PutRolePermissionsBoundary",) if wanted - {""} else ()
+    return (*sets, "iam:DeleteRolePermissionsBoundary") if "" in wanted else sets
 
 
 def _allow(
