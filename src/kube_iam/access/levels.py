@@ -165,6 +165,11 @@ class ClusterAccess:
         return tuple(level for level in self.levels if level.method is not Method.PERMISSION_SET)
 
     @property
+    def uses_existing(self) -> bool:
+        """Whether a level uses a role or group that is not kube-iam's."""
+        return any(level.existing_role or level.existing_group for level in self.levels)
+
+    @property
     def name_pattern(self) -> str:
         """The names that levels have by default, with `*` for the level. Empty if they are not told from names of other clusters."""
         return expand_naming(self.naming, self.name, "*") if "{cluster}" in self.naming else ""

@@ -8,15 +8,19 @@ yet: else the level would be theirs until the end of the run.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from kube_iam.access.changes import Change, Membership, Verb, added, member_change
+from kube_iam.access.changes import Attachment, Change, Detachment, Membership, Verb, added, member_change
 from kube_iam.access.desired import DesiredLevel
 from kube_iam.access.guards import callers_in_aws, callers_in_cluster
 from kube_iam.access.levels import ClusterAccess
-from kube_iam.access.limits import GROUPS_PER_USER
 from kube_iam.access.observed import Observed
+from kube_iam.access.ports import Directory
 from kube_iam.access.reassignments import gives_level, moved_members
+
+POLICIES_PER_GROUP = 10
+GROUPS_PER_USER = 10
+"""IAM's quotas, which cannot be raised: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 
 
 def joining(observed: Observed, level: DesiredLevel, staying: frozenset[str]) -> Iterator[Change]:
@@ -93,3 +97,42 @@ def guarded_removals(access: ClusterAccess, observed: Observed, desired: tuple[D
         own |= {*(callers_in_cluster(access, going, observed.subject) or ())}
         for user in sorted(own):
             yield f"you are {user}, and this plan removes you from level {level.name}"
+
+
+def exceeded_quotas(changes: Iterable[Change], observed: Observed, directory: Directory) -> Iterator[str]:
+    """Yield a sentence for each change that exceeds a quota, in the order of the changes. `member_failures` checks listed users."""
+    changes = tuple(changes)
+    attached = {key: set(group.attached) for key, group in observed.groups.items()}
+    joined = {each.item.user for each in changes if isinstance(each.item, Membership) and each.verb is Verb.CREATE}
+    joining = sorted(joined - observed.user_groups.keys())
+    member_of = {
+        user: {group.casefold() for group in groups}
+        for user, groups in zip(joining, directory.each(directory.groups_of, joining), strict=True)
+    }
+    for change in changes:
+        item, adds = change.item, change.verb is Verb.CREATE
+        if isinstance(item, Attachment):
+            held = attached.setdefault(item.group.casefold(), set())
+            held.add(item.policy_arn) if adds else held.discard(item.policy_arn)
+            if adds and len(held) > POLICIES_PER_GROUP:
+                yield f"attach policy {change.name}: {full_group(item.group)}"
+        elif isinstance(item, Detachment) and item.holder.kind == "group":
+            attached.setdefault(item.holder.name.casefold(), set()).discard(item.policy_arn)
+        elif isinstance(item, Membership) and item.user in member_of:
+            groups = member_of[item.user]
+            groups.add(item.group.casefold()) if adds else groups.discard(item.group.casefold())
+            if adds and len(groups) > GROUPS_PER_USER:
+                yield f"add member {change.name}: {full_user(item.user)}"
+
+
+def full_group(group: str) -> str:
+    """Return the sentence for a group that takes no more policies, with the remedy."""
+    return (
+        f"IAM group {group} has {POLICIES_PER_GROUP} managed policies, the most that IAM takes; detach one, or put several into one"
+        " policy, or choose another group"
+    )
+
+
+def full_user(user: str) -> str:
+    """Return the sentence for a user who can be in no more groups, with the remedy."""
+    return f"IAM user {user} is in {GROUPS_PER_USER} groups, the most that IAM takes; remove the user from one"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from kube_iam.access.desired import desired_entry, policy_arn
 from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import SHORTEST_SESSION_NAME, ClusterAccess, Level, MemberList, Method
-from kube_iam.access.limits import GROUPS_PER_USER, full_user
 from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.member_lists import GROUPS_PER_USER, full_user
 from kube_iam.access.ports import Directory, User
 from kube_iam.access.temporary import TemporaryAccess
 from kube_iam.core.mapping_entries import TemporaryGrant

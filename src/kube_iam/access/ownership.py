@@ -71,6 +71,7 @@ class OwnershipIndex:
         self._other_cluster = next(others, "")
         self._role_levels = self._levels_of_roles(policies)
         self._existing_roles, self._existing_groups = self._levels_of_existing(policies)
+        self.knows_existing = bool(self._existing_roles or self._existing_groups)
         self.roles = {key: self._role(role) for key, role in inventory.roles.items() if role is not None}
         self.groups = {key: self._group(each, entries) for key, each in inventory.groups.items() if each is not None}
         self.entries: dict[str, Owner] = {}

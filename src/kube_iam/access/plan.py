@@ -24,9 +24,8 @@ from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, loc
 from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_changes import EntryPlanner, LevelPlanner
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
-from kube_iam.access.limits import exceeded_quotas
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.access.member_lists import guarded_removals, member_failures
+from kube_iam.access.member_lists import exceeded_quotas, guarded_removals, member_failures
 from kube_iam.access.observed import Observed, observe
 from kube_iam.access.ports import BindingState, Directory, GroupState, PolicyState, Ports, RoleState
 from kube_iam.access.reassignments import (
@@ -61,7 +60,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     account, and NotOwned with all things of others that prevent the plan.
     """
     check_caller(access, ports.directory)
-    access = located(access, ports.directory)
+    access = located(access, ports.directory) if access.uses_existing else access
     desired = desired_state(access)
     sets = desired_permission_sets(access)
     observed = observe(access, desired, ports, sets)
@@ -75,7 +74,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     unmanaged: list[UnmanagedResource] = [
         *other_spellings(observed.owners.inventory, desired, observed.elsewhere.values()),
         *refused_reassignments(observed, desired),
-        *unusable(observed, desired, ports.directory),
+        *(unusable(observed, desired, ports.directory) if access.uses_existing else ()),
     ]
     for planner in planners:
         planner.plan()
@@ -133,7 +132,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
 def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     """Return what `destroy` would do: delete everything of this cluster, leftovers of earlier files included."""
     check_caller(access, ports.directory)
-    access = located(access, ports.directory)
+    access = located(access, ports.directory) if access.uses_existing else access
     observed = observe(access, (), ports)
     taken = cluster_deletions(observed, (), 0.0)
     changes = arrange(taken, (), iam_deletions(observed, ()), lambda change: is_own(change, observed))
@@ -202,7 +201,7 @@ def access_warnings(access: ClusterAccess) -> Iterator[str]:
                 "prefer a group of your own bound to cluster-admin"
             )
     yield from user_name_warnings(access)
-    yield from consequences(access)
+    yield from consequences(access) if access.uses_existing else ()
     if access.mapping.kind is TargetKind.AWS_AUTH:
         yield from _warnings_about_eks(access)
 
@@ -245,7 +244,7 @@ def _findings(observed: Observed, desired: tuple[DesiredLevel, ...], changes: tu
                 " made of it proves nothing; remove that statement"
             )
     known = {policy.arn for policy in observed.policies}
-    yield from findings(observed, desired)
+    yield from findings(observed, desired) if observed.owners.knows_existing else ()
     for level in desired:
         group = observed.groups.get(level.group.name.casefold())
         others = [arn for arn in group.attached if arn not in known] if group else []

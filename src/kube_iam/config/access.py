@@ -27,7 +27,7 @@ from kube_iam.access.levels import (
 from kube_iam.config.access_checks import check_semantics
 from kube_iam.config.access_files import read_directory
 from kube_iam.config.durations import LONGEST_SESSION, parse_duration
-from kube_iam.config.iam_settings import boundary_of, existing_kinds, merged_tags
+from kube_iam.config.iam_settings import iam_settings
 from kube_iam.config.schema import ACCESS_SCHEMA
 from kube_iam.config.structure import check_structure
 from kube_iam.config.yaml_file import Step, YamlFile, decode, parse_yaml, read_yaml
@@ -170,7 +170,7 @@ def _level(
     name, iam = level["name"], level.get("iam", {})
     default = expand_naming(of_file.get("naming", DEFAULT_NAMING), cluster, name)
     method, check = Method(level.get("method", "role")), level.get("membershipCheck")
-    in_iam, existing = method is not Method.PERMISSION_SET, existing_kinds(iam)
+    in_iam, settings = method is not Method.PERMISSION_SET, iam_settings(of_file, iam)
     return Level(
         name=name,
         username=level.get("username", _DEFAULT_USERNAMES[method]),
@@ -182,18 +182,20 @@ def _level(
         role_name=iam.get("role", default) if in_iam else "",
         policy_name=iam.get("policy", default) if in_iam else "",
         group_name=iam.get("group", default) if in_iam else "",
-        role_path="/" if "role" in existing else of_file.get("rolePath", "/"),
+        role_path="/" if settings.existing_role else of_file.get("rolePath", "/"),
         path=path,
         mfa=level.get("mfa", False),
         # IAM alone knows that of an existing role: until it is asked, the longest that it allows.
-        session_seconds=LONGEST_SESSION if "role" in existing else parse_duration(level.get("sessionDuration", "1h")),
+        session_seconds=LONGEST_SESSION
+        if settings.existing_role
+        else parse_duration(level.get("sessionDuration", "1h")),
         description=level.get("description", ""),
         method=method,
         permission_set=level.get("permissionSet", ""),
         members=members,
-        existing_role="role" in existing,
-        existing_group="group" in existing,
-        tags=tuple(merged_tags(of_file, iam).items()),
-        permissions_boundary=boundary_of(of_file, iam),
+        existing_role=settings.existing_role,
+        existing_group=settings.existing_group,
+        tags=settings.tags,
+        permissions_boundary=settings.permissions_boundary,
         checks_sign_in=None if check is None else check == "signIn",
     )

@@ -37,10 +37,11 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
     document = file.data if isinstance(file.data, dict) else {}
     problems = [*_check_cluster(file, document), *_check_partition(file, document)]
     problems += iam_settings.check_file(file, document)
+    naming = iam_settings.naming_of(document).replace("{cluster}", cluster_name)
     levels = _levels(document)
     for index, level in levels:
         path = ("levels", index)
-        names = iam_names(level, iam_settings.default_name(document, cluster_name, _text(level, "name")))
+        names = iam_names(level, naming)
         problems += _check_method(file, path, level)
         problems += _check_objects(file, path, level, document)
         problems += _check_permission_set(file, path, level, document)
@@ -52,7 +53,7 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
         problems += _check_groups(file, path, level)
         problems += _check_binds(file, path, level)
         problems += _check_members(file, path, level)
-    problems += _check_clashes(file, document, cluster_name)
+    problems += _check_clashes(file, document, naming)
     return problems
 
 
@@ -85,14 +86,17 @@ def _check_partition(file: YamlFile, document: dict[str, Any]) -> Iterator[Probl
         yield file.problem(("partition",), f"region {region} is in partition {belongs}", "leave partition out")
 
 
-def iam_names(level: dict[str, Any], default: str) -> dict[str, str]:
-    """Return the IAM names of a level as written, else `default`, by kind (`role`, `policy`, `group`); empty without a usable name."""
+def iam_names(level: dict[str, Any], naming: str) -> dict[str, str]:
+    """Return the IAM names of a level by kind (`role`, `policy`, `group`): as written, else by the template `naming`, in which only
+    `{level}` is left. They are empty without a usable name of the level.
+    """
     given = level.get("iam")
     given = given if isinstance(given, dict) else {}
     if _by_permission_set(level):
         return {}
+    name = _text(level, "name")
     kinds = [kind for kind in NAME_LIMITS if kind != "role" or not _by_group(level)]
-    return {kind: _text(given, kind, default if _text(level, "name") else "") for kind in kinds}
+    return {kind: _text(given, kind, naming.replace("{level}", name) if name else "") for kind in kinds}
 
 
 def _by_group(level: dict[str, Any]) -> bool:
@@ -261,7 +265,7 @@ def _check_members(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iter
             yield file.problem(where, message, "rename the IAM user (aws iam update-user), or use method: group")
 
 
-def _check_clashes(file: YamlFile, document: dict[str, Any], cluster_name: str) -> Iterator[Problem]:
+def _check_clashes(file: YamlFile, document: dict[str, Any], naming: str) -> Iterator[Problem]:
     """Add problems of levels that share what tells levels apart. IAM names do not differ by letter case alone."""
     seen: dict[tuple[str, object], str] = {}
     places: dict[str, str] = {}  # where each level is, if there are several files
@@ -277,7 +281,7 @@ def _check_clashes(file: YamlFile, document: dict[str, Any], cluster_name: str) 
         source = file.file_of(*path)
         places[name.casefold()] = f" ({source} line {file.line(*path)})" if source else ""
         groups = frozenset(str(group) for group in _list(level.get("groups", [f"kube-iam:{name}"])))
-        names = iam_names(level, iam_settings.default_name(document, cluster_name, name))
+        names = iam_names(level, naming)
         shared = {kind: found.casefold() for kind, found in names.items() if found}
         if _by_permission_set(level) and _text(level, "permissionSet"):
             shared["permission set"] = _text(level, "permissionSet").casefold()

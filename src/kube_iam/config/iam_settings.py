@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from kube_iam.access.levels import DEFAULT_NAMING, expand_naming
+from kube_iam.access.levels import DEFAULT_NAMING
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.errors import Problem
@@ -24,6 +25,22 @@ _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _NAME = re.compile(r"[A-Za-z0-9_+=,.@-]*", re.ASCII)
 
 KeyPath = tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IamSettings:
+    """Settings of one level in IAM, as `access.levels.Level` holds them."""
+
+    existing_role: bool
+    existing_group: bool
+    tags: tuple[tuple[str, str], ...]
+    permissions_boundary: str | None
+
+
+def iam_settings(of_file: dict[str, Any], of_level: dict[str, Any]) -> IamSettings:
+    """Return the settings of a level, by the key `iam` of the file and of the level."""
+    existing, tags = existing_kinds(of_level), merged_tags(of_file, of_level)
+    return IamSettings("role" in existing, "group" in existing, tuple(tags.items()), boundary_of(of_file, of_level))
 
 
 def existing_kinds(iam: dict[str, Any]) -> frozenset[str]:
@@ -52,10 +69,10 @@ def boundary_of(of_file: dict[str, Any], of_level: dict[str, Any]) -> str | None
     return "" if written == NO_BOUNDARY else written
 
 
-def default_name(document: dict[str, Any], cluster: str, level: str) -> str:
-    """Return the name in IAM that a level has by the file's template. A template that is no text counts as the default."""
+def naming_of(document: dict[str, Any]) -> str:
+    """Return the file's template of names. One that is no text counts as the default."""
     written = _mapping(document.get("iam")).get("naming", DEFAULT_NAMING)
-    return expand_naming(written if isinstance(written, str) else DEFAULT_NAMING, cluster, level)
+    return written if isinstance(written, str) else DEFAULT_NAMING
 
 
 def check_file(file: YamlFile, document: dict[str, Any]) -> Iterator[Problem]:
