@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from kube_iam.cli.manifest import command
+from kube_iam.cli.root import run_command
 from kube_iam.config.server import ServerConfig
 from kube_iam.config.yaml_file import parse_yaml
 
@@ -16,8 +15,9 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 @pytest.mark.parametrize("name", ["crd", "rbac"])
-def test_what_is_printed_is_what_lies_in_deploy(name: str) -> None:
-    assert CliRunner().invoke(command, [name]).output == (DEPLOY / f"{name}.yaml").read_text()
+def test_what_is_printed_is_what_lies_in_deploy(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("kube-iam", ["manifest", name], {}) == 0
+    assert capsys.readouterr().out == (DEPLOY / f"{name}.yaml").read_text()
 
 
 def test_daemon_set_starts_the_new_server_before_it_stops_the_old_one() -> None:

@@ -72,15 +72,12 @@ def test_everything_but_the_sandbox_works_without_what_windows_lacks() -> None:
 
 
 def test_the_sandbox_says_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from click.testing import CliRunner
-
-    from kube_iam.cli.sandbox import command
+    from kube_iam.cli.root import run_command
     from kube_iam.errors import SandboxError
 
     monkeypatch.setattr("kube_iam.cli.sandbox.os.name", "nt")
-    outcome = CliRunner().invoke(command, ["down"])
-    assert isinstance(outcome.exception, SandboxError)
-    assert "Linux and macOS" in outcome.exception.message
+    with pytest.raises(SandboxError, match="Linux and macOS"):
+        run_command("kube-iam", ["sandbox", "down"], {})
 
 
 def test_sessions_are_kept_where_windows_keeps_what_belongs_to_a_user(monkeypatch: pytest.MonkeyPatch) -> None:

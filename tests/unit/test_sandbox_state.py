@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from kube_iam.cli.sandbox import command as sandbox_command
+from kube_iam.cli.root import run_command
 from kube_iam.config.access import load_access
 from kube_iam.core.credentials import Credentials
 from kube_iam.errors import SandboxError
@@ -323,18 +322,17 @@ def test_hints_repeat_the_directory_quoted_unless_it_is_the_default(tmp_path: Pa
 
 @pytest.mark.parametrize("named_by", ["option", "variable", "default"])
 def test_status_names_the_directory_and_how_to_start_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named_by: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named_by: str
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("KUBE_IAM_SANDBOX", raising=False)
     if named_by == "variable":
         monkeypatch.setenv("KUBE_IAM_SANDBOX", str(tmp_path / "box"))
     options = ["--dir", str(tmp_path / "box")] if named_by == "option" else []
-    result = CliRunner().invoke(sandbox_command, ["status", *options], standalone_mode=False)
-    assert result.return_value == 1
+    assert run_command("kube-iam", ["sandbox", "status", *options], {}) == 1
     root = tmp_path / ("kube-iam/sandbox" if named_by == "default" else "box")
     again = "kube-iam sandbox up" + ("" if named_by == "default" else f" --dir {root}")
-    assert result.stderr == f"sandbox: no sandbox is up in {root}: start one: {again}\n"
+    assert capsys.readouterr().err == f"sandbox: no sandbox is up in {root}: start one: {again}\n"
 
 
 def test_a_token_is_taken_bare_or_in_an_exec_credential() -> None:
