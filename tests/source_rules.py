@@ -1,6 +1,7 @@
 """Rules of CONTRIBUTING.md, checked on the syntax tree.
 
-`broken_rules` checks modules of the package: rules 4 and 5. `broken_test_rules` checks modules of the tests: imports and names.
+`broken_rules` checks modules of the package: rules 4 and 5. `broken_test_rules` checks modules of the tests: imports, names, and that
+commands run through the command line.
 `question_docstrings` finds docstrings that begin like a question.
 """
 
@@ -51,13 +52,18 @@ def broken_rules(path: Path, text: str) -> list[str]:
 
 
 def broken_test_rules(path: Path, text: str) -> list[str]:
-    """Return `path:line: complaint` for each import of a test module, and for each name of a test that is too long."""
+    """Return `path:line: complaint` for each import of a test module, for each name of a test that is too long, and for CliRunner.
+
+    A command that CliRunner invokes lacks what the command line prepares: global options are not taken out of its arguments.
+    """
     found = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom | ast.Import):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             imported = [name for name in modules if name.rpartition(".")[2].startswith("test_")]
             found += [(node.lineno, f"move what is shared with {name} into a helper module") for name in imported]
+            if "click.testing" in modules:
+                found.append((node.lineno, "run commands with run_command, not with click's CliRunner"))
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             excess = len(node.name) - LONGEST_TEST_NAME
             if excess > 0:

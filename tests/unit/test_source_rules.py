@@ -93,6 +93,11 @@ def test_a_test_module_imports_no_other_test_module(text: str) -> None:
     assert not broken_test_rules(Path("unit/test_x.py"), "from identities import principal\nimport testing")
 
 
+def test_a_test_runs_commands_through_the_command_line() -> None:
+    assert broken_test_rules(Path("unit/test_x.py"), "from click.testing import CliRunner")
+    assert not broken_test_rules(Path("unit/test_x.py"), "from kube_iam.cli.root import run_command\nimport click")
+
+
 @pytest.mark.parametrize("keyword", ["def", "async def"])
 def test_a_test_name_has_a_limit(keyword: str) -> None:
     longest = "test_".ljust(LONGEST_TEST_NAME, "x")

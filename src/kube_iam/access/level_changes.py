@@ -333,8 +333,9 @@ class LevelPlanner(EntryPlanner):
             self._add(Verb.CREATE, Kind.GROUP, want.name, fields, want)
         elif not want.existing and not self.observed.owns_group(have):
             self._adopt_group(have)
-        left = list(leaving(self.observed, self.level))
-        (self.changes if leave_early(self.observed, self.level) else self.removed_members).extend(left)
+        if self.level.members is not None:
+            left = list(leaving(self.observed, self.level))
+            (self.changes if leave_early(self.observed, self.level) else self.removed_members).extend(left)
         if have is None or want.policy_arn not in have.attached:
             fields = added([("policy", want.policy_arn)])
             if want.existing:
@@ -357,8 +358,8 @@ class LevelPlanner(EntryPlanner):
 
     def _members(self) -> None:
         """Add the listed users or, without a list, the members of the level's former groups, before they leave the former ones."""
-        self.changes += joining(self.observed, self.level, self.staying)
         if self.level.members is not None:
+            self.changes += joining(self.observed, self.level, self.staying)
             return
         for move in moved_members(self.observed, self.level, self.staying):
             item, moved = Membership(self.level.group.name, move.user), added([("fromGroup", move.group)])
