@@ -135,3 +135,55 @@ def test_apply_records_who_joined_and_left(applied: FakeAccount) -> None:
         (Action.GRANTED, "bob", "viewer"),
         (Action.REVOKED, "carol", "viewer"),
     ]
+
+
+OTHER_CASE = LIST.replace("[alice, bob]", "[Alice, bob]")
+
+
+@pytest.fixture
+def misspelled(applied: FakeAccount, tmp_path: Path) -> FakeAccount:
+    """Return an account that is as the file says, but for a member in another letter case."""
+    (tmp_path / "access.yaml").write_text(OTHER_CASE)
+    return applied
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+@pytest.mark.parametrize("flags", [(), ("--yes",), ("--force", "--adopt", "--yes"), ("plan.json",)], ids=str)
+def test_apply_fails_for_what_would_fail_though_nothing_changes(
+    misspelled: FakeAccount, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], output: str
+) -> None:
+    api = {"kube": ApiInMemory().api("https://api.prod.example.com")}
+    kube_iam(misspelled, "plan", "--out", "plan.json", **api)
+    assert "would fail: access.yaml, line 9: members" in capsys.readouterr().out
+    writes = misspelled.world.writes
+    with pytest.raises(WouldFail, match="the IAM user is written alice, not Alice; write alice"):
+        kube_iam(misspelled, "apply", *flags, "-o", output, **api)
+    assert misspelled.world.writes == writes
+    out = capsys.readouterr().out
+    if output == "json":
+        data = json.loads(out)
+        assert (data["changes"], data["complete"], len(data["wouldFail"])) == ([], False, 1)
+    else:
+        assert "is as the file says" not in out
+
+
+def test_plan_says_that_the_file_has_members_who_cannot_be_added(
+    misspelled: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kube_iam(misspelled, "plan") == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("Nothing to change: cluster prod.example.com")
+    assert "is not as the file says, and apply would fail" in first
+    assert rest[-1].startswith("would fail: ")
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_plan_with_exit_codes_does_not_call_what_would_fail_unchanged(misspelled: FakeAccount, output: str) -> None:
+    with pytest.raises(WouldFail, match="the IAM user is written alice"):
+        kube_iam(misspelled, "plan", "--detailed-exitcode", "-o", output)
+
+
+def test_a_dry_run_shows_what_would_fail(misspelled: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kube_iam(misspelled, "apply", "--dry-run", "-o", "json") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["dryRun"], data["complete"], len(data["wouldFail"])) == (True, False, 1)

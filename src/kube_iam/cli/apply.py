@@ -85,6 +85,8 @@ def command(
     ask = None if yes or expected else partial(_is_confirmed, session.destination.of(access.cluster_id))
     # Audit events are written last: the document for programs does not wait for the cluster.
     with session.audit as audit, PlanResults(plan, output, session.destination, dry_run=dry_run) as results:
+        if not dry_run and not plan.changes:
+            refuse_failing(plan)
         if dry_run or not plan.changes:
             warn_of_server(session, unchanged(access, plan))
             return 0
@@ -197,7 +199,8 @@ class PlanResults:
         ]
         data["changes"] = changes
         data["leftAlone"] = list(self._plan.left_alone)
-        return {"dryRun": self._dry_run, "complete": not self._dry_run and self._done == len(changes), **data}
+        complete = not self._dry_run and not self._plan.failures and self._done == len(changes)
+        return {"dryRun": self._dry_run, "complete": complete, **data}
 
     def _result(self, position: int, verb: Verb) -> dict[str, str]:
         if self._dry_run:
@@ -223,7 +226,7 @@ def refuse_guarded(plan: Plan, *, force: bool) -> None:
 
 
 def refuse_failing(plan: Plan) -> None:
-    """Raise WouldFail if the API server or the authenticator would refuse changes of the plan. They would with --force too."""
+    """Raise WouldFail if something of the file cannot be carried out, with --force neither, even if there are no changes beside it."""
     if plan.failures:
         raise WouldFail.listing("these changes would fail:", plan.failures, "nothing was changed; put them right first")
 

@@ -32,7 +32,9 @@ CHANGES = 2
 @file_option
 @adopt_option
 @click.option(
-    "--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to change, with 0 when not."
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Exit with 2 when there is something to change, with 0 when not. With nothing but what would fail, exit with 1.",
 )
 @click.option(
     "--out",
@@ -70,7 +72,7 @@ def command(
     from kube_iam.access.plan import plan_apply
     from kube_iam.access.temporary import temporary_in_force
     from kube_iam.cli.access_output import print_data
-    from kube_iam.cli.apply import print_plan
+    from kube_iam.cli.apply import print_plan, refuse_failing
     from kube_iam.cli.denied import read_denied
     from kube_iam.cli.saved_plan import save_plan
     from kube_iam.cli.server_status import unchanged, warn_of_server
@@ -104,6 +106,8 @@ def command(
             "server": [{"level": name, **state} for name, state in states_data(access.levels, states).items()],
         }
         print_data({**plan.as_data(), **session.destination.as_data(), **facts}, output)
+    if detailed_exitcode and not plan.changes:
+        refuse_failing(plan)
     return CHANGES if detailed_exitcode and plan.changes else 0
 
 

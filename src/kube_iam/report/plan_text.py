@@ -43,7 +43,8 @@ def _lines(plan: Plan, place: str) -> Iterator[_Line]:
         yield "", ""
         yield counts(plan), ""
     else:
-        yield f"Nothing to change: cluster {plan.cluster}{place}, AWS account {plan.account}, is as the file says.", ""
+        state = "is not as the file says, and apply would fail" if plan.failures else "is as the file says"
+        yield f"Nothing to change: cluster {plan.cluster}{place}, AWS account {plan.account}, {state}.", ""
     yield from ((f"warning: {each}", "yellow") for each in plan.warnings)
     yield from ((f"left alone: {each}", "yellow") for each in plan.left_alone)
     yield from ((f"needs --force: {each}", "red") for each in plan.guards)
