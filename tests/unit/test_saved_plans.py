@@ -20,7 +20,7 @@ from kube_iam.access.levels import Method
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.saved_plan import digest
 from kube_iam.config.access import load_access
-from kube_iam.errors import Conflict, CredentialsError, Guarded, NotOwned, UsageError
+from kube_iam.errors import Conflict, CredentialsError, Guarded, NotOwned, UsageError, WouldFail
 
 MEMORY = ApiInMemory()
 KUBE = MEMORY.api("https://api.prod.example.com")
@@ -297,3 +297,87 @@ def test_the_lines_of_listed_members_are_not_in_the_digest(account: FakeAccount,
         digests.append(digest(load_access("access.yaml")))
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
+
+
+EXISTING = FILE.replace("sessionDuration: 2h}", "iam: {group: staff, existing: true}}")
+
+
+def fail_by_member(account: FakeAccount) -> Callable[[], None]:
+    edit("sessionDuration: 2h}", "sessionDuration: 2h, members: [dave]}")
+
+    def mend() -> None:
+        account.directory.all_users["dave"] = replace(account.directory.all_users["alice"], name="dave")
+
+    return mend
+
+
+def fail_by_reserved_prefix(account: FakeAccount) -> Callable[[], None]:
+    prefixes = ["awsiam:"]
+    account.store.reserved_prefixes = lambda: tuple(prefixes)  # type: ignore[method-assign]
+    return prefixes.clear
+
+
+def fail_by_existing_group(account: FakeAccount) -> Callable[[], None]:
+    Path("access.yaml").write_text(EXISTING)
+    account.directory.create_group("staff", "/")
+    full = tuple(f"arn:aws:iam::aws:policy/p{number}" for number in range(10))
+    states = account.directory.group_states
+    states["staff"] = replace(states["staff"], attached=full)
+    account.world.writes = 0
+
+    def mend() -> None:
+        states["staff"] = replace(states["staff"], attached=full[1:])
+
+    return mend
+
+
+FAILURES = {
+    "there is no IAM user dave": fail_by_member,
+    "reserve": fail_by_reserved_prefix,
+    "IAM group staff has 10 managed policies": fail_by_existing_group,
+}
+
+
+@pytest.mark.parametrize("said", FAILURES)
+def test_a_saved_plan_keeps_what_would_fail_and_is_not_carried_out(account: FakeAccount, said: str) -> None:
+    mend = FAILURES[said](account)
+    saved = save(account)["plan"]["wouldFail"]
+    assert any(said in each for each in saved)
+    for flags in ((), ("--force", "--adopt"), ("-o", "json")):
+        with pytest.raises(WouldFail, match=said):
+            run(account, "apply", "plan.json", *flags)
+    assert account.world.writes == 0
+    mend()
+    assert "no longer a change that would fail" in refusal(account)
+
+
+@pytest.mark.parametrize("said", FAILURES)
+def test_what_would_fail_only_now_stops_a_saved_plan(account: FakeAccount, said: str) -> None:
+    mend = FAILURES[said](account)
+    broken = {"all_users": dict(account.directory.all_users), "groups": dict(account.directory.group_states)}
+    prefixes = account.store.reserved_prefixes()
+    mend()
+    assert save(account)["plan"]["wouldFail"] == []
+    account.directory.all_users.clear()
+    account.directory.all_users.update(broken["all_users"])
+    account.directory.group_states.update(broken["groups"])
+    account.store.reserved_prefixes = lambda: prefixes  # type: ignore[method-assign]
+    assert "a new change that would fail" in refusal(account)
+
+
+@pytest.mark.parametrize("said", FAILURES)
+def test_a_saved_plan_that_leaves_out_what_would_fail_is_refused(account: FakeAccount, said: str) -> None:
+    FAILURES[said](account)
+    save(account)
+    tampered(lambda data: data["plan"].update(wouldFail=[]))
+    assert "a new change that would fail" in refusal(account)
+    assert account.world.writes == 0
+
+
+def test_an_existing_group_that_is_gone_stops_a_saved_plan(account: FakeAccount) -> None:
+    fail_by_existing_group(account)()
+    save(account)
+    del account.directory.group_states["staff"]
+    with pytest.raises(NotOwned, match="group staff does not exist"):
+        run(account, "apply", "plan.json")
+    assert account.world.writes == 0
