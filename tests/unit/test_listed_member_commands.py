@@ -152,12 +152,12 @@ def misspelled(applied: FakeAccount, tmp_path: Path) -> FakeAccount:
 def test_apply_fails_for_what_would_fail_though_nothing_changes(
     misspelled: FakeAccount, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], output: str
 ) -> None:
-    api = {"kube": ApiInMemory().api("https://api.prod.example.com")}
-    kube_iam(misspelled, "plan", "--out", "plan.json", **api)
+    api = ApiInMemory().api("https://api.prod.example.com")
+    kube_iam(misspelled, "plan", "--out", "plan.json", kube=api)
     assert "would fail: access.yaml, line 9: members" in capsys.readouterr().out
     writes = misspelled.world.writes
     with pytest.raises(WouldFail, match="the IAM user is written alice, not Alice; write alice"):
-        kube_iam(misspelled, "apply", *flags, "-o", output, **api)
+        kube_iam(misspelled, "apply", *flags, "-o", output, kube=api)
     assert misspelled.world.writes == writes
     out = capsys.readouterr().out
     if output == "json":

@@ -354,13 +354,13 @@ def test_a_saved_plan_keeps_what_would_fail_and_is_not_carried_out(account: Fake
 @pytest.mark.parametrize("said", FAILURES)
 def test_what_would_fail_only_now_stops_a_saved_plan(account: FakeAccount, said: str) -> None:
     mend = FAILURES[said](account)
-    broken = {"all_users": dict(account.directory.all_users), "groups": dict(account.directory.group_states)}
+    users, groups = dict(account.directory.all_users), dict(account.directory.group_states)
     prefixes = account.store.reserved_prefixes()
     mend()
     assert save(account)["plan"]["wouldFail"] == []
     account.directory.all_users.clear()
-    account.directory.all_users.update(broken["all_users"])
-    account.directory.group_states.update(broken["groups"])
+    account.directory.all_users.update(users)
+    account.directory.group_states.update(groups)
     account.store.reserved_prefixes = lambda: prefixes  # type: ignore[method-assign]
     assert "a new change that would fail" in refusal(account)
 
