@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from kube_iam.core.arns import Sso, comparable_arn, parse_sso_role, strip_role_path
@@ -76,6 +77,7 @@ def _matches(sso: Sso, key: tuple[str, str, str]) -> bool:
     return sso.key[:2] == key[:2] and pattern.fullmatch(key[2]) is not None
 
 
+@lru_cache(maxsize=4096)  # the same few roles are compared again and again
 def pathless(role_arn: str) -> str:
     """Return a role's ARN as the server compares it (`comparable_arn`). Text that is no ARN is only put into lower case."""
     text = role_arn.strip()

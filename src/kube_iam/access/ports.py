@@ -221,7 +221,8 @@ class Subject:
 class BindingState:
     """A RoleBinding (`namespace` set) or ClusterRoleBinding (empty) for groups.
 
-    `role_kind` is ClusterRole or Role. `level` is our label's, empty for a binding that is not ours.
+    `role_kind` is ClusterRole or Role. `level` is our label's, empty for a binding that is not ours. `ident` is namespace and name, by
+    which Kubernetes tells bindings apart.
     """
 
     name: str
@@ -232,10 +233,10 @@ class BindingState:
     level: str
     cluster: str = ""
 
-    @property
-    def ident(self) -> tuple[str, str]:
-        """Namespace and name, by which Kubernetes tells bindings apart."""
-        return (self.namespace, self.name)
+    ident: tuple[str, str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ident", (self.namespace, self.name))
 
 
 class Cluster(Protocol):
