@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -138,3 +140,15 @@ def test_new_credentials_do_not_end_the_requests_of_other_threads() -> None:
     api._login.now = object()  # type: ignore[attr-defined]
     assert api.client() is not before
     assert not before.closed  # type: ignore[attr-defined]
+
+
+@pytest.mark.process
+def test_lightkube_is_imported_before_threads_can_share_an_api() -> None:
+    # Two threads that import parts of it first would wait for each other: the parts import each other.
+    code = """if True:
+        import sys
+        from kube_iam.kube.client import KubeApi
+        KubeApi(environ={})
+        print("lightkube.resources.core_v1" in sys.modules)
+    """
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"

@@ -91,6 +91,10 @@ class KubeApi:
         context: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
+        # The parts of lightkube import each other. Two threads that import different parts first wait for each other for ever, which
+        # Python ends with an error (https://docs.python.org/3/library/importlib.html). After this import they cannot.
+        import lightkube  # noqa: F401
+
         self._environ = environ
         self._login = _Login(lambda: load_context(kubeconfig, context, environ), environ, clock)
         self._lock = RLock()
