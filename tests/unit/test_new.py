@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,24 @@ def test_existing_file_is_kept_without_force(account: FakeAccount, memory: ApiIn
     assert not Path("nowhere.yaml").exists()
 
 
+def test_what_is_no_regular_file_is_not_replaced(account: FakeAccount, memory: ApiInMemory) -> None:
+    os.mkfifo("pipe")
+    with pytest.raises(UsageError, match="pipe is no regular file, and was not changed"):
+        new(account, memory, "pipe", "--force")
+    assert Path("pipe").is_fifo()
+    Path("access.d").mkdir()
+    with pytest.raises(UsageError, match=r"name a file in it: access\.d/access\.yaml"):
+        new(account, memory, "access.d", "--force")
+    assert memory.asked == []
+
+
+@pytest.mark.parametrize("option", ["--context", "--kubeconfig"])
+def test_a_named_context_that_does_not_exist_is_an_error(account: FakeAccount, option: str) -> None:
+    with pytest.raises(KubeIamError, match="no API server"):
+        new(account, None, option, "nowhere")
+    assert not Path("access.yaml").exists()
+
+
 def test_dash_prints_the_file_and_nothing_else_on_stdout(
     account: FakeAccount, memory: ApiInMemory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,24 +158,42 @@ def test_what_is_missing_is_a_comment_with_reason_and_remedy(
 
 
 @pytest.mark.parametrize(
-    ("server", "cluster", "missing"),
+    ("server", "cluster", "missing", "reason"),
     [
-        ("https://user:hunter2@api.example.com", AUTHORITY, "endpoint"),
-        ("http://api.example.com", AUTHORITY, "endpoint"),
-        ("https://api.example.com", {}, "certificateAuthorityData"),
-        ("https://api.example.com", {"certificate-authority-data": "!"}, "certificateAuthorityData"),
+        (
+            "https://user:hunter2@api.example.com",
+            AUTHORITY,
+            "endpoint",
+            "https://api.example.com of kubeconfig context prod has a user, a query or a fragment",
+        ),
+        ("http://api.example.com", AUTHORITY, "endpoint", "is no https URL"),
+        ("https://api.example.com", {}, "certificateAuthorityData", "has no certificate"),
+        ("https://api.example.com", {"certificate-authority-data": "!"}, "certificateAuthorityData", "not the base64"),
         (
             "https://api.example.com",
             {"certificate-authority-data": base64.b64encode(b"-----BEGIN PRIVATE KEY-----").decode()},
             "certificateAuthorityData",
+            "has no certificate",
         ),
-        ("https://api.example.com", {"certificate-authority": "missing.pem"}, "certificateAuthorityData"),
+        (
+            "https://api.example.com",
+            {"certificate-authority": "missing.pem"},
+            "certificateAuthorityData",
+            "there is no missing.pem, which kubeconfig context prod names",
+        ),
     ],
 )
 def test_what_the_file_cannot_hold_is_not_taken_over(
-    server: str, cluster: dict[str, Any], missing: str, account: FakeAccount, memory: ApiInMemory
+    server: str,
+    cluster: dict[str, Any],
+    missing: str,
+    reason: str,
+    account: FakeAccount,
+    memory: ApiInMemory,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     new(account, memory, server=server, cluster=cluster)
+    assert reason in capsys.readouterr().out
     text = Path("access.yaml").read_text()
     assert f"# TODO {missing} was not found: " in text
     assert "hunter2" not in text

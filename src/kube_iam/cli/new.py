@@ -58,8 +58,7 @@ def command(session: AdminSession, target: str | None, eks: str, force: bool, ou
     file = target or ACCESS_FILE
     if file == STANDARD_OUTPUT and output != "table":
         raise UsageError("-o describes the file that is written, and - prints that file", "leave one of the two out")
-    if not force:
-        _refuse_existing(file)
+    _check_target(file, force=force)
     found = _find(session, eks)
     text = access_file_text(found)
     if file == STANDARD_OUTPUT:
@@ -70,8 +69,16 @@ def command(session: AdminSession, target: str | None, eks: str, force: bool, ou
     return 0
 
 
-def _refuse_existing(file: str) -> None:
-    if file != STANDARD_OUTPUT and (Path(file).exists() or Path(file).is_symlink()):
+def _check_target(file: str, *, force: bool) -> None:
+    """Raise UsageError for a path that cannot be written to: with `force` only what is no regular file, such as a device."""
+    path = Path(file)
+    if file == STANDARD_OUTPUT:
+        return
+    if path.is_dir():
+        raise UsageError(f"{file} is a directory", f"name a file in it: {quote(str(path / ACCESS_FILE))}")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{file} is no regular file, and was not changed", "name another file; - prints the file")
+    if not force and (path.exists() or path.is_symlink()):
         raise UsageError(f"{file} exists, and was not changed", "name another file, or overwrite it with --force")
 
 
@@ -174,7 +181,7 @@ def _of_eks(cluster: EksCluster, region: Finding) -> Findings:
 
 
 def _of_context(session: AdminSession, region: Finding) -> Findings:
-    """Return what the kubeconfig context and its cluster say."""
+    """Return what the kubeconfig context and its cluster say. Raises KubeIamError for one that was named and cannot be read."""
     from kube_iam.config.findings import Finding, Findings, MappingFinding
     from kube_iam.kube import cluster_findings as kube
 
@@ -182,7 +189,10 @@ def _of_context(session: AdminSession, region: Finding) -> Findings:
         api = session.kube
         context = api.context
     except KubeIamError as error:
-        missing = Finding(reason=error.message, remedy="name the context with --context, or write it by hand")
+        if session.connection.names_cluster:
+            raise
+        other = error.hint or "name the context with --context"
+        missing = Finding(reason=error.message, remedy=f"{other}; or write it by hand")
         return Findings(missing, missing, missing, Finding(), region, MappingFinding(missing))
     own = kube.eks_region(context.server)
     mapping = kube.find_mapping(api, is_eks=bool(own))

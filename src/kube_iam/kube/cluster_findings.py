@@ -46,7 +46,8 @@ def find_endpoint(context: Context) -> Finding:
     url = context.server
     if fits_schema(url, "cluster", "endpoint"):
         return Finding(url, _source(context))
-    return Finding(reason=f"{shown_url(url)} of {_source(context)} is no plain https URL", remedy=_ENDPOINT)
+    what = "has a user, a query or a fragment" if urlsplit(url).scheme == "https" else "is no https URL"
+    return Finding(reason=f"{shown_url(url)} of {_source(context)} {what}", remedy=_ENDPOINT)
 
 
 def find_authority(context: Context) -> Finding:
@@ -57,7 +58,10 @@ def find_authority(context: Context) -> Finding:
         if data:
             text = base64.b64decode("".join(str(data).split()), validate=True).decode("ascii")
         else:
-            text = read_text(Path(str(file))) or "" if file else ""
+            found = read_text(Path(str(file))) if file else ""
+            if found is None:
+                return Finding(reason=f"there is no {file}, which {source} names", remedy=_AUTHORITY)
+            text = found
     except (binascii.Error, UnicodeDecodeError):
         return Finding(
             reason=f"certificate-authority-data of {source} is not the base64 of PEM text", remedy=_AUTHORITY
