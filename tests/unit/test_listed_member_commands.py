@@ -66,12 +66,19 @@ def test_the_plan_names_joining_and_leaving_users_in_one_line_each(
 
 @pytest.mark.parametrize("command", ["grant", "revoke"])
 def test_grant_and_revoke_name_the_line_that_lists_the_members(applied: FakeAccount, command: str) -> None:
+    user, edit, way = {"grant": ("carol", "add", "--for"), "revoke": ("alice", "remove", "--now")}[command]
     with pytest.raises(UsageError, match=r"^access.yaml, line 9, lists the members of level viewer") as caught:
-        kube_iam(applied, command, "alice", "viewer")
-    edit, way = {"grant": ("add", "--for"), "revoke": ("remove", "--now")}[command]
-    assert caught.value.hint.startswith(f"{edit} alice there, and run `kube-iam apply`")
+        kube_iam(applied, command, user, "viewer")
+    assert caught.value.hint.startswith(f"{edit} {user} there, and run `kube-iam apply`")
     assert way in caught.value.hint
     assert applied.directory.group_members[GROUP] == {"alice", "bob"}
+
+
+def test_grant_asks_for_those_alone_who_are_not_listed(applied: FakeAccount) -> None:
+    for users, edit in ((["bob", "carol"], "add carol there, and run"), (["bob"], "already there: bob; run")):
+        with pytest.raises(UsageError) as caught:
+            kube_iam(applied, "grant", *users, "viewer")
+        assert caught.value.hint.startswith(f"{edit} `kube-iam apply`")
 
 
 def test_temporary_access_does_not_change_the_list_and_survives_apply(

@@ -98,15 +98,20 @@ def refuse_listed(access: ClusterAccess, level: Level, users: Iterable[str], *, 
     """
     if level.members is None:
         return
-    listed = [user for user in dict.fromkeys(users) if user in level.members]
-    if into or listed:
-        edit = "add" if into else "remove"
-        names = ", ".join(users if into else listed)
-        other = "give access for a time with --for" if into else "refuse them at once with --now"
-        raise UsageError(
-            f"{access.place_of(level.members)}, lists the members of level {level.name}",
-            f"{edit} {names} there, and run `kube-iam apply`; or {other}; nothing was changed",
-        )
+    asked = tuple(dict.fromkeys(users))
+    listed = [user for user in asked if user in level.members]
+    if not (into or listed):
+        return
+    missing = [user for user in asked if user not in listed]
+    if not into:
+        edit, other = f"remove {', '.join(listed)} there, and", "refuse them at once with --now"
+    else:
+        edit = f"add {', '.join(missing)} there, and" if missing else f"already there: {', '.join(listed)};"
+        other = "give access for a time with --for"
+    raise UsageError(
+        f"{access.place_of(level.members)}, lists the members of level {level.name}",
+        f"{edit} run `kube-iam apply`; or {other}; nothing was changed",
+    )
 
 
 def plan_members(
