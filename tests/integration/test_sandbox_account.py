@@ -19,6 +19,7 @@ from emulated_account import Account
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.tokens import PREFIX, mint, presign
 from kube_iam.core.utc import basic_timestamp
+from kube_iam.errors import SandboxError
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import ACCOUNT, REGION
 from listening import LOOPBACK, listening
@@ -268,3 +269,9 @@ def test_no_secret_and_no_signed_url_is_in_its_log(account: Account) -> None:
     log = account.home.process("account").log.read_text()
     for word in ("X-Amz-", account.state.root.secret_access_key, account.user("alice").secret_access_key):
         assert word not in log
+
+
+def test_user_in_another_letter_case_is_named_as_iam_writes_it(account: Account) -> None:
+    account.user("zoe")
+    with pytest.raises(SandboxError, match="the IAM user is written zoe, not Zoe"):
+        account.user("Zoe")

@@ -73,6 +73,14 @@ def test_a_saved_plan_is_private_and_carried_out_without_a_question(
     assert run(account, "plan", "--detailed-exitcode") == 0
 
 
+def test_the_command_that_carries_it_out_has_the_options_of_the_plan(
+    account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("access.yaml").rename("my prod.yaml")
+    run(account, "plan", "-f", "my prod.yaml", "--context", "prod", "--force", "--out", "plan.json")
+    assert "kube-iam apply --force -f 'my prod.yaml' --context prod plan.json\n" in capsys.readouterr().err
+
+
 def test_a_plan_is_the_same_document_and_exit_code_with_out(
     account: FakeAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:

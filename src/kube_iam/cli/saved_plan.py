@@ -36,7 +36,8 @@ def save_plan(session: AdminSession, path: Path, plan: Plan, *, adopt: bool, for
     """
     options = [flag for flag, is_given in (("--adopt", adopt), ("--force", force)) if is_given]
     _write(path, current_plan(session, plan, options))
-    click.echo(f"saved; carry it out: {' '.join(('kube-iam apply', *options, quote(str(path))))}", err=True)
+    words = ("kube-iam apply", *options, *map(quote, session.options()), quote(str(path)))
+    click.echo(f"saved; carry it out: {' '.join(words)}", err=True)
 
 
 def read_plan(path: Path, *, adopt: bool, force: bool) -> SavedPlan:

@@ -21,6 +21,7 @@ import click
 from kube_iam.access.levels import ClusterAccess, TargetKind
 from kube_iam.access.mapping import MappingStore, UnreadMapping
 from kube_iam.access.ports import Cluster, Directory, Ports, Preflight, Subject
+from kube_iam.cli.shared_options import FILE_VARIABLE
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeIamError, UsageError
 
@@ -237,6 +238,12 @@ class AdminSession:
     def warn_of_regions(self) -> None:
         """Print a warning for each region, of the access file and of `--region`, that this version does not know."""
         warn_of_regions(self.access, self.connection.region)
+
+    def options(self) -> tuple[str, ...]:
+        """Return the words of the command line that choose this access file, profile and context, for a command to run next."""
+        file = () if self.file in (ACCESS_FILE, os.environ.get(FILE_VARIABLE)) else ("-f", self.file)
+        chosen = ((f"--{each.name}", getattr(self.connection, each.name)) for each in fields(Connection))
+        return (*file, *(word for name, value in chosen if value for word in (name, value)))
 
     def _open_iam(self, waiting: Callable[[str], None], *, may_ask: bool = True) -> Directory:
         from kube_iam.aws.client import iam_client, make_client, make_session

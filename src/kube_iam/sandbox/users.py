@@ -19,6 +19,7 @@ from kube_iam.errors import SandboxError
 from kube_iam.sandbox.state import ADMINISTRATOR, AUTHENTICATOR, REGION, Home, State
 
 _USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
+_EXISTS = "<Code>EntityAlreadyExists</Code>"
 _EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 
 
@@ -44,7 +45,14 @@ def ensure_user(home: Home, state: State, name: str) -> State:
         raise SandboxError(
             f"{name!r} cannot be the name of an IAM user", "letters, digits and _+=,.@- only, 64 at most"
         )
-    _call(home, state, "CreateUser", UserName=name)
+    if _EXISTS in _call(home, state, "CreateUser", UserName=name):
+        names = re.findall("<UserName>([^<]*)</UserName>", _call(home, state, "ListUsers", MaxItems="1000"))
+        spelled = next((each for each in names if each.casefold() == name.casefold()), name)
+        if spelled != name:
+            raise SandboxError(
+                f"the IAM user is written {spelled}, not {name}",
+                f"names do not differ by letter case alone: write {spelled}",
+            )
     answer = _call(home, state, "CreateAccessKey", UserName=name)
     state = state.with_user(name, Credentials(_element(answer, "AccessKeyId"), _element(answer, "SecretAccessKey")))
     home.save(state)
@@ -89,7 +97,7 @@ def _call(home: Home, state: State, action: str, **parameters: str) -> str:
     except urllib.error.HTTPError as error:
         with error:
             body = error.read().decode(errors="replace")
-        if "<Code>EntityAlreadyExists</Code>" in body:
+        if _EXISTS in body:
             return body
         raise SandboxError(f"the emulated AWS account refused {action}: {_element(body, 'Message')}") from error
     except OSError as error:
