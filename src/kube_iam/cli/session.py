@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from kube_iam.access.levels import ClusterAccess, TargetKind
 from kube_iam.access.mapping import MappingStore, UnreadMapping
 from kube_iam.access.ports import Cluster, Directory, Ports, Preflight, Subject
-from kube_iam.cli.shared_options import FILE_VARIABLE
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeIamError, UsageError
 
@@ -93,6 +93,7 @@ class AdminSession:
     def __init__(self, file: str = ACCESS_FILE, connection: Connection = Connection()) -> None:
         self.file = file
         self.connection = connection
+        self.is_file_named = False  # on the command line
         self._kube: KubeApi | None = None
         self._lock = threading.Lock()
 
@@ -241,7 +242,7 @@ class AdminSession:
 
     def options(self) -> tuple[str, ...]:
         """Return the words of the command line that choose this access file, profile and context, for a command to run next."""
-        file = () if self.file in (ACCESS_FILE, os.environ.get(FILE_VARIABLE)) else ("-f", self.file)
+        file = ("-f", self.file) if self.is_file_named else ()
         chosen = ((f"--{each.name}", getattr(self.connection, each.name)) for each in fields(Connection))
         return (*file, *(word for name, value in chosen if value for word in (name, value)))
 
@@ -269,6 +270,7 @@ class AdminSession:
 def session_of(context: click.Context, values: dict[str, Any]) -> AdminSession:
     """Return the session of the command. The options that it is made from are removed from `values`."""
     session = context.find_object(AdminSession) or AdminSession()
+    session.is_file_named = context.get_parameter_source("file") is ParameterSource.COMMANDLINE
     session.file = str(values.pop("file", None) or ACCESS_FILE)
     names = (field.name for field in fields(Connection))
     session.connection = Connection(**{name: str(values.pop(name, None) or "") for name in names})
