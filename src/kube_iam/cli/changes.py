@@ -1,4 +1,7 @@
-"""The changes that the running command makes, and Ctrl-C: a command ends within a second and says in one line what it has changed.
+"""The changes that the running command makes: for the line that ends it at Ctrl-C, and for audit events in the cluster.
+
+Events are collected while a command runs, and written when everything else is done. An error of that is a warning.
+A command ends within a second of Ctrl-C, and says in one line what it has changed.
 
 Python raises KeyboardInterrupt in the main thread, and only between two of its instructions: not while the resolver looks a name up,
 for example, which can take half a minute. A watchdog thread receives the signal at once and ends the process after `GRACE_SECONDS`.
@@ -12,14 +15,21 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
 
+from kube_iam.cli.terminal import note
 from kube_iam.core.printable import escaped
-from kube_iam.errors import Interrupted
+from kube_iam.errors import Interrupted, KubeIamError
+from kube_iam.kube.events import Action, AuditRecord
+
+if TYPE_CHECKING:
+    from kube_iam.access.members import MemberChange
+    from kube_iam.denylist.denial import Denial
 
 INTERRUPTED = 130
 GRACE_SECONDS = 0.7
@@ -115,6 +125,62 @@ def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
 def _list(names: Sequence[str]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
+
+
+Write = Callable[[Sequence[AuditRecord]], None]
+"""Writes actions into the cluster, and raises KubeIamError: `AdminSession.write_events`."""
+
+
+class AuditLog:
+    """Actions of one command. They are written when the context ends, also by an error, and by `write` before a long wait."""
+
+    def __init__(self, write: Write | None) -> None:
+        """Without `write` there is no cluster to keep an audit log in."""
+        self._write = write
+        self._records: list[AuditRecord] = []
+
+    def __enter__(self) -> AuditLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.write()
+
+    def add(self, *records: AuditRecord) -> None:
+        """Add actions that are done."""
+        self._records += records
+
+    def write(self) -> None:
+        """Write the actions since the last call. If that fails it prints a warning."""
+        records, self._records = self._records, []
+        if records and self._write is not None:
+            _write(self._write, records)
+
+    def recorded(self, done: Iterable[MemberChange], level: str, *, into: bool, reason: str) -> Iterator[MemberChange]:
+        """Yield the changes, and add an action for each that changed something."""
+        action = Action.GRANTED if into else Action.REVOKED
+        for change in done:
+            if change.is_needed:
+                self.add(AuditRecord(action, change.user, level, reason=reason))
+            yield change
+
+
+def record_denials(write: Write, denials: Iterable[Denial]) -> None:
+    """Write an audit event for each denial at once. If that fails it prints a warning."""
+    _write(write, [denied_record(denial) for denial in denials])
+
+
+def denied_record(denial: Denial, level: str = "") -> AuditRecord:
+    """Return the record of a denial, in one level or, if that is empty, in all."""
+    return AuditRecord(Action.DENIED, denial.value, level, denial.end, denial.reason, denial.name)
+
+
+def _write(write: Write, records: Sequence[AuditRecord]) -> None:
+    try:
+        write(records)
+    except KubeIamError as error:
+        note(f"warning: done, but not written as an event into the cluster: {error.message}")
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def command(
 
     Where there is an access file, a name that no level knows gets a question, since a misspelt name denies nobody. --yes answers it.
     """
-    from kube_iam.cli.audit import record_denials
+    from kube_iam.cli.changes import record_denials
 
     if listing:
         if who:

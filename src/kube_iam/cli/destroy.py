@@ -43,7 +43,7 @@ def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_on
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
     from kube_iam.access.plan import check_caller, plan_destroy
     from kube_iam.cli.apply import PlanResults, carry_out, is_approved
-    from kube_iam.cli.audit import AuditLog
+    from kube_iam.cli.changes import AuditLog
     from kube_iam.kube.events import Action, AuditRecord
 
     access = session.access

@@ -21,7 +21,7 @@ from kube_iam.access.members import (
     refuse_listed,
     refuse_permission_set,
 )
-from kube_iam.cli.audit import AuditLog
+from kube_iam.cli.changes import AuditLog
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
 from kube_iam.cli.revocation import DENY_LIST, RevocationOptions

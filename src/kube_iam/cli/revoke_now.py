@@ -11,7 +11,7 @@ import click
 from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.cli import revocation, undeny
-from kube_iam.cli.audit import AuditLog, denied_record
+from kube_iam.cli.changes import AuditLog, denied_record
 from kube_iam.cli.revocation import DENY_LIST, DeniedPrincipal, RevocationOptions
 from kube_iam.cli.session import AdminSession, needs_cluster
 from kube_iam.cli.terminal import note, print_lines

@@ -26,7 +26,7 @@ from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
-    from kube_iam.cli.audit import AuditLog
+    from kube_iam.cli.changes import AuditLog
     from kube_iam.cli.progress import Display
     from kube_iam.denylist.editor import DenyListEditor
     from kube_iam.denylist.propagation import Clock
@@ -214,7 +214,7 @@ class AdminSession:
     @cached_property
     def audit(self) -> AuditLog:
         """Return the audit log of the access file's cluster; it writes nothing where nothing of the file is in a cluster."""
-        from kube_iam.cli.audit import AuditLog
+        from kube_iam.cli.changes import AuditLog
 
         return AuditLog(self._write_checked_events if needs_cluster(self.access) else None)
 

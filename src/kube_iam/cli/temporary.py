@@ -16,8 +16,7 @@ from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.access.members import MemberChange, find_level, plan_members, refuse_permission_set
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
-from kube_iam.cli.audit import AuditLog
-from kube_iam.cli.changes import changes_made
+from kube_iam.cli.changes import AuditLog, changes_made
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.revoke_now import remove_level_denials
 from kube_iam.cli.session import AdminSession

@@ -39,7 +39,7 @@ def command(session: AdminSession, who: tuple[str, ...], deny_list: str, output:
     IAM and the mappings then decide again whether the user can sign in.
     """
     from kube_iam.cli.access_output import print_data
-    from kube_iam.cli.audit import AuditLog
+    from kube_iam.cli.changes import AuditLog
     from kube_iam.kube.events import Action, AuditRecord
 
     now = time.time()
