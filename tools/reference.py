@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from kube_iam.cli.drift_textfile import DriftMetrics
 from kube_iam.config.server import ServerConfig
 from kube_iam.config.server_keys import CLUSTER_ID_KEY, SERVER_KEYS, Key
 from kube_iam.core.reasons import Reason
-from kube_iam.server.metrics import Metrics
+from kube_iam.server.metrics import Metric, Metrics
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _HEAD = "<!-- Made by `make docs-reference`. Do not edit: change the texts in {source}. -->\n\n"
@@ -220,16 +221,20 @@ def environment() -> str:
     )
 
 
-def metrics() -> str:
-    """Return the page of the server's metrics."""
-    rows = [
+def _metric_rows(metrics: Iterable[Metric]) -> list[tuple[str, ...]]:
+    return [
         (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels) or "-", each.text)
-        for each in Metrics().all()
+        for each in metrics
     ]
+
+
+def metrics() -> str:
+    """Return the page of the metrics of the server and of `drift`."""
+    rows = _metric_rows(Metrics().all())
     reference = "aws_iam_authenticator_"
     header = ("metric", "type", "labels", "meaning")
     return _page(
-        "src/kube_iam/server/metrics.py",
+        "src/kube_iam/server/metrics.py and src/kube_iam/cli/drift_textfile.py",
         [
             "# Metrics\n",
             "The webhook's port answers `/metrics` in Prometheus' text format. Values of `reason` are in [reasons.md](reasons.md).\n",
@@ -237,6 +242,9 @@ def metrics() -> str:
             _table(header, [row for row in rows if reference in row[0]]),
             "## Names of kube-iam\n",
             _table(header, [row for row in rows if reference not in row[0]]),
+            "## Textfile of `kube-iam drift`\n",
+            "`kube-iam drift --textfile FILE` writes these for node_exporter ([how](../levels.md#check-for-drift)).\n",
+            _table(header, _metric_rows(DriftMetrics().all())),
         ],
     )
 

@@ -71,6 +71,7 @@ def audit(account: FakeAccount, cluster: Cluster) -> Written:
 def test_what_changes_nothing_is_not_recorded(audit: Written) -> None:
     for command in (
         ("plan",),
+        ("drift",),
         ("who",),
         ("apply", "--yes"),
         ("grant", "alice", "admin"),

@@ -56,6 +56,9 @@ def test_a_usage_error_is_never_taken_for_changes_in_a_plan(run: Run, account: F
     assert run("plan", "--detailed-exitcode", "--unknown")[0] == 1
     assert run("plan", "--detailed-exitcode", "-f", "nowhere.yaml")[0] == 1
     assert run("plan", "--detailed-exitcode")[0] == 2
+    assert run("drift", "--unknown")[0] == 1
+    assert run("drift", "-f", "nowhere.yaml")[0] == 1
+    assert run("drift")[0] == 2
 
 
 def test_other_errors_exit_with_1(run: Run, account: FakeAccount) -> None:
@@ -164,6 +167,7 @@ def test_every_command_of_ours_has_the_same_forms_of_output() -> None:
     assert forms.pop(("json", "yaml")) == {"version"}  # as the reference has it
     assert forms == {
         ("table", "json", "yaml"): {
-            *("new", "plan", "apply", "destroy", "validate", "grant", "revoke", "who", "deny", "undeny", "logout")
+            *("new", "plan", "drift", "apply", "destroy", "validate"),
+            *("grant", "revoke", "who", "deny", "undeny", "logout"),
         }
     }

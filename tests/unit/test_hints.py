@@ -206,7 +206,7 @@ def test_a_webhook_that_cannot_be_asked_is_told_from_one_without_a_deny_list(
 
 
 def test_a_missing_permission_comes_with_all_that_the_command_needs() -> None:
-    for name in ("plan", "apply", "destroy"):
+    for name in ("plan", "drift", "apply", "destroy"):
         error = AccessDenied("cannot list groups", "the caller needs the permission iam:ListGroups")
         name_permissions(error, name)
         for action in ("iam:ListGroups", "iam:ListPolicies", "iam:GetRole", "sts:GetCallerIdentity"):

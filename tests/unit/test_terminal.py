@@ -180,7 +180,9 @@ def strings(data: Any) -> Iterator[str]:
         yield data
 
 
-@pytest.mark.parametrize("command", ["plan", "apply --yes", "destroy --yes", "who", "grant x admin", "revoke x admin"])
+@pytest.mark.parametrize(
+    "command", ["plan", "drift", "apply --yes", "destroy --yes", "who", "grant x admin", "revoke x admin"]
+)
 def test_error_texts_of_services_are_escaped(account: FakeAccount, run: Run, command: str) -> None:
     for method in ("caller", "group", "groups", "users", "role", "roles", "user", "entries", "members", "bindings"):
         account.world.errors[method] = KubeError(f"forbidden: {HOSTILE}", f"ask {HOSTILE}")

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from kube_iam.access.apply import find_refusals
+from kube_iam.access.apply import Refusals, find_refusals
 from kube_iam.access.changes import Change, Kind, Plan, TemporaryRemoval, Verb
 from kube_iam.access.deletions import cluster_deletions, iam_deletions, left_alone, replaced_roles
 from kube_iam.access.desired import AnyLevel, DesiredLevel, desired_permission_sets, desired_state
@@ -53,10 +53,13 @@ def check_caller(access: ClusterAccess, directory: Directory) -> None:
         )
 
 
-def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now: float = 0.0) -> Plan:
+def plan_apply(
+    access: ClusterAccess, ports: Ports, *, adopt: bool = False, now: float = 0.0, dry_run: bool = True
+) -> Plan:
     """Return what `apply` would do.
 
-    Temporary access that is over at `now` (Unix seconds; by default none is) is deleted. Raises CredentialsError for another
+    Temporary access that is over at `now` (Unix seconds; by default none is) is deleted. Without `dry_run` no change is tried in
+    advance, so that rights to read are enough. Raises CredentialsError for another
     account, and NotOwned with all things of others that prevent the plan.
     """
     check_caller(access, ports.directory)
@@ -84,7 +87,7 @@ def plan_apply(access: ClusterAccess, ports: Ports, *, adopt: bool = False, now:
     taken = (*cluster_deletions(observed, desired, now, sets), *replaced)
     changes = arrange(taken, planners, iam_deletions(observed, desired), lambda change: is_own(change, observed))
     wanted = frozenset(level.name for level in access.levels)
-    refusals = find_refusals(changes, ports)
+    refusals = find_refusals(changes, ports) if dry_run else Refusals()
     misplaced = tuple(misplaced_mapping(access, ports))
     reserved = reserved_user_names((*desired, *sets), observed.reserved_prefixes)
     written = {

@@ -34,6 +34,14 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Take over what exists under the names of the levels", "plan --adopt"),
         ("Save the plan, to carry it out after a review", "plan --out prod.plan"),
     ),
+    "drift": (
+        ("Exit with 2 where something is not as the file says", "drift -f prod.yaml"),
+        ("List the differences for a program", "drift -o json"),
+        (
+            "Write metrics for node_exporter, from cron",
+            "drift -f prod.yaml --textfile /var/lib/node_exporter/kube-iam-prod.prom",
+        ),
+    ),
     "apply": (
         ("Show the plan, ask, and carry it out", "apply"),
         ("Carry out a saved plan, if nothing has changed since", "apply prod.plan"),

@@ -21,6 +21,7 @@ _LISTED = ("user", "users", "groups_of")  # for members that the file lists
 _LEVEL = ("caller", "group", "policy", "members", "user", "users")
 DIRECTORY_METHODS = {
     "plan": (*_LOOK, *_LISTED),
+    "drift": (*_LOOK, *_LISTED),
     "apply": (*_LOOK, *_LISTED, *_BUILD, *_DELETE),
     "destroy": (*_LOOK, *_DELETE),
     "who": ("caller", "group", "policy", "members", "user"),

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Entry] = {
     "validate": Entry("kube_iam.cli.validate:command", "Check an access file and report all its problems.", ACCESS),
     "schema": Entry("kube_iam.cli.schema:command", "Print the JSON Schema of the access file.", ACCESS),
     "plan": Entry("kube_iam.cli.plan:command", "Show what apply would change, and change nothing.", ACCESS),
+    "drift": Entry("kube_iam.cli.drift:command", "Check that IAM and the cluster are as the file says.", ACCESS),
     "apply": Entry("kube_iam.cli.apply:command", "Make IAM and the cluster match the access file.", ACCESS),
     "destroy": Entry("kube_iam.cli.destroy:command", "Undo everything that apply made.", ACCESS),
     "grant": Entry("kube_iam.cli.grant:command", "Grant users an access level.", ACCESS),
@@ -253,10 +254,11 @@ def run_command(
 def usage_exit_code(arguments: Sequence[str]) -> int:
     """Return the exit code of a usage error: 2, as most programs use.
 
-    It is 1 for commands of the reference, which exits with 1, and with --detailed-exitcode, where 2 means changes.
+    It is 1 for commands of the reference, which exits with 1, and for `drift` and --detailed-exitcode, where 2 means changes.
     """
     command = next((word for word in arguments if word in COMMANDS), "")
-    return 1 if command in REFERENCE_COMMANDS or "--detailed-exitcode" in arguments else USAGE_ERROR
+    exits_with_1 = command in REFERENCE_COMMANDS or command == "drift" or "--detailed-exitcode" in arguments
+    return 1 if exits_with_1 else USAGE_ERROR
 
 
 def _run(program: str, arguments: Sequence[str], session: AdminSession | None) -> int:

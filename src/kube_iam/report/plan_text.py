@@ -79,17 +79,20 @@ def _fields(change: Change) -> Iterator[str]:
 def _field(part: Field) -> Iterator[str]:
     if part.name in DOCUMENTS and part.before is not None:
         yield f"    {part.name}:"
-        before, after = (
-            json.dumps(value, indent=2, sort_keys=True).splitlines() for value in (part.before, part.after)
-        )
-        changed = difflib.unified_diff(before, after, lineterm="", n=1)
-        yield from (f"      {line}" for line in changed if not line.startswith(("---", "+++", "@@")))
+        yield from (f"      {line}" for line in document_diff(part.before, part.after))
     elif part.name in DOCUMENTS:
         yield from (f"    {sentence}" for sentence in document_sentences(part.after))
     elif part.before is None:
         yield f"    {part.name}: {shown(part.after)}"
     else:
         yield f"    {part.name}: {shown(part.before)} -> {shown(part.after)}"
+
+
+def document_diff(before: object, after: object) -> Iterator[str]:
+    """Yield the lines of a unified diff of two IAM documents, without its headings."""
+    old, new = (json.dumps(value, indent=2, sort_keys=True).splitlines() for value in (before, after))
+    changed = difflib.unified_diff(old, new, lineterm="", n=1)
+    yield from (line for line in changed if not line.startswith(("---", "+++", "@@")))
 
 
 def document_sentences(document: object) -> Iterator[str]:
