@@ -11,6 +11,7 @@ from access_commands import account as account
 from fake_account import FakeAccount
 
 from kube_iam.access.saved_plan import digest
+from kube_iam.cli.root import run_command
 from kube_iam.config.access import load_access
 from kube_iam.errors import ConfigError, CredentialsError, UsageError
 
@@ -201,3 +202,9 @@ def test_saved_plans_of_a_directory_do_not_depend_on_lines_and_files(account: Fa
     (folder / "30-viewer.yaml").rename(folder / "35-viewer.yaml")
     (folder / "35-viewer.yaml").write_text("# moved\n" + (folder / "35-viewer.yaml").read_text())
     assert digest(load_access(folder)) == digest(before)
+
+
+def test_an_empty_name_is_that_of_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"there is no access\.yaml"):
+        run_command("kube-iam", ["validate", "-f", ""], {})

@@ -131,6 +131,16 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     return site
 
 
+def test_a_role_in_another_letter_case_is_repaired(site: Site) -> None:
+    # The server would ask IAM for the role as it is spelled, which its rights in IAM do not cover.
+    site.write("mapRoles", site.read("mapRoles").replace(ARN, ARN.replace("prod-viewer", "Prod-Viewer")))
+    plan = site.plan()
+    assert [(change.kind, change.fields[0].name) for change in plan.changes] == [(Kind.MAPPING, "roleArn")]
+    site.run(plan)
+    assert ARN in site.read("mapRoles")
+    assert site.plan().changes == ()
+
+
 OURS = ("awsiam:{{SessionNameRaw}}", ("kube-iam:viewer",))
 
 

@@ -225,12 +225,14 @@ def entry_fields(entry: MappingEntry) -> dict[str, object]:
     }
 
 
-def drift_fields(present: Sequence[MappingEntry]) -> Iterator[Field]:
+def drift_fields(present: Sequence[MappingEntry], want: MappingEntry) -> Iterator[Field]:
     """Yield fields for what an edit of the first entry repairs besides its values: its notation, and further entries of its key.
 
-    Of several entries the server applies the first and the reference the last.
+    Of several entries the server applies the first and the reference the last. A role's name in another letter case is not covered by
+    the server's rights in IAM, so that it cannot check membership.
     """
     for entry in present[:1]:
+        yield from changed([("roleArn", entry.role_arn, want.role_arn)])
         if entry.problems:
             yield Field("notation", "; ".join(entry.problems), "as apply writes it")
     for entry in present[1:]:

@@ -173,7 +173,7 @@ class EntryPlanner:
             return
         before = entry_fields(have)
         fields = changed((key, before[key], value) for key, value in entry_fields(want).items())
-        fields = (*fields, *drift_fields(present))
+        fields = (*fields, *drift_fields(present, want))
         if self._entry_is_ours(have):
             if fields:
                 self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)

@@ -88,7 +88,7 @@ def unmanaged_entry(
     """
     why = "is mapped already, by hand or by another tool"
     found = unmanaged_resource(Kind.MAPPING, want.name, owner, level, why)
-    added = {"level", *(() if have.iam_group else ("iamGroup",))}
+    added = {"level", "roleArn", *(() if have.iam_group else ("iamGroup",))}
     if have.cluster is None or owner.is_other or {part.name for part in fields} <= added:
         return found
     why = f"is mapped already by {have.where}, in another way: {given(have)}"

@@ -292,9 +292,13 @@ def pass_session(function: F) -> F:
 
 
 def read_access(file: str) -> ClusterAccess:
-    """Read the access file; `-` stands for standard input. Raises ConfigError with all problems, UsageError where there is no file."""
+    """Read the access file; `-` stands for standard input, no name for access.yaml.
+
+    Raises ConfigError with all problems, UsageError where there is no file.
+    """
     from kube_iam.config.access import load_access, parse_access
 
+    file = file or ACCESS_FILE
     if file == STANDARD_INPUT:
         return parse_access(sys.stdin.buffer.read(), "standard input", Path())
     if not Path(file).exists():

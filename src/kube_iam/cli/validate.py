@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from kube_iam.access.levels import ClusterAccess
-from kube_iam.cli.session import ACCESS_FILE, read_access
+from kube_iam.cli.session import read_access
 from kube_iam.cli.shared_options import file_option, global_options, output_option
 from kube_iam.errors import ConfigError, Problem
 
@@ -23,7 +23,7 @@ def command(file: str, output: str) -> int:
     from kube_iam.cli.access_output import print_data
 
     try:
-        access = read_access(file or ACCESS_FILE)
+        access = read_access(file)
     except ConfigError as error:
         if output == "table":
             raise
