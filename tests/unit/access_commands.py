@@ -10,6 +10,8 @@ from api_in_memory import ApiInMemory
 from fake_account import FakeAccount
 from prepared_session import PreparedSession
 
+from kube_iam.aws.iam_calls import PERMISSIONS
+from kube_iam.cli.permissions import DIRECTORY_METHODS
 from kube_iam.cli.revocation import DENY_LIST
 from kube_iam.cli.root import run_command
 from kube_iam.denylist.denial import Denial
@@ -50,9 +52,18 @@ def kube_iam(
     unreachable: KubeIamError | None = None,
     clock: Clock | None = None,
 ) -> int:
-    """Run a command with a `PreparedSession`, and return its exit code. Raises what the command raises."""
+    """Run a command with a `PreparedSession`, and return its exit code. Raises what the command raises.
+
+    The permissions that an error names as those of the command are those of `DIRECTORY_METHODS`: no other method may be called.
+    """
     session = PreparedSession(account, kube, unreachable=unreachable, clock=clock)
-    return run_command("kube-iam", arguments, {}, session)
+    before = len(account.world.log)
+    try:
+        return run_command("kube-iam", arguments, {}, session)
+    finally:
+        called = set(account.world.log[before:]) & PERMISSIONS.keys()
+        unlisted = called - set(DIRECTORY_METHODS.get(arguments[0], ()))
+        assert not unlisted, f"add {unlisted} to DIRECTORY_METHODS of {arguments[0]} (cli/permissions.py)"
 
 
 def denying(*denials: Denial, answer: Callable[[str, str], str] = lambda host, token: "") -> KubeApi:

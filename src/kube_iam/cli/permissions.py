@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from kube_iam.errors import AccessDenied
 
-_LOOK = (
-    *("caller", "policies", "policy", "holders", "role", "groups", "group", "members"),
-    *("inline_policies", "groups_of"),
-)
+# Of a whole cluster: plans need it, and commands about members where a level's own resources do not tell its owner.
+_INVENTORY = ("caller", "policies", "policy", "role", "groups", "group", "members")
+_PLAN = (*_INVENTORY, "holders")
+_EXISTING_GROUPS = ("inline_policies",)
+_MEMBERS = ("user", "users", "groups_of")  # that the file or the command names
+_DENIED = ("key_owner", "role_id")  # the members whom an entry of the deny list means
 _DELETE = (
     *("delete_policy", "detach_from", "detach", "delete_role", "delete_group", "remove_member"),
     *("user_policy", "delete_user_policy"),
@@ -17,27 +19,20 @@ _BUILD = (
     *("create_role", "update_role", "tag_role", "set_boundary"),
     *("create_group", "move_group", "attach", "add_member"),
 )
-_LISTED = ("user", "users", "groups_of")  # for members that the file lists
-_LEVEL = ("caller", "group", "policy", "members", "user", "users")
+_TEMPORARY = ("user_policy", "delete_user_policy")
 DIRECTORY_METHODS = {
-    "plan": (*_LOOK, *_LISTED),
-    "drift": (*_LOOK, *_LISTED),
-    "apply": (*_LOOK, *_LISTED, *_BUILD, *_DELETE),
-    "destroy": (*_LOOK, *_DELETE),
-    "who": ("caller", "group", "policy", "members", "user"),
-    "grant": (
-        *_LEVEL,
-        "role",
-        "inline_policies",
-        "groups_of",
-        "add_member",
-        "user_policy",
-        "put_user_policy",
-        "delete_user_policy",
-    ),
-    "revoke": (*_LEVEL, "inline_policies", "remove_member", "user_policy", "delete_user_policy"),
+    "plan": (*_PLAN, *_EXISTING_GROUPS, *_MEMBERS, *_DENIED),
+    "drift": (*_PLAN, *_EXISTING_GROUPS, *_MEMBERS),
+    "apply": (*_PLAN, *_EXISTING_GROUPS, *_MEMBERS, *_BUILD, *_DELETE),
+    "destroy": (*_PLAN, *_DELETE),
+    "who": (*_INVENTORY, "user", *_DENIED),
+    "grant": (*_INVENTORY, *_EXISTING_GROUPS, *_MEMBERS, "add_member", *_TEMPORARY, "put_user_policy"),
+    "revoke": (*_INVENTORY, *_EXISTING_GROUPS, "user", "users", "remove_member", *_TEMPORARY),
+    "deny": ("members", "user"),
+    "kubeconfig": ("role",),
+    "new": ("caller",),
 }
-"""Methods of the directory (`access.ports`) that each command calls."""
+"""Methods of the directory (`access.ports`) that each command calls. Tests of the commands fail for a method that is not listed."""
 
 
 def name_permissions(error: AccessDenied, command: str) -> None:
