@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +13,12 @@ from levels_for_tests import ADMIN, EDITOR, NODES, VIEWER, access, level, run
 from kube_iam.access.changes import Kind, Plan, Verb
 from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.mapping import MappingEntry, UnreadMapping
 from kube_iam.access.members import apply_members, plan_members, who
 from kube_iam.access.plan import plan_apply, plan_destroy
-from kube_iam.access.ports import BindingState, GroupState, Holder, PolicyState, RoleState
+from kube_iam.access.ports import BindingState, GroupState, Holder, PolicyState, Ports, RoleState
 from kube_iam.config.suggestions import suggestion
-from kube_iam.errors import NotOwned
+from kube_iam.errors import NotFound, NotOwned
 
 CLUSTER, LEVEL = "kube-iam.dev/cluster", "kube-iam.dev/level"
 OURS = {CLUSTER: "prod.example.com", LEVEL: "viewer"}
@@ -357,15 +357,56 @@ def stage(level: Level, **changed: Any) -> ClusterAccess:
     return replace(file, levels=(replace(level, path=file.path, **names),))
 
 
+UNBOUND = replace(VIEWER, bind=())
+
+
+def plans(file: ClusterAccess, account: FakeAccount) -> Iterator[Callable[[], Plan]]:
+    """Yield the plans of `apply`, with --adopt too, and of `destroy`, with the cluster and with --iam-only."""
+    iam_only = Ports(account.directory, None, UnreadMapping("a mapping"))
+    yield lambda: plan_apply(file, account.ports)
+    yield lambda: plan_apply(file, account.ports, adopt=True)
+    yield lambda: plan_destroy(file, account.ports)
+    yield lambda: plan_destroy(file, iam_only)
+
+
+@pytest.mark.parametrize("same_names", [False, True])
+def test_a_file_with_another_cluster_name_is_refused_by_every_command(same_names: bool) -> None:
+    account = applied(UNBOUND)
+    account.directory.add_member("prod-viewer", "bob")
+    before = account.state()
+    file = stage(UNBOUND, name="stage")
+    if same_names:
+        file = replace(file, levels=(replace(UNBOUND, path=file.path),))
+    said = "role prod-viewer has the tag of cluster prod.example.com, and its description is that of cluster.name prod, not stage"
+    # With --iam-only the mapping is not read, and nothing else names a role of another name.
+    for plan in list(plans(file, account))[: 4 if same_names else 3]:
+        with pytest.raises(NotOwned) as caught:
+            plan()
+        assert f"{said}: restore cluster.name prod" in str(caught.value)
+        assert "nothing was changed" in str(caught.value)
+    assert same_names or plan_destroy(file, Ports(account.directory, None, UnreadMapping("x"))).changes == ()
+    (level,) = file.levels
+    for into, user in ((True, "alice"), (False, "bob")):
+        with pytest.raises(NotOwned if same_names else NotFound):
+            plan_members(LevelReader(file, account.directory), level, [user], suggestion, into=into)
+    if same_names:
+        with pytest.raises(NotOwned, match="belongs to cluster prod"):
+            who(LevelReader(file, account.directory), [level])
+    else:
+        assert [each.users for each in who(LevelReader(file, account.directory), [level])] == [None]
+    assert account.state() == before
+
+
 @pytest.mark.parametrize("changed", [{"name": "stage"}, {"path_prefix": "/teams/"}])
-def test_a_level_at_a_former_path_is_not_forgotten(changed: dict[str, Any]) -> None:
-    unbound = replace(VIEWER, bind=())
-    account = applied(unbound)
-    file = stage(unbound, **changed)
-    (guard,) = plan_apply(file, account.ports).guards
-    assert (
-        f"mapping {VIEWER_ARN} is of a level of this cluster that has no policy and no group under {file.path}" in guard
-    )
+def test_a_level_at_a_former_path_is_deleted_with_force_only(changed: dict[str, Any]) -> None:
+    described = replace(UNBOUND, description="Looks around")
+    account = applied(described)
+    file = stage(described, **changed)
+    nothing = f"is of a level of this cluster that has no policy and no group under {file.path}"
+    for plan in (plan_apply(file, account.ports), plan_destroy(file, account.ports)):
+        said = "".join(plan.guards)
+        assert f"mapping {VIEWER_ARN} {nothing}" in said
+        assert f"role prod-viewer {nothing}" in said
     run(account, plan_destroy(file, account.ports))
     assert account.store.all_entries == [NODES]
     assert "prod-viewer" not in account.directory.role_states

@@ -3,7 +3,8 @@
 `plan`, `apply`, `destroy`, `grant`, `revoke` and `who` ask this index and nothing else. The rules, in this order:
 
 1. The cluster tag of another cluster makes a thing that cluster's. So does another cluster's path, for a group a policy of another
-   cluster, and for a role without cluster tag its description. Such things are never changed and never adopted.
+   cluster, and for a role its description. Such things are never changed and never adopted. A role with this cluster's tag and the
+   description of another cluster.name is this cluster's under that name: `plan` and `destroy` refuse the file (`under_other_name`).
 2. This cluster's tag makes a policy or role this cluster's, and this cluster's path makes a group this cluster's.
 3. A thing without cluster tag is this cluster's if two marks agree on a level, and one of them is the thing's own. That a policy names
    a role is no mark of the role's own: a user who may create policies can make it.
@@ -25,7 +26,7 @@ A command that reads less than `plan` gets the answers of `plan` or `NOT_READ`: 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kube_iam.access.desired import (
     CLUSTER_TAG,
@@ -210,11 +211,10 @@ class OwnershipIndex:
         in_file = self._level_with_role(key)
         named = self._role_levels.get(key, set())
         marked = self._by_tag(cluster, tagged or min(named, default="") or in_file)
-        described = _DESCRIPTION.fullmatch(role.description)
         if cluster and marked.is_other:
             return marked
-        if not cluster and described and described[1] != self._access.name:
-            return Owner(Standing.OTHER, cluster=described[1])
+        if described := self._described_name(role):
+            return Owner(Standing.OTHER, cluster=described)
         if key in self._existing_roles:
             return Owner(Standing.EXISTING, in_file or min(self._existing_roles[key]))
         if cluster:
@@ -226,6 +226,18 @@ class OwnershipIndex:
             if own and own + (level in named) >= 2:
                 return Owner(Standing.UNMARKED, level)
         return UNKNOWN
+
+    def under_other_name(self) -> Iterator[tuple[RoleState, str]]:
+        """Yield roles with this cluster's tag that were made under another cluster.name, with that name."""
+        for role in filter(None, self.inventory.roles.values()):
+            described = self._described_name(role)
+            if described and role.tags.get(CLUSTER_TAG) == self._access.cluster_id:
+                yield role, described
+
+    def _described_name(self, role: RoleState) -> str:
+        """Return the cluster.name in the description that `apply` gave to a role, if it is another than the file's."""
+        described = _DESCRIPTION.fullmatch(role.description)
+        return described[1] if described and described[1] != self._access.name else ""
 
     def _looks_made(self, role: RoleState) -> bool:
         """Return whether a role looks as `apply` makes roles: by its description or its trust policy."""

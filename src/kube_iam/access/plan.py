@@ -33,6 +33,7 @@ from kube_iam.access.reassignments import (
     guarded_deletions,
     guarded_permission_sets,
     refused_reassignments,
+    under_other_name,
 )
 from kube_iam.access.server_policy import suspensions, uncovered_by_policy
 from kube_iam.access.unmanaged import UnmanagedResource
@@ -76,6 +77,7 @@ def plan_apply(
     )
     unmanaged: list[UnmanagedResource] = [
         *other_spellings(observed.owners.inventory, desired, observed.elsewhere.values()),
+        *under_other_name(observed),
         *refused_reassignments(observed, desired),
         *(unusable(observed, desired, ports.directory) if access.uses_existing else ()),
     ]
@@ -133,10 +135,15 @@ def plan_apply(
 
 
 def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
-    """Return what `destroy` would do: delete everything of this cluster, leftovers of earlier files included."""
+    """Return what `destroy` would do: delete everything of this cluster, leftovers of earlier files included.
+
+    Raises CredentialsError for another account, and NotOwned for a file with another cluster.name than the cluster was applied with.
+    """
     check_caller(access, ports.directory)
     access = located(access, ports.directory) if access.uses_existing else access
     observed = observe(access, (), ports)
+    if renamed := list(under_other_name(observed)):
+        raise not_owned(renamed, "these resources were made with another cluster.name:")
     taken = cluster_deletions(observed, (), 0.0)
     changes = arrange(taken, (), iam_deletions(observed, ()), lambda change: is_own(change, observed))
     refusals = find_refusals(changes, ports)
@@ -161,10 +168,12 @@ def _unchecked(refusal: str) -> str:
     return f"not checked in advance, since an admission webhook takes no dry runs: {refusal}"
 
 
-def not_owned(unmanaged: Iterable[UnmanagedResource]) -> NotOwned:
+def not_owned(
+    unmanaged: Iterable[UnmanagedResource], head: str = "the levels cannot have these names in IAM and the cluster:"
+) -> NotOwned:
     """Return the error for resources that prevent what the caller wants, each with its remedy."""
     items = (f"{found}: {found.remedy}" for found in unmanaged)
-    return NotOwned.listing("the levels cannot have these names in IAM and the cluster:", items, "nothing was changed")
+    return NotOwned.listing(head, items, "nothing was changed")
 
 
 def other_spellings(

@@ -164,24 +164,42 @@ def refused_reassignments(observed: Observed, desired: Desired) -> Iterator[Unma
             yield UnmanagedResource(found.kind, found.name, why, remedy, adoptable=False)
 
 
+def under_other_name(observed: Observed) -> Iterator[UnmanagedResource]:
+    """Yield roles of this cluster that were made under another cluster.name: their policies and groups are at another path."""
+    for role, name in observed.owners.under_other_name():
+        why = (
+            f"has the tag of cluster {observed.cluster_id}, and its description is that of cluster.name {name}, not"
+            f" {observed.cluster_name}"
+        )
+        remedy = (
+            f"restore cluster.name {name} in the file; to rename the cluster, run destroy with the former name first"
+        )
+        yield UnmanagedResource(Kind.ROLE, role.name, why, remedy, adoptable=False)
+
+
 def guarded_changes(observed: Observed, desired: Desired, changes: tuple[Change, ...]) -> Iterator[str]:
     """Yield a sentence for each change that needs --force because of the level that a resource belongs to, or belonged to."""
     yield from _guarded_reassignments(observed, desired)
     yield from guarded_members(observed, desired)
-    yield from _guarded_entries(observed, changes)
     yield from guarded_deletions(observed, changes)
 
 
-def _guarded_entries(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
-    """Yield a sentence for each deleted entry of this cluster's roles whose level has no policy under the cluster's path."""
+def _guarded_paths(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
+    """Yield a sentence for each deleted role and entry of a level that has neither policy nor group under the cluster's path."""
     for change in changes:
-        entry = change.item
-        if change.verb is not Verb.DELETE or not isinstance(entry, MappingEntry) or not entry.role_arn:
+        item = change.item if change.verb is Verb.DELETE else None
+        if isinstance(item, MappingEntry) and item.role_arn:
+            is_elsewhere = _is_elsewhere(observed, role_key(item.role_arn), item.key, (item.iam_group,))
+        elif isinstance(item, RoleState):
+            key = pathless(item.arn)
+            groups = tuple(entry.iam_group for entry in observed.entries if entry.key == key)
+            is_elsewhere = _is_elsewhere(observed, item.name, key, groups)
+        else:
             continue
-        if observed.owners.role(role_key(entry.role_arn)).is_marked and not _is_at_path(observed, entry):
+        if is_elsewhere:
             yield (
-                f"mapping {change.name} is of a level of this cluster that has no policy and no group under {observed.path}: "
-                "it would be deleted. Restore cluster.name and iam.pathPrefix if they were changed"
+                f"{change.kind.value} {change.name} is of a level of this cluster that has no policy and no group under"
+                f" {observed.path}: it would be deleted. Restore cluster.name and iam.pathPrefix if they were changed"
             )
 
 
@@ -200,18 +218,20 @@ def guarded_permission_sets(observed: Observed, changes: tuple[Change, ...], lev
             )
 
 
-def _is_at_path(observed: Observed, entry: MappingEntry) -> bool:
-    """Return whether the level of an entry has a policy or group under the cluster's path, or a policy there names its role."""
-    group = observed.groups.get(entry.iam_group.casefold())
-    return (
-        observed.owners.is_registered(entry.key)
-        or observed.owners.role(role_key(entry.role_arn)).level in observed.registered_levels
-        or (group is not None and observed.owns_group(group))
+def _is_elsewhere(observed: Observed, role: str, entry_key: str, groups: tuple[str, ...]) -> bool:
+    """Return whether a role is marked as ours, and neither a policy nor a group of its level is at the cluster's path."""
+    owner, owners = observed.owners.role(role), observed.owners
+    if not owner.is_marked or owners.is_registered(entry_key) or owner.level in observed.registered_levels:
+        return False
+    keys = {name.casefold() for name in groups}
+    return not any(
+        group.name.casefold() in keys or observed.group_level(group) == owner.level for group in observed.owned_groups
     )
 
 
 def guarded_deletions(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
-    """Yield a sentence for each role and group that would be deleted though it may never have been a level's."""
+    """Yield a sentence for each deletion of what may never have been a level's, or is of a level at another path."""
+    yield from _guarded_paths(observed, changes)
     for change in changes:
         item = change.item if change.verb is Verb.DELETE else None
         if isinstance(item, RoleState) and not observed.owners.is_level_role(item) and not _is_mapped(observed, item):
