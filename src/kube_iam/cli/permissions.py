@@ -9,7 +9,7 @@ _INVENTORY = ("caller", "policies", "policy", "role", "groups", "group", "member
 _PLAN = (*_INVENTORY, "holders")
 _EXISTING_GROUPS = ("inline_policies",)
 _MEMBERS = ("user", "users", "groups_of")  # that the file or the command names
-_DENIED = ("key_owner", "role_id")  # the members whom an entry of the deny list means
+_DENIED = ("key_owner", "role_id")  # of members, to find those that the deny list denies
 _DELETE = (
     *("delete_policy", "detach_from", "detach", "delete_role", "delete_group", "remove_member"),
     *("user_policy", "delete_user_policy"),
