@@ -165,7 +165,10 @@ def reasons() -> str:
         _table(
             ("who", "sees the reason in"),
             [
-                ("operator of the server", "the server's log (`reason`), the metric `kube_iam_refusals_total{reason}`"),
+                (
+                    "operator of the server",
+                    "the server's log (`reason`, `requestid`), the metric `kube_iam_refusals_total{reason}`",
+                ),
                 (
                     "operator of kube-apiserver",
                     'its log, as the text of `status.error`: "Unable to authenticate the request"',
@@ -174,6 +177,9 @@ def reasons() -> str:
                 ("anybody who may create TokenReviews", "`status.error` of the answer"),
             ],
         ),
+        "kube-apiserver's line ends with a request id, as in `(request 1f0c9ab2)`. Search the server's log for it, in the field"
+        " `requestid`: the line there adds the reason, the identity and the STS host. Refusals with the reason `token_prefix` are"
+        " logged at the level `debug` only ([request ids](../protocol.md#63-reasons-for-these-answers)).\n",
         "The label `result` is that of `aws_iam_authenticator_authenticate_latency_seconds`.\n",
     ]
     for title, text, labels in groups:

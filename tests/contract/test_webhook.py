@@ -191,8 +191,28 @@ def test_a_refused_token_is_not_asked_about_again_at_once(shared: RunningServer)
     shared.sts.play = lambda _: error_answer(403, "InvalidClientTokenId")
     first, asked = shared.review(token), len(shared.sts.asked)
     shared.sts.play = lambda _: ADMIN
-    assert shared.review(token).error == first.error
+    again = shared.review(token)
+    assert again.error.partition(" (request ")[0] == first.error.partition(" (request ")[0]
+    assert again.error != first.error
     assert len(shared.sts.asked) == asked
+
+
+def test_id_in_the_answer_leads_to_the_line_of_the_log(shared: RunningServer) -> None:
+    faults = [ADMIN, error_answer(403, "ExpiredToken"), Answer(0), Answer(429)]
+    tokens = [shared.token(key=f"ASIAREQUESTID000000{number}") for number in range(len(faults))]
+    answers = [shared.review("k8s-aws-v1.aGk")]
+    for fault, token in zip(faults, tokens, strict=True):
+        shared.sts.play = lambda _, fault=fault: fault  # type: ignore[misc]
+        answers.append(shared.review(token))
+    refused = [answer for answer in answers if not answer.review["status"]["authenticated"]]
+    assert [answer.status for answer in refused] == [200, 200, 504, 429]
+    for answer in refused:
+        message, _, rest = answer.error.rpartition(" (request ")
+        wanted = f" requestid={rest.removesuffix(')')}"
+        wait_until(lambda wanted=wanted: wanted in shared.log())  # type: ignore[misc]
+        (line,) = [line for line in shared.log().splitlines() if wanted in line]
+        assert f'error="{message}"' in line
+        assert " reason=" in line
 
 
 def test_sts_that_cannot_be_reached_is_asked_twice_and_nothing_is_remembered(shared: RunningServer) -> None:

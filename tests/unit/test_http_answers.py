@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from kube_iam.authn.decide import Authenticator, Unavailable
+from kube_iam.authn.decide import Authenticator, Denied, Unavailable
 from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.server.http import Health, Scope, Starting, Webhook
 from kube_iam.server.log import Log, Scrubber
@@ -46,6 +47,12 @@ def request(path: str, method: str = "GET") -> Scope:
     return cast("Scope", SimpleNamespace(method=method, path=path, client="127.0.0.1:1", headers={}))
 
 
+def logged_id(line: str) -> str:
+    """Return the request id in a log line of either format."""
+    (found,) = re.findall(r' requestid=([0-9a-f]{8})(?= |$)|"requestid":"([0-9a-f]{8})"', line)
+    return "".join(found)
+
+
 class Broken:
     """An authenticator with a fault."""
 
@@ -66,12 +73,12 @@ def test_a_fault_of_the_server_denies_with_500_and_repeats_nothing(error: Except
     ((status, headers, body),) = exchange.answers
     assert status == 500
     assert headers == {"content-type": "application/json"}
+    (line,) = log.getvalue().splitlines()
     assert json.loads(body) == {
         "apiVersion": version,
         "kind": "TokenReview",
-        "status": {"authenticated": False, "error": "internal error"},
+        "status": {"authenticated": False, "error": f"internal error (request {logged_id(line)})"},
     }
-    (line,) = log.getvalue().splitlines()
     assert "level=error" in line
     assert type(error).__name__ in line
     assert "canary" not in line + metrics.render()
@@ -114,11 +121,50 @@ def test_only_quick_temporary_failures_are_answered_so_that_they_are_retried(
 ) -> None:
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "k8s-aws-v1.x"}}
     exchange = Exchange(json.dumps(review).encode())
-    webhook = Webhook(cast("Authenticator", Slow(refusal, seconds, monkeypatch)), Metrics(), Log(io.StringIO()))
+    log = io.StringIO()
+    webhook = Webhook(cast("Authenticator", Slow(refusal, seconds, monkeypatch)), Metrics(), Log(log))
     asyncio.run(webhook.handle(request("/authenticate", "POST"), exchange))
     ((answered, headers, body),) = exchange.answers
     assert (answered, headers) == (status, {"content-type": "application/json"})
-    assert json.loads(body)["status"] == {"authenticated": False, "error": refusal.message}
+    error = f"{refusal.message} (request {logged_id(log.getvalue())})"
+    assert json.loads(body)["status"] == {"authenticated": False, "error": error}
+
+
+class Refusing:
+    """An authenticator that remembers one decision."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self._decision = Denied(refusal)
+
+    async def authenticate(self, token: str) -> Denied:
+        return self._decision
+
+
+def errors(refusal: Refusal, log: Log, requests: int) -> list[str]:
+    """Return `status.error` of the answers to so many equal requests."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "k8s-aws-v1.x"}}
+    exchange = Exchange(json.dumps(review).encode())
+    webhook = Webhook(Refusing(refusal), Metrics(), log)
+    for _ in range(requests):
+        asyncio.run(webhook.handle(request("/authenticate", "POST"), exchange))
+    return [json.loads(body)["status"]["error"] for _, _, body in exchange.answers]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("reason", [Reason.STS_REFUSED, Reason.TOKEN_PREFIX, Reason.NOT_MAPPED, Reason.DENIED])
+def test_every_refusal_has_an_id_of_its_own_in_the_answer_and_in_the_log(reason: Reason, style: str) -> None:
+    lines = io.StringIO()
+    answered = errors(Refusal(reason, "detail"), Log(lines, "debug", style), 20)
+    ids = [logged_id(line) for line in lines.getvalue().splitlines()]
+    assert answered == [f"{reason.sentence}: detail (request {each})" for each in ids]
+    assert len(set(ids)) == 20
+
+
+def test_answer_to_a_status_query_is_the_answer_alone() -> None:
+    lines = io.StringIO()
+    (answered,) = errors(Refusal(Reason.STATUS_QUERY, "kube-iam-x nonce=1"), Log(lines, "debug"), 1)
+    assert answered == f"{Reason.STATUS_QUERY.sentence}: kube-iam-x nonce=1"
+    assert "requestid" not in lines.getvalue()
 
 
 @pytest.mark.parametrize(

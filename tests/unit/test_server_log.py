@@ -28,7 +28,8 @@ class Lines:
 
 def line(decision: Decision, level: str = "info", style: str = "text") -> str:
     lines = Lines()
-    log_decision(Log(lines, level, style, lambda: 0.0), decision, "127.0.0.1:1", 0.25)
+    request_id = "" if isinstance(decision, Allowed) else "0a1b2c3d"
+    log_decision(Log(lines, level, style, lambda: 0.0), decision, "127.0.0.1:1", 0.25, request_id)
     return lines.text
 
 
@@ -110,6 +111,7 @@ def test_a_refusal_is_logged_with_who_and_why() -> None:
     text = line(Denied(Refusal(Reason.NOT_MAPPED), WHO))
     assert "level=warning" in text
     assert "reason=not_mapped" in text
+    assert " requestid=0a1b2c3d " in text
     assert 'arn="arn:aws:iam::123456789012:role/Admin"' in text
     text = line(Unavailable(Refusal(Reason.STS_UNREACHABLE, "connect error"), throttled=False))
     assert "level=warning" in text

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
@@ -29,6 +30,8 @@ _TEXT = [("content-type", "text/plain; charset=utf-8")]
 _JSON = [("content-type", "application/json")]
 _QUICK_SECONDS = 3.0
 _REQUEST: dict[str, Value] = {"method": "POST", "path": "/authenticate"}
+# 32 random bits: within the minutes of a search in two logs, ids do not meet by chance.
+_ID_BYTES = 4
 # Of status queries (`denylist.status_query`, `core.membership_status`).
 _OWN_PREFIXES = (PREFIX, "kube-iam-")
 
@@ -123,20 +126,23 @@ class Webhook:
         except (
             Exception
         ) as error:  # a bug of ours: the token is refused, and a message that may hold a secret is not shown
-            self._log.error("unexpected error", error=type(error).__name__, client=scope.client)
-            exchange.response_bytes(500, _JSON, encode_denied(request, "internal error"))
+            request_id = _new_id()
+            fields: dict[str, Value] = {"error": type(error).__name__, "client": scope.client}
+            self._log.error("unexpected error", requestid=request_id, **fields)
+            exchange.response_bytes(500, _JSON, encode_denied(request, _with_id("internal error", request_id)))
             return
         seconds = time.perf_counter() - start
-        _answer(exchange, request, decision, seconds)
-        self._count(decision, seconds, scope.client)
+        request_id = _id_of(decision)
+        _answer(exchange, request, decision, seconds, request_id)
+        self._count(decision, seconds, scope.client, request_id)
 
-    def _count(self, decision: Decision, seconds: float, client: str) -> None:
+    def _count(self, decision: Decision, seconds: float, client: str, request_id: str) -> None:
         if isinstance(decision, Allowed):
             self._metrics.latency.observe(seconds, SUCCESS)
         else:
             self._metrics.latency.observe(seconds, decision.refusal.reason.metric)
             self._metrics.refusals.add(decision.refusal.reason.value)
-        log_decision(self._log, decision, client, seconds)
+        log_decision(self._log, decision, client, seconds, request_id)
 
     def _malformed(self, scope: Scope, exchange: Exchange, start: float, status: int, expected: str) -> None:
         headers = [*_TEXT, ("allow", "POST")] if status == 405 else _TEXT
@@ -146,11 +152,27 @@ class Webhook:
         self._log.error(what, error=expected, client=scope.client, method=scope.method, path=scope.path)
 
 
-def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision, seconds: float) -> None:
+def _new_id() -> str:
+    return os.urandom(_ID_BYTES).hex()
+
+
+def _id_of(decision: Decision) -> str:
+    """Return a new random id of 8 hex digits for a refusal. Empty for a sign-in, and for the answer to a status query."""
+    if isinstance(decision, Allowed) or decision.refusal.reason is Reason.STATUS_QUERY:
+        return ""
+    return _new_id()
+
+
+def _with_id(error: str, request_id: str) -> str:
+    return f"{error} (request {request_id})" if request_id else error
+
+
+def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision, seconds: float, request_id: str) -> None:
     if isinstance(decision, Allowed):
         exchange.response_bytes(200, _JSON, _granted(request, decision))
     else:
-        exchange.response_bytes(_status(decision, seconds), _JSON, encode_denied(request, decision.refusal.message))
+        error = _with_id(decision.refusal.message, request_id)
+        exchange.response_bytes(_status(decision, seconds), _JSON, encode_denied(request, error))
 
 
 def _status(decision: Denied | Unavailable, seconds: float) -> int:
@@ -234,8 +256,10 @@ class Health:
         exchange.response_str(503 if reason else 200, _TEXT, self._scrub(reason) or "ok")
 
 
-def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> None:
+def log_decision(log: Log, decision: Decision, client: str, seconds: float, request_id: str) -> None:
     """Write one log line about a decision: user, mapping, or reason of the refusal; client; latency in seconds. Never the token.
+
+    `request_id` is the id in the answer that refuses, which kube-apiserver logs; empty where there is none.
 
     The level is info for a sign-in, warning for a refusal, and debug for a status query or a token of another kind. Neither ARN nor
     ids are written of an identity in a scrubbed account. Messages and names of fields are the reference's, whose line "STS response"
@@ -255,6 +279,8 @@ def log_decision(log: Log, decision: Decision, client: str, seconds: float) -> N
     if identity is not None and not decision.scrubbed:
         fields |= _identity_fields(identity)
     fields |= {"reason": decision.refusal.reason.value, "error": decision.refusal.message}
+    if request_id:
+        fields["requestid"] = request_id
     if decision.refusal.reason is Reason.STATUS_QUERY:
         # Sending one needs no sign-in.
         log.debug("status query", **fields)
