@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from emulated_account import Account
+from kube_iam.cli.sandbox_exec import run_as
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.tokens import PREFIX, mint, presign
 from kube_iam.core.utc import basic_timestamp
@@ -275,3 +276,14 @@ def test_user_in_another_letter_case_is_named_as_iam_writes_it(account: Account)
     account.user("zoe")
     with pytest.raises(SandboxError, match="the IAM user is written zoe, not Zoe"):
         account.user("Zoe")
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_user_whose_directory_would_be_another_one_is_refused(account: Account, name: str) -> None:
+    with pytest.raises(SandboxError, match="cannot be the name of an IAM user here"):
+        account.user(name)
+
+
+def test_program_without_a_name_does_not_exist(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_as(account.home, "administrator", "", [""]) == 127
+    assert "cannot run ''" in capsys.readouterr().err

@@ -52,6 +52,9 @@ def _program() -> str:
 
 
 def _replace_process(words: Sequence[str], environ: Mapping[str, str]) -> int:
+    if not words[0]:
+        click.echo("sandbox: cannot run '': no program has an empty name", err=True)
+        return NOT_FOUND
     # Python ignores these, and a program inherits that: `yes | head` would not end.
     for name in ("SIGPIPE", "SIGXFSZ"):
         if hasattr(signal, name):

@@ -127,8 +127,8 @@ def _check_permission_set(
     if any(not kind.takes_permission_sets for kind in targets):
         message = f"the authenticator that reads {targets[0].value} knows no permission sets (`sso`)"
         remedy = (
-            "map the role of the permission set by hand (rolearn: its ARN without path, with the 16 digits at its end), or use"
-            " another mapping or method"
+            "map the role of the permission set by hand (its ARN without path, with the 16 digits at its end), or use another"
+            " mapping or method"
         )
         yield file.problem((*path, "method"), message, remedy)
 

@@ -41,9 +41,10 @@ def ensure_user(home: Home, state: State, name: str) -> State:
     """Return the state with that IAM user and an access key, which are created on first use. Raises SandboxError."""
     if name in state.keys:
         return state
-    if not _USER_NAME.fullmatch(name):
+    # A user has directories of that name.
+    if not _USER_NAME.fullmatch(name) or name in (".", ".."):
         raise SandboxError(
-            f"{name!r} cannot be the name of an IAM user", "letters, digits and _+=,.@- only, 64 at most"
+            f"{name!r} cannot be the name of an IAM user here", "letters, digits and _+=,.@- only, 64 at most"
         )
     if _EXISTS in _call(home, state, "CreateUser", UserName=name):
         names = re.findall("<UserName>([^<]*)</UserName>", _call(home, state, "ListUsers", MaxItems="1000"))
