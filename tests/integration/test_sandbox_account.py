@@ -30,7 +30,7 @@ pytestmark = pytest.mark.integration
 CLUSTER = "a.example.com"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # as the account: a worker may run tests of other modules in between
 def role(account: Account) -> str:
     arn: str = account.make_level("demo-admin")
     account.user("alice")
