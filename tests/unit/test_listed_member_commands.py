@@ -185,9 +185,13 @@ def test_plan_says_that_the_file_has_members_who_cannot_be_added(
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_plan_with_exit_codes_does_not_call_what_would_fail_unchanged(misspelled: FakeAccount, output: str) -> None:
+@pytest.mark.parametrize("words", ["plan --detailed-exitcode", "drift"])
+def test_exit_codes_of_plan_and_drift_do_not_call_what_would_fail_unchanged(
+    misspelled: FakeAccount, capsys: pytest.CaptureFixture[str], words: str, output: str
+) -> None:
     with pytest.raises(WouldFail, match="the IAM user is written alice"):
-        kube_iam(misspelled, "plan", "--detailed-exitcode", "-o", output)
+        kube_iam(misspelled, *words.split(), "-o", output)
+    assert "is as the file says" not in capsys.readouterr().out
 
 
 def test_a_dry_run_shows_what_would_fail(misspelled: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,12 +38,14 @@ from kube_iam.cli.terminal import page
 def command(session: AdminSession, textfile: Path | None, output: str) -> int:
     """Check that IAM, the cluster and the mapping are as the access file says. Asks nothing and changes nothing.
 
-    Exits with 0 without drift, with 2 if there is drift, and with 1 after an error. It computes the plan of `apply`, makes no dry
+    Exits with 0 without drift, with 2 if there is drift, and with 1 after an error, or where nothing differs but what apply could not
+    carry out. It computes the plan of `apply`, makes no dry
     run, and needs rights to read alone.
     """
     from kube_iam.access.drift import differences
     from kube_iam.access.plan import plan_apply
     from kube_iam.cli.access_output import print_data
+    from kube_iam.cli.apply import refuse_failing
     from kube_iam.cli.drift_textfile import check_replaceable, drift_metrics, write_textfile
     from kube_iam.report.drift_text import drift_data, drift_text
 
@@ -60,4 +62,6 @@ def command(session: AdminSession, textfile: Path | None, output: str) -> int:
         page(drift_text(plan, found, place=session.destination.place))
     else:
         print_data({**drift_data(plan, found), **session.destination.as_data()}, output)
+    if not found:
+        refuse_failing(plan)
     return CHANGES if found else 0

@@ -37,6 +37,8 @@ def _lines(plan: Plan, found: tuple[Difference, ...], place: str) -> Iterator[st
         yield f"Drift: {cluster}, mapping in {plan.target}: {len(found)} {plural} from the file"
         for each in found:
             yield from _difference(each)
+    elif plan.failures:
+        yield f"No drift that apply could end: {cluster}, is not as the file says, and apply would fail."
     else:
         yield f"No drift: {cluster}, is as the file says."
     yield from (f"warning: {each}" for each in plan.warnings)
