@@ -10,7 +10,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,11 +26,11 @@ from kube_iam.access.admin_policy import admin_document, operator_document
 from kube_iam.access.ports import Ports
 from kube_iam.aws.iam import IamDirectory
 from kube_iam.cli.root import run_command
-from kube_iam.config.access import load_access
+from kube_iam.config.access import load_access, parse_access
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.denylist.denial import Denial
-from kube_iam.errors import AccessDenied, KubeIamError
+from kube_iam.errors import AccessDenied, KubeIamError, NotFound, NotOwned
 from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR, REGION
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("admin-policies")]
@@ -41,19 +41,65 @@ kind: ClusterAccess
 cluster: {{id: {name}.example.com, name: {name}, endpoint: "https://api.prod.example.com"}}
 account: "{account}"
 region: {region}
+iam: {{tags: {{team: {team}}}}}
 levels:
   - {{name: admin, bind: [{{clusterRole: cluster-admin}}], iam: {{group: {group}}}}}
   - {{name: viewer, bind: [{{clusterRole: view}}], sessionDuration: {session}}}
+  - {{name: staff, bind: [{{clusterRole: view}}], iam: {{{staff}}}}}
+  - {{name: shared, bind: [{{clusterRole: view}}], iam: {{role: shared-{name}, existing: true}}}}
+  - {{name: bounded, bind: [{{clusterRole: view}}], iam: {{permissionsBoundary: {boundary}}}}}
+  - {{name: unbounded, bind: [{{clusterRole: view}}], iam: {{permissionsBoundary: none}}}}
+  - name: listed
+    bind: [{{clusterRole: view}}]
+    members: [{listed}]
+{more}
   - name: keys
     method: group
     bind: [{{clusterRole: view}}]
 """
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundaries/developer"
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}],
 }
+ALLOW_NOTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}
+OWN_NAME = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}},
+        }
+    ],
+}
 DENIED_KEY = Denial("key", "accessKeyId", "AKIAIOSFODNN7EXAMPLE", until=LATER)
 _numbers = itertools.count(1)
+
+
+def text_of_file(
+    name: str,
+    *,
+    session: str = "1h",
+    group: str = "",
+    members: str = "",
+    listed: str = "",
+    team: str = "platform",
+    own_staff: bool = False,
+    more: str = "",
+) -> str:
+    """Return the access file of a cluster. `members` are those of level keys, `more` are further levels.
+
+    With `own_staff` the level staff has a group of its own, and else an existing one.
+    """
+    group = group or f"{name}-admin"
+    staff = "" if own_staff else f"group: staff-{name}, existing: true"
+    text = FILE.format(
+        name=name, account=ACCOUNT, region=REGION, session=session, group=group, team=team, staff=staff,
+        boundary=BOUNDARY, listed=listed or f"{name}-bob", more=more,
+    )  # fmt: skip
+    return text + (f"    members: [{members}]\n" if members else "")
 
 
 class Site:
@@ -71,12 +117,23 @@ class Site:
         self.job_arn = ""
         self.member = f"{self.name}-alice"
         account.user(self.member)
+        account.user(f"{self.name}-bob")
+        self._make_existing()
 
-    def write_file(self, session: str = "1h", group: str = "", members: str = "") -> None:
-        group = group or f"{self.name}-admin"
-        text = FILE.format(name=self.name, account=ACCOUNT, region=REGION, session=session, group=group)
-        text += f"    members: [{members}]\n" if members else ""
-        self.path.write_text(text)
+    def _make_existing(self) -> None:
+        """Make a group and a role of others, at paths of theirs, and the boundary."""
+        group, document = f"staff-{self.name}", json.dumps(ALLOW_NOTHING)
+        self.iam.create_group(GroupName=group, Path="/people/")
+        self.iam.put_group_policy(GroupName=group, PolicyName="theirs", PolicyDocument=document)
+        self.iam.create_role(
+            RoleName=f"shared-{self.name}", Path="/ops/", AssumeRolePolicyDocument=json.dumps(OWN_NAME)
+        )
+        with suppress(self.iam.exceptions.EntityAlreadyExistsException):
+            for name in ("developer", "wide"):
+                self.iam.create_policy(PolicyName=name, Path="/boundaries/", PolicyDocument=document)
+
+    def write_file(self, **changed: Any) -> None:
+        self.path.write_text(text_of_file(self.name, **changed))
 
     def give(self, document: dict[str, object]) -> None:
         """Make the document the only policy of the principal."""
@@ -113,10 +170,33 @@ def site(account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     return Site(account, tmp_path)  # type: ignore[return-value]
 
 
+def administer_existing(site: Site) -> None:
+    """Do what the levels with existing groups and roles, boundaries, tags and listed members need."""
+    iam, name = site.iam, site.name
+    assert [user["UserName"] for user in iam.get_group(GroupName=f"{name}-listed")["Users"]] == [f"{name}-bob"]
+    iam.delete_role_permissions_boundary(RoleName=f"{name}-bounded")
+    iam.put_role_permissions_boundary(RoleName=f"{name}-unbounded", PermissionsBoundary=BOUNDARY)
+    site.write_file(team="security", listed=site.member)
+    site.run("apply --yes --force")
+    tags = iam.list_role_tags(RoleName=f"{name}-bounded")["Tags"]
+    assert {"Key": "team", "Value": "security"} in tags
+    assert iam.get_role(RoleName=f"{name}-bounded")["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == BOUNDARY
+    assert "PermissionsBoundary" not in iam.get_role(RoleName=f"{name}-unbounded")["Role"]
+    assert [user["UserName"] for user in iam.get_group(GroupName=f"{name}-listed")["Users"]] == [site.member]
+    # The level gets a group of its own, and the existing one again.
+    site.write_file(own_staff=True)
+    site.run("apply --yes --force")
+    assert iam.list_attached_group_policies(GroupName=f"staff-{name}")["AttachedPolicies"] == []
+    site.write_file()
+    site.run("apply --yes --force")
+    assert len(iam.list_attached_group_policies(GroupName=f"staff-{name}")["AttachedPolicies"]) == 1
+
+
 def administer(site: Site) -> None:
     """Do everything that `plan`, `apply` and `destroy` are for, with drift that others made in between."""
     iam, name = site.iam, site.name
     site.run("apply --yes")
+    administer_existing(site)
     # Somebody attached, edited, untagged and moved things.
     for kind in ("user", "group"):
         getattr(iam, f"create_{kind}")(**{f"{kind.capitalize()}Name": f"{name}-other-{kind}"})
@@ -159,13 +239,23 @@ def administer(site: Site) -> None:
     site.run("plan", denials=(DENIED_KEY,))
     site.run("destroy --yes --force")
     assert iam.list_policies(PathPrefix=f"/kube-iam/{name}/")["Policies"] == []
+    assert iam.list_attached_group_policies(GroupName=f"staff-{name}")["AttachedPolicies"] == []
 
 
 def operate(site: Site, *, temporary: bool) -> None:
     """Do everything that `grant`, `revoke` and `who` are for."""
     site.run(f"grant {site.member} admin")
     site.run(f"grant {site.member} keys")
+    site.run(f"grant {site.member} shared")
+    site.run(f"grant {site.member} staff --yes")
+    staff = site.iam.get_group(GroupName=f"staff-{site.name}")["Users"]
+    assert [user["UserName"] for user in staff] == [site.member]
     site.run("who", denials=(DENIED_KEY,))
+    site.run(f"revoke {site.member} staff --yes")
+    site.write_file(more="  - {name: later, bind: [{clusterRole: view}]}")
+    with pytest.raises(NotFound, match="level later does not exist in IAM yet"):
+        site.run(f"grant {site.member} later")
+    site.write_file()
     site.run(f"revoke {site.member} admin")
     site.run(f"grant {site.member} keys --for 2h")
     with pytest.raises(KubeIamError, match=f"no IAM user {site.name}-alicia in this account"):
@@ -188,10 +278,9 @@ JOBS: dict[str, tuple[Callable[[Any], dict[str, object]], Callable[[Site], None]
 
 
 def actions_of(job: str) -> list[str]:
-    """Return the actions of a job's policy, which are the same for every file."""
-    from levels_for_tests import access
-
-    statements: Any = JOBS[job][0](access())["Statement"]
+    """Return the actions of a job's policy for such a file."""
+    access = parse_access(text_of_file("c0").encode(), "access.yaml", Path())
+    statements: Any = JOBS[job][0](access)["Statement"]
     return sorted({action for statement in statements for action in statement["Action"]})
 
 
@@ -281,6 +370,16 @@ REFUSED: dict[str, Callable[[Any, Site], object]] = {
         GroupName=f"{site.name}-foreign", UserName=f"{site.name}-job"
     ),
     "create an access key": lambda iam, site: iam.create_access_key(UserName=site.member),
+    "attach a policy to an existing group": lambda iam, site: iam.attach_group_policy(
+        GroupName=f"staff-{site.name}", PolicyArn=site.policy("admin")
+    ),
+    "detach a policy from an existing group": lambda iam, site: iam.detach_group_policy(
+        GroupName=f"staff-{site.name}", PolicyArn=site.policy("staff")
+    ),
+    "change a boundary": lambda iam, site: iam.put_role_permissions_boundary(
+        RoleName=f"{site.name}-bounded", PermissionsBoundary=BOUNDARY
+    ),
+    "remove a boundary": lambda iam, site: iam.delete_role_permissions_boundary(RoleName=f"{site.name}-bounded"),
     "tag a role": lambda iam, site: iam.tag_role(RoleName=f"{site.name}-admin", Tags=[{"Key": "a", "Value": "b"}]),
 }
 
@@ -314,3 +413,52 @@ def test_administrator_detaches_policies_of_this_cluster_alone(site: Site) -> No
     site.run("apply --yes")
     with pytest.raises(ClientError, match="AccessDenied"):
         iam.attach_group_policy(GroupName=f"{site.name}-viewer", PolicyArn=arn)
+
+
+ADMINISTRATOR_REFUSED: dict[str, Callable[[Any, Site], object]] = {
+    "set a boundary that is not in the file": lambda iam, site: iam.put_role_permissions_boundary(
+        RoleName=f"{site.name}-bounded", PermissionsBoundary=BOUNDARY.replace("developer", "wide")
+    ),
+    "set a boundary on a role of others": lambda iam, site: iam.put_role_permissions_boundary(
+        RoleName=f"shared-{site.name}", PermissionsBoundary=BOUNDARY
+    ),
+    "remove a boundary that the file sets": lambda iam, site: iam.delete_role_permissions_boundary(
+        RoleName=f"{site.name}-bounded"
+    ),
+    "change an existing role": lambda iam, site: iam.update_assume_role_policy(
+        RoleName=f"shared-{site.name}", PolicyDocument=json.dumps(TRUST)
+    ),
+    "delete an existing role": lambda iam, site: iam.delete_role(RoleName=f"shared-{site.name}"),
+    "add a member to an existing group": lambda iam, site: iam.add_user_to_group(
+        GroupName=f"staff-{site.name}", UserName=site.member
+    ),
+    "move an existing group": lambda iam, site: iam.update_group(GroupName=f"staff-{site.name}", NewPath="/"),
+    "delete an existing group": lambda iam, site: iam.delete_group(GroupName=f"staff-{site.name}"),
+    "attach another policy to an existing group": lambda iam, site: iam.attach_group_policy(
+        GroupName=f"staff-{site.name}", PolicyArn=BOUNDARY
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def administered(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Return a site that was applied, whose principal has the administrator's policy."""
+    site = Site(account, tmp_path_factory.mktemp("administered"))
+    site.run_as_administrator("apply --yes")
+    site.give(admin_document(site.access))
+    return site
+
+
+@pytest.mark.parametrize("attempt", ADMINISTRATOR_REFUSED)
+def test_administrator_cannot(attempt: str, administered: Site) -> None:
+    with pytest.raises(ClientError) as caught:
+        ADMINISTRATOR_REFUSED[attempt](administered.account.client("iam", administered.job), administered)
+    assert caught.value.response["Error"]["Code"] == "AccessDenied"
+
+
+def test_an_existing_group_that_is_missing_is_named_to_an_administrator(site: Site) -> None:
+    site.give(admin_document(site.access))
+    site.iam.delete_group_policy(GroupName=f"staff-{site.name}", PolicyName="theirs")
+    site.iam.delete_group(GroupName=f"staff-{site.name}")
+    with pytest.raises(NotOwned, match=f"group staff-{site.name} does not exist"):
+        site.run("plan")

@@ -192,14 +192,28 @@ def test_existing_roles_and_groups_are_read_and_never_managed(
     assert named == [f"{HOME}:role/k8s-prod-*"]
 
 
-def test_boundaries_and_tags_are_changed_by_administrators_of_such_files_alone(
+def test_boundaries_of_the_file_are_set_and_no_others(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not [sid for sid in policy(capsys, "admin", "-f", file) if "Boundar" in sid]
+    file.write_text(FILE.partition("levels:")[0] + EXISTING)
+    found = policy(capsys, "admin", "-f", file)
+    assert found["SetPermissionsBoundaries"] == {
+        "Sid": "SetPermissionsBoundaries",
+        "Effect": "Allow",
+        "Action": ["iam:PutRolePermissionsBoundary"],
+        "Resource": [f"{HOME}:role/k8s-prod-*"],
+        "Condition": {"StringEquals": {"iam:PermissionsBoundary": [f"{HOME}:policy/boundary"]}},
+    }
+    # The present boundary of a role that shall have none is not in the file, so that the role is named.
+    removal = found["RemovePermissionsBoundaries"]
+    assert (removal["Action"], removal["Resource"]) == (
+        ["iam:DeleteRolePermissionsBoundary"],
+        [f"{HOME}:role/k8s-prod-viewer"],
+    )
+    assert not [sid for sid in policy(capsys, "operator", "-f", file) if "Boundar" in sid]
+
+
+def test_tags_of_policies_are_removed_also_when_no_level_uses_what_exists(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = {"iam:PutRolePermissionsBoundary", "iam:DeleteRolePermissionsBoundary", "iam:UntagPolicy"}
-
-    def granted() -> set[str]:
-        return {action for each in policy(capsys, "admin", "-f", file).values() for action in each["Action"]}
-
-    assert not more & granted()
-    file.write_text(FILE.partition("levels:")[0] + EXISTING)
-    assert more <= granted()
+    # A level that no longer uses an existing group leaves a tag with the group's name.
+    assert "iam:UntagPolicy" in policy(capsys, "admin", "-f", file)["ManagePolicies"]["Action"]

@@ -39,8 +39,7 @@ def admin_document(access: ClusterAccess) -> dict[str, object]:
             "ManagePolicies",
             (
                 *("iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion"),
-                *("iam:ListEntitiesForPolicy", "iam:ListPolicyVersions", "iam:TagPolicy"),
-                *(("iam:UntagPolicy",) if _existing_groups(access) or _existing_roles(access) else ()),
+                *("iam:ListEntitiesForPolicy", "iam:ListPolicyVersions", "iam:TagPolicy", "iam:UntagPolicy"),
             ),
             own,
         ),
@@ -49,10 +48,10 @@ def admin_document(access: ClusterAccess) -> dict[str, object]:
             (
                 *_READ_ROLE,
                 *("iam:CreateRole", "iam:DeleteRole", "iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole"),
-                *_boundary_actions(access),
             ),
             _roles(access),
         ),
+        *_change_boundaries(access),
         *_read_existing(access),
         _allow(
             "ManageGroups",
@@ -84,7 +83,8 @@ def operator_document(access: ClusterAccess, *, temporary: bool = False) -> dict
     """
     home = _home(access)
     statements = [
-        _allow("ReadNames", _READ_NAMES, ["*"]),
+        # The lists find a level that was not applied, or whose marks were lost.
+        _allow("ReadNames", ("iam:ListGroups", "iam:ListPolicies", *_READ_NAMES), ["*"]),
         _allow("ReadUsers", _READ_USER, [f"{home}:user/*"]),
         _allow("ReadPolicies", _READ_POLICY, [f"{home}:policy{literal(access.path)}*"]),
         _allow("ReadRoles", _READ_ROLE, _roles(access)),
@@ -149,11 +149,22 @@ def _read_existing(access: ClusterAccess) -> list[dict[str, object]]:
     return [*found, _allow("ReadExistingRoles", _READ_ROLE, roles)] if roles else found
 
 
-def _boundary_actions(access: ClusterAccess) -> tuple[str, ...]:
-    """Return the actions that mend or remove permissions boundaries, if the file says anything of them."""
-    wanted = {level.permissions_boundary for level in access.iam_levels} - {None}
-    sets = ("iam:PutRolePermissionsBoundary",) if wanted - {""} else ()
-    return (*sets, "iam:DeleteRolePermissionsBoundary") if "" in wanted else sets
+def _change_boundaries(access: ClusterAccess) -> list[dict[str, object]]:
+    """Return the statements that allow to set the permissions boundaries of the file, and no others, and to remove them.
+
+    Of a removed boundary IAM checks the present ARN, which the file does not say. So the roles that shall have none are named.
+    """
+    by_role = [level for level in access.iam_levels if level.method is Method.ROLE and not level.existing_role]
+    boundaries = sorted({level.permissions_boundary for level in by_role if level.permissions_boundary})
+    unbounded = [level for level in by_role if level.permissions_boundary == ""]
+    found = []
+    if boundaries:
+        condition = {"StringEquals": {"iam:PermissionsBoundary": boundaries}}
+        found.append(_allow("SetPermissionsBoundaries", ("iam:PutRolePermissionsBoundary",), _roles(access), condition))
+    if unbounded:
+        roles = [f"{_home(access)}:role{literal(level.role_path)}{level.role_name}" for level in unbounded]
+        found.append(_allow("RemovePermissionsBoundaries", ("iam:DeleteRolePermissionsBoundary",), roles))
+    return found
 
 
 def _allow(

@@ -6,6 +6,7 @@ They are not kube-iam's. A level only attaches its policy to its group, and name
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from kube_iam.access.changes import Kind
@@ -15,6 +16,7 @@ from kube_iam.access.observed import Observed
 from kube_iam.access.ports import Directory, GroupState, RoleState
 from kube_iam.access.unmanaged import UnmanagedResource
 from kube_iam.core.trust_policy import unrestricted_session_name
+from kube_iam.errors import AccessDenied
 
 Desired = tuple[DesiredLevel, ...]
 
@@ -58,8 +60,12 @@ def _group_problem(
     if group is None:
         why, remedy = "does not exist", _remedy_for_missing(Kind.GROUP, level)
         # IAM does not tell names apart by letter case; where it finds a group by its exact name only, the list has the spelling.
-        spelled = (each.name for each in directory.groups("/") if each.name.casefold() == name.casefold())
-        if other := next(spelled, ""):
+        # The list reads the policies of each group, to which an administrator of this cluster may have no right.
+        other = ""
+        with suppress(AccessDenied):
+            spelled = (each.name for each in directory.groups("/") if each.name.casefold() == name.casefold())
+            other = next(spelled, "")
+        if other:
             why, remedy = f"is spelled {other} in IAM", f"set iam.group of level {level.name} to {other}"
         yield _unusable(Kind.GROUP, name, why, remedy)
         return

@@ -37,15 +37,31 @@ def with_paths(original: Callable[..., str]) -> Callable[..., str]:
 
 
 def with_condition_keys(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Return the emulator's `request_tag_context` with the key iam:PolicyARN of calls that attach or detach a policy."""
+    """Return the emulator's `request_tag_context` with more keys.
+
+    iam:PolicyARN is that of calls that attach or detach a policy. iam:PermissionsBoundary is the boundary of the request or, of calls
+    without one, that of the role or user.
+    """
 
     def context(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
         found = dict(original(service, iam_action, body, params))
         if service == "iam" and iam_action.startswith(("iam:Attach", "iam:Detach")):
             found["iam:policyarn"] = _text(params, "PolicyArn")
+        if service == "iam" and (boundary := _text(params, "PermissionsBoundary") or _present_boundary(params)):
+            found["iam:permissionsboundary"] = boundary
         return found
 
     return context
+
+
+def _present_boundary(parameters: Mapping[str, Any]) -> str:
+    """Return the ARN of the permissions boundary of the role or user that a call is about, empty without one."""
+    iam = import_module("ministack.services.iam")
+    for parameter in ("RoleName", "UserName"):
+        found = getattr(iam, _TABLES[parameter]).get(_text(parameters, parameter))
+        if found is not None:
+            return str(found.get("PermissionsBoundary") or "")
+    return ""
 
 
 def _resource(parameters: Mapping[str, Any], account: str) -> str:
