@@ -64,6 +64,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("List the members of all levels", "who"),
         ("List a line per user, for a program", "who --by-user -o json"),
     ),
+    "who-can": (
+        ("List who may read secrets in a namespace", "who-can get secrets -n shop"),
+        ("List who may open a shell in any pod, for a program", "who-can create pods/exec -A -o json"),
+        ("List who may do everything", "who-can '*' '*.*' -A"),
+    ),
     "deny": (
         ("Refuse every sign-in of a user for twelve hours", "deny alice"),
         ("Refuse an access key that leaked", "deny AKIAIOSFODNN7EXAMPLE --for 168h --reason 'leaked key'"),

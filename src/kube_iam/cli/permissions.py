@@ -26,6 +26,7 @@ DIRECTORY_METHODS = {
     "apply": (*_PLAN, *_EXISTING_GROUPS, *_MEMBERS, *_BUILD, *_DELETE),
     "destroy": (*_PLAN, *_DELETE),
     "who": (*_INVENTORY, "user", *_DENIED),
+    "who-can": ("caller", "members", "user", "role"),
     "grant": (*_INVENTORY, *_EXISTING_GROUPS, *_MEMBERS, "add_member", *_TEMPORARY, "put_user_policy"),
     "revoke": (*_INVENTORY, *_EXISTING_GROUPS, "user", "users", "remove_member", *_TEMPORARY),
     "deny": ("members", "user"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kube_iam.denylist.propagation import Clock
     from kube_iam.kube.client import KubeApi
     from kube_iam.kube.events import AuditRecord
+    from kube_iam.kube.rbac import KubeRbac
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -161,6 +162,13 @@ class AdminSession:
         from kube_iam.kube.cluster import KubeCluster
 
         return KubeCluster(self.checked_kube) if needs_cluster(self.access) else None
+
+    @cached_property
+    def rbac(self) -> KubeRbac:
+        """Return RBAC and the resources of the cluster. Raises what `check_server` raises."""
+        from kube_iam.kube.rbac import KubeRbac
+
+        return KubeRbac(self.checked_kube)
 
     @cached_property
     def caller(self) -> Subject:
