@@ -62,7 +62,7 @@ class Generated:
 
     def rule(self, *, paths: bool) -> PolicyRule:
         if paths and self.random.random() < 0.3:
-            return PolicyRule(verbs=self.some(VERBS), nonResourceURLs=self.some(PATHS))
+            return PolicyRule(verbs=self.some(VERBS, 4), nonResourceURLs=self.some(PATHS, 1))
         names = self.some([name for name in NAMES if name]) if self.random.random() < 0.3 else None
         resources, groups = self.some(RESOURCES), self.some(API_GROUPS)
         return PolicyRule(verbs=self.some(VERBS), apiGroups=groups, resources=resources, resourceNames=names)
@@ -78,7 +78,7 @@ class Generated:
     def request(self) -> Request:
         verb = self.random.choice(VERBS)
         if self.random.random() < 0.25:
-            return Request(verb, path=self.random.choice((*PATHS, "/", "/logs/x", "/apis", "/healthzx")))
+            return Request(verb, path=self.random.choice((*PATHS, "/", *("/logs/x",) * 6, "/apis", "/healthzx")))
         resource, _, below = self.random.choice(RESOURCES).partition("/")
         group, name = self.random.choice(API_GROUPS), self.random.choice(NAMES)
         return Request(verb, resource, group, below, name, self.random.choice((*SPACES, "")))

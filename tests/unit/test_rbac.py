@@ -44,6 +44,7 @@ ALICE, OPS = RbacSubject(USER, "alice"), RbacSubject(GROUP, "ops")
         (Rule(("get",), paths=("/healthz/*",)), Request("get", path="/healthz/etcd"), True),
         (Rule(("get",), paths=("/healthz/*",)), Request("get", path="/healthz"), False),
         (Rule(("get",), paths=("*",)), Request("get", path="/x"), True),
+        (Rule(("get",), paths=("/logs/**",)), Request("get", path="/logs/x"), True),
     ],
 )
 def test_rules_match_literally_and_by_wildcards(rule: Rule, request_: Request, allowed: bool) -> None:
