@@ -15,6 +15,7 @@ from typing import Protocol
 
 from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
 from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
+from kube_iam.config.mappings import MAPPING_KEYS
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import KubeError, NotFound
 from kube_iam.kube.client import KubeApi
@@ -65,8 +66,11 @@ def _server_store(text: _Text, key: str, first_text: str) -> MappingStore:
 
 
 def _aws_auth_store(api: KubeApi, source: str) -> MappingStore:
-    """Return a store with one text a list, each a key of the ConfigMap kube-system/aws-auth: EKS reads no other."""
-    texts = {name: ConfigMapText(api, replace(AWS_AUTH, key=name), missing=ADDED_KEY) for name in NAMES.values()}
+    """Return a store with one text a list, each a key of the ConfigMap kube-system/aws-auth: EKS reads no other.
+
+    `mapAccounts` has a text and no list: it is read, and never edited.
+    """
+    texts = {name: ConfigMapText(api, replace(AWS_AUTH, key=name), missing=ADDED_KEY) for name in MAPPING_KEYS}
     lists = {
         name: MappingList((), texts[name].describe(), name, principal=principal) for principal, name in NAMES.items()
     }
