@@ -10,7 +10,7 @@ from fake_account import ACCOUNT, FakeAccount
 from levels_for_tests import NODES, VIEWER, access, level, run
 
 from kube_iam.access.changes import Plan
-from kube_iam.access.desired import desired_permission_sets
+from kube_iam.access.desired import mapped_levels
 from kube_iam.access.levels import Bind, Level, Method
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.plan import access_warnings, plan_apply, plan_destroy
@@ -200,5 +200,5 @@ def test_one_user_name_for_users_of_iam_and_of_identity_center_is_warned_of() ->
 
 
 def test_a_reserved_user_name_of_a_permission_set_would_fail() -> None:
-    (failure,) = reserved_user_names(desired_permission_sets(access(ops())), ("sso:",)).values()
+    (failure,) = reserved_user_names(mapped_levels(access(ops())), ("sso:",)).values()
     assert failure.startswith("the server refuses user names that begin with sso:")

@@ -26,7 +26,7 @@ from kube_iam.access.changes import (
 from kube_iam.access.desired import (
     AnyLevel,
     DesiredLevel,
-    DesiredPermissionSet,
+    MappedLevel,
     assumed_roles,
     level_in_name,
     user_policy_name,
@@ -57,7 +57,7 @@ class _Stray:
 
 
 def cluster_deletions(
-    observed: Observed, desired: Desired, now: float, sets: tuple[DesiredPermissionSet, ...] = ()
+    observed: Observed, desired: Desired, now: float, sets: tuple[MappedLevel, ...] = ()
 ) -> Iterator[Change]:
     """Yield deletions of mapping entries, of temporary access and of bindings, in this order, then of attachments that must go early.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from kube_iam.access.levels import ClusterAccess, Level, MemberList, Method
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import BindingState
-from kube_iam.core.arns import Sso
+from kube_iam.core.arns import Sso, strip_role_path
 from kube_iam.core.utc import parse_rfc3339
 
 VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
@@ -209,15 +209,15 @@ class DesiredLevel:
 
 
 @dataclass(frozen=True, slots=True)
-class DesiredPermissionSet:
-    """Level of a permission set, whose users IAM Identity Center manages. It has no resources in IAM."""
+class MappedLevel:
+    """Level of a permission set or of a mapped role, whose users others manage. It has no resources in IAM."""
 
     name: str
     bindings: tuple[BindingState, ...]
     entry: MappingEntry
 
 
-AnyLevel = DesiredLevel | DesiredPermissionSet
+AnyLevel = DesiredLevel | MappedLevel
 
 
 def desired_state(access: ClusterAccess) -> tuple[DesiredLevel, ...]:
@@ -225,12 +225,12 @@ def desired_state(access: ClusterAccess) -> tuple[DesiredLevel, ...]:
     return tuple(_desired_level(access, level) for level in access.iam_levels)
 
 
-def desired_permission_sets(access: ClusterAccess) -> tuple[DesiredPermissionSet, ...]:
-    """Return what each level of a permission set should be, in the order of the file."""
+def mapped_levels(access: ClusterAccess) -> tuple[MappedLevel, ...]:
+    """Return what each level without resources in IAM should be, in the order of the file."""
     return tuple(
-        DesiredPermissionSet(level.name, desired_bindings(access, level), desired_entry(access, level))
+        MappedLevel(level.name, desired_bindings(access, level), desired_entry(access, level))
         for level in access.levels
-        if level.method is Method.PERMISSION_SET
+        if not level.method.is_in_iam
     )
 
 
@@ -290,8 +290,11 @@ def names_in_tag(value: str) -> tuple[str, ...]:
 def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
     """Return the entry that admits the level's users.
 
-    Those are the members of its IAM group, with `assumeRole` everybody with its role, or everybody with its permission set.
+    Those are the members of its IAM group, with `assumeRole` everybody with its role, or everybody with its permission set or its
+    mapped role.
     """
+    if level.method is Method.MAPPED_ROLE:
+        return MappingEntry(strip_role_path(level.mapped_role), level.username, level.groups, level=level.name)
     if level.method is Method.PERMISSION_SET:
         sso = Sso(level.permission_set, access.account, access.partition)
         return MappingEntry("", level.username, level.groups, level=level.name, sso=sso)

@@ -234,7 +234,7 @@ def callers_in_aws(access: ClusterAccess, users: Iterable[str], caller_arn: str)
 
 def signed_in_through(access: ClusterAccess, level: Level, subject: Subject) -> bool:
     """Return whether the cluster shows the level's role or, if it shows no ARN, all groups of the level."""
-    if subject.canonical_arn and level.method is Method.PERMISSION_SET:
+    if subject.canonical_arn and not level.method.is_in_iam:
         return desired_entry(access, level).matches_role(subject.canonical_arn)
     if subject.canonical_arn:
         return level.method is Method.ROLE and pathless(subject.canonical_arn) == pathless(mapped_arn(access, level))

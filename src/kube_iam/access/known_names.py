@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from kube_iam.access.desired import desired_permission_sets, mapped_arn
+from kube_iam.access.desired import mapped_arn, mapped_levels
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import Directory, User
@@ -87,7 +87,9 @@ def known_names(
         known.users |= {user.name.casefold(): user.name for user in users}
         known.ids |= {user.unique_id: user.name for user in users}
     arns = [mapped_arn(access, level) for level in access.levels if level.method is Method.ROLE]
-    known.sets = [level.entry for level in desired_permission_sets(access)]
+    own = [level.entry for level in mapped_levels(access)]
+    known.sets = [entry for entry in own if entry.sso is not None]
+    arns += [entry.role_arn for entry in own if entry.role_arn]
     for entry in entries:
         known.sets += [entry] if entry.sso is not None else []
         known.users |= {item.user_name.casefold(): item.user_name for item in entry.temporary}

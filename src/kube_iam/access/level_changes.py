@@ -34,6 +34,7 @@ from kube_iam.access.desired import (
     AnyLevel,
     DesiredLevel,
     DesiredRole,
+    MappedLevel,
     assumed_roles,
     names_in_tag,
     names_tag,
@@ -177,8 +178,18 @@ class EntryPlanner:
         if self._entry_is_ours(have):
             if fields:
                 self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
-        elif self._may_take(unmanaged_entry(have, want, fields, self.observed.owners.entry(want.key), self.level.name)):
+        elif not self._stays(fields) and self._may_take(
+            unmanaged_entry(have, want, fields, self.observed.owners.entry(want.key), self.level.name)
+        ):
             self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
+
+    def _stays(self, fields: tuple[Field, ...]) -> bool:
+        """Return whether an entry of others is left as it is: it gives what the level says. `fields` are the differences.
+
+        An import describes such entries. Only `adopt` writes the level into one, which makes it ours.
+        """
+        described = isinstance(self.level, MappedLevel) and self.level.entry.sso is None
+        return described and not self.adopt and {each.name for each in fields} <= {"level", "notation"}
 
     def _rivals(self) -> None:
         """Refuse an earlier entry for sessions of the permission set: the server applies the first."""
@@ -364,6 +375,14 @@ class LevelPlanner(EntryPlanner):
         for move in moved_members(self.observed, self.level, self.staying):
             item, moved = Membership(self.level.group.name, move.user), added([("fromGroup", move.group)])
             self.changes.append(member_change(Verb.CREATE, item, self.level.name, moved))
+
+    def _stays(self, fields: tuple[Field, ...]) -> bool:
+        """Return whether an entry of others is left as it is: it gives what the level says. `fields` are the differences.
+
+        An import describes such entries. Only `adopt` writes the level into one, which makes it ours.
+        """
+        described = isinstance(self.level, MappedLevel) and self.level.entry.sso is None
+        return described and not self.adopt and {each.name for each in fields} <= {"level", "notation"}
 
     def _rivals(self) -> None:
         """Refuse entries that the server may apply to the level's role and that no edit of ours removes."""

@@ -27,6 +27,12 @@ class Method(Enum):
     PERMISSION_SET = (
         "permissionSet"  # IAM Identity Center gives them a session; it manages the users, and IAM has nothing of ours
     )
+    MAPPED_ROLE = "mappedRole"  # they have sessions of a role that others manage; IAM has nothing of ours
+
+    @property
+    def is_in_iam(self) -> bool:
+        """Return whether a level of this method has resources in IAM."""
+        return self in (Method.ROLE, Method.GROUP)
 
 
 class TargetKind(Enum):
@@ -110,6 +116,9 @@ class Level:
     description: str = ""
     method: Method = Method.ROLE  # with GROUP the fields about role, MFA and sessions mean nothing
     permission_set: str = ""  # with PERMISSION_SET, for which names in IAM are empty
+    mapped_role: str = (
+        ""  # with MAPPED_ROLE, for which names in IAM are empty: the ARN of the role, perhaps with a path
+    )
     members: MemberList | None = None  # None: `grant` and `revoke` change the members
     existing_role: bool = False
     existing_group: bool = False
@@ -161,8 +170,8 @@ class ClusterAccess:
 
     @property
     def iam_levels(self) -> tuple[Level, ...]:
-        """The levels that have resources in IAM: all but those of permission sets."""
-        return tuple(level for level in self.levels if level.method is not Method.PERMISSION_SET)
+        """The levels that have resources in IAM: all but those of permission sets and mapped roles."""
+        return tuple(level for level in self.levels if level.method.is_in_iam)
 
     @property
     def uses_existing(self) -> bool:

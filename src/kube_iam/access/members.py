@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kube_iam.access.desired import desired_entry, policy_arn
 from kube_iam.access.level_reader import LevelReader
@@ -48,7 +48,8 @@ class LevelMembers:
     ids: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     listed: MemberList | None = None  # by the file
     permission_set: str = ""  # whose users IAM Identity Center manages; `users` and `group` are empty
-    is_mapped: bool | None = None  # whether the mapping has the entry of the permission set; None if it was not read
+    mapped_role: str = ""  # ARN of a role whose users others manage; `users` and `group` are empty
+    is_mapped: bool | None = None  # whether the mapping has the entry of such a level; None if it was not read
 
     @property
     def unlisted(self) -> tuple[str, ...]:
@@ -78,8 +79,15 @@ def find_level(access: ClusterAccess, name: str, suggest: Suggest, users: Iterab
     raise UsageError(f"{access.source} has no level {name!r}", hint)
 
 
-def refuse_permission_set(access: ClusterAccess, level: Level, *, into: bool) -> None:
-    """Raise UsageError for a level of a permission set: IAM Identity Center manages its users."""
+def refuse_managed_elsewhere(access: ClusterAccess, level: Level, *, into: bool) -> None:
+    """Raise UsageError for a level of a permission set or of a mapped role: others manage its users."""
+    if level.method is Method.MAPPED_ROLE:
+        what = "allow them" if into else "stop allowing them"
+        raise UsageError(
+            f"level {level.name} is the role {level.mapped_role}, which kube-iam maps as it is: who may assume it is managed in IAM",
+            f"{what} to assume the role there{'' if into else '; `kube-iam deny USER` refuses their sessions at once'};"
+            " nothing was changed",
+        )
     if level.method is not Method.PERMISSION_SET:
         return
     verb, other = ("create", "") if into else ("delete", "; `kube-iam deny USER` refuses their sessions at once")
@@ -194,19 +202,21 @@ def who(
 ) -> tuple[LevelMembers, ...]:
     """Return the members of the levels, in the order given, and users of `temporary` (by level name) who are no members.
 
-    `entries` are those of the mapping, None if it was not read. A level of a permission set has no members in IAM.
+    `entries` are those of the mapping, None if it was not read. A level of a permission set or of a mapped role has no members
+    in IAM that kube-iam knows.
     The IAM user of each temporary access is read: the server admits the user with the unique id of that time alone. Raises
     NotOwned for a level whose group is not this cluster's.
     """
     levels = tuple(levels)
-    reader.owners([level for level in levels if level.method is not Method.PERMISSION_SET])
+    reader.owners([level for level in levels if level.method.is_in_iam])
     mapped = None if entries is None else {entry.key for entry in entries}
     reasons = _void(reader.directory, [each for items in (temporary or {}).values() for each in items])
 
     def read(level: Level) -> LevelMembers:
-        if level.method is Method.PERMISSION_SET:
+        if not level.method.is_in_iam:
             is_mapped = None if mapped is None else desired_entry(reader.access, level).key in mapped
-            return LevelMembers(level.name, "", (), permission_set=level.permission_set, is_mapped=is_mapped)
+            found = LevelMembers(level.name, "", (), permission_set=level.permission_set, is_mapped=is_mapped)
+            return replace(found, mapped_role=level.mapped_role)
         try:
             ids = {user.name: user.unique_id for user in reader.members(level)}
             users: tuple[str, ...] | None = tuple(sorted(ids, key=str.casefold))

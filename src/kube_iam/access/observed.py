@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from kube_iam.access.desired import (
     AnyLevel,
     DesiredLevel,
-    DesiredPermissionSet,
-    desired_permission_sets,
+    MappedLevel,
     desired_state,
     mapped_arn,
+    mapped_levels,
 )
 from kube_iam.access.inventory import read_inventory
 from kube_iam.access.levels import ClusterAccess, Method, Owner
@@ -128,7 +128,7 @@ def observe(
     access: ClusterAccess,
     desired: tuple[DesiredLevel, ...],
     ports: Ports,
-    sets: tuple[DesiredPermissionSet, ...] = (),
+    sets: tuple[MappedLevel, ...] = (),
 ) -> Observed:
     """Read all things of the file's levels, and what is left of earlier levels. Changes nothing."""
     directory, cluster = ports.directory, ports.cluster
@@ -295,7 +295,7 @@ def _bindings(
     found = {binding.ident: binding for binding in cluster.bindings() if binding.cluster in ("", access.name)}
     wanted = [binding for level in desired for binding in level.bindings]
     # A `destroy` wants none. Those of the file are read all the same, because labels can be lost.
-    every: tuple[AnyLevel, ...] = (*desired_state(access), *desired_permission_sets(access))
+    every: tuple[AnyLevel, ...] = (*desired_state(access), *mapped_levels(access))
     for binding in wanted or [each for level in every for each in level.bindings]:
         other = cluster.binding(*binding.ident) if binding.ident not in found else None
         if other is not None:

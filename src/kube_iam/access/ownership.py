@@ -129,6 +129,8 @@ class OwnershipIndex:
             return any(entry.key == desired_entry(self._access, level).key for level in self._access.levels)
         if not entry.role_arn:
             return any(entry.key == level.group_name.casefold() for level in self._access.levels)
+        if self._level_with_mapped_role(entry.key):
+            return True
         in_file = any(role_key(entry.key) == level.role_name.casefold() for level in self._access.levels)
         return self._is_in_account(entry.key) and (in_file or self.is_registered(entry.key))
 
@@ -281,6 +283,8 @@ class OwnershipIndex:
             return Owner(Standing.MARKED, entry.level) if own and entry.level else UNKNOWN
         if not entry.role_arn:
             return self._group_entry(entry)
+        if mapped := self._level_with_mapped_role(entry.key):  # its role is not read: the entry's own mark decides
+            return Owner(Standing.MARKED, mapped) if entry.level == mapped else UNKNOWN
         if not self._is_in_account(entry.key):
             return UNKNOWN
         key = role_key(entry.key)
@@ -341,6 +345,11 @@ class OwnershipIndex:
         """Return the level of the file whose role has that name; empty where the name may be another cluster's just as well."""
         levels = () if self._other_cluster else self._access.levels
         found = (each.name for each in levels if each.method is Method.ROLE and each.role_name.casefold() == key)
+        return next(found, "")
+
+    def _level_with_mapped_role(self, key: str) -> str:
+        """Return the level of the file that maps the role of others with that comparable ARN, empty without one."""
+        found = (each.name for each in self._access.levels if each.mapped_role and pathless(each.mapped_role) == key)
         return next(found, "")
 
     def _level_with_group(self, key: str) -> str:

@@ -18,7 +18,7 @@ from functools import partial
 from kube_iam.access.apply import Refusals, find_refusals
 from kube_iam.access.changes import Change, Kind, Plan, TemporaryRemoval, Verb
 from kube_iam.access.deletions import cluster_deletions, iam_deletions, left_alone, replaced_roles
-from kube_iam.access.desired import AnyLevel, DesiredLevel, desired_permission_sets, desired_state
+from kube_iam.access.desired import AnyLevel, DesiredLevel, desired_state, mapped_levels
 from kube_iam.access.existing import consequences, findings, located, unusable
 from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, lockout
 from kube_iam.access.inventory import Inventory
@@ -66,7 +66,7 @@ def plan_apply(
     check_caller(access, ports.directory)
     access = located(access, ports.directory) if access.uses_existing else access
     desired = desired_state(access)
-    sets = desired_permission_sets(access)
+    sets = mapped_levels(access)
     observed = observe(access, desired, ports, sets)
     replaced = tuple(replaced_roles(observed, desired))
     names = frozenset(change.name.casefold() for change in replaced)
@@ -231,13 +231,18 @@ def _warnings_about_eks(access: ClusterAccess) -> Iterator[str]:
 
 
 def _unchecked_memberships(access: ClusterAccess, changes: Iterable[Change]) -> Iterator[str]:
-    """Yield a warning for each permission set that the changes map: its users are not kube-iam's to check."""
+    """Yield a warning for each permission set and role of others that the changes map: kube-iam does not check its users."""
     mapped = {change.level for change in changes if change.kind is Kind.MAPPING and change.verb is not Verb.DELETE}
     for level in access.levels:
         if level.method is Method.PERMISSION_SET and level.name in mapped:
             yield (
                 f"level {level.name}: IAM Identity Center decides who has permission set {level.permission_set}; kube-iam checks no"
                 " membership, and a session signs in until it ends (the permission set's session duration)"
+            )
+        if level.method is Method.MAPPED_ROLE and level.name in mapped:
+            yield (
+                f"level {level.name}: everybody who can assume {level.mapped_role} signs in; kube-iam checks no membership, and"
+                " who can is managed elsewhere"
             )
 
 

@@ -30,6 +30,7 @@ _DEFAULTS = {
     Method.ROLE: DEFAULT_USERNAME,
     Method.GROUP: DEFAULT_USERNAME_OF_GROUP,
     Method.PERMISSION_SET: DEFAULT_USERNAME_OF_PERMISSION_SET,
+    Method.MAPPED_ROLE: DEFAULT_USERNAME,
 }
 _FOLDED = "SessionName"  # `@` becomes `-`
 _WHOLE = ("SessionNameRaw", "UserName")

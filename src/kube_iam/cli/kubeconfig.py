@@ -79,7 +79,7 @@ def command(
         raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")
     cluster = cluster_name or access.name
     name = f"{cluster}-{found.name}"
-    role = ["-r", _role_arn(session, found)] if found.method is Method.ROLE else []
+    role = ["-r", _role_arn(session, found)] if found.method in (Method.ROLE, Method.MAPPED_ROLE) else []
     if found.method is Method.PERMISSION_SET:
         _explain_profile(found.permission_set, access.account, profile)
     config = build_kubeconfig(
@@ -122,6 +122,8 @@ def _role_arn(session: AdminSession, level: Level) -> str:
     """
     from kube_iam.access.desired import role_arn
 
+    if level.mapped_role:
+        return level.mapped_role
     if not level.existing_role:
         return role_arn(session.access, level)
     try:

@@ -19,7 +19,7 @@ from kube_iam.access.members import (
     other_policies,
     plan_members,
     refuse_listed,
-    refuse_permission_set,
+    refuse_managed_elsewhere,
 )
 from kube_iam.cli.changes import AuditLog
 from kube_iam.cli.member_results import MemberResults, print_members
@@ -69,7 +69,7 @@ def change_members(
     """
     session.warn_of_regions()
     level = find_level(session.access, level_name, suggestion, users)
-    refuse_permission_set(session.access, level, into=options.into)
+    refuse_managed_elsewhere(session.access, level, into=options.into)
     if revocation is None:
         refuse_listed(session.access, level, users, into=options.into)
     reader = LevelReader(session.access, session.iam)

@@ -14,7 +14,7 @@ from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.mapping import MappingEntry, MappingStore
-from kube_iam.access.members import MemberChange, find_level, plan_members, refuse_permission_set
+from kube_iam.access.members import MemberChange, find_level, plan_members, refuse_managed_elsewhere
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
 from kube_iam.cli.changes import AuditLog, changes_made
 from kube_iam.cli.member_results import MemberResults, print_members
@@ -118,7 +118,7 @@ def grant_for(
     access = session.access
     session.warn_of_regions()
     level = find_level(access, level_name, suggestion, users)
-    refuse_permission_set(access, level, into=True)
+    refuse_managed_elsewhere(access, level, into=True)
     if not has_temporary(access, level):
         raise UsageError(
             f"{access.place('membershipCheck')} has membershipCheck: assumeRole for level {level.name}, so that the server would not"

@@ -38,6 +38,7 @@ _DEFAULT_USERNAMES = {
     Method.ROLE: DEFAULT_USERNAME,
     Method.GROUP: DEFAULT_USERNAME_OF_GROUP,
     Method.PERMISSION_SET: DEFAULT_USERNAME_OF_PERMISSION_SET,
+    Method.MAPPED_ROLE: DEFAULT_USERNAME,
 }
 
 
@@ -170,7 +171,7 @@ def _level(
     name, iam = level["name"], level.get("iam", {})
     default = expand_naming(of_file.get("naming", DEFAULT_NAMING), cluster, name)
     method, check = Method(level.get("method", "role")), level.get("membershipCheck")
-    in_iam, settings = method is not Method.PERMISSION_SET, iam_settings(of_file, iam)
+    in_iam, settings = method.is_in_iam, iam_settings(of_file, iam)
     return Level(
         name=name,
         username=level.get("username", _DEFAULT_USERNAMES[method]),
@@ -192,6 +193,7 @@ def _level(
         description=level.get("description", ""),
         method=method,
         permission_set=level.get("permissionSet", ""),
+        mapped_role=level.get("mappedRole", ""),
         members=members,
         existing_role=settings.existing_role,
         existing_group=settings.existing_group,

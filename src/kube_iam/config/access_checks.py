@@ -16,6 +16,7 @@ from kube_iam.access.levels import (
     SHORTEST_SESSION_NAME,
     TargetKind,
 )
+from kube_iam.access.mapping import pathless
 from kube_iam.config import iam_settings
 from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, session_hint, show_duration
 from kube_iam.config.yaml_file import Step, YamlFile
@@ -28,6 +29,8 @@ LONGEST_USER_POLICY = 128
 MASTERS = "system:masters"
 _LONGEST = "12h is the longest; the shorter, the sooner a revoked person is out"
 _USER_NAME = "{{UserName}}"  # in a level without a role what {{SessionNameRaw}} is in one with a role
+
+_OWN_KEYS = {"permission set": "permissionSet", "mapped role": "mappedRole"}
 
 KeyPath = tuple[Step, ...]
 
@@ -45,6 +48,7 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
         problems += _check_method(file, path, level)
         problems += _check_objects(file, path, level, document)
         problems += _check_permission_set(file, path, level, document)
+        problems += _check_mapped_role(file, path, level)
         problems += iam_settings.check_level(file, path, level, document)
         problems += _check_names(file, path, names)
         problems += _check_user_policy(file, path, level, cluster_name)
@@ -92,7 +96,7 @@ def iam_names(level: dict[str, Any], naming: str) -> dict[str, str]:
     """
     given = level.get("iam")
     given = given if isinstance(given, dict) else {}
-    if _by_permission_set(level):
+    if _by_permission_set(level) or _by_mapped_role(level):
         return {}
     name = _text(level, "name")
     kinds = [kind for kind in NAME_LIMITS if kind != "role" or not _by_group(level)]
@@ -105,6 +109,24 @@ def _by_group(level: dict[str, Any]) -> bool:
 
 def _by_permission_set(level: dict[str, Any]) -> bool:
     return level.get("method") == "permissionSet"
+
+
+def _by_mapped_role(level: dict[str, Any]) -> bool:
+    return level.get("method") == "mappedRole"
+
+
+def _check_mapped_role(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
+    if not _by_mapped_role(level):
+        if "mappedRole" in level:
+            yield file.problem((*path, "mappedRole"), "goes with method mappedRole", "write method: mappedRole")
+        return
+    if "mappedRole" not in level:
+        yield file.problem((*path, "method"), "takes the ARN of the role", "add `mappedRole: ARN`")
+    for key in ("mfa", "sessionDuration", "membershipCheck", "iam", "members"):
+        if key in level:
+            message = "means nothing with method mappedRole: others manage the role, and who may assume it"
+            remedy = "leave it out, or use method: role, with iam: {role: NAME, existing: true} for a role that exists"
+            yield file.problem((*path, key), message, remedy)
 
 
 def _check_permission_set(
@@ -285,6 +307,8 @@ def _check_clashes(file: YamlFile, document: dict[str, Any], naming: str) -> Ite
         shared = {kind: found.casefold() for kind, found in names.items() if found}
         if _by_permission_set(level) and _text(level, "permissionSet"):
             shared["permission set"] = _text(level, "permissionSet").casefold()
+        if _by_mapped_role(level) and _text(level, "mappedRole"):
+            shared["mapped role"] = pathless(_text(level, "mappedRole"))
         group = shared.pop("group", "")
         yield from _check_shared_group(file, path, level, group, groups_in_use.setdefault(group, []))
         username = _username(level).replace(_USER_NAME, "{{SessionNameRaw}}")
@@ -298,7 +322,7 @@ def _check_clashes(file: YamlFile, document: dict[str, Any], naming: str) -> Ite
                 yield file.problem(path, message, "give it other groups")
             else:
                 message = f"the IAM {what} {value} is also level {other}'s{place}"
-                where = (*path, "permissionSet") if what == "permission set" else (*path, "iam", what)
+                where = (*path, _OWN_KEYS[what]) if what in _OWN_KEYS else (*path, "iam", what)
                 yield file.problem(where, message, "another name")
 
 

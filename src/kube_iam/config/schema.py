@@ -188,11 +188,12 @@ _LEVEL = _object(
     {
         "name": _with(_SHORT_NAME, "What people call the level.", examples=["admin", "viewer"]),
         "method": {
-            "enum": ["role", "group", "permissionSet"],
+            "enum": ["role", "group", "permissionSet", "mappedRole"],
             "description": "How the level's people sign in. role: they assume the level's role, once per session. group: there "
             "is no role, they sign with their own keys, and kube-iam's server looks them up in the level's IAM group "
             "(aws-iam-authenticator and EKS's own know no such mapping). permissionSet: they have the session that IAM Identity "
-            "Center gives them for `permissionSet`, and it alone manages who they are.",
+            "Center gives them for `permissionSet`, and it alone manages who they are. mappedRole: they have sessions of a role that "
+            "others manage; kube-iam maps it, makes nothing in IAM and checks no membership.",
             "default": "role",
         },
         "description": {
@@ -230,6 +231,15 @@ _LEVEL = _object(
             "maxLength": 32,
             "patternErrorMessage": "the name of a permission set, not an ARN: letters, digits and _+=,.@- only",
             "examples": ["Ops"],
+        },
+        "mappedRole": {
+            "type": "string",
+            "description": "ARN of the role, with method mappedRole, also of another account. With the role's path, if it has one: "
+            "`kubeconfig` needs it, and the mapping gets the ARN without it.",
+            "pattern": r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]*[A-Za-z0-9_+=,.@-]$",
+            "maxLength": 640,
+            "patternErrorMessage": "the ARN of a role, such as arn:aws:iam::123456789012:role/operator",
+            "examples": ["arn:aws:iam::123456789012:role/operator"],
         },
         "members": {
             "type": "array",

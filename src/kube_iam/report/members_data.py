@@ -24,8 +24,9 @@ def levels_data(
 ) -> list[dict[str, object]]:
     """Return one object per level. `notAdmitted` lists temporary access that admits nobody, `denied` denied members, if any.
 
-    `managedIn` is `file` if the access file lists the members, `identityCenter` for a `permissionSet`, else `iam`. `notInFile` and
-    `notInIam` are the differences between file and IAM. `applied` of a permission set is null if the mapping was not read.
+    `managedIn` is `file` if the access file lists the members, `identityCenter` for a `permissionSet`, `elsewhere` for a
+    `mappedRole`, else `iam`. `notInFile` and `notInIam` are the differences between file and IAM. `applied` of a permission set or
+    mapped role is null if the mapping was not read.
 
     `server` is the state of the level in the server, if it is known.
     """
@@ -33,10 +34,11 @@ def levels_data(
         {
             "level": each.level,
             "group": each.group,
-            "applied": each.is_mapped if each.permission_set else each.users is not None,
+            "applied": each.is_mapped if each.permission_set or each.mapped_role else each.users is not None,
             "users": list(each.users or ()),
             "managedIn": _managed_in(each),
             **({"permissionSet": each.permission_set} if each.permission_set else {}),
+            **({"mappedRole": each.mapped_role} if each.mapped_role else {}),
             **_listed("notInFile", each.unlisted),
             **_listed("notInIam", each.absent),
             "temporary": [{"user": who.user_name, **_time(who, now)} for who in each.temporary],
@@ -53,6 +55,8 @@ def levels_data(
 def _managed_in(level: LevelMembers) -> str:
     if level.permission_set:
         return "identityCenter"
+    if level.mapped_role:
+        return "elsewhere"
     return "iam" if level.listed is None else "file"
 
 

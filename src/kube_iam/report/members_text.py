@@ -99,6 +99,9 @@ def _rows(level: LevelMembers, now: float) -> Iterator[tuple[str, ...]]:
     if level.permission_set:
         state = "(not applied)" if level.is_mapped is False else "(managed in IAM Identity Center)"
         yield (level.level, f"permission set {level.permission_set}", state, "", "")
+    elif level.mapped_role:
+        state = "(not applied)" if level.is_mapped is False else "(managed elsewhere)"
+        yield (level.level, level.mapped_role, state, "", "")
     elif level.users is None:
         yield (level.level, level.group, "(not applied)", "", "")
     elif not (level.users or level.temporary or level.void or level.absent):
