@@ -167,7 +167,7 @@ def test_every_command_of_ours_has_the_same_forms_of_output() -> None:
     assert forms.pop(("json", "yaml")) == {"version"}  # as the reference has it
     assert forms == {
         ("table", "json", "yaml"): {
-            *("new", "plan", "drift", "apply", "destroy", "validate"),
+            *("new", "import", "plan", "drift", "apply", "destroy", "validate"),
             *("grant", "revoke", "who", "who-can", "deny", "undeny", "logout"),
         }
     }

@@ -38,6 +38,16 @@ def complete_files(context: click.Context, parameter: click.Parameter, incomplet
     return [CompletionItem(incomplete, type="file")]
 
 
+def complete_mapping_sources(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the places of a mapping, and file names."""
+    from kube_iam.cli.import_mapping import SOURCES
+
+    words = [CompletionItem(word) for word in SOURCES if word.startswith(incomplete)]
+    return [*words, *complete_files(context, parameter, incomplete)]
+
+
 def _offering(words: Words) -> Complete:
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
         try:

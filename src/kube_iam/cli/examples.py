@@ -21,6 +21,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Print it for another context", "new --context prod -"),
         ("Write it for an EKS cluster", "new --eks prod --region eu-central-1 prod.yaml"),
     ),
+    "import": (
+        ("Write access.yaml for the mapping of the current context's cluster", "import"),
+        ("Print it for the ConfigMap aws-auth of another context", "import --from aws-auth --context prod -"),
+        ("Write it for a config.yaml on disk", "import --from /etc/kubernetes/config.yaml prod.yaml"),
+    ),
     "validate": (
         ("Check access.yaml", "validate"),
         ("Check a file of another name, for a program", "validate -f prod.yaml -o json"),

@@ -58,18 +58,18 @@ def command(session: AdminSession, target: str | None, eks: str, force: bool, ou
     file = target or ACCESS_FILE
     if file == STANDARD_OUTPUT and output != "table":
         raise UsageError("-o describes the file that is written, and - prints that file", "leave one of the two out")
-    _check_target(file, force=force)
-    found = _find(session, eks)
+    check_target(file, force=force)
+    found = find_values(session, eks)
     text = access_file_text(found)
     if file == STANDARD_OUTPUT:
         page(text)
     else:
-        _write(Path(file), text, force=force)
+        write_target(Path(file), text, force=force)
     _report(file, found, output)
     return 0
 
 
-def _check_target(file: str, *, force: bool) -> None:
+def check_target(file: str, *, force: bool) -> None:
     """Raise UsageError for a path that cannot be written to: with `force` only what is no regular file, such as a device."""
     path = Path(file)
     if file == STANDARD_OUTPUT:
@@ -82,7 +82,7 @@ def _check_target(file: str, *, force: bool) -> None:
         raise UsageError(f"{file} exists, and was not changed", "name another file, or overwrite it with --force")
 
 
-def _write(path: Path, text: str, *, force: bool) -> None:
+def write_target(path: Path, text: str, *, force: bool) -> None:
     """Write the file. Without `force` one that was created in the meantime stays. Raises UsageError and KubeIamError."""
     from kube_iam.files import write_file
 
@@ -100,7 +100,7 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         raise KubeIamError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _find(session: AdminSession, eks: str) -> Findings:
+def find_values(session: AdminSession, eks: str) -> Findings:
     """Return everything that was found. Raises KubeIamError where EKS does not describe the cluster of that name."""
     from kube_iam.aws.client import make_session
     from kube_iam.config.findings import Finding

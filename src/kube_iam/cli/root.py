@@ -37,6 +37,9 @@ COMMANDS: Mapping[str, Entry] = {
     "kubeconfig": Entry("kube_iam.cli.kubeconfig:command", "Write the kubeconfig file of a level.", SIGN_IN),
     "logout": Entry("kube_iam.cli.logout:command", "Remove cached sessions and tokens.", SIGN_IN),
     "new": Entry("kube_iam.cli.new:command", "Write an access file for your cluster.", ACCESS),
+    "import": Entry(
+        "kube_iam.cli.import_mapping:command", "Write an access file for the mapping that your cluster has.", ACCESS
+    ),
     "validate": Entry("kube_iam.cli.validate:command", "Check an access file and report all its problems.", ACCESS),
     "schema": Entry("kube_iam.cli.schema:command", "Print the JSON Schema of the access file.", ACCESS),
     "plan": Entry("kube_iam.cli.plan:command", "Show what apply would change, and change nothing.", ACCESS),

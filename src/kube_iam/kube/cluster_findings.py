@@ -114,7 +114,7 @@ def find_mapping(api: KubeApi, *, is_eks: bool) -> MappingFinding:
     Raises nothing: why the cluster could not be read is the reason.
     """
     try:
-        config = None if is_eks else _find_config_file(api)
+        config = None if is_eks else find_config_file(api)
         if config is not None:
             return config
         if ConfigMapEditor(api, AWS_AUTH.namespace, AWS_AUTH.name).read().version:
@@ -133,7 +133,7 @@ def find_mapping(api: KubeApi, *, is_eks: bool) -> MappingFinding:
     return MappingFinding(Finding(reason=reason, remedy=_MAPPING))
 
 
-def _find_config_file(api: KubeApi) -> MappingFinding | None:
+def find_config_file(api: KubeApi) -> MappingFinding | None:
     """Return the ConfigMap that holds the server's config.yaml, in kube-system or else in the first namespace that has one."""
     for namespace in _namespaces(api):
         contents = ConfigMapEditor(api, namespace, CONFIG_FILE.name).read()

@@ -57,12 +57,15 @@ _EXAMPLES = {
 _WIDTH = 118
 
 
-def access_file_text(found: Findings) -> str:
-    """Return the file. It is valid where everything was found. The certificate authority stands in it, so that git has one file."""
-    return "\n".join(_lines(found)) + "\n"
+def access_file_text(found: Findings, levels: str = _LEVELS) -> str:
+    """Return the file. It is valid where everything was found. The certificate authority stands in it, so that git has one file.
+
+    `levels` is the text of the levels, by default of three to start from.
+    """
+    return "\n".join(_lines(found, levels)) + "\n"
 
 
-def _lines(found: Findings) -> Iterator[str]:
+def _lines(found: Findings, levels: str) -> Iterator[str]:
     yield _HEAD
     yield from _key("id", found.cluster_id, "  ")
     yield _NAME
@@ -75,7 +78,7 @@ def _lines(found: Findings) -> Iterator[str]:
     yield ""
     yield _EKS_CHECK if found.is_eks else _CHECK
     yield ""
-    yield _LEVELS.rstrip("\n")
+    yield levels.rstrip("\n")
 
 
 def _key(name: str, finding: Finding, indent: str, *, text: str = "") -> Iterator[str]:
@@ -109,6 +112,9 @@ def _mapping(finding: Finding, target: MappingTarget | None) -> Iterator[str]:
         return
     yield f"# {escaped(target.describe())}: {escaped(finding.source)}."
     yield "mapping:"
+    if target.kind is TargetKind.FILE:
+        yield f"  file: {quoted(target.path)}"
+        return
     if target.kind in (TargetKind.AWS_AUTH, TargetKind.CRD):
         yield f"  {target.kind.value}: {{}}"
         return
