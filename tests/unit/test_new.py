@@ -168,6 +168,12 @@ def test_what_is_missing_is_a_comment_with_reason_and_remedy(
         ),
         ("http://api.example.com", AUTHORITY, "endpoint", "is no https URL"),
         ("https://api.example.com", {}, "certificateAuthorityData", "has no certificate"),
+        (
+            "https://api.example.com",
+            {"insecure-skip-tls-verify": True},
+            "certificateAuthorityData",
+            "skips the check of the certificate (insecure-skip-tls-verify)",
+        ),
         ("https://api.example.com", {"certificate-authority-data": "!"}, "certificateAuthorityData", "not the base64"),
         (
             "https://api.example.com",

@@ -250,7 +250,7 @@ def test_a_damaged_part_is_an_error(account: FakeAccount, part: str) -> None:
 
 
 def test_a_missing_file_is_named(account: FakeAccount) -> None:
-    with pytest.raises(UsageError, match=r"there is no plan\.json"):
+    with pytest.raises(UsageError, match=r"there is no plan\.json.*the access file goes with -f"):
         run(account, "apply", "plan.json")
     with pytest.raises(Exception, match="cannot write"):
         run(account, "plan", "--out", "missing/plan.json")

@@ -20,6 +20,7 @@ from kube_iam.core.strict_json import InvalidJson, read_json
 from kube_iam.errors import Conflict, KubeIamError, UsageError
 from kube_iam.files import write_file
 
+_WRITTEN = "name a plan that `kube-iam plan --out FILE` wrote; the access file goes with -f"
 _ANEW = "make it anew with `kube-iam plan --out FILE`"
 
 
@@ -79,7 +80,7 @@ def _parsed(path: Path) -> SavedPlan:
     try:
         raw = read_regular_file(path, MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise UsageError(f"there is no {path}", "name a plan that `kube-iam plan --out FILE` wrote") from error
+        raise UsageError(f"there is no {path}", _WRITTEN) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
@@ -87,7 +88,6 @@ def _parsed(path: Path) -> SavedPlan:
             raise ValueError("it is no saved plan")
         return parse_saved_plan(read_json(raw))
     except InvalidJson as error:
-        hint = "name a plan that `kube-iam plan --out FILE` wrote; the access file goes with -f"
-        raise UsageError(f"{path} is no saved plan", hint) from error
+        raise UsageError(f"{path} is no saved plan", _WRITTEN) from error
     except ValueError as error:
         raise UsageError(f"{path} cannot be carried out: {error}", _ANEW) from error

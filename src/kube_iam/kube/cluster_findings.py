@@ -68,6 +68,11 @@ def find_authority(context: Context) -> Finding:
         )
     except ConfigError as error:
         return Finding(reason=error.message, remedy=_AUTHORITY)
+    if not text and str(context.cluster.get("insecure-skip-tls-verify")).lower() == "true":
+        # Users' kubeconfig files check the certificate: with no authority, against the public ones.
+        return Finding(
+            reason=f"{source} skips the check of the certificate (insecure-skip-tls-verify)", remedy=_AUTHORITY
+        )
     return authority_finding(text, source)
 
 
