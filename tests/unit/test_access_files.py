@@ -208,3 +208,11 @@ def test_an_empty_name_is_that_of_the_default_file(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"there is no access\.yaml"):
         run_command("kube-iam", ["validate", "-f", ""], {})
+
+
+@pytest.mark.parametrize(("key", "value"), [("levels", "{}"), ("levels", ""), ("cluster", "x"), ("iam", "[]")])
+def test_a_value_of_another_kind_is_one_problem(folder: Path, key: str, value: str) -> None:
+    (folder / "90.yaml").write_text(f"{HEAD}{key}: {value}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_access(folder)
+    assert [(Path(each.file).name, each.line, each.key) for each in caught.value.problems] == [("90.yaml", 3, key)]

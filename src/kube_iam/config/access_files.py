@@ -72,7 +72,7 @@ class MergedFile(YamlFile):
                     self._places.setdefault((key,), _Place(file, source, (key,)))
                     for name, each in value.items() if isinstance(inner, dict) else ():
                         conflicts += self._set(inner, name, each, _Place(file, source, (key, name)))
-                else:
+                elif key not in ("levels", *_NESTED):  # of which any other kind of value is a problem of its file
                     conflicts += self._set(merged, key, value, _Place(file, source, (key,)))
         super().__init__(merged, conflicts, None, [])
 
