@@ -38,10 +38,10 @@ def identity_answer(arn: str, user_id: str, account: str = "123456789012") -> An
     return Answer(body=json.dumps(answer).encode())
 
 
-def error_answer(status: int, code: str) -> Answer:
-    error = {
-        "Error": {"Code": code, "Message": "The Canonical String was GET / X-Amz-Signature=quoted", "Type": "Sender"}
-    }
+def error_answer(
+    status: int, code: str, message: str = "The Canonical String was GET / X-Amz-Signature=quoted"
+) -> Answer:
+    error = {"Error": {"Code": code, "Message": message, "Type": "Sender"}}
     return Answer(status=status, body=json.dumps(error).encode())
 
 

@@ -13,6 +13,8 @@ from fake_sts import Answer, FakeSts, error_answer, identity_answer
 from ruamel.yaml import YAML
 from running_server import CLUSTER, MAPPINGS, SESSION_ARN, USER_ID, RunningServer
 
+from kube_iam.core.reasons import Reason
+
 pytestmark = pytest.mark.process
 
 RUN = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
@@ -131,6 +133,11 @@ def token(sts: FakeSts, tmp_path: Path) -> str:
     return RunningServer(tmp_path, sts).token()
 
 
+WRONG = "most likely the token was made for another cluster id, else with a wrong secret access key"
+EXPIRED = "Signature expired: 20261126T100000Z is now earlier than 20261126T100100Z (20261126T101600Z - 15 min.)"
+AT = "signed at 20261126T100000Z, refused at 20261126T101600Z by AWS's clock"
+
+
 def verify(sts: FakeSts, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     environ = {"AWS_CA_BUNDLE": str(sts.ca), "NO_PROXY": "127.0.0.1"}
     return run("verify", "-i", CLUSTER, "--sts-endpoint", sts.authority, *arguments, text=text, environ=environ)
@@ -152,14 +159,27 @@ def test_verify_shows_who_signed_as_the_reference_does(sts: FakeSts, token: str)
     assert plain.stdout.startswith(f"&{{ARN:{SESSION_ARN} CanonicalARN:arn:aws:iam::123456789012:role/Admin ")
 
 
-@pytest.mark.parametrize("answer", [error_answer(403, "SignatureDoesNotMatch"), Answer(0), Answer(429)])
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (error_answer(403, "SignatureDoesNotMatch"), f"signature_mismatch): STS refused the signature: {WRONG}"),
+        (
+            error_answer(403, "SignatureDoesNotMatch", EXPIRED),
+            f"token_expired): {Reason.STS_TOKEN_EXPIRED.sentence}: {AT}",
+        ),
+        (error_answer(403, "ExpiredToken"), f"session_expired): {Reason.STS_SESSION_EXPIRED.sentence}"),
+        (error_answer(403, "InvalidClientTokenId"), f"unknown_key): {Reason.STS_UNKNOWN_KEY.sentence}"),
+        (Answer(0), "unreachable): STS could not be reached"),
+        (Answer(429), "throttled): STS is throttling"),
+    ],
+)
 def test_verify_of_a_refused_token_fails_with_the_reason_and_repeats_nothing(
-    sts: FakeSts, token: str, answer: Answer
+    sts: FakeSts, token: str, answer: Answer, cause: str
 ) -> None:
     sts.play = lambda _: answer
     done = verify(sts, "-t", token)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "the token is refused (sts_" in done.stderr
+    assert f"the token is refused (sts_{cause}" in done.stderr
     assert token not in done.stderr
     assert "X-Amz" not in done.stderr
 

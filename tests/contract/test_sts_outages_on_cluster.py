@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from fake_sts import Answer, Asked, FakeSts, error_answer, identity_answer
 from running_server import SESSION_ARN, USER_ID, RunningServer, wait_until
 
+from kube_iam.core.reasons import Reason
 from kube_iam.sandbox.api_server import ApiServer
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, find_binaries, start_apiserver, start_etcd
@@ -27,8 +29,8 @@ NOT_SIGNED_IN = 401
 
 
 class Cluster:
-    def __init__(self, server: RunningServer, sts: FakeSts, api: ApiServer) -> None:
-        self.server, self.sts, self._api = server, sts, api
+    def __init__(self, server: RunningServer, sts: FakeSts, api: ApiServer, api_log: Path) -> None:
+        self.server, self.sts, self.api_log, self._api = server, sts, api_log, api
         self._tokens = 0
 
     def sign_in(self, play: Callable[[Asked], Answer] | None = None) -> tuple[int, int]:
@@ -61,7 +63,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
         server.start()
         etcd = start_etcd(home, authority, binaries)
-        yield Cluster(server, sts, start_apiserver(home, authority, binaries, etcd, webhook=_kubeconfig(directory)))
+        api = start_apiserver(home, authority, binaries, etcd, webhook=_kubeconfig(directory))
+        yield Cluster(server, sts, api, home.process("kube-apiserver").log)
     finally:
         for name in ("kube-apiserver", "etcd"):
             home.process(name).stop()
@@ -72,6 +75,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def _kubeconfig(directory: Path) -> Path:
     return directory / "kubeconfig.yaml"
+
+
+def test_log_of_kube_apiserver_leads_to_the_line_of_our_log(cluster: Cluster) -> None:
+    assert cluster.sign_in(lambda _: error_answer(403, "SignatureDoesNotMatch")) == (NOT_SIGNED_IN, 1)
+    cause = (
+        rf"Unable to authenticate the request.*{Reason.STS_SIGNATURE_MISMATCH.sentence}.*\(request ([0-9a-f]{{8}})\)"
+    )
+    wait_until(lambda: re.search(cause, cluster.api_log.read_text()))
+    ids = re.findall(cause, cluster.api_log.read_text())
+    wait_until(lambda: f" requestid={ids[-1]}" in cluster.server.log())
+    (line,) = [line for line in cluster.server.log().splitlines() if f" requestid={ids[-1]}" in line]
+    assert " reason=sts_signature_mismatch " in line
 
 
 def test_working_sts_is_asked_once(cluster: Cluster) -> None:

@@ -167,6 +167,10 @@ def test_a_clock_twenty_minutes_off_is_named_either_way(shared: RunningServer) -
     ("answer", "key"),
     [
         (error_answer(403, "SignatureDoesNotMatch"), "ASIAREFUSED000000000"),
+        (error_answer(403, "SignatureDoesNotMatch", "Signature expired: x"), "ASIAEXPIRED000000000"),
+        (error_answer(403, "ExpiredToken"), "ASIAENDED00000000000"),
+        (error_answer(403, "AccessDenied"), "ASIADENIED0000000000"),
+        (error_answer(403, "RegionDisabledException"), "ASIADISABLED00000000"),
         (Answer(302, headers={"location": "https://example.com/"}), "ASIAREDIRECT00000000"),
         (Answer(200, b"{}"), "ASIAINVALID000000000"),
         (Answer(200, b"x" * 100_000), "ASIATOOLONG000000000"),
@@ -178,8 +182,10 @@ def test_refusal_or_invalid_response_of_sts_is_final_and_cached(
     shared: RunningServer, answer: Answer, key: str
 ) -> None:
     before = results(shared, "sts_error")
-    reply, _ = ask(shared, answer, key)
-    again = shared.review(shared.token(key=key))
+    token, asked = shared.token(key=key), len(shared.sts.asked)
+    shared.sts.play = lambda _: answer
+    reply, again = shared.review(token), shared.review(token)
+    assert len(shared.sts.asked) == asked + 1
     assert [reply.status, again.status] == [200, 200]
     assert reply.review["status"]["authenticated"] is False
     assert "retry-after" not in reply.headers

@@ -18,6 +18,8 @@ from botocore.exceptions import ClientError
 from emulated_account import Account
 from kube_iam.cli.sandbox_exec import run_as
 from kube_iam.core.credentials import Credentials
+from kube_iam.core.identity import interpret_sts_response
+from kube_iam.core.reasons import Reason, Refusal
 from kube_iam.core.tokens import PREFIX, mint, presign
 from kube_iam.core.utc import basic_timestamp
 from kube_iam.errors import SandboxError
@@ -75,6 +77,21 @@ def refused(account: Account, url: str, code: str, **more: Any) -> bool:
     status, body = ask(account, url, **more)
     assert "GetCallerIdentityResult" not in body
     return status >= 400 and f"<Code>{code}</Code>" in body
+
+
+def reason_of(account: Account, who: Credentials, **more: Any) -> Reason | None:
+    """Return the reason for which the server refuses a token of these keys; None if it does not."""
+    status, body = ask(account, url_of(account, who, **more))
+    content_type = "text/xml" if body.startswith("<") else "application/json"
+    found = interpret_sts_response(
+        status,
+        body.encode(),
+        content_type,
+        access_key_id=who.access_key_id,
+        sts_host=host_of(account),
+        cluster_id=CLUSTER,
+    )
+    return found.reason if isinstance(found, Refusal) else None
 
 
 def code_of(call: Callable[[], object]) -> str:
@@ -139,6 +156,23 @@ def test_a_clock_that_is_far_off_is_refused(account: Account, minutes: int) -> N
     assert refused(account, url, "RequestTimeTooSkewed") or refused(account, url, "SignatureDoesNotMatch")
 
 
+def test_each_mistake_in_a_token_has_a_reason_of_its_own(account: Account, role: str) -> None:
+    who = account.user("ursula")
+    session = account.assume("alice", role, "alice")
+    wrong = Credentials(who.access_key_id, "A" * 40)
+    past, future = (basic_timestamp(time.time() + 60 * minutes) for minutes in (-16, 16))
+    assert reason_of(account, who) is reason_of(account, session) is None
+    assert reason_of(account, who, cluster_id="b.example.com") is Reason.STS_SIGNATURE_MISMATCH
+    assert reason_of(account, wrong) is Reason.STS_SIGNATURE_MISMATCH
+    assert reason_of(account, who, timestamp=past) is Reason.STS_TOKEN_EXPIRED
+    assert reason_of(account, who, timestamp=future) is Reason.STS_DATE_IN_FUTURE
+    assert reason_of(account, Credentials("AKIAUNKNOWNUNKNOWN00", "x")) is Reason.STS_UNKNOWN_KEY
+    crossed = Credentials(session.access_key_id, session.secret_access_key, "other")
+    assert reason_of(account, crossed) is Reason.STS_UNKNOWN_KEY
+    account.administrator.update_access_key(UserName="ursula", AccessKeyId=who.access_key_id, Status="Inactive")
+    assert reason_of(account, who) is Reason.STS_UNKNOWN_KEY
+
+
 @pytest.mark.parametrize("key", ["test", ACCOUNT, "", "AKIAUNKNOWNUNKNOWN00"])
 @pytest.mark.parametrize("secret", ["test", ""])
 def test_the_emulators_built_in_keys_are_worth_nothing(account: Account, key: str, secret: str) -> None:
@@ -172,13 +206,15 @@ def test_a_session_needs_its_own_session_token(account: Account, role: str) -> N
 
 
 def test_an_expired_session_is_refused(account: Account, role: str) -> None:
-    url = url_of(account, account.assume("alice", role, "alice"))
+    session = account.assume("alice", role, "alice")
+    url = url_of(account, session)
     assert ask(account, url)[0] == 200
     account.home.process("account").signal(signal.SIGUSR1)
     assert wait_until(lambda: ask(account, url)[0] != 200, 10)
     status, body = ask(account, url)
     assert status >= 400
     assert "Expired" in body
+    assert reason_of(account, session) is Reason.STS_SESSION_EXPIRED
     assert ask(account, url_of(account, account.user("alice")))[0] == 200
 
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -270,18 +271,27 @@ def test_a_damaged_answer_names_only_principals_of_its_own_account(position: int
         assert identity.canonical_arn.startswith("arn:")
 
 
-def interpret(status: int, body: str, content_type: str = "application/json") -> Identity | Refusal:
+def interpret(
+    status: int, body: str, content_type: str = "application/json", key: str = "ASIAEXAMPLE"
+) -> Identity | Refusal:
     return interpret_sts_response(
-        status, body.encode(), content_type, access_key_id="ASIAEXAMPLE", sts_host="sts.eu-west-1.amazonaws.com"
+        status,
+        body.encode(),
+        content_type,
+        access_key_id=key,
+        sts_host="sts.eu-west-1.amazonaws.com",
+        cluster_id="prod.example.com",
     )
 
 
-def error(code: str) -> str:
-    return json.dumps(
-        {
-            "Error": {"Code": code, "Message": "canonical string: GET / X-Amz-Signature", "Type": "Sender"},
-            "RequestId": "r",
-        }
+def error(code: str, message: str = "canonical string: GET / X-Amz-Signature") -> str:
+    return json.dumps({"Error": {"Code": code, "Message": message, "Type": "Sender"}, "RequestId": "r"})
+
+
+def xml_error(code: str, message: str) -> str:
+    return (
+        '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">\n  <Error>\n    <Type>Sender</Type>\n'
+        f"    <Code>{code}</Code>\n    <Message>{message}</Message>\n  </Error>\n</ErrorResponse>"
     )
 
 
@@ -292,8 +302,9 @@ def error(code: str) -> str:
         (503, error("ThrottlingException"), Reason.STS_THROTTLED),
         (400, "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>", Reason.STS_THROTTLED),
         (429, "", Reason.STS_THROTTLED),
-        (403, error("SignatureDoesNotMatch"), Reason.STS_REFUSED),
-        (403, error("ExpiredToken"), Reason.STS_REFUSED),
+        (403, error("SignatureDoesNotMatch"), Reason.STS_SIGNATURE_MISMATCH),
+        (403, error("ExpiredToken"), Reason.STS_SESSION_EXPIRED),
+        (403, error("MissingAuthenticationToken"), Reason.STS_REFUSED),
         (400, "garbage", Reason.STS_REFUSED),
         (500, error("InternalFailure"), Reason.STS_UNREACHABLE),
         (502, "<html>bad gateway</html>", Reason.STS_UNREACHABLE),
@@ -309,10 +320,109 @@ def test_an_answer_without_an_identity_says_whose_fault_it_is(status: int, body:
     assert "X-Amz-Signature" not in refusal.message
 
 
-def test_a_known_error_comes_with_its_cause() -> None:
-    refusal = interpret(403, error("SignatureDoesNotMatch"))
+MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing"
+    " method. Consult the service documentation for details."
+)
+EXPIRED = "Signature expired: 20261126T100000Z is now earlier than 20261126T100100Z (20261126T101600Z - 15 min.)"
+NOT_YET = (
+    "Signature not yet current: 20261126T104000Z is still later than 20261126T103000Z (20261126T101500Z + 15 min.)"
+)
+INVALID = "The security token included in the request is invalid"
+
+
+@pytest.mark.parametrize("as_text", [error, xml_error])
+@pytest.mark.parametrize(
+    ("code", "message", "reason", "parts"),
+    [
+        (
+            "SignatureDoesNotMatch",
+            MISMATCH,
+            Reason.STS_SIGNATURE_MISMATCH,
+            ["another cluster id", "secret access key", "checked for cluster id prod.example.com"],
+        ),
+        (
+            "SignatureDoesNotMatch",
+            EXPIRED,
+            Reason.STS_TOKEN_EXPIRED,
+            ["make a new", "signed at 20261126T100000Z, refused at 20261126T101600Z by AWS's clock"],
+        ),
+        (
+            "SignatureDoesNotMatch",
+            NOT_YET,
+            Reason.STS_DATE_IN_FUTURE,
+            ["NTP", "signed at 20261126T104000Z, refused at 20261126T101500Z by AWS's clock"],
+        ),
+        ("InvalidSignatureException", MISMATCH, Reason.STS_SIGNATURE_MISMATCH, ["another cluster id"]),
+        ("InvalidSignatureException", EXPIRED, Reason.STS_TOKEN_EXPIRED, ["20261126T101600Z"]),
+        ("SignatureDoesNotMatch", "Request has expired", Reason.STS_TOKEN_EXPIRED, ["make a new"]),
+        (
+            "SignatureDoesNotMatch",
+            "Credential should be scoped to a valid region, not 'us-east-1'. ",
+            Reason.STS_REFUSED,
+            ["the token was signed for another region than that of sts.eu-west-1.amazonaws.com"],
+        ),
+        (
+            "RequestExpired",
+            "Request has expired.",
+            Reason.STS_TOKEN_EXPIRED,
+            ["make a new"],
+        ),
+        ("RequestTimeTooSkewed", "x", Reason.STS_REFUSED, ["too far apart", "NTP"]),
+        (
+            "ExpiredToken",
+            "The security token included in the request is expired",
+            Reason.STS_SESSION_EXPIRED,
+            ["sign in"],
+        ),
+        ("ExpiredTokenException", "x", Reason.STS_SESSION_EXPIRED, ["sign in"]),
+        ("InvalidClientTokenId", INVALID, Reason.STS_UNKNOWN_KEY, ["temporary credentials", "session token", "region"]),
+        ("AccessDenied", "x", Reason.STS_ACCESS_DENIED, ["VPC endpoint"]),
+        ("AccessDeniedException", "x", Reason.STS_ACCESS_DENIED, ["VPC endpoint"]),
+        ("RegionDisabledException", "x", Reason.STS_REGION_DISABLED, ["not activated"]),
+        ("OptInRequired", "x", Reason.STS_REFUSED, ["HTTP 403 OptInRequired"]),
+    ],
+)
+def test_each_refusal_of_sts_has_the_reason_of_its_cause(
+    as_text: Callable[[str, str], str], code: str, message: str, reason: Reason, parts: list[str]
+) -> None:
+    refusal = interpret(403, as_text(code, message))
     assert isinstance(refusal, Refusal)
-    assert "another cluster id" in refusal.message
+    assert refusal.reason is reason
+    assert reason.metric == "sts_error"
+    for part in parts:
+        assert part in refusal.message
+
+
+def test_key_of_a_user_that_is_unknown_is_deleted_or_inactive() -> None:
+    refusal = interpret(403, error("InvalidClientTokenId", INVALID), key="AKIAEXAMPLE")
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.STS_UNKNOWN_KEY
+    assert "deleted, deactivated" in refusal.message
+    assert "session token" not in refusal.message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Signature expired: X-Amz-Signature=canary is now earlier than 1 (2 - 15 min.)",
+        "Signature expired: canary",
+        "Signature not yet current: 20261126T104000Z is still later than canary (canary + 15 min.)",
+        "canary Signature expired: 20261126T100000Z is now earlier than 1 (20261126T101600Z - 15 min.)",
+        'quoted \\" Signature expired: canary',
+    ],
+)
+def test_nothing_of_the_message_of_sts_but_times_is_repeated(message: str) -> None:
+    refusal = interpret(403, error("SignatureDoesNotMatch", message))
+    assert isinstance(refusal, Refusal)
+    assert "canary" not in refusal.message
+    assert "X-Amz-Signature" not in refusal.message
+
+
+def test_an_answer_without_a_code_may_be_a_proxys() -> None:
+    refusal = interpret(403, "<html>Forbidden</html>")
+    assert isinstance(refusal, Refusal)
+    assert refusal.message.endswith("HTTP 403 without an error code of AWS, as a proxy answers")
 
 
 def test_a_success_gives_the_identity() -> None:

@@ -14,7 +14,15 @@ from typing import NoReturn
 from kube_iam.core.arns import Arn, canonical_arn, is_account_id, parse_arn, parse_sso_role, strip_role_path, user_name
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.sts_response import CallerIdentity, InvalidResponse, error_code, is_throttling, read_response
+from kube_iam.core.sts_response import (
+    CallerIdentity,
+    InvalidResponse,
+    SignatureProblem,
+    error_code,
+    is_throttling,
+    read_response,
+    signature_problem,
+)
 
 _USER_ID = re.compile(r"[\w+=,.@:-]{1,256}", re.ASCII)
 _UNIQUE_ID = re.compile(r"[A-Za-z][\w+=,.@-]*", re.ASCII)
@@ -52,19 +60,48 @@ class Identity:
 
 
 def interpret_sts_response(
-    status: int, body: bytes, content_type: str, *, access_key_id: str, sts_host: str
+    status: int, body: bytes, content_type: str, *, access_key_id: str, sts_host: str, cluster_id: str
 ) -> Identity | Refusal:
-    """Return the identity in a response of STS, or why there is none: throttled, unreachable (STS itself fails), refused, invalid."""
+    """Return the identity in a response of STS, or why there is none: throttled, unreachable (STS itself fails), refused, invalid.
+
+    `cluster_id` is the one that was sent to STS, which a refused signature may not be of.
+    """
     if status == 200:
         return parse_sts_response(body, content_type, access_key_id=access_key_id, sts_host=sts_host)
-    code = error_code(body)
     if is_throttling(status, body):
         return Refusal(Reason.STS_THROTTLED)
     if status >= 500:
         return Refusal(Reason.STS_UNREACHABLE, f"{sts_host} answered HTTP {status}")
     if not 400 <= status < 500:
         return Refusal(Reason.STS_INVALID_RESPONSE, f"{sts_host} answered HTTP {status}")
-    return Refusal(Reason.STS_REFUSED, _ADVICE.get(code, "") or f"HTTP {status} {code}".rstrip())
+    return _refused_by_sts(status, body, access_key_id, sts_host, cluster_id)
+
+
+def _refused_by_sts(status: int, body: bytes, access_key_id: str, sts_host: str, cluster_id: str) -> Refusal:
+    """Return the cause of a refusal of STS, by its code and, where the code has several causes, by how its message begins.
+
+    STS answers SignatureDoesNotMatch for another cluster id and for a wrong secret key alike, and only AWS has the secret key.
+    """
+    problem, times = signature_problem(body)
+    if problem in (SignatureProblem.EXPIRED, SignatureProblem.REQUEST_EXPIRED):
+        return Refusal(Reason.STS_TOKEN_EXPIRED, times)
+    if problem is SignatureProblem.NOT_YET_CURRENT:
+        return Refusal(Reason.STS_DATE_IN_FUTURE, times)
+    if problem is SignatureProblem.OTHER_REGION:
+        return Refusal(Reason.STS_REFUSED, f"the token was signed for another region than that of {sts_host}")
+    code = error_code(body)
+    reason = _REASONS.get(code, Reason.STS_REFUSED)
+    if reason is Reason.STS_SIGNATURE_MISMATCH:
+        return Refusal(reason, f"checked for cluster id {cluster_id}")
+    if reason is Reason.STS_UNKNOWN_KEY:
+        return Refusal(reason, _UNKNOWN_SESSION if access_key_id.startswith("ASIA") else _UNKNOWN_USER_KEY)
+    if reason is not Reason.STS_REFUSED:
+        return Refusal(reason)
+    if code in _SKEWED:
+        return Refusal(
+            reason, "the token's date and AWS's clock are too far apart; set the clocks of both machines by NTP"
+        )
+    return Refusal(reason, f"HTTP {status} {code or 'without an error code of AWS, as a proxy answers'}")
 
 
 def parse_sts_response(body: bytes, content_type: str, *, access_key_id: str, sts_host: str) -> Identity | Refusal:
@@ -115,11 +152,23 @@ def _is_unique_id(text: str, prefix: str) -> bool:
     return _UNIQUE_ID.fullmatch(text) is not None and (text[:4] == prefix or text[:4] not in _PREFIXES)
 
 
-# STS's own messages can quote the canonical request, so known codes are explained in our words and nothing is quoted.
-_ADVICE = {
-    "SignatureDoesNotMatch": "the token was signed for another cluster id or with a wrong secret key, or is too old by AWS's clock",
-    "InvalidClientTokenId": "the access key does not exist or is inactive, or belongs to another partition",
-    "ExpiredToken": "the session that signed the token has ended; sign in to AWS again",
-    "ExpiredTokenException": "the session that signed the token has ended; sign in to AWS again",
-    "AccessDenied": "STS denies the request of this identity",
+# https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html, and what STS and gateways send beyond it.
+_REASONS = {
+    "SignatureDoesNotMatch": Reason.STS_SIGNATURE_MISMATCH,
+    "InvalidSignatureException": Reason.STS_SIGNATURE_MISMATCH,
+    "InvalidClientTokenId": Reason.STS_UNKNOWN_KEY,
+    "UnrecognizedClientException": Reason.STS_UNKNOWN_KEY,
+    "ExpiredToken": Reason.STS_SESSION_EXPIRED,
+    "ExpiredTokenException": Reason.STS_SESSION_EXPIRED,
+    "AccessDenied": Reason.STS_ACCESS_DENIED,
+    "AccessDeniedException": Reason.STS_ACCESS_DENIED,
+    "RegionDisabledException": Reason.STS_REGION_DISABLED,
 }
+# Their documentation names both directions: signed too long ago, or in the future.
+_SKEWED = ("RequestExpired", "RequestTimeTooSkewed")
+# The kinds that one code has, most likely first. Regions that an account has to enable refuse session tokens of the global STS host.
+_UNKNOWN_USER_KEY = "it is deleted, deactivated, or of another partition"
+_UNKNOWN_SESSION = (
+    "it is of temporary credentials, whose session token is missing or wrong, whose user or role was deleted, or which are not valid"
+    " in this region"
+)

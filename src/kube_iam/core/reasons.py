@@ -32,6 +32,13 @@ class Reason(Enum):
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     DATE_IN_FUTURE = "date_in_future"
     STS_REFUSED = "sts_refused"
+    STS_SIGNATURE_MISMATCH = "sts_signature_mismatch"
+    STS_TOKEN_EXPIRED = "sts_token_expired"  # noqa: S105
+    STS_DATE_IN_FUTURE = "sts_date_in_future"
+    STS_UNKNOWN_KEY = "sts_unknown_key"
+    STS_SESSION_EXPIRED = "sts_session_expired"
+    STS_ACCESS_DENIED = "sts_access_denied"
+    STS_REGION_DISABLED = "sts_region_disabled"
     STS_INVALID_RESPONSE = "sts_invalid_response"
     STS_UNREACHABLE = "sts_unreachable"
     STS_NO_ANSWER = "sts_no_answer"
@@ -88,8 +95,20 @@ class Refusal:
         return f"{self.reason.sentence}: {self.detail}" if self.detail else self.reason.sentence
 
 
+REFUSED_BY_STS = (
+    Reason.STS_REFUSED,
+    Reason.STS_SIGNATURE_MISMATCH,
+    Reason.STS_TOKEN_EXPIRED,
+    Reason.STS_DATE_IN_FUTURE,
+    Reason.STS_UNKNOWN_KEY,
+    Reason.STS_SESSION_EXPIRED,
+    Reason.STS_ACCESS_DENIED,
+    Reason.STS_REGION_DISABLED,
+)
+"""Reasons of STS's own refusals (HTTP 4xx that is not throttling), each with another cause."""
+
 _METRICS = {
-    Reason.STS_REFUSED: "sts_error",
+    **dict.fromkeys(REFUSED_BY_STS, "sts_error"),
     Reason.STS_INVALID_RESPONSE: "sts_error",
     Reason.STS_UNREACHABLE: "sts_error",
     Reason.STS_NO_ANSWER: "sts_error",
@@ -144,6 +163,23 @@ _SENTENCES = {
         " set the clock of the machine that mints, or of this server, by NTP"
     ),
     Reason.STS_REFUSED: "STS refused the signed request",
+    Reason.STS_SIGNATURE_MISMATCH: (
+        "STS refused the signature: most likely the token was made for another cluster id, else with a wrong secret access key"
+    ),
+    Reason.STS_TOKEN_EXPIRED: (
+        "STS refused the token, which has expired by AWS's clock; make a new one; if a new one is refused too, set the clocks"
+        " of the machine that mints and of this server by NTP: both are behind"
+    ),
+    Reason.STS_DATE_IN_FUTURE: (
+        "STS refused the token, which was signed in the future by AWS's clock: set the clock of the machine that mints by NTP,"
+        " and compare this server's"
+    ),
+    Reason.STS_UNKNOWN_KEY: "STS does not accept the access key",
+    Reason.STS_SESSION_EXPIRED: "the AWS session that signed the token has ended; sign in to AWS again",
+    Reason.STS_ACCESS_DENIED: (
+        "STS denied the request, which needs no IAM permission: see the policy of a VPC endpoint for STS, or a proxy that answers"
+    ),
+    Reason.STS_REGION_DISABLED: "STS is not activated in the token's region for the account of the credentials",
     Reason.STS_INVALID_RESPONSE: "STS sent a response that is not one to GetCallerIdentity",
     Reason.STS_UNREACHABLE: "STS could not be reached",
     Reason.STS_NO_ANSWER: "STS does not answer; try again in a few seconds",
@@ -202,7 +238,18 @@ _REMEDIES = {
     Reason.DATE_MALFORMED: _MAKE_AGAIN,
     Reason.TOKEN_EXPIRED: "Make a new token. If it is new, set both clocks by NTP",
     Reason.DATE_IN_FUTURE: "Set both clocks by NTP",
-    Reason.STS_REFUSED: "See the code in the message: another cluster id, a wrong or deactivated key, or a session that has ended",
+    Reason.STS_REFUSED: "See the code in the message, which is AWS's. Without a code, look for a proxy that answers in place of STS",
+    Reason.STS_SIGNATURE_MISMATCH: (
+        "Compare `-i` in the user's kubeconfig with `clusterID` of the server. If they are equal, replace the access key"
+    ),
+    Reason.STS_TOKEN_EXPIRED: "Make a new token. If it is refused too, set both clocks by NTP",
+    Reason.STS_DATE_IN_FUTURE: "Set both clocks by NTP",
+    Reason.STS_UNKNOWN_KEY: (
+        "`aws iam list-access-keys` shows whether a key is active. For a session, sign in to AWS again, with a regional STS host"
+    ),
+    Reason.STS_SESSION_EXPIRED: "Sign in to AWS again: `aws sso login`, or new temporary credentials",
+    Reason.STS_ACCESS_DENIED: "Allow `sts:GetCallerIdentity` in the policy of the VPC endpoint, or correct the server's `HTTPS_PROXY`",
+    Reason.STS_REGION_DISABLED: "Use another region (`--region`, `AWS_REGION`), or activate STS there in the account settings of IAM",
     Reason.STS_INVALID_RESPONSE: "Look for a proxy or an `stsEndpoint` that answers in place of STS",
     Reason.STS_UNREACHABLE: _STS_WAIT,
     Reason.STS_NO_ANSWER: _STS_WAIT,

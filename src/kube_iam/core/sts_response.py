@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NoReturn
 from xml.parsers import expat
 
@@ -15,6 +16,11 @@ XML_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 _FIELDS = ("Account", "Arn", "UserId")
 _XML_PATH = tuple(f"{XML_NAMESPACE} {name}" for name in ("GetCallerIdentityResponse", "GetCallerIdentityResult"))
 _XML_FIELDS = {f"{XML_NAMESPACE} {name}": name for name in _FIELDS}
+# "Signature expired: <X-Amz-Date> is now earlier than <limit> (<AWS's time> - 15 min.)"
+# "Signature not yet current: <X-Amz-Date> is still later than <limit> (<AWS's time> + 15 min.)"
+# Both have the code of a wrong signature.
+_CLOCK_TIMES = re.compile(rb": (\d{8}T\d{6}Z) is (?:now earlier|still later) than \d{8}T\d{6}Z \((\d{8}T\d{6}Z) [-+] ")
+_ERROR_MESSAGE = re.compile(rb'(?:"[Mm]essage"\s*:\s*"|<[Mm]essage>)\s*')
 _ERROR_CODE = re.compile(rb'(?:"Code"\s*:\s*"|<Code>)([A-Za-z]{1,64})["<]')
 
 
@@ -47,6 +53,36 @@ def error_code(body: bytes) -> str:
     """Return the error code (`SignatureDoesNotMatch`) of an STS error in either format; empty where there is none."""
     found = _ERROR_CODE.search(body[:MAX_BODY])
     return found.group(1).decode() if found else ""
+
+
+class SignatureProblem(Enum):
+    """A cause that STS names in the message alone. The value is how the message begins."""
+
+    EXPIRED = "Signature expired"
+    REQUEST_EXPIRED = "Request has expired"
+    NOT_YET_CURRENT = "Signature not yet current"
+    OTHER_REGION = "Credential should be scoped to a valid region"
+
+
+def signature_problem(body: bytes) -> tuple[SignatureProblem | None, str]:
+    """Return the problem that the message of an STS error begins with, and its times in words; None and empty for other messages.
+
+    Nothing else of a message is returned: it can quote the signed request.
+    """
+    begin = _ERROR_MESSAGE.search(body[:MAX_BODY])
+    if begin is None:
+        return None, ""
+    text = body[begin.end() :]
+    for problem in SignatureProblem:
+        head = problem.value.encode()
+        if text.startswith(head):
+            times = _CLOCK_TIMES.match(text, len(head))
+            return problem, _times(*times.groups()) if times else ""
+    return None, ""
+
+
+def _times(signed: bytes, refused: bytes) -> str:
+    return f"signed at {signed.decode()}, refused at {refused.decode()} by AWS's clock"
 
 
 def is_throttling(status: int, body: bytes) -> bool:

@@ -20,7 +20,7 @@ from kube_iam.aws.sts import StsAnswer
 from kube_iam.core.bounded_cache import BoundedCache
 from kube_iam.core.checks import LIFETIME, CheckedToken, check_token
 from kube_iam.core.identity import Identity, interpret_sts_response
-from kube_iam.core.reasons import Reason, Refusal
+from kube_iam.core.reasons import REFUSED_BY_STS, Reason, Refusal
 from kube_iam.core.sts_hosts import GLOBAL_HOST, StsHosts
 from kube_iam.server.metrics import Metrics
 from kube_iam.server.process import uptime
@@ -29,7 +29,7 @@ from kube_iam.server.sts_outages import StsOutages
 VERIFIED_SECONDS = 60.0
 REFUSED_SECONDS = 10.0
 CAPACITY = 8192
-_FINAL = (Reason.STS_REFUSED, Reason.STS_INVALID_RESPONSE)
+_FINAL = (*REFUSED_BY_STS, Reason.STS_INVALID_RESPONSE)
 _QUICK_FAILURES = (Reason.STS_UNREACHABLE, Reason.STS_THROTTLED)
 _Waiting = asyncio.Future[Identity | Refusal]
 
@@ -145,6 +145,7 @@ class StsVerifier:
             answer.content_type,
             access_key_id=checked.access_key_id,
             sts_host=checked.host,
+            cluster_id=self._cluster_id,
         )
         if isinstance(verdict, Refusal) and verdict.reason is Reason.STS_THROTTLED:
             self._metrics.sts_throttling.add(region)
