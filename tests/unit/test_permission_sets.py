@@ -202,3 +202,17 @@ def test_one_user_name_for_users_of_iam_and_of_identity_center_is_warned_of() ->
 def test_a_reserved_user_name_of_a_permission_set_would_fail() -> None:
     (failure,) = reserved_user_names(mapped_levels(access(ops())), ("sso:",)).values()
     assert failure.startswith("the server refuses user names that begin with sso:")
+
+
+def test_a_file_with_another_cluster_name_deletes_no_entry_without_force() -> None:
+    account = applied(ops())
+    second = access(ops(permission_set="Audit"), name="stage")
+    with pytest.raises(NotOwned, match=r"belongs to cluster prod by its labels: restore cluster\.name"):
+        plan_apply(second, account.ports)
+    for file in (second, access(ops(), name="stage")):
+        plan = plan_destroy(file, account.ports)
+        assert steps(plan) == [f"delete mapping permission set Ops in account {ACCOUNT}"]
+        (guard,) = plan.guards
+        assert f"mapping permission set Ops in account {ACCOUNT} names level ops, which is cluster prod's by" in guard
+        assert "restore cluster.name" in guard
+    assert plan_destroy(access(ops()), account.ports).guards == ()

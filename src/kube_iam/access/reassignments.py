@@ -204,14 +204,23 @@ def _guarded_paths(observed: Observed, changes: tuple[Change, ...]) -> Iterator[
 
 
 def guarded_permission_sets(observed: Observed, changes: tuple[Change, ...], levels: frozenset[str]) -> Iterator[str]:
-    """Yield a sentence for each deleted entry of a permission set that has no second mark: its level may have been written by hand.
+    """Yield a sentence for each deleted entry of a permission set that has no second mark, or one of another cluster.name.
 
-    `levels` are those of the file.
+    Without a second mark its level may have been written by hand. `levels` are those of the file.
     """
-    bound = {binding.level for binding in observed.bindings.values() if observed.owns_binding(binding)}
+    bindings = observed.bindings.values()
+    bound = {binding.level for binding in bindings if observed.owns_binding(binding)}
+    others = {each.level: each.cluster for each in bindings if each.cluster not in ("", observed.cluster_name)}
     for change in changes:
         entry = change.item if change.verb is Verb.DELETE else None
-        if isinstance(entry, MappingEntry) and entry.sso is not None and entry.level not in bound | levels:
+        if not isinstance(entry, MappingEntry) or entry.sso is None:
+            continue
+        if entry.level in others:
+            yield (
+                f"mapping {entry.name} names level {entry.level}, which is cluster {others[entry.level]}'s by the labels of its"
+                " bindings: it would be deleted. If cluster.name was changed, restore cluster.name in the file"
+            )
+        elif entry.level not in bound | levels:
             yield (
                 f"mapping {entry.name} names level {entry.level}, which neither the file nor a binding of this cluster names: it"
                 " would be deleted"
