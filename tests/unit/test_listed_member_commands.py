@@ -194,6 +194,12 @@ def test_exit_codes_of_plan_and_drift_do_not_call_what_would_fail_unchanged(
     assert "is as the file says" not in capsys.readouterr().out
 
 
+def test_drift_that_ends_with_an_error_writes_no_textfile(misspelled: FakeAccount, tmp_path: Path) -> None:
+    with pytest.raises(WouldFail):
+        kube_iam(misspelled, "drift", "--textfile", str(tmp_path / "kube-iam.prom"))
+    assert not (tmp_path / "kube-iam.prom").exists()
+
+
 def test_a_dry_run_shows_what_would_fail(misspelled: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
     assert kube_iam(misspelled, "apply", "--dry-run", "-o", "json") == 0
     data = json.loads(capsys.readouterr().out)

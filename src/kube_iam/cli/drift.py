@@ -55,13 +55,14 @@ def command(session: AdminSession, textfile: Path | None, output: str) -> int:
     session.warn_of_regions()
     plan = plan_apply(access, session.ports, now=now, dry_run=False)
     found = differences(plan.changes)
-    if textfile is not None:
+    is_known = bool(found) or not plan.failures  # else it ends with an error, after which the textfile stays as it was
+    if textfile is not None and is_known:
         levels = (level.name for level in access.levels)
         write_textfile(textfile, drift_metrics(plan.cluster, levels, found, now))
     if output == "table":
         page(drift_text(plan, found, place=session.destination.place))
     else:
         print_data({**drift_data(plan, found), **session.destination.as_data()}, output)
-    if not found:
+    if not is_known:
         refuse_failing(plan)
     return CHANGES if found else 0
