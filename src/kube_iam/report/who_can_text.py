@@ -14,6 +14,7 @@ from kube_iam.report.members_text import denied_text, table
 LIMITS = (
     "EKS: the hidden creator of the cluster, access entries and access policies",
     "other authenticators (OIDC, other webhooks, other mappings of the server) and client certificates, also those in system:masters",
+    "servers that ignore iamGroup, as aws-iam-authenticator and EKS's own: they admit every session of the role",
     "authorizers beside RBAC (Node, Webhook, ABAC)",
     "what IAM policies allow: whether somebody can assume a role, and conditions of trust policies",
     "denials of access keys and of the unique ids of roles",
