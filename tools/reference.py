@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the pages in docs/reference out of the code: reasons, keys of the server, environment variables, metrics.
+"""Write pages out of the code: in docs/reference reasons, keys of the server, environment variables and metrics; troubleshooting.md.
 
 tests/unit/test_reference_pages.py fails while a page differs from what this makes of the code.
 """
@@ -15,9 +15,10 @@ from kube_iam.cli.drift_textfile import DriftMetrics
 from kube_iam.config.server import ServerConfig
 from kube_iam.config.server_keys import CLUSTER_ID_KEY, SERVER_KEYS, Key
 from kube_iam.core.reasons import Reason
+from kube_iam.doctor.causes import Cause
 from kube_iam.server.metrics import Metric, Metrics
 
-PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
+PAGES = Path(__file__).resolve().parents[1] / "docs"
 _HEAD = "<!-- Made by `make docs-reference`. Do not edit: change the texts in {source}. -->\n\n"
 
 
@@ -255,17 +256,46 @@ def metrics() -> str:
     )
 
 
+STEPS = {
+    1: "Kubeconfig and exec plugin",
+    2: "AWS credentials and clock",
+    3: "Role",
+    4: "Token",
+    5: "API server",
+    6: "Sign-in and permissions",
+}
+
+
+def troubleshooting() -> str:
+    """Return the page of the causes that `kube-iam doctor` names."""
+    parts = [
+        "# Troubleshooting\n",
+        "`kube-iam doctor` finds the cause of a failed sign-in ([doctor.md](doctor.md)). This page lists the causes by its steps.\n",
+        "kubectl prints the symptom. The log line is that of the authenticator; `-` means that the request does not reach it.\n",
+    ]
+    header = ("cause", "symptom", "log line", "what is wrong", "remedy")
+    for step, title in STEPS.items():
+        rows = [
+            (f"`{row.code}`", row.symptom, row.log, row.cause, row.remedy)
+            for row in (cause.value for cause in Cause)
+            if row.step == step
+        ]
+        parts += [f"## {step}. {title}\n", _table(header, rows)]
+    return _page("src/kube_iam/doctor/causes.py", parts)
+
+
 PAGE_MAKERS: dict[str, Callable[[], str]] = {
-    "reasons.md": reasons,
-    "server-config.md": server_config,
-    "environment.md": environment,
-    "metrics.md": metrics,
+    "reference/reasons.md": reasons,
+    "reference/server-config.md": server_config,
+    "reference/environment.md": environment,
+    "reference/metrics.md": metrics,
+    "troubleshooting.md": troubleshooting,
 }
 
 
 def main() -> int:
     """Write all pages. Return the exit code 0."""
-    PAGES.mkdir(parents=True, exist_ok=True)
+    (PAGES / "reference").mkdir(parents=True, exist_ok=True)
     for name, make in PAGE_MAKERS.items():
         (PAGES / name).write_text(make(), "utf-8")
     return 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -26,6 +28,9 @@ class TlsSts:
         self.length = 3600
         self.role_id = "AROAEXAMPLE"
         self.mfa: tuple[str, str] | None = None
+        self.caller_refusal: tuple[int, str, str] | None = None
+        self.ahead: float | None = None
+        """Seconds by which the Date of answers is ahead of this machine's clock; None: answers have no Date."""
         self.asked: list[dict[str, str]] = []
         self.ends: list[str] = []
         self.signers: list[str] = []
@@ -52,6 +57,9 @@ class TlsSts:
 
     def answer(self, call: dict[str, str]) -> tuple[int, str]:
         self.asked.append(call)
+        if call["Action"] == "GetCallerIdentity" and self.caller_refusal is not None:
+            status, code, message = self.caller_refusal
+            return status, _error(code, message)
         if call["Action"] == "GetCallerIdentity":
             return 200, _result(
                 call["Action"], f"<Arn>{self.caller}</Arn><Account>123456789012</Account><UserId>A</UserId>"
@@ -71,11 +79,14 @@ class TlsSts:
         answer = f"<Credentials>{keys}</Credentials><AssumedRoleUser>{user}</AssumedRoleUser>"
         return 200, _result(call["Action"], answer)
 
-    def _answer(self, request: Request) -> tuple[int, str, bytes]:
+    def _answer(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         scope = request.headers.get("authorization", "").partition("Credential=")[2]
         self.signers += [scope.partition("/")[0]] if scope else []
         status, text = self.answer({name: values[0] for name, values in parse_qs(request.body.decode()).items()})
-        return status, "text/xml", text.encode()
+        headers = {"content-type": "text/xml"}
+        if self.ahead is not None:
+            headers["date"] = formatdate(time.time() + self.ahead, usegmt=True)
+        return status, headers, text.encode()
 
 
 def _error(code: str, message: str) -> str:

@@ -18,6 +18,7 @@ from kube_iam.aws.errors import (
     is_wrong_mfa_code,
     translate,
 )
+from kube_iam.aws.faults import time_of_answer
 from kube_iam.aws.mfa import MfaPrompt, ask_with
 from kube_iam.aws.source_errors import source_errors
 from kube_iam.core.credentials import Credentials, check_credentials
@@ -44,6 +45,13 @@ class AssumedRole(NamedTuple):
     role_id: str
 
 
+class CallerIdentity(NamedTuple):
+    """The caller's ARN, and AWS's clock (Unix seconds) by the Date of its answer; None where the answer has none."""
+
+    arn: str
+    aws_time: float | None
+
+
 class BotocoreChain:
     """One botocore session for the profile in use. Every method raises the errors of our tree only.
 
@@ -55,6 +63,11 @@ class BotocoreChain:
         self.prompt = prompt or MfaPrompt(interactive=False)
         self._session: Any = make_session()
         self._session.set_config_variable("sts_regional_endpoints", "regional")
+
+    @property
+    def source(self) -> str:
+        """botocore's name of the source that `credentials` used; empty before."""
+        return self._method
 
     def region(self) -> str:
         """Return the region of the profile in use, or an empty string."""
@@ -123,12 +136,16 @@ class BotocoreChain:
 
     def caller_arn(self, credentials: Credentials, region: str) -> str:
         """Return the ARN of the caller with these credentials, by sts:GetCallerIdentity."""
+        return self.identify(credentials, region).arn
+
+    def identify(self, credentials: Credentials, region: str) -> CallerIdentity:
+        """Return the caller's ARN and AWS's clock, by sts:GetCallerIdentity."""
         with aws_errors("ask AWS who you are"):
             answer = self._sts(credentials, region).get_caller_identity()
         arn = answer.get("Arn")
         if not isinstance(arn, str) or not arn:
             raise Unreachable("cannot ask AWS who you are: the answer of STS has no Arn", _NOT_STS)
-        return arn
+        return CallerIdentity(arn, time_of_answer(answer))
 
     def assume_role(
         self,

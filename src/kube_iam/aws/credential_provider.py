@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kube_iam.aws.botocore_chain import BotocoreChain
+    from kube_iam.aws.botocore_chain import BotocoreChain, CallerIdentity
     from kube_iam.aws.static_credentials import Profile
 
 
@@ -118,6 +118,16 @@ def check_role(role: str, region: str) -> None:
         )
 
 
+def provider_of(
+    request: "TokenRequest", environ: "Mapping[str, str]", clock: "Callable[[], float]"
+) -> "CredentialProvider":
+    """Return the provider that `issue_token` would use. Raises the errors of our tree."""
+    check_environment(environ)
+    profile = read_profile(environ)
+    endpoint = find_endpoint(request.region, environ, profile, lambda: instance_region(environ))
+    return CredentialProvider(request, environ, clock, profile, endpoint)
+
+
 _FOREVER = float("inf")
 # One run makes a session. The others wait, find it made, and do not ask the same user for the same code; after this time they go on.
 _LOCK_SECONDS = 120.0
@@ -183,6 +193,15 @@ class CredentialProvider:
                     return self._own_cached(kept)
                 raise
 
+    @property
+    def source(self) -> str:
+        """botocore's name of the source that `own_credentials` used; empty for static keys and a cached session."""
+        return self._chain.source if self._chain is not None else ""
+
+    def identify(self, own: Credentials) -> "CallerIdentity":
+        """Return the caller's ARN and AWS's clock, by sts:GetCallerIdentity. Raises the errors of our tree."""
+        return self._botocore().identify(own, self.endpoint.region)
+
     def _own_cached(self, kept: CachedSession) -> Credentials:
         self._cacheable = kept.expires
         return kept.credentials
@@ -210,8 +229,7 @@ class CredentialProvider:
 
         A cached one also serves to its end where AWS cannot be reached or no user can be asked for a code. A refusal is final.
         """
-        request = self._request
-        key = self._key("role", request.role, request.external_id, request.session_name)
+        request, key = self._request, self._role_key()
         kept = self.sessions.load(key, self._clock())
         if kept is not None and kept.is_fresh(self._clock()):
             return kept.credentials
@@ -233,6 +251,21 @@ class CredentialProvider:
 
                 discard_former_role(self._environ, request.role, session.role_id)
             return session.credentials
+
+    def new_role_session(self) -> CachedSession:
+        """Return a new session of the role, whatever is cached. It is cached only where the user typed an MFA code for it."""
+        session = self._assume()
+        if self._botocore().prompt.asked:
+            self._store(self._role_key(), session)
+        return session
+
+    def cached_role_session(self) -> CachedSession | None:
+        """Return the cached session of the role, if there is one that has not ended."""
+        return self.sessions.load(self._role_key(), self._clock())
+
+    def _role_key(self) -> str:
+        request = self._request
+        return self._key("role", request.role, request.external_id, request.session_name)
 
     def _assume(self) -> CachedSession:
         from kube_iam.aws.assume_role import assume

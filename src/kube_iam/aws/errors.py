@@ -42,8 +42,8 @@ _THROTTLED = frozenset(
         "SlowDown",
     }
 )
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-_BAD_KEYS = frozenset(
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+BAD_KEYS = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "IncompleteSignature", "InvalidAccessKeyId"}
 )
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
@@ -111,7 +111,7 @@ _BY_CODES: tuple[tuple[Iterable[str], _Answer], ...] = (
         _Answer(Throttled, "AWS keeps throttling this account's calls", "wait a minute and repeat the command"),
     ),
     (
-        _EXPIRED,
+        EXPIRED,
         _Answer(
             CredentialsError,
             "the AWS credentials have expired",
@@ -127,7 +127,7 @@ _BY_CODES: tuple[tuple[Iterable[str], _Answer], ...] = (
         ),
     ),
     (
-        _BAD_KEYS,
+        BAD_KEYS,
         _Answer(
             CredentialsError,
             "AWS does not know these credentials ({code})",

@@ -16,6 +16,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ),
         ("Name the program that kubectl runs by its path", "kubeconfig developer --exec-command /opt/bin/kube-iam"),
     ),
+    "doctor": (
+        ("Check the sign-in of the current kubeconfig context", "doctor"),
+        ("Check that of a level, or of a context", "doctor developer"),
+        ("Print the results for a program", "doctor --context prod-developer -o json"),
+    ),
     "new": (
         ("Write access.yaml for the current kubeconfig context", "new"),
         ("Print it for another context", "new --context prod -"),

@@ -111,6 +111,12 @@ class KubeApi:
         other._address, other._client, other._lock = url or self._address, None, RLock()
         return other
 
+    def as_user(self, user: Mapping[str, object]) -> KubeApi:
+        """Return the same API server with the fields of another kubeconfig user; empty: anonymous. Raises nothing."""
+        other = self.at("")
+        other._login = _Login(lambda: replace(self._login.context, user=dict(user)), self._environ, time.time)
+        return other
+
     @property
     def context(self) -> Context:
         """Return the context in use. Raises ConfigError or KubeError where the kubeconfig has none."""
@@ -176,7 +182,7 @@ class KubeApi:
 
         context = self.context
         proxy = _own_proxy(context, self._environ)
-        user = {key: value for key, value in context.user.items() if key != "exec"} | _credentials(status)
+        user = {key: value for key, value in context.user.items() if key != "exec"} | credentials_of(status)
         for key in ("token", "username", "password"):
             if (text := str(user.get(key) or "")) and (found := defect(text)):
                 raise KubeError(
@@ -224,7 +230,8 @@ def refuse_unsupported(context: Context) -> None:
         raise KubeError(f"context {context.name!r} uses 'tls-server-name', which is not supported")
 
 
-def _credentials(status: ExecStatus | None) -> dict[str, object]:
+def credentials_of(status: ExecStatus | None) -> dict[str, object]:
+    """Return the credentials of an exec plugin as fields of a kubeconfig user."""
     if status is None:
         return {}
     found: dict[str, object] = {"token": status.token} if status.token else {}

@@ -25,6 +25,14 @@ _USER_FILES = ("client-certificate", "client-key", "tokenFile")
 Fields = dict[str, object]
 
 
+class NoKubeconfig(KubeError):
+    """There is no kubeconfig where one is looked for."""
+
+
+class NoContext(KubeError):
+    """The kubeconfig has no context of that name, or no current one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """One cluster with one user. File names in `cluster` and `user` are absolute; `directory` is the kubeconfig's own."""
@@ -59,7 +67,7 @@ def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Pa
         path = Path(kubeconfig).expanduser()
         if not path.is_file():
             hint = "name one that exists with --kubeconfig, or leave the option out"
-            raise KubeError(f"there is no kubeconfig at {path}", hint)
+            raise NoKubeconfig(f"there is no kubeconfig at {path}", hint)
         return _select([path], name)
     named = kubeconfig_files(environ)
     paths = [path for path in named if path.is_file()]
@@ -68,7 +76,7 @@ def load_context(kubeconfig: str, name: str, environ: Mapping[str, str], pod: Pa
     if not name and "KUBERNETES_SERVICE_HOST" in environ and (pod / "token").is_file():
         return in_cluster(environ, pod)
     looked_at = os.pathsep.join(map(str, named))
-    raise KubeError("no kubeconfig found", f"give --kubeconfig, or set KUBECONFIG (looked at {looked_at})")
+    raise NoKubeconfig("no kubeconfig found", f"give --kubeconfig, or set KUBECONFIG (looked at {looked_at})")
 
 
 def _select(paths: list[Path], name: str) -> Context:
@@ -94,9 +102,9 @@ def _select(paths: list[Path], name: str) -> Context:
     shown = ", ".join(str(path) for path in paths)
     name = name or current
     if not name:
-        raise KubeError(f"{shown} has no current context", f"choose one with --context; {_known('', list(contexts))}")
+        raise NoContext(f"{shown} has no current context", f"choose one with --context; {_known('', list(contexts))}")
     if name not in contexts:
-        raise KubeError(f"there is no context {name!r} in {shown}", _known(name, list(contexts)))
+        raise NoContext(f"there is no context {name!r} in {shown}", _known(name, list(contexts)))
     chosen = contexts[name]
     cluster, user = str(chosen.get("cluster") or ""), str(chosen.get("user") or "")
     if cluster not in clusters or not clusters[cluster].get("server"):
