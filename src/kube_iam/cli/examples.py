@@ -61,6 +61,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Show what would be deleted", "destroy --dry-run"),
         ("Delete it after a question", "destroy -f prod.yaml"),
     ),
+    "export": (
+        ("Print HCL for Terraform", "export terraform > levels.tf"),
+        ("Print a CloudFormation template of another file", "export cloudformation -f prod.yaml > levels.yaml"),
+        ("Print Terraform's JSON syntax", "export terraform --format json > levels.tf.json"),
+    ),
     "grant": (
         ("Give a user a level", "grant alice admin"),
         ("Give two users a level for two hours", "grant alice bob admin --for 2h --reason 'incident 4711'"),

@@ -32,6 +32,8 @@ DIRECTORY_METHODS = {
     "deny": ("members", "user"),
     "kubeconfig": ("role",),
     "new": ("caller",),
+    "import": _PLAN,
+    "export": ("role",),
 }
 """Methods of the directory (`access.ports`) that each command calls. Tests of the commands fail for a method that is not listed."""
 

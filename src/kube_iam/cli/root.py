@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Entry] = {
     "drift": Entry("kube_iam.cli.drift:command", "Check that IAM and the cluster are as the file says.", ACCESS),
     "apply": Entry("kube_iam.cli.apply:command", "Make IAM and the cluster match the access file.", ACCESS),
     "destroy": Entry("kube_iam.cli.destroy:command", "Undo everything that apply made.", ACCESS),
+    "export": Entry("kube_iam.cli.export:command", "Print the IAM side of the levels for other tools.", ACCESS),
     "grant": Entry("kube_iam.cli.grant:command", "Grant users an access level.", ACCESS),
     "revoke": Entry("kube_iam.cli.revoke:command", "Revoke an access level from users.", ACCESS),
     "who": Entry("kube_iam.cli.who:command", "List the members of the levels.", ACCESS),

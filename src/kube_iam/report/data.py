@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 from kube_iam.core.printable import escaped, is_visible
+
+# What readers of YAML 1.1, such as CloudFormation and PyYAML, take for a boolean or a number.
+_OTHER_TYPE = re.compile(r"y|n|yes|no|on|off|true|false|[-+]?[0-9][0-9_:.]*", re.ASCII | re.IGNORECASE)
 
 
 def as_json(data: object) -> str:
@@ -27,7 +31,8 @@ def as_yaml(data: object) -> str:
             return True
 
     def text_node(writer: Any, value: str) -> Any:
-        return writer.represent_scalar("tag:yaml.org,2002:str", value, style=None if _is_visible(value) else '"')
+        style = ("'" if _OTHER_TYPE.fullmatch(value) else None) if _is_visible(value) else '"'
+        return writer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Representer.add_representer(str, text_node)
     writer: Any = YAML(typ="safe", pure=True)
