@@ -15,7 +15,7 @@ from api_in_memory import ApiInMemory
 from fake_account import FakeAccount
 from prepared_session import PreparedSession
 
-from kube_iam.access.levels import ClusterAccess, Method
+from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.plan import plan_apply
 from kube_iam.access.ports import Ports, RoleState
 from kube_iam.cli.root import run_command
@@ -28,6 +28,7 @@ CORPUS = Path(__file__).parents[1] / "corpus" / "mappings"
 ACCOUNT = "111122223333"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n-----END CERTIFICATE-----\n"
 AUTHORITY = {"certificate-authority-data": base64.b64encode(PEM.encode()).decode()}
+OBJECTS = "/apis/iamauthenticator.k8s.aws/v1alpha1/iamidentitymappings"
 URL = "https://api.prod.example.com"
 BROKEN, NODES_ONLY = "17-broken-indent", "08-nodes-windows-fargate-hybrid"
 LEVELS = {
@@ -235,3 +236,34 @@ def test_entries_of_kube_iam_are_not_imported(account: FakeAccount) -> None:
     entry = {"rolearn": f"arn:aws:iam::{ACCOUNT}:role/a", "username": "u", "groups": ["g"], "level": "admin"}
     with pytest.raises(NotFound, match="has the keys of kube-iam for level admin"):
         imported(account, cluster_with({"mapRoles": yaml.safe_dump([entry])}))
+
+
+def test_objects_are_imported_and_stay_those_of_others(account: FakeAccount) -> None:
+    memory = ApiInMemory()
+    memory.empty.add("/api/v1/configmaps")
+    for name, arn in (("ops", f"arn:aws:iam::{ACCOUNT}:role/operator"), ("bob", f"arn:aws:iam::{ACCOUNT}:user/bob")):
+        memory.objects[f"{OBJECTS}/{name}"] = {
+            "apiVersion": "iamauthenticator.k8s.aws/v1alpha1",
+            "kind": "IAMIdentityMapping",
+            "metadata": {
+                "name": name,
+                "uid": name,
+                "resourceVersion": "1",
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "spec": {"arn": arn, "username": name, "groups": ["ops"]},
+        }
+    for words in ((), ("--from", "crd", "--force")):
+        assert imported(account, memory, *words) == 0
+        access = load_access("access.yaml")
+        assert [level.name for level in access.levels] == ["operator"]
+        assert access.mapping.kind is TargetKind.CRD
+        assert plan_apply(access, ports(access, account, api(memory))).changes == ()
+        assert "# IAMIdentityMapping ops; IAM has no such role" in Path("access.yaml").read_text()
+        assert "#   IAMIdentityMapping bob, arn:aws:iam::111122223333:user/bob" in Path("access.yaml").read_text()
+
+
+def test_a_mapping_that_servers_cannot_load_is_named(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    text = corpus("13-authenticator-mixed-case")["config.yaml"]
+    imported(account, cluster_with({"config.yaml": f"{text}  reservedPrefixConfig: 5\n"}))
+    assert "warning: servers cannot load ConfigMap kube-system/aws-iam-authenticator" in capsys.readouterr().out
