@@ -6,6 +6,7 @@ end with the process that holds them. `FileLock` is for work that must not be do
 
 import os
 import time
+from errno import EINVAL
 from stat import S_ISDIR, S_ISREG
 
 TYPE_CHECKING = False
@@ -31,9 +32,11 @@ def write_file(
 ) -> None:
     """Put the content at the path in one step. Raises OSError; nothing is left behind then.
 
+    A device, pipe, socket or directory at the path, or behind a link there, is never replaced: that raises OSError too.
     The file has exactly `mode`, or what `prepare` gives its descriptor. Windows has no such modes: there a file is as private as its
     directory. `durable`: the content is on the disk before it replaces the old one.
     """
+    _check_replaceable(path)
     directory, name = os.path.split(path)
     # `_is_ours` knows these names. The leading dot hides the file from programs that read a whole directory.
     aside = os.path.join(directory, f".{name}.{os.getpid()}.{os.urandom(6).hex()}")  # noqa: PTH118  (pathlib is too dear here)
@@ -52,6 +55,16 @@ def write_file(
     except BaseException:
         _remove(aside)
         raise
+
+
+def _check_replaceable(path: "str | os.PathLike[str]") -> None:
+    """Raise OSError where something other than a regular file is at the path. A rename would destroy a device node."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except FileNotFoundError:
+        return
+    if not S_ISREG(mode):
+        raise OSError(EINVAL, "it is not a regular file, and was not replaced")
 
 
 class FileLock:

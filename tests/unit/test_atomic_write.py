@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,27 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(
         write_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("make", [os.mkfifo, make_socket, os.mkdir], ids=["pipe", "socket", "directory"])
+def test_only_a_regular_file_is_replaced(
+    make: Callable[[Path], None], linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+    odd = Path("odd")
+    make(odd)
+    before = odd.lstat()
+    path = Path("link") if linked else odd
+    if linked:
+        path.symlink_to(odd)
+    with pytest.raises(OSError, match="not a regular file"):
+        write_file(path, b"new")
+    assert odd.lstat() == before
+    assert path.is_symlink() == linked
+    assert {each.name for each in tmp_path.iterdir()} == {odd.name, path.name}
