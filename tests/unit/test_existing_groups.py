@@ -217,9 +217,10 @@ def test_a_group_of_this_cluster_has_to_move_before_it_is_existing() -> None:
     own = replace(DEV, existing_group=False)
     apply(account, own)
     account.directory.group_members[TEAM] = {"alice"}
-    assert "aws iam update-group --group-name platform-team --new-path /" in refusal(account, DEV)
-    plan = plan_destroy(access(DEV), account.ports)
-    assert not any(change.kind in (Kind.GROUP, Kind.MEMBER) for change in plan.changes)
+    move = "aws iam update-group --group-name platform-team --new-path /"
+    assert move in refusal(account, DEV)
+    with pytest.raises(NotOwned, match=move):  # without its policy nothing would protect it from the next destroy
+        plan_destroy(access(DEV), account.ports)
     account.directory.move_group(TEAM, "/")
     apply(account, DEV)
     destroy(account, ADMIN)
@@ -227,7 +228,22 @@ def test_a_group_of_this_cluster_has_to_move_before_it_is_existing() -> None:
     assert attached(account) == []
 
 
-@pytest.mark.parametrize("path", ["/kube-iam/prod/", "/kube-iam/test/", "/elsewhere/"])
+@pytest.mark.parametrize("levels", [(DEV, ADMIN), (ADMIN,)], ids=["same file", "without the level"])
+def test_a_group_that_others_move_to_our_path_outlives_its_level(levels: tuple[Level, ...]) -> None:
+    account = account_with_team()
+    apply(account, DEV, ADMIN)
+    account.directory.move_group(TEAM, "/kube-iam/prod/")
+    before = account.state()
+    assert "group platform-team is kube-iam's, by its path /kube-iam/prod/" in refusal(account, *levels)
+    with pytest.raises(NotOwned, match="aws iam update-group --group-name platform-team --new-path /"):
+        plan_destroy(access(*levels), account.ports)
+    assert account.state() == before
+    account.directory.move_group(TEAM, "/teams/")
+    destroy(account, *levels)
+    assert account.state() == account_with_team().state()
+
+
+@pytest.mark.parametrize("path", ["/kube-iam/test/", "/elsewhere/"])
 @pytest.mark.parametrize("levels", [(DEV,), (ADMIN,)], ids=["same file", "without the level"])
 def test_a_group_that_others_move_is_only_detached(path: str, levels: tuple[Level, ...]) -> None:
     account = account_with_team()

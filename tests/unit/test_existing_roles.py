@@ -81,6 +81,7 @@ def test_destroy_undoes_an_apply_that_was_killed_anywhere(ops: Level, trust: obj
 CHANGES: dict[str, tuple[tuple[Level, ...], ...]] = {
     "to a role of its own": ((OPS,), (level("ops"),)),
     "from a role of its own": ((level("ops"),), (OPS,)),
+    "renamed level with its policy": ((OPS_IN_TEAM,), (replace(OPS_IN_TEAM, name="sre"),)),
     "renamed level": ((OPS,), (replace(OPS, name="sre", policy_name="prod-sre", group_name="prod-sre"),)),
     "to another existing role": ((OPS,), (replace(OPS, role_name="second"),)),
     "gone": ((OPS, ADMIN), (ADMIN,)),
@@ -95,6 +96,7 @@ def test_a_change_of_the_file_that_is_killed_anywhere_leaves_the_role_as_it_was(
         # The trust policy is as kube-iam makes it: that is a mark of roles of ours, which must not count here.
         account = account_with_role(trust=trust_document(access(ADMIN), ADMIN))
         add_role(account, "second")
+        add_group(account, "alice")
         run(account, plan_apply(access(*first), account.ports))
         return account
 
@@ -114,6 +116,26 @@ def test_a_change_of_the_file_that_is_killed_anywhere_leaves_the_role_as_it_was(
         destroy(account, *(first if limit % 2 else second))
         assert foreign(account) == before, limit
         assert account.store.all_entries == []
+
+
+def test_a_role_of_one_level_goes_to_another_in_two_steps() -> None:
+    account = account_with_role()
+    add_role(account, "second")
+    first, second = replace(ASSUMES, name="dev", policy_name="dev", group_name="dev"), level("sre")
+    apply(account, first)
+    said = refusal(account, replace(first, role_name="second"), replace(second, role_name=SHARED, existing_role=True))
+    assert "role shared-operator is level dev's, whose people would get level sre: name another role for level" in said
+    apply(account, replace(first, role_name="second"))
+    apply(account, replace(first, role_name="second"), replace(second, role_name=SHARED, existing_role=True))
+
+
+def test_a_level_that_takes_the_role_of_a_level_that_leaves_needs_force() -> None:
+    account = account_with_role()
+    dev = replace(ASSUMES, name="dev", policy_name="dev", group_name="dev")
+    sre = level("sre")
+    apply(account, dev, sre)
+    plan = plan_apply(access(replace(sre, role_name=SHARED, existing_role=True)), account.ports)
+    assert "role shared-operator was level dev's, whose people would get level sre" in plan.guards
 
 
 def test_an_open_trust_policy_needs_a_check_when_the_role_is_assumed() -> None:

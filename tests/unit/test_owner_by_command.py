@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from fake_account import ACCOUNT, FakeAccount
+from foreign_objects import add_group, add_role
 from levels_for_tests import ADMIN, NODES, VIEWER, access, run
 
 from kube_iam.access.changes import Kind, Plan, Verb
-from kube_iam.access.desired import desired_state, policy_arn
+from kube_iam.access.desired import desired_state, policy_arn, trust_document
 from kube_iam.access.inventory import Inventory, read_inventory
 from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level, Method, Owner, Standing
@@ -33,6 +34,7 @@ PATH = "/kube-iam/prod/"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/prod-viewer"
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy{PATH}prod-viewer"
 OTHER = "other.example.com"
+AT_TEAMS = "group prod-viewer is at path /teams/, not /kube-iam/prod/: it is not this cluster's"
 NOW = 1_800_000_000.0
 
 
@@ -83,6 +85,7 @@ class Case:
     refuses_plan: str | None = None
     refuses_grant: str | None = None
     refuses_members: str | None = None  # of `revoke` and `who`
+    refuses_destroy: str | None = None
     destroys_group: bool = True
 
 
@@ -200,6 +203,92 @@ def by_group() -> Case:
     return Case(applied(level), access(level))
 
 
+def existing_group(path: str = "/teams/", **fields: Any) -> Case:
+    """Return a level by a group of others with the name that a group of ours would have."""
+    account = FakeAccount((NODES,))
+    add_group(account, "bob", name="prod-viewer", path="/teams/")
+    level = replace(VIEWER, existing_group=True, **fields)
+    run(account, plan_apply(access(level), account.ports))
+    account.directory.move_group("prod-viewer", path)
+    return Case(account, access(level), destroys_group=False)
+
+
+def existing_group_by_group() -> Case:
+    return existing_group(method=Method.GROUP)
+
+
+def existing_group_at_our_path() -> Case:
+    """Return an existing group that others moved to our path: as a member of it nobody gets more than the level."""
+    refused = "group prod-viewer is kube-iam's, by its path"
+    return replace(existing_group(PATH), refuses_plan=refused, refuses_destroy=refused)
+
+
+def existing_group_at_the_path_of_another_cluster() -> Case:
+    other = "group prod-viewer belongs to cluster stage"
+    case = existing_group("/kube-iam/stage/")
+    return replace(case, refuses_plan=other, refuses_grant=other, refuses_members=other)
+
+
+def formerly_existing_group() -> Case:
+    """Return a file that no longer says that the group is not kube-iam's."""
+    case, refused = existing_group(), "was used as an existing group of level viewer"
+    file = access(VIEWER)
+    return replace(case, file=file, refuses_plan=refused, refuses_grant=AT_TEAMS, refuses_members=AT_TEAMS)
+
+
+def existing_group_of_two_clusters() -> Case:
+    """Return an existing group with the policy of another cluster beside this one's."""
+    case = existing_group()
+    theirs = replace(VIEWER, existing_group=True, path="/kube-iam/test/", policy_name="test", role_name="test")
+    elsewhere = FakeAccount()
+    other = replace(case.account.ports, cluster=elsewhere.cluster, store=elsewhere.store)
+    plan = plan_apply(access(theirs, cluster_id=OTHER, name="test"), other)
+    run(case.account, plan, other)
+    return case
+
+
+def existing_role(path: str = "/", **fields: Any) -> Case:
+    """Return a level by a role of others with the name that a role of ours would have."""
+    account = FakeAccount((NODES,))
+    add_role(account, "prod-viewer", path)
+    level = replace(VIEWER, existing_role=True)
+    run(account, plan_apply(access(level), account.ports))
+    account.directory.add_member("prod-viewer", "bob")
+    change_role(account, **fields)
+    return Case(account, access(level))
+
+
+def existing_role_at_a_path() -> Case:
+    return existing_role("/ops/")
+
+
+def existing_role_that_looks_like_ours() -> Case:
+    return existing_role(trust=trust_document(access(VIEWER), VIEWER), tags={LEVEL: "viewer"})
+
+
+def existing_role_with_our_tags() -> Case:
+    """Return a role of others that somebody gave our tags: everybody in the level has it already."""
+    case = existing_role(tags={CLUSTER: "prod.example.com", LEVEL: "viewer"})
+    return replace(case, refuses_plan="role prod-viewer is kube-iam's, by its tags")
+
+
+def existing_role_of_another_cluster() -> Case:
+    other = f"role prod-viewer belongs to cluster {OTHER}"
+    return replace(existing_role(tags={CLUSTER: OTHER}), refuses_plan=other, refuses_grant=other)
+
+
+def formerly_existing_role() -> Case:
+    case, refused = existing_role(), "was used as an existing role of level viewer"
+    return replace(case, file=access(VIEWER), refuses_plan=refused, refuses_grant=refused)
+
+
+def existing_role_and_a_policy_without_tags() -> Case:
+    case = existing_role("/ops/")
+    change_policy(case.account, tags={})
+    missing = "tag kube-iam.dev/cluster is missing"
+    return replace(case, refuses_plan=missing, refuses_grant="without this cluster's tag")
+
+
 CASES: dict[str, Callable[[], Case]] = {
     case.__name__: case
     for case in (
@@ -218,6 +307,19 @@ CASES: dict[str, Callable[[], Case]] = {
         role_of_another_level,
         other_letter_case,
         by_group,
+        existing_group,
+        existing_group_by_group,
+        existing_group_at_our_path,
+        existing_group_at_the_path_of_another_cluster,
+        formerly_existing_group,
+        existing_group_of_two_clusters,
+        existing_role,
+        existing_role_at_a_path,
+        existing_role_that_looks_like_ours,
+        existing_role_with_our_tags,
+        existing_role_of_another_cluster,
+        formerly_existing_role,
+        existing_role_and_a_policy_without_tags,
     )
 }
 
@@ -247,7 +349,9 @@ def test_plan_grant_revoke_who_and_destroy_agree_on_the_owner(make: Callable[[],
     level = level_of(case.file)
     before = case.account.state()
     check(case.refuses_plan, lambda: plan_apply(case.file, case.account.ports))
-    assert deletes_group(plan_destroy(case.file, case.account.ports)) is case.destroys_group
+    found: list[bool] = []
+    check(case.refuses_destroy, lambda: found.append(deletes_group(plan_destroy(case.file, case.account.ports))))
+    assert found == ([case.destroys_group] if case.refuses_destroy is None else [])
     assert case.account.state() == before
     check(case.refuses_members, lambda: members(case.account, case.file, level))
     check(case.refuses_grant, lambda: grant(case.account, case.file, level))

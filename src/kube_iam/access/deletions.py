@@ -250,6 +250,4 @@ def left_alone(observed: Observed) -> Iterator[str]:
 
 
 def _whose(owner: Owner) -> str:
-    if owner.is_existing:
-        return "is named as existing, and kube-iam deletes the groups at this path with their levels: move it to another path"
     return f"belongs to cluster {owner.cluster}" if owner.is_other else "is not marked as this cluster's"

@@ -283,8 +283,13 @@ def names_tag(names: Iterable[str]) -> str:
 
 
 def names_in_tag(value: str) -> tuple[str, ...]:
-    """Return the names in a value that `names_tag` made."""
+    """Return the names in a value that `names_tag` made, with their former levels."""
     return tuple(value.replace(":", ",").split())
+
+
+def of_former_level(name: str, level: str) -> str:
+    """Return a name for `names_tag` that says that another level than the policy's has it until its mapping entry is changed."""
+    return f"{name.partition('/')[0]}/{level}"
 
 
 def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:

@@ -73,10 +73,20 @@ def _group_problem(
     if owner.is_other:
         why = f"belongs to cluster {owner.cluster}, by its path {group.path}"
         yield _unusable(Kind.GROUP, name, why, f"name a group that is not kube-iam's for level {level.name}")
-    elif group.path == observed.path:
-        why = f"is kube-iam's, by its path {group.path}, and would be deleted with its level"
-        move = f"aws iam update-group --group-name {name} --new-path /"
-        yield _unusable(Kind.GROUP, name, why, f"move it to a path of your own ({move}), or leave out existing")
+
+
+def misplaced_groups(observed: Observed) -> Iterator[UnmanagedResource]:
+    """Yield existing groups at kube-iam's path, of the file or of earlier files.
+
+    Only the file or the level's policy tells them from groups of kube-iam, which are deleted. Without the policy nothing would.
+    """
+    for group in observed.groups.values():
+        if group.path == observed.path and observed.owners.group(group.name).is_existing:
+            why = f"is kube-iam's, by its path {group.path}, and would be deleted with its level"
+            move = f"aws iam update-group --group-name {group.name} --new-path /"
+            yield _unusable(
+                Kind.GROUP, group.name, why, f"move it to a path of your own ({move}), or leave out existing"
+            )
 
 
 def _role_problem(observed: Observed, level: DesiredLevel, role: RoleState | None) -> Iterator[UnmanagedResource]:

@@ -31,6 +31,7 @@ from kube_iam.access.changes import (
 from kube_iam.access.desired import (
     EXISTING_GROUPS_TAG,
     EXISTING_ROLES_TAG,
+    LEVEL_TAG,
     AnyLevel,
     DesiredLevel,
     DesiredRole,
@@ -38,6 +39,7 @@ from kube_iam.access.desired import (
     assumed_roles,
     names_in_tag,
     names_tag,
+    of_former_level,
     same_document,
 )
 from kube_iam.access.mapping import MappingEntry, given, is_removable, role_key
@@ -90,8 +92,15 @@ def _only_statement(document: dict[str, object]) -> dict[str, object]:
 
 
 def _existing_for_now(have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags of existing roles and groups until the level has left its former ones: they name those too."""
+    """Return the tags of existing roles and groups until the level has left its former ones: they name those too.
+
+    A policy that becomes another level's says whose they were: their mapping entries name that level until they are changed.
+    """
     found = {key: {*names_in_tag(have.get(key, "")), *names_in_tag(want.get(key, ""))} for key in EXISTING}
+    former = have.get(LEVEL_TAG, "")
+    if former not in ("", want.get(LEVEL_TAG)):
+        for key, names in found.items():
+            names |= {of_former_level(name, former) for name in names_in_tag(have.get(key, "")) if "/" not in name}
     return {key: names_tag(names) for key, names in found.items() if names}
 
 

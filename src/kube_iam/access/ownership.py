@@ -154,8 +154,9 @@ class OwnershipIndex:
         for policy in policies:
             owner = self.policies[policy.arn]
             for tag, found in ((EXISTING_ROLES_TAG, roles), (EXISTING_GROUPS_TAG, groups)):
-                for name in names_in_tag(policy.tags.get(tag, "")) if owner.is_read and owner.is_ours else ():
-                    found.setdefault(name.casefold(), set()).add(owner.level)
+                for each in names_in_tag(policy.tags.get(tag, "")) if owner.is_read and owner.is_ours else ():
+                    name, _, former = each.partition("/")
+                    found.setdefault(name.casefold(), set()).add(former or owner.level)
         return roles, groups
 
     def _policy(self, policy: PolicyState) -> Owner:
@@ -295,7 +296,7 @@ class OwnershipIndex:
             return NOT_READ
         in_file = self._level_with_role(key)
         named = self._role_levels.get(key, set())
-        for level in sorted({in_file, *named} - {""}):
+        for level in sorted({in_file, *named, *self._existing_roles.get(key, ())} - {""}):
             marks = [level == entry.level]
             # Others may map an existing role too, though our policy names it: there the level in the entry is the only mark.
             if key not in self._existing_roles:

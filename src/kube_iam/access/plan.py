@@ -19,7 +19,7 @@ from kube_iam.access.apply import Refusals, find_refusals
 from kube_iam.access.changes import Change, Kind, Plan, TemporaryRemoval, Verb
 from kube_iam.access.deletions import cluster_deletions, iam_deletions, left_alone, replaced_roles
 from kube_iam.access.desired import AnyLevel, DesiredLevel, desired_state, mapped_levels
-from kube_iam.access.existing import consequences, findings, located, unusable
+from kube_iam.access.existing import consequences, findings, located, misplaced_groups, unusable
 from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, lockout
 from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_changes import EntryPlanner, LevelPlanner
@@ -80,6 +80,7 @@ def plan_apply(
         *under_other_name(observed),
         *refused_reassignments(observed, desired),
         *(unusable(observed, desired, ports.directory) if access.uses_existing else ()),
+        *(misplaced_groups(observed) if observed.owners.knows_existing else ()),
     ]
     for planner in planners:
         planner.plan()
@@ -137,13 +138,16 @@ def plan_apply(
 def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     """Return what `destroy` would do: delete everything of this cluster, leftovers of earlier files included.
 
-    Raises CredentialsError for another account, and NotOwned for a file with another cluster.name than the cluster was applied with.
+    Raises CredentialsError for another account, and NotOwned for a file with another cluster.name than the cluster was applied with
+    and for existing groups at kube-iam's path.
     """
     check_caller(access, ports.directory)
     access = located(access, ports.directory) if access.uses_existing else access
     observed = observe(access, (), ports)
     if renamed := list(under_other_name(observed)):
         raise not_owned(renamed, "these resources were made with another cluster.name:")
+    if observed.owners.knows_existing and (misplaced := list(misplaced_groups(observed))):
+        raise not_owned(misplaced, "existing groups are where kube-iam deletes groups with their levels:")
     taken = cluster_deletions(observed, (), 0.0)
     changes = arrange(taken, (), iam_deletions(observed, ()), lambda change: is_own(change, observed))
     refusals = find_refusals(changes, ports)

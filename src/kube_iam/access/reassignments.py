@@ -161,6 +161,8 @@ def refused_reassignments(observed: Observed, desired: Desired) -> Iterator[Unma
         if found.before in names:
             why = f"is level {found.before}'s, whose people would get level {found.after}"
             remedy = f"give level {found.after} a name of its own for the {found.kind.value}"
+            if observed.owners.is_existing_role(found.name) and found.kind is Kind.ROLE:
+                remedy = f"name another role for level {found.after}, or run apply without level {found.after} first"
             yield UnmanagedResource(found.kind, found.name, why, remedy, adoptable=False)
 
 
@@ -287,17 +289,17 @@ def _reassigned_policy(observed: Observed, level: DesiredLevel) -> Iterator[Reas
 
 def _reassigned_role(observed: Observed, level: DesiredLevel) -> Iterator[Reassignment]:
     role = observed.roles.get(level.role_key)
-    if role is None or not observed.owns_tags(role):
+    if role is None or not (observed.owns_tags(role) or observed.owners.is_existing_role(role.name)):
         return
-    before = observed.level_of(role)
-    # A renaming that was stopped half way: the level's policy has its new name already.
-    under_way = any(
-        pathless(role.arn) == pathless(arn)
+    named = {
+        observed.level_of(policy)
         for policy in observed.owned_policies
-        if observed.level_of(policy) == level.name
-        for arn in assumed_roles(policy.document)
-    )
-    if before not in ("", level.name) and not under_way:
+        if any(pathless(role.arn) == pathless(arn) for arn in assumed_roles(policy.document))
+    }
+    # Existing roles have no level of their own: whoever can assume one by a level's policy has that level.
+    before = observed.level_of(role) if observed.owns_tags(role) else min(named - {""}, default="")
+    # With the level among them a renaming was stopped half way: the level's policy has its new name already.
+    if before not in ("", level.name) and level.name not in named:
         yield Reassignment(Kind.ROLE, role.name, before, level.name)
 
 
@@ -311,4 +313,6 @@ def _reassigned_group(observed: Observed, level: DesiredLevel) -> Iterator[Reass
 
 
 def _levels_with_groups(observed: Observed) -> set[str]:
-    return {name for group in observed.owned_groups for name in levels_of(observed, group.attached)}
+    """Return the levels whose policy a group has: groups of ours, existing ones, and others that somebody attached it to."""
+    held = {observed.level_of(policy) for policy in observed.owned_policies if observed.holders.get(policy.arn)}
+    return held | {name for group in observed.groups.values() for name in levels_of(observed, group.attached)}
