@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from fake_account import ACCOUNT, FakeAccount, Killed
+from foreign_objects import add_group
 from levels_for_tests import ADMIN, VIEWER, access, level, run
 
 from kube_iam.access.changes import Change, Kind, Plan, Verb
@@ -86,6 +87,32 @@ def test_a_tag_that_others_wrote_in_another_letter_case_is_the_same_tag() -> Non
     run(account, plan)
     assert "CostCenter" not in account.directory.role_states["prod-admin"].tags
     assert plan_apply(access(TAGGED), account.ports).changes == ()
+
+
+@pytest.mark.parametrize(("others", "fails"), [(46, False), (47, True)])
+def test_more_tags_than_iam_takes_are_refused_before_anything_changes(others: int, fails: bool) -> None:
+    account = applied(ADMIN)
+    theirs = {f"team{number}": "x" for number in range(others)}
+    for states in (account.directory.role_states, account.directory.policy_states):
+        for key, state in states.items():
+            tags = {**state.tags, **theirs, "owner": "eve", "aws:cloudformation:stack-id": "1"}
+            states[key] = replace(state, tags=tags)  # type: ignore[assignment]
+    said = plan_apply(access(TAGGED), account.ports).failures
+    assert [each.split(":")[0] for each in said] == ["tag policy prod-admin", "tag role prod-admin"] * fails
+    for each in said:
+        assert "it would have 51 tags, and IAM takes 50" in each
+        assert "--tag-keys team0" in each
+
+
+def test_a_tag_that_is_too_long_for_names_of_existing_groups_is_refused() -> None:
+    account = FakeAccount()
+    long = replace(ADMIN, group_name="a" * 128, existing_group=True)
+    for name in ("a" * 128, "b" * 128):
+        add_group(account, name=name)
+    run(account, plan_apply(access(long), account.ports))
+    (said,) = plan_apply(access(replace(long, group_name="b" * 128)), account.ports).failures
+    assert "the value of kube-iam.dev/existing-group would have 257 characters, and IAM takes 256" in said
+    assert "run apply without level admin first" in said
 
 
 def test_a_tag_of_the_file_never_replaces_a_mark_of_kube_iam() -> None:

@@ -16,6 +16,8 @@ DEFAULT_USERNAME_OF_PERMISSION_SET = "sso:{{SessionNameRaw}}"
 DEFAULT_SESSION_SECONDS = 3600
 SHORTEST_SESSION_NAME = 2
 """In characters: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
+MOST_TAGS = 50
+"""Of a role or policy in IAM, without those of AWS: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 DEFAULT_NAMING = "{cluster}-{level}"
 
 

@@ -8,18 +8,19 @@ yet: else the level would be theirs until the end of the run.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kube_iam.access.changes import Attachment, Change, Detachment, Membership, Verb, added, member_change
-from kube_iam.access.desired import DesiredLevel
+from kube_iam.access.changes import TAG, Attachment, Change, Detachment, Kind, Membership, Verb, added, member_change
+from kube_iam.access.desired import DesiredLevel, DesiredPolicy, DesiredRole
 from kube_iam.access.guards import callers_in_aws, callers_in_cluster
-from kube_iam.access.levels import ClusterAccess
+from kube_iam.access.levels import MOST_TAGS, ClusterAccess
 from kube_iam.access.observed import Observed
-from kube_iam.access.ports import Directory
+from kube_iam.access.ports import Directory, PolicyState, RoleState
 from kube_iam.access.reassignments import gives_level, moved_members
 
 POLICIES_PER_GROUP = 10
 GROUPS_PER_USER = 10
+LONGEST_TAG = 256  # in characters, of a value
 """IAM's quotas, which cannot be raised: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 
 
@@ -123,6 +124,47 @@ def exceeded_quotas(changes: Iterable[Change], observed: Observed, directory: Di
             groups.add(item.group.casefold()) if adds else groups.discard(item.group.casefold())
             if adds and len(groups) > GROUPS_PER_USER:
                 yield f"add member {change.name}: {full_user(item.user)}"
+
+
+def exceeded_tags(changes: Iterable[Change], observed: Observed) -> Iterator[str]:
+    """Yield a sentence for each policy and role that would have more tags, or a longer one, than IAM takes.
+
+    Tags of others stay, so that they count. Those of AWS do not count.
+    """
+    states: tuple[PolicyState | RoleState, ...] = (*observed.policies, *observed.roles.values())
+    tags = {state.arn: {key: value for key, value in state.tags.items() if not _is_aws(key)} for state in states}
+    said: set[str] = set()
+    for change in changes:
+        item = change.item
+        if not isinstance(item, DesiredPolicy | DesiredRole) or item.arn in said:
+            continue
+        present = {} if change.verb is Verb.CREATE else tags.get(item.arn, {})
+        others = sorted(present.keys() - item.tags.keys() - {field.name.removeprefix(TAG) for field in change.fields})
+        after = {**present, **item.tags}
+        problem = _tag_problem(change, after, others, item.arn)
+        if problem:
+            said.add(item.arn)
+            yield f"tag {change.kind.value} {change.name}: {problem}"
+
+
+def _tag_problem(change: Change, tags: Mapping[str, str], others: Sequence[str], arn: str) -> str:
+    if len(tags) > MOST_TAGS:
+        where = (
+            f"untag-role --role-name {change.name}" if change.kind is Kind.ROLE else f"untag-policy --policy-arn {arn}"
+        )
+        remove = f"remove tags of others (aws iam {where} --tag-keys {others[0]}), or " if others else ""
+        return f"it would have {len(tags)} tags, and IAM takes {MOST_TAGS}; {remove}keep fewer in iam.tags"
+    long = next((key for key in tags if len(tags[key]) > LONGEST_TAG), "")
+    if not long:
+        return ""
+    return (
+        f"the value of {long} would have {len(tags[long])} characters, and IAM takes {LONGEST_TAG}; run apply without level"
+        f" {change.level} first"
+    )
+
+
+def _is_aws(tag: str) -> bool:
+    return tag.casefold().startswith("aws:")
 
 
 def full_group(group: str) -> str:

@@ -25,7 +25,7 @@ from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_changes import EntryPlanner, LevelPlanner
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.access.member_lists import exceeded_quotas, guarded_removals, member_failures
+from kube_iam.access.member_lists import exceeded_quotas, exceeded_tags, guarded_removals, member_failures
 from kube_iam.access.observed import Observed, observe
 from kube_iam.access.ports import BindingState, Directory, GroupState, PolicyState, Ports, RoleState
 from kube_iam.access.reassignments import (
@@ -129,6 +129,7 @@ def plan_apply(
                 if name in reserved
             ),
             *exceeded_quotas(changes, observed, ports.directory),
+            *exceeded_tags(changes, observed),
         ),
         entries=(*observed.entries, *observed.others),
         inventory=observed.owners.inventory,

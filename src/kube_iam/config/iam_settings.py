@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kube_iam.access.levels import DEFAULT_NAMING
+from kube_iam.access.levels import DEFAULT_NAMING, MOST_TAGS
 from kube_iam.config.yaml_file import Step, YamlFile
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.errors import Problem
 
 OWN_TAGS = "kube-iam.dev/"
 NO_BOUNDARY = "none"
-MOST_TAGS = 50
 LONGEST_TAG_KEY = 128
 _OWN_TAGS_OF_A_LEVEL = 2  # the cluster's and the level's; one more for an existing role, one for an existing group
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
