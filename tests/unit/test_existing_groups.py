@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from fake_account import FakeAccount, Killed
-from foreign_objects import TEAM, add_group, foreign
+from foreign_objects import SHARED, TEAM, add_group, add_role, foreign
 from levels_for_tests import ADMIN, VIEWER, access, level, run
 
 from kube_iam.access.changes import Kind, Plan, Verb
@@ -298,10 +298,13 @@ def test_an_entry_goes_with_its_level_though_the_policy_was_detached_by_hand() -
 
 def test_two_clusters_of_one_name_do_not_take_the_group_from_each_other() -> None:
     account = account_with_team()
-    apply(account, DEV)
-    twin: ClusterAccess = access(DEV, cluster_id="twin.example.com")
-    plan = plan_destroy(twin, account.ports)
-    assert [change.name for change in plan.changes if change.kind in (Kind.GROUP, Kind.ATTACHMENT, Kind.POLICY)] == []
+    add_role(account)
+    levels = (DEV, BY_GROUP, level("sre", role_name=SHARED, existing_role=True))
+    apply(account, *levels)
+    twin: ClusterAccess = access(*levels, cluster_id="twin.example.com")
+    before = account.state()
+    run(account, plan_destroy(twin, account.ports))
+    assert account.state() == before
 
 
 def test_a_policy_of_ours_is_detached_from_a_third_group_alone() -> None:

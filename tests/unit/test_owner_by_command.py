@@ -203,14 +203,14 @@ def by_group() -> Case:
     return Case(applied(level), access(level))
 
 
-def existing_group(path: str = "/teams/", **fields: Any) -> Case:
+def existing_group(path: str = "/teams/", cluster_id: str = "prod.example.com", **fields: Any) -> Case:
     """Return a level by a group of others with the name that a group of ours would have."""
     account = FakeAccount((NODES,))
     add_group(account, "bob", name="prod-viewer", path="/teams/")
     level = replace(VIEWER, existing_group=True, **fields)
-    run(account, plan_apply(access(level), account.ports))
+    run(account, plan_apply(access(level, cluster_id=cluster_id), account.ports))
     account.directory.move_group("prod-viewer", path)
-    return Case(account, access(level), destroys_group=False)
+    return Case(account, access(level, cluster_id=cluster_id), destroys_group=False)
 
 
 def existing_group_by_group() -> Case:
@@ -245,6 +245,18 @@ def existing_group_of_two_clusters() -> Case:
     plan = plan_apply(access(theirs, cluster_id=OTHER, name="test"), other)
     run(case.account, plan, other)
     return case
+
+
+def existing_group_of_a_cluster_with_our_name(**fields: Any) -> Case:
+    """Return an existing group of a level that another cluster with the same cluster.name has applied."""
+    case = existing_group(cluster_id=OTHER, **fields)
+    other = f"belongs to cluster {OTHER}"
+    file = replace(case.file, cluster_id="prod.example.com")
+    return replace(case, file=file, refuses_plan=other, refuses_grant=other, refuses_members=other)
+
+
+def existing_group_by_group_of_a_cluster_with_our_name() -> Case:
+    return existing_group_of_a_cluster_with_our_name(method=Method.GROUP)
 
 
 def existing_role(path: str = "/", **fields: Any) -> Case:
@@ -313,6 +325,8 @@ CASES: dict[str, Callable[[], Case]] = {
         existing_group_at_the_path_of_another_cluster,
         formerly_existing_group,
         existing_group_of_two_clusters,
+        existing_group_of_a_cluster_with_our_name,
+        existing_group_by_group_of_a_cluster_with_our_name,
         existing_role,
         existing_role_at_a_path,
         existing_role_that_looks_like_ours,

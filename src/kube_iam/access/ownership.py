@@ -143,14 +143,18 @@ class OwnershipIndex:
         return self._looks_made(role) or bool(self._level_with_role(role.name.casefold()))
 
     def _levels_of_existing(self, policies: tuple[PolicyState, ...]) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-        """Return the levels of existing roles and groups, by names in lower case: those of the file and of our policies' tags."""
+        """Return the levels of existing roles and groups, by names in lower case: those of the file and of our policies' tags.
+
+        Where another cluster has the same name, a level of the file may be its level, and counts as the empty one.
+        """
         roles: dict[str, set[str]] = {}
         groups: dict[str, set[str]] = {}
         for level in self._access.levels:
+            name = "" if self._other_cluster else level.name
             if level.existing_role and level.method is Method.ROLE:
-                roles.setdefault(level.role_name.casefold(), set()).add(level.name)
+                roles.setdefault(level.role_name.casefold(), set()).add(name)
             if level.existing_group:
-                groups.setdefault(level.group_name.casefold(), set()).add(level.name)
+                groups.setdefault(level.group_name.casefold(), set()).add(name)
         for policy in policies:
             owner = self.policies[policy.arn]
             for tag, found in ((EXISTING_ROLES_TAG, roles), (EXISTING_GROUPS_TAG, groups)):
@@ -307,10 +311,11 @@ class OwnershipIndex:
 
     def _group_entry(self, entry: MappingEntry) -> Owner:
         if entry.key in self._existing_groups:
-            applied = entry.level in self._existing_groups[entry.key]
-            if applied:
-                return Owner(Standing.UNMARKED, entry.level)
-            return UNKNOWN if self.inventory.is_complete else NOT_READ
+            # The file's word for a group counts unless another cluster has the same name, which a part does not show.
+            if not (self.inventory.is_complete or self._has_tag_of_group(entry)):
+                return NOT_READ
+            applied = entry.level and entry.level in self._existing_groups[entry.key]
+            return Owner(Standing.UNMARKED, entry.level) if applied else UNKNOWN
         owner = self.groups.get(entry.key)
         if owner is not None:
             return owner
@@ -326,6 +331,15 @@ class OwnershipIndex:
         if entry.level and (entry.level == in_file or (entry.key, entry.level) in policies):
             return Owner(Standing.UNMARKED, entry.level)
         return UNKNOWN
+
+    def _has_tag_of_group(self, entry: MappingEntry) -> bool:
+        """Return whether a policy of this cluster has the entry's level and names the entry's group as an existing one."""
+        tags = (
+            policy.tags.get(EXISTING_GROUPS_TAG, "")
+            for policy in self.inventory.policies.values()
+            if policy is not None and self.policies[policy.arn] == Owner(Standing.MARKED, entry.level)
+        )
+        return any(entry.key == name.casefold() for tag in tags for name in names_in_tag(tag))
 
     def _by_labels(self, cluster: str, level: str) -> Owner:
         """Return the owner of a mapping object. Where another cluster has the same name, the level has to be one of this cluster's."""

@@ -296,7 +296,7 @@ def _reassigned_role(observed: Observed, level: DesiredLevel) -> Iterator[Reassi
         for policy in observed.owned_policies
         if any(pathless(role.arn) == pathless(arn) for arn in assumed_roles(policy.document))
     }
-    # Existing roles have no level of their own: whoever can assume one by a level's policy has that level.
+    # Existing roles have no level of their own: every user who can assume one by a level's policy has that level.
     before = observed.level_of(role) if observed.owns_tags(role) else min(named - {""}, default="")
     # With the level among them a renaming was stopped half way: the level's policy has its new name already.
     if before not in ("", level.name) and level.name not in named:
