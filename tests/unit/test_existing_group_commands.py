@@ -9,7 +9,7 @@ from fake_account import ACCOUNT, FakeAccount
 from foreign_objects import BILLING, SHARED, TEAM, add_group, add_role, foreign
 from prepared_session import Terminal
 
-from kube_iam.errors import NotFound, UsageError, WouldFail
+from kube_iam.errors import NotFound, NotOwned, UsageError, WouldFail
 
 FILE = """\
 apiVersion: kube-iam.dev/v1alpha1
@@ -98,6 +98,17 @@ def test_a_temporary_grant_leaves_the_group_alone(site: FakeAccount) -> None:
     assert team(site) == {"alice"}
     document = site.directory.user_policies["bob", "kube-iam-prod-ops"]
     assert document["Statement"][0]["Resource"] == f"arn:aws:iam::{ACCOUNT}:role/ops/{SHARED}"  # type: ignore[index]
+
+
+def test_a_group_that_others_gave_a_further_level_is_refused_for_grants(site: FakeAccount) -> None:
+    site.directory.attach(TEAM, f"arn:aws:iam::{ACCOUNT}:policy/kube-iam/prod/prod-ops")
+    with pytest.raises(NotOwned, match="group platform-team of level dev also has the policy of level ops"):
+        kube_iam(site, "grant", "bob", "dev", "--yes")
+    assert team(site) == {"alice"}
+    assert kube_iam(site, "revoke", "alice", "dev", "--yes") == 0
+    assert kube_iam(site, "apply", "--yes") == 0
+    assert kube_iam(site, "grant", "bob", "dev", "--yes") == 0
+    assert team(site) == {"bob"}
 
 
 def test_a_user_in_ten_groups_is_refused_before_anything_changes(site: FakeAccount) -> None:

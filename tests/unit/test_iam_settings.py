@@ -118,6 +118,10 @@ def level(iam: str, more: str = "") -> str:
             level("role: r, existing: true, permissionsBoundary: none"),
             "permissionsBoundary: means nothing with an existing",
         ),
+        (
+            level("permissionsBoundary: none", "method: group, "),
+            "permissionsBoundary: means nothing with method group: there is no role",
+        ),
         (TWO + "  - {name: b, iam: {group: team}}\n", "is also level a's (another name, or, for a group that exists"),
         (
             TWO.replace("name: a", "name: a, method: group")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from access_commands import kube_iam
 from fake_account import FakeAccount
+from foreign_objects import TEAM, add_group
 from levels_for_tests import ADMIN, EDITOR, VIEWER, access, level, run
 
 from kube_iam.access.guards import callers_in_aws, callers_in_cluster
@@ -192,3 +193,18 @@ def test_a_user_name_without_a_name_leaves_the_decision_to_aws(account: FakeAcco
 def test_methods_differ_in_what_the_cluster_shows() -> None:
     by_group = access(replace(ADMIN, method=Method.GROUP, username="awsiam:{{UserName}}"))
     assert callers_in_cluster(by_group, USERS, ALICE) == ()
+
+
+def test_levels_that_share_an_existing_group_are_lost_together() -> None:
+    account = FakeAccount()
+    add_group(account, "alice")
+    admin, viewer = (replace(each, group_name=TEAM, existing_group=True) for each in (ADMIN, VIEWER))
+    reading = level("reading", Bind("view"))
+    file = access(admin, viewer, reading)
+    run(account, plan_apply(file, account.ports))
+    account.directory.group_members["prod-reading"] = {"alice"}
+    reader = LevelReader(file, account.directory)
+    said = "you are alice, and no other level that you are in gives what level admin gives"
+    assert lost_access(reader, admin, "alice") == said
+    assert lost_access(reader, viewer, "alice") == f"{said}, whose group platform-team you would leave"
+    assert lost_access(reader, reading, "alice") == ""

@@ -79,7 +79,7 @@ class LevelReader:
             )
         self._check_cluster(level, group, owners, granting=granting)
         if granting:
-            _check_gives_one_level(level, group, policy_arn(self.access, level), owners)
+            _check_gives_one_level(self.access, level, group, owners)
         return group
 
     def members(self, level: Level, *, granting: bool = False) -> tuple[User, ...]:
@@ -179,15 +179,18 @@ class LevelReader:
             )
 
 
-def _check_gives_one_level(level: Level, group: GroupState, want: str, owners: OwnershipIndex) -> None:
+def _check_gives_one_level(access: ClusterAccess, level: Level, group: GroupState, owners: OwnershipIndex) -> None:
+    """Raise NotOwned unless the group gives this level, and no other than those that share it as an existing group."""
+    want, key = policy_arn(access, level), group.name.casefold()
     if want not in group.attached or not owners.policy(want).is_marked:
         what = "does not have" if want not in group.attached else "has, without this cluster's tag,"
         raise NotOwned(
             f"group {group.name} {what} policy {level.policy_name} of level {level.name}",
             "nothing was changed; run apply, then grant again",
         )
-    more = sorted({owners.policy(arn).level for arn in group.attached if arn != want and owners.policy(arn).is_ours})
-    if more and not level.existing_group:
+    shared = {each.name for each in access.levels if each.existing_group and each.group_name.casefold() == key}
+    given = {owners.policy(arn).level for arn in group.attached if arn != want and owners.policy(arn).is_ours}
+    if more := sorted(given - shared):
         raise NotOwned(
             f"group {group.name} of level {level.name} also has the policy of level {', '.join(more)}",
             "nothing was changed; run apply, which detaches it, then grant again",

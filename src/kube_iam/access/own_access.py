@@ -19,17 +19,20 @@ def lost_access(reader: LevelReader, level: Level, user: str, subject: Subject |
     A caller who is signed in through the level (`subject`) without being a member has temporary access. A group that is not this
     cluster's gives none. Raises what the directory raises.
     """
-    access = reader.access
-    through = subject is not None and signed_in_through(access, level, subject)
-    if not through and not _is_member(reader, level, user):
+    is_member = _is_member(reader, level, user)
+    if not is_member and (subject is None or not signed_in_through(reader.access, level, subject)):
         return ""
-    reader.owners(access.iam_levels)
-    # Levels that share the group are lost with it.
-    group, levels = level.group_name.casefold(), access.iam_levels
+    levels, group = reader.access.iam_levels, level.group_name.casefold()
+    reader.owners(levels)
+    # Levels that share an existing group are lost with it.
+    sharing = (each for each in levels if each.group_name.casefold() == group and each.name != level.name)
+    lost = [level, *(sharing if is_member else ())]
     others = [each for each in levels if each.group_name.casefold() != group and _is_member(reader, each, user)]
-    if _covers(others, level):
+    gone = next((each.name for each in lost if not _covers(others, each)), "")
+    if not gone:
         return ""
-    return f"you are {user}, and no other level that you are in gives what level {level.name} gives"
+    said = f"you are {user}, and no other level that you are in gives what level {gone} gives"
+    return said if gone == level.name else f"{said}, whose group {level.group_name} you would leave"
 
 
 def _is_member(reader: LevelReader, level: Level, user: str) -> bool:

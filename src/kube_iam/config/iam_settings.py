@@ -107,6 +107,9 @@ def _check_existing(file: YamlFile, path: KeyPath, level: dict[str, Any], iam: d
         )
     if written in ("role", "group") and written not in iam:
         yield file.problem(where, f"names no {written}", f"name beside it the {written} that exists: iam.{written}")
+    if level.get("method") == "group" and "permissionsBoundary" in iam:
+        message = "means nothing with method group: there is no role"
+        yield file.problem((*path, "iam", "permissionsBoundary"), message, "leave it out")
     if "role" not in existing_kinds(iam) or level.get("method") == "group":
         return
     for key, where in (
