@@ -133,6 +133,8 @@ def test_the_caller_is_known_by_the_role(access: ClusterAccess) -> None:
         ),
         ("{name: a, method: mappedRole, mappedRole: operator}", "the ARN of a role"),
         (f"{{name: a, method: mappedRole, mappedRole: '{ROLE.replace('team/', '')}'}}", "is also level operator's"),
+        ("{name: a, iam: {role: Operator, existing: true}}", "the IAM role operator is also level operator's"),
+        ("{name: a, iam: {role: operator}}", "the IAM role operator is also level operator's"),
     ],
 )
 def test_problems_are_named(level: str, message: str, access: ClusterAccess) -> None:

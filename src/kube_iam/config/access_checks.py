@@ -313,7 +313,7 @@ def _check_clashes(file: YamlFile, document: dict[str, Any], naming: str) -> Ite
         yield from _check_shared_group(file, path, level, group, groups_in_use.setdefault(group, []))
         username = _username(level).replace(_USER_NAME, "{{SessionNameRaw}}")
         for what, value in (*shared.items(), ("username", (username, groups))):
-            other = seen.setdefault((what, value), name)
+            other = seen.setdefault(_identity(what, value, _text(document, "account")), name)
             if other == name:
                 continue
             place = places[other.casefold()]
@@ -324,6 +324,14 @@ def _check_clashes(file: YamlFile, document: dict[str, Any], naming: str) -> Ite
                 message = f"the IAM {what} {value} is also level {other}'s{place}"
                 where = (*path, _OWN_KEYS[what]) if what in _OWN_KEYS else (*path, "iam", what)
                 yield file.problem(where, message, "another name")
+
+
+def _identity(what: str, value: object, account: str) -> tuple[str, object]:
+    """Return the key of what levels may not share. A mapped role of the account is the same as a level's own or existing role."""
+    own = f":iam::{account}:role/"
+    if what == "mapped role" and isinstance(value, str) and own in value:
+        return "role", value.partition(own)[2]
+    return what, value
 
 
 def _check_shared_group(
