@@ -6,7 +6,6 @@ end with the process that holds them. `FileLock` is for work that must not be do
 
 import os
 import time
-from errno import EINVAL
 from stat import S_ISDIR, S_ISREG
 
 TYPE_CHECKING = False
@@ -64,6 +63,8 @@ def _check_replaceable(path: "str | os.PathLike[str]") -> None:
     except FileNotFoundError:
         return
     if not S_ISREG(mode):
+        from errno import EINVAL  # the `token` path does without it
+
         raise OSError(EINVAL, "it is not a regular file, and was not replaced")
 
 

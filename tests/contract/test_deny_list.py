@@ -158,6 +158,7 @@ def test_config_map_created_again_during_an_outage_removes_no_denial() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_denial_written_during_an_outage_is_read_after_the_api_server_restarts() -> None:
     async def story() -> None:
         setup = Setup()

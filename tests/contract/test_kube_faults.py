@@ -98,6 +98,7 @@ def test_a_restart_of_the_api_server_is_survived(setup: Setup) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_a_silent_stream_is_given_up(setup: Setup) -> None:
     async def story() -> None:
         async with setup.running(WatchTiming(watch=1, grace=0.1, first_pause=0.02, longest_pause=0.1)) as backend:
@@ -139,6 +140,7 @@ def test_something_other_than_an_api_server_keeps_the_last_good_mappings(setup: 
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_a_watch_that_the_server_ends_goes_on_without_a_list(setup: Setup) -> None:
     async def story() -> None:
         async with setup.running(WatchTiming(watch=1, grace=5, settled=0.5)) as backend:

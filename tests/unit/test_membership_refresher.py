@@ -297,6 +297,7 @@ def test_one_group_that_may_not_be_read_keeps_no_other_waiting() -> None:
     run(story, FakeIam(groups={name: {} for name in names}, fault=denied), refresh=60)
 
 
+@pytest.mark.slow
 def test_while_iam_throttles_it_is_asked_less_and_less() -> None:
     names = [f"group{number}" for number in range(100)]
 

@@ -78,6 +78,7 @@ def found(mappings: MountedMappings, resource: str) -> MappingMatch | None:
     return mappings.table.find(principal(arn, session_name="alice"))
 
 
+@pytest.mark.slow
 def test_cut_at_any_byte_nobody_gets_more_or_else_and_not_all_are_gone(file: File) -> None:
     raw = WHOLE.encode()
     whole = {resource: found(file.now, resource) for resource in PRINCIPALS}
@@ -97,6 +98,7 @@ def test_cut_at_any_byte_nobody_gets_more_or_else_and_not_all_are_gone(file: Fil
     assert taken > 20
 
 
+@pytest.mark.slow
 def test_cut_at_any_byte_below_a_changed_line_nobody_gets_more_or_else(file: File) -> None:
     """A program that renders the file writes the time of day above all, and the disk is full."""
     whole = {resource: found(file.now, resource) for resource in PRINCIPALS}

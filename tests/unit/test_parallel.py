@@ -84,6 +84,7 @@ class BusyIam(BaseHTTPRequestHandler):
         """Silence."""
 
 
+@pytest.mark.slow
 def test_a_throttling_iam_slows_all_readers_down_and_fails_none(monkeypatch: pytest.MonkeyPatch) -> None:
     from botocore.session import Session
 

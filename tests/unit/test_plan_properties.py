@@ -82,6 +82,7 @@ def applied(file: ClusterAccess) -> FakeAccount:
 
 @given(before=files(), after=files(), adopt=st.booleans(), kill=st.integers(0, 40))
 @settings(max_examples=examples(300), deadline=None)
+@pytest.mark.slow
 def test_the_way_does_not_matter(before: ClusterAccess, after: ClusterAccess, adopt: bool, kill: int) -> None:
     account = applied(before)
     theirs = foreign(account)
