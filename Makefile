@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= auto
-# Tests wait for processes, locks and sockets in between, so two workers share a core: `make unit` took 55 s, 71 s with one (two cores).
+# Tests wait for processes, locks and sockets in between, so two workers share a core: `make unit` takes 57 s on two cores.
 PAIRED = $(if $(filter auto,$(WORKERS)),$(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))'),$(WORKERS))
 # Empty is off: without compiled modules each worker of pytest, and each process of a test, compiles all of its modules again.
 export PYTHONDONTWRITEBYTECODE :=
