@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("request-body")
 
 
 def post(server: RunningServer, directory: Path, size: int, protocol: str, *headers: str) -> str:
-    """Post a body of that size with curl. Return the status and the version of HTTP, or what curl complains about."""
+    """Post a body of that size with curl. Return the status and the version of HTTP, else the message of curl."""
     (directory / "body").write_bytes(b" " * size)
     command = ["curl", "-sS", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code} HTTP/%{http_version}", protocol]
     command += [part for header in headers for part in ("-H", header)]
@@ -28,12 +28,13 @@ def post(server: RunningServer, directory: Path, size: int, protocol: str, *head
         )
     except FileNotFoundError:
         missing("curl", "install curl")
-    return done.stderr or done.stdout
+    # The server may reset a stream after its answer, while curl still sends (RFC 9113, section 8.1): the answer counts.
+    return done.stderr if done.stdout.startswith("000") else done.stdout
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "not announced"])
 @pytest.mark.parametrize("protocol", ["--http1.1", "--http2"])
-@pytest.mark.parametrize(("size", "status"), [(LIMIT, 400), (LIMIT + 1, 413), (3 * LIMIT, 413), (20 * LIMIT, 413)])
+@pytest.mark.parametrize(("size", "status"), [(LIMIT, 400), (LIMIT + 1, 413), (3 * LIMIT, 413), (6 * LIMIT, 413)])
 def test_a_body_over_the_limit_is_answered_with_413(
     shared: RunningServer, tmp_path: Path, size: int, status: int, protocol: str, announced: bool
 ) -> None:
