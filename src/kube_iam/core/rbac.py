@@ -66,27 +66,32 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class RoleKey:
+class RbacReference:
+    """An object by its kind and name. `namespace` is empty for a cluster-scoped one. Its text is `Role shop/reader`."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class RoleKey(RbacReference):
     """A ClusterRole, or a Role of a namespace."""
 
-    kind: str
-    name: str
-    namespace: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RbacSubject:
+class RbacSubject(RbacReference):
     """A User, Group or ServiceAccount. `namespace` is a service account's."""
 
-    kind: str
-    name: str
-    namespace: str = ""
+    __slots__ = ()
 
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+def binding_text(namespace: str, name: str) -> str:
+    """Return a RoleBinding, or without a namespace a ClusterRoleBinding, as messages name it."""
+    return str(RbacReference("RoleBinding" if namespace else "ClusterRoleBinding", name, namespace))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class RbacBinding:
     namespace: str = ""
 
     def __str__(self) -> str:
-        return f"RoleBinding {self.namespace}/{self.name}" if self.namespace else f"ClusterRoleBinding {self.name}"
+        return binding_text(self.namespace, self.name)
 
 
 @dataclass(frozen=True, slots=True)

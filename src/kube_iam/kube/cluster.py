@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kube_iam.access.ports import BindingState, Cluster, Subject
+from kube_iam.core.rbac import binding_text
 from kube_iam.errors import NotFound, NotOwned
 from kube_iam.kube.client import FIELD_MANAGER, KubeApi
 from kube_iam.kube.labels import CLUSTER, LEVEL, MANAGED_BY, OWNER
@@ -74,7 +75,7 @@ class KubeCluster(Cluster):
         else:
             kind, name = _role(present)
             raise NotOwned(
-                f"{_named(binding.namespace, binding.name)} exists, is not kube-iam's, and binds {kind} {name}",
+                f"{binding_text(binding.namespace, binding.name)} exists, is not kube-iam's, and binds {kind} {name}",
                 "delete it by hand or choose another name for the level",
             )
 
@@ -92,7 +93,7 @@ class KubeCluster(Cluster):
 
     def _apply(self, binding: BindingState, *, force: bool) -> None:
         try:
-            with self._api.call(f"apply {_named(binding.namespace, binding.name)}") as client:
+            with self._api.call(f"apply {binding_text(binding.namespace, binding.name)}") as client:
                 client.apply(_manifest(binding), field_manager=FIELD_MANAGER, force=force)
         except NotFound as error:
             if f'namespaces "{binding.namespace}"' in error.message:
@@ -108,14 +109,14 @@ class KubeCluster(Cluster):
         if present is None:
             return
         if not _is_ours(present):
-            raise NotOwned(f"{_named(namespace, name)} is not kube-iam's", "delete it by hand")
+            raise NotOwned(f"{binding_text(namespace, name)} is not kube-iam's", "delete it by hand")
         self._delete(namespace, name)
 
     def _get(self, namespace: str, name: str) -> ClusterRoleBinding | RoleBinding | None:
         from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
 
         try:
-            with self._api.call(f"read {_named(namespace, name)}") as client:
+            with self._api.call(f"read {binding_text(namespace, name)}") as client:
                 if namespace:
                     return client.get(RoleBinding, name, namespace=namespace)
                 return client.get(ClusterRoleBinding, name)
@@ -126,7 +127,7 @@ class KubeCluster(Cluster):
         from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
 
         try:
-            with self._api.call(f"delete {_named(namespace, name)}") as client:
+            with self._api.call(f"delete {binding_text(namespace, name)}") as client:
                 if namespace:
                     client.delete(RoleBinding, name, namespace=namespace)
                 else:
@@ -184,7 +185,3 @@ def _is_ours(found: ClusterRoleBinding | RoleBinding) -> bool:
 
 def _role(found: ClusterRoleBinding | RoleBinding) -> tuple[str, str]:
     return found.roleRef.kind, found.roleRef.name
-
-
-def _named(namespace: str, name: str) -> str:
-    return f"RoleBinding {namespace}/{name}" if namespace else f"ClusterRoleBinding {name}"
