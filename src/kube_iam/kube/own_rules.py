@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kube_iam.core.rbac import Rule
 from kube_iam.errors import KubeError
 from kube_iam.kube.client import KubeApi
 
 # Every signed-in user may ask these about itself (ClusterRole system:basic-user).
 _ABOUT_ITSELF = frozenset({"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"})
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Verbs on resources."""
-
-    verbs: tuple[str, ...]
-    resources: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +30,6 @@ def own_rules(api: KubeApi, namespace: str) -> OwnRules:
         status = review.status
     if status is None:
         raise KubeError("the API server does not say what you may do")
-    rules = (Rule(tuple(each.verbs), tuple(each.resources or ())) for each in status.resourceRules)
+    rules = (Rule(tuple(each.verbs), resources=tuple(each.resources or ())) for each in status.resourceRules)
     beyond = tuple(rule for rule in rules if not set(rule.resources) <= _ABOUT_ITSELF)
     return OwnRules(beyond, not status.incomplete)
