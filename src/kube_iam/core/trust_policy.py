@@ -21,8 +21,8 @@ _DOCUMENT = frozenset({"Version", "Id", "Statement"})
 _STATEMENT = frozenset({"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Condition"})
 # Actions of a trust policy that by themselves give nobody a session.
 _NO_SESSION = frozenset({"sts:tagsession", "sts:setsourceidentity", "sts:setcontext"})
-# What IAM shows in place of a deleted principal. It is nobody, even if a principal of the same name was created since.
-_DELETED = re.compile(r"A(?:ID|RO)A[A-Z0-9]{12,}", re.ASCII)
+DELETED_PRINCIPAL = re.compile(r"A(?:ID|RO)A[A-Z0-9]{12,}", re.ASCII)
+"""What IAM shows in place of a deleted principal. It is nobody, even if a principal of the same name was created since."""
 
 
 def unrestricted_session_name(document: object, role_arn: str) -> str:
@@ -87,7 +87,7 @@ def _principal_problem(principal: object, role_arn: str) -> str:
     for entry in entries:
         arn = parse_arn(entry)
         own = arn is not None and (arn.partition, arn.account) == (role.partition, role.account)
-        if not own and entry != role.account and not _DELETED.fullmatch(entry):
+        if not own and entry != role.account and not DELETED_PRINCIPAL.fullmatch(entry):
             return f"allows {entry!r}, which is not of the role's own account"
     return ""
 

@@ -7,15 +7,14 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_pri
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from kube_iam.core.arns import is_account_id, parse_arn
+from kube_iam.core.trust_policy import DELETED_PRINCIPAL
 
 _ASSUMING = ("sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity")
-_DELETED = re.compile(r"A(?:ID|RO)A[A-Z0-9]{12,}", re.ASCII)  # what IAM shows in place of a deleted principal: nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def _principals(statement: dict[str, object]) -> Iterator[tuple[str, str]]:
         for value in _texts(values):
             if value == "*":
                 yield ("*", "*")
-            elif not _DELETED.fullmatch(value):
+            elif not DELETED_PRINCIPAL.fullmatch(value):
                 yield (str(kind), value)
 
 
