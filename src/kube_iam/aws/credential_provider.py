@@ -62,8 +62,6 @@ def issue_token(request: TokenRequest, environ: "Mapping[str, str]", clock: "Cal
     own = None if request.role or endpoint is None else static_credentials(environ, profile, clock())
     if own is not None and endpoint is not None:
         return _signed(request, own, endpoint, clock(), doubt_about_host(endpoint, request.region, environ))
-    from kube_iam.aws.credential_provider import CredentialProvider
-
     provider = CredentialProvider(request, environ, clock, profile, endpoint)
     if request.role:
         check_role(request.role, provider.endpoint.region)
