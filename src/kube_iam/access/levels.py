@@ -70,6 +70,10 @@ class MappingTarget:
         return f"ConfigMap {self.namespace}/{self.name}"
 
 
+AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, "kube-system", "aws-auth", "mapRoles")
+OBJECTS = MappingTarget(TargetKind.CRD, "", "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Bind:
     """One grant of RBAC: a ClusterRole or a namespaced Role, in `namespaces`, or cluster-wide if that is empty."""

@@ -122,9 +122,9 @@ def _from(session: AdminSession, found: Findings, source: str, folder: Path) -> 
 
 
 def _named_mapping(session: AdminSession, source: str, folder: Path) -> MappingFinding:
-    from kube_iam.access.levels import MappingTarget, TargetKind
+    from kube_iam.access.levels import AWS_AUTH, OBJECTS, MappingTarget, TargetKind
     from kube_iam.config.findings import Finding, MappingFinding
-    from kube_iam.kube.cluster_findings import AWS_AUTH, OBJECTS, find_config_file
+    from kube_iam.kube.cluster_findings import find_config_file
     from kube_iam.kube.mapping_source import read_source
 
     if source == "configFile":

@@ -157,8 +157,9 @@ def _in_partition(region: Finding, partition: str) -> Finding:
 
 def _of_eks(cluster: EksCluster, region: Finding) -> Findings:
     """Return what EKS says. The cluster is not asked: its authentication mode tells what it reads."""
+    from kube_iam.access.levels import AWS_AUTH
     from kube_iam.config.findings import Finding, Findings, MappingFinding, fits_schema
-    from kube_iam.kube.cluster_findings import AWS_AUTH, authority_finding
+    from kube_iam.kube.cluster_findings import authority_finding
 
     source, mode = f"EKS cluster {cluster.arn}", f"authentication mode {cluster.authentication_mode}"
     if cluster.reads_aws_auth:

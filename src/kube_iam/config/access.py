@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from kube_iam.access.levels import (
+    AWS_AUTH,
     DEFAULT_NAMING,
     DEFAULT_USERNAME,
     DEFAULT_USERNAME_OF_GROUP,
     DEFAULT_USERNAME_OF_PERMISSION_SET,
+    OBJECTS,
     Bind,
     ClusterAccess,
     Level,
@@ -145,9 +147,9 @@ def _target(mapping: dict[str, Any], folder: Path) -> MappingTarget:
     if "file" in mapping:
         return MappingTarget(TargetKind.FILE, "", "", "", path=str(folder / mapping["file"]))
     if "awsAuth" in mapping:
-        return MappingTarget(TargetKind.AWS_AUTH, "kube-system", "aws-auth", "mapRoles")
+        return AWS_AUTH
     if "crd" in mapping:
-        return MappingTarget(TargetKind.CRD, "", "", "")
+        return OBJECTS
     return MappingTarget(TargetKind.CONFIG_FILE, **mapping["configFile"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kube_iam.access.levels import AWS_AUTH
 from kube_iam.access.mapping import pathless
 from kube_iam.config.mappings import MAPPING_KEYS, parse_mappings
 from kube_iam.config.section import Findings, Section
@@ -14,7 +15,6 @@ from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import Conflict, UsageError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
-from kube_iam.kube.mapping_store import AWS_AUTH
 from kube_iam.kube.mapping_view import view_aws_auth
 from kube_iam.kube.yaml.edit import ListEdit
 from kube_iam.kube.yaml.text import Value, block

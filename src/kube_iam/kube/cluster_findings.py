@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kube_iam.access.levels import MappingTarget, TargetKind
+from kube_iam.access.levels import AWS_AUTH, OBJECTS, MappingTarget, TargetKind
 from kube_iam.config.findings import Finding, MappingFinding, fits_schema
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import ConfigError, KubeIamError, NotFound
@@ -20,8 +20,6 @@ from kube_iam.kube.files import read_text
 from kube_iam.kube.yaml.tree import parse_tree
 
 CONFIG_FILE = MappingTarget(TargetKind.CONFIG_FILE)
-AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, "kube-system", "aws-auth", "mapRoles")
-OBJECTS = MappingTarget(TargetKind.CRD, "", "", "")
 EKS_ARN = re.compile(r"arn:aws[a-z-]*:eks:([a-z0-9-]+):[0-9]{12}:cluster/([A-Za-z0-9_-]{1,100})")
 # Hosts of EKS: https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html
 _EKS_HOST = re.compile(r"\.([a-z0-9-]+)\.eks\.amazonaws\.(?:com|com\.cn|eu)|\.eks-cluster\.([a-z0-9-]+)\.api\.[a-z.]+")
@@ -130,11 +128,10 @@ def find_mapping(api: KubeApi, *, is_eks: bool) -> MappingFinding:
             )
     except KubeIamError as error:
         return MappingFinding(Finding(reason=error.message, remedy=_MAPPING))
-    others = "" if is_eks else f"nor {CONFIG_FILE.name} in any namespace "
-    either = "" if is_eks else "neither "
-    reason = f"the cluster has {either}{AWS_AUTH.describe()} {others}".rstrip()
     if is_eks:
         reason = f"the cluster has no {AWS_AUTH.describe()}; with the authentication mode API it reads none"
+    else:
+        reason = f"the cluster has neither {AWS_AUTH.describe()} nor {CONFIG_FILE.name} in any namespace"
     return MappingFinding(Finding(reason=reason, remedy=_MAPPING))
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from kube_iam.access.levels import ClusterAccess, MappingTarget, TargetKind
+from kube_iam.access.levels import AWS_AUTH, ClusterAccess, TargetKind
 from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
 from kube_iam.config.mappings import MAPPING_KEYS
 from kube_iam.core.mapping_entries import TemporaryGrant
@@ -27,7 +27,6 @@ from kube_iam.kube.mapping_view import MappingView, has_mappings, place_of, prin
 from kube_iam.kube.yaml.edit import Document
 from kube_iam.kube.yaml.text import quoted
 
-AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, namespace="kube-system", name="aws-auth", key="mapRoles")
 ROLES, USERS, GROUPS = NAMES.values()
 ADDED_KEY = f"# {ADDED}\n"
 """The first line of a key of aws-auth that an edit added."""
