@@ -47,7 +47,8 @@ class Spec(msgspec.Struct):
 class MappingSpec:
     """Content of one object. `created_at` is its time of creation in ISO 8601. `unusable` says why its spec could not be read.
 
-    `annotations` are those for which `is_membership_key` is true, `other_keys` further keys of its spec.
+    `annotations` are those for which `is_membership_key` is true, `other_keys` further keys of its spec. `key` is the ARN as it is
+    compared (`comparable_arn`), empty where `arn` is none.
     """
 
     name: str
@@ -59,6 +60,19 @@ class MappingSpec:
     level: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     other_keys: tuple[str, ...] = ()
+    key: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            key = comparable_arn(self.arn)
+        except ValueError:
+            key = ""
+        object.__setattr__(self, "key", key)
+
+    @property
+    def is_for_role(self) -> bool:
+        """Return whether the object is for a role."""
+        return ":role/" in self.key
 
 
 def is_membership_key(name: str) -> bool:
@@ -123,14 +137,13 @@ def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
             entry = UserMapping(spec.arn, unusable_template(spec.username), (), spec.name)
         else:
             canonical[spec.name] = canonical_arn(ascii_lower(spec.arn))
-        key = _key(spec)
-        if not key:
+        if not spec.key:
             continue
-        if key in first:
-            message = f"{spec.arn} is mapped by {first[key]}, which is older; this object is ignored"
+        if spec.key in first:
+            message = f"{spec.arn} is mapped by {first[spec.key]}, which is older; this object is ignored"
             refused.setdefault(spec.name, Refused("Conflict", message))
             continue
-        first[key] = spec.name
+        first[spec.key] = spec.name
         if isinstance(entry, RoleMapping):
             roles.append(entry)
         else:
@@ -170,14 +183,6 @@ def _annotation(key: str) -> str:
     return f"{_NAMES[name]}{key.removeprefix(name)}" if name else key
 
 
-def _key(spec: MappingSpec) -> str:
-    """Return the comparable ARN of the object, empty where it is no ARN."""
-    try:
-        return comparable_arn(spec.arn)
-    except ValueError:
-        return ""
-
-
 def _entry(spec: MappingSpec, notes: list[Problem]) -> RoleMapping | UserMapping:
     """Return the object as an entry. Raises ValueError with the cause where it cannot be used.
 
@@ -197,7 +202,7 @@ def _entry(spec: MappingSpec, notes: list[Problem]) -> RoleMapping | UserMapping
     except ValueError as problem:
         raise ValueError(f"spec.username or spec.groups: {problem}") from problem
     keys = _membership(spec, notes)
-    if ":role/" in _key(spec):
+    if spec.is_for_role:
         return RoleMapping(spec.arn, username, groups, spec.name, keys.iam_group, spec.level, keys.temporary)
     if IAM_GROUP in spec.annotations:
         raise ValueError(f"{IAM_GROUP} has no meaning with {spec.arn}: a role's sessions are named after members")

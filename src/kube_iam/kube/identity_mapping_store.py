@@ -12,7 +12,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,6 @@ from kube_iam.config.identity_mapping import (
     read_identity_mappings,
     read_membership,
 )
-from kube_iam.core.arns import comparable_arn
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import Conflict, KubeError, NotFound, NotOwned
 from kube_iam.kube.client import FIELD_MANAGER, KubeApi, delete_version
@@ -44,7 +43,7 @@ _Write = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class MappingObject:
-    """One object as it was read. `key` is the key of its entry, empty if its ARN is none. `problem` is why the server refuses it."""
+    """One object as it was read. `problem` is why the server refuses it."""
 
     name: str
     uid: str
@@ -52,19 +51,11 @@ class MappingObject:
     labels: Mapping[str, str]
     content: MappingSpec
     problem: str = ""
-    key: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        try:
-            key = comparable_arn(self.content.arn)
-        except ValueError:
-            key = ""
-        object.__setattr__(self, "key", key)
 
     @property
-    def is_for_role(self) -> bool:
-        """Return whether the object is for a role."""
-        return ":role/" in self.key
+    def key(self) -> str:
+        """Return the key of the object's entry, empty if its ARN is none."""
+        return self.content.key
 
     @property
     def cluster(self) -> str:
@@ -193,11 +184,11 @@ class IdentityMappingStore(MappingStore):
         """Return the objects that `entries` returns, and all others with an ARN."""
         if self._last is None:
             self._last = self._read() or ()
-        counted = {each.key for each in self._last if each.is_for_role and self._is_ours(each)}
+        counted = {each.key for each in self._last if each.content.is_for_role and self._is_ours(each)}
         entries: list[MappingObject] = []
         others: list[MappingObject] = []
         for each in self._last:
-            if each.is_for_role and (self._is_ours(each) or each.key not in counted):
+            if each.content.is_for_role and (self._is_ours(each) or each.key not in counted):
                 counted.add(each.key)
                 entries.append(each)
             elif each.key:
