@@ -92,6 +92,27 @@ def role_key(role_arn: str) -> str:
     return pathless(role_arn).rsplit("/", 1)[-1]
 
 
+def kept_grants(present: Iterable[MappingEntry], wanted: MappingEntry) -> tuple[TemporaryGrant, ...]:
+    """Return the temporary grants that stay when the present entries of one key become `wanted`: the first of each user.
+
+    None stay where `wanted` has no group. Those of an entry of another level do not stay.
+    """
+    kept: dict[str, TemporaryGrant] = {}
+    for entry in present if wanted.iam_group else ():
+        for grant in entry.temporary if entry.level in ("", wanted.level) else ():
+            kept.setdefault(grant.user_name.casefold(), grant)
+    return tuple(kept.values())
+
+
+def without_grant(
+    grants: Iterable[TemporaryGrant], user_name: str, only: TemporaryGrant | None = None
+) -> tuple[TemporaryGrant, ...]:
+    """Return the grants without those of the user or, with `only`, without exactly that one."""
+    if only is not None:
+        return tuple(grant for grant in grants if grant != only)
+    return tuple(grant for grant in grants if grant.user_name.casefold() != user_name.casefold())
+
+
 def given(entry: MappingEntry) -> str:
     """Return the user name and groups of an entry, in one line."""
     return f"user name {entry.username or 'none'}, groups {', '.join(entry.groups) or 'none'}"

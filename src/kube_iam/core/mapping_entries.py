@@ -28,6 +28,12 @@ class TemporaryGrant:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ends", parse_rfc3339(self.until) or 0.0)
 
+    @property
+    def item(self) -> dict[str, str]:
+        """Return the item of `temporary` as it is written, without empty fields."""
+        fields = {"userName": self.user_name, "userId": self.user_id, "until": self.until, "reason": self.reason}
+        return {key: text for key, text in fields.items() if text}
+
 
 @dataclass(frozen=True, slots=True)
 class MembershipRequirement:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
+from kube_iam.access.mapping import MappingEntry, MappingStore, kept_grants, pathless, without_grant
 from kube_iam.config.identity_mapping import (
     IAM_GROUP,
     TEMPORARY,
@@ -160,7 +160,7 @@ class IdentityMappingStore(MappingStore):
             present = [each for each in self._ours(objects, entry) if each.entry().iam_group]
             if not present:
                 raise NotFound(f"{self.describe()}: none for {entry.name} asks for a group", "run apply")
-            kept = (each for each in present[0].entry().temporary if not _same_user(each, grant.user_name))
+            kept = without_grant(present[0].entry().temporary, grant.user_name)
             return self._temporary_change(present[0], (*kept, grant))
 
         self._edit(change)
@@ -168,14 +168,11 @@ class IdentityMappingStore(MappingStore):
     def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:
         """Remove a user, or only exactly the grant `only`, from the grants of our objects for that role."""
 
-        def is_kept(grant: TemporaryGrant) -> bool:
-            return grant != only if only is not None else not _same_user(grant, user_name)
-
         def change(objects: tuple[MappingObject, ...]) -> list[_Write]:
             return [
                 write
                 for each in self._ours(objects, entry)
-                for write in self._temporary_change(each, tuple(filter(is_kept, each.entry().temporary)))
+                for write in self._temporary_change(each, without_grant(each.entry().temporary, user_name, only))
             ]
 
         self._edit(change)
@@ -219,7 +216,7 @@ class IdentityMappingStore(MappingStore):
             )
         if not present:
             return [lambda: self._create(name, entry)]
-        wanted = replace(entry, temporary=_kept(present, entry))
+        wanted = replace(entry, temporary=kept_grants((each.entry() for each in present), entry))
         changes = self._change(present[0], wanted)
         return [*changes, *(self._deletion(each) for each in present[1:])]
 
@@ -342,29 +339,11 @@ def _gives_same(found: MappingObject, wanted: MappingEntry) -> bool:
     return same and entry.iam_group in ("", wanted.iam_group) and not found.cluster and not found.problem
 
 
-def _kept(present: Iterable[MappingObject], wanted: MappingEntry) -> Grants:
-    """Return the grants that stay: the first of each user, unless the entry requires no group or becomes another level's."""
-    entries = [each.entry() for each in present]
-    kept: dict[str, TemporaryGrant] = {}
-    for entry in entries if wanted.iam_group else ():
-        for grant in entry.temporary if entry.level in ("", wanted.level) else ():
-            kept.setdefault(grant.user_name.casefold(), grant)
-    return tuple(kept.values())
-
-
 def _spec(entry: MappingEntry) -> dict[str, object]:
     return {"arn": entry.role_arn, "username": entry.username, "groups": list(entry.groups)}
 
 
 def _annotations(entry: MappingEntry) -> dict[str, str]:
     found = {IAM_GROUP: entry.iam_group} if entry.iam_group else {}
-    fields = (
-        {"userName": each.user_name, "userId": each.user_id, "until": each.until, "reason": each.reason}
-        for each in entry.temporary
-    )
-    items = [{key: text for key, text in item.items() if text} for item in fields]
+    items = [grant.item for grant in entry.temporary]
     return {**found, TEMPORARY: json.dumps(items, ensure_ascii=False)} if items else found
-
-
-def _same_user(grant: TemporaryGrant, user_name: str) -> bool:
-    return grant.user_name.casefold() == user_name.casefold()

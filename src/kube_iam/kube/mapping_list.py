@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.mapping import MappingEntry, kept_grants
 from kube_iam.core.arns import Sso, canonical_arn, strip_role_path
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.kube.yaml.edit import Document, ListEdit, parse
@@ -77,7 +77,8 @@ class MappingList:
         if not places:
             return edit.append(_value(replace(entry, temporary=())))
         items = edit.items()
-        wanted = replace(entry, temporary=_kept([self._entry(items[index]) for index in places], entry))
+        present = filter(None, (self._entry(items[index]) for index in places))
+        wanted = replace(entry, temporary=kept_grants(present, entry))
         if len(places) == 1 and _is_written(items[places[0]], wanted):
             return text
         for index in reversed(places[1:]):
@@ -152,17 +153,6 @@ def shown_role_arn(text: str) -> str:
         return strip_role_path(text)
 
 
-def _kept(present: list[MappingEntry | None], wanted: MappingEntry) -> Items:
-    """Return the items of `temporary` that stay when these entries become one: the first of each user."""
-    entries = (
-        entry for entry in present if entry is not None and wanted.iam_group and entry.level in ("", wanted.level)
-    )
-    items: dict[str, TemporaryGrant] = {}
-    for item in (item for entry in entries for item in entry.temporary):
-        items.setdefault(item.user_name.casefold(), item)
-    return tuple(items.values())
-
-
 def _is_written(item: Node, entry: MappingEntry) -> bool:
     """Return whether an item is written as this module writes the entry, apart from layout and comments."""
     value = _value(entry)
@@ -185,18 +175,13 @@ def _value(entry: MappingEntry) -> dict[str, Value]:
     value = {**who, "username": entry.username, "groups": list(entry.groups)}
     value |= {"iamGroup": entry.iam_group} if entry.iam_group else {}
     value |= {"level": entry.level} if entry.level else {}
-    items = [_item(item) for item in entry.temporary]
+    items: list[Value] = [dict(grant.item) for grant in entry.temporary]
     return value | ({"temporary": items} if items else {})
 
 
 def _sso(sso: Sso) -> dict[str, Value]:
     value: dict[str, Value] = {"permissionSetName": sso.permission_set_name, "accountID": sso.account_id}
     return value if sso.partition == "aws" else {**value, "partition": sso.partition}
-
-
-def _item(item: TemporaryGrant) -> dict[str, Value]:
-    value = {"userName": item.user_name, "userId": item.user_id, "until": item.until, "reason": item.reason}
-    return {key: text for key, text in value.items() if text}
 
 
 def _temporary(item: Node) -> TemporaryGrant:

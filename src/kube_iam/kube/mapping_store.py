@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kube_iam.access.levels import AWS_AUTH, ClusterAccess, TargetKind
-from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
+from kube_iam.access.mapping import MappingEntry, MappingStore, pathless, without_grant
 from kube_iam.config.mappings import MAPPING_KEYS
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import KubeError, NotFound
@@ -210,7 +210,7 @@ class TextStore(MappingStore):
             if found is None or not found.iam_group:
                 raise NotFound(f"{self.describe()} has no entry for {entry.name} that asks for a group", "run apply")
             return entries.change_temporary(
-                present or "", entry, lambda items: (*_without(items, grant.user_name), grant)
+                present or "", entry, lambda items: (*without_grant(items, grant.user_name), grant)
             )
 
         text.edit(change)
@@ -219,19 +219,17 @@ class TextStore(MappingStore):
         """Remove a user, or only exactly the item `only`, from the entry's `temporary`. Without such an entry nothing changes."""
         text, entries = self._of(entry)
 
-        def left(items: tuple[TemporaryGrant, ...]) -> tuple[TemporaryGrant, ...]:
-            return tuple(item for item in items if item != only) if only else _without(items, user_name)
+        def change(present: str | None) -> str | None:
+            if not present:
+                return None
+            return entries.change_temporary(present, entry, lambda items: without_grant(items, user_name, only))
 
-        text.edit(lambda present: entries.change_temporary(present, entry, left) if present else None)
+        text.edit(change)
 
     def _of(self, entry: MappingEntry) -> tuple[_Text, MappingList]:
         """Return the text and the list of an entry."""
         name = USERS if entry.principal else ROLES if entry.role_arn or entry.sso else GROUPS
         return self._texts[name], self._lists[name]
-
-
-def _without(items: tuple[TemporaryGrant, ...], user_name: str) -> tuple[TemporaryGrant, ...]:
-    return tuple(item for item in items if item.user_name.casefold() != user_name.casefold())
 
 
 class _File:
