@@ -16,7 +16,7 @@ from kubeconfigs import ROLE, config
 from tls_sts import TlsSts
 
 import reference
-from https_server import HttpsServer
+from https_server import HttpsServer, Request
 from kube_iam.aws.assume_refusal import PolicyKind, refusing_policy
 from kube_iam.cli.doctor import read_arguments
 from kube_iam.core.reasons import Reason
@@ -242,6 +242,30 @@ def test_a_certificate_that_is_not_verified_is_not_called_trusted(machine: Machi
         server.stop()
     assert isinstance(found, Passed)
     assert "not verified" in found.detail
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_no_permissions_are_named_where_the_user_is_not(status: int, machine: Machine, tmp_path: Path) -> None:
+    def answer(request: Request) -> tuple[int, str, bytes]:
+        if "selfsubjectrulesreviews" in request.target:
+            rules = {"resourceRules": [], "nonResourceRules": [], "incomplete": False}
+            return 201, "application/json", json.dumps({"spec": {}, "status": rules}).encode()
+        return status, "application/json", json.dumps({"kind": "Status", "code": status}).encode()
+
+    server = HttpsServer(tmp_path, answer)
+    try:
+        entries = config()
+        entries["clusters"][0]["cluster"] = {
+            "server": f"https://{server.authority}",
+            "certificate-authority": str(server.ca),
+        }
+        Path(machine.environ["KUBECONFIG"]).write_text(yaml.safe_dump(entries))
+        checks = tuple(check for check in USER_CHECKS if check.code in ("kubeconfig", "sign-in", "permissions"))
+        found = {result.code: result.outcome for result in run_checks(checks, SignIn(machine))}
+    finally:
+        server.stop()
+    assert isinstance(found["sign-in"], Skipped)
+    assert cause(found["permissions"]) is Cause.NO_PERMISSIONS, found
 
 
 # --- the run of checks and its report

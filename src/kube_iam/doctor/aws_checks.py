@@ -46,8 +46,7 @@ def check_credentials(state: SignIn) -> Outcome:
         return Skipped(OTHER_PROGRAM)
     try:
         state.provider = provider_of(state.request, state.environ, state.machine.clock)
-        state.credentials = state.provider.own_credentials()
-        identity = state.provider.identify(state.credentials)
+        identity = state.provider.identify(state.provider.own_credentials())
     except KubeIamError as error:
         _compare_clocks(state, aws_time(error))
         cause = CAUSES.get(fault_of(error), Cause.CREDENTIALS_UNUSABLE)

@@ -9,7 +9,7 @@ from kube_iam.doctor.kubeconfig_checks import other_cluster_id
 from kube_iam.doctor.outcomes import Failed, Outcome, Passed, Skipped
 from kube_iam.doctor.sign_in import SignIn
 from kube_iam.errors import KubeIamError
-from kube_iam.kube.client import KubeApi, credentials_of
+from kube_iam.kube.client import credentials_of
 from kube_iam.kube.errors import status_of
 from kube_iam.kube.faults import KubeFault, fault_of
 from kube_iam.kube.own_rules import OwnRules, own_rules
@@ -48,8 +48,10 @@ def check_api_server(state: SignIn) -> Outcome:
 
 def check_sign_in(state: SignIn) -> Outcome:
     """Check that kube-apiserver accepts the plugin's credentials."""
+    assert state.api is not None
+    state.user_api = state.api.as_user(credentials_of(state.status))
     try:
-        subject = _signed_in(state).whoami()
+        state.subject = subject = state.user_api.whoami()
     except KubeIamError as error:
         match status_of(error):
             case 401:
@@ -65,28 +67,23 @@ def check_sign_in(state: SignIn) -> Outcome:
 def check_permissions(state: SignIn) -> Outcome:
     """Check that RBAC allows the user anything in the context's namespace."""
     assert state.context is not None
+    assert state.user_api is not None
     namespace = state.context.namespace
     try:
-        api = _signed_in(state)
-        found = own_rules(api, namespace)
-        if not found.rules and found.is_complete:
-            groups = ", ".join(api.whoami().groups)
-            return Failed(
-                Cause.NO_PERMISSIONS,
-                f"nothing is allowed in namespace {namespace} (others were not checked) to the groups {groups}",
-            )
+        found = own_rules(state.user_api, namespace)
     except KubeIamError as error:
         if status_of(error) == 403:
             return Skipped("the right to create selfsubjectrulesreviews.authorization.k8s.io is missing")
         return _no_answer(error)
+    if not found.rules and found.is_complete:
+        user = f"the groups {', '.join(state.subject.groups)}" if state.subject is not None else "this user"
+        return Failed(
+            Cause.NO_PERMISSIONS,
+            f"nothing is allowed in namespace {namespace} (others were not checked) to {user}",
+        )
     if not found.rules:
         return Skipped(f"an authorizer of the cluster does not list its rules for namespace {namespace}")
     return Passed(f"in namespace {namespace}: {_summary(found)}")
-
-
-def _signed_in(state: SignIn) -> KubeApi:
-    assert state.api is not None
-    return state.api.as_user(credentials_of(state.status))
 
 
 def _unauthorized(state: SignIn) -> Failed:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kube_iam.access.levels import ClusterAccess
+    from kube_iam.access.ports import Subject
     from kube_iam.aws.credential_provider import CredentialProvider
     from kube_iam.aws.token_cache import CachedSession, TokenRequest
-    from kube_iam.core.credentials import Credentials
     from kube_iam.kube.client import KubeApi
     from kube_iam.kube.context import Context
     from kube_iam.kube.exec_plugin import ExecStatus
@@ -48,8 +48,9 @@ class SignIn:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # plugin
     request: TokenRequest | None = None  # plugin
     provider: CredentialProvider | None = None  # credentials
-    credentials: Credentials | None = None  # credentials
     caller: str = ""  # credentials
     clock_ahead: float | None = None  # credentials: seconds
     session: CachedSession | None = None  # role
     status: ExecStatus | None = field(default=None, repr=False)  # token
+    user_api: KubeApi | None = None  # sign-in: the API as the plugin's user
+    subject: Subject | None = None  # sign-in; None where the API server does not say
