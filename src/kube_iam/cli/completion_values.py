@@ -148,13 +148,9 @@ def _cached_levels(context: click.Context) -> Iterable[str]:
 
 
 def _contexts(context: click.Context) -> list[str]:
-    from kube_iam.kube.context import kubeconfig_files
-    from kube_iam.kube.files import read_text
-    from kube_iam.kube.kubeconfig_merge import read_entries
+    from kube_iam.kube.kubeconfig_merge import entries_in_use
 
-    named = _option(context, "kubeconfig")
-    files = [Path(named).expanduser()] if named else kubeconfig_files(os.environ)
-    entries = read_entries({path: read_text(path) or "" for path in files if path.is_file()})
+    entries = entries_in_use(os.environ, _option(context, "kubeconfig"))
     return [name for section, name in entries if section == "contexts"]
 
 

@@ -148,12 +148,10 @@ def roles_by_name(file: str, environ: Mapping[str, str]) -> dict[str, set[str]]:
 
 def _roles_in_kubeconfig(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield the name of a context, its cluster's name and its role, and the same of the user; only where `token -r` signs in."""
-    from kube_iam.kube.context import kubeconfig_files
-    from kube_iam.kube.files import read_text
-    from kube_iam.kube.kubeconfig_merge import read_entries
+    from kube_iam.kube.kubeconfig_merge import entries_in_use
     from kube_iam.kube.kubeconfig_owner import sign_in
 
-    entries = read_entries({path: read_text(path) or "" for path in kubeconfig_files(environ) if path.is_file()})
+    entries = entries_in_use(environ)
     for (section, name), context in entries.items():
         user = entries.get(("users", context.text("user"))) if section == "contexts" else None
         found = sign_in(user) if user is not None else None

@@ -16,10 +16,9 @@ from kube_iam.doctor.outcomes import Failed, Outcome, Passed
 from kube_iam.doctor.sign_in import SignIn
 from kube_iam.errors import ConfigError, KubeError, KubeIamError
 from kube_iam.kube.client import KubeApi, refuse_unsupported
-from kube_iam.kube.context import Context, NoContext, NoKubeconfig, kubeconfig_files
+from kube_iam.kube.context import Context, NoContext, NoKubeconfig
 from kube_iam.kube.exec_plugin import VERSIONS
-from kube_iam.kube.files import read_text
-from kube_iam.kube.kubeconfig_merge import read_entries
+from kube_iam.kube.kubeconfig_merge import entries_in_use
 from kube_iam.kube.kubeconfig_owner import PROGRAMS, program_of, same_server, sign_in
 
 _VERSION_SECONDS = 20
@@ -48,8 +47,7 @@ def check_kubeconfig(state: SignIn) -> Outcome:
 def context_of_level(state: SignIn) -> str:
     """Return the name of the level's context: `<cluster>-<level>`, or the level's own name. Raises NoContext and ConfigError."""
     machine, level = state.machine, state.machine.level
-    files = [Path(machine.kubeconfig).expanduser()] if machine.kubeconfig else kubeconfig_files(machine.environ)
-    entries = read_entries({path: read_text(path) or "" for path in files if path.is_file()})
+    entries = entries_in_use(machine.environ, machine.kubeconfig)
     found = [
         name
         for (section, name), entry in entries.items()
@@ -131,10 +129,8 @@ def other_cluster_id(state: SignIn) -> str:
     context, request = state.context, state.request
     if context is None or request is None:
         return ""
-    machine = state.machine
-    files = [Path(machine.kubeconfig).expanduser()] if machine.kubeconfig else kubeconfig_files(machine.environ)
     try:
-        entries = read_entries({path: read_text(path) or "" for path in files if path.is_file()})
+        entries = entries_in_use(state.machine.environ, state.machine.kubeconfig)
         for (section, name), entry in entries.items():
             user, cluster = entries.get(("users", entry.text("user"))), entries.get(("clusters", entry.text("cluster")))
             if section != "contexts" or user is None or cluster is None:

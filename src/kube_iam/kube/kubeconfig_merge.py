@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kube_iam.errors import ConfigError, Conflict, NotOwned, Problem
-from kube_iam.kube.context import writable_file
+from kube_iam.kube.context import kubeconfig_files, writable_file
 from kube_iam.kube.files import ATTEMPTS, edit_text, read_text
 from kube_iam.kube.kubeconfig_check import REMEDY, Wanted, problems
 from kube_iam.kube.kubeconfig_fields import edits
@@ -142,6 +142,15 @@ def _lines_as_read(text: str, place: Place, path: Path) -> Iterator[None]:
         raise ConfigError(
             error.path, [Problem(each.key, each.message, each.hint, line) for each in error.problems]
         ) from error
+
+
+def entries_in_use(environ: Mapping[str, str], kubeconfig: str = "") -> dict[tuple[str, str], Entry]:
+    """Return all entries of the files that kubectl reads, the first of each name. `kubeconfig` is as kubectl's flag.
+
+    Raises ConfigError as `read_entries` does, and where a file cannot be read.
+    """
+    files = [Path(kubeconfig).expanduser()] if kubeconfig else kubeconfig_files(environ)
+    return read_entries({path: read_text(path) or "" for path in files if path.is_file()})
 
 
 def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
