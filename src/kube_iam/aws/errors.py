@@ -46,6 +46,7 @@ EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequi
 BAD_KEYS = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "IncompleteSignature", "InvalidAccessKeyId"}
 )
+WRONG_SIGNATURE = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 _MISSING = frozenset(
     {
@@ -119,7 +120,7 @@ _BY_CODES: tuple[tuple[Iterable[str], _Answer], ...] = (
         ),
     ),
     (
-        ("SignatureDoesNotMatch", "InvalidSignatureException"),
+        WRONG_SIGNATURE,
         _Answer(
             CredentialsError,
             "AWS refuses the signature",
@@ -228,7 +229,7 @@ def is_clock_skew(error: Exception) -> bool:
     code, message = error_code(error), str(error)
     if code in _SKEWED:
         return True
-    return code in {"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"} and (
+    return code in {*WRONG_SIGNATURE, "IncompleteSignature"} and (
         "Signature expired" in message or "not yet current" in message
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
-from kube_iam.aws.errors import BAD_KEYS, EXPIRED, error_code, is_clock_skew, is_wrong_mfa_code
+from kube_iam.aws.errors import BAD_KEYS, EXPIRED, WRONG_SIGNATURE, error_code, is_clock_skew, is_wrong_mfa_code
 from kube_iam.core.redaction import causes
 from kube_iam.errors import AccessDenied, KubeIamError, NobodyToAsk, Throttled, Unreachable
 
@@ -30,7 +30,7 @@ class AwsFault(Enum):
 _BY_CODES = (
     (EXPIRED, AwsFault.EXPIRED),
     (BAD_KEYS, AwsFault.UNKNOWN_KEY),
-    (("SignatureDoesNotMatch", "InvalidSignatureException"), AwsFault.WRONG_SECRET),
+    (WRONG_SIGNATURE, AwsFault.WRONG_SECRET),
     (("UnauthorizedException",), AwsFault.SIGN_IN_ENDED),
 )
 
