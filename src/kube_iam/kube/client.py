@@ -219,6 +219,21 @@ def delete_version(
     generic.raise_for_status(generic.send(generic.build_adapter_request(request)))
 
 
+def get_json(client: Client, path: str) -> dict[str, Any]:
+    """Return the JSON object at a path such as `api/v1`, for which lightkube has no class; empty for other data.
+
+    Raises what `client.get` raises.
+    """
+    from lightkube.core.generic_client import BasicRequest
+
+    generic: Any = client._client
+    request = BasicRequest(method="GET", url=path, params={}, response_type=None, data=None, headers=None)
+    answer = generic.send(generic.build_adapter_request(request))
+    generic.raise_for_status(answer)
+    found = answer.json()
+    return found if isinstance(found, dict) else {}
+
+
 def refuse_unsupported(context: Context) -> None:
     """Raise KubeError for settings with which we would act as another user, or trust another server, than kubectl does."""
     for key in ("as", "as-uid", "as-groups", "as-user-extra", "auth-provider"):

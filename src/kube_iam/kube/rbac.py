@@ -8,7 +8,7 @@ from typing import Any
 
 from kube_iam.core.rbac import SERVICE_ACCOUNT, Rbac, RbacBinding, RbacSubject, RoleKey, Rule
 from kube_iam.errors import KubeIamError
-from kube_iam.kube.client import KubeApi
+from kube_iam.kube.client import KubeApi, get_json
 
 _CORE = "api/v1"
 
@@ -75,15 +75,8 @@ class KubeRbac:
                 yield from _types(self._get(f"apis/{each['preferredVersion']['groupVersion']}"), each["name"])
 
     def _get(self, path: str) -> dict[str, Any]:
-        from lightkube.core.generic_client import BasicRequest
-
         with self._api.call("list the resources of the API server") as client:
-            generic: Any = client._client
-            request = BasicRequest(method="GET", url=path, params={}, response_type=None, data=None, headers=None)
-            answer = generic.send(generic.build_adapter_request(request))
-            generic.raise_for_status(answer)
-            found = answer.json()
-        return found if isinstance(found, dict) else {}
+            return get_json(client, path)
 
 
 def _types(found: dict[str, Any], group: str) -> Iterator[tuple[ResourceType, frozenset[str]]]:
