@@ -172,6 +172,11 @@ def changed(pairs: Iterable[tuple[str, object, object]]) -> tuple[Field, ...]:
     return tuple(Field(name, before, after) for name, before, after in pairs if before != after)
 
 
+def differing(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Field, ...]:
+    """Return the fields that have other values after than before. Both have the same keys."""
+    return changed((name, before[name], value) for name, value in after.items())
+
+
 def added(pairs: Iterable[tuple[str, object]]) -> tuple[Field, ...]:
     """Return the fields of something that is created."""
     return tuple(Field(name, None, after) for name, after in pairs)

@@ -201,8 +201,8 @@ def _place(change: Change) -> tuple[str, str] | None:
 
 def _group_deletions(observed: Observed, group: GroupState) -> Iterator[Change]:
     level = observed.group_level(group)
-    for user in observed.members.get(group.name.casefold(), ()):
-        yield member_change(Verb.DELETE, Membership(group.name, user.name), level)
+    for user in observed.member_names(group.name):
+        yield member_change(Verb.DELETE, Membership(group.name, user), level)
     for arn in group.attached:
         yield _detached(group, arn, level)
     yield Change(Verb.DELETE, Kind.GROUP, group.name, level, removed({"path": group.path}), group)

@@ -162,8 +162,8 @@ def _former_members(observed: Observed, level: DesiredLevel) -> Iterator[str]:
     ours = {policy.arn for policy in observed.owned_policies if observed.level_of(policy) == level.name}
     name = level.group.name
     for group in observed.owned_groups if level.group.existing else ():
-        present = {user.name for user in observed.members.get(name.casefold(), ())}
-        users = [user.name for user in observed.members.get(group.name.casefold(), ()) if user.name not in present]
+        present = observed.member_names(name)
+        users = [user for user in observed.member_names(group.name) if user not in present]
         if ours & set(group.attached) and users:
             yield (
                 f"level {level.name}: {', '.join(users)} lose it, as members of its former group {group.name} and not of the existing"

@@ -180,7 +180,7 @@ def _groups_by(entry: MappingEntry, subject: Subject | None) -> set[str]:
 
 def _members(entry: MappingEntry, changes: tuple[Change, ...], observed: Observed) -> set[str]:
     """Return the members of the entry's group after the plan."""
-    members = {user.name for user in observed.members.get(entry.iam_group.casefold(), ())}
+    members = {*observed.member_names(entry.iam_group)}
     for change in changes:
         if isinstance(change.item, Membership) and change.item.group == entry.iam_group:
             edit = members.add if change.verb is Verb.CREATE else members.discard

@@ -22,6 +22,7 @@ from kube_iam.access.changes import (
     binding_fields,
     binding_name,
     changed,
+    differing,
     drift_fields,
     entry_fields,
     member_change,
@@ -150,8 +151,7 @@ class EntryPlanner:
             if have is None:
                 self._add(Verb.CREATE, Kind.BINDING, name, added(binding_fields(want).items()), want)
                 continue
-            before = binding_fields(have)
-            fields = changed((key, before[key], value) for key, value in binding_fields(want).items())
+            fields = differing(binding_fields(have), binding_fields(want))
             if self.observed.owns_binding(have):
                 self._update_binding(have, want)
             elif self._may_take(unmanaged_binding(name, fields, self._other_cluster(have))):
@@ -167,8 +167,7 @@ class EntryPlanner:
         now = binding_for_now(have, want, present)
         steps = ((have, now, self.changes), (now, want, self.narrowed_bindings))
         for before, after, changes in steps if adds(have, now) else ((have, want, self.narrowed_bindings),):
-            old = binding_fields(before)
-            fields = changed((key, old[key], value) for key, value in binding_fields(after).items())
+            fields = differing(binding_fields(before), binding_fields(after))
             fields += changed([("cluster", before.cluster, after.cluster)])
             if fields:
                 changes.append(self._change(Verb.UPDATE, Kind.BINDING, binding_name(want), fields, after))
@@ -181,9 +180,7 @@ class EntryPlanner:
         if have is None or self.role_is_moved:
             self._add(Verb.CREATE, Kind.MAPPING, want.name, added(entry_fields(want).items()), want)
             return
-        before = entry_fields(have)
-        fields = changed((key, before[key], value) for key, value in entry_fields(want).items())
-        fields = (*fields, *drift_fields(present, want))
+        fields = (*differing(entry_fields(have), entry_fields(want)), *drift_fields(present, want))
         if self._entry_is_ours(have):
             if fields:
                 self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
@@ -245,7 +242,7 @@ class LevelPlanner(EntryPlanner):
 
     def _policy(self) -> None:
         want, observed = self.level.policy, self.observed
-        have = next((policy for policy in self.observed.policies if policy.arn == want.arn), None)
+        have = next((policy for policy in observed.policies if policy.arn == want.arn), None)
         if have is None:
             if want.arn in self.observed.elsewhere:
                 remedy = f"set iam.policy of level {self.level.name} to another name"
@@ -359,8 +356,7 @@ class LevelPlanner(EntryPlanner):
         if have is None or want.policy_arn not in have.attached:
             fields = added([("policy", want.policy_arn)])
             if want.existing:
-                users = [user.name for user in self.observed.members.get(want.name.casefold(), ())]
-                fields += added([("members", users)])
+                fields += added([("members", [*self.observed.member_names(want.name)])])
             item = Attachment(want.name, want.policy_arn)
             self._add(Verb.CREATE, Kind.ATTACHMENT, f"{self.level.policy.name} on {want.name}", fields, item)
 
@@ -372,7 +368,7 @@ class LevelPlanner(EntryPlanner):
             unmanaged_resource(Kind.GROUP, want.name, owner, self.level.name, f"exists at path {have.path}")
         ):
             return
-        members = [user.name for user in self.observed.members.get(want.name.casefold(), ())]
+        members = [*self.observed.member_names(want.name)]
         fields = (*changed([("path", have.path, want.path)]), *added([("members", members)]))
         self._add(Verb.ADOPT, Kind.GROUP, have.name, fields, want)
 
@@ -384,14 +380,6 @@ class LevelPlanner(EntryPlanner):
         for move in moved_members(self.observed, self.level, self.staying):
             item, moved = Membership(self.level.group.name, move.user), added([("fromGroup", move.group)])
             self.changes.append(member_change(Verb.CREATE, item, self.level.name, moved))
-
-    def _stays(self, fields: tuple[Field, ...]) -> bool:
-        """Return whether an entry of others is left as it is: it gives what the level says. `fields` are the differences.
-
-        An import describes such entries. Only `adopt` writes the level into one, which makes it ours.
-        """
-        described = isinstance(self.level, MappedLevel) and self.level.entry.sso is None
-        return described and not self.adopt and {each.name for each in fields} <= {"level", "notation"}
 
     def _rivals(self) -> None:
         """Refuse entries that the server may apply to the level's role and that no edit of ours removes."""

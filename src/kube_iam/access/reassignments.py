@@ -41,16 +41,15 @@ def moved_members(observed: Observed, level: DesiredLevel, staying: frozenset[st
     """
     if level.group.existing:
         return
-    ours = {policy.arn for policy in observed.owned_policies if observed.level_of(policy) == level.name}
-    present = {user.name for user in observed.members.get(level.group.name.casefold(), ())}
+    present = {*observed.member_names(level.group.name)}
     for group in observed.owned_groups:
         key = group.name.casefold()
-        if key in staying or not ours & set(group.attached):
+        if key in staying or level.name not in levels_of(observed, group.attached):
             continue
-        for user in observed.members.get(key, ()):
-            if user.name not in present:
-                present.add(user.name)
-                yield MovedMember(user.name, group.name, _admits(observed, level, key))
+        for user in observed.member_names(group.name):
+            if user not in present:
+                present.add(user)
+                yield MovedMember(user, group.name, _admits(observed, level, key))
 
 
 def _admits(observed: Observed, level: DesiredLevel, group: str) -> bool:
@@ -116,8 +115,8 @@ def _new_members(
     is_renamed = had_former and former not in {each.name for each in desired}
     if not observed.owns_group(group) or key in named or is_renamed or (has_policy and not named - {""}):
         return []
-    present = {user.name for each in named for user in observed.members.get(each, ())}
-    return [user.name for user in observed.members.get(key, ()) if user.name not in present]
+    present = {user for each in named for user in observed.member_names(each)}
+    return [user for user in observed.member_names(key) if user not in present]
 
 
 def _sentence(users: list[str], level: DesiredLevel, group: str, verb: str, state: str) -> str:
@@ -250,7 +249,7 @@ def guarded_deletions(observed: Observed, changes: tuple[Change, ...]) -> Iterat
                 f"role {item.name} carries this cluster's tag, but neither its trust policy nor its description is that of a level: "
                 "it would be deleted"
             )
-        in_use = isinstance(item, GroupState) and (item.attached or observed.members.get(item.name.casefold()))
+        in_use = isinstance(item, GroupState) and (item.attached or observed.member_names(item.name))
         if isinstance(item, GroupState) and in_use and not observed.group_level(item):
             yield f"group {item.name} at {item.path} has no policy of a level: it would be deleted, with its memberships"
 
