@@ -87,6 +87,13 @@ class Where:
         at = old.index("  mapGroups") if "  mapGroups" in old else len(old)
         self.memory.put_config_map(self.path, {**data, key: old[:at] + indented + old[at:]})
 
+    def add_user(self, arn: str) -> None:
+        """Add an entry of mapUsers as somebody else would."""
+        data = self.memory.data(self.path)
+        user = f"- {{userarn: {arn}, username: somebody}}\n"
+        key, list_of_users = ("mapUsers", user) if self.aws_auth else ("config.yaml", f"  mapUsers:\n    {user}")
+        self.memory.put_config_map(self.path, {**data, key: data.get(key, "") + list_of_users})
+
 
 @pytest.fixture(params=[TargetKind.CONFIG_FILE, TargetKind.AWS_AUTH], ids=lambda kind: kind.value)
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Where:
@@ -128,6 +135,23 @@ def test_a_missing_config_map_has_no_entries_and_stays_missing_until_put(where: 
     store.put(ROLE)
     assert store.entries() == (ROLE,)
     assert ("clusterID" in where.text()) is (not where.aws_auth)
+
+
+def test_everything_about_a_mapping_is_of_the_version_that_entries_read(where: Where) -> None:
+    where.write()
+    store = where.store()
+    store.entries()
+    requests = len(where.memory.asked)
+    before = _beside_entries(store)
+    where.add_user("arn:aws:iam::123456789012:user/bob")
+    assert _beside_entries(store) == before
+    assert len(where.memory.asked) == requests
+    store.entries()
+    assert _beside_entries(store) != before
+
+
+def _beside_entries(store: MappingStore) -> tuple[object, ...]:
+    return store.rivals([ROLE.role_arn]), store.others(), store.faults(), store.reserved_prefixes()
 
 
 def test_what_changes_between_two_reads_is_seen(where: Where) -> None:

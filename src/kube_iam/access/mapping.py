@@ -124,7 +124,11 @@ def is_removable(rival: MappingEntry) -> bool:
 
 
 class MappingStore(Protocol):
-    """Port: mapRoles and mapGroups as the authenticator reads them. An edit keeps everything but the named entry: comments, order."""
+    """Port: mapRoles and mapGroups as the authenticator reads them. An edit keeps everything but the named entry: comments, order.
+
+    `entries` reads the mapping. `faults`, `reserved_prefixes`, `rivals` and `others` are about what it read last, so that all of them
+    describe one version of the mapping. They read it if nothing was read before.
+    """
 
     def describe(self) -> str:
         """Return where the entries are, as a person would name it."""

@@ -100,7 +100,7 @@ class _Snapshot:
 class TextStore(MappingStore):
     """The lists mapRoles, mapUsers and mapGroups in texts: all in one text, or each in its own.
 
-    Reads and edits parse the texts anew, and keep everything else in them byte for byte.
+    `entries` and edits read the texts anew. Edits keep everything else in them byte for byte.
     """
 
     def __init__(
@@ -133,15 +133,15 @@ class TextStore(MappingStore):
 
     def faults(self) -> tuple[str, ...]:
         """Return the problems that keep a server from loading the mapping, with lines. Raises ConfigError as `entries` does."""
-        return self._read().view.fatal
+        return self._snapshot().view.fatal
 
     def reserved_prefixes(self) -> tuple[str, ...]:
         """Return the prefixes in `reservedPrefixConfig` of the same text, none for aws-auth. Raises ConfigError as `entries` does."""
-        return self._read().view.reserved_prefixes
+        return self._snapshot().view.reserved_prefixes
 
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         """Return other entries that the server could apply to sessions of these roles. Raises ConfigError as `entries` does."""
-        read = self._read()
+        read = self._snapshot()
         known = {(entry.where, entry.key) for entry in read.entries}
         found: dict[str, list[MappingEntry]] = {}
         for arn, (name, index), entry in read.view.matching(role_arns):
@@ -154,7 +154,7 @@ class TextStore(MappingStore):
 
     def others(self) -> tuple[MappingEntry, ...]:
         """Return all that the server reads and `entries` does not return. Raises ConfigError as `entries` does."""
-        read = self._read()
+        read = self._snapshot()
         named = {entry.where for entry in read.entries}
         found = [
             MappingEntry("", each.username.text, tuple(group.text for group in each.groups), "", "", (), of, where)
@@ -162,6 +162,10 @@ class TextStore(MappingStore):
             if (of := principal_of(each)) and (where := "{}[{}]".format(*place_of(each.where))) not in named
         ]
         return (*found, *(MappingEntry("", "", (), principal=each) for each in read.view.mappings.accounts))
+
+    def _snapshot(self) -> _Snapshot:
+        """Return what was read last, and read the texts if nothing was."""
+        return self._last if self._last is not None else self._read()
 
     def _read(self) -> _Snapshot:
         """Read the texts. They are parsed again only if they have changed."""
