@@ -25,6 +25,7 @@ from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
 from kube_iam.access.ownership import OwnershipIndex
 from kube_iam.access.ports import (
     BindingState,
+    Caller,
     Cluster,
     Directory,
     GroupState,
@@ -128,11 +129,11 @@ def observe(
     access: ClusterAccess,
     desired: tuple[DesiredLevel, ...],
     ports: Ports,
+    caller: Caller,
     sets: tuple[MappedLevel, ...] = (),
 ) -> Observed:
     """Read all things of the file's levels, and what is left of earlier levels. Changes nothing."""
     directory, cluster = ports.directory, ports.cluster
-    caller = directory.caller()
     bindings, missing = _bindings(access, (*desired, *sets), cluster) if cluster else ({}, ())
     entries = ports.store.entries()
     owners = OwnershipIndex(access, read_inventory(access, directory, desired, entries))

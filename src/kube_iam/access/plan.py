@@ -12,7 +12,7 @@ Additions come before removals, so that a run that stops half way leaves access 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 from kube_iam.access.apply import Refusals, find_refusals
@@ -27,7 +27,7 @@ from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.member_lists import exceeded_quotas, exceeded_tags, guarded_removals, member_failures
 from kube_iam.access.observed import Observed, observe
-from kube_iam.access.ports import BindingState, Directory, GroupState, PolicyState, Ports, RoleState
+from kube_iam.access.ports import BindingState, Caller, Directory, GroupState, PolicyState, Ports, RoleState
 from kube_iam.access.reassignments import (
     guarded_changes,
     guarded_deletions,
@@ -42,8 +42,8 @@ from kube_iam.core.trust_policy import ACCOUNT_ACCESS, allows_chosen_session_nam
 from kube_iam.errors import CredentialsError, NotOwned
 
 
-def check_caller(access: ClusterAccess, directory: Directory) -> None:
-    """Raise CredentialsError if the credentials are for another account or partition than the file."""
+def check_caller(access: ClusterAccess, directory: Directory) -> Caller:
+    """Return the caller. Raises CredentialsError if the credentials are for another account or partition than the file."""
     caller = directory.caller()
     partition = caller.arn.split(":")[1] if caller.arn.startswith("arn:") else access.partition
     if caller.account != access.account or partition != access.partition:
@@ -52,6 +52,7 @@ def check_caller(access: ClusterAccess, directory: Directory) -> None:
             f"and {access.place('account')} is about account {access.account} ({access.partition})",
             "choose other credentials with --profile or AWS_PROFILE, or correct account in the file",
         )
+    return caller
 
 
 def plan_apply(
@@ -63,11 +64,11 @@ def plan_apply(
     advance, so that rights to read are enough. Raises CredentialsError for another
     account, and NotOwned with all things of others that prevent the plan.
     """
-    check_caller(access, ports.directory)
+    caller = check_caller(access, ports.directory)
     access = located(access, ports.directory) if access.uses_existing else access
     desired = desired_state(access)
     sets = mapped_levels(access)
-    observed = observe(access, desired, ports, sets)
+    observed = observe(access, desired, ports, caller, sets)
     replaced = tuple(replaced_roles(observed, desired))
     names = frozenset(change.name.casefold() for change in replaced)
     staying = frozenset(level.group.name.casefold() for level in desired)
@@ -105,11 +106,11 @@ def plan_apply(
             *access_warnings(access),
             *(f"servers cannot load {ports.store.describe()} as it is now: {fault}" for fault in observed.faults),
             *_findings(observed, desired, changes),
-            *uncovered_by_policy(access, changes),
+            *uncovered_by_policy(access, written),
             *suspensions(observed, desired, changes),
-            *_unchecked_memberships(access, changes),
+            *_unchecked_memberships(access, written),
             *map(_unchecked, refusals.unchecked),
-            *(() if writes_mapping(changes) else misplaced),
+            *(() if written else misplaced),
             *(f"level {name} admits nobody: {why}" for name, why in reserved.items() if name not in written),
         ),
         guards=(
@@ -118,7 +119,7 @@ def plan_apply(
             *guarded_changes(observed, desired, changes),
             *guarded_permission_sets(observed, changes, wanted),
             *guarded_removals(access, observed, desired),
-            *(misplaced if writes_mapping(changes) else ()),
+            *(misplaced if written else ()),
         ),
         failures=(
             *member_failures(access, observed, desired, changes),
@@ -142,9 +143,9 @@ def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
     Raises CredentialsError for another account, and NotOwned for a file with another cluster.name than the cluster was applied with
     and for existing groups at kube-iam's path.
     """
-    check_caller(access, ports.directory)
+    caller = check_caller(access, ports.directory)
     access = located(access, ports.directory) if access.uses_existing else access
-    observed = observe(access, (), ports)
+    observed = observe(access, (), ports, caller)
     if renamed := list(under_other_name(observed)):
         raise not_owned(renamed, "these resources were made with another cluster.name:")
     if observed.owners.knows_existing and (misplaced := list(misplaced_groups(observed))):
@@ -235,9 +236,11 @@ def _warnings_about_eks(access: ClusterAccess) -> Iterator[str]:
         )
 
 
-def _unchecked_memberships(access: ClusterAccess, changes: Iterable[Change]) -> Iterator[str]:
-    """Yield a warning for each permission set and role of others that the changes map: kube-iam does not check its users."""
-    mapped = {change.level for change in changes if change.kind is Kind.MAPPING and change.verb is not Verb.DELETE}
+def _unchecked_memberships(access: ClusterAccess, mapped: Collection[str]) -> Iterator[str]:
+    """Yield a warning for each permission set and role of others that is mapped: kube-iam does not check its users.
+
+    `mapped` are the levels whose mapping entries the plan writes.
+    """
     for level in access.levels:
         if level.method is Method.PERMISSION_SET and level.name in mapped:
             yield (
@@ -323,11 +326,6 @@ def _rank(change: Change, own: Callable[[Change], bool]) -> tuple[bool, int, boo
     cluster_wide = binding is not None and not binding.namespace
     administrator = binding is not None and binding.role_name == _ADMINISTRATOR
     return own(change), _REMOVALS[change.kind], cluster_wide, administrator
-
-
-def writes_mapping(changes: tuple[Change, ...]) -> bool:
-    """Return whether the plan adds or changes an entry of the mapping."""
-    return any(change.kind is Kind.MAPPING and change.verb is not Verb.DELETE for change in changes)
 
 
 def misplaced_mapping(access: ClusterAccess, ports: Ports) -> Iterator[str]:

@@ -7,7 +7,7 @@ Existing roles and groups, which are not kube-iam's, are named below any path: t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from kube_iam.access.changes import Change, Kind, Verb
 from kube_iam.access.desired import DesiredLevel, DesiredRole, role_arn
@@ -46,9 +46,11 @@ def asks_membership(access: ClusterAccess, level: Level) -> bool:
     return access.asks_membership(level)
 
 
-def uncovered_by_policy(access: ClusterAccess, changes: Iterable[Change]) -> Iterator[str]:
-    """Yield a warning for each role and existing group that the changes map and that a policy printed before does not cover."""
-    mapped = {change.level for change in changes if change.kind is Kind.MAPPING and change.verb is not Verb.DELETE}
+def uncovered_by_policy(access: ClusterAccess, mapped: Collection[str]) -> Iterator[str]:
+    """Yield a warning for each role and existing group that a policy printed before does not cover.
+
+    `mapped` are the levels whose mapping entries a plan writes.
+    """
     print_it = "print the policy with `kube-iam policy server`, and attach it before anybody signs in"
     for level in _named_roles(access):
         if level.name in mapped:
