@@ -105,17 +105,12 @@ def _lost_grants(changes: tuple[Change, ...], observed: Observed) -> Iterator[st
             after[change.item.ident] = change.item
             if change.verb is Verb.DELETE:
                 del after[change.item.ident]
-    kept = {grant for binding in after.values() for grant in _grants(binding, mine)}
+    kept = {binding.grant for binding in after.values() if mine & set(binding.groups)}
     for binding in observed.bindings.values():
-        for namespace, kind, role in _grants(binding, mine):
-            if not {(namespace, kind, role), ("", kind, role)} & kept:
-                place = f"in namespace {namespace}" if namespace else "in the whole cluster"
-                yield f"you have {kind} {role} {place} by binding {binding_name(binding)}, and this plan takes it away"
-
-
-def _grants(binding: BindingState, mine: set[str]) -> Iterator[tuple[str, str, str]]:
-    if set(binding.groups) & mine:
-        yield binding.namespace, binding.role_kind, binding.role_name
+        namespace, kind, role = binding.grant
+        if mine & set(binding.groups) and not {binding.grant, ("", kind, role)} & kept:
+            place = f"in namespace {namespace}" if namespace else "in the whole cluster"
+            yield f"you have {kind} {role} {place} by binding {binding_name(binding)}, and this plan takes it away"
 
 
 def _rbac_subjects(subject: Subject | None) -> set[str]:

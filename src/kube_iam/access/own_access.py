@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from kube_iam.access.desired import desired_bindings
 from kube_iam.access.guards import MASTERS, signed_in_through
 from kube_iam.access.level_reader import LevelReader
-from kube_iam.access.levels import Level
+from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.ports import Subject
 from kube_iam.errors import NotFound, NotOwned
 
@@ -28,7 +27,7 @@ def lost_access(reader: LevelReader, level: Level, user: str, subject: Subject |
     sharing = (each for each in levels if each.group_name.casefold() == group and each.name != level.name)
     lost = [level, *(sharing if is_member else ())]
     others = [each for each in levels if each.group_name.casefold() != group and _is_member(reader, each, user)]
-    gone = next((each.name for each in lost if not _covers(others, each)), "")
+    gone = next((each.name for each in lost if not _covers(reader.access, others, each)), "")
     if not gone:
         return ""
     said = f"you are {user}, and no other level that you are in gives what level {gone} gives"
@@ -42,17 +41,11 @@ def _is_member(reader: LevelReader, level: Level, user: str) -> bool:
         return False
 
 
-def _covers(others: list[Level], level: Level) -> bool:
+def _covers(access: ClusterAccess, others: list[Level], level: Level) -> bool:
     """Return whether the other levels give all that the level gives: its groups, or the roles that it binds."""
     groups = {group for other in others for group in other.groups}
     if set(level.groups) <= groups or MASTERS in groups:
         return True
-    held = {grant for other in others for grant in _level_grants(other)}
-    return bool(level.bind) and all({grant, ("", *grant[1:]), _ADMINISTRATOR} & held for grant in _level_grants(level))
-
-
-def _level_grants(level: Level) -> Iterator[tuple[str, str, str]]:
-    for bind in level.bind:
-        kind, role = ("ClusterRole", bind.cluster_role) if bind.cluster_role else ("Role", bind.role)
-        for namespace in bind.namespaces or ("",):
-            yield namespace, kind, role
+    held = {binding.grant for other in others for binding in desired_bindings(access, other)}
+    wanted = [binding.grant for binding in desired_bindings(access, level)]
+    return bool(wanted) and all({grant, ("", *grant[1:]), _ADMINISTRATOR} & held for grant in wanted)

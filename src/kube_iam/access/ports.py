@@ -238,6 +238,11 @@ class BindingState:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ident", (self.namespace, self.name))
 
+    @property
+    def grant(self) -> tuple[str, str, str]:
+        """Return the namespace, kind and name of the RBAC role that the binding grants."""
+        return self.namespace, self.role_kind, self.role_name
+
 
 class Cluster(Protocol):
     """The Kubernetes API, as far as kube-iam uses it."""
