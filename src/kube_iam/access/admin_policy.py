@@ -1,8 +1,7 @@
 """IAM policies with the least permissions for two jobs: administrators change levels, operators change their members.
 
-An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke` and `who`. Policies and groups are covered by the
-IAM path of the cluster, roles by the pattern of their default names. A role or group with a name of its own is named. Existing roles
-and groups, which are not kube-iam's, are named below any path: roles can be read, groups read and given policies of the cluster.
+An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke` and `who`. `policy_resources` says which resources
+are covered. Existing roles can be read, existing groups can be read and given policies of the cluster.
 
 An administrator can write any document into a policy of the cluster, attach it to a group of the cluster and join that group. No
 condition key of IAM limits the content of a policy, so this job has the power of an account administrator. An operator cannot do any
@@ -11,13 +10,19 @@ of that, unless `temporary` adds iam:PutUserPolicy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from kube_iam.access.levels import ClusterAccess, Level, Method
-from kube_iam.access.server_policy import asks_membership
-from kube_iam.core.server_policy import arn_patterns, literal
-
-NameOf = Callable[[Level], str]
+from kube_iam.access.desired import iam_arn
+from kube_iam.access.levels import ClusterAccess, Method
+from kube_iam.access.policy_resources import (
+    existing_groups,
+    existing_roles,
+    groups_at_path,
+    groups_of_levels,
+    roles_of_levels,
+    with_default_names,
+)
+from kube_iam.core.server_policy import literal
 
 _READ_POLICY = ("iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyTags")
 _READ_ROLE = ("iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:ListRoleTags")
@@ -29,9 +34,10 @@ _READ_NAMES = ("iam:GetAccessKeyLastUsed", "iam:ListUsers")
 
 def admin_document(access: ClusterAccess) -> dict[str, object]:
     """Return the policy for `plan`, `apply` and `destroy`, for levels that are added later too."""
-    own = [f"{_home(access)}:policy{literal(access.path)}*"]
-    at_root = [f"{_home(access)}:policy/{name}" for name in _names(access, lambda level: level.policy_name)]
-    groups, of_cluster = _groups(access), {"ArnLike": {"iam:PolicyARN": own}}
+    own = [iam_arn(access, f"policy{literal(access.path)}*")]
+    names = with_default_names(access, (level.policy_name for level in access.iam_levels))
+    at_root = [iam_arn(access, f"policy/{name}") for name in names]
+    groups, of_cluster = groups_of_levels(access), {"ArnLike": {"iam:PolicyARN": own}}
     return _document(
         _allow("ReadNames", ("iam:ListGroups", "iam:ListPolicies", *_READ_NAMES), ["*"]),
         _allow("ReadPolicies", _READ_POLICY, [*own, *at_root]),
@@ -62,16 +68,16 @@ def admin_document(access: ClusterAccess) -> dict[str, object]:
             ),
             groups,
         ),
-        _allow("AttachPoliciesOfCluster", ("iam:AttachGroupPolicy",), [*groups, *_existing_groups(access)], of_cluster),
+        _allow("AttachPoliciesOfCluster", ("iam:AttachGroupPolicy",), [*groups, *existing_groups(access)], of_cluster),
         _allow(
             "DetachPoliciesOfCluster",
             ("iam:DetachGroupPolicy", "iam:DetachRolePolicy", "iam:DetachUserPolicy"),
-            [f"{_home(access)}:{kind}/*" for kind in ("group", "role", "user")],
+            [iam_arn(access, f"{kind}/*") for kind in ("group", "role", "user")],
             of_cluster,
         ),
-        _allow("ReadUsers", _READ_USER, [f"{_home(access)}:user/*"]),
+        _allow("ReadUsers", _READ_USER, [iam_arn(access, "user/*")]),
         _allow(
-            "RemoveEndedTemporaryAccess", ("iam:DeleteUserPolicy", "iam:GetUserPolicy"), [f"{_home(access)}:user/*"]
+            "RemoveEndedTemporaryAccess", ("iam:DeleteUserPolicy", "iam:GetUserPolicy"), [iam_arn(access, "user/*")]
         ),
     )
 
@@ -81,70 +87,38 @@ def operator_document(access: ClusterAccess, *, temporary: bool = False) -> dict
 
     `temporary` adds `grant --for` for levels with a role, which writes policies of users (`needs_user_policies`).
     """
-    home = _home(access)
     statements = [
         # The lists find a level that was not applied, or whose marks were lost.
         _allow("ReadNames", ("iam:ListGroups", "iam:ListPolicies", *_READ_NAMES), ["*"]),
-        _allow("ReadUsers", _READ_USER, [f"{home}:user/*"]),
-        _allow("ReadPolicies", _READ_POLICY, [f"{home}:policy{literal(access.path)}*"]),
+        _allow("ReadUsers", _READ_USER, [iam_arn(access, "user/*")]),
+        _allow("ReadPolicies", _READ_POLICY, [iam_arn(access, f"policy{literal(access.path)}*")]),
         _allow("ReadRoles", _READ_ROLE, _roles(access)),
-        _allow("ReadGroups", _READ_GROUP, _groups(access)),
+        _allow("ReadGroups", _READ_GROUP, groups_of_levels(access)),
         *_read_existing(access),
         _allow(
             "ChangeGroupMembers",
             ("iam:AddUserToGroup", "iam:RemoveUserFromGroup"),
-            [f"{home}:group{literal(access.path)}*", *_existing_groups(access)],
+            [groups_at_path(access), *existing_groups(access)],
         ),
     ]
     if temporary:
         actions = ("iam:DeleteUserPolicy", "iam:GetUserPolicy", "iam:PutUserPolicy")
-        statements.append(_allow("ChangeTemporaryAccess", actions, [f"{home}:user/*"]))
+        statements.append(_allow("ChangeTemporaryAccess", actions, [iam_arn(access, "user/*")]))
     return _document(*statements)
 
 
 def needs_user_policies(access: ClusterAccess) -> bool:
     """Return whether temporary access to a level of this file is a policy of the user."""
-    return any(level.method is Method.ROLE and asks_membership(access, level) for level in access.levels)
-
-
-def _home(access: ClusterAccess) -> str:
-    return f"arn:{access.partition}:iam::{access.account}"
-
-
-def _names(access: ClusterAccess, name_of: NameOf) -> list[str]:
-    """Return the pattern of the default names, if there is one, and each name of a level that it does not cover."""
-    named = (name_of(level) for level in access.iam_levels)
-    others = (name for name in named if name and not access.is_default_name(name))
-    return [*((access.name_pattern,) if access.name_pattern else ()), *dict.fromkeys(others)]
+    return any(level.method is Method.ROLE and access.asks_membership(level) for level in access.levels)
 
 
 def _roles(access: ClusterAccess) -> list[str]:
-    """Return the roles, at their path and without one: IAM checks the ARN without path for a role that does not exist."""
-    own = [level for level in access.iam_levels if not level.existing_role]
-    paths = dict.fromkeys(("/", *(literal(level.role_path) for level in own)))
-    names = _names(access, lambda level: "" if level.existing_role else level.role_name)
-    return [f"{_home(access)}:role{path}{name}" for path in paths for name in names]
-
-
-def _groups(access: ClusterAccess) -> list[str]:
-    """Return the groups at the cluster's path, and their names without a path: those of missing groups and of groups to adopt."""
-    names = _names(access, lambda level: "" if level.existing_group else level.group_name)
-    return [f"{_home(access)}:group{literal(access.path)}*", *(f"{_home(access)}:group/{name}" for name in names)]
-
-
-def _existing_groups(access: ClusterAccess) -> list[str]:
-    names = (level.group_name for level in access.iam_levels if level.existing_group)
-    return [arn for name in names for arn in arn_patterns("group", name, access.partition, access.account)]
-
-
-def _existing_roles(access: ClusterAccess) -> list[str]:
-    names = (level.role_name for level in access.iam_levels if level.existing_role)
-    return [arn for name in names for arn in arn_patterns("role", name, access.partition, access.account)]
+    return roles_of_levels(access, (level.role_name for level in access.iam_levels if not level.existing_role))
 
 
 def _read_existing(access: ClusterAccess) -> list[dict[str, object]]:
     """Return the statements that allow to read existing roles and groups, none without any."""
-    groups, roles = _existing_groups(access), _existing_roles(access)
+    groups, roles = existing_groups(access), existing_roles(access)
     found = [_allow("ReadExistingGroups", (*_READ_GROUP, "iam:ListGroupPolicies"), groups)] if groups else []
     return [*found, _allow("ReadExistingRoles", _READ_ROLE, roles)] if roles else found
 
@@ -162,7 +136,7 @@ def _change_boundaries(access: ClusterAccess) -> list[dict[str, object]]:
         condition = {"StringEquals": {"iam:PermissionsBoundary": boundaries}}
         found.append(_allow("SetPermissionsBoundaries", ("iam:PutRolePermissionsBoundary",), _roles(access), condition))
     if unbounded:
-        roles = [f"{_home(access)}:role{literal(level.role_path)}{level.role_name}" for level in unbounded]
+        roles = [iam_arn(access, f"role{literal(level.role_path)}{level.role_name}") for level in unbounded]
         found.append(_allow("RemovePermissionsBoundaries", ("iam:DeleteRolePermissionsBoundary",), roles))
     return found
 

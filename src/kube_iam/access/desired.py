@@ -19,19 +19,24 @@ from kube_iam.core.utc import parse_rfc3339
 VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
 
 
+def iam_arn(access: ClusterAccess, resource: str) -> str:
+    """Return the ARN of a resource in IAM of the file's account. `resource` is its kind, path and name, such as `role/name`."""
+    return f"arn:{access.partition}:iam::{access.account}:{resource}"
+
+
 def role_arn(access: ClusterAccess, level: Level) -> str:
     """Return the role's ARN with its path, as IAM and `token -r` take it."""
-    return f"arn:{access.partition}:iam::{access.account}:role{level.role_path}{level.role_name}"
+    return iam_arn(access, f"role{level.role_path}{level.role_name}")
 
 
 def mapped_arn(access: ClusterAccess, level: Level) -> str:
     """Return the role's ARN without its path, as STS shows it and the authenticator compares it."""
-    return f"arn:{access.partition}:iam::{access.account}:role/{level.role_name}"
+    return iam_arn(access, f"role/{level.role_name}")
 
 
 def policy_arn(access: ClusterAccess, level: Level) -> str:
     """Return the ARN of the level's policy."""
-    return f"arn:{access.partition}:iam::{access.account}:policy{level.path}{level.policy_name}"
+    return iam_arn(access, f"policy{level.path}{level.policy_name}")
 
 
 def trust_document(access: ClusterAccess, level: Level) -> dict[str, object]:
@@ -54,7 +59,7 @@ def _level_trust(access: ClusterAccess, *, mfa: bool) -> dict[str, object]:
     statement = {
         "Sid": "AssumeRoleAsOwnUserName",
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:{access.partition}:iam::{access.account}:root"},
+        "Principal": {"AWS": iam_arn(access, "root")},
         "Action": "sts:AssumeRole",
         "Condition": condition,
     }
@@ -80,7 +85,7 @@ def policy_document(access: ClusterAccess, level: Level) -> dict[str, object]:
 
 def group_arn(access: ClusterAccess, level: Level) -> str:
     """Return the ARN of the level's group."""
-    return f"arn:{access.partition}:iam::{access.account}:group{level.path}{level.group_name}"
+    return iam_arn(access, f"group{level.path}{level.group_name}")
 
 
 def user_policy_name(cluster_name: str, level_name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kube_iam.access.desired import DesiredLevel, assumed_roles
+from kube_iam.access.desired import DesiredLevel, assumed_roles, iam_arn
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.access.mapping import MappingEntry, pathless, role_key
 from kube_iam.access.ports import Directory, GroupState, PolicyState, RoleState
@@ -60,7 +60,7 @@ def _roles(
 
     None stands for a role that does not exist.
     """
-    home = f"arn:{access.partition}:iam::{access.account}:role/"
+    home = iam_arn(access, "role/")
     names = [level.role_name for level in access.iam_levels] + [level.role.name for level in desired if level.role]
     # By default the role is named like its policy, which finds it if somebody broke the policy's document.
     arns = [arn for policy in policies for arn in assumed_roles(policy.document) or (home + policy.name,)]

@@ -16,6 +16,7 @@ from kube_iam.access.desired import (
     DesiredLevel,
     MappedLevel,
     desired_state,
+    iam_arn,
     mapped_arn,
     mapped_levels,
 )
@@ -223,7 +224,7 @@ def _policies_elsewhere(
 ) -> dict[str, PolicyState]:
     """Return policies at `/` with a name that a level needs: an account has each policy name once, whatever the path."""
     present = {policy.arn for policy in policies}
-    home = f"arn:{access.partition}:iam::{access.account}:policy/"
+    home = iam_arn(access, "policy/")
     absent = [level.policy for level in desired if level.policy.arn not in present]
     found = directory.each(directory.policy, (home + policy.name for policy in absent))
     return {policy.arn: taken for policy, taken in zip(absent, found, strict=True) if taken is not None}

@@ -35,6 +35,7 @@ from kube_iam.access.desired import (
     LEVEL_TAG,
     assumed_roles,
     desired_entry,
+    iam_arn,
     is_level_trust,
     level_in_name,
     names_in_tag,
@@ -53,7 +54,7 @@ _DESCRIPTION = re.compile(r"Level \S+ of the Kubernetes cluster (\S+)")
 
 def is_at_path(access: ClusterAccess, policy_arn: str) -> bool:
     """Return whether a policy is at the cluster's path, and not below it."""
-    path = f"arn:{access.partition}:iam::{access.account}:policy{access.path}"
+    path = iam_arn(access, f"policy{access.path}")
     return policy_arn.rpartition("/")[0] == path.removesuffix("/")
 
 
@@ -63,7 +64,7 @@ class OwnershipIndex:
     def __init__(self, access: ClusterAccess, inventory: Inventory) -> None:
         self.inventory = inventory
         self._access = access
-        self._home = f"arn:{access.partition}:iam::{access.account}:"
+        self._role_prefix = iam_arn(access, "role/").lower()
         policies = tuple(each for each in inventory.policies.values() if each is not None)
         entries = inventory.entries or ()
         self.policies = {policy.arn: self._policy(policy) for policy in policies}
@@ -374,4 +375,4 @@ class OwnershipIndex:
 
     def _is_in_account(self, key: str) -> bool:
         """Return whether a comparable ARN is that of a role in the cluster's account and partition."""
-        return key.startswith(f"{self._home}role/".lower())
+        return key.startswith(self._role_prefix)

@@ -1,8 +1,6 @@
 """The server's side of an access file: its IAM policy, and sessions that it will refuse for a time after a plan.
 
-The policy covers levels that are added later, so that it is attached once. Groups are covered by the IAM path of the cluster, roles
-by the pattern of their default names. A role with a name of its own is named; so is a group with one, in case it is deleted.
-Existing roles and groups, which are not kube-iam's, are named below any path: their owners may move them.
+The policy covers levels that are added later, so that it is attached once (`policy_resources`).
 """
 
 from __future__ import annotations
@@ -14,7 +12,8 @@ from kube_iam.access.desired import DesiredLevel, DesiredRole, role_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import pathless
 from kube_iam.access.observed import Observed
-from kube_iam.core.server_policy import arn_patterns, literal, server_policy
+from kube_iam.access.policy_resources import existing_groups, existing_roles, groups_of_levels, roles_of_levels
+from kube_iam.core.server_policy import server_policy
 from kube_iam.core.trust_policy import unrestricted_session_name
 
 
@@ -25,25 +24,9 @@ def server_document(access: ClusterAccess) -> dict[str, object]:
     the ARN without path. Where the policy does not cover that ARN, IAM answers AccessDenied for a deleted group and not NoSuchEntity;
     the server would then keep what it read last, with all members, for `membershipMaxAge`.
     """
-    home = f"arn:{access.partition}:iam::{access.account}"
-    pattern = (access.name_pattern,) if access.name_pattern else ()
-    own = [level for level in access.iam_levels if not level.existing_group]
-    named = {level.group_name for level in own if not access.is_default_name(level.group_name)}
-    groups = [f"{home}:group{literal(access.path)}*", *(f"{home}:group/{name}" for name in (*pattern, *named))]
-    paths = {"/", *(literal(level.role_path) for level in access.iam_levels if not level.existing_role)}
-    names = (*pattern, *(level.role_name for level in _named_roles(access) if not level.existing_role))
-    roles = [f"{home}:role{path}{name}" for path in paths for name in names]
-    for level in access.iam_levels:
-        if level.existing_group:
-            groups += arn_patterns("group", level.group_name, access.partition, access.account)
-        if level.existing_role and access.asks_membership(level):
-            roles += arn_patterns("role", level.role_name, access.partition, access.account)
-    return server_policy(groups, roles)
-
-
-def asks_membership(access: ClusterAccess, level: Level) -> bool:
-    """Return whether the server reads IAM for the sign-ins of this level."""
-    return access.asks_membership(level)
+    groups = [*groups_of_levels(access), *existing_groups(access)]
+    own = (level.role_name for level in _named_roles(access) if not level.existing_role)
+    return server_policy(groups, [*roles_of_levels(access, own), *existing_roles(access, asked=True)])
 
 
 def uncovered_by_policy(access: ClusterAccess, mapped: Collection[str]) -> Iterator[str]:

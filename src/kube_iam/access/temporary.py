@@ -19,7 +19,6 @@ from kube_iam.access.level_reader import LevelReader
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.access.ports import Directory
-from kube_iam.access.server_policy import asks_membership
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.utc import rfc3339
 from kube_iam.errors import NotOwned, UsageError
@@ -29,7 +28,7 @@ LONGEST = 366 * 86400  # seconds
 
 def has_temporary(access: ClusterAccess, level: Level) -> bool:
     """Return whether the level can have temporary access: only if the server checks membership at each sign-in."""
-    return asks_membership(access, level)
+    return access.asks_membership(level)
 
 
 class TemporaryAccess:

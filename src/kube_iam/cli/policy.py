@@ -87,11 +87,11 @@ def _warn_of_length(document: dict[str, object]) -> None:
 
 def _of_access(file: str) -> tuple[dict[str, object], bool]:
     """Return the policy, and whether any level needs it now."""
-    from kube_iam.access.server_policy import asks_membership, server_document
+    from kube_iam.access.server_policy import server_document
     from kube_iam.cli.session import read_access
 
     access = read_access(file)
-    return server_document(access), any(asks_membership(access, level) for level in access.levels)
+    return server_document(access), any(access.asks_membership(level) for level in access.levels)
 
 
 def _of_config(path: Path) -> tuple[dict[str, object], bool]:

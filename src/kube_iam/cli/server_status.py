@@ -32,10 +32,9 @@ def warn_of_server(
 
     With `settle` it waits until the server has read the levels, for `SETTLE_SECONDS` at most.
     """
-    from kube_iam.access.server_policy import asks_membership
     from kube_iam.report.membership_text import membership_warning
 
-    asking = [level for level in levels if asks_membership(session.access, level)]
+    asking = [level for level in levels if session.access.asks_membership(level)]
     if not asking:
         return {}
     states: dict[str, MembershipStatus] = {}

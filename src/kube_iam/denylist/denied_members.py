@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kube_iam.access.desired import mapped_arn
+from kube_iam.access.desired import iam_arn, mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.members import LevelMembers
 from kube_iam.access.ports import Directory
@@ -120,7 +120,7 @@ def _identities(
 ) -> Iterator[Identity]:
     """Yield the identities with which the user can sign in by the level, one for each of the access keys that a denial names."""
     if level.method is Method.GROUP:
-        arn = f"arn:{access.partition}:iam::{access.account}:user/{user}"
+        arn = iam_arn(access, f"user/{user}")
         for key in ("", *keys):
             yield Identity(arn, arn, access.account, user_id, "", key, "")
         return
