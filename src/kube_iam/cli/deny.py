@@ -7,17 +7,15 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from kube_iam.cli import revocation
 from kube_iam.cli.changes import changes_made
 from kube_iam.cli.completion_values import complete_users
 from kube_iam.cli.revocation import Duration, RevocationOptions, deny_list_option, revocation_options
-from kube_iam.cli.session import STANDARD_INPUT, AdminSession, on_terminal, pass_session
+from kube_iam.cli.session import AdminSession, access_exists, on_terminal, pass_session
 from kube_iam.cli.shared_options import (
     aws_options,
     cluster_options,
@@ -162,10 +160,9 @@ def _check_names(session: AdminSession, names: Sequence[str], *, yes: bool) -> K
 
     Raises UsageError if nobody can be asked, and click.Abort if the answer is no.
     """
-    file = session.file
-    if file != STANDARD_INPUT and not Path(file).exists():
-        missing = f"there is no {file}"
-        if _is_on_command_line("file"):
+    if not access_exists(session.file):
+        missing = f"there is no {session.file}"
+        if session.is_file_named:
             raise UsageError(missing, "name the access file with -f, or leave -f away")
         _confirm_unchecked(session, names, missing, yes=yes)
         return None
@@ -222,10 +219,6 @@ def _confirm(session: AdminSession, doubt: str, remedy: str, otherwise: str) -> 
     place = session.cluster_destination.place
     action = f"{otherwise.capitalize()} at {place}" if place else otherwise.capitalize()
     click.confirm(f"{doubt[0].upper()}{doubt[1:]} ({remedy}). {action}?", abort=True, err=True)
-
-
-def _is_on_command_line(option: str) -> bool:
-    return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 def _look_up_within(seconds: float, session: AdminSession, names: Sequence[str]) -> KnownNames:

@@ -6,13 +6,12 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kube_iam.cli.completion_values import complete_cached_levels
-from kube_iam.cli.session import STANDARD_INPUT, AdminSession, on_terminal, pass_session
+from kube_iam.cli.session import AdminSession, access_exists, on_terminal, pass_session
 from kube_iam.cli.shared_options import cluster_options, file_option, global_options, output_option
 from kube_iam.cli.terminal import page
 
@@ -98,6 +97,4 @@ def read_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Toke
 
 def _access(session: AdminSession) -> ClusterAccess | None:
     """Return the access file, None where there is none. Raises ConfigError."""
-    if session.file != STANDARD_INPUT and not Path(session.file).exists():
-        return None
-    return session.access
+    return session.access if access_exists(session.file) else None

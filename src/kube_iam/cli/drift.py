@@ -39,8 +39,7 @@ def command(session: AdminSession, textfile: Path | None, output: str) -> int:
     """Check that IAM, the cluster and the mapping are as the access file says. Asks nothing and changes nothing.
 
     Exits with 0 without drift, with 2 if there is drift, and with 1 after an error, or where nothing differs but what apply could not
-    carry out. It computes the plan of `apply`, makes no dry
-    run, and needs rights to read alone.
+    carry out. It computes the plan of `apply`, makes no dry run, and needs rights to read alone.
     """
     from kube_iam.access.drift import differences
     from kube_iam.access.plan import plan_apply

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.session import STANDARD_INPUT, read_access
+from kube_iam.cli.session import STANDARD_INPUT, access_exists, read_access
 from kube_iam.cli.shared_options import FILE_VARIABLE, completing, dry_run_option, global_options, output_option
 from kube_iam.errors import UsageError
 
@@ -116,8 +115,7 @@ def _roles_of(level: str, file: str, environ: Mapping[str, str]) -> set[str]:
     known = roles_by_name(file, environ)
     if level not in known:
         read = "standard input" if file == STANDARD_INPUT else file
-        there = file == STANDARD_INPUT or Path(file).exists()
-        looked_at = f"{read} or your kubeconfig" if there else f"your kubeconfig, and there is no {file}"
+        looked_at = f"{read} or your kubeconfig" if access_exists(file) else f"your kubeconfig, and there is no {file}"
         raise UsageError(
             f"no level with a role is named {level!r:.100} in {looked_at}",
             suggestion(level, sorted(known)) or "give the role's ARN, or leave LEVEL out to remove everything",
@@ -131,7 +129,7 @@ def roles_by_name(file: str, environ: Mapping[str, str]) -> dict[str, set[str]]:
     Without `file`, and where there is none, only the kubeconfig is read.
     """
     found: dict[str, set[str]] = {}
-    if file == STANDARD_INPUT or (file and Path(file).exists()):
+    if file and access_exists(file):
         from kube_iam.access.desired import role_arn
         from kube_iam.access.levels import Method
 

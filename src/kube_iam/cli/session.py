@@ -309,9 +309,14 @@ def read_access(file: str) -> ClusterAccess:
     file = file or ACCESS_FILE
     if file == STANDARD_INPUT:
         return parse_access(sys.stdin.buffer.read(), "standard input", Path())
-    if not Path(file).exists():
+    if not access_exists(file):
         raise UsageError(f"there is no {file}", "name the access file with -f or KUBE_IAM_ACCESS")
     return load_access(file)
+
+
+def access_exists(file: str) -> bool:
+    """Return whether there is something to read under the name of an access file. `-`, standard input, always counts."""
+    return file == STANDARD_INPUT or Path(file).exists()
 
 
 def warn_of_regions(access: ClusterAccess, flag: str = "") -> None:
