@@ -6,10 +6,11 @@ Nothing in it is a `Fn::Sub`, in whose strings `${aws:username}` would have to b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from kube_iam.access.desired import DesiredLevel, DesiredRole
 from kube_iam.access.levels import ClusterAccess
+from kube_iam.report.distinct_names import distinct
 
 Resource = dict[str, object]
 
@@ -57,14 +58,7 @@ def _role(role: DesiredRole) -> Resource:
     }
 
 
-def _names(levels: Iterable[DesiredLevel]) -> list[str]:
-    """Return the beginning of the logical ids of each level: letters and digits alone."""
-    found: list[str] = []
-    for level in levels:
-        base = "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", level.name))
-        name, number = base, 1
-        while name in found:
-            number += 1
-            name = f"{base}{number}x"
-        found.append(name)
-    return found
+def _names(levels: Iterable[DesiredLevel]) -> Iterator[str]:
+    """Yield the beginning of the logical ids of each level: letters and digits alone."""
+    words = (re.split(r"[^A-Za-z0-9]+", level.name) for level in levels)
+    return distinct(("".join(word[:1].upper() + word[1:] for word in each) for each in words), "{name}{number}x")

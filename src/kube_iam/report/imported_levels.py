@@ -17,6 +17,7 @@ from kube_iam.config.access import parse_access
 from kube_iam.core.printable import escaped
 from kube_iam.errors import ConfigError
 from kube_iam.kube.yaml.text import flow, quoted
+from kube_iam.report.distinct_names import distinct
 
 _OF_PERMISSION_SET = re.compile(r"AWSReservedSSO_(.+)_[0-9a-f]{16}", re.ASCII)
 _NODES = "system:nodes"
@@ -86,17 +87,13 @@ def left_other(entry: MappingEntry) -> LeftEntry:
 
 def names(entries: Iterable[MappingEntry]) -> Iterator[str]:
     """Yield a name for the level of each entry, made of the role's name. IAM and Kubernetes take each, and all differ."""
-    seen: set[str] = set()
-    for entry in entries:
-        role = entry.role_arn.rsplit("/", 1)[-1]
-        found = _OF_PERMISSION_SET.fullmatch(role)
-        base = re.sub(r"[^A-Za-z0-9._-]+", "-", found[1] if found else role)[:_LONGEST_NAME].strip("._-") or "level"
-        name, number = base, 1
-        while name.casefold() in seen:
-            number += 1
-            name = f"{base}-{number}"
-        seen.add(name.casefold())
-        yield name
+    return distinct(map(_name, entries), "{name}-{number}", str.casefold)
+
+
+def _name(entry: MappingEntry) -> str:
+    role = entry.role_arn.rsplit("/", 1)[-1]
+    found = _OF_PERMISSION_SET.fullmatch(role)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", found[1] if found else role)[:_LONGEST_NAME].strip("._-") or "level"
 
 
 def level_lines(level: ImportedLevel) -> Iterator[str]:

@@ -13,6 +13,7 @@ from itertools import groupby
 
 from kube_iam.access.desired import DesiredLevel, DesiredRole
 from kube_iam.core.printable import escaped
+from kube_iam.report.distinct_names import distinct
 
 Arguments = dict[str, object]
 Block = tuple[str, str, str, Arguments]
@@ -44,25 +45,15 @@ def terraform_json(levels: Iterable[DesiredLevel]) -> str:
     return escaped(json.dumps(found, indent=2, ensure_ascii=False), "\n") + "\n"
 
 
-def names(levels: Iterable[DesiredLevel]) -> dict[str, str]:
-    """Return the name of each level's blocks by the level's name. Identifiers have no dots, and begin with no digit."""
-    found: dict[str, str] = {}
-    for level in levels:
-        base = re.sub(r"[^A-Za-z0-9_-]", "_", level.name)
-        base = base if base[0].isalpha() else f"level_{base}"
-        name, number = base, 1
-        while name in found.values():
-            number += 1
-            name = f"{base}_{number}"
-        found[level.name] = name
-    return found
+def _names(levels: Iterable[DesiredLevel]) -> Iterator[str]:
+    """Yield the name of each level's blocks. Identifiers have no dots, and begin with no digit."""
+    bases = (re.sub(r"[^A-Za-z0-9_-]", "_", level.name) for level in levels)
+    return distinct((base if base[0].isalpha() else f"level_{base}" for base in bases), "{name}_{number}")
 
 
 def _blocks(levels: Iterable[DesiredLevel]) -> Iterator[Block]:
     levels = tuple(levels)
-    called = names(levels)
-    for level in levels:
-        name = called[level.name]
+    for level, name in zip(levels, _names(levels), strict=True):
         policy, group = level.policy, level.group
         if level.role is not None and not level.role.existing:
             yield "resource", "aws_iam_role", name, _role(level.role)
