@@ -37,6 +37,15 @@ class Method(Enum):
         return self in (Method.ROLE, Method.GROUP)
 
 
+DEFAULT_USERNAMES: Mapping[Method, str] = {
+    Method.ROLE: DEFAULT_USERNAME,
+    Method.GROUP: DEFAULT_USERNAME_OF_GROUP,
+    Method.PERMISSION_SET: DEFAULT_USERNAME_OF_PERMISSION_SET,
+    Method.MAPPED_ROLE: DEFAULT_USERNAME,
+}
+"""The user name of a level that has none of its own, by the level's method."""
+
+
 class TargetKind(Enum):
     """Place from which the authenticator of this cluster reads its mapping."""
 

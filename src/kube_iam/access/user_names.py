@@ -15,8 +15,8 @@ from itertools import combinations
 from kube_iam.access.desired import AnyLevel
 from kube_iam.access.levels import (
     DEFAULT_USERNAME,
-    DEFAULT_USERNAME_OF_GROUP,
     DEFAULT_USERNAME_OF_PERMISSION_SET,
+    DEFAULT_USERNAMES,
     ClusterAccess,
     Level,
     Method,
@@ -26,12 +26,6 @@ from kube_iam.core.access_entries import access_entry_refusals
 from kube_iam.core.mapping import prefix_of
 from kube_iam.core.templates import VARIABLES, parse_template
 
-_DEFAULTS = {
-    Method.ROLE: DEFAULT_USERNAME,
-    Method.GROUP: DEFAULT_USERNAME_OF_GROUP,
-    Method.PERMISSION_SET: DEFAULT_USERNAME_OF_PERMISSION_SET,
-    Method.MAPPED_ROLE: DEFAULT_USERNAME,
-}
 _FOLDED = "SessionName"  # `@` becomes `-`
 _WHOLE = ("SessionNameRaw", "UserName")
 _KEY = "AccessKeyID"  # of one user, but new in each session
@@ -66,7 +60,7 @@ def reserved_user_names(desired: Iterable[AnyLevel], prefixes: tuple[str, ...]) 
 def _within(level: Level) -> Iterator[str]:
     variables = _variables(level)
     if not variables & {_FOLDED, *_WHOLE, _KEY}:
-        default = _DEFAULTS[level.method]
+        default = DEFAULT_USERNAMES[level.method]
         yield (
             f"{level.username} is the user name of all users of level {level.name}: audit logs tell them apart by user.extra at "
             f"most, and RBAC does not; write {default}"

@@ -13,9 +13,7 @@ from typing import Any
 from kube_iam.access.levels import (
     AWS_AUTH,
     DEFAULT_NAMING,
-    DEFAULT_USERNAME,
-    DEFAULT_USERNAME_OF_GROUP,
-    DEFAULT_USERNAME_OF_PERMISSION_SET,
+    DEFAULT_USERNAMES,
     OBJECTS,
     Bind,
     ClusterAccess,
@@ -32,16 +30,9 @@ from kube_iam.config.durations import LONGEST_SESSION, parse_duration
 from kube_iam.config.iam_settings import iam_settings
 from kube_iam.config.schema import ACCESS_SCHEMA
 from kube_iam.config.structure import check_structure
-from kube_iam.config.yaml_file import Step, YamlFile, decode, parse_yaml, read_yaml
+from kube_iam.config.yaml_file import KeyPath, YamlFile, decode, parse_yaml, read_yaml
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.errors import ConfigError, Problem
-
-_DEFAULT_USERNAMES = {
-    Method.ROLE: DEFAULT_USERNAME,
-    Method.GROUP: DEFAULT_USERNAME_OF_GROUP,
-    Method.PERMISSION_SET: DEFAULT_USERNAME_OF_PERMISSION_SET,
-    Method.MAPPED_ROLE: DEFAULT_USERNAME,
-}
 
 
 def load_access(path: str | Path) -> ClusterAccess:
@@ -153,7 +144,7 @@ def _target(mapping: dict[str, Any], folder: Path) -> MappingTarget:
     return MappingTarget(TargetKind.CONFIG_FILE, **mapping["configFile"])
 
 
-def _members(file: YamlFile, path: tuple[Step, ...], level: dict[str, Any]) -> MemberList | None:
+def _members(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> MemberList | None:
     if "members" not in level:
         return None
     users = tuple(level["members"])
@@ -176,7 +167,7 @@ def _level(
     in_iam, settings = method.is_in_iam, iam_settings(of_file, iam)
     return Level(
         name=name,
-        username=level.get("username", _DEFAULT_USERNAMES[method]),
+        username=level.get("username", DEFAULT_USERNAMES[method]),
         groups=tuple(level.get("groups", (f"kube-iam:{name}",))),
         bind=tuple(
             Bind(bind.get("clusterRole", ""), bind.get("role", ""), tuple(bind.get("namespaces", ())))

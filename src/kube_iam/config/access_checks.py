@@ -11,15 +11,15 @@ from typing import Any
 from kube_iam.access.desired import user_policy_name
 from kube_iam.access.levels import (
     DEFAULT_USERNAME,
-    DEFAULT_USERNAME_OF_GROUP,
-    DEFAULT_USERNAME_OF_PERMISSION_SET,
+    DEFAULT_USERNAMES,
     SHORTEST_SESSION_NAME,
+    Method,
     TargetKind,
 )
 from kube_iam.access.mapping import pathless
 from kube_iam.config import iam_settings
 from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, session_hint, show_duration
-from kube_iam.config.yaml_file import Step, YamlFile
+from kube_iam.config.yaml_file import KeyPath, YamlFile
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, parse_template
 from kube_iam.errors import Problem
@@ -32,12 +32,27 @@ _USER_NAME = "{{UserName}}"  # in a level without a role what {{SessionNameRaw}}
 
 _OWN_KEYS = {"permission set": "permissionSet", "mapped role": "mappedRole"}
 
-KeyPath = tuple[Step, ...]
+# Methods whose role others manage, each with a key of its own: what the key takes, an example, who manages the role, and a remedy.
+_MANAGED_ELSEWHERE = {
+    Method.PERMISSION_SET: (
+        "the name of the permission set",
+        "NAME",
+        "IAM Identity Center manages role, sessions and users",
+        "leave it out, and set it in IAM Identity Center",
+    ),
+    Method.MAPPED_ROLE: (
+        "the ARN of the role",
+        "ARN",
+        "others manage the role, and who may assume it",
+        "leave it out, or use method: role, with iam: {role: NAME, existing: true} for a role that exists",
+    ),
+}
+_KEYS_IN_IAM = ("mfa", "sessionDuration", "membershipCheck", "iam", "members")
 
 
 def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
     """Return the problems of the document in `file`, whose data is a mapping. IAM names contain `cluster_name`, a short name."""
-    document = file.data if isinstance(file.data, dict) else {}
+    document = _mapping(file.data)
     problems = [*_check_cluster(file, document), *_check_partition(file, document)]
     problems += iam_settings.check_file(file, document)
     naming = iam_settings.naming_of(document).replace("{cluster}", cluster_name)
@@ -45,10 +60,9 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
     for index, level in levels:
         path = ("levels", index)
         names = iam_names(level, naming)
-        problems += _check_method(file, path, level)
-        problems += _check_objects(file, path, level, document)
-        problems += _check_permission_set(file, path, level, document)
-        problems += _check_mapped_role(file, path, level)
+        problems += _check_by_group(file, path, level)
+        problems += _check_managed_elsewhere(file, path, level)
+        problems += _check_mapping(file, path, level, document)
         problems += iam_settings.check_level(file, path, level, document)
         problems += _check_names(file, path, names)
         problems += _check_user_policy(file, path, level, cluster_name)
@@ -70,14 +84,18 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _text(holder: dict[str, Any], key: str, default: str = "") -> str:
     value = holder.get(key, default)
     return value if isinstance(value, str) else ""
 
 
 def _check_cluster(file: YamlFile, document: dict[str, Any]) -> Iterator[Problem]:
-    cluster = document.get("cluster")
-    if isinstance(cluster, dict) and {"certificateAuthority", "certificateAuthorityData"} <= cluster.keys():
+    cluster = _mapping(document.get("cluster"))
+    if {"certificateAuthority", "certificateAuthorityData"} <= cluster.keys():
         yield file.problem(
             ("cluster", "certificateAuthorityData"), "stands beside certificateAuthority", "keep one of the two"
         )
@@ -94,69 +112,23 @@ def iam_names(level: dict[str, Any], naming: str) -> dict[str, str]:
     """Return the IAM names of a level by kind (`role`, `policy`, `group`): as written, else by the template `naming`, in which only
     `{level}` is left. They are empty without a usable name of the level.
     """
-    given = level.get("iam")
-    given = given if isinstance(given, dict) else {}
-    if _by_permission_set(level) or _by_mapped_role(level):
+    given, method, name = _mapping(level.get("iam")), _method_of(level), _text(level, "name")
+    if not method.is_in_iam:
         return {}
-    name = _text(level, "name")
-    kinds = [kind for kind in NAME_LIMITS if kind != "role" or not _by_group(level)]
+    kinds = [kind for kind in NAME_LIMITS if kind != "role" or method is Method.ROLE]
     return {kind: _text(given, kind, naming.replace("{level}", name) if name else "") for kind in kinds}
 
 
-def _by_group(level: dict[str, Any]) -> bool:
-    return level.get("method") == "group"
+def _method_of(level: dict[str, Any]) -> Method:
+    """Return the method of a level. A value that is no method counts as the default: the structure check refuses it."""
+    try:
+        return Method(level.get("method", Method.ROLE))
+    except ValueError:
+        return Method.ROLE
 
 
-def _by_permission_set(level: dict[str, Any]) -> bool:
-    return level.get("method") == "permissionSet"
-
-
-def _by_mapped_role(level: dict[str, Any]) -> bool:
-    return level.get("method") == "mappedRole"
-
-
-def _check_mapped_role(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
-    if not _by_mapped_role(level):
-        if "mappedRole" in level:
-            yield file.problem((*path, "mappedRole"), "goes with method mappedRole", "write method: mappedRole")
-        return
-    if "mappedRole" not in level:
-        yield file.problem((*path, "method"), "takes the ARN of the role", "add `mappedRole: ARN`")
-    for key in ("mfa", "sessionDuration", "membershipCheck", "iam", "members"):
-        if key in level:
-            message = "means nothing with method mappedRole: others manage the role, and who may assume it"
-            remedy = "leave it out, or use method: role, with iam: {role: NAME, existing: true} for a role that exists"
-            yield file.problem((*path, key), message, remedy)
-
-
-def _check_permission_set(
-    file: YamlFile, path: KeyPath, level: dict[str, Any], document: dict[str, Any]
-) -> Iterator[Problem]:
-    if not _by_permission_set(level):
-        if "permissionSet" in level:
-            yield file.problem(
-                (*path, "permissionSet"), "goes with method permissionSet", "write method: permissionSet"
-            )
-        return
-    if "permissionSet" not in level:
-        yield file.problem((*path, "method"), "takes the name of the permission set", "add `permissionSet: NAME`")
-    for key in ("mfa", "sessionDuration", "membershipCheck", "iam", "members"):
-        if key in level:
-            message = "means nothing with method permissionSet: IAM Identity Center manages role, sessions and users"
-            yield file.problem((*path, key), message, "leave it out, and set it in IAM Identity Center")
-    mapping = document.get("mapping")
-    targets = [kind for kind in TargetKind if isinstance(mapping, dict) and kind.value in mapping]
-    if any(not kind.takes_permission_sets for kind in targets):
-        message = f"the authenticator that reads {targets[0].value} knows no permission sets (`sso`)"
-        remedy = (
-            "map the role of the permission set by hand (its ARN without path, with the 16 digits at its end), or use another"
-            " mapping or method"
-        )
-        yield file.problem((*path, "method"), message, remedy)
-
-
-def _check_method(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
-    if not _by_group(level):
+def _check_by_group(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
+    if _method_of(level) is not Method.GROUP:
         return
     if level.get("mfa") is True:
         message = (
@@ -166,19 +138,40 @@ def _check_method(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Itera
     if "sessionDuration" in level:
         message = "means nothing with method group: there is no session"
         yield file.problem((*path, "sessionDuration"), message, "leave it out")
-    names = level.get("iam")
-    if isinstance(names, dict) and "role" in names:
+    if "role" in _mapping(level.get("iam")):
         yield file.problem((*path, "iam", "role"), "means nothing with method group: there is no role", "leave it out")
     if level.get("membershipCheck") == "assumeRole":
         message = "means nothing with method group: nobody assumes a role, and the server checks each sign-in"
         yield file.problem((*path, "membershipCheck"), message, "leave it out")
 
 
-def _check_objects(file: YamlFile, path: KeyPath, level: dict[str, Any], document: dict[str, Any]) -> Iterator[Problem]:
-    mapping = document.get("mapping")
-    if _by_group(level) and isinstance(mapping, dict) and "crd" in mapping:
+def _check_managed_elsewhere(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
+    for method, (wanted, example, manager, remedy) in _MANAGED_ELSEWHERE.items():
+        key = method.value
+        if _method_of(level) is not method:
+            if key in level:
+                yield file.problem((*path, key), f"goes with method {key}", f"write method: {key}")
+            continue
+        if key not in level:
+            yield file.problem((*path, "method"), f"takes {wanted}", f"add `{key}: {example}`")
+        for each in _KEYS_IN_IAM:
+            if each in level:
+                yield file.problem((*path, each), f"means nothing with method {key}: {manager}", remedy)
+
+
+def _check_mapping(file: YamlFile, path: KeyPath, level: dict[str, Any], document: dict[str, Any]) -> Iterator[Problem]:
+    method, mapping = _method_of(level), _mapping(document.get("mapping"))
+    if method is Method.GROUP and "crd" in mapping:
         message = "cannot be mapped by IAMIdentityMapping objects, which name a role or a user"
         yield file.problem((*path, "method"), message, "method: role, or another mapping")
+    targets = [kind for kind in TargetKind if kind.value in mapping]
+    if method is Method.PERMISSION_SET and any(not kind.takes_permission_sets for kind in targets):
+        message = f"the authenticator that reads {targets[0].value} knows no permission sets (`sso`)"
+        remedy = (
+            "map the role of the permission set by hand (its ARN without path, with the 16 digits at its end), or use another"
+            " mapping or method"
+        )
+        yield file.problem((*path, "method"), message, remedy)
 
 
 def _check_names(file: YamlFile, path: KeyPath, names: dict[str, str]) -> Iterator[Problem]:
@@ -213,18 +206,19 @@ def _check_session(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iter
 
 def _check_username(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
     username, where = _username(level), (*path, "username")
+    by_group = _method_of(level) is Method.GROUP
     if not username:
         return  # empty, or no text: the structure check has said so
     if username.casefold().startswith("system:"):
         yield file.problem(where, "names in system: belong to Kubernetes itself", "another prefix, such as awsiam:")
-    if _by_group(level) and "{{SessionName" in username:
+    if by_group and "{{SessionName" in username:
         yield file.problem(where, "with method group there is no session", "the IAM user's name is {{UserName}}")
         return
-    if _USER_NAME in username and not _by_group(level):
+    if _USER_NAME in username and not by_group:
         yield file.problem(where, f"{_USER_NAME} is for method group", "the IAM user's name is {{SessionNameRaw}}")
         return
     try:
-        template = parse_template(username, GROUP_VARIABLES if _by_group(level) else VARIABLES)
+        template = parse_template(username, GROUP_VARIABLES if by_group else VARIABLES)
     except ValueError as error:
         yield file.problem(where, str(error))
         return
@@ -233,8 +227,7 @@ def _check_username(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Ite
 
 
 def _username(level: dict[str, Any]) -> str:
-    by_user = DEFAULT_USERNAME_OF_GROUP if _by_group(level) else DEFAULT_USERNAME
-    return _text(level, "username", DEFAULT_USERNAME_OF_PERMISSION_SET if _by_permission_set(level) else by_user)
+    return _text(level, "username", DEFAULT_USERNAMES[_method_of(level)])
 
 
 def _check_groups(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
@@ -282,7 +275,7 @@ def _check_members(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iter
         if first != user:
             message = f"{user} and {first} are one IAM user: names do not differ by letter case alone"
             yield file.problem(where, message, "keep the one that IAM shows")
-        if 0 < len(user) < SHORTEST_SESSION_NAME and not _by_group(level):
+        if 0 < len(user) < SHORTEST_SESSION_NAME and _method_of(level) is not Method.GROUP:
             message = f"{user!r} cannot sign in: sessions are named after their IAM user, and AWS takes names of 2 to 64 characters"
             yield file.problem(where, message, "rename the IAM user (aws iam update-user), or use method: group")
 
@@ -305,9 +298,9 @@ def _check_clashes(file: YamlFile, document: dict[str, Any], naming: str) -> Ite
         groups = frozenset(str(group) for group in _list(level.get("groups", [f"kube-iam:{name}"])))
         names = iam_names(level, naming)
         shared = {kind: found.casefold() for kind, found in names.items() if found}
-        if _by_permission_set(level) and _text(level, "permissionSet"):
+        if _method_of(level) is Method.PERMISSION_SET and _text(level, "permissionSet"):
             shared["permission set"] = _text(level, "permissionSet").casefold()
-        if _by_mapped_role(level) and _text(level, "mappedRole"):
+        if _method_of(level) is Method.MAPPED_ROLE and _text(level, "mappedRole"):
             shared["mapped role"] = pathless(_text(level, "mappedRole"))
         group = shared.pop("group", "")
         yield from _check_shared_group(file, path, level, group, groups_in_use.setdefault(group, []))
@@ -346,12 +339,11 @@ def _check_shared_group(
         hint = "another name, or, for a group that exists and is not kube-iam's, existing: true at each of these levels"
         yield file.problem(where, f"the IAM group {group} is also level {_text(others[0], 'name')}'s", hint)
         return
-    rival = next((each for each in others if _by_group(each)), None)
-    if rival is not None and _by_group(level):
+    rival = next((each for each in others if _method_of(each) is Method.GROUP), None)
+    if rival is not None and _method_of(level) is Method.GROUP:
         message = f"the IAM group {group} admits its members to level {_text(rival, 'name')} already, by method group"
         yield file.problem(where, message, "another group, or method: role for one of the two")
 
 
 def _has_existing_group(level: dict[str, Any]) -> bool:
-    iam = level.get("iam")
-    return isinstance(iam, dict) and "group" in iam_settings.existing_kinds(iam)
+    return "group" in iam_settings.existing_kinds(_mapping(level.get("iam")))

@@ -11,7 +11,7 @@ from typing import Any
 
 from kube_iam.config.schema import ACCESS_SCHEMA
 from kube_iam.config.structure import check_structure
-from kube_iam.config.yaml_file import Step, YamlFile, read_yaml
+from kube_iam.config.yaml_file import KeyPath, Step, YamlFile, read_yaml
 from kube_iam.errors import ConfigError, Problem, UsageError
 
 SUFFIXES = (".yaml", ".yml")
@@ -28,8 +28,6 @@ _PART: dict[str, Any] = {
     },
 }
 """The schema of one file of several."""
-
-KeyPath = tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kube_iam.access.levels import DEFAULT_NAMING, MOST_TAGS
-from kube_iam.config.yaml_file import Step, YamlFile
+from kube_iam.config.yaml_file import KeyPath, YamlFile
 from kube_iam.core.partitions import partition_of_region
 from kube_iam.errors import Problem
 
@@ -22,8 +22,6 @@ LONGEST_TAG_KEY = 128
 _OWN_TAGS_OF_A_LEVEL = 2  # the cluster's and the level's; one more for an existing role, one for an existing group
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _NAME = re.compile(r"[A-Za-z0-9_+=,.@-]*", re.ASCII)
-
-KeyPath = tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from kube_iam.config.memberships import (
     refuse_misspelt,
 )
 from kube_iam.config.principals import read_arn, read_sso
-from kube_iam.config.section import KeyPath, Section
-from kube_iam.config.yaml_file import key_path
+from kube_iam.config.section import Section
+from kube_iam.config.yaml_file import KeyPath, key_path
 from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, UserIdMapping, UserMapping
 from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template, unusable_template
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from kube_iam.config.yaml_file import Step, YamlFile
+from kube_iam.config.yaml_file import KeyPath, YamlFile
 from kube_iam.core.arns import is_account_id
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.errors import Problem
 
 QUOTE = "YAML reads it as a number; quote it: '{}'"
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
-
-KeyPath = tuple[Step, ...]
 
 
 @dataclass(slots=True)

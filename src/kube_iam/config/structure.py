@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from kube_iam.config.durations import with_unit
-from kube_iam.config.yaml_file import Step, YamlFile
+from kube_iam.config.yaml_file import KeyPath, YamlFile
 from kube_iam.errors import Problem
 
 _TYPES: dict[str, tuple[type, str]] = {
@@ -30,9 +30,7 @@ def check_structure(file: YamlFile, schema: Schema) -> list[Problem]:
     return _check(file, schema, file.data, ())
 
 
-def _check(
-    file: YamlFile, schema: Schema, value: object, path: tuple[Step, ...], *, required: bool = False
-) -> list[Problem]:
+def _check(file: YamlFile, schema: Schema, value: object, path: KeyPath, *, required: bool = False) -> list[Problem]:
     if "const" in schema:
         return [] if value == schema["const"] else [file.problem(path, f"must be {schema['const']}")]
     if "enum" in schema:
@@ -57,7 +55,7 @@ def _scalar(value: object) -> str:
 
 
 def _wrong_type(
-    file: YamlFile, schema: Schema, value: object, called: str, path: tuple[Step, ...], *, required: bool
+    file: YamlFile, schema: Schema, value: object, called: str, path: KeyPath, *, required: bool
 ) -> Problem:
     written = file.text(*path)
     if schema.get("numberErrorMessage") and isinstance(value, (int, float)):
@@ -73,7 +71,7 @@ def _wrong_type(
     return file.problem(path, f"must be {called}, not {_called(value)}", _give(required, path) if value is None else "")
 
 
-def _give(required: bool, path: tuple[Step, ...]) -> str:
+def _give(required: bool, path: KeyPath) -> str:
     if required:
         return "give a value"
     return (
@@ -96,7 +94,7 @@ def _called(value: object) -> str:
     return next((called for kind, called in _TYPES.values() if isinstance(value, kind)), "a number")
 
 
-def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], path: tuple[Step, ...]) -> list[Problem]:
+def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], path: KeyPath) -> list[Problem]:
     properties: dict[str, Schema] = schema["properties"]
     problems = []
     for key in value:
@@ -116,9 +114,7 @@ def _check_object(file: YamlFile, schema: Schema, value: dict[str, object], path
     return problems
 
 
-def _check_list(
-    file: YamlFile, schema: Schema, value: list[object], path: tuple[Step, ...], *, required: bool
-) -> list[Problem]:
+def _check_list(file: YamlFile, schema: Schema, value: list[object], path: KeyPath, *, required: bool) -> list[Problem]:
     problems = []
     if len(value) < schema.get("minItems", 0):
         problems.append(
@@ -133,7 +129,7 @@ def _check_list(
     return problems
 
 
-def _check_text(file: YamlFile, schema: Schema, value: str, path: tuple[Step, ...], *, required: bool) -> list[Problem]:
+def _check_text(file: YamlFile, schema: Schema, value: str, path: KeyPath, *, required: bool) -> list[Problem]:
     if len(value) < schema.get("minLength", 0):
         return [file.problem(path, "is empty", _give(required, path))]
     limit = schema.get("maxLength", len(value))

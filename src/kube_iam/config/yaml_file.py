@@ -24,6 +24,8 @@ _MOST_SUGGESTIONS = 100
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
 
 Step = str | int
+KeyPath = tuple[Step, ...]
+"""The keys and positions on the way from the document to a value."""
 
 
 def key_path(*path: Step) -> str:
@@ -67,7 +69,7 @@ class YamlFile:
         node, _ = self._find(path)
         return str(node.value) if isinstance(node, ScalarNode) else ""
 
-    def problem(self, path: tuple[Step, ...], message: str, hint: str = "") -> Problem:
+    def problem(self, path: KeyPath, message: str, hint: str = "") -> Problem:
         """Return a problem with the value at this path and its line. Without such a value, the line of the nearest parent."""
         line = next((found for end in range(len(path), -1, -1) if (found := self.line(*path[:end])) is not None), None)
         return Problem(key_path(*path), message, hint, line)
@@ -85,7 +87,7 @@ class YamlFile:
             self._troubled = frozenset({*keys, *above})
         return key_path(*path) in self._troubled
 
-    def _find(self, path: tuple[Step, ...]) -> tuple[Node | None, int | None]:
+    def _find(self, path: KeyPath) -> tuple[Node | None, int | None]:
         node, line = self.root, _line(self.root)
         for step in path:
             if isinstance(node, SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
@@ -168,7 +170,7 @@ class _Builder:
         self._built: dict[int, object] = {}
         self._open: set[int] = set()
 
-    def build(self, node: Node, path: tuple[Step, ...]) -> object:
+    def build(self, node: Node, path: KeyPath) -> object:
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         ident = id(node)
@@ -181,11 +183,11 @@ class _Builder:
             self._open.discard(ident)
         return self._built[ident]
 
-    def _list(self, node: SequenceNode, path: tuple[Step, ...]) -> list[object]:
+    def _list(self, node: SequenceNode, path: KeyPath) -> list[object]:
         self._refuse_tag(node, path, CORE + "seq")
         return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
 
-    def _mapping(self, node: MappingNode, path: tuple[Step, ...]) -> dict[str, object]:
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, object]:
         self._refuse_tag(node, path, CORE + "map")
         merged: dict[str, object] = {}
         own: dict[str, object] = {}
@@ -201,14 +203,14 @@ class _Builder:
             own[name] = self.build(value, (*path, name))
         return {**merged, **own}
 
-    def _pairs(self, node: MappingNode, path: tuple[Step, ...]) -> Iterator[tuple[ScalarNode, Node]]:
+    def _pairs(self, node: MappingNode, path: KeyPath) -> Iterator[tuple[ScalarNode, Node]]:
         for key, value in node.value:
             if isinstance(key, ScalarNode):
                 yield key, value
             else:
                 self._complain(key, path, "has a key that is not a plain word")
 
-    def _scalar(self, node: ScalarNode, path: tuple[Step, ...]) -> object:
+    def _scalar(self, node: ScalarNode, path: KeyPath) -> object:
         text, tag = str(node.value), str(node.tag)
         if tag in _TEXT_TAGS:
             return text
@@ -223,11 +225,11 @@ class _Builder:
         self._refuse_tag(node, path, "")
         return text
 
-    def _refuse_tag(self, node: Node, path: tuple[Step, ...], expected: str) -> None:
+    def _refuse_tag(self, node: Node, path: KeyPath, expected: str) -> None:
         if str(node.tag) != expected:
             self._complain(node, path, f"carries the tag {node.tag}, which means nothing here")
 
-    def _complain(self, node: Node, path: tuple[Step, ...], message: str, hint: str = "") -> None:
+    def _complain(self, node: Node, path: KeyPath, message: str, hint: str = "") -> None:
         self.problems.append(Problem(key_path(*path), message, hint, _line(node)))
 
 
