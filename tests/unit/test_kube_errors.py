@@ -233,6 +233,12 @@ def test_a_dry_run_at_another_address_stays_a_dry_run(server: Server, tmp_path: 
     assert (api.at(server.url).dry_run, api.at(server.url).server) == (True, server.url)
 
 
+def test_a_dry_run_as_another_user_has_the_credentials_of_that_user(server: Server, tmp_path: Path) -> None:
+    api = DryRunApi(KubeApi(environ={}, kubeconfig=write_kubeconfig_with_plugin(server.url, tmp_path)))
+    other = api.as_user({"token": "another"})
+    assert (other.dry_run, other.context.user) == (True, {"token": "another"})
+
+
 def test_a_closed_client_connects_again(server: Server, tmp_path: Path) -> None:
     server.body = json.dumps({"kind": "SelfSubjectReview", "status": {"userInfo": {"username": "awsiam:alice"}}})
     api = KubeApi(environ={}, kubeconfig=write_kubeconfig_with_plugin(server.url, tmp_path), clock=lambda: 0.0)

@@ -5,6 +5,7 @@ So RBAC's check of escalation, missing namespaces, and refusals of admission web
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +30,10 @@ class DryRunApi(KubeApi):
     def at(self, url: str) -> KubeApi:
         """Return the API server at this URL, as `KubeApi.at` does. Its writes are dry runs too."""
         return DryRunApi(self._api.at(url))
+
+    def as_user(self, user: Mapping[str, object]) -> KubeApi:
+        """Return the same API server with another user, as `KubeApi.as_user` does. Its writes are dry runs too."""
+        return DryRunApi(self._api.as_user(user))
 
     @property
     def context(self) -> Context:
