@@ -68,7 +68,7 @@ def command(
     from kube_iam.access.members import find_level
     from kube_iam.config.suggestions import suggestion
     from kube_iam.kube.context import kubeconfig_files
-    from kube_iam.kube.kubeconfig import build_kubeconfig, dump
+    from kube_iam.kube.kubeconfig import build_kubeconfig, dump, entry_name, token_arguments
     from kube_iam.kube.kubeconfig_merge import merge_into
 
     session = session_of(click.get_current_context(), {"file": file})
@@ -78,8 +78,8 @@ def command(
     if not access.endpoint:
         raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")
     cluster = cluster_name or access.name
-    name = f"{cluster}-{found.name}"
-    role = ["-r", _role_arn(session, found)] if found.method in (Method.ROLE, Method.MAPPED_ROLE) else []
+    name = entry_name(cluster, found.name)
+    role = _role_arn(session, found) if found.method in (Method.ROLE, Method.MAPPED_ROLE) else ""
     if found.method is Method.PERMISSION_SET:
         _explain_profile(found.permission_set, access.account, profile)
     config = build_kubeconfig(
@@ -88,7 +88,7 @@ def command(
         ca_pem=access.certificate_authority,
         user_name=user_name or name,
         context_name=context_name or name,
-        args=["token", "-i", access.cluster_id, *role, "--region", access.region],
+        args=token_arguments(access.cluster_id, role, access.region),
         env={"AWS_PROFILE": profile} if profile else {},
         interactive_mode="IfAvailable",
         **_plugin(exec_command, exec_api_version, access.install_hint),

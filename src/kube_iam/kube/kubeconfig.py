@@ -11,6 +11,16 @@ from collections.abc import Mapping, Sequence
 from kube_iam.kube.yaml.text import Value, block
 
 
+def entry_name(cluster: str, level: str) -> str:
+    """Return the name of a level's user and context in a kubeconfig."""
+    return f"{cluster}-{level}"
+
+
+def token_arguments(cluster_id: str, role: str, region: str) -> list[str]:
+    """Return the arguments of the exec plugin. `role` is an ARN, empty where the user signs in without one."""
+    return ["token", "-i", cluster_id, *(["-r", role] if role else []), "--region", region]
+
+
 def build_kubeconfig(
     *,
     cluster_name: str,

@@ -22,7 +22,7 @@ _OVERRIDING = (
     "AWS_USE_DUALSTACK_ENDPOINT",
 )
 
-_SETTINGS = ("AWS_", "BOTO_CONFIG", "KUBE", "KUBERNETES_")
+_SETTINGS = ("AWS_", "BOTO_CONFIG", "KUBE")
 """Prefixes of variables that choose credentials, endpoints or clusters."""
 
 

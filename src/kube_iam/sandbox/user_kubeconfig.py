@@ -10,7 +10,7 @@ from kube_iam.config.access import load_access
 from kube_iam.config.yaml_file import read_yaml
 from kube_iam.errors import ConfigError, SandboxError
 from kube_iam.files import write_file
-from kube_iam.kube.kubeconfig import build_kubeconfig, dump
+from kube_iam.kube.kubeconfig import build_kubeconfig, dump, entry_name, token_arguments
 from kube_iam.kube.yaml.text import Value
 from kube_iam.sandbox.state import Home, State
 from kube_iam.sandbox.users import groups_of
@@ -40,15 +40,15 @@ def write_user_kubeconfig(home: Home, state: State, user: str, program: str, lev
 def _kubeconfig(access: ClusterAccess, program: str, current: str) -> dict[str, Value]:
     """Return one kubeconfig with the users and contexts of all levels."""
     parts = [_of_level(access, level, program) for level in access.levels]
-    whole: dict[str, Value] = {**parts[0], "current-context": context_name(access, current) if current else ""}
+    whole: dict[str, Value] = {**parts[0], "current-context": entry_name(access.name, current) if current else ""}
     for section in ("users", "contexts"):
         whole[section] = [entry for part in parts for entry in part[section]]
     return whole
 
 
 def _of_level(access: ClusterAccess, level: Level, program: str) -> dict[str, Value]:
-    name = context_name(access, level.name)
-    role = ["-r", role_arn(access, level)] if level.method is Method.ROLE else []
+    name = entry_name(access.name, level.name)
+    role = role_arn(access, level) if level.method is Method.ROLE else ""
     return build_kubeconfig(
         cluster_name=access.name,
         endpoint=access.endpoint,
@@ -56,17 +56,12 @@ def _of_level(access: ClusterAccess, level: Level, program: str) -> dict[str, Va
         user_name=name,
         context_name=name,
         command=program,
-        args=["token", "-i", access.cluster_id, *role, "--region", access.region],
+        args=token_arguments(access.cluster_id, role, access.region),
         env={},
         api_version="client.authentication.k8s.io/v1",
         interactive_mode="IfAvailable",
         install_hint="",
     )
-
-
-def context_name(access: ClusterAccess, level: str) -> str:
-    """Return the name of a level's context, as `kube-iam kubeconfig` names it."""
-    return f"{access.name}-{level}"
 
 
 def _current(path: Path, access: ClusterAccess) -> str:
@@ -76,7 +71,7 @@ def _current(path: Path, access: ClusterAccess) -> str:
     except ConfigError:
         return ""
     current = data.get("current-context") if isinstance(data, dict) else ""
-    return next((level.name for level in access.levels if context_name(access, level.name) == current), "")
+    return next((level.name for level in access.levels if entry_name(access.name, level.name) == current), "")
 
 
 def _only(home: Home, state: State, user: str, access: ClusterAccess) -> str:
