@@ -27,12 +27,15 @@ def write_user_kubeconfig(home: Home, state: State, user: str, program: str, lev
     if level and level not in levels:
         raise SandboxError(f"{home.access} has no level {level!r}", f"levels: {', '.join(levels)}")
     path = home.root / "kubeconfigs" / user / (f"{level}.yaml" if level else "config")
-    current = level or _current(path, access) or _only(home, state, user, access)
+    held: list[str] = []
+    current = level or _current(path, access)
+    if not current:
+        held = _held(home, state, user, access)
+        current = _only(held) or _only([*levels])
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_file(path, dump(_kubeconfig(access, program, current)).encode())
     if current:
         return path, ""
-    held = _held(home, state, user, access)
     said = f"{user} is in {' and '.join(held)}" if held else f"{user} is in no level"
     return path, f"{said}, so kubectl has no current context: choose one of {', '.join(levels)} with --level"
 
@@ -74,11 +77,8 @@ def _current(path: Path, access: ClusterAccess) -> str:
     return next((level.name for level in access.levels if entry_name(access.name, level.name) == current), "")
 
 
-def _only(home: Home, state: State, user: str, access: ClusterAccess) -> str:
-    held = _held(home, state, user, access)
-    if len(held) == 1:
-        return held[0]
-    return access.levels[0].name if len(access.levels) == 1 else ""
+def _only(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ""
 
 
 def _held(home: Home, state: State, user: str, access: ClusterAccess) -> list[str]:
