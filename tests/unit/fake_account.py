@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.mapping import MappingEntry, ServerMapping
 from kube_iam.access.ports import (
     BindingState,
     Caller,
@@ -385,6 +385,9 @@ class FakeStore:
 
     def others(self) -> tuple[MappingEntry, ...]:
         return self.other_entries
+
+    def server_mapping(self) -> ServerMapping:
+        return ServerMapping(self.describe())
 
     def put(self, entry: MappingEntry) -> None:
         def effect() -> None:

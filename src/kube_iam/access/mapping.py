@@ -9,7 +9,7 @@ from typing import Protocol
 
 from kube_iam.core.arns import Sso, comparable_arn, parse_sso_role, strip_role_path
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.mapping_entries import TemporaryGrant
+from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, TemporaryGrant, UserMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +123,49 @@ def is_removable(rival: MappingEntry) -> bool:
     return rival.where.startswith("mapUsers[")
 
 
+@dataclass(frozen=True, slots=True)
+class UnusedEntry:
+    """An entry that the server cannot use for any principal. `principal` is the text of its `key` (`rolearn`), both maybe empty."""
+
+    where: str
+    principal: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMapping:
+    """A mapping as the server's own reader returns it, in the server's order. `kube_iam.access.entry_match` searches it.
+
+    `source` is the file, the ConfigMap or the kind of objects. `lines` has the line of an entry by its `where`, as far as texts have
+    lines; `problems` has the server's reports by `where`.
+    """
+
+    source: str
+    roles: tuple[RoleMapping, ...] = ()
+    users: tuple[UserMapping, ...] = ()
+    groups: tuple[GroupMapping, ...] = ()
+    accounts: tuple[str, ...] = ()
+    unused: tuple[UnusedEntry, ...] = ()
+    reserved_prefixes: tuple[str, ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict)
+    problems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def entries(self) -> tuple[RoleMapping | UserMapping | GroupMapping, ...]:
+        """Return all entries that the server can use, in the order in which it tries them."""
+        return (*self.roles, *self.users, *self.groups)
+
+    def place(self, where: str) -> str:
+        """Return where an entry stands, as messages name it: `ConfigMap kube-system/aws-auth, line 3, mapRoles[0]`."""
+        line = self.lines.get(where)
+        return ", ".join(filter(None, (self.source, f"line {line}" if line else "", where)))
+
+
 class MappingStore(Protocol):
     """Port: mapRoles and mapGroups as the authenticator reads them. An edit keeps everything but the named entry: comments, order.
 
-    `entries` reads the mapping. `faults`, `reserved_prefixes`, `rivals` and `others` are about what it read last, so that all of them
-    describe one version of the mapping. They read it if nothing was read before.
+    `entries` reads the mapping. `faults`, `reserved_prefixes`, `rivals`, `others` and `server_mapping` are about what it read last, so
+    that all of them describe one version of the mapping. They read it if nothing was read before.
     """
 
     def describe(self) -> str:
@@ -153,6 +191,9 @@ class MappingStore(Protocol):
 
         Each has a `principal`; that of an account is its 12 digits. Raises as `entries` does.
         """
+
+    def server_mapping(self) -> ServerMapping:
+        """Return all entries as the server's own reader returns them. Raises as `entries` does."""
 
     def put(self, entry: MappingEntry) -> None:
         """Add the entry, or change the one with the same key in place. Retries if somebody else wrote in between.
@@ -206,6 +247,10 @@ class UnreadMapping(MappingStore):
     def others(self) -> tuple[MappingEntry, ...]:
         """Return none."""
         return ()
+
+    def server_mapping(self) -> ServerMapping:
+        """Return a mapping without entries."""
+        return ServerMapping(self.describe())
 
     def put(self, entry: MappingEntry) -> None:
         """Raise ValueError."""

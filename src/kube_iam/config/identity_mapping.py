@@ -108,7 +108,7 @@ class IdentityMappings:
     """Mappings of all objects.
 
     `entries` is the number of usable objects. `canonical` has the canonical ARN by object name, `refused` the unused objects by name,
-    `odd` further warnings.
+    `odd` further warnings. `roles` and `users` are the entries of `table`.
     """
 
     table: MappingTable
@@ -116,6 +116,8 @@ class IdentityMappings:
     canonical: dict[str, str]
     refused: dict[str, Refused]
     odd: list[Problem]
+    roles: tuple[RoleMapping, ...] = ()
+    users: tuple[UserMapping, ...] = ()
 
 
 def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
@@ -150,7 +152,7 @@ def read_identity_mappings(specs: Iterable[MappingSpec]) -> IdentityMappings:
             users.append(entry)
     table, odd = MappingTable.build(roles, users, ())
     serving = sum(entry.username.usable for entry in roles) + sum(entry.username.usable for entry in users)
-    return IdentityMappings(table, serving, canonical, refused, [*notes, *odd])
+    return IdentityMappings(table, serving, canonical, refused, [*notes, *odd], tuple(roles), tuple(users))
 
 
 def read_membership(annotations: Mapping[str, str]) -> tuple[MembershipKeys, list[Problem]]:

@@ -16,7 +16,15 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kube_iam.access.mapping import MappingEntry, MappingStore, kept_grants, pathless, without_grant
+from kube_iam.access.mapping import (
+    MappingEntry,
+    MappingStore,
+    ServerMapping,
+    UnusedEntry,
+    kept_grants,
+    pathless,
+    without_grant,
+)
 from kube_iam.config.identity_mapping import (
     IAM_GROUP,
     TEMPORARY,
@@ -132,6 +140,15 @@ class IdentityMappingStore(MappingStore):
     def others(self) -> tuple[MappingEntry, ...]:
         """Return all further objects with an ARN, of the objects that `entries` read last."""
         return tuple(each.other() for each in self._split()[1])
+
+    def server_mapping(self) -> ServerMapping:
+        """Return the objects as the server reads them, the oldest first, of the objects that were read last."""
+        if self._last is None:
+            self._last = self._read() or ()
+        found = read_identity_mappings(each.content for each in self._last)
+        unused = tuple(UnusedEntry(each.name, each.content.arn, "arn") for each in self._last if not each.key)
+        problems = {name: (why.message,) for name, why in found.refused.items()}
+        return ServerMapping(self.describe(), found.roles, found.users, unused=unused, problems=problems)
 
     def put(self, entry: MappingEntry) -> None:
         """Create the object, or change ours for that role. Temporary grants stay as with every store.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kube_iam.access.levels import AWS_AUTH, ClusterAccess, TargetKind
-from kube_iam.access.mapping import MappingEntry, MappingStore, pathless, without_grant
+from kube_iam.access.mapping import MappingEntry, MappingStore, ServerMapping, pathless, without_grant
 from kube_iam.config.mappings import MAPPING_KEYS
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.errors import KubeError, NotFound
@@ -162,6 +162,10 @@ class TextStore(MappingStore):
             if (of := principal_of(each)) and (where := "{}[{}]".format(*place_of(each.where))) not in named
         ]
         return (*found, *(MappingEntry("", "", (), principal=each) for each in read.view.mappings.accounts))
+
+    def server_mapping(self) -> ServerMapping:
+        """Return the lists as the server reads them, with lines. Raises ConfigError as `entries` does."""
+        return self._snapshot().view.server_mapping(self.describe())
 
     def _snapshot(self) -> _Snapshot:
         """Return what was read last, and read the texts if nothing was."""
