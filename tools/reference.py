@@ -39,6 +39,7 @@ VARIABLES = (
         "KUBE_IAM_ACCESS", _ACCESS, "Path of the access file, or of a directory of several, where `-f` is not given"
     ),
     Variable("KUBE_IAM_CACHE_DIR", "`token`, `logout`", "Directory of cached sessions and tokens"),
+    Variable("KUBE_IAM_SESSION_CACHE", _SIGN_IN, "`0`: cache nothing on disk, as with `--no-cache`"),
     Variable("KUBE_IAM_TOKEN_CACHE", _SIGN_IN, "`0`: cache no tokens"),
     Variable("KUBE_IAM_DEBUG", "all", "`1`: print the places of an unexpected error"),
     Variable("KUBE_IAM_SANDBOX", "`sandbox`", "Directory of the sandbox, where `--dir` is not given"),

@@ -66,7 +66,11 @@ class Home:
         """Return the access key id that signed the token, and the time at which the token ends."""
         ran = self.token(*arguments, **environ)
         assert (ran.returncode, ran.stderr) == (0, "")
-        status = json.loads(ran.stdout)["status"]
-        body = status["token"].removeprefix("k8s-aws-v1.")
-        query = parse_qs(urlsplit(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()).query)
-        return query["X-Amz-Credential"][0].split("/")[0], status["expirationTimestamp"]
+        return signer_of(ran.stdout), json.loads(ran.stdout)["status"]["expirationTimestamp"]
+
+
+def signer_of(answer: str) -> str:
+    """Return the access key id that signed the token of an exec credential."""
+    body = json.loads(answer)["status"]["token"].removeprefix("k8s-aws-v1.")
+    query = parse_qs(urlsplit(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()).query)
+    return query["X-Amz-Credential"][0].split("/")[0]

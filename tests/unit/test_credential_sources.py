@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aws_stand_ins import ACCOUNT, AGENT_AUTHORIZATION, BEARER, PERMISSION_SET, StandIns
-from credential_home import PROGRAM, Home
+from credential_home import PROGRAM, Home, signer_of
 from tls_sts import TlsSts
 
 from kube_iam.core.utc import parse_rfc3339
@@ -394,3 +396,111 @@ def test_another_kind_of_proxy_is_refused_by_its_name(scheme: str, home: Home) -
     assert f"the proxy {scheme}://127.0.0.1:1" in ran.stderr
     assert "NO_PROXY" in ran.stderr
     assert "secret" not in ran.stderr
+
+
+@dataclass(frozen=True)
+class Source:
+    """A configuration file, and the variables of a shell. `{url}` stands for the services, `{home}` for the home directory."""
+
+    config: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+AGENT = {
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "{url}/agent",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN": AGENT_AUTHORIZATION,
+}
+INSTANCE = {
+    "AWS_EC2_METADATA_DISABLED": "false",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT": "{url}",
+    "AWS_REGION": "",
+}
+PORTAL = {"AWS_PROFILE": "s", "AWS_ENDPOINT_URL_SSO": "{url}"}
+TEMPORARY_SOURCES = {
+    "role on static keys": Source(
+        f"[profile base]\n{KEYS}[profile top]\nrole_arn = {ROLE}top\nsource_profile = base\n", {"AWS_PROFILE": "top"}
+    ),
+    "role on a role": Source(
+        f"[profile base]\n{KEYS}[profile m]\nrole_arn = {ROLE}m\nsource_profile = base\n"
+        f"[profile top]\nrole_arn = {ROLE}top\nsource_profile = m\n",
+        {"AWS_PROFILE": "top"},
+    ),
+    "role on a credential source": Source(
+        f"[profile c]\nrole_arn = {ROLE}c\ncredential_source = EcsContainer\n", {"AWS_PROFILE": "c", **AGENT}
+    ),
+    "file beyond the plain subset": Source(
+        f"[profile top]\nrole_arn = {ROLE}top\nsource_profile = base\nregion = eu-west-1\nx_note = Zürich\n"
+        f"[profile base]\n{KEYS}",
+        {"AWS_PROFILE": "top", "AWS_REGION": ""},
+    ),
+    "credential_process": Source("[profile p]\ncredential_process = sh {home}/tool.sh\n", {"AWS_PROFILE": "p"}),
+    "sso-session": Source(SSO_PROFILES["an sso-session"], PORTAL),
+    "sso, the old form": Source(SSO_PROFILES["the old form"], PORTAL),
+    "web identity": Source("", {"AWS_ROLE_ARN": f"{ROLE}ci", "AWS_WEB_IDENTITY_TOKEN_FILE": "{home}/jwt"}),
+    "container's agent": Source("", AGENT),
+    "instance": Source("", INSTANCE),
+}
+
+
+def write_tool(home: Home, key_id: str) -> None:
+    """Write the credential tool. Each run of it adds a line to the file `runs`."""
+    answer = {"Version": 1, "AccessKeyId": key_id, "SecretAccessKey": "s", "SessionToken": "t"}
+    text = json.dumps({**answer, "Expiration": "2099-01-01T00:00:00Z"})
+    (home.path / "tool.sh").write_text(f"echo run >> {home.path}/runs\necho '{text}'\n")
+
+
+@pytest.fixture(params=TEMPORARY_SOURCES)
+def source(request: pytest.FixtureRequest, home: Home, services: StandIns) -> dict[str, str]:
+    """Prepare a source of temporary credentials. Return the variables of the shell."""
+    chosen = TEMPORARY_SOURCES[request.param]
+    write_tool(home, "ASIATOOL")
+    (home.path / "runs").touch()
+    (home.path / "jwt").write_text("the.web.identity")
+    for name in ("corp", "https://x.awsapps.com"):
+        home.sso_token(name)
+    services.length = 6 * 3600
+
+    def filled(text: str) -> str:
+        return text.replace("{url}", services.url).replace("{home}", str(home.path))
+
+    home.config(filled(chosen.config))
+    return {name: filled(value) for name, value in chosen.variables.items()}
+
+
+@pytest.mark.parametrize("arguments", [(), ("-r", f"{ROLE}admin", "-s", "alice")], ids=["own", "role"])
+def test_second_token_of_every_source_makes_no_call_and_imports_no_sdk(
+    arguments: tuple[str, ...], source: dict[str, str], home: Home, sts: TlsSts, services: StandIns
+) -> None:
+    variables = {**source, "KUBE_IAM_TOKEN_CACHE": "0", "PYTHONPROFILEIMPORTTIME": "1"}
+    first = home.token(*arguments, **variables)
+    calls = (list(sts.asked), list(services.asked), (home.path / "runs").read_text())
+    again = home.token(*arguments, **variables)
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert signer_of(again.stdout) == signer_of(first.stdout)
+    assert (sts.asked, services.asked, (home.path / "runs").read_text()) == calls
+    imported = {
+        line.rpartition("|")[2].strip() for line in again.stderr.splitlines() if line.startswith("import time:")
+    }
+    assert "kube_iam.aws.credential_provider" in imported
+    assert imported & {"botocore", "json", "socket", "ssl", "click"} == set()
+
+
+def test_concurrent_first_runs_assume_the_role_of_the_profile_once(home: Home, sts: TlsSts) -> None:
+    home.config(TEMPORARY_SOURCES["role on static keys"].config)
+    with ThreadPoolExecutor(5) as runs:
+        signed_by = set(runs.map(lambda _: home.signed_by(AWS_PROFILE="top")[0], range(5)))
+    assert (len(signed_by), sts.actions()) == (1, ["AssumeRole"])
+
+
+@pytest.mark.parametrize("name", ["role on static keys", "credential_process"])
+def test_other_callers_never_get_a_cached_session(name: str, home: Home, sts: TlsSts) -> None:
+    chosen = TEMPORARY_SOURCES[name]
+    config = chosen.config.replace("{home}", str(home.path))
+    write_tool(home, "ASIAONE")
+    home.config(config)
+    first, _ = home.signed_by(**chosen.variables)
+    write_tool(home, "ASIATWO")
+    home.config(config.replace("AKIDBASE", "AKIDOTHER"))
+    second, _ = home.signed_by(**chosen.variables)
+    assert first != second
+    assert second == "ASIATWO" or sts.signers[-1] == "AKIDOTHER"

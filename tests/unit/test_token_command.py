@@ -469,26 +469,93 @@ def test_a_role_in_an_unknown_region_fails_with_the_region_and_what_names_it(
     assert "(set by AWS_REGION): did you mean 'us-east-1'? If it is one, check the network and HTTPS_PROXY" in said
 
 
-def test_the_cache_flag_keeps_temporary_credentials_of_a_slow_profile(bare: Shell) -> None:
-    aws_directory = bare.home / ".aws"
-    aws_directory.mkdir()
-    keys = {"Version": 1, "AccessKeyId": "ASIASLOW", "SecretAccessKey": "s", "SessionToken": "t"}
-    program = bare.home / "keys.sh"
-    answer = json.dumps({**keys, "Expiration": "2099-01-01T00:00:00Z"})
-    program.write_text(f"#!/bin/sh\necho run >> {bare.home}/runs\necho '{answer}'\n")
-    program.chmod(0o700)
-    (aws_directory / "config").write_text(f"[profile slow]\nregion = eu-west-1\ncredential_process = {program}\n")
-    bare.set(AWS_PROFILE="slow")
+@dataclass(frozen=True)
+class SlowProfile:
+    """The profile `slow`, whose credential_process counts its runs."""
+
+    shell: Shell
+
+    def write(self, expiration: str | None, *settings: str) -> None:
+        keys = {"Version": 1, "AccessKeyId": "ASIASLOW", "SecretAccessKey": "s", "SessionToken": "t"}
+        answer = json.dumps({**keys, **({"Expiration": expiration} if expiration else {})})
+        program = self.shell.home / "keys.sh"
+        program.write_text(f"#!/bin/sh\necho run >> {self.shell.home}/runs\necho '{answer}'\n")
+        program.chmod(0o700)
+        (self.shell.home / ".aws").mkdir(exist_ok=True)
+        lines = ("[profile slow]", "region = eu-west-1", f"credential_process = {program}", *settings, "")
+        (self.shell.home / ".aws" / "config").write_text("\n".join(lines))
+        self.shell.set(AWS_PROFILE="slow")
+
+    def runs_after(self, *arguments: str) -> int:
+        """Return how often the program has run after one more `token`."""
+        ran = self.shell.run("token", "-i", "shop", *arguments)
+        assert ran.parameter("X-Amz-Credential").startswith("ASIASLOW")
+        return (self.shell.home / "runs").read_text().count("run")
+
+
+@pytest.fixture
+def slow(bare: Shell) -> SlowProfile:
+    profile = SlowProfile(bare)
+    profile.write("2099-01-01T00:00:00Z")
+    return profile
+
+
+@pytest.mark.parametrize("arguments", [(), ("--cache",), ("--cache=true",), ("--token-only",)])
+def test_temporary_credentials_of_a_profile_are_cached(arguments: tuple[str, ...], slow: SlowProfile) -> None:
+    assert [slow.runs_after(*arguments) for _ in range(3)] == [1, 1, 1]
+
+
+def test_edited_profile_gets_new_credentials(slow: SlowProfile) -> None:
+    assert slow.runs_after() == 1
+    slow.write("2099-01-01T00:00:00Z", "output = json")
+    assert slow.runs_after() == 2
+
+
+def test_variables_that_a_credential_process_may_read_tell_callers_apart(slow: SlowProfile) -> None:
+    slow.shell.set(VAULT_USER="alice")
+    assert slow.runs_after() == 1
+    slow.shell.set(VAULT_USER="bob")
+    assert slow.runs_after() == 2
+    slow.shell.set(PWD="/elsewhere", SHLVL="7")
+    assert slow.runs_after() == 2
+
+
+def test_credentials_without_an_end_are_cached_for_a_quarter_of_an_hour_at_most(slow: SlowProfile) -> None:
+    slow.write(None)
+    now = time.time()
+    slow.shell.patch.setattr("time.time", lambda: now)
+    assert [slow.runs_after(), slow.runs_after()] == [1, 1]
+    slow.shell.patch.setattr("time.time", lambda: now + 15 * 60)
+    assert slow.runs_after() == 2
+
+
+@pytest.mark.parametrize("arguments", [("--no-cache",), ("--cache=false",)])
+def test_no_cache_neither_reads_nor_writes(arguments: tuple[str, ...], slow: SlowProfile) -> None:
+    assert [slow.runs_after(*arguments), slow.runs_after(*arguments)] == [1, 2]
+    assert not (slow.shell.home / ".cache").exists()
+    assert slow.runs_after() == 3
+    assert slow.runs_after(*arguments) == 4
+
+
+def test_session_cache_is_turned_off_by_variable_and_file(slow: SlowProfile) -> None:
+    config = slow.shell.home / "config.yaml"
+    config.write_text("cache: false\n")
+    assert [slow.runs_after("-c", str(config)) for _ in range(2)] == [1, 2]
+    slow.shell.set(KUBE_IAM_SESSION_CACHE="0")
+    assert [slow.runs_after() for _ in range(2)] == [3, 4]
+    assert not (slow.shell.home / ".cache").exists()
+    assert [slow.runs_after("--cache") for _ in range(2)] == [5, 5]
+
+
+def test_no_cache_keeps_no_role_session_and_no_token(shell: Shell, aws: TlsSts) -> None:
     for _ in range(2):
-        assert bare.run("token", "-i", "shop", "--cache").parameter("X-Amz-Credential").startswith("ASIASLOW")
-    assert (bare.home / "runs").read_text() == "run\n"
-    bare.run("token", "-i", "shop")
-    assert (bare.home / "runs").read_text() == "run\n" * 2
-    (aws_directory / "config").write_text(
-        f"[profile slow]\nregion = eu-west-1\noutput = json\ncredential_process = {program}\n"
-    )
-    bare.run("token", "-i", "shop", "--cache")
-    assert (bare.home / "runs").read_text() == "run\n" * 3, "an edited profile may be somebody else"
+        assert shell.run("token", "-i", "shop", "-r", ROLE, "--no-cache").code == 0
+    assert aws.actions().count("AssumeRole") == 2
+    assert not (shell.home / ".cache").exists()
+
+
+def test_cache_and_no_cache_exclude_each_other(shell: Shell) -> None:
+    assert "exclude each other" in shell.fails("token", "-i", "shop", "--cache", "--no-cache")
 
 
 def test_a_failing_credential_process_is_told_in_one_line(bare: Shell) -> None:

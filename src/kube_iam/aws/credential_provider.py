@@ -9,7 +9,7 @@ from time import gmtime, strftime
 
 from kube_iam.aws.environment import cache_directory, caller_key
 from kube_iam.aws.static_credentials import read_profile, static_credentials
-from kube_iam.aws.token_cache import CachedSession, IssuedToken, SessionCache, TokenRequest
+from kube_iam.aws.token_cache import CachedSession, EndpointCache, IssuedToken, SessionCache, TokenRequest
 from kube_iam.core.credentials import Credentials, check_environment, check_value
 from kube_iam.core.partitions import (
     COMMON_REGIONS,
@@ -58,7 +58,7 @@ def issue_token(request: TokenRequest, environ: "Mapping[str, str]", clock: "Cal
 
         check_device(request.mfa_serial)
     profile = read_profile(environ)
-    endpoint = find_endpoint(request.region, environ, profile, lambda: instance_region(environ))
+    endpoint = _endpoint(request, environ, profile, clock())
     own = None if request.role or endpoint is None else static_credentials(environ, profile, clock())
     if own is not None and endpoint is not None:
         return _signed(request, own, endpoint, clock(), doubt_about_host(endpoint, request.region, environ))
@@ -116,14 +116,40 @@ def check_role(role: str, region: str) -> None:
         )
 
 
+def _endpoint(
+    request: TokenRequest, environ: "Mapping[str, str]", profile: "Profile | None", now: float
+) -> Endpoint | None:
+    """Return the endpoint, None where botocore has to find it. The region of an instance is cached, as is what botocore found."""
+    if profile is not None and configured_region(request.region, environ, profile):
+        return find_endpoint(request.region, environ, profile, str)
+    cache = EndpointCache(request, environ)
+    cached = cache.load()
+    if cached is not None:
+        return Endpoint(*cached)
+    of_instance = []
+
+    def ask_instance() -> str:
+        of_instance.append(instance_region(environ))
+        return of_instance[0]
+
+    endpoint = find_endpoint(request.region, environ, profile, ask_instance)
+    if endpoint is not None and any(of_instance):
+        cache.store(endpoint.region, endpoint.host, now)
+    return endpoint
+
+
 def provider_of(
     request: "TokenRequest", environ: "Mapping[str, str]", clock: "Callable[[], float]"
 ) -> "CredentialProvider":
-    """Return the provider that `issue_token` would use. Raises the errors of our tree."""
+    """Return the provider that `issue_token` would use, except that it finds the caller's own credentials anew.
+
+    A session for which a code was typed is used again. Raises the errors of our tree.
+    """
     check_environment(environ)
     profile = read_profile(environ)
-    endpoint = find_endpoint(request.region, environ, profile, lambda: instance_region(environ))
-    return CredentialProvider(request, environ, clock, profile, endpoint)
+    return CredentialProvider(
+        request, environ, clock, profile, _endpoint(request, environ, profile, clock()), reuse_own=False
+    )
 
 
 _FOREVER = float("inf")
@@ -142,6 +168,7 @@ class CredentialProvider:
         "_identity",
         "_profile",
         "_request",
+        "_reuse_own",
         "endpoint",
         "sessions",
     )
@@ -153,8 +180,12 @@ class CredentialProvider:
         clock: "Callable[[], float]",
         profile: "Profile | None",
         endpoint: Endpoint | None,
+        *,
+        reuse_own: bool = True,
     ) -> None:
+        """Without `reuse_own`, of cached sessions of the caller only those made with an MFA code are used."""
         self._request = request
+        self._reuse_own = reuse_own
         self._environ = environ
         self._clock = clock
         self._chain: BotocoreChain | None = None
@@ -162,12 +193,13 @@ class CredentialProvider:
         self._identity: str | None = None
         self._cacheable = _FOREVER  # the end of caching for a session made with the caller's own credentials
         self.endpoint = endpoint or self._endpoint_by_botocore()
-        self.sessions = SessionCache(cache_directory(environ, "sessions"))
+        self.sessions = SessionCache(cache_directory(environ, "sessions") if request.cache else "")
 
     def own_credentials(self) -> Credentials:
         """Return the caller's own credentials: static keys, a session cached by an earlier run, else botocore's.
 
-        Sessions for which the user typed an MFA code are cached, and with `--cache` all others.
+        A new temporary session is cached. A cached one also serves to its end where AWS cannot be reached or no user can be asked
+        for a code.
         """
         found = static_credentials(self._environ, self._profile, self._clock())
         if found is not None:
@@ -175,18 +207,15 @@ class CredentialProvider:
         kept = self._kept_own_session()
         if kept is not None and kept.is_fresh(self._clock()):
             return self._own_cached(kept)
-        chain = self._botocore()
-        if not chain.profile_setting("mfa_serial"):
-            return self._own_by_botocore(chain)
-        from kube_iam.errors import NobodyToAsk
+        from kube_iam.errors import NobodyToAsk, Throttled, Unreachable
 
-        with FileLock(self.sessions.lock_of(self._key("own mfa")), _LOCK_SECONDS):
+        with FileLock(self.sessions.lock_of(self._key("own")), _LOCK_SECONDS):
             kept = self._kept_own_session() or kept
             if kept is not None and kept.is_fresh(self._clock()):
                 return self._own_cached(kept)
             try:
-                return self._own_by_botocore(chain)
-            except NobodyToAsk:
+                return self._own_by_botocore(self._botocore())
+            except (NobodyToAsk, Throttled, Unreachable):
                 if kept is not None and kept.is_alive(self._clock()):
                     return self._own_cached(kept)
                 raise
@@ -210,13 +239,13 @@ class CredentialProvider:
         found = chain.credentials(self.endpoint.region)
         self._cacheable = chain.cacheable_until(found, started)
         asked = chain.prompt.asked
-        if (self._request.cache or asked) and found.session_token and found.expires is not None:
-            session = CachedSession(found, started, min(found.expires, self._cacheable))
-            self._store(self._key("own mfa" if asked else "own"), session)
+        end = min(found.expires or _FOREVER, self._cacheable)
+        if found.session_token and end != _FOREVER:
+            self._store(self._key("own mfa" if asked else "own"), CachedSession(found, started, end))
         return found
 
     def _kept_own_session(self) -> CachedSession | None:
-        for name in ("own mfa", "own") if self._request.cache else ("own mfa",):
+        for name in ("own mfa", "own") if self._reuse_own else ("own mfa",):
             kept = self.sessions.load(self._key(name), self._clock())
             if kept is not None:
                 return kept
@@ -298,8 +327,13 @@ class CredentialProvider:
 
     def _endpoint_by_botocore(self) -> Endpoint:
         chain = self._botocore()
+        cache = EndpointCache(self._request, self._environ)
         region = configured_region(self._request.region, self._environ, self._profile) or chain.region()
-        return chain.endpoint(region or instance_region(self._environ))
+        region = region or instance_region(self._environ)
+        endpoint = chain.endpoint(region)
+        if region:  # else the default, since the metadata did not answer this time
+            cache.store(endpoint.region, endpoint.host, self._clock())
+        return endpoint
 
     def _botocore(self) -> "BotocoreChain":
         if self._chain is None:

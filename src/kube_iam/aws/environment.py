@@ -39,6 +39,8 @@ _LOGIN_DIRECTORY = "~/.aws/login/cache"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # Between words of a command, for the shell that runs it.
 _SHELL = dict.fromkeys(map(ord, "=|&;()<>`"), " ")
+# Of the environment of a credential_process, what is another in every shell, directory or run and names no person.
+_VOLATILE = frozenset(("_", "COLUMNS", "KUBERNETES_EXEC_INFO", "LINES", "OLDPWD", "PWD", "SHLVL"))
 _MAX_FILES = 1000
 _MAX_CONTENT = 64 * 1024  # bytes; of a bigger file, such as a program, the time at which it was written counts
 
@@ -124,7 +126,7 @@ def caller_key(environ: "Mapping[str, str]") -> str:
     - the AWS_ variables, and both configuration files with their paths;
     - the sign-ins of IAM Identity Center and of `aws login`;
     - web identity tokens, and a container's authorization token;
-    - the programs of credential_process, with the files that they are given;
+    - the programs of credential_process, with the files that they are given, and all variables, since a program reads any;
     - the machine's start.
     """
     texts = []
@@ -136,8 +138,13 @@ def caller_key(environ: "Mapping[str, str]") -> str:
             return ""
         texts.append(text)
         parts += [expand(path), text]
-    parts += [f"{name}={environ[name]}" for name in sorted(environ) if name[:4] == "AWS_" or name == "BOTO_CONFIG"]
     text = b"\n".join(texts)
+    runs_programs = b"credential_process" in text.lower()
+    parts += [
+        f"{name}={environ[name]}"
+        for name in sorted(environ)
+        if name[:4] == "AWS_" or name == "BOTO_CONFIG" or (runs_programs and name not in _VOLATILE)
+    ]
     paths = [environ[name] for name in _FILE_VARIABLES if environ.get(name)]
     paths += [environ["BOTO_CONFIG"]] if environ.get("BOTO_CONFIG") else _BOTO_FILES
     paths += _named_files(text)

@@ -1,4 +1,4 @@
-"""Caches on disk of tokens for roles and of the sessions that sign them, so that a warm `token` makes no call. On the `token` path.
+"""Caches on disk of tokens for roles, of sessions and of endpoints, so that a warm `token` makes no call. On the `token` path.
 
 A cached token is found only by the same request in the same environment: the name of its file is a digest over the request and
 everything that decides who signs (`caller_key`). The reasons are in docs/decisions/0007-token-cache.md. Each token and session is one
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 TOKENS_HEADER = "kube-iam token 2"
 SESSIONS_HEADER = "kube-iam session 2"
+ENDPOINTS_HEADER = "kube-iam endpoint 1"
 SWITCH = "KUBE_IAM_TOKEN_CACHE"
+SESSION_SWITCH = "KUBE_IAM_SESSION_CACHE"
 _STALE_TOKEN_SECONDS = 2 * LIFETIME_SECONDS
 # Sessions last 36 hours at most (GetSessionToken), so an older file has ended for certain.
 _STALE_SESSION_SECONDS = 36 * 3600 + 600
@@ -28,7 +30,10 @@ _CLOCK_TOLERANCE = 300
 
 
 class TokenRequest:
-    """Request for a token, with empty texts for what is not given. `interactive`: the user may be asked for an MFA code."""
+    """Request for a token, with empty texts for what is not given.
+
+    `cache`: sessions and tokens may be read from disk and written to it. `interactive`: the user may be asked for an MFA code.
+    """
 
     __slots__ = ("cache", "cluster_id", "external_id", "interactive", "mfa_serial", "region", "role", "session_name")
 
@@ -41,7 +46,7 @@ class TokenRequest:
         session_name: str = "",
         mfa_serial: str = "",
         region: str = "",
-        cache: bool = False,
+        cache: bool = True,
         interactive: bool = True,
     ) -> None:
         self.cluster_id = cluster_id
@@ -81,7 +86,8 @@ class TokenCache:
     def __init__(self, request: TokenRequest, environ: "Mapping[str, str]") -> None:
         self._request = request
         self._environ = environ
-        self._key = token_key(request, environ) if request.role and environ.get(SWITCH) != "0" else ""
+        allowed = request.role and request.cache and environ.get(SWITCH) != "0"
+        self._key = token_key(request, environ) if allowed else ""
         self._files = PrivateFiles(cache_directory(environ, "tokens") if self._key else "", "token")
 
     def load(self, now: float) -> IssuedToken | None:
@@ -99,6 +105,42 @@ class TokenCache:
             data = encode_token(self._key, self._request.role, token)
             self._files.write(self._key, data, token.issued - _STALE_TOKEN_SECONDS)
         token.complaint = token.complaint or self._files.complaint
+
+
+class EndpointCache:
+    """The STS endpoint of one request in one environment, where only botocore or instance metadata can find it.
+
+    What the endpoint depends on is in the name of the file, like the configuration files and the machine's start.
+    """
+
+    __slots__ = ("_environ", "_files", "_key", "_region")
+
+    def __init__(self, request: TokenRequest, environ: "Mapping[str, str]") -> None:
+        self._region = request.region
+        self._environ = environ
+        self._key = self._compute_key() if request.cache else ""
+        self._files = PrivateFiles(cache_directory(environ, "endpoints") if self._key else "", "endpoint")
+
+    def load(self) -> "tuple[str, str] | None":
+        """Return region and host if the file is private and undamaged, else None."""
+        lines = self._files.read(self._key).split(b"\n")
+        if len(lines) != 6 or not b"".join(lines).isascii():
+            return None
+        header, key, region, host, checksum, rest = (line.decode() for line in lines)
+        body = f"{header}\n{key}\n{region}\n{host}\n"
+        if header != ENDPOINTS_HEADER or key != self._key or checksum != sha256_hex(body.encode()) or rest:
+            return None
+        return region, host
+
+    def store(self, region: str, host: str, now: float) -> None:
+        """Keep the endpoint, unless the configuration changed while it was looked up. Raises nothing."""
+        if self._key and self._key == self._compute_key():
+            body = f"{ENDPOINTS_HEADER}\n{self._key}\n{region}\n{host}\n"
+            self._files.write(self._key, f"{body}{sha256_hex(body.encode())}\n".encode(), now - _STALE_SESSION_SECONDS)
+
+    def _compute_key(self) -> str:
+        caller = caller_key(self._environ)
+        return digest_of("endpoint", self._region, caller) if caller else ""
 
 
 def token_key(request: TokenRequest, environ: "Mapping[str, str]") -> str:

@@ -50,7 +50,14 @@ TOKEN_FLAGS = (
         "Region whose STS the token is for. [AWS_REGION, AWS_DEFAULT_REGION, the profile]",
     ),
     ("token_only", "--token-only", "", "", "Print the token alone, for tools that take a bearer token."),
-    ("cache", "--cache", "", "", "Keep your own temporary credentials on disk too, until they end."),
+    (
+        "cache",
+        "--cache",
+        "",
+        "",
+        "Keep temporary credentials and tokens on disk, as is the default. [KUBE_IAM_SESSION_CACHE]",
+    ),
+    ("no_cache", "--no-cache", "", "", "Neither read nor write sessions and tokens on disk."),
 )
 """(name, long form, short form, metavar, help). A flag without a metavar is a switch."""
 
@@ -102,7 +109,7 @@ def normalized(arguments: "Sequence[str]") -> list[str]:
         if equals and form in _SWITCHES and value in _TRUE:
             plain.append(form)
         elif equals and form in _SWITCHES and value in _FALSE:
-            continue
+            plain += ["--no-cache"] if form == "--cache" else []
         elif equals and len(form) == 2 and form in _VALUED:
             plain.append(f"{_LONG[form]}={value}")
         else:
@@ -180,7 +187,7 @@ def request_of(
 
     Raises UsageError for a missing cluster id and for flags that exclude each other.
     """
-    from kube_iam.aws.token_cache import TokenRequest
+    from kube_iam.aws.token_cache import SESSION_SWITCH, TokenRequest
 
     settings = {**file_settings}
     for name, variable in (("cluster_id", "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID"), ("role", "DEFAULT_ROLE")):
@@ -190,6 +197,10 @@ def request_of(
     cluster_id, session_name = settings.get("cluster_id"), str(settings.get("session_name") or "")
     if not cluster_id:
         raise _usage_error("no cluster id", "give it with -i, or in KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID")
+    if flags.get("cache") and flags.get("no_cache"):
+        raise _usage_error("--cache and --no-cache exclude each other", "leave one of them out")
+    if environ.get(SESSION_SWITCH) == "0" and not flags.get("cache"):
+        settings["no_cache"] = True
     if session_name and settings.get("forward_session_name"):
         raise _usage_error("--forward-session-name and --session-name exclude each other", "leave one of them out")
     return TokenRequest(
@@ -199,7 +210,7 @@ def request_of(
         session_name=session_name,
         mfa_serial=str(settings.get("mfa_serial") or ""),
         region=str(settings.get("region") or ""),
-        cache=bool(settings.get("cache")),
+        cache=not settings.get("no_cache") and settings.get("cache") is not False,
     )
 
 
