@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,10 @@ from kube_iam.kube.kubeconfig_fields import edits
 from kube_iam.kube.kubeconfig_lock import kubectl_locks
 from kube_iam.kube.kubeconfig_owner import Entry, scalar
 from kube_iam.kube.yaml.edit import ListEdit
-from kube_iam.kube.yaml.fields import Path as Place
-from kube_iam.kube.yaml.fields import RepeatedKey, line_at, lookup, set_value
+from kube_iam.kube.yaml.fields import Change, RepeatedKey, line_at, lookup, set_value, set_values
 from kube_iam.kube.yaml.layout import newline_of
 from kube_iam.kube.yaml.text import Value
-from kube_iam.kube.yaml.tree import line_start, parse_tree
+from kube_iam.kube.yaml.tree import Node, line_start, parse_document
 
 NEW_FILE_MODE = 0o600
 SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
@@ -84,64 +83,89 @@ def _write(path: Path, before: str | None, after: str) -> None:
 
 def merged(texts: Mapping[Path, str], default: Path, config: Mapping[str, Value], chosen: frozenset[str]) -> Texts:
     """Return the new texts of the files that change. `default` is the file of new entries. Raises NotOwned and ConfigError."""
-    begun = {path: _begun(text, path) for path, text in {default: "", **texts}.items()}
-    after = dict(begun)
+    read = {path: _begun(text, path) for path, text in {default: "", **texts}.items()}
     order = [*texts, *([] if default in texts else [default])]
-    entries = read_entries({path: after[path] for path in order})
-    current = _current(begun, order)
+    entries = _entries({path: read[path] for path in order})
     wanted = Wanted.of(config, chosen)
     found = list(problems(entries, wanted))
     if found:
         raise NotOwned("\n".join(found), REMEDY, tuple(found))
+    changes: dict[Path, list[Change]] = {path: [] for path in read}
     for section, inner in SECTIONS.items():
         made: Any = config[section]
-        name = made[0]["name"]
-        old = entries.get((section, name))
+        old = entries.get((section, made[0]["name"]))
         if old is None:
-            with _lines_as_read(begun[default], (section,), default):
-                after[default] = ListEdit(after[default], (section,), str(default), exact=True).append(made[0])
+            changes[default].append(Change((section, len(_list(read[default], section, default))), made[0]))
         else:
-            for step, value in edits(old, made[0][inner], wanted):
-                place = (section, old.index, inner, *step)
-                with _lines_as_read(begun[old.file], place, old.file):
-                    after[old.file] = set_value(after[old.file], place, value, str(old.file))
+            steps = edits(old, made[0][inner], wanted)
+            changes[old.file] += [Change((section, old.index, inner, *step), value) for step, value in steps]
     context = str(config["current-context"])
-    if current != context:
-        with _lines_as_read(begun[default], ("current-context",), default):
-            after[default] = set_value(after[default], ("current-context",), context, str(default))
-    return {path: text for path, text in after.items() if text != begun[path]}
+    if _current([(path, read[path].root) for path in order]) != context:
+        changes[default].append(Change(("current-context",), context))
+    after = {path: _changed(read[path], made, path) for path, made in changes.items()}
+    return {path: text for path, text in after.items() if text != read[path].text}
 
 
-def _begun(text: str, path: Path) -> str:
-    """Return the text, with the first lines of a kubeconfig where it has no content: null or an empty mapping.
+def _changed(read: Parsed, changes: Sequence[Change], path: Path) -> str:
+    """Return the text with all changes: at once, which needs one parse, else one after the other. Raises ConfigError."""
+    if not changes:
+        return read.text
+    at_once = set_values(read.text, read.root, changes)
+    if at_once is not None:
+        return at_once
+    text = read.text
+    for change in changes:
+        try:
+            section = str(change.path[0])
+            if len(change.path) == 2:  # a new item
+                text = ListEdit(text, (section,), str(path), exact=True).append(change.value)
+            else:
+                text = set_value(text, change.path, change.value, str(path))
+        except ConfigError as error:
+            # The line in the text as it was read: earlier changes may have moved lines.
+            line = line_at(read.root, change.path)
+            raise ConfigError(
+                error.path, [Problem(each.key, each.message, each.hint, line) for each in error.problems]
+            ) from error
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A text with its document: the root, and the offset of the document's end."""
+
+    text: str
+    root: Node | None
+    end: int
+
+    @staticmethod
+    def of(text: str, path: Path) -> Parsed:
+        """Parse the text. Raises ConfigError."""
+        return Parsed(text, *parse_document(text, str(path)))
+
+
+def _begun(text: str, path: Path) -> Parsed:
+    """Return the document, with the first lines of a kubeconfig where it has no content: null or an empty mapping.
 
     Comments and document marks stay. Raises ConfigError.
     """
-    root = parse_tree(text, str(path))
+    parsed = Parsed.of(text, path)
+    root = parsed.root
     first = _FIRST_TEXT.replace("\n", newline_of(text))
     if root is None:
         end = _DOCUMENT_END.search(text)
         before, after = (text[: end.start()], text[end.start() :]) if end else (text, "")
-        return before + (newline_of(text) if before and not before.endswith("\n") else "") + first + after
+        return Parsed.of(
+            before + (newline_of(text) if before and not before.endswith("\n") else "") + first + after, path
+        )
     inside = text[root.start + 1 : root.end - 1]
     if not root.is_null and (root.kind != "mapping" or root.pairs or inside.strip()):
-        return text
+        return parsed
     before, after = text[: root.start], text[root.end :]
     if before[line_start(text, root.start) :].strip("\ufeff "):  # behind `---` on its line
         before = before.rstrip() + newline_of(text)
-    return before + (first.removesuffix(newline_of(text)) + after if after.strip("\r\n") else first + after.lstrip())
-
-
-@contextmanager
-def _lines_as_read(text: str, place: Place, path: Path) -> Iterator[None]:
-    """Give errors of an edit the line of `place` in the text as it was read: earlier edits may have moved lines."""
-    try:
-        yield
-    except ConfigError as error:
-        line = line_at(parse_tree(text, str(path)), place)
-        raise ConfigError(
-            error.path, [Problem(each.key, each.message, each.hint, line) for each in error.problems]
-        ) from error
+    begun = before + (first.removesuffix(newline_of(text)) + after if after.strip("\r\n") else first + after.lstrip())
+    return Parsed.of(begun, path)
 
 
 def entries_in_use(environ: Mapping[str, str], kubeconfig: str = "") -> dict[tuple[str, str], Entry]:
@@ -155,11 +179,15 @@ def entries_in_use(environ: Mapping[str, str], kubeconfig: str = "") -> dict[tup
 
 def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
     """Return all entries, the first of each name. Raises ConfigError for entries without a name, or a repeated name in one file."""
+    return _entries({path: Parsed.of(text, path) for path, text in texts.items()})
+
+
+def _entries(documents: Mapping[Path, Parsed]) -> dict[tuple[str, str], Entry]:
     entries: dict[tuple[str, str], Entry] = {}
-    for path, text in texts.items():
+    for path, parsed in documents.items():
         for section, inner in SECTIONS.items():
             seen: set[str] = set()
-            for index, item in enumerate(ListEdit(text, (section,), str(path), exact=True).items()):
+            for index, item in enumerate(_list(parsed, section, path)):
                 try:
                     name, fields = scalar(lookup(item.resolved(), "name")), lookup(item.resolved(), inner)
                 except RepeatedKey as error:
@@ -175,11 +203,17 @@ def read_entries(texts: Mapping[Path, str]) -> dict[tuple[str, str], Entry]:
     return entries
 
 
-def _current(texts: Mapping[Path, str], order: Sequence[Path]) -> str:
+def _list(parsed: Parsed, section: str, path: Path) -> list[Node]:
+    """Return the items of a section. Raises ConfigError where it is no list."""
+    document = (parsed.root, parsed.end)
+    return ListEdit(parsed.text, (section,), str(path), exact=True, document=document).items()
+
+
+def _current(roots: Iterable[tuple[Path, Node | None]]) -> str:
     """Return the first current context that a file names, else empty. Raises ConfigError for a repeated key."""
-    for path in order:
+    for path, root in roots:
         try:
-            name = scalar(lookup(parse_tree(texts[path], str(path)), "current-context"))
+            name = scalar(lookup(root, "current-context"))
         except RepeatedKey as error:
             problem = Problem("current-context", str(error), "remove one of the two", error.line)
             raise ConfigError(str(path), [problem]) from error

@@ -6,10 +6,11 @@ is checked before it is returned: the new text is parsed, must hold the value, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from kube_iam.errors import ConfigError, Problem
-from kube_iam.kube.yaml.layout import behind_comments, insert_lines, newline_of
+from kube_iam.kube.yaml.layout import Splice, behind_comments, insertion, newline_of
 from kube_iam.kube.yaml.text import Value, block, flow
 from kube_iam.kube.yaml.tree import Node, Shape, column, dash_of, parse_tree
 
@@ -47,24 +48,54 @@ def lookup(node: Node | None, key: str, hops: int = 0) -> Node | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value to set, or with an index behind its last item one to append to a list."""
+
+    path: Path
+    value: Value
+
+
 def set_value(text: str, path: Path, value: Value, source: str) -> str:
     """Return the text in which the value at `path` is `value`. A missing last step is added at the end.
 
     Raises ConfigError that names `source` and the path, where the edit is not safe.
     """
-    root = parse_tree(text, source)
+    new = set_values(text, parse_tree(text, source), (Change(path, value),))
+    if new is None:
+        raise _unsafe(source, path)
+    return new
+
+
+def set_values(text: str, root: Node | None, changes: Iterable[Change]) -> str | None:
+    """Return the text with all changes, checked together by one parse; None where they are not safe, or not at once.
+
+    `root` is the result of `parse_tree` for the text. Two changes at the same place are not made at once.
+    """
+    changes = tuple(changes)
+    parts, done, filled = [], 0, -1
     try:
-        holder = _at(root, path[:-1])
-        old = _child(holder, path[-1])
-        _check_not_shared(root, path)
-        new = _replaced(text, old, value, holder.flow) if old is not None else _added(text, holder, path[-1], value)
-        after = parse_tree(new, source)
-        same = _child(_at(after, path[:-1]), path[-1])
-        if same is not None and same.data() == value and _masked(root, path) == _masked(after, path):
-            return new
-    except (ValueError, ConfigError) as error:
-        raise _unsafe(source, path) from error
-    raise _unsafe(source, path)
+        for start, end, new in sorted(_splice(text, root, change) for change in changes):
+            if start < done or start == filled:
+                return None
+            parts += [text[done:start], new]
+            done, filled = end, start
+        edited = "".join([*parts, text[done:]])
+        after = parse_tree(edited, "")
+        held = all(_at(after, change.path).data() == change.value for change in changes)
+    except (ValueError, ConfigError):
+        return None
+    paths = [change.path for change in changes]
+    return edited if held and _masked(root, paths) == _masked(after, paths) else None
+
+
+def _splice(text: str, root: Node | None, change: Change) -> Splice:
+    """Return the replacement that makes the change. Raises ValueError where it is not safe."""
+    path, value = change.path, change.value
+    holder = _at(root, path[:-1])
+    old = _child(holder, path[-1])
+    _check_not_shared(root, path)
+    return _replacement(text, old, value, holder.flow) if old is not None else _addition(text, holder, path[-1], value)
 
 
 def line_at(root: Node | None, path: Path) -> int | None:
@@ -119,22 +150,22 @@ def _child(node: Node, step: Step) -> Node | None:
     return own[0][1] if own else None
 
 
-def _replaced(text: str, old: Node, value: Value, in_flow: bool) -> str:
+def _replacement(text: str, old: Node, value: Value, in_flow: bool) -> Splice:
     if old.kind == "sequence" and not old.flow:
         margin = newline_of(text) + " " * column(text, old.start)
         new = margin.join(block(value))
     else:
         new = block(value)[0] if isinstance(value, str) and not in_flow else flow(value)
     gap = " " if old.start == old.end and not text[old.start - 1].isspace() else ""
-    return text[: old.start] + gap + new + text[old.end :]
+    return old.start, old.end, gap + new
 
 
-def _added(text: str, holder: Node, step: Step, value: Value) -> str:
+def _addition(text: str, holder: Node, step: Step, value: Value) -> Splice:
     new: Value = {step: value} if isinstance(step, str) else [value]
     members = [pair[1] for pair in holder.pairs] or holder.items
     if holder.flow:
         at = members[-1].end if members else holder.start + 1
-        return text[:at] + (", " if members else "") + flow(new)[1:-1] + text[at:]
+        return at, at, (", " if members else "") + flow(new)[1:-1]
     if isinstance(step, int):
         line = text[dash_of(text, holder, 0, holder.items[0].start) :]
         indent = len(line) - len(line.lstrip(" "))
@@ -142,23 +173,27 @@ def _added(text: str, holder: Node, step: Step, value: Value) -> str:
         first = holder.pairs[0][0].start
         indent = column(text, first)
     end = behind_comments(text, holder.end, indent, len(text), item=isinstance(step, int))
-    return insert_lines(text, end, block(new), " " * indent)
+    return insertion(text, end, block(new), " " * indent)
 
 
-def _masked(node: Node | None, path: Path) -> Shape:
-    """Return the content of the document apart from the value at `path`."""
+def _masked(node: Node | None, paths: Sequence[Path]) -> Shape:
+    """Return the content of the document apart from the values at the paths."""
     if node is None or node.kind not in ("mapping", "sequence"):
         return (None if node is None else node.shape(),)
+    inner: dict[Step, list[Path]] = {}
+    for path in paths:
+        inner.setdefault(path[0], []).append(path[1:])
+    gone = {step for step, rests in inner.items() if () in rests}
     steps: list[tuple[object, Node]] = [
         *enumerate(node.items),
         *((key.value if key.kind == "scalar" else key.shape(), value) for key, value in node.pairs),
     ]
     inside = [
-        (step, _masked(value, path[1:]) if step == path[0] else value.shape())
+        (step, _masked(value, inner[step]) if step in inner else value.shape())
         for step, value in steps
-        if len(path) > 1 or step != path[0]
+        if step not in gone
     ]
-    keys = tuple(key.shape() for key, _ in node.pairs if len(path) > 1 or key.value != path[0])
+    keys = tuple(key.shape() for key, _ in node.pairs if key.value not in gone)
     return (node.kind, node.tag, node.anchor, keys, tuple(inside))
 
 

@@ -6,6 +6,9 @@ import re
 
 from kube_iam.kube.yaml.tree import line_end, next_line
 
+Splice = tuple[int, int, str]
+"""A replacement in a text: the offsets of its start and its end, and the new text between."""
+
 # A commented-out entry or key, and its indentation behind the mark.
 _COMMENTED_OUT = re.compile(r"#( *)(?:- |[A-Za-z][\w-]*:(?:\s|$))")
 
@@ -36,12 +39,18 @@ def behind_comments(text: str, end: int, column: int, stop: int, *, item: bool) 
 
 def insert_lines(text: str, end: int, lines: list[str], indent: str) -> str:
     """Return the text with lines inserted after the line on which content ends. A missing final newline stays missing."""
+    at, _, added = insertion(text, end, lines, indent)
+    return text[:at] + added + text[at:]
+
+
+def insertion(text: str, end: int, lines: list[str], indent: str) -> Splice:
+    """Return the replacement by which `insert_lines` inserts the lines."""
     newline = newline_of(text)
     added = newline.join(indent + line for line in lines)
     at = next_line(text, end)
     if at == len(text) and text and not text.endswith("\n"):
-        return text + newline + added
-    return text[:at] + added + newline + text[at:]
+        return at, at, newline + added
+    return at, at, added + newline
 
 
 def cut_from_flow(text: str, spans: list[tuple[int, int]], index: int) -> str:
