@@ -215,8 +215,9 @@ def access_warnings(access: ClusterAccess) -> Iterator[str]:
     for level in access.levels:
         if MASTERS in level.groups:
             yield (
-                f"level {level.name} is in {MASTERS}, which RBAC can neither limit nor take away; "
-                "prefer a group of your own bound to cluster-admin"
+                f"level {level.name} is in {MASTERS}, which RBAC can neither limit nor take away, and whose requests reach no"
+                " authorizer: a denied user keeps the access for as long as kube-apiserver caches the token; prefer a group of your"
+                " own bound to cluster-admin"
             )
     yield from user_name_warnings(access)
     yield from consequences(access) if access.uses_existing else ()

@@ -124,6 +124,15 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "manifest": (
         ("Install the CRD", "manifest crd | kubectl apply -f -"),
         ("Give the server its rights", "manifest rbac | kubectl apply -f -"),
+        ("Have kube-apiserver ask the server before each request", "manifest authorizer --for kubeadm"),
+    ),
+    "manifest authorizer": (
+        ("Print all parts for kubeadm", "manifest authorizer --for kubeadm --certificate cert.pem"),
+        (
+            "Write the AuthorizationConfiguration alone",
+            "manifest authorizer --kubernetes-version 1.32 --only configuration > authorization.yaml",
+        ),
+        ("Print the fields of a kOps cluster", "manifest authorizer --for kops"),
     ),
     "manifest crd": (("Install the CRD", "manifest crd | kubectl apply -f -"),),
     "manifest rbac": (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,13 +15,20 @@ from kube_iam.cli.shared_options import file_option, global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kube_iam.kube.authorizer import Authorizer
+
 JOBS = ("server", "admin", "operator")
+INSTALLERS = ("kubeadm", "kubeadm-v1beta3", "static-pod", "talos", "kops")
+PARTS = ("configuration", "kubeconfig", "changes")
 
 
 @click.group("manifest", cls=CommandGroup, no_args_is_help=True)
 @global_options
 def command() -> None:
-    """Print a manifest, to be piped into `kubectl apply -f -`."""
+    """Print a manifest: crd and rbac for `kubectl apply -f -`, authorizer for kube-apiserver's own configuration."""
 
 
 @command.command("crd")
@@ -77,6 +87,148 @@ def rbac_command(job: str, group: str | None, temporary: bool, deny_list: str, f
     if temporary:
         note = "who may change the mapping can map anybody to any group, system:masters included"
         click.echo(f"kube-iam: warning: {note} (docs/rights.md)", err=True)
+
+
+@command.command("authorizer")
+@global_options
+@click.option(
+    "--for",
+    "installer",
+    type=click.Choice(INSTALLERS),
+    metavar="|".join(INSTALLERS),
+    default="kubeadm",
+    help="What sets kube-apiserver's flags.  [default: kubeadm, as of 1.31 with v1beta4]",
+)
+@click.option(
+    "--kubernetes-version",
+    "kubernetes_version",
+    metavar="1.MINOR",
+    default="1.34",
+    help="The oldest Kubernetes version of your API servers.  [default: 1.34]",
+)
+@click.option(
+    "--failure-policy",
+    type=click.Choice(("Deny", "NoOpinion")),
+    help="The answer to requests of kube-iam's users while the server does not answer: Deny, or as RBAC says.  [default: Deny]",
+)
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="PEM file of the server's certificate, or of the authority that signed it, to put into the webhook kubeconfig.",
+)
+@click.option(
+    "--server",
+    metavar="URL",
+    default="",
+    help="The server, as kube-apiserver reaches it.  [default: https://127.0.0.1:21362]",
+)
+@click.option("--only", "part", type=click.Choice(PARTS), metavar="|".join(PARTS), help="Print one part alone.")
+def authorizer_command(
+    installer: str, kubernetes_version: str, failure_policy: str | None, certificate: Path | None, server: str,
+    part: str | None,
+) -> None:  # fmt: skip
+    """Print what makes kube-apiserver ask the server before each request of the server's users.
+
+    A denied user is then refused within a second, although kube-apiserver has the token cached. The parts are: the
+    AuthorizationConfiguration, the webhook kubeconfig, and the changes of the installer's configuration. A comment names the place of
+    each. Requests of all other users reach no webhook, except with kOps and before Kubernetes 1.30, which know only older flags.
+    """
+    from kube_iam.kube.authorizer import SERVER, Authorizer, FailurePolicy, Installer
+
+    authorizer = Authorizer(
+        Installer(installer),
+        _version(kubernetes_version),
+        FailurePolicy(failure_policy or "Deny"),
+        _server(server or SERVER),
+        _certificate(certificate) if certificate is not None else "",
+    )
+    if failure_policy is not None and not authorizer.structured:
+        raise UsageError(
+            f"--failure-policy has no effect with {_flags_only(authorizer)}",
+            "with these flags RBAC decides while the server does not answer",
+        )
+    parts = dict(_authorizer_parts(authorizer))
+    if part is not None and part not in parts:
+        raise UsageError(f"there is no {part} of its own with {_flags_only(authorizer)}", f"print: {', '.join(parts)}")
+    page("---\n".join(parts.values() if part is None else (parts[part],)))
+
+
+def _authorizer_parts(authorizer: Authorizer) -> Iterator[tuple[str, str]]:
+    """Yield each part by its name, as YAML below a comment that says where it belongs."""
+    from kube_iam.kube.authorizer import Installer, installer_changes
+    from kube_iam.report.data import as_yaml
+
+    kubeconfig = as_yaml(authorizer.kubeconfig())
+    placed = authorizer.installer in (Installer.TALOS, Installer.KOPS)  # the changes hold the files
+    if not placed:
+        if authorizer.structured:
+            yield "configuration", f"# {authorizer.configuration_path}\n{as_yaml(authorizer.configuration())}"
+        trust = (
+            "" if authorizer.certificate else f"\n# {authorizer.certificate_path} is a copy of the server's cert.pem."
+        )
+        yield "kubeconfig", f"# {authorizer.kubeconfig_path}{trust}\n{kubeconfig}"
+    comment = "\n".join(f"# {line}" for line in _places(authorizer))
+    yield "changes", f"{comment}\n{as_yaml(installer_changes(authorizer, kubeconfig))}"
+
+
+def _places(authorizer: Authorizer) -> Iterator[str]:
+    """Yield the lines of the comment above the installer's changes."""
+    from kube_iam.kube.authorizer import Installer
+
+    match authorizer.installer:
+        case Installer.KUBEADM | Installer.KUBEADM_V1BETA3:
+            yield "Add this to your ClusterConfiguration, once both files are on each control-plane node."
+            yield "The volume is that of deploy/kubeadm."
+            if authorizer.structured:
+                yield "kubeadm leaves --authorization-mode out where --authorization-config is set."
+        case Installer.STATIC_POD:
+            yield "Add this to /etc/kubernetes/manifests/kube-apiserver.yaml, and remove --authorization-mode there."
+        case Installer.TALOS:
+            yield "A patch of the machine configuration of control-plane nodes, for Talos 1.9 to 1.13."
+            if not authorizer.certificate:
+                yield f"{authorizer.certificate_path} is a copy of the server's cert.pem; better put it in by --certificate."
+        case Installer.KOPS:
+            yield "Add this to the cluster's spec (kops edit cluster). kOps has no field for --authorization-config: every request"
+            yield "reaches the server, except those of system:masters. While the server does not answer, RBAC decides."
+
+
+def _flags_only(authorizer: Authorizer) -> str:
+    """Return why kube-apiserver gets older flags and no AuthorizationConfiguration."""
+    from kube_iam.kube.authorizer import OLDEST, Installer
+
+    if authorizer.installer is Installer.KOPS:
+        return "kops, which has no field for --authorization-config"
+    if authorizer.structured:
+        return f"{authorizer.installer.value}, whose changes hold the files"
+    return f"Kubernetes before {OLDEST[0]}.{OLDEST[1]}, which reads no AuthorizationConfiguration"
+
+
+def _version(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"v?1\.(\d{1,3})(\..*)?", text, re.ASCII)
+    if found is None:
+        raise UsageError(f"--kubernetes-version {text!r} is no version of Kubernetes", "write it as 1.34")
+    return 1, int(found[1])
+
+
+def _server(url: str) -> str:
+    if not re.fullmatch(r"https://[^\s/?#@]+", url):
+        raise UsageError(
+            f"--server {url!r} is no https:// address with a host and a port alone", "write https://127.0.0.1:21362"
+        )
+    return url
+
+
+def _certificate(path: Path) -> str:
+    """Return the PEM text of certificates. Raises UsageError for any other file, above all for a private key."""
+    try:
+        text = path.read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not PEM text"
+        raise UsageError(f"--certificate {path} cannot be read: {cause}", "name the server's cert.pem") from error
+    if "PRIVATE KEY-----" in text or "-----BEGIN CERTIFICATE-----" not in text:
+        found = "holds a private key" if "PRIVATE KEY-----" in text else "holds no certificate"
+        raise UsageError(f"--certificate {path} {found}", "name the server's cert.pem")
+    return text
 
 
 def _shipped(name: str) -> str:

@@ -58,7 +58,7 @@ COMMANDS: Mapping[str, Entry] = {
     "server": Entry("kube_iam.cli.server:command", "Answer token reviews of kube-apiserver.", SERVER),
     "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),
     "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),
-    "manifest": Entry("kube_iam.cli.manifest:command", "Print the CRD, or RBAC of a job.", SERVER),
+    "manifest": Entry("kube_iam.cli.manifest:command", "Print the CRD, RBAC of a job, or the authorizer.", SERVER),
     "policy": Entry("kube_iam.cli.policy:command", "Print the IAM policy of a job.", SERVER),
     "sandbox": Entry("kube_iam.cli.sandbox:command", "Run an emulated AWS account and a cluster.", OTHER),
     "completion": Entry("kube_iam.cli.completion:command", "Print the completion script of a shell.", OTHER),

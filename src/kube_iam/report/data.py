@@ -32,6 +32,8 @@ def as_yaml(data: object) -> str:
 
     def text_node(writer: Any, value: str) -> Any:
         style = ("'" if _OTHER_TYPE.fullmatch(value) else None) if _is_visible(value) else '"'
+        if value.endswith("\n") and not value.startswith((" ", "\n")) and _is_visible(value.replace("\n", "")):
+            style = "|"
         return writer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Representer.add_representer(str, text_node)

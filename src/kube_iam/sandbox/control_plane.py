@@ -124,7 +124,10 @@ def start_apiserver(
             "authentication-token-webhook-version": "v1",
             "authentication-token-webhook-cache-ttl": f"{cache_ttl_seconds}s",
         }
-    _start(home, "kube-apiserver", binaries.apiserver, {**options, **(extra_args or {})})
+    options |= extra_args or {}
+    if "authorization-config" in options:  # kube-apiserver does not start with both
+        del options["authorization-mode"]
+    _start(home, "kube-apiserver", binaries.apiserver, options)
     home.process("kube-apiserver").await_ready(api.ready, _TIMEOUT_SECONDS)
     fill_aggregated_roles(api)
     write_file(home.kubeconfig, kubeconfig(api, authority.pem).encode())
