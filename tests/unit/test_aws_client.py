@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
+import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,8 @@ import botocore.exceptions as known
 import pytest
 from botocore.exceptions import ClientError
 
-from kube_iam.aws.client import aws_errors, make_client, make_session
+from kube_iam.aws import time_limits
+from kube_iam.aws.client import aws_errors, iam_client, make_client, make_session
 from kube_iam.aws.errors import is_clock_skew, translate
 from kube_iam.errors import (
     AccessDenied,
@@ -39,7 +44,7 @@ def answer(code: str, message: str = "words of AWS", status: int = 400) -> Clien
 def test_clients_retry_time_out_and_introduce_themselves() -> None:
     config = make_client("iam").meta.config
     assert config.retries["mode"] == "standard"
-    assert (config.connect_timeout, config.read_timeout) == (10, 30)
+    assert (config.connect_timeout, config.read_timeout) == (4, 4)
     assert config.user_agent.rpartition(" ")[2].startswith("kube-iam/")
 
 
@@ -56,6 +61,77 @@ def test_a_clients_region_is_the_argument_then_the_environment_then_the_profile(
     clean.setenv("AWS_REGION", "eu-west-1")
     assert make_client("sts").meta.region_name == "eu-west-1"
     assert make_client("sts", "eu-central-1").meta.region_name == "eu-central-1"
+
+
+class Listener:
+    """A port whose connections are accepted and never answered, or closed at once. Counts them."""
+
+    def __init__(self, *, closes: bool) -> None:
+        self._closes = closes
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._held: list[socket.socket] = []
+        self.connections = 0
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                self.connections += 1
+                if self._closes:
+                    connection.close()
+                else:
+                    self._held.append(connection)
+
+    def close(self) -> None:
+        for each in (self._socket, *self._held):
+            each.close()
+
+
+@pytest.mark.parametrize("service", ["sts", "iam"])
+@pytest.mark.parametrize("closes", [False, True], ids=["silent", "closes"])
+def test_call_without_an_answer_is_not_repeated(closes: bool, service: str, clean: pytest.MonkeyPatch) -> None:
+    """Three attempts of 30 s each let `who` hang for a minute and a half where packets are dropped."""
+    clean.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    clean.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    clean.setattr("kube_iam.aws.time_limits.READ_SECONDS", 0.2)
+    listener = Listener(closes=closes)
+    try:
+        clean.setenv(f"AWS_ENDPOINT_URL_{service.upper()}", listener.url)
+        session = make_session()
+        client = iam_client("eu-west-1", session) if service == "iam" else make_client("sts", session=session)
+        with pytest.raises(Unreachable), aws_errors("ask"):
+            (client.list_users if service == "iam" else client.get_caller_identity)()
+    finally:
+        listener.close()
+    assert listener.connections == 1 if not closes else listener.connections > 1
+
+
+def test_roles_of_profiles_are_assumed_within_the_same_limits(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clean.setattr("kube_iam.aws.time_limits.READ_SECONDS", 0.2)
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(
+        "[profile base]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = s\n"
+        "[profile top]\nrole_arn = arn:aws:iam::123456789012:role/top\nsource_profile = base\nregion = eu-west-1\n"
+    )
+    listener = Listener(closes=False)
+    try:
+        clean.setenv("AWS_ENDPOINT_URL_STS", listener.url)
+        with pytest.raises(Unreachable), aws_errors("find AWS credentials"):
+            make_session("top").get_credentials().get_frozen_credentials()
+    finally:
+        listener.close()
+    assert listener.connections == 1
+
+
+def test_failing_connections_are_tried_again_for_five_seconds_at_most() -> None:
+    failure = known.EndpointConnectionError(endpoint_url="https://sts.eu-west-1.amazonaws.com")
+    now = time.monotonic()
+    for ago, raises in ((0.0, False), (4.0, False), (6.0, True)):
+        request = {"context": {time_limits._BEGUN: now - ago}}
+        with pytest.raises(known.EndpointConnectionError) if raises else nullcontext():
+            time_limits._give_up(failure, request)
 
 
 def test_an_unknown_profile_or_a_broken_file_is_said_at_once(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,8 +15,6 @@ from kube_iam.aws.errors import aws_errors, translate
 from kube_iam.core.credentials import check_environment, check_value
 
 __all__ = [
-    "CONNECT_TIMEOUT",
-    "READ_TIMEOUT",
     "aws_errors",
     "iam_client",
     "iam_text_client",
@@ -25,8 +23,6 @@ __all__ = [
     "translate",
 ]
 
-CONNECT_TIMEOUT = 10
-READ_TIMEOUT = 30
 DEFAULT_REGION = "us-east-1"
 
 
@@ -67,7 +63,7 @@ def make_client(
     environ: Mapping[str, str] = os.environ,
     **keys: Any,
 ) -> Any:
-    """Return a botocore client: standard retries, 10 s to connect, 30 s to answer, `kube-iam/VERSION` in the user agent.
+    """Return a botocore client: standard retries, the limits of `aws.time_limits`, `kube-iam/VERSION` in the user agent.
 
     Region: the argument, AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1. `config` is a botocore Config
     that overrides these; `keys` are further arguments of botocore's `create_client` (`aws_access_key_id=…`). Raises the errors of our
@@ -79,12 +75,7 @@ def make_client(
     session = session or make_session(profile)
     with aws_errors(f"prepare calls to {service.upper()}"):
         region = region or environ.get("AWS_REGION", "") or session.get_config_variable("region") or DEFAULT_REGION
-        ours = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"mode": "standard"},
-            user_agent_extra=f"kube-iam/{_version()}",
-        )
+        ours = Config(user_agent_extra=f"kube-iam/{_version()}")
         merged = ours.merge(config) if config else ours
         client = session.create_client(service, region_name=region, config=merged, **keys)
     check_endpoint(client.meta.endpoint_url, f"the endpoint of {service.upper()}")

@@ -30,6 +30,7 @@ from kube_iam.aws.login_source import LoginSource
 from kube_iam.aws.proxies import use_proxy
 from kube_iam.aws.source_errors import name_errors
 from kube_iam.aws.static_credentials import profile_name
+from kube_iam.aws.time_limits import default_config, limit_time
 
 _TOKEN_VARIABLES = ["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]
 # Files of the tools before botocore, which the reference does not read: keys in them would sign in place of a role.
@@ -66,8 +67,14 @@ class SdkSession(Session):
         return read_configuration(self._environ, only_config=True)
 
     def create_client(self, *arguments: Any, **settings: Any) -> Any:
-        """Return botocore's client, set up for its proxy. Raises UsageError for a proxy that cannot be used."""
+        """Return botocore's client, set up for its proxy, with our time limits. Raises UsageError for a proxy that cannot be used.
+
+        botocore makes clients by this too: those that assume the roles of profiles, and of IAM Identity Center.
+        """
+        config = settings.get("config")
+        settings["config"] = default_config().merge(config) if config is not None else default_config()
         client = super().create_client(*arguments, **settings)
+        limit_time(client)
         use_proxy(client, self._environ)
         return client
 
