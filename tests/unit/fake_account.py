@@ -178,7 +178,15 @@ class FakeDirectory:
             if name.casefold() in map(str.casefold, self.role_states):
                 raise Conflict(f"role {name} exists")
             self.role_states[name] = RoleState(
-                arn, name, path, trust, dict(tags), max_session_seconds, description, boundary=boundary
+                arn,
+                name,
+                path,
+                trust,
+                dict(tags),
+                max_session_seconds,
+                description,
+                boundary=boundary,
+                created=float(self.world.writes),
             )
 
         self.world.write("create_role", effect)

@@ -167,7 +167,10 @@ levels:
         (HEAD + "levels: [{name: x}, {name: X}]\n", "level X is repeated"),
         (HEAD + "levels: [{name: x}, {name: y, iam: {role: prod-X}}]\n", "the IAM role prod-x is also level x's"),
         (HEAD + "levels: [{name: x}, {name: y, groups: ['kube-iam:x']}]\n", "the cluster cannot tell them apart"),
-        (HEAD + "mapping: {awsAuth: {}, file: x}\n" + LEVELS, "takes exactly one of configFile, awsAuth, crd, file"),
+        (
+            HEAD + "mapping: {awsAuth: {}, file: x}\n" + LEVELS,
+            "takes exactly one of configFile, accessEntries, awsAuth, crd, file",
+        ),
         (HEAD + "mapping: {}\n" + LEVELS, "takes exactly one of"),
         (HEAD + "partition: aws-cn\n" + LEVELS, "region eu-central-1 is in partition aws (leave partition out)"),
         (HEAD + "partition: aws-chn\n" + LEVELS, "'aws-chn' is not known (did you mean 'aws-cn'?)"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from access_commands import account as account
 from api_in_memory import ApiInMemory
 from fake_account import FakeAccount
@@ -270,16 +271,48 @@ def test_eks_describes_the_cluster(eks: FakeEks, account: FakeAccount) -> None:
     assert new(account, None, "--eks", "prod") == 0
     access = load_access("access.yaml")
     assert (access.cluster_id, access.endpoint, access.certificate_authority) == ("prod", EKS_URL, PEM)
-    assert (access.region, access.mapping.kind, access.checks_sign_in) == ("eu-west-1", TargetKind.AWS_AUTH, False)
+    assert (access.region, access.checks_sign_in) == ("eu-west-1", False)
     assert run_command("kube-iam", ["validate"], {}) == 0
 
 
-def test_eks_cluster_without_aws_auth_gets_the_remedy(eks: FakeEks, account: FakeAccount) -> None:
-    eks.cluster["accessConfig"] = {"authenticationMode": "API"}
-    new(account, None, "--eks", "prod")
-    text = Path("access.yaml").read_text()
-    assert "TODO mapping was not found: with authentication mode API" in text
-    assert "update-cluster-config" in text
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ({"authenticationMode": "API"}, TargetKind.ACCESS_ENTRIES),
+        ({"authenticationMode": "API_AND_CONFIG_MAP"}, TargetKind.ACCESS_ENTRIES),
+        ({"authenticationMode": "CONFIG_MAP"}, TargetKind.AWS_AUTH),
+        ({}, TargetKind.AWS_AUTH),
+    ],
+)
+def test_authentication_mode_of_eks_decides_on_the_mapping(
+    eks: FakeEks, account: FakeAccount, config: dict[str, str], kind: TargetKind
+) -> None:
+    eks.cluster["accessConfig"] = config
+    assert new(account, None, "--eks", "prod") == 0
+    assert load_access("access.yaml").mapping.kind is kind
+    assert run_command("kube-iam", ["validate"], {}) == 0
+
+
+def test_kubeconfig_takes_endpoint_and_authority_of_eks(
+    eks: FakeEks, account: FakeAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("access.yaml").write_text(
+        "{apiVersion: kube-iam.dev/v1alpha1, kind: ClusterAccess, cluster: {id: prod}, account: '123456789012',"
+        " region: eu-west-1, mapping: {accessEntries: {}}, membershipCheck: assumeRole, levels: [{name: viewer}]}"
+    )
+    with pytest.raises(UsageError, match="does not say where the API server is") as missing:
+        run_command("kube-iam", ["kubeconfig", "viewer"], {})
+    assert "--eks" in missing.value.hint
+    assert run_command("kube-iam", ["kubeconfig", "viewer", "--eks", "prod"], {}) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    (cluster,) = printed["clusters"]
+    assert cluster["cluster"]["server"] == EKS_URL
+    assert cluster["cluster"]["certificate-authority-data"] == AUTHORITY["certificate-authority-data"]
+    with pytest.raises(UsageError, match="EKS refuses tokens with another id"):
+        run_command("kube-iam", ["kubeconfig", "viewer", "--eks", "other"], {})
+    eks.cluster["certificateAuthority"] = {}
+    with pytest.raises(KubeIamError, match="names no endpoint of cluster prod yet"):
+        run_command("kube-iam", ["kubeconfig", "viewer", "--eks", "prod"], {})
 
 
 def test_eks_cluster_that_is_not_described_is_an_error(eks: FakeEks, account: FakeAccount) -> None:

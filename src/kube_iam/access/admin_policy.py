@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kube_iam.access.desired import iam_arn
-from kube_iam.access.levels import ClusterAccess, Method
+from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.policy_resources import (
     existing_groups,
     existing_roles,
@@ -79,6 +79,7 @@ def admin_document(access: ClusterAccess) -> dict[str, object]:
         _allow(
             "RemoveEndedTemporaryAccess", ("iam:DeleteUserPolicy", "iam:GetUserPolicy"), [iam_arn(access, "user/*")]
         ),
+        *_access_entries(access, manage=True),
     )
 
 
@@ -101,6 +102,7 @@ def operator_document(access: ClusterAccess, *, temporary: bool = False) -> dict
             [groups_at_path(access), *existing_groups(access)],
         ),
     ]
+    statements += _access_entries(access, manage=False)
     if temporary:
         actions = ("iam:DeleteUserPolicy", "iam:GetUserPolicy", "iam:PutUserPolicy")
         statements.append(_allow("ChangeTemporaryAccess", actions, [iam_arn(access, "user/*")]))
@@ -139,6 +141,31 @@ def _change_boundaries(access: ClusterAccess) -> list[dict[str, object]]:
         roles = [iam_arn(access, f"role{literal(level.role_path)}{level.role_name}") for level in unbounded]
         found.append(_allow("RemovePermissionsBoundaries", ("iam:DeleteRolePermissionsBoundary",), roles))
     return found
+
+
+def _access_entries(access: ClusterAccess, *, manage: bool) -> list[dict[str, object]]:
+    """Return the statements about access entries of the EKS cluster, none for another mapping.
+
+    EKS checks the entry where there is one, and the cluster for calls that create or list entries.
+    """
+    if access.mapping.kind is not TargetKind.ACCESS_ENTRIES:
+        return []
+    place = f"arn:{access.partition}:eks:{access.region}:{access.account}"
+    cluster, entries = f"{place}:cluster/{access.mapping.name}", f"{place}:access-entry/{access.mapping.name}/*"
+    read = ("eks:DescribeAccessEntry", "eks:ListAssociatedAccessPolicies")
+    found = [
+        _allow("ReadEksCluster", ("eks:DescribeCluster", "eks:ListAccessEntries"), [cluster]),
+        _allow("ReadAccessEntries", read, [entries]),
+    ]
+    if not manage:
+        return found
+    # The entry that is created has tags, for which EKS wants TagResource.
+    change = ("eks:DeleteAccessEntry", "eks:TagResource", "eks:UpdateAccessEntry")
+    return [
+        *found,
+        _allow("CreateAccessEntries", ("eks:CreateAccessEntry",), [cluster]),
+        _allow("ChangeAccessEntries", change, [cluster, entries]),
+    ]
 
 
 def _allow(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from kube_iam.access.levels import ClusterAccess, TargetKind
+from kube_iam.access.levels import AWS_AUTH, ClusterAccess, TargetKind
 
 RBAC = "rbac.authorization.k8s.io"
 SYSTEM = "kube-system"
@@ -35,10 +35,13 @@ def admin_manifests(access: ClusterAccess, group: str, deny_list: str) -> list[M
     rules: dict[str, list[Rule]] = {}
     if access.mapping.kind is TargetKind.CRD:
         bindings.append(_rule(_OBJECTS[0], _OBJECTS[1:], ("create", "delete", "list", "patch")))
-    elif access.mapping.kind is not TargetKind.FILE:
+    elif access.mapping.kind.is_in_cluster:
         # The plan can create a missing ConfigMap, with --force.
         named = _rule("", ("configmaps",), ("get", "patch"), [access.mapping.name])
         rules[access.mapping.namespace] = [named, _rule("", ("configmaps",), ("create",))]
+    elif access.mapping.kind is TargetKind.ACCESS_ENTRIES:
+        # Our entries in aws-auth move to access entries.
+        rules[AWS_AUTH.namespace] = [_rule("", ("configmaps",), ("get", "patch"), [AWS_AUTH.name])]
     namespace, name = deny_list.split("/")
     rules.setdefault(namespace, []).append(_rule("", ("configmaps",), ("get",), [name]))
     for place, roles in _roles_by_namespace(access).items():
@@ -55,7 +58,7 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
     cluster_rules = [_STATUS_QUERY]
     if access.mapping.kind is TargetKind.CRD:
         cluster_rules.append(_rule(_OBJECTS[0], _OBJECTS[1:], ("list", "patch") if temporary else ("list",)))
-    elif access.mapping.kind is not TargetKind.FILE:
+    elif access.mapping.kind.is_in_cluster:
         verbs = ("get", "patch") if temporary else ("get",)
         rules[access.mapping.namespace] = [_rule("", ("configmaps",), verbs, [access.mapping.name])]
     namespace, name = deny_list.split("/")

@@ -8,12 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from kube_iam.access.changes import TAG, Attachment, Change, Detachment, Kind, Membership, Plan, TemporaryRemoval, Verb
+from kube_iam.access.changes import (
+    TAG,
+    Attachment,
+    Change,
+    Detachment,
+    FormerEntry,
+    Kind,
+    Membership,
+    Plan,
+    TemporaryRemoval,
+    Verb,
+)
 from kube_iam.access.desired import DesiredGroup, DesiredPolicy, DesiredRole, assumed_roles
 from kube_iam.access.mapping import MappingEntry, MappingStore, pathless
 from kube_iam.access.ports import BindingState, Cluster, Directory, GroupState, PolicyState, Ports, RoleState
 from kube_iam.core.arns import is_iam_name
-from kube_iam.errors import KubeIamError, Unreachable
+from kube_iam.errors import Conflict, KubeIamError, Unreachable
 
 _UNSUPPORTED = "does not support dry run"  # kube-apiserver's words for an admission webhook with side effects
 
@@ -35,10 +46,22 @@ def apply_plan(plan: Plan, ports: Ports, progress: Progress) -> Applied:
     for position, change in enumerate(plan.changes):
         progress(position)
         try:
+            if isinstance(change.item, FormerEntry):
+                _require_replacement(change.item, ports)
             apply_change(change, ports)
         except KubeIamError as error:
             return Applied(plan.changes[:position], change, error)
     return Applied(plan.changes)
+
+
+def _require_replacement(former: FormerEntry, ports: Ports) -> None:
+    """Raise Conflict where the entry that takes the place of a former one was removed by another program since it was written."""
+    entry = former.entry
+    if former.is_replaced and all(each.key != entry.key for each in ports.store.entries()):
+        raise Conflict(
+            f"{ports.store.describe()} have none for {entry.name} any more, so its former entry stays",
+            "repeat the command",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +80,7 @@ def find_refusals(changes: tuple[Change, ...], ports: Ports) -> Refusals:
     preflight = ports.preflight
     if preflight is None:
         return Refusals()
-    dry = replace(ports, cluster=preflight.cluster, store=preflight.store)
+    dry = replace(ports, cluster=preflight.cluster, store=preflight.store, former=preflight.former)
     failures: list[str] = []
     unchecked: list[str] = []
     for change in changes:
@@ -96,6 +119,8 @@ def apply_change(change: Change, ports: Ports) -> None:
             _cluster(ports).apply_binding(binding)
         case Verb.DELETE, MappingEntry() as entry:
             ports.store.remove(entry)
+        case Verb.DELETE, FormerEntry(entry=entry) if ports.former is not None:
+            ports.former.remove(entry)
         case Verb.ADOPT, MappingEntry() as entry:
             ports.store.adopt(entry)
         case _, MappingEntry() as entry:

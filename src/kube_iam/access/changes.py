@@ -77,6 +77,14 @@ class TemporaryRemoval:
     only: TemporaryGrant | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FormerEntry:
+    """An entry of ours in a former mapping. `is_replaced`: an entry of the present mapping admits the same role."""
+
+    entry: MappingEntry
+    is_replaced: bool
+
+
 Item = (
     DesiredPolicy
     | DesiredRole
@@ -90,6 +98,7 @@ Item = (
     | TemporaryRemoval
     | BindingState
     | MappingEntry
+    | FormerEntry
 )
 
 
@@ -189,7 +198,12 @@ def removed(fields: Mapping[str, object]) -> tuple[Field, ...]:
 
 def tag_fields(have: PolicyState | RoleState, want: dict[str, str]) -> tuple[Field, ...]:
     """Return the tags that the plan adds or overwrites."""
-    return changed((f"{TAG}{key}", have.tags.get(key), value) for key, value in want.items())
+    return tag_changes(have.tags, want)
+
+
+def tag_changes(have: Mapping[str, str], want: Mapping[str, str]) -> tuple[Field, ...]:
+    """Return the tags of a thing with the tags `have` that the plan adds or overwrites."""
+    return changed((f"{TAG}{key}", have.get(key), value) for key, value in want.items())
 
 
 def spelled_as(have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from kube_iam.access.changes import (
     Attachment,
     Change,
     Detachment,
+    FormerEntry,
     Kind,
     Membership,
     TemporaryRemoval,
@@ -75,6 +76,7 @@ def cluster_deletions(
     }
     for key, entry in reversed(deleted.items()):
         yield Change(Verb.DELETE, Kind.MAPPING, entry.name, ours[key], removed(entry_fields(entry)), entry)
+    yield from _former_deletions(observed, wanted)
     yield from _removable_rivals(observed, ours)
     yield from _ended_temporary(observed, desired, ours, anew, now)
     every: tuple[AnyLevel, ...] = (*desired, *sets)
@@ -85,6 +87,22 @@ def cluster_deletions(
             level = binding.level or level_in_name(binding.name)
             yield Change(Verb.DELETE, Kind.BINDING, binding_name(binding), level, fields, binding)
     yield from (stray.detached() for stray in _strays(observed, desired) if stray.is_early)
+
+
+def _former_deletions(observed: Observed, wanted: set[str]) -> Iterator[Change]:
+    """Yield deletions of our entries in the former mapping, with the temporary access that they hold.
+
+    `wanted` are the keys of entries that stay in the present mapping or are created there before.
+    """
+    for entry, level in observed.former.entries:
+        for who in entry.temporary:
+            fields = removed({"until": who.until, "reason": who.reason})
+            policy = user_policy_name(observed.cluster_name, level) if entry.role_arn else ""
+            ended = TemporaryRemoval(entry, who.user_name, policy)
+            yield Change(Verb.DELETE, Kind.TEMPORARY, f"{who.user_name} in {level}", level, fields, ended)
+        name = f"{entry.name} in {observed.former.place}"
+        item = FormerEntry(entry, entry.key in wanted)
+        yield Change(Verb.DELETE, Kind.MAPPING, name, level, removed(entry_fields(entry)), item)
 
 
 def _removable_rivals(observed: Observed, ours: dict[str, str]) -> Iterator[Change]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kube_iam.access.levels import ClusterAccess, Level, MemberList, Method
+from kube_iam.access.levels import ClusterAccess, Level, MemberList, Method, TargetKind
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import BindingState
 from kube_iam.core.arns import Sso, strip_role_path
@@ -303,6 +303,12 @@ def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
     Those are the members of its IAM group, with `assumeRole` everybody with its role, or everybody with its permission set or its
     mapped role.
     """
+    if access.mapping.kind is TargetKind.ACCESS_ENTRIES:
+        arn = level.mapped_role or role_arn(access, level)
+        tags = {**dict(level.tags), CLUSTER_TAG: access.cluster_id, LEVEL_TAG: level.name}
+        # EKS gives the groups of an entry no order.
+        groups = tuple(sorted(level.groups))
+        return MappingEntry(arn, level.username, groups, level=level.name, tags=tuple(tags.items()))
     if level.method is Method.MAPPED_ROLE:
         return MappingEntry(strip_role_path(level.mapped_role), level.username, level.groups, level=level.name)
     if level.method is Method.PERMISSION_SET:

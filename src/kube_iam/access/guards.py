@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from kube_iam.access.changes import Change, Field, Kind, Membership, TemporaryRemoval, Verb, binding_name
+from kube_iam.access.changes import Change, Field, FormerEntry, Kind, Membership, TemporaryRemoval, Verb, binding_name
 from kube_iam.access.desired import desired_entry, mapped_arn, same_document
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry, pathless
@@ -26,6 +26,7 @@ def lockout(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
     """
     used = _used_entries(observed)
     deleted = set()
+    yield from _lost_former_entries(changes, observed)
     for change in changes:
         if isinstance(change.item, MappingEntry) and change.item.key in used:
             lost = _lost(change, change.item, _members(change.item, changes, observed), observed.subject)
@@ -43,11 +44,45 @@ def lockout(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
     yield from _lost_grants(changes, observed)
 
 
+def _lost_former_entries(changes: tuple[Change, ...], observed: Observed) -> Iterator[str]:
+    """Yield entries of a former mapping by which the caller is signed in and which no entry of the mapping replaces in full.
+
+    An entry of the mapping goes before one of the former mapping for the same role, also where that is of others and stays.
+    """
+    present = {entry.key for entry in observed.entries}
+    former = {*(entry for entry, _ in observed.former.entries), *observed.former.of_others}
+    used = {entry.key: entry for entry in former if entry.key not in present and signed_in_with(entry, observed)}
+    for change in changes:
+        item = change.item
+        if isinstance(item, FormerEntry) and item.entry.key in used and not item.is_replaced:
+            yield f"you are signed in through {change.name}, and this plan removes that mapping"
+        if change.verb is Verb.CREATE and isinstance(item, MappingEntry) and item.key in used:
+            where, before = f"{item.name} in {observed.former.place}", used[item.key]
+            if before.username != item.username:
+                yield f"you are signed in through {where}, and this plan changes your user name to {item.username}"
+            elif set(before.groups) - set(item.groups):
+                yield f"you are signed in through {where}, and this plan takes groups from it"
+
+
+def lost_access_policies(changes: tuple[Change, ...]) -> Iterator[str]:
+    """Yield access entries that are deleted, with the access policies that others associated with them."""
+    for change in changes:
+        item = change.item
+        if change.verb is Verb.DELETE and isinstance(item, MappingEntry) and item.policies:
+            policies = ", ".join(item.policies)
+            yield (
+                f"the access entry {change.name} has access policies of others ({policies}), which are deleted with it; associate"
+                " them again afterwards (`aws eks associate-access-policy`), if they are wanted"
+            )
+
+
 def is_own(change: Change, observed: Observed) -> bool:
     """Return whether the change is about an entry, membership, temporary access or binding that the caller is signed in with."""
     item = change.item
     if isinstance(item, MappingEntry):
         return item.key in _used_entries(observed)
+    if isinstance(item, FormerEntry):
+        return signed_in_with(item.entry, observed)
     if isinstance(item, TemporaryRemoval):
         return _is_own_temporary(item, observed)
     if isinstance(item, Membership):

@@ -26,7 +26,9 @@ from kube_iam.access.changes import (
     drift_fields,
     entry_fields,
     member_change,
+    removed,
     spelled_as,
+    tag_changes,
     tag_fields,
 )
 from kube_iam.access.desired import (
@@ -48,6 +50,7 @@ from kube_iam.access.member_lists import joining, leave_early, leaving
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
 from kube_iam.access.reassignments import moved_members
+from kube_iam.access.tombstones import stale_entry, unusable_principal
 from kube_iam.access.unmanaged import UnmanagedResource, unmanaged_binding, unmanaged_entry, unmanaged_resource
 
 EXISTING = (EXISTING_ROLES_TAG, EXISTING_GROUPS_TAG)
@@ -103,6 +106,11 @@ def _existing_for_now(have: Mapping[str, str], want: Mapping[str, str]) -> dict[
         for key, names in found.items():
             names |= {of_former_level(name, former) for name in names_in_tag(have.get(key, "")) if "/" not in name}
     return {key: names_tag(names) for key, names in found.items() if names}
+
+
+def _created_fields(entry: MappingEntry) -> tuple[Field, ...]:
+    """Return the fields of an entry that is created. Those of EKS have tags."""
+    return added({**entry_fields(entry), **({"tags": dict(entry.tags)} if entry.tags else {})}.items())
 
 
 @dataclass(slots=True)
@@ -178,16 +186,43 @@ class EntryPlanner:
         present = [entry for entry in self.observed.entries if entry.key == want.key]
         have = present[0] if present else None
         if have is None or self.role_is_moved:
-            self._add(Verb.CREATE, Kind.MAPPING, want.name, added(entry_fields(want).items()), want)
+            self._add(Verb.CREATE, Kind.MAPPING, want.name, _created_fields(want), want)
             return
         fields = (*differing(entry_fields(have), entry_fields(want)), *drift_fields(present, want))
-        if self._entry_is_ours(have):
+        fields += tag_changes(dict(have.tags), {key: value for key, value in want.tags if key != LEVEL_TAG})
+        if have.created is not None and (unusable := unusable_principal(have, want, self.observed, self._creates_role)):
+            self._recreate_entry(have, unusable, fields)
+        elif self._entry_is_ours(have):
             if fields:
                 self._add(Verb.UPDATE, Kind.MAPPING, want.name, fields, want)
         elif not self._stays(fields) and self._may_take(
             unmanaged_entry(have, want, fields, self.observed.owners.entry(want.key), self.level.name)
         ):
             self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
+
+    @property
+    def _creates_role(self) -> bool:
+        """Return whether the plan creates the role of the level's entry."""
+        return False
+
+    def _recreate_entry(self, have: MappingEntry, principal: Field, fields: tuple[Field, ...]) -> None:
+        """Delete an access entry whose principal is not the level's role, and create it: its principal cannot change.
+
+        An entry of others is tagged as ours before, so that a run which stops in between is completed by the next one.
+        """
+        want = self.level.entry
+        if not self._entry_is_ours(have):
+            owner = self.observed.owners.entry(want.key)
+            if have.role_arn != want.role_arn:
+                self.unmanaged.append(stale_entry(have, want, self.observed.cluster_id))
+                return
+            if not self._may_take(unmanaged_entry(have, want, fields, owner, self.level.name)):
+                return
+            self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
+        gone = (*removed(entry_fields(have)), Field(principal.name, principal.before, None))
+        self._add(Verb.DELETE, Kind.MAPPING, want.name, gone, have)
+        fields = (*_created_fields(want), Field(principal.name, None, principal.after))
+        self._add(Verb.CREATE, Kind.MAPPING, want.name, fields, want)
 
     def _stays(self, fields: tuple[Field, ...]) -> bool:
         """Return whether an entry of others is left as it is: it gives what the level says. `fields` are the differences.
@@ -234,6 +269,15 @@ class LevelPlanner(EntryPlanner):
     def role_is_moved(self) -> bool:
         """Return whether the level's role is deleted and created anew because its path changes."""
         return bool(self.level.role_key) and self.level.role_key in self.replaced
+
+    @property
+    def _creates_role(self) -> bool:
+        """Return whether the plan creates the role of the level's entry."""
+        return (
+            self.level.role is not None
+            and not self.level.role.existing
+            and self.level.role_key not in self.observed.roles
+        )
 
     def _replaces(self, name: str, levels: Mapping[str, str]) -> tuple[Field, ...]:
         """Return the field that names what something new replaces. `levels` are those of the things that are there, by name."""

@@ -32,6 +32,11 @@ class Method(Enum):
     MAPPED_ROLE = "mappedRole"  # they have sessions of a role that others manage; IAM has nothing of ours
 
     @property
+    def has_role(self) -> bool:
+        """Return whether the mapping of a level of this method names the ARN of a role."""
+        return self in (Method.ROLE, Method.MAPPED_ROLE)
+
+    @property
     def is_in_iam(self) -> bool:
         """Return whether a level of this method has resources in IAM."""
         return self in (Method.ROLE, Method.GROUP)
@@ -53,6 +58,12 @@ class TargetKind(Enum):
     AWS_AUTH = "awsAuth"  # the ConfigMap kube-system/aws-auth (EKS, backend EKSConfigMap)
     CRD = "crd"  # cluster-scoped objects IAMIdentityMapping (backend CRD)
     FILE = "file"  # a config.yaml on this machine
+    ACCESS_ENTRIES = "accessEntries"  # access entries of the EKS API, which EKS's own authenticator reads
+
+    @property
+    def is_in_cluster(self) -> bool:
+        """Return whether the mapping is an object of the Kubernetes API."""
+        return self not in (TargetKind.FILE, TargetKind.ACCESS_ENTRIES)
 
     @property
     def takes_permission_sets(self) -> bool:
@@ -62,7 +73,10 @@ class TargetKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MappingTarget:
-    """A ConfigMap (`namespace`, `name`, `key`), for FILE a local `path`, or for CRD the objects of the cluster."""
+    """A ConfigMap (`namespace`, `name`, `key`), for FILE a local `path`, or for CRD the objects of the cluster.
+
+    For ACCESS_ENTRIES `name` is the name of the EKS cluster.
+    """
 
     kind: TargetKind
     namespace: str = "kube-system"
@@ -76,11 +90,18 @@ class MappingTarget:
             return self.path
         if self.kind is TargetKind.CRD:
             return "IAMIdentityMapping objects"
+        if self.kind is TargetKind.ACCESS_ENTRIES:
+            return f"access entries of EKS cluster {self.name}"
         return f"ConfigMap {self.namespace}/{self.name}"
 
 
 AWS_AUTH = MappingTarget(TargetKind.AWS_AUTH, "kube-system", "aws-auth", "mapRoles")
 OBJECTS = MappingTarget(TargetKind.CRD, "", "", "")
+
+
+def access_entries(eks_name: str) -> MappingTarget:
+    """Return the access entries of the EKS cluster with that name."""
+    return MappingTarget(TargetKind.ACCESS_ENTRIES, "", eks_name, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, TemporaryGr
 class MappingEntry:
     """One entry of mapRoles (`role_arn` or `sso`) or else of mapGroups. `role_arn` has no path, as STS shows it.
 
+    In an access entry of EKS it has the role's path, as IAM shows it, and `created` is the time of its creation in Unix seconds. Such
+    an entry has `tags`, of which the wanted ones are written, and `policies`: names of access policies that others associated.
+
     With `iam_group`, a session of the role is admitted only for a member of that group or for a user in `temporary`. `key` is the
     role's ARN as the server compares it, the permission set, else the name of the IAM group in lower case. Entries with equal keys are
     one entry.
@@ -40,6 +43,9 @@ class MappingEntry:
     cluster: str | None = field(default=None, compare=False)
 
     sso: Sso | None = None
+    created: float | None = field(default=None, compare=False)
+    tags: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    policies: tuple[str, ...] = field(default=(), compare=False)
 
     key: str = field(init=False, compare=False, repr=False)
 
@@ -277,8 +283,9 @@ class UnreadMapping(MappingStore):
 class MappingSource:
     """State of the text that holds the mapping. `missing` says what does not exist, empty if the text exists.
 
-    `cluster_id` is its `clusterID`, empty if it has none.
+    `cluster_id` is its `clusterID`, empty if it has none. `doubt` is why the cluster's authenticator may not read it, with the remedy.
     """
 
     cluster_id: str = ""
     missing: str = ""
+    doubt: str = ""

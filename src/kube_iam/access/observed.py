@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kube_iam.access.desired import (
     AnyLevel,
@@ -37,7 +37,20 @@ from kube_iam.access.ports import (
     Subject,
     User,
 )
-from kube_iam.errors import AccessDenied
+from kube_iam.errors import AccessDenied, KubeIamError, Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class FormerMapping:
+    """Our entries in a mapping that the present one replaces, with their levels. `place` names it, empty without one.
+
+    `unread` is the error for which it was not read.
+    """
+
+    place: str = ""
+    entries: tuple[tuple[MappingEntry, str], ...] = ()
+    of_others: tuple[MappingEntry, ...] = ()
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,7 @@ class Observed:
     inline: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # inline policies of existing groups of the file's levels
+    former: FormerMapping = field(default_factory=lambda: FormerMapping())
     owned_policies: tuple[PolicyState, ...] = field(init=False)
     owned_roles: tuple[RoleState, ...] = field(init=False)
     owned_groups: tuple[GroupState, ...] = field(init=False)
@@ -137,8 +151,9 @@ def observe(
     directory, cluster = ports.directory, ports.cluster
     bindings, missing = _bindings(access, (*desired, *sets), cluster) if cluster else ({}, ())
     entries = ports.store.entries()
-    owners = OwnershipIndex(access, read_inventory(access, directory, desired, entries))
-    inventory = owners.inventory
+    former, unread = _former_entries(ports.former)
+    inventory = replace(read_inventory(access, directory, desired, (*entries, *former)), entries=entries)
+    owners = OwnershipIndex(access, inventory)
     policies = tuple(policy for policy in inventory.policies.values() if policy is not None)
     roles = {key: role for key, role in inventory.roles.items() if role is not None}
     groups = {key: group for key, group in inventory.groups.items() if group is not None}
@@ -167,7 +182,37 @@ def observe(
         reserved_prefixes=ports.store.reserved_prefixes(),
         others=ports.store.others(),
         rivals=_rivals(access, ports.store, roles, owners),
+        former=_our_former(access, owners, ports.former, former, unread),
     )
+
+
+def _former_entries(store: MappingStore | None) -> tuple[tuple[MappingEntry, ...], str]:
+    """Return the entries of the former mapping, and the error for which it was not read: the plan goes on without them."""
+    if store is None:
+        return (), ""
+    try:
+        return store.entries(), ""
+    except Unreachable:
+        raise
+    except KubeIamError as error:
+        return (), str(error)
+
+
+def _our_former(
+    access: ClusterAccess,
+    owners: OwnershipIndex,
+    store: MappingStore | None,
+    entries: tuple[MappingEntry, ...],
+    unread: str,
+) -> FormerMapping:
+    """Return our entries in the former mapping, by the rules for entries without labels."""
+    if store is None:
+        return FormerMapping()
+    found = OwnershipIndex(access, replace(owners.inventory, entries=entries))
+    ours = {each.key: found.entry(each.key) for each in entries}
+    kept = tuple((each, ours[each.key].level) for each in entries if ours[each.key].is_read and ours[each.key].is_ours)
+    others = tuple(each for each in entries if each not in {entry for entry, _ in kept})
+    return FormerMapping(store.describe(), kept, others, unread)
 
 
 def _rivals(

@@ -20,11 +20,11 @@ from kube_iam.access.changes import Change, Kind, Plan, TemporaryRemoval, Verb
 from kube_iam.access.deletions import cluster_deletions, iam_deletions, left_alone, replaced_roles
 from kube_iam.access.desired import AnyLevel, DesiredLevel, desired_state, mapped_levels
 from kube_iam.access.existing import consequences, findings, located, misplaced_groups, unusable
-from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, lockout
+from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, lockout, lost_access_policies
 from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_changes import EntryPlanner, LevelPlanner
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
-from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.mapping import MappingEntry, given
 from kube_iam.access.member_lists import exceeded_quotas, exceeded_tags, guarded_removals, member_failures
 from kube_iam.access.observed import Observed, observe
 from kube_iam.access.ports import BindingState, Caller, Directory, GroupState, PolicyState, Ports, RoleState
@@ -36,6 +36,7 @@ from kube_iam.access.reassignments import (
     under_other_name,
 )
 from kube_iam.access.server_policy import suspensions, uncovered_by_policy
+from kube_iam.access.tombstones import explained_recreations
 from kube_iam.access.unmanaged import UnmanagedResource
 from kube_iam.access.user_names import reserved_user_names, user_name_warnings
 from kube_iam.core.trust_policy import ACCOUNT_ACCESS, allows_chosen_session_names
@@ -108,6 +109,9 @@ def plan_apply(
             *_findings(observed, desired, changes),
             *uncovered_by_policy(access, written),
             *suspensions(observed, desired, changes),
+            *(explained_recreations(changes) if access.mapping.kind is TargetKind.ACCESS_ENTRIES else ()),
+            *_access_policies(observed, changes),
+            *_former_mapping(observed, (*desired, *sets)),
             *_unchecked_memberships(access, written),
             *map(_unchecked, refusals.unchecked),
             *(() if written else misplaced),
@@ -119,6 +123,7 @@ def plan_apply(
             *guarded_changes(observed, desired, changes),
             *guarded_permission_sets(observed, changes, wanted),
             *guarded_removals(access, observed, desired),
+            *lost_access_policies(changes),
             *(misplaced if written else ()),
         ),
         failures=(
@@ -159,15 +164,50 @@ def plan_destroy(access: ClusterAccess, ports: Ports) -> Plan:
         account=access.account,
         target=ports.store.describe(),
         changes=changes,
-        warnings=(*_findings(observed, (), changes), *map(_unchecked, refusals.unchecked)),
+        warnings=(
+            *_findings(observed, (), changes),
+            *_former_mapping(observed),
+            *map(_unchecked, refusals.unchecked),
+        ),
         guards=(
             *lockout(changes, observed),
             *guarded_deletions(observed, changes),
             *guarded_permission_sets(observed, changes, levels),
+            *lost_access_policies(changes),
         ),
         left_alone=tuple(left_alone(observed)),
         failures=refusals.failures,
     )
+
+
+def _access_policies(observed: Observed, changes: tuple[Change, ...]) -> Iterator[str]:
+    """Yield a warning for access policies of others on the access entries of levels: they stay, and users have them too."""
+    deleted = {
+        change.item.key for change in changes if change.verb is Verb.DELETE and isinstance(change.item, MappingEntry)
+    }
+    for entry in observed.entries:
+        if entry.policies and entry.key not in deleted:
+            level = f"level {entry.level}: " if entry.level else ""
+            yield (
+                f"{level}everybody with access entry {entry.name} also has what access policies of others give:"
+                f" {', '.join(entry.policies)}"
+            )
+
+
+def _former_mapping(observed: Observed, desired: Iterable[AnyLevel] = ()) -> Iterator[str]:
+    """Yield a warning where the former mapping was not read, and for entries of others in it for roles of levels."""
+    levels = {level.entry.key: level.name for level in desired}
+    for entry in observed.former.of_others:
+        if entry.key in levels:
+            yield (
+                f"level {levels[entry.key]}: {observed.former.place} has an entry of others for {entry.name} ({given(entry)}); it"
+                " stays, and the access entry is applied in its place"
+            )
+    if observed.former.unread:
+        yield (
+            f"{observed.former.place}, which the cluster reads beside access entries, was not read, and entries of levels in it"
+            f" stay: {observed.former.unread}"
+        )
 
 
 def _unchecked(refusal: str) -> str:
@@ -334,6 +374,8 @@ def misplaced_mapping(access: ClusterAccess, ports: Ports) -> Iterator[str]:
     if ports.preflight is None:
         return
     source = ports.preflight.source()
+    if source.doubt:
+        yield source.doubt
     if source.missing:
         yield (
             f"{source.missing}, and a server that reads its mappings elsewhere sees none of these levels; "

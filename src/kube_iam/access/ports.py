@@ -51,7 +51,7 @@ class Holder:
 class RoleState:
     """A role: trust policy (parsed JSON), tags, maximum session duration in seconds, attached and inline policies (names or ARNs).
 
-    `boundary` is the ARN of its permissions boundary, empty without one.
+    `boundary` is the ARN of its permissions boundary, empty without one, `created` the time of its creation in Unix seconds.
     """
 
     arn: str
@@ -63,6 +63,7 @@ class RoleState:
     description: str = ""
     policies: tuple[str, ...] = ()
     boundary: str = ""
+    created: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,16 +274,19 @@ class Preflight:
     cluster: Cluster | None
     store: MappingStore
     source: Callable[[], MappingSource]
+    former: MappingStore | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The ports of one cluster. `cluster` is None if no level binds anything and the mapping is a local file.
 
-    Without `preflight` a plan is not checked in advance.
+    Without `preflight` a plan is not checked in advance. `former` is a mapping that `store` replaces, and from which a plan removes
+    our entries.
     """
 
     directory: Directory
     cluster: Cluster | None
     store: MappingStore
     preflight: Preflight | None = None
+    former: MappingStore | None = None

@@ -84,12 +84,14 @@ def unmanaged_entry(
 ) -> UnmanagedResource:
     """Return the mapping entry that prevents a level. An object of others is adopted only if it gives the same.
 
-    `fields` are its differences from `want`. Others may write their object again, and then ours would change with it.
+    `fields` are its differences from `want`. Others may write their object again, and then ours would change with it. An access entry
+    of EKS is adopted and changed in place: there is one for each role.
     """
     why = "is mapped already, by hand or by another tool"
     found = unmanaged_resource(Kind.MAPPING, want.name, owner, level, why)
     added = {"level", "roleArn", *(() if have.iam_group else ("iamGroup",))}
-    if have.cluster is None or owner.is_other or {part.name for part in fields} <= added:
+    alike = have.created is not None or {part.name for part in fields} <= added
+    if have.cluster is None or owner.is_other or alike:
         return found
     why = f"is mapped already by {have.where}, in another way: {given(have)}"
     remedy = f"delete that object, or choose another iam.role for level {level}"

@@ -82,8 +82,8 @@ def make_client(
     return client
 
 
-def iam_client(region: str, session: Any, environ: Mapping[str, str] = os.environ) -> Any:
-    """Return a client for IAM that several threads may use at once. When IAM throttles, all of them slow down.
+def iam_client(region: str, session: Any, environ: Mapping[str, str] = os.environ, service: str = "iam") -> Any:
+    """Return a client for IAM or EKS that several threads may use at once. When AWS throttles, all of them slow down.
 
     IAM does not publish its limits: botocore's adaptive mode finds them. It gets five attempts, or AWS_MAX_ATTEMPTS.
     """
@@ -92,7 +92,7 @@ def iam_client(region: str, session: Any, environ: Mapping[str, str] = os.enviro
     retries: Any = {"mode": "adaptive"}
     if not environ.get("AWS_MAX_ATTEMPTS"):
         retries["total_max_attempts"] = 5
-    return make_client("iam", region, session=session, config=Config(retries=retries), environ=environ)
+    return make_client(service, region, session=session, config=Config(retries=retries), environ=environ)
 
 
 def iam_text_client(region: str, *, connect_timeout: int, read_timeout: int, attempts: int) -> Any:

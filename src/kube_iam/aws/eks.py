@@ -6,11 +6,14 @@ import base64
 import binascii
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from kube_iam.aws.client import aws_errors, make_client
+from kube_iam.aws.client import make_client
+from kube_iam.aws.iam_calls import IamCalls
+from kube_iam.core.redaction import shown_url
 from kube_iam.errors import AccessDenied, AwsError, NotFound
 
-CONFIG_MAP = "CONFIG_MAP"
+CONFIG_MAP, API = "CONFIG_MAP", "API"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,46 @@ class EksCluster:
         """Return whether the cluster reads the ConfigMap aws-auth: by CONFIG_MAP or API_AND_CONFIG_MAP."""
         return CONFIG_MAP in self.authentication_mode
 
+    @property
+    def reads_access_entries(self) -> bool:
+        """Return whether the cluster has access entries: by API or API_AND_CONFIG_MAP."""
+        return self.authentication_mode.startswith(API)
+
+
+def doubt_about_aws_auth(cluster: EksCluster) -> str:
+    """Return why the cluster does not apply aws-auth, with the remedy; empty where it does."""
+    if cluster.reads_aws_auth:
+        return ""
+    return (
+        f"EKS cluster {cluster.name} has authentication mode {cluster.authentication_mode} and does not read aws-auth, so that nobody"
+        " can sign in by it: write mapping: {accessEntries: {}}; there is no way back to a mode with aws-auth"
+    )
+
+
+def doubt_about_endpoint(cluster: EksCluster, endpoint: str) -> str:
+    """Return that the access file's API server is not the EKS cluster's, with the remedy; empty where it is or is not known."""
+    if not cluster.endpoint or not endpoint or _host(cluster.endpoint) == _host(endpoint):
+        return ""
+    return (
+        f"EKS cluster {cluster.name} is at {cluster.endpoint}, and cluster.endpoint is {shown_url(endpoint)}: access entries and"
+        " bindings could be those of two clusters; correct cluster.id or cluster.endpoint"
+    )
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").lower()
+
 
 def describe_cluster(name: str, region: str, session: Any) -> EksCluster:
-    """Return the cluster. `session` is a botocore session. Raises NotFound, AccessDenied and other AwsErrors."""
-    client = make_client("eks", region, session=session)
+    """Return the cluster. `session` is a botocore session. Raises what `read_cluster` raises."""
+    return read_cluster(IamCalls(lambda service: make_client(service, region, session=session)), name, region)
+
+
+def read_cluster(calls: IamCalls, name: str, region: str) -> EksCluster:
+    """Return the cluster. Raises NotFound, AccessDenied and other AwsErrors."""
+    doing = f"describe EKS cluster {name} in {region}"
     try:
-        with aws_errors(f"describe EKS cluster {name} in {region}"):
-            found: dict[str, Any] = client.describe_cluster(name=name)["cluster"]
+        found: dict[str, Any] = calls.call("describe_cluster", doing, service="eks", name=name)["cluster"]
     except AccessDenied as error:
         raise AccessDenied(error.message, "the caller needs the permission eks:DescribeCluster") from error
     except NotFound as error:

@@ -83,6 +83,8 @@ _QUOTED = (
         "ValidationError",
     }
 )
+# EKS says with these codes which parameter it refuses and why. Other services quote what was sent.
+_QUOTED_OF_EKS = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceLimitExceededException"})
 _CODE = re.compile(r"[\w.:#-]{1,80}", re.ASCII)
 # STS and IAM quote the parameter itself, an MFA code or a web identity token among them: `Value 'X' at 'tokenCode' failed …`.
 _QUOTED_VALUE = re.compile(r"\b[Vv]alue '.*' at '", re.DOTALL)
@@ -210,7 +212,7 @@ def translate(error: Exception, doing: str) -> KubeIamError:
 
 def quotable(error: ClientError) -> str:
     """Return AWS's message in one line, without the values of parameters; empty for a code whose message can hold a header."""
-    if error_code(error) not in _QUOTED:
+    if error_code(error) not in (_QUOTED | _QUOTED_OF_EKS if "AccessEntr" in error.operation_name else _QUOTED):
         return ""
     message = " ".join(str(error.response["Error"].get("Message", "")).split())
     return without_secrets(_QUOTED_VALUE.sub("the value at '", message))

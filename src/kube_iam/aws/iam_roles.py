@@ -53,6 +53,7 @@ class IamRoles(IamPart):
             description=role.get("Description", ""),
             policies=(*attached, *inline),
             boundary=_boundary_of(role),
+            created=role["CreateDate"].timestamp(),
         )
 
     def role_id(self, name: str) -> str:

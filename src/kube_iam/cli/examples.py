@@ -15,6 +15,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
             "kubeconfig developer --merge --profile work",
         ),
         ("Name the program that kubectl runs by its path", "kubeconfig developer --exec-command /opt/bin/kube-iam"),
+        ("Take endpoint and certificate authority from EKS", "kubeconfig developer --eks prod"),
     ),
     "doctor": (
         ("Check the sign-in of the current kubeconfig context", "doctor"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +15,7 @@ from kube_iam.cli.terminal import page
 from kube_iam.errors import KubeIamError, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from kube_iam.access.levels import Level
+    from kube_iam.access.levels import ClusterAccess, Level
 
 V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 INSTALL_HINTS = {
@@ -50,6 +51,12 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
     help=f"The version in which kubectl talks to it: {V1} or {V1BETA1}.  [default: v1; aws-iam-authenticator: v1beta1]",
 )
 @click.option(
+    "--eks",
+    metavar="NAME",
+    default="",
+    help="Ask EKS for the endpoint and the certificate authority of this cluster, which is the one of the file.",
+)
+@click.option(
     "--profile",
     metavar="NAME",
     default="",
@@ -58,7 +65,7 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
 )
 def command(
     level: str, file: str, merge: bool, cluster_name: str, user_name: str, context_name: str,
-    exec_command: str | None, exec_api_version: str | None, profile: str,
+    exec_command: str | None, exec_api_version: str | None, eks: str, profile: str,
 ) -> int:  # fmt: skip
     """Print the kubeconfig of a level. It holds public data only, and is safe to share.
 
@@ -72,11 +79,12 @@ def command(
     from kube_iam.kube.kubeconfig_merge import merge_into
 
     session = session_of(click.get_current_context(), {"file": file})
-    access = session.access
+    access = _of_eks(session.access, eks) if eks else session.access
     found = find_level(access, level, suggestion)
     warn_of_regions(access)
     if not access.endpoint:
-        raise UsageError(f"{access.source} does not say where the API server is", "set cluster.endpoint")
+        hint = "set cluster.endpoint, or on EKS name the cluster with --eks"
+        raise UsageError(f"{access.source} does not say where the API server is", hint)
     cluster = cluster_name or access.name
     name = entry_name(cluster, found.name)
     role = _role_arn(session, found) if found.method in (Method.ROLE, Method.MAPPED_ROLE) else ""
@@ -103,6 +111,26 @@ def command(
     shown = ", ".join(map(str, changed)) or "nothing to change"
     click.echo(f"{shown}: the current context is {context_name or name}.", err=True)
     return 0
+
+
+def _of_eks(access: ClusterAccess, name: str) -> ClusterAccess:
+    """Return the access file with the endpoint and the certificate authority that EKS states for its cluster.
+
+    Raises UsageError for another cluster than the file's, and KubeIamError where EKS does not describe it.
+    """
+    from kube_iam.aws.client import make_session
+    from kube_iam.aws.eks import describe_cluster
+
+    if name != access.cluster_id:
+        raise UsageError(
+            f"cluster.id in {access.place('cluster.id')} is {access.cluster_id}, and EKS refuses tokens with another id than the"
+            f" cluster's name, {name}",
+            "name the cluster of the file, or write the name of the EKS cluster as cluster.id",
+        )
+    cluster = describe_cluster(name, access.region, make_session())
+    if not cluster.endpoint or not cluster.certificate_authority:
+        raise KubeIamError(f"EKS names no endpoint of cluster {name} yet", "run this again when the cluster is active")
+    return replace(access, endpoint=cluster.endpoint, certificate_authority=cluster.certificate_authority)
 
 
 def _explain_profile(permission_set: str, account: str, profile: str) -> None:

@@ -156,17 +156,17 @@ def _in_partition(region: Finding, partition: str) -> Finding:
 
 
 def _of_eks(cluster: EksCluster, region: Finding) -> Findings:
-    """Return what EKS says. The cluster is not asked: its authentication mode tells what it reads."""
-    from kube_iam.access.levels import AWS_AUTH
+    """Return what EKS says. The cluster is not asked: its authentication mode tells what it reads.
+
+    A cluster that reads access entries and aws-auth gets access entries, which go before aws-auth.
+    """
+    from kube_iam.access.levels import AWS_AUTH, access_entries
     from kube_iam.config.findings import Finding, Findings, MappingFinding, fits_schema
     from kube_iam.kube.cluster_findings import authority_finding
 
     source, mode = f"EKS cluster {cluster.arn}", f"authentication mode {cluster.authentication_mode}"
-    if cluster.reads_aws_auth:
-        mapping = MappingFinding(Finding(AWS_AUTH.describe(), f"{mode} of the EKS cluster"), AWS_AUTH)
-    else:
-        remedy = "change the mode to API_AND_CONFIG_MAP (`aws eks update-cluster-config --access-config`) and write awsAuth: {}"
-        mapping = MappingFinding(Finding(reason=f"with {mode} the EKS cluster reads no aws-auth", remedy=remedy))
+    target = access_entries(cluster.name) if cluster.reads_access_entries else AWS_AUTH
+    mapping = MappingFinding(Finding(target.describe(), f"{mode} of the EKS cluster"), target)
     endpoint = Finding(reason="EKS names no endpoint; the cluster may be being created", remedy="run this again later")
     return Findings(
         cluster_id=Finding(cluster.name, source),

@@ -20,12 +20,14 @@ import click
 from click.core import ParameterSource
 
 from kube_iam.access.levels import ClusterAccess, TargetKind
-from kube_iam.access.mapping import MappingStore, UnreadMapping
+from kube_iam.access.mapping import MappingSource, MappingStore, UnreadMapping
 from kube_iam.access.ports import Cluster, Directory, Ports, Preflight, Subject
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
+    from kube_iam.aws.access_entries import AccessEntryStore
+    from kube_iam.aws.eks import EksCluster
     from kube_iam.cli.changes import AuditLog
     from kube_iam.cli.progress import Display
     from kube_iam.denylist.editor import DenyListEditor
@@ -191,10 +193,12 @@ class AdminSession:
 
     @cached_property
     def mapping_store(self) -> MappingStore:
-        """Return the mapping, in the cluster or in a file. Raises what `check_server` raises."""
+        """Return the mapping, in the cluster, in EKS or in a file. Raises what `check_server` raises."""
         from kube_iam.kube.mapping_store import make_store
 
-        return make_store(self.access, None if self.access.mapping.kind is TargetKind.FILE else self.checked_kube)
+        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES:
+            return self._access_entries()
+        return make_store(self.access, self.checked_kube if self.access.mapping.kind.is_in_cluster else None)
 
     @cached_property
     def ports(self) -> Ports:
@@ -207,12 +211,53 @@ class AdminSession:
         iam, access = self.iam, self.access
         api = self.checked_kube if needs_cluster(access) else None
         dry = DryRunApi(api) if api is not None else None
+        of_eks = access.mapping.kind is TargetKind.ACCESS_ENTRIES
         preflight = Preflight(
             KubeCluster(dry) if dry is not None else None,
-            make_store(access, dry, dry_run=True),
-            make_source(access, api),
+            self._access_entries(dry_run=True) if of_eks else make_store(access, dry, dry_run=True),
+            self._mapping_source(make_source(access, api)),
+            self._former_store(dry),
         )
-        return Ports(iam, self.cluster, self.mapping_store, preflight)
+        return Ports(iam, self.cluster, self.mapping_store, preflight, self._former_store(api))
+
+    def _mapping_source(self, read: Callable[[], MappingSource]) -> Callable[[], MappingSource]:
+        """Return a function that reads the mapping's source and, on EKS, whether the cluster's authenticator reads it."""
+        from kube_iam.aws.access_entries import AccessEntryStore
+        from kube_iam.aws.eks import doubt_about_aws_auth, doubt_about_endpoint
+
+        def checked() -> MappingSource:
+            source, store = read(), self.mapping_store
+            if isinstance(store, AccessEntryStore):
+                return replace(source, doubt=doubt_about_endpoint(store.cluster, self.access.endpoint))
+            cluster = self._eks_cluster()
+            return source if cluster is None else replace(source, doubt=doubt_about_aws_auth(cluster))
+
+        return checked
+
+    def _eks_cluster(self) -> EksCluster | None:
+        """Return the EKS cluster whose mapping is aws-auth; None for other clusters, and where EKS does not describe it."""
+        from kube_iam.aws.eks import read_cluster
+        from kube_iam.aws.iam_calls import IamCalls
+        from kube_iam.kube.cluster_findings import eks_region
+
+        access = self.access
+        region = eks_region(self.kube.context.server) if access.mapping.kind is TargetKind.AWS_AUTH else ""
+        if not region:
+            return None
+        try:
+            return read_cluster(IamCalls(self._client_maker()), access.cluster_id, region)
+        except KubeIamError:
+            return None
+
+    def _former_store(self, api: KubeApi | None) -> MappingStore | None:
+        """Return the ConfigMap aws-auth where the mapping is access entries of a cluster that reads both."""
+        from kube_iam.aws.access_entries import AccessEntryStore
+        from kube_iam.kube.mapping_store import aws_auth_store
+
+        store = self.mapping_store
+        if api is None or not isinstance(store, AccessEntryStore) or not store.cluster.reads_aws_auth:
+            return None
+        return aws_auth_store(api)
 
     @cached_property
     def iam_ports(self) -> Ports:
@@ -255,8 +300,13 @@ class AdminSession:
         return (*file, *(word for name, value in chosen if value for word in (name, value)))
 
     def _open_iam(self, waiting: Callable[[str], None], *, may_ask: bool = True) -> Directory:
-        from kube_iam.aws.client import iam_client, make_client, make_session
         from kube_iam.aws.iam import IamDirectory
+
+        return IamDirectory(self._client_maker(may_ask=may_ask), waiting)
+
+    def _client_maker(self, *, may_ask: bool = True) -> Callable[[str], Any]:
+        """Return a function that makes a botocore client for a service, with the administrator's credentials."""
+        from kube_iam.aws.client import iam_client, make_client, make_session
         from kube_iam.aws.mfa import MfaPrompt, ask_with
 
         session = make_session(self.connection.profile)
@@ -265,9 +315,20 @@ class AdminSession:
         region = self.connection.region or self.access.region
 
         def make(service: str) -> Any:
-            return iam_client(region, session) if service == "iam" else make_client(service, region, session=session)
+            if service in ("iam", "eks"):
+                return iam_client(region, session, service=service)
+            return make_client(service, region, session=session)
 
-        return IamDirectory(make, waiting)
+        return make
+
+    def _access_entries(self, *, dry_run: bool = False) -> AccessEntryStore:
+        """Return the access entries of the EKS cluster that the access file names."""
+        from kube_iam.aws.access_entries import AccessEntryStore
+        from kube_iam.aws.iam_calls import IamCalls
+
+        return AccessEntryStore(
+            IamCalls(self._client_maker()), self.access, dry_run=dry_run, progress=self.display.waiting
+        )
 
     def _open_kube(self) -> KubeApi:
         from kube_iam.kube.client import KubeApi
@@ -330,7 +391,7 @@ def warn_of_regions(access: ClusterAccess, flag: str = "") -> None:
 
 def needs_cluster(access: ClusterAccess) -> bool:
     """Return whether anything of the file is in the cluster."""
-    return access.mapping.kind is not TargetKind.FILE or any(level.bind for level in access.levels)
+    return access.mapping.kind.is_in_cluster or any(level.bind for level in access.levels)
 
 
 def check_server(access: ClusterAccess, server: str, *, named: bool) -> None:

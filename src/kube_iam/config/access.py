@@ -22,6 +22,7 @@ from kube_iam.access.levels import (
     MemberList,
     Method,
     TargetKind,
+    access_entries,
     expand_naming,
 )
 from kube_iam.config.access_checks import check_semantics
@@ -122,7 +123,7 @@ def _build(file: YamlFile, document: dict[str, Any], source: str, folder: Path, 
         region=document["region"],
         endpoint=cluster.get("endpoint", ""),
         certificate_authority=authority,
-        mapping=_target(document.get("mapping", {"configFile": {}}), folder),
+        mapping=_target(document.get("mapping", {"configFile": {}}), folder, cluster["id"]),
         levels=tuple(
             _level(level, name, f"{prefix}kube-iam/{name}/", iam, _members(file, ("levels", index), level))
             for index, level in enumerate(document["levels"])
@@ -134,13 +135,15 @@ def _build(file: YamlFile, document: dict[str, Any], source: str, folder: Path, 
     )
 
 
-def _target(mapping: dict[str, Any], folder: Path) -> MappingTarget:
+def _target(mapping: dict[str, Any], folder: Path, cluster_id: str) -> MappingTarget:
     if "file" in mapping:
         return MappingTarget(TargetKind.FILE, "", "", "", path=str(folder / mapping["file"]))
     if "awsAuth" in mapping:
         return AWS_AUTH
     if "crd" in mapping:
         return OBJECTS
+    if "accessEntries" in mapping:
+        return access_entries(cluster_id)
     return MappingTarget(TargetKind.CONFIG_FILE, **mapping["configFile"])
 
 

@@ -17,7 +17,7 @@ from kube_iam.access.levels import (
     TargetKind,
 )
 from kube_iam.access.mapping import pathless
-from kube_iam.config import iam_settings
+from kube_iam.config import access_entry_checks, iam_settings
 from kube_iam.config.durations import LONGEST_SESSION, SHORTEST_SESSION, parse_duration, session_hint, show_duration
 from kube_iam.config.yaml_file import KeyPath, YamlFile
 from kube_iam.core.partitions import partition_of_region
@@ -55,6 +55,7 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
     document = _mapping(file.data)
     problems = [*_check_cluster(file, document), *_check_partition(file, document)]
     problems += iam_settings.check_file(file, document)
+    problems += _check_access_entries(file, document)
     naming = iam_settings.naming_of(document).replace("{cluster}", cluster_name)
     levels = _levels(document)
     for index, level in levels:
@@ -164,6 +165,9 @@ def _check_mapping(file: YamlFile, path: KeyPath, level: dict[str, Any], documen
     if method is Method.GROUP and "crd" in mapping:
         message = "cannot be mapped by IAMIdentityMapping objects, which name a role or a user"
         yield file.problem((*path, "method"), message, "method: role, or another mapping")
+    if method is Method.GROUP and _has_access_entries(document):
+        message = "cannot be mapped by EKS access entries, which name a role or a user"
+        yield file.problem((*path, "method"), message, "method: role, or another mapping")
     targets = [kind for kind in TargetKind if kind.value in mapping]
     if method is Method.PERMISSION_SET and any(not kind.takes_permission_sets for kind in targets):
         message = f"the authenticator that reads {targets[0].value} knows no permission sets (`sso`)"
@@ -171,7 +175,30 @@ def _check_mapping(file: YamlFile, path: KeyPath, level: dict[str, Any], documen
             "map the role of the permission set by hand (its ARN without path, with the 16 digits at its end), or use another"
             " mapping or method"
         )
+        if _has_access_entries(document):
+            remedy = (
+                "write method: mappedRole, with the ARN of the permission set's role as mappedRole: with its path and the 16 digits"
+                " at its end"
+            )
         yield file.problem((*path, "method"), message, remedy)
+
+
+def _has_access_entries(document: dict[str, Any]) -> bool:
+    return TargetKind.ACCESS_ENTRIES.value in _mapping(document.get("mapping"))
+
+
+def _check_access_entries(file: YamlFile, document: dict[str, Any]) -> Iterator[Problem]:
+    """Yield the problems of a file whose mapping is access entries of EKS; none for other files."""
+    if not _has_access_entries(document):
+        return
+    levels = _levels(document)
+    by_role = [(index, level) for index, level in levels if _method_of(level) is Method.ROLE]
+    yield from access_entry_checks.check_cluster_name(file, _text(_mapping(document.get("cluster")), "id"))
+    yield from access_entry_checks.check_membership(file, document, by_role)
+    for index, level in levels:
+        groups = [str(group) for group in _list(level.get("groups"))]
+        if _method_of(level).has_role:
+            yield from access_entry_checks.check_names(file, ("levels", index), _username(level), groups)
 
 
 def _check_names(file: YamlFile, path: KeyPath, names: dict[str, str]) -> Iterator[Problem]:

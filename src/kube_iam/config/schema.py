@@ -127,7 +127,7 @@ _CLUSTER = _object(
 )
 
 _MAPPING = _object(
-    "Where the authenticator on this cluster reads its mappings: exactly one of the four.",
+    "Where the authenticator on this cluster reads its mappings: exactly one of the five.",
     {
         "configFile": _object(
             "A ConfigMap that holds the server's config.yaml (kOps, kubeadm).",
@@ -142,6 +142,11 @@ _MAPPING = _object(
                     "default": "config.yaml",
                 },
             },
+        ),
+        "accessEntries": _object(
+            "Access entries of EKS, for levels with a role. cluster.id is the name of the EKS cluster. EKS's own authenticator reads "
+            "no IAM groups: membershipCheck is assumeRole. Entries of ours in aws-auth move here.",
+            {},
         ),
         "awsAuth": _object("The ConfigMap kube-system/aws-auth (EKS, or backend EKSConfigMap).", {}),
         "crd": _object(

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 
 from kube_iam.core.mapping import prefix_of
 
+STANDARD = "STANDARD"
+"""The type of entries for people. All other types are for nodes: EC2_LINUX, EC2_WINDOWS, EC2, FARGATE_LINUX, HYBRID_LINUX and more."""
 RESERVED_PREFIXES = ("system:", "eks:", "aws:", "amazon:", "iam:")
-_SESSION_NAMES = ("{{SessionName}}", "{{SessionNameRaw}}")
+SESSION_NAMES = ("{{SessionName}}", "{{SessionNameRaw}}")
 
 
-def access_entry_refusals(username: str, groups: Iterable[str]) -> Iterator[str]:
+def access_entry_refusals(username: str, groups: Iterable[str] = ()) -> Iterator[str]:
     """Yield why EKS refuses an access entry with this user name, which may be a template, and these groups.
 
     Yields nothing where these rules find no fault.
@@ -23,7 +25,7 @@ def access_entry_refusals(username: str, groups: Iterable[str]) -> Iterator[str]
     prefix = prefix_of(username, RESERVED_PREFIXES)
     if prefix:
         yield f"user name {username} begins with {prefix}"
-    for variable in _SESSION_NAMES:
+    for variable in SESSION_NAMES:
         before, found, _ = username.partition(variable)
         # The colon may stand anywhere before the variable: `jo:hn{{SessionName}}` is an example of the guide.
         if found and ":" not in before:

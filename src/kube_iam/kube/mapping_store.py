@@ -44,10 +44,12 @@ def make_store(access: ClusterAccess, api: KubeApi | None, *, dry_run: bool = Fa
         return _server_store(_File(Path(target.path), dry_run=dry_run), "", first_text)
     if api is None:
         raise KubeError(f"{target.describe()} is in the cluster, and there is no connection to it")
+    if target.kind is TargetKind.ACCESS_ENTRIES:
+        raise ValueError(f"{target.describe()} are no mapping of the Kubernetes API")
     if target.kind is TargetKind.CRD:
         return IdentityMappingStore(api, access.name, access.cluster_id)
     if target.kind is TargetKind.AWS_AUTH:
-        return _aws_auth_store(api, target.describe())
+        return aws_auth_store(api)
     return _server_store(ConfigMapText(api, target), target.key, first_text)
 
 
@@ -64,11 +66,12 @@ def _server_store(text: _Text, key: str, first_text: str) -> MappingStore:
     )
 
 
-def _aws_auth_store(api: KubeApi, source: str) -> MappingStore:
+def aws_auth_store(api: KubeApi) -> MappingStore:
     """Return a store with one text a list, each a key of the ConfigMap kube-system/aws-auth: EKS reads no other.
 
     `mapAccounts` has a text and no list: it is read, and never edited.
     """
+    source = AWS_AUTH.describe()
     texts = {name: ConfigMapText(api, replace(AWS_AUTH, key=name), missing=ADDED_KEY) for name in MAPPING_KEYS}
     lists = {
         name: MappingList((), texts[name].describe(), name, principal=principal) for principal, name in NAMES.items()

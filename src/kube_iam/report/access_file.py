@@ -115,7 +115,7 @@ def _mapping(finding: Finding, target: MappingTarget | None) -> Iterator[str]:
     if target.kind is TargetKind.FILE:
         yield f"  file: {quoted(target.path)}"
         return
-    if target.kind in (TargetKind.AWS_AUTH, TargetKind.CRD):
+    if target.kind in (TargetKind.AWS_AUTH, TargetKind.CRD, TargetKind.ACCESS_ENTRIES):
         yield f"  {target.kind.value}: {{}}"
         return
     yield "  configFile:"

@@ -1,4 +1,4 @@
-"""The emulated AWS account, a process of its own: ministack's IAM and STS behind TLS on loopback.
+"""The emulated AWS account, a process of its own: ministack's IAM, STS and EKS behind TLS on loopback.
 
 The sandbox starts it with `command` and `environment`, and `main` runs in it. SIGUSR1 ends all sessions of the account at once. Tests
 need that for expired sessions, because STS issues none that is shorter than 15 minutes.
@@ -41,7 +41,7 @@ def environment(account: str, region: str, root_key: str, root_secret: str, dire
     """Return the whole environment of the process. It holds none of the user's own AWS settings and persists nothing."""
     return {
         "AUTH": "true",
-        "SERVICES": "iam,sts",
+        "SERVICES": "iam,sts,eks",
         "AWS_ACCESS_KEY_ID": root_key,
         "AWS_SECRET_ACCESS_KEY": root_secret,
         "MINISTACK_ACCOUNT_ID": account,

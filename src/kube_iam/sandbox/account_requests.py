@@ -1,4 +1,5 @@
-"""Filter of requests to the emulated account: it passes signed IAM and STS calls in the query protocol, each with one meaning.
+"""Filter of requests to the emulated account: it passes signed IAM and STS calls in the query protocol, each with one meaning, and
+signed calls of EKS.
 
 The emulator serves a hundred services and its own unsigned administration on the same port. It authorizes some requests by other
 parameters than those that it then executes. So every request that no AWS SDK would send is refused before the emulator sees it.
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from kube_iam.sandbox.account_answers import Answer, error
+from kube_iam.sandbox.account_eks import ROUTES
 from kube_iam.sandbox.aws_fidelity import STS_ACTIONS, VERSIONS
 
 Message = MutableMapping[str, Any]
@@ -45,15 +47,18 @@ def filter_requests(app: App, *, hosts: frozenset[str], region: str) -> App:
 
 
 def refusal_reason(scope: Message, body: bytes | None, *, hosts: frozenset[str], region: str) -> str:
-    """Return why no AWS SDK could have sent this request to IAM or STS, or an empty text."""
+    """Return why no AWS SDK could have sent this request to IAM, STS or EKS, or an empty text."""
     headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     single = dict(headers)
-    if scope["path"] != "/" or scope.get("raw_path", b"/") != b"/":
+    of_eks = ROUTES.fullmatch(scope["path"]) is not None
+    if not of_eks and (scope["path"] != "/" or scope.get("raw_path", b"/") != b"/"):
         return "the path is not /"
     if [value for name, value in headers if name == "host"] not in [[host] for host in hosts]:
         return "it is for another host"
     if body is None:
         return "the body is too long"
+    if of_eks:
+        return _eks_problem(scope["method"], headers, region)
     query = scope.get("query_string", b"").decode("latin-1")
     if scope["method"] not in ("GET", "POST") or bool(query) is not (scope["method"] == "GET") or (query and body):
         return "it is neither a GET with a query nor a POST with a form"
@@ -86,6 +91,16 @@ def _scope_problem(parameters: dict[str, str], authorization: str, region: str) 
         return "its signature is for another service"
     if service == "sts" and parts[2] != region:
         return "its signature is for another region"
+    return ""
+
+
+def _eks_problem(method: str, headers: list[tuple[str, str]], region: str) -> str:
+    signatures = [value for name, value in headers if name == "authorization"]
+    if method not in ("GET", "POST", "DELETE") or len(signatures) != 1:
+        return "it is not signed, or signed twice"
+    credential = _SCOPE.search(signatures[0])
+    if credential is None or credential[1].split("/")[2:] != [region, "eks", "aws4_request"]:
+        return "its signature is for another service or region"
     return ""
 
 

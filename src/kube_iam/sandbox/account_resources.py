@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from kube_iam.sandbox.account_eks import entry_resource
+
 PARAMETERS = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
 CONTEXT_PARAMETERS = ("service", "iam_action", "body", "params")
 _TABLES = {"GroupName": "_groups", "RoleName": "_roles", "UserName": "_users"}
@@ -22,7 +24,7 @@ _CREATED = {
 
 
 def with_paths(original: Callable[..., str]) -> Callable[..., str]:
-    """Return the emulator's `extract_resource_arn` with paths, and with the group as the resource of AddUserToGroup.
+    """Return the emulator's `extract_resource_arn` with paths, access entries, and the group as the resource of AddUserToGroup.
 
     The original leaves paths out, returns the user for AddUserToGroup, and `*` for CreatePolicy.
     """
@@ -31,6 +33,8 @@ def with_paths(original: Callable[..., str]) -> Callable[..., str]:
         service: str, method: str, path: str, headers: Any, body: bytes, query_params: dict[str, Any], *rest: str
     ) -> str:
         found = _resource(query_params, rest[-1]) if service == "iam" else ""
+        if service == "eks":
+            found = entry_resource(path, *rest)
         return found or original(service, method, path, headers, body, query_params, *rest)
 
     return extract

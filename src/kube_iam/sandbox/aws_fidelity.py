@@ -18,6 +18,7 @@ from typing import Any
 from kube_iam.errors import SandboxError
 from kube_iam.sandbox.account_answers import Answer, error
 from kube_iam.sandbox.account_conflicts import DELETE_PROBLEMS
+from kube_iam.sandbox.account_eks import with_eks_rules
 from kube_iam.sandbox.account_mfa import code_problem, present
 from kube_iam.sandbox.account_names import CREATE_PROBLEMS, UPDATES, Parameters
 from kube_iam.sandbox.account_quotas import QUOTA_PROBLEMS
@@ -33,8 +34,8 @@ _SHORTEST, _LONGEST, _LONGEST_CHAINED = 900, 43200, 3600
 def install(root_key: str) -> None:
     """Install all corrections. `root_key` is the only access key of the account's root. Raises SandboxError."""
     app, evaluator = import_module("ministack.app"), import_module("ministack.core.iam_evaluator")
-    if app.AUTH is not True or set(app.SERVICE_HANDLERS) != {"iam", "sts"}:
-        raise SandboxError("the emulated account was not started with AUTH=true and SERVICES=iam,sts")
+    if app.AUTH is not True or set(app.SERVICE_HANDLERS) != {"iam", "sts", "eks"}:
+        raise SandboxError("the emulated account was not started with AUTH=true and SERVICES=iam,sts,eks")
     _replace(evaluator, "evaluate_trust_policy", ("trust_doc", "caller_arn", "ctx"), trust_allows)
     # In the emulator `test`, the empty key and every account id are root without a signature check. Here one random key is root, and
     # every signature is verified.
@@ -47,6 +48,7 @@ def install(root_key: str) -> None:
     # The emulator would take signed query strings of IAM for S3's.
     _replace(app, "detect_service", ("method", "path", "headers", "query_params"), _service)
     app.SERVICE_HANDLERS["sts"] = _sts(app.SERVICE_HANDLERS["sts"])
+    app.SERVICE_HANDLERS["eks"] = with_eks_rules(app.SERVICE_HANDLERS["eks"])
     _complete(import_module("ministack.services.iam")._IAM_HANDLERS)
 
 
@@ -70,6 +72,8 @@ def expire_sessions() -> None:
 
 
 def _service(method: str, path: str, headers: object, query_params: dict[str, list[str]] | None = None) -> str:  # noqa: ARG001
+    if path != "/":
+        return "eks"
     return VERSIONS.get((query_params or {}).get("Version", [""])[0], "unknown")
 
 

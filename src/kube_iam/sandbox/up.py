@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import time
@@ -16,6 +17,7 @@ from kube_iam.errors import SandboxError
 from kube_iam.files import write_file
 from kube_iam.sandbox import account, mount
 from kube_iam.sandbox.access_file import NAMESPACE, access_file
+from kube_iam.sandbox.account_eks import CLUSTER_FILE
 from kube_iam.sandbox.certificates import Authority
 from kube_iam.sandbox.control_plane import BUILD_COMMAND, Binaries, find_binaries, start_apiserver, start_etcd
 from kube_iam.sandbox.processes import free_ports
@@ -155,6 +157,7 @@ def _start(
             create_definition(api)
         grant_server_rbac(api, authority, home.server_kubeconfig)
         state = replace(state, api_port=api.port)
+        describe_cluster(home, state)
         say(f"kube-apiserver on {state.api_url}, signing in through the webhook")
     else:
         say(f"no kube-apiserver and etcd found: without a control plane (`{BUILD_COMMAND}` builds one)")
@@ -164,6 +167,13 @@ def _start(
     _put_server_policy(home, state)
     say(f"up in {time.monotonic() - began:.1f} s in {home.root}; access file: {home.access}")
     return state
+
+
+def describe_cluster(home: Home, state: State) -> None:
+    """Let the account's EKS name the sandbox's API server as that of every EKS cluster."""
+    authority = base64.b64encode(home.ca.read_bytes()).decode()
+    cluster = {"endpoint": state.api_url, "certificateAuthority": authority}
+    write_file(home.root / CLUSTER_FILE, json.dumps(cluster).encode())
 
 
 def _put_server_policy(home: Home, state: State) -> None:
