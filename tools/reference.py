@@ -264,6 +264,13 @@ STEPS = {
     4: "Token",
     5: "API server",
     6: "Sign-in and permissions",
+    7: "The administrator's context",
+    8: "kube-apiserver and the server",
+    9: "The server and IAM",
+    10: "Deny list",
+    11: "Mapping",
+    12: "Level in IAM",
+    13: "Bindings",
 }
 
 
@@ -271,7 +278,8 @@ def troubleshooting() -> str:
     """Return the page of the causes that `kube-iam doctor` names."""
     parts = [
         "# Troubleshooting\n",
-        "`kube-iam doctor` finds the cause of a failed sign-in ([doctor.md](doctor.md)). This page lists the causes by its steps.\n",
+        "`kube-iam doctor` finds the cause of a failed sign-in ([doctor.md](doctor.md)). This page lists the causes by its steps:"
+        " 1 to 6 by a user's own `kube-iam doctor`, 7 to 13 by an administrator's `kube-iam doctor USER LEVEL`.\n",
         "kubectl prints the symptom. The log line is that of the authenticator; `-` means that the request does not reach it.\n",
     ]
     header = ("cause", "symptom", "log line", "what is wrong", "remedy")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from botocore.session import Session
+from seeded_faults import USER, seeded
 from whole_sandbox import ROLE, Person, Sandbox
 
 from kube_iam.doctor.causes import Cause
@@ -21,6 +22,8 @@ from kube_iam.sandbox.state import ACCOUNT, REGION
 from kube_iam.sandbox.webhook import launch_webhook
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
+PERSON = USER
+TABLE_TEST = "test_the_fault_is_named_first"
 NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 DEVICE = f"arn:aws:iam::{ACCOUNT}:mfa/dora"
 
@@ -171,6 +174,7 @@ def test_the_fault_is_named_first(name: str, levels: Sandbox, dora: Person, tmp_
     assert fault.said in failed["detail"] + failed["remedy"]
 
 
+@seeded("certificate authority of another cluster", Cause.CA_UNKNOWN)
 def test_an_authority_of_another_cluster_is_named(levels: Sandbox, dora: Person, tmp_path: Path) -> None:
     config = config_of(levels)
     (tmp_path / "tls").mkdir()
@@ -179,6 +183,8 @@ def test_an_authority_of_another_cluster_is_named(levels: Sandbox, dora: Person,
     assert diagnosed(dora, config, tmp_path / "config")["cause"] == Cause.CA_UNKNOWN.code
 
 
+@seeded("role that differs from the access file", Cause.ROLE_INVALID)
+@seeded("cluster id that differs from the access file", Cause.CLUSTER_ID_DIFFERS)
 def test_the_access_file_shows_a_wrong_cluster_id_and_role(levels: Sandbox, dora: Person, tmp_path: Path) -> None:
     file = {"KUBE_IAM_ACCESS": str(levels.home.access)}
     config = config_of(levels)
@@ -189,6 +195,7 @@ def test_the_access_file_shows_a_wrong_cluster_id_and_role(levels: Sandbox, dora
     assert diagnosed(dora, config, tmp_path / "config", **file)["cause"] == Cause.CLUSTER_ID_DIFFERS.code
 
 
+@seeded("user who is not in the group", Cause.IDENTITY_POLICY)
 def test_a_user_outside_the_group_is_told_so(levels: Sandbox, tmp_path: Path) -> None:
     found = diagnosed(levels.person("otto"), config_of(levels), tmp_path / "config")
     assert found["cause"] == Cause.IDENTITY_POLICY.code
@@ -196,6 +203,7 @@ def test_a_user_outside_the_group_is_told_so(levels: Sandbox, tmp_path: Path) ->
     assert skipped == ["session", "token", "sign-in", "permissions"]
 
 
+@seeded("server that is stopped", Cause.UNAUTHORIZED)
 def test_a_server_that_is_stopped_is_unauthorized(levels: Sandbox, dora: Person, tmp_path: Path) -> None:
     process = levels.home.process("webhook")
     process.stop()
@@ -237,12 +245,14 @@ def roles(levels: Sandbox, dora: Person) -> Iterator[Roles]:
     iam.delete_user_policy(UserName="dora", PolicyName="doctor")
 
 
+@seeded("role that does not exist", Cause.ROLE_REFUSED)
 def test_a_role_that_does_not_exist_is_refused(levels: Sandbox, dora: Person, roles: Roles, tmp_path: Path) -> None:
     config = config_of(levels)
     argument("-r", f"arn:aws:iam::{ACCOUNT}:role/doctor-gone")(config)
     assert diagnosed(dora, config, tmp_path / "config")["cause"] == Cause.ROLE_REFUSED.code
 
 
+@seeded("trust policy that allows somebody else", Cause.ROLE_REFUSED)
 def test_a_trust_policy_that_refuses_is_a_refused_role(
     levels: Sandbox, dora: Person, roles: Roles, tmp_path: Path
 ) -> None:
@@ -252,6 +262,7 @@ def test_a_trust_policy_that_refuses_is_a_refused_role(
     assert found["cause"] == Cause.ROLE_REFUSED.code
 
 
+@seeded("MFA code that nobody can be asked for", Cause.MFA_MISSING)
 def test_a_missing_mfa_code_is_named(levels: Sandbox, dora: Person, roles: Roles, tmp_path: Path) -> None:
     config = config_of(levels)
     config["contexts"][0]["name"] = config["current-context"] = "sandbox-doctor-mfa"
@@ -266,6 +277,7 @@ def test_a_missing_mfa_code_is_named(levels: Sandbox, dora: Person, roles: Roles
     assert found["cause"] == Cause.MFA_MISSING.code, "the access file says that the level wants a code"
 
 
+@seeded("cached session of a role that was created again", Cause.SESSION_PREDATES_ROLE)
 def test_a_cached_session_of_a_former_role_is_named(
     levels: Sandbox, dora: Person, roles: Roles, tmp_path: Path
 ) -> None:

@@ -207,3 +207,9 @@ def complete_users_then_levels(
     levels = any(context.params.get(name) for name in ("users", "level"))
     offers = (complete_users, complete_levels) if levels else (complete_users,)
     return [item for offer in offers for item in offer(context, parameter, incomplete)]
+
+
+def complete_doctor_words(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer levels and users for the first word, and levels behind it."""
+    offers = (complete_levels,) if context.params.get("words") else (complete_cached_levels, complete_users)
+    return [item for offer in offers for item in offer(context, parameter, incomplete)]

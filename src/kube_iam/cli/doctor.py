@@ -10,37 +10,74 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.completion_values import complete_cached_levels
-from kube_iam.cli.session import AdminSession, access_exists, on_terminal, pass_session
-from kube_iam.cli.shared_options import cluster_options, file_option, global_options, output_option
-from kube_iam.cli.terminal import page
+from kube_iam.cli.completion_values import complete_doctor_words
+from kube_iam.cli.revocation import DENY_LIST, ConfigMapName
+from kube_iam.cli.session import AdminSession, access_exists, needs_cluster, on_terminal, pass_session
+from kube_iam.cli.shared_options import aws_options, cluster_options, file_option, global_options, output_option
+from kube_iam.cli.terminal import note, page
+from kube_iam.errors import UsageError
 
 if TYPE_CHECKING:
     from kube_iam.access.levels import ClusterAccess
     from kube_iam.aws.token_cache import TokenRequest
+    from kube_iam.doctor.outcomes import Result
 
 
 @click.command("doctor")
-@click.argument("level", required=False, metavar="[LEVEL]", shell_complete=complete_cached_levels)
+@click.argument("words", nargs=-1, metavar="[[USER] LEVEL]", shell_complete=complete_doctor_words)
 @global_options
 @file_option
+@click.option(
+    "--deny-list",
+    metavar="NAMESPACE/NAME",
+    type=ConfigMapName(),
+    help=f"With USER: the deny list.  [default: {DENY_LIST}]",
+)
 @output_option
+@aws_options
 @cluster_options
 @pass_session
-def command(session: AdminSession, level: str | None, output: str) -> int:
-    """Check your own sign-in step by step, and name the first fault with its remedy.
+def command(session: AdminSession, words: tuple[str, ...], deny_list: str | None, output: str) -> int:
+    """Check a sign-in step by step, and name the first fault with its remedy. The exit code is 1 where a check fails.
 
-    Checks the kubeconfig and its exec plugin, your AWS credentials and clock, the role, the token, the API server, and what RBAC
-    allows you. No special rights are needed: what cannot be checked is skipped, and the missing right is named. The exit code is 1
-    where a check fails.
+    Without USER it is your own sign-in: kubeconfig and exec plugin, AWS credentials and clock, role, token, API server, and what RBAC
+    allows. No special rights are needed. LEVEL chooses the kubeconfig context of that level, else the current context counts.
 
-    LEVEL chooses the kubeconfig context of that level, else the current context counts. An access file is compared where there is
-    one. The role is assumed once more, and the exec plugin runs as kubectl runs it. Nothing is changed but what
-    `token` caches.
+    With USER and LEVEL, an administrator checks why USER cannot sign in by a level of the access file: cluster id, the server behind
+    kube-apiserver, deny list, mapping, IAM, and RBAC.
+
+    What cannot be checked is skipped, and the missing right is named. Nothing is changed but what `token` caches.
     """
     from kube_iam.cli.access_output import print_data
-    from kube_iam.doctor.outcomes import first_failure, run_checks
+    from kube_iam.doctor.outcomes import first_failure
     from kube_iam.doctor.report import results_data, results_text
+
+    if len(words) > 2:
+        raise UsageError(
+            f"doctor takes a USER and a LEVEL at most, and not {len(words)} words", "doctor [[USER] LEVEL]"
+        )
+    if len(words) == 2:
+        results = _administrator_results(session, *words, deny_list or DENY_LIST)
+    else:
+        given = [f"--{name}" for name in ("profile", "region") if getattr(session.connection, name)]
+        if given := [*given, *(["--deny-list"] if deny_list else [])]:
+            raise UsageError(
+                f"{given[0]} goes with a USER and a LEVEL",
+                "your own sign-in is checked with the settings of its kubeconfig",
+            )
+        results = _own_results(session, "".join(words))
+    if output == "table":
+        page(results_text(results))
+        if len(words) == 2 and first_failure(results) is None:
+            note(f"no fault was found here; `kube-iam doctor {words[1]}` of {words[0]} checks the rest of the sign-in")
+    else:
+        print_data(results_data(results), output)
+    return 1 if first_failure(results) is not None else 0
+
+
+def _own_results(session: AdminSession, level: str) -> list[Result]:
+    """Return the results of the checks of the caller's own sign-in."""
+    from kube_iam.doctor.outcomes import run_checks
     from kube_iam.doctor.sign_in import Machine, SignIn
     from kube_iam.doctor.user_checks import USER_CHECKS
 
@@ -53,15 +90,43 @@ def command(session: AdminSession, level: str | None, output: str) -> int:
         interactive=on_terminal(),
         kubeconfig=session.connection.kubeconfig,
         context=session.connection.context,
-        level=level or "",
+        level=level,
         access=_access(session),
     )
-    results = list(run_checks(USER_CHECKS, SignIn(machine)))
-    if output == "table":
-        page(results_text(results))
-    else:
-        print_data(results_data(results), output)
-    return 1 if first_failure(results) is not None else 0
+    return list(run_checks(USER_CHECKS, SignIn(machine)))
+
+
+def _administrator_results(session: AdminSession, user: str, level: str, deny_list: str) -> list[Result]:
+    """Return the results of an administrator's checks of a user and a level of the access file."""
+    from kube_iam.access.members import find_level
+    from kube_iam.config.suggestions import suggestion
+    from kube_iam.doctor.admin_checks import ADMIN_CHECKS
+    from kube_iam.doctor.inspection import Inspection
+    from kube_iam.doctor.outcomes import run_checks
+
+    access, connection = session.access, session.connection
+    if connection.profile:
+        use_profile(connection.profile)
+    state = Inspection(
+        session,
+        user,
+        find_level(access, level, suggestion, [user]),
+        deny_list,
+        os.environ,
+        time.time,
+        region=connection.region or access.region,
+        kubeconfig=connection.kubeconfig,
+        has_cluster=needs_cluster(access),
+        interactive=on_terminal(),
+    )
+    return list(run_checks(ADMIN_CHECKS, state))
+
+
+def use_profile(profile: str) -> None:
+    """Make the profile that of this process, in place of keys in the environment, as `--profile` of other commands does."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        os.environ.pop(name, None)
+    os.environ["AWS_PROFILE"] = profile
 
 
 def use_environment(variables: Mapping[str, str]) -> Mapping[str, str]:
@@ -79,7 +144,6 @@ def read_arguments(arguments: Sequence[str], environ: Mapping[str, str]) -> Toke
     from kube_iam.cli.token import command as token
     from kube_iam.cli.token import read_settings
     from kube_iam.cli.token_run import parse, request_of
-    from kube_iam.errors import UsageError
 
     flags = parse(arguments)
     if flags is not None:

@@ -20,6 +20,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "doctor": (
         ("Check the sign-in of the current kubeconfig context", "doctor"),
         ("Check that of a level, or of a context", "doctor developer"),
+        ("Find out why alice cannot sign in by a level, as an administrator", "doctor alice developer"),
         ("Print the results for a program", "doctor --context prod-developer -o json"),
     ),
     "new": (

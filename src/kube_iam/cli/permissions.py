@@ -29,6 +29,7 @@ DIRECTORY_METHODS = {
     "who-can": ("caller", "members", "user", "role"),
     "grant": (*_INVENTORY, *_EXISTING_GROUPS, *_MEMBERS, "add_member", *_TEMPORARY, "put_user_policy"),
     "revoke": (*_INVENTORY, *_EXISTING_GROUPS, "user", "users", "remove_member", *_TEMPORARY),
+    "doctor": (*_PLAN, *_EXISTING_GROUPS, *_MEMBERS, *_DENIED, "user_policy"),
     "deny": ("members", "user"),
     "kubeconfig": ("role",),
     "new": ("caller",),

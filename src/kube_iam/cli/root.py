@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, Entry] = {
     "token": Entry("kube_iam.cli.token:command", "Print a token for a cluster; kubectl runs this.", SIGN_IN),
     "kubeconfig": Entry("kube_iam.cli.kubeconfig:command", "Write the kubeconfig file of a level.", SIGN_IN),
     "logout": Entry("kube_iam.cli.logout:command", "Remove cached sessions and tokens.", SIGN_IN),
-    "doctor": Entry("kube_iam.cli.doctor:command", "Find out why your sign-in fails.", SIGN_IN),
+    "doctor": Entry("kube_iam.cli.doctor:command", "Find out why a sign-in fails.", SIGN_IN),
     "new": Entry("kube_iam.cli.new:command", "Write an access file for your cluster.", ACCESS),
     "import": Entry(
         "kube_iam.cli.import_mapping:command", "Write an access file for the mapping that your cluster has.", ACCESS

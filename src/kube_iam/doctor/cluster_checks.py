@@ -9,10 +9,10 @@ from kube_iam.doctor.kubeconfig_checks import other_cluster_id
 from kube_iam.doctor.outcomes import Failed, Outcome, Passed, Skipped
 from kube_iam.doctor.sign_in import SignIn
 from kube_iam.errors import KubeIamError
-from kube_iam.kube.client import credentials_of
+from kube_iam.kube.client import KubeApi, credentials_of
 from kube_iam.kube.errors import status_of
 from kube_iam.kube.faults import KubeFault, fault_of
-from kube_iam.kube.own_rules import OwnRules, own_rules
+from kube_iam.kube.own_rules import own_rules
 
 _CAUSES = {
     KubeFault.UNRESOLVED: Cause.SERVER_UNRESOLVED,
@@ -26,22 +26,26 @@ _CAUSES = {
 }
 # Answers of an API server to an anonymous user.
 _ANONYMOUS = (401, 403, 404)
-_LISTED = 4
 
 
 def check_api_server(state: SignIn) -> Outcome:
     """Check that the API server answers, and that its certificate is trusted. No credentials are sent."""
-    assert state.context is not None
     assert state.api is not None
+    return answers(state.api)
+
+
+def answers(api: KubeApi) -> Outcome:
+    """Return whether the API server of the kubeconfig answers to an anonymous user, by a trusted connection."""
     try:
-        state.api.as_user({}).whoami()
+        api.as_user({}).whoami()
     except KubeIamError as error:
         if status_of(error) not in _ANONYMOUS:
-            return _no_answer(error)
-    server = shown_url(state.context.server)
+            return no_answer(error)
+    context = api.context
+    server = shown_url(context.server)
     if server.startswith("http://"):
         return Passed(f"{server} answers, without TLS")
-    if str(state.context.cluster.get("insecure-skip-tls-verify") or "").casefold() == "true":
+    if str(context.cluster.get("insecure-skip-tls-verify") or "").casefold() == "true":
         return Passed(f"{server} answers, and its certificate is not verified (insecure-skip-tls-verify)")
     return Passed(f"{server} answers, and its certificate is trusted")
 
@@ -60,7 +64,7 @@ def check_sign_in(state: SignIn) -> Outcome:
                 return Skipped("accepted; the right to create selfsubjectreviews.authentication.k8s.io is missing")
             case 404:
                 return Skipped("accepted; this API server cannot say as which user (Kubernetes 1.28 can)")
-        return _no_answer(error)
+        return no_answer(error)
     return Passed(f"{subject.username}, groups: {', '.join(subject.groups)}")
 
 
@@ -74,7 +78,7 @@ def check_permissions(state: SignIn) -> Outcome:
     except KubeIamError as error:
         if status_of(error) == 403:
             return Skipped("the right to create selfsubjectrulesreviews.authorization.k8s.io is missing")
-        return _no_answer(error)
+        return no_answer(error)
     if not found.rules and found.is_complete:
         user = f"the groups {', '.join(state.subject.groups)}" if state.subject is not None else "this user"
         return Failed(
@@ -83,7 +87,7 @@ def check_permissions(state: SignIn) -> Outcome:
         )
     if not found.rules:
         return Skipped(f"an authorizer of the cluster does not list its rules for namespace {namespace}")
-    return Passed(f"in namespace {namespace}: {_summary(found)}")
+    return Passed(f"in namespace {namespace}: {found.summary}")
 
 
 def _unauthorized(state: SignIn) -> Failed:
@@ -100,16 +104,7 @@ def _unauthorized(state: SignIn) -> Failed:
     return Failed(Cause.UNAUTHORIZED, f"kube-apiserver answers 401 to {identity}{where}, at {at}")
 
 
-def _no_answer(error: KubeIamError) -> Failed:
+def no_answer(error: KubeIamError) -> Failed:
+    """Return the failure of a call that the API server did not answer as one does."""
     cause = Cause.NOT_AN_API_SERVER if status_of(error) else _CAUSES[fault_of(error)]
     return Failed(cause, error.message)
-
-
-def _summary(found: OwnRules) -> str:
-    if any("*" in rule.verbs and "*" in rule.resources for rule in found.rules):
-        return "everything"
-    resources = sorted({resource for rule in found.rules for resource in rule.resources})
-    verbs = sorted({verb for rule in found.rules for verb in rule.verbs})
-    more = f" and {len(resources) - _LISTED} more" if len(resources) > _LISTED else ""
-    partly = "" if found.is_complete else ", and more that an authorizer does not list"
-    return f"{', '.join(verbs)} on some of {', '.join(resources[:_LISTED])}{more}{partly}"

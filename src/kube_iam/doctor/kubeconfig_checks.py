@@ -32,16 +32,21 @@ def check_kubeconfig(state: SignIn) -> Outcome:
         state.api = KubeApi(environ=machine.environ, kubeconfig=machine.kubeconfig, context=name)
         state.context = context = state.api.context
         refuse_unsupported(context)
-    except NoKubeconfig as error:
-        return Failed(Cause.KUBECONFIG_MISSING, error.message, error.hint)
-    except NoContext as error:
-        return Failed(Cause.CONTEXT_MISSING, error.message, error.hint)
-    except ConfigError as error:
-        return Failed(Cause.KUBECONFIG_INVALID, "; ".join(error.lines))
-    except KubeError as error:
-        cause = Cause.KUBECONFIG_INVALID if state.context is None else Cause.CONTEXT_UNSUPPORTED
-        return Failed(cause, error.message, error.hint)
+    except (ConfigError, KubeError) as error:
+        return context_failure(error, is_read=state.context is not None)
     return Passed(f"context {context.name}, API server {shown_url(context.server)}")
+
+
+def context_failure(error: KubeIamError, *, is_read: bool) -> Failed:
+    """Return the failure of a kubeconfig, or of a context that was read and cannot be used."""
+    match error:
+        case NoKubeconfig():
+            return Failed(Cause.KUBECONFIG_MISSING, error.message, error.hint)
+        case NoContext():
+            return Failed(Cause.CONTEXT_MISSING, error.message, error.hint)
+        case ConfigError():
+            return Failed(Cause.KUBECONFIG_INVALID, "; ".join(error.lines))
+    return Failed(Cause.CONTEXT_UNSUPPORTED if is_read else Cause.KUBECONFIG_INVALID, error.message, error.hint)
 
 
 def context_of_level(state: SignIn) -> str:

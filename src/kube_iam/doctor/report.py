@@ -17,9 +17,12 @@ def results_text(results: Sequence[Result]) -> str:
     if failure is not None:
         lines += [f"{failure.cause.code}: {failure.detail}", f"remedy: {failure.advice}", ""]
     width = max(len(result.title) for result in results)
+    digits = max(len(str(result.step)) for result in results)
     for result in results:
         mark = _MARKS[_status(result)]
-        lines.append(f"{result.step}  {result.title.ljust(width)}  {mark.ljust(7)}  {_detail(result)}".rstrip())
+        lines.append(
+            f"{result.step:>{digits}}  {result.title.ljust(width)}  {mark.ljust(7)}  {_detail(result)}".rstrip()
+        )
     return "\n".join(escaped(line) for line in lines)
 
 

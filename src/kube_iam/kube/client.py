@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
@@ -99,6 +99,7 @@ class KubeApi:
         self._login = _Login(lambda: load_context(kubeconfig, context, environ), environ, clock)
         self._lock = RLock()
         self._address = ""
+        self._headers: tuple[tuple[str, str], ...] = ()
         self._client: Client | None = None
         self._status: ExecStatus | None = None
 
@@ -115,6 +116,15 @@ class KubeApi:
         """Return the same API server with the fields of another kubeconfig user; empty: anonymous. Raises nothing."""
         other = self.at("")
         other._login = _Login(lambda: replace(self._login.context, user=dict(user)), self._environ, time.time)
+        return other
+
+    def impersonating(self, username: str, groups: Iterable[str]) -> KubeApi:
+        """Return the same API server, whose calls run as that user in these groups. The caller needs the right to impersonate both.
+
+        https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
+        """
+        other = self.at("")
+        other._headers = (("Impersonate-User", username), *(("Impersonate-Group", group) for group in groups))
         return other
 
     @property
@@ -195,12 +205,16 @@ class KubeApi:
             cluster=msgspec.convert(cluster, Cluster),
             user=msgspec.convert(user, User),
         )
-        return Client(
+        client = Client(
             config=config,
             timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
             field_manager=FIELD_MANAGER,
             proxy=proxy,
         )
+        if self._headers:
+            generic: Any = client._client
+            generic._client.headers = httpx2.Headers([*generic._client.headers.multi_items(), *self._headers])
+        return client
 
 
 def delete_version(

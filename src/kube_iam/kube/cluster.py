@@ -103,6 +103,17 @@ class KubeCluster(Cluster):
             hint = f"create {binding.role_kind} {binding.role_name} first, or correct `bind` of level {binding.level}"
             raise NotFound(error.message, hint) from error
 
+    def namespace_exists(self, name: str) -> bool:
+        """Return whether there is a namespace of that name."""
+        from lightkube.resources.core_v1 import Namespace
+
+        try:
+            with self._api.call(f"read namespace {name}") as client:
+                client.get(Namespace, name)
+        except NotFound:
+            return False
+        return True
+
     def delete_binding(self, namespace: str, name: str) -> None:
         """Delete the binding. Raises NotOwned if it does not have our label."""
         present = self._get(namespace, name)
