@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import ssl
+import urllib.error
+import urllib.request
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +28,7 @@ from kube_iam.aws.iam_calls import IamCalls
 from kube_iam.cli.root import run_command
 from kube_iam.config.access import load_access
 from kube_iam.core.credentials import Credentials
-from kube_iam.errors import AccessDenied, KubeIamError, UsageError
+from kube_iam.errors import AccessDenied, KubeIamError, NotFound, UsageError
 from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR, REGION
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("admin-policies")]
@@ -261,6 +264,19 @@ def test_sandbox_keeps_one_entry_a_principal_and_pages_and_tags_them(rules: Site
         eks.describe_access_entry(clusterName=rules.name, principalArn=arn)
 
 
+@pytest.mark.parametrize(
+    "path", ["/clusters", "/clusters/x/access-entries", "/clusters/x/addons", "/tags/arn:aws:eks:x", "/clusters/%2578"]
+)
+def test_sandbox_refuses_unsigned_calls_and_other_paths_of_eks(account: Account, path: str) -> None:
+    trust = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(account.home.ca)))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), trust)
+    with pytest.raises(urllib.error.HTTPError) as error:
+        opener.open(account.url + path, timeout=10)
+    with error.value:
+        assert error.value.code == 403
+        assert b"the sandbox refuses this request" in error.value.read()
+
+
 def test_authentication_mode_goes_one_way(account: Account, tmp_path: Path) -> None:
     site = Site(account, tmp_path, "CONFIG_MAP")
     with pytest.raises(ClientError, match="authentication mode must be set to one of"):
@@ -273,3 +289,11 @@ def test_authentication_mode_goes_one_way(account: Account, tmp_path: Path) -> N
         site.eks.update_cluster_config(name=site.name, accessConfig={"authenticationMode": "API_AND_CONFIG_MAP"})
     site.run("apply --yes")
     assert len(site.principals()) == 3
+
+
+def test_destroy_of_a_deleted_cluster_names_the_way(site: Site) -> None:
+    site.run("apply --yes")
+    site.eks.delete_cluster(name=site.name)
+    with pytest.raises(NotFound, match="No cluster found") as error:
+        site.run("destroy --yes")
+    assert "add --iam-only" in error.value.hint

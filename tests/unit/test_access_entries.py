@@ -471,3 +471,15 @@ def test_unreadable_former_mapping_is_a_warning(eks: FakeEks) -> None:
     ports = replace(ports_of(eks, file()), former=Unreadable(eks.account.world))
     found = plan_apply(file(), ports)
     assert any("was not read" in text and "forbidden" in text for text in found.warnings)
+
+
+def test_entry_of_others_that_gives_what_a_mapped_role_says_stays(eks: FakeEks) -> None:
+    """An import describes such entries, and only --adopt makes them ours."""
+    theirs = "arn:aws:iam::123456789012:role/theirs"
+    levels = file(level("ops", Bind("view"), method=Method.MAPPED_ROLE, mapped_role=theirs, groups=("ops",)))
+    eks.add(theirs, username="awsiam:{{SessionNameRaw}}", kubernetesGroups=["ops"], tags={"by": "terraform"})
+    assert mappings(plan(eks, levels)) == []
+    assert mappings(plan(eks, levels, adopt=True)) == ["adopt theirs"]
+    eks.records[theirs]["username"] = "other:{{SessionName}}"
+    with pytest.raises(NotOwned, match="is mapped already"):
+        plan(eks, levels)

@@ -230,7 +230,8 @@ class EntryPlanner:
         An import describes such entries. Only `adopt` writes the level into one, which makes it ours.
         """
         described = isinstance(self.level, MappedLevel) and self.level.entry.sso is None
-        return described and not self.adopt and {each.name for each in fields} <= {"level", "notation"}
+        marks = {"level", "notation"}
+        return described and not self.adopt and all(each.name in marks or each.name.startswith(TAG) for each in fields)
 
     def _rivals(self) -> None:
         """Refuse an earlier entry for sessions of the permission set: the server applies the first."""

@@ -87,6 +87,7 @@ def _is_confirmed(name: str, where: str) -> bool:
 def _require_cluster(session: AdminSession) -> None:
     """Raise why the cluster cannot be reached, if the file needs it, with the remedy for a cluster that is gone."""
     try:
+        session.require_eks_cluster()
         if session.cluster is not None:
             session.cluster.whoami()
     except KubeIamError as error:

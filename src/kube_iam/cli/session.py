@@ -234,6 +234,13 @@ class AdminSession:
 
         return checked
 
+    def require_eks_cluster(self) -> None:
+        """Raise NotFound where the mapping is access entries of an EKS cluster that does not exist."""
+        from kube_iam.aws.access_entries import AccessEntryStore
+
+        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES and isinstance(self.mapping_store, AccessEntryStore):
+            self.mapping_store.cluster  # noqa: B018  (read now)
+
     def _eks_cluster(self) -> EksCluster | None:
         """Return the EKS cluster whose mapping is aws-auth; None for other clusters, and where EKS does not describe it."""
         from kube_iam.aws.eks import read_cluster

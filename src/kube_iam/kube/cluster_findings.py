@@ -30,7 +30,8 @@ _ENDPOINT = "write the URL of the API server; `kube-iam kubeconfig` needs it"
 _AUTHORITY = (
     "write the base64 of the PEM text, or leave it out where a public authority has signed the API server's certificate"
 )
-_MAPPING = "write where the authenticator reads its mappings: configFile, awsAuth, crd or file"
+_MAPPING = "write where the authenticator reads its mappings: configFile, accessEntries, awsAuth, crd or file"
+_EKS_MAPPING = "name the cluster with --eks, by which EKS tells its authentication mode, or write accessEntries: {}"
 
 
 def eks_region(url: str) -> str:
@@ -130,8 +131,8 @@ def find_mapping(api: KubeApi, *, is_eks: bool) -> MappingFinding:
         return MappingFinding(Finding(reason=error.message, remedy=_MAPPING))
     if is_eks:
         reason = f"the cluster has no {AWS_AUTH.describe()}; with the authentication mode API it reads none"
-    else:
-        reason = f"the cluster has neither {AWS_AUTH.describe()} nor {CONFIG_FILE.name} in any namespace"
+        return MappingFinding(Finding(reason=reason, remedy=_EKS_MAPPING))
+    reason = f"the cluster has neither {AWS_AUTH.describe()} nor {CONFIG_FILE.name} in any namespace"
     return MappingFinding(Finding(reason=reason, remedy=_MAPPING))
 
 

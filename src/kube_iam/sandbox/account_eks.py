@@ -26,10 +26,10 @@ from kube_iam.sandbox.account_answers import Answer
 CLUSTER_FILE = "eks.json"
 """JSON with `endpoint` and `certificateAuthority` (base64 of PEM text) of all EKS clusters of the account."""
 ROUTES = re.compile(
-    r"/clusters|/clusters/[\w-]+(/update-config|/access-entries(/arn:[^?#]+?(/access-policies(/[^?#]+)?)?)?)?|/tags/arn:[^?#]+",
+    r"/clusters|/clusters/[\w-]+(/update-config|/access-entries(/arn:[^?#%]+?(/access-policies(/[^?#%]+)?)?)?)?|/tags/arn:[^?#%]+",
     re.ASCII,
 )
-"""The paths that the account answers, decoded."""
+"""The paths that the account answers, decoded. No ARN has a percent sign: one would be decoded twice."""
 _MODES = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
 _NODE_TYPES = ("EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "EC2", "HYBRID_LINUX", "HYPERPOD_LINUX")
 _MOST_TAGS = 50
@@ -41,10 +41,6 @@ Handler = Callable[[str, str, dict[str, Any], Mapping[str, str]], Answer | None]
 
 def with_eks_rules(original: Callable[..., Any]) -> Callable[..., Any]:
     """Return the emulator's handler of EKS behind the rules of the service."""
-    eks = _eks()
-    eks._get_docker = lambda: None
-    eks._access_entry_arn = _entry_arn
-    eks._resolve_tag_resource_arn = _tagged
 
     async def handle(
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
@@ -201,12 +197,12 @@ def _address() -> dict[str, object]:
     return {"endpoint": found["endpoint"], "certificateAuthority": {"data": found["certificateAuthority"]}}
 
 
-def _entry_arn(cluster: str, principal: str) -> str:
+def _entry_arn(cluster_name: str, principal_arn: str) -> str:
     """Return the ARN of an access entry as EKS makes it: with kind, account and name of the principal."""
-    eks, found = _eks(), _PRINCIPAL.fullmatch(principal)
+    eks, found = _eks(), _PRINCIPAL.fullmatch(principal_arn)
     kind, account, name = (found[2], found[1], found[3].rpartition("/")[2]) if found else ("role", "0", "none")
     place = f"arn:aws:eks:{eks.get_region()}:{eks.get_account_id()}:access-entry"
-    return f"{place}/{cluster}/{kind}/{account}/{name}/{uuid.uuid4()}"
+    return f"{place}/{cluster_name}/{kind}/{account}/{name}/{uuid.uuid4()}"
 
 
 def _tagged(arn: str) -> tuple[str | None, Answer | None]:
@@ -234,6 +230,14 @@ def _default_username(principal: str) -> str:
     """Return the user name that EKS gives to an entry without one."""
     role = re.fullmatch(r"arn:aws:iam::(\d{12}):role/(?:.*/)?([^/]+)", principal, re.ASCII)
     return f"arn:aws:sts::{role[1]}:assumed-role/{role[2]}/{{{{SessionName}}}}" if role else principal
+
+
+REPLACEMENTS: Mapping[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
+    "_get_docker": ((), lambda: None),
+    "_access_entry_arn": (("cluster_name", "principal_arn"), _entry_arn),
+    "_resolve_tag_resource_arn": (("arn",), _tagged),
+}
+"""Functions of the emulator's EKS that are replaced, with their parameters."""
 
 
 def _key(cluster: str, principal: str) -> str:

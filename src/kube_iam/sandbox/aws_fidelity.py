@@ -18,7 +18,7 @@ from typing import Any
 from kube_iam.errors import SandboxError
 from kube_iam.sandbox.account_answers import Answer, error
 from kube_iam.sandbox.account_conflicts import DELETE_PROBLEMS
-from kube_iam.sandbox.account_eks import with_eks_rules
+from kube_iam.sandbox.account_eks import REPLACEMENTS, with_eks_rules
 from kube_iam.sandbox.account_mfa import code_problem, present
 from kube_iam.sandbox.account_names import CREATE_PROBLEMS, UPDATES, Parameters
 from kube_iam.sandbox.account_quotas import QUOTA_PROBLEMS
@@ -48,6 +48,9 @@ def install(root_key: str) -> None:
     # The emulator would take signed query strings of IAM for S3's.
     _replace(app, "detect_service", ("method", "path", "headers", "query_params"), _service)
     app.SERVICE_HANDLERS["sts"] = _sts(app.SERVICE_HANDLERS["sts"])
+    eks = import_module("ministack.services.eks")
+    for name, (parameters, replacement) in REPLACEMENTS.items():
+        _replace(eks, name, parameters, replacement)
     app.SERVICE_HANDLERS["eks"] = with_eks_rules(app.SERVICE_HANDLERS["eks"])
     _complete(import_module("ministack.services.iam")._IAM_HANDLERS)
 
