@@ -14,7 +14,7 @@ from kube_iam.access.apply import apply_plan
 from kube_iam.access.changes import Kind, Plan, Verb
 from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG
 from kube_iam.access.levels import Bind, ClusterAccess, Method, access_entries
-from kube_iam.access.mapping import MappingEntry
+from kube_iam.access.mapping import MappingEntry, MappingSource
 from kube_iam.access.plan import plan_apply, plan_destroy
 from kube_iam.access.ports import Subject
 from kube_iam.errors import Conflict, KubeIamError, NotOwned, Throttled, UsageError
@@ -483,3 +483,12 @@ def test_entry_of_others_that_gives_what_a_mapped_role_says_stays(eks: FakeEks) 
     eks.records[theirs]["username"] = "other:{{SessionName}}"
     with pytest.raises(NotOwned, match="is mapped already"):
         plan(eks, levels)
+
+
+def test_doubtful_mapping_needs_force_where_entries_are_written(eks: FakeEks) -> None:
+    ports = ports_of(eks, file())
+    assert ports.preflight is not None
+    doubtful = replace(ports.preflight, source=lambda: MappingSource(doubt="it is another cluster's"))
+    assert "it is another cluster's" in plan_apply(file(), replace(ports, preflight=doubtful)).guards
+    run(eks.account, plan(eks), ports)
+    assert "it is another cluster's" in plan_apply(file(), replace(ports, preflight=doubtful)).warnings

@@ -19,8 +19,10 @@ from prepared_session import PreparedSession
 from https_server import HttpsServer, Request
 from kube_iam.access.levels import TargetKind
 from kube_iam.cli.root import run_command
+from kube_iam.cli.session import AdminSession
 from kube_iam.config.access import load_access
 from kube_iam.errors import KubeIamError, NotFound, UsageError
+from kube_iam.kube.client import KubeApi
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n-----END CERTIFICATE-----\n"
 AUTHORITY = {"certificate-authority-data": base64.b64encode(PEM.encode()).decode()}
@@ -324,3 +326,57 @@ def test_eks_cluster_that_is_not_described_is_an_error(eks: FakeEks, account: Fa
         new(account, None, "--eks", "prod")
     assert "eks:DescribeCluster" in denied.value.hint
     assert not Path("access.yaml").exists()
+
+
+class EksSession(AdminSession):
+    """A session whose context leads to an EKS cluster in memory; EKS itself is the fake endpoint."""
+
+    def __init__(self, memory: ApiInMemory, server: str = EKS_URL) -> None:
+        super().__init__()
+        self._memory, self._server = memory, server
+
+    def _open_kube(self) -> KubeApi:
+        return self._memory.api(self._server)
+
+
+def doubt(memory: ApiInMemory, mapping: str, endpoint: str = EKS_URL, server: str = EKS_URL) -> str:
+    """Return why a plan of a file with this mapping doubts that the cluster reads it."""
+    Path("access.yaml").write_text(
+        "{apiVersion: kube-iam.dev/v1alpha1, kind: ClusterAccess, cluster: {id: prod, endpoint: '"
+        + endpoint
+        + "'}, account:"
+        " '123456789012', region: eu-west-1, mapping: {" + mapping + ": {}}, membershipCheck: assumeRole,"
+        " levels: [{name: viewer, bind: [{clusterRole: view}]}]}"
+    )
+    preflight = EksSession(memory, server).ports.preflight
+    assert preflight is not None
+    return preflight.source().doubt
+
+
+def test_plan_for_aws_auth_doubts_a_cluster_of_mode_api(eks: FakeEks, memory: ApiInMemory) -> None:
+    memory.put_config_map("kube-system/aws-auth", {"mapRoles": ""})
+    assert doubt(memory, "awsAuth") == ""
+    eks.cluster["accessConfig"] = {"authenticationMode": "API"}
+    said = doubt(memory, "awsAuth")
+    assert "authentication mode API and does not read aws-auth" in said
+    assert "write mapping: {accessEntries: {}}" in said
+    other = "https://api.prod.example.com"
+    assert doubt(memory, "awsAuth", other, other) == ""  # not a cluster of EKS: nobody is asked
+    eks.status = 403
+    assert doubt(memory, "awsAuth") == ""  # what cannot be read is not doubted
+
+
+def test_plan_for_access_entries_doubts_another_endpoint(eks: FakeEks, memory: ApiInMemory) -> None:
+    assert doubt(memory, "accessEntries") == ""
+    other = "https://OTHER.gr7.eu-west-1.eks.amazonaws.com"
+    said = doubt(memory, "accessEntries", other, other)
+    assert f"EKS cluster prod is at {EKS_URL}, and cluster.endpoint is {other}" in said
+
+
+def test_former_mapping_is_aws_auth_where_the_cluster_reads_both(eks: FakeEks, memory: ApiInMemory) -> None:
+    doubt(memory, "accessEntries")
+    former = EksSession(memory).ports.former
+    assert former is not None
+    assert former.describe() == "ConfigMap kube-system/aws-auth"
+    eks.cluster["accessConfig"] = {"authenticationMode": "API"}
+    assert EksSession(memory).ports.former is None
