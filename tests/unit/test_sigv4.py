@@ -12,20 +12,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
+from sigv4_samples import HEADER_VALUES, KEY_IDS, MOMENTS, REGIONS, SECRETS, TOKENS
 
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.tokens import canonical_query, hmac_sha256, presign, quote, sha256_hex
-
-KEY_IDS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", min_size=16, max_size=32)
-SECRETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=128)
-TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=400)
-REGIONS = st.sampled_from(
-    ["us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "us-isob-east-1"]
-)
-HEADER_VALUES = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=80).filter(
-    lambda text: bool(text.strip())
-)
-MOMENTS = st.integers(min_value=0, max_value=4102444800)
 
 
 class BotocoreAt(SigV4QueryAuth):

@@ -17,7 +17,6 @@ from kube_iam.core.credentials import check_environment, check_value
 __all__ = [
     "aws_errors",
     "iam_client",
-    "iam_text_client",
     "make_client",
     "make_session",
     "translate",
@@ -93,24 +92,6 @@ def iam_client(region: str, session: Any, environ: Mapping[str, str] = os.enviro
     if not environ.get("AWS_MAX_ATTEMPTS"):
         retries["total_max_attempts"] = 5
     return make_client(service, region, session=session, config=Config(retries=retries), environ=environ)
-
-
-def iam_text_client(region: str, *, connect_timeout: int, read_timeout: int, attempts: int) -> Any:
-    """Return a client for IAM that leaves policies as the text that IAM sends. Time limits are in seconds.
-
-    By default botocore parses policies, and then a key that stands twice in one is lost.
-    """
-    from botocore.config import Config
-    from botocore.handlers import json_decode_policies
-
-    limits = Config(
-        connect_timeout=connect_timeout,
-        read_timeout=read_timeout,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-    )
-    client = make_client("iam", region, config=limits)
-    client.meta.events.unregister("after-call.iam", json_decode_policies)
-    return client
 
 
 def _version() -> str:

@@ -1,24 +1,24 @@
-"""ec2:DescribeInstances through botocore: owners of instances, and their private DNS names. Blocking; thread-safe.
-
-botocore is imported with the first call: only servers whose mappings hold {{EC2PrivateDNSName}} pay its 34 MB (docs/decisions/0006).
-"""
+"""ec2:DescribeInstances: owners of instances, and their private DNS names. Blocking; thread-safe."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from xml.etree.ElementTree import Element
 
-from kube_iam.aws.client import aws_errors, make_client, make_session
+from kube_iam.aws.query_api import not_whole, text_at
+from kube_iam.aws.server_api import ServerApi
+from kube_iam.aws.server_credentials import RENEWAL_SECONDS, session_in
 from kube_iam.core.arns import parse_arn
-from kube_iam.errors import AwsError, CredentialsError
+from kube_iam.core.credentials import Credentials
+from kube_iam.errors import AwsError, KubeIamError
 
 BATCH = 100
 """The number of instances that one call reads."""
 _DOING = "look EC2 instances up"
-_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 2, 4, 2
+_CONNECT_SECONDS, _READ_SECONDS = 2, 4
 _SESSION_NAME = "kube-iam"
 _SESSION_SECONDS = 3600
 # A search by id has one page; AWS may put empty ones before it.
@@ -39,99 +39,86 @@ class Ec2Instances:
     def __init__(self, region: str, role_arn: str = "", source_arn: str = "") -> None:
         """`source_arn` is sent with AssumeRole, for trust policies that ask for aws:SourceArn and aws:SourceAccount."""
         self._region = region
-        self._role_arn = role_arn
-        self._source_arn = source_arn
-        self._lock = threading.Lock()
-        self._client: Any = None
+        role = _RoleCredentials(region, role_arn, source_arn) if role_arn else None
+        self._api = ServerApi(
+            "ec2", region, connect_seconds=_CONNECT_SECONDS, read_seconds=_READ_SECONDS, credentials=role
+        )
 
     def describe(self, ids: Sequence[str]) -> dict[str, Instance]:
         """Return the instances by their ids. Raises NotFound where EC2 does not know all of them."""
-        return self._ask(InstanceIds=list(ids))
+        return self._ask({f"InstanceId.{number}": each for number, each in enumerate(ids, 1)})
 
     def search(self, ids: Sequence[str]) -> dict[str, Instance]:
         """Return those of the instances that EC2 knows. One availability zone that is down fails every search: prefer `describe`."""
-        return self._ask(Filters=[{"Name": "instance-id", "Values": list(ids)}])
+        values = {f"Filter.1.Value.{number}": each for number, each in enumerate(ids, 1)}
+        return self._ask({"Filter.1.Name": "instance-id", **values})
 
-    def _ask(self, **parameters: Any) -> dict[str, Instance]:
-        client = self._ready()
-        try:
-            with aws_errors(_DOING):
-                pages = client.get_paginator("describe_instances").paginate(**parameters)
-                return dict(_instances(islice(pages, _MAX_PAGES)))
-        except CredentialsError:
-            # A client without credentials would stay without: look for them again next time.
-            self._client = None
-            raise
+    def _ask(self, parameters: Mapping[str, str]) -> dict[str, Instance]:
+        if not self._region:
+            raise AwsError(f"cannot {_DOING}: the server does not know its own AWS region", "set AWS_REGION")
+        found: dict[str, Instance] = {}
+        following: dict[str, str] = {}
+        for _ in range(_MAX_PAGES):
+            page = self._api.call("DescribeInstances", {**parameters, **following}, _DOING)
+            reservations = page.find("reservationSet")
+            if reservations is None:
+                raise not_whole(_DOING)
+            found |= _instances(reservations)
+            token = text_at(page, "nextToken")
+            if not token:
+                break
+            following = {"NextToken": token}
+        return found
 
-    def _ready(self) -> Any:
+
+class _RoleCredentials:
+    """Sessions of a role, renewed before their end and used to it while that fails."""
+
+    def __init__(self, region: str, role_arn: str, source_arn: str, clock: Callable[[], float] = time.time) -> None:
+        self._role_arn = role_arn
+        self._headers = _source_headers(source_arn) if source_arn else {}
+        self._clock = clock
+        self._api = ServerApi("sts", region, connect_seconds=_CONNECT_SECONDS, read_seconds=_READ_SECONDS)
+        self._lock = threading.Lock()
+        self._session: Credentials | None = None
+
+    def get(self) -> Credentials:
+        """Return a session of the role. Raises KubeIamError."""
         with self._lock:
-            if not self._region:
-                raise AwsError(f"cannot {_DOING}: the server does not know its own AWS region", "set AWS_REGION")
-            if self._client is None:
-                session = make_session()
-                if self._role_arn:
-                    session = _as_role(session, self._region, self._role_arn, self._source_arn)
-                self._client = make_client("ec2", self._region, session=session, config=_limits())
-            return self._client
+            now, kept = self._clock(), self._session
+            left = (kept.expires or 0.0) - now if kept is not None else 0.0
+            if kept is not None and left > RENEWAL_SECONDS:
+                return kept
+            try:
+                self._session = self._assume()
+            except KubeIamError:
+                if kept is not None and left > 0:
+                    return kept
+                raise
+            return self._session
+
+    def discard(self) -> None:
+        """Assume the role again at the next call."""
+        with self._lock:
+            self._session = None
+
+    def _assume(self) -> Credentials:
+        parameters = {
+            "RoleArn": self._role_arn,
+            "RoleSessionName": _SESSION_NAME,
+            "DurationSeconds": str(_SESSION_SECONDS),
+        }
+        return session_in(self._api.call("AssumeRole", parameters, f"assume {self._role_arn}", self._headers))
 
 
-def _limits() -> Any:
-    from botocore.config import Config
-
-    return Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-    )
-
-
-def _as_role(session: Any, region: str, role_arn: str, source_arn: str) -> Any:
-    """Return a session that signs as the role. It is renewed as long as it is used."""
-    from botocore.credentials import (
-        AssumeRoleCredentialFetcher,
-        CredentialProvider,
-        CredentialResolver,
-        DeferredRefreshableCredentials,
-    )
-
-    def sts(service: str, **keys: Any) -> Any:
-        client = make_client(service, region, session=session, config=_limits(), **keys)
-        if source_arn:
-            client.meta.events.register("before-call.sts.AssumeRole", _source_headers(source_arn))
-        return client
-
-    with aws_errors("find the server's own AWS credentials"):
-        own = session.get_credentials()
-    if own is None:
-        raise CredentialsError(f"cannot assume {role_arn}: no AWS credentials found", "give the server a role")
-    arguments = {"RoleSessionName": _SESSION_NAME, "DurationSeconds": _SESSION_SECONDS}
-    fetcher = AssumeRoleCredentialFetcher(sts, own, role_arn, extra_args=arguments)
-
-    class Role(CredentialProvider):  # type: ignore[misc, unused-ignore]
-        METHOD = "assume-role"
-
-        def load(self) -> Any:
-            return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
-
-    of_role = make_session()
-    of_role.register_component("credential_provider", CredentialResolver([Role()]))
-    return of_role
-
-
-def _source_headers(source_arn: str) -> Any:
-    """Return a handler that adds the values of the condition keys aws:SourceArn and aws:SourceAccount. The signature covers them."""
+def _source_headers(source_arn: str) -> dict[str, str]:
+    """Return the values of the condition keys aws:SourceArn and aws:SourceAccount, which the signature covers."""
     arn = parse_arn(source_arn)
-    headers = {"x-amz-source-arn": source_arn, "x-amz-source-account": arn.account if arn is not None else ""}
-
-    def add(params: dict[str, Any], **_: Any) -> None:
-        params["headers"].update(headers)
-
-    return add
+    return {"x-amz-source-arn": source_arn, "x-amz-source-account": arn.account if arn is not None else ""}
 
 
-def _instances(pages: Iterable[Any]) -> Iterator[tuple[str, Instance]]:
-    for page in pages:
-        for reservation in page.get("Reservations", ()):
-            for instance in reservation.get("Instances", ()):
-                found = Instance(instance.get("PrivateDnsName", ""), reservation.get("OwnerId", ""))
-                yield instance.get("InstanceId", ""), found
+def _instances(reservations: Element) -> Iterator[tuple[str, Instance]]:
+    for reservation in reservations:
+        for instance in reservation.iterfind("instancesSet/item"):
+            found = Instance(text_at(instance, "privateDnsName"), text_at(reservation, "ownerId"))
+            yield text_at(instance, "instanceId"), found

@@ -34,6 +34,6 @@ def _is_loopback(host: str) -> bool:
 
 def _has_proxy(url: str) -> bool:
     """Return whether a proxy would get a request to the URL."""
-    from botocore.utils import get_environ_proxies
+    from urllib.request import getproxies, proxy_bypass
 
-    return bool(get_environ_proxies(url).get("http"))
+    return bool(getproxies().get("http")) and not proxy_bypass(urlsplit(url).netloc)

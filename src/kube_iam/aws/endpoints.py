@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import urlsplit
 
-from kube_iam.aws.client import make_session
+from kube_iam.aws.config_files import read_configuration
 from kube_iam.aws.endpoint_checks import check_endpoint
 from kube_iam.aws.metadata import IPV4_ENDPOINT, IPV6_ENDPOINT
-from kube_iam.aws.static_credentials import read_profile
+from kube_iam.aws.static_credentials import profile_name, read_profile
 from kube_iam.core.redaction import shown_url
 
 GLOBAL_VARIABLE = "AWS_ENDPOINT_URL"
+IGNORE_VARIABLE = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
 METADATA_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 SERVICES = ("iam", "sts", "ec2", "sso", "sso_oidc", "signin")
 """The services that a server may ask: members and roles, its own sessions, names of nodes, and what its credentials come from."""
@@ -40,14 +40,13 @@ def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ..
 
     AWS's own metadata addresses, in any spelling, are no overrides.
     Raises UsageError for an http endpoint beyond this machine, CredentialsError where the profile cannot be read.
-    botocore is loaded only where a setting is there.
     """
     profile = read_profile(environ)
     named = any(name.startswith(GLOBAL_VARIABLE) for name in environ) or METADATA_VARIABLE in environ
     if not named and profile is not None and not profile.has_any(_PROFILE_SETTINGS):
         return ()
     found: dict[tuple[str, str], list[str]] = {}
-    for service, source, url in _in_effect(environ, make_session()):
+    for service, source, url in _in_effect(environ):
         if service == "metadata" and _is_aws_metadata(url):
             continue
         check_endpoint(url, source)
@@ -55,13 +54,16 @@ def endpoint_overrides(environ: Mapping[str, str]) -> tuple[EndpointOverride, ..
     return tuple(EndpointOverride(source, shown_url(url), tuple(services)) for (source, url), services in found.items())
 
 
-def _in_effect(environ: Mapping[str, str], session: Any) -> Iterator[tuple[str, str, str]]:
+def _in_effect(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield service, source and URL of each setting that the SDK applies."""
-    profile = session.get_scoped_config()
-    where = f"profile {session.profile or 'default'}"
-    if not session.get_config_variable("ignore_configured_endpoint_urls"):
+    configuration = read_configuration(environ)
+    name = profile_name(environ) or "default"
+    profile = configuration["profiles"].get(name, {})
+    where = f"profile {name}"
+    ignored = environ.get(IGNORE_VARIABLE) or profile.get("ignore_configured_endpoint_urls", "")
+    if str(ignored).lower() != "true":
         section = profile.get("services", "")
-        blocks = session.full_config.get("services", {}).get(section, {})
+        blocks = configuration["services"].get(section, {})
         for service in SERVICES:
             variable = f"{GLOBAL_VARIABLE}_{service.upper()}"
             block = blocks.get(service)

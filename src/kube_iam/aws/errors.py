@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kube_iam.aws.local_errors import before_an_answer, is_expected
 from kube_iam.core.redaction import without_secrets
@@ -27,6 +27,17 @@ from kube_iam.errors import (
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
+
+
+class RefusedCall(Exception):
+    """AWS answered a call of `query_api` with an error. The fields are those of botocore's ClientError, for the same tables."""
+
+    def __init__(self, operation_name: str, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.operation_name = operation_name
+        details = {"Code": code, "Message": message}
+        self.response: Mapping[str, Any] = {"Error": details, "ResponseMetadata": {"HTTPStatusCode": status}}
+
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 _THROTTLED = frozenset(
@@ -206,11 +217,11 @@ def translate(error: Exception, doing: str) -> KubeIamError:
     from botocore.exceptions import ClientError
 
     if isinstance(error, ClientError):
-        return _answered(error, doing)
+        return refusal_of(error, doing)
     return before_an_answer(error, doing)
 
 
-def quotable(error: ClientError) -> str:
+def quotable(error: ClientError | RefusedCall) -> str:
     """Return AWS's message in one line, without the values of parameters; empty for a code whose message can hold a header."""
     if error_code(error) not in (_QUOTED | _QUOTED_OF_EKS if "AccessEntr" in error.operation_name else _QUOTED):
         return ""
@@ -241,7 +252,7 @@ def is_wrong_mfa_code(error: Exception) -> bool:
     return error_code(error) == "AccessDenied" and "MultiFactorAuthentication failed" in str(error)
 
 
-def _answered(error: ClientError, doing: str) -> KubeIamError:
+def refusal_of(error: ClientError | RefusedCall, doing: str) -> KubeIamError:
     """Return the error of our tree for an answer of AWS that is an error."""
     code, message = error_code(error), quotable(error)
     answer = _meaning(error, code) or _unknown(error, code, message)
@@ -250,7 +261,7 @@ def _answered(error: ClientError, doing: str) -> KubeIamError:
     return answer.kind(f"cannot {doing}: {problem}", hint)
 
 
-def _meaning(error: ClientError, code: str) -> _Answer | None:
+def _meaning(error: ClientError | RefusedCall, code: str) -> _Answer | None:
     """Return the row of the tables for an answer; None for a code that they do not hold."""
     if is_clock_skew(error):
         return _SKEWED_CLOCK
@@ -259,7 +270,7 @@ def _meaning(error: ClientError, code: str) -> _Answer | None:
     return _ANSWERS_OF.get((error.operation_name, code)) or _ANSWERS.get(code)
 
 
-def _unknown(error: ClientError, code: str, message: str) -> _Answer:
+def _unknown(error: ClientError | RefusedCall, code: str, message: str) -> _Answer:
     """Return the row for an answer without a code that is known here."""
     if not code or code.isdigit():  # botocore puts the HTTP status where the answer has no code: it is not one of AWS
         return _Answer(

@@ -16,8 +16,7 @@ def region_from_metadata(environ: Mapping[str, str], budget: float = BUDGET_SECO
     """Return the instance's region; empty outside EC2, with AWS_EC2_METADATA_DISABLED, and without an answer in time."""
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return ""
-    ipv6 = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "").lower() == "ipv6"
-    url = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or (IPV6_ENDPOINT if ipv6 else IPV4_ENDPOINT)
+    url = metadata_endpoint(environ)
     deadline = time.monotonic() + budget
     try:
         parts = urlsplit(url)
@@ -38,6 +37,13 @@ def region_from_metadata(environ: Mapping[str, str], budget: float = BUDGET_SECO
     except (OSError, HTTPException, ValueError):
         return ""
     return region if region.replace("-", "").isalnum() else ""
+
+
+def metadata_endpoint(environ: Mapping[str, str]) -> str:
+    """Return the URL of the metadata service, without a slash at its end."""
+    ipv6 = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "").lower() == "ipv6"
+    url = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or (IPV6_ENDPOINT if ipv6 else IPV4_ENDPOINT)
+    return url.rstrip("/")
 
 
 def _ask(connection: HTTPConnection, method: str, path: str, headers: dict[str, str]) -> str:

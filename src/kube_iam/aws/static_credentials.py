@@ -204,6 +204,11 @@ def static_credentials(environ: "Mapping[str, str]", profile: "Profile | None", 
     return _from_profile(profile)
 
 
+def names_no_source(profile: "Profile") -> bool:
+    """Return whether nothing in the profile is about credentials: the SDK then asks the container's agent or the instance."""
+    return _HARMLESS.issuperset(profile.keys()) and not profile.has_any(KEY_SETTINGS)
+
+
 def _from_environment(environ: "Mapping[str, str]", now: float) -> Credentials | None:
     secret = environ.get("AWS_SECRET_ACCESS_KEY", "")
     if not secret:

@@ -1,7 +1,6 @@
 """The server's one call to AWS: GET the rebuilt GetCallerIdentity URL, whose signature STS checks.
 
 HTTPS only, redirects are not followed, the answer is bounded, and no message holds the URL: it carries the signature.
-The library reads HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE; AWS_CA_BUNDLE names further trusted roots.
 """
 
 from __future__ import annotations
@@ -13,25 +12,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.request import RequestBuilder
 
+from kube_iam.aws.https import build_client
 from kube_iam.core.credentials import check_environment
-from kube_iam.core.proxies import HTTP_SCHEMES, SOCKS_SCHEMES, proxy_defect
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.redaction import shown_url
 from kube_iam.core.sts_response import is_throttling
-from kube_iam.errors import ConfigError, Problem
 
 TIMEOUT_SECONDS = 5
 MAX_BODY = 64 * 1024
-_PROXY_SCHEMES = (*HTTP_SCHEMES, "socks4", "socks4a", *SOCKS_SCHEMES)
 _RETRIED_SECONDS = 1.0  # after a failure that took longer there is no second attempt
 _LETTING_GO_SECONDS = 0.1
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,38 +97,7 @@ def sts_client(environ: Mapping[str, str] = os.environ) -> StsClient:
     Raises ConfigError when AWS_CA_BUNDLE cannot be used, CredentialsError for a variable with a value that cannot be sent.
     """
     check_environment(environ)
-    _check_proxies(environ)
-    builder = (
-        ClientBuilder()
-        .https_only(True)
-        .follow_redirects(False)
-        .referer(False)
-        .user_agent("kube-iam")
-        .default_headers({"accept": "application/json"})
-        # No Accept-Encoding: the bound on the answer must be a bound on what is decoded too.
-        .gzip(False)
-        .brotli(False)
-        .zstd(False)
-        .deflate(False)
-    )
-    bundle = environ.get("AWS_CA_BUNDLE")
-    for certificate in _certificates(Path(bundle)) if bundle else ():
-        builder = builder.add_root_certificate_pem(certificate)
-    try:
-        return StsClient(builder.build())
-    except PyreqwestError as error:
-        problem = Problem("", "the HTTPS client cannot be set up", "check AWS_CA_BUNDLE, SSL_CERT_FILE and HTTPS_PROXY")
-        raise ConfigError("environment", [problem]) from error
-
-
-def _check_proxies(environ: Mapping[str, str]) -> None:
-    """Raise ConfigError for a proxy that the library would go past without a word."""
-    for name, value in environ.items():
-        if value and name.upper() in ("HTTPS_PROXY", "ALL_PROXY") and (problem := proxy_defect(value, _PROXY_SCHEMES)):
-            problems = [
-                Problem(name, f"the proxy {shown_url(value)} cannot be used: {problem}", f"correct or unset {name}")
-            ]
-            raise ConfigError("environment", problems)
+    return StsClient(build_client(ClientBuilder().default_headers({"accept": "application/json"}), environ))
 
 
 def _failed(answer: StsAnswer | Refusal) -> bool:
@@ -142,16 +105,6 @@ def _failed(answer: StsAnswer | Refusal) -> bool:
     if isinstance(answer, Refusal):
         return answer.reason is Reason.STS_UNREACHABLE
     return answer.status >= 500 and not is_throttling(answer.status, answer.body)
-
-
-def _certificates(path: Path) -> list[bytes]:
-    try:
-        found = _CERTIFICATE.findall(path.read_bytes())
-    except OSError as error:
-        raise ConfigError("AWS_CA_BUNDLE", [Problem("", f"{path} cannot be read: {error.strerror}")]) from error
-    if not found:
-        raise ConfigError("AWS_CA_BUNDLE", [Problem("", f"{path} holds no PEM certificate")])
-    return [bytes(certificate) for certificate in found]
 
 
 def _plain(error: PyreqwestError) -> str:

@@ -75,9 +75,10 @@ _REGION_PREFIXES = (
 )
 
 DEFAULT_REGION = "us-east-1"
-_ENDPOINT_SETTINGS = frozenset(
+ENDPOINT_SETTINGS = frozenset(
     ("endpoint_url", "ignore_configured_endpoint_urls", "services", "use_dualstack_endpoint", "use_fips_endpoint")
 )
+"""Settings of a profile that decide about endpoints."""
 # botocore's rules have dual-stack hosts there, but its older table raises an error before the rules apply.
 _WITHOUT_DUAL_STACK = ("aws-iso-e", "aws-iso-f")
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -150,7 +151,7 @@ def find_endpoint(
 
     Raises UsageError for settings that exclude each other.
     """
-    if profile is None or profile.has_any(_ENDPOINT_SETTINGS):
+    if profile is None or profile.has_any(ENDPOINT_SETTINGS):
         return None
     region = configured_region(flag, environ, profile) or region_from_metadata() or DEFAULT_REGION
     fips = environ.get("AWS_USE_FIPS_ENDPOINT", "").lower() == "true"

@@ -1,23 +1,20 @@
-"""Reads of IAM groups and roles (iam:GetGroup, iam:GetRole) by the server: whole answers or none. Blocking; thread-safe.
-
-botocore is imported with the first call: only servers whose mappings name an IAM group pay its 34 MB.
-"""
+"""Reads of IAM groups and roles (iam:GetGroup, iam:GetRole) by the server: whole answers or none. Blocking; thread-safe."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from urllib.parse import unquote
+from xml.etree.ElementTree import Element
 
-from kube_iam.aws.client import aws_errors, iam_text_client
+from kube_iam.aws.query_api import not_whole, text_at
+from kube_iam.aws.server_api import ServerApi
 from kube_iam.core.arns import parse_arn
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.errors import CredentialsError, KubeIamError, NotFound, Unreachable
+from kube_iam.core.utc import parse_rfc3339
+from kube_iam.errors import NotFound
 
-_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 3, 10, 2
+_CONNECT_SECONDS, _READ_SECONDS = 3, 10
 _PAGE_SIZE = 1000  # the most that IAM gives at once; it may give fewer
 _MAX_PAGES = 100  # an account has 5,000 IAM users, unless AWS agreed to more
 
@@ -49,9 +46,7 @@ class IamReader:
 
     def __init__(self, region: str = "") -> None:
         """`region` is one of the partition whose IAM is asked."""
-        self._region = region
-        self._lock = threading.Lock()
-        self._client: Any = None
+        self._api = ServerApi("iam", region, connect_seconds=_CONNECT_SECONDS, read_seconds=_READ_SECONDS)
 
     def group(self, name: str) -> GroupFound | None:
         """Return the group with all its members, or None if there is none. Raises KubeIamError, also for a part of a group."""
@@ -60,96 +55,67 @@ class IamReader:
         first: tuple[str, str] | None = None
         marker = ""
         for _ in range(_MAX_PAGES):
-            page = self._call("get_group", doing, GroupName=name, MaxItems=_PAGE_SIZE, **_after(marker))
+            after = {"Marker": marker} if marker else {}
+            page = self._call("GetGroup", {"GroupName": name, "MaxItems": str(_PAGE_SIZE), **after}, doing)
             if page is None:
                 if first is not None:
-                    raise _cut_off(doing)
+                    raise not_whole(doing)
                 return None
             group = _group_of(page, name, doing)
             # A group that was deleted and created again between two pages is another one.
             if first not in (None, group):
-                raise _cut_off(doing)
+                raise not_whole(doing)
             first = group
             members |= _members(page, doing)
-            truncated, next_marker = page.get("IsTruncated"), page.get("Marker", "")
-            if truncated is False:
+            truncated, next_marker = text_at(page, "IsTruncated"), text_at(page, "Marker")
+            if truncated == "false":
                 return GroupFound(first[0], members)
-            if truncated is not True or not next_marker or next_marker == marker:
-                raise _cut_off(doing)
+            if truncated != "true" or not next_marker or next_marker == marker:
+                raise not_whole(doing)
             marker = next_marker
-        raise _cut_off(doing)
+        raise not_whole(doing)
 
     def role(self, name: str) -> RoleFound | None:
         """Return the role, or None if there is none. Raises KubeIamError."""
         doing = f"read role {name}"
-        answer = self._call("get_role", doing, RoleName=name)
+        answer = self._call("GetRole", {"RoleName": name}, doing)
         if answer is None:
             return None
-        role = answer.get("Role", {})
-        arn, role_id, trust, longest = (
-            role.get(key) for key in ("Arn", "RoleId", "AssumeRolePolicyDocument", "MaxSessionDuration")
+        arn, role_id, trust, longest, created = (
+            text_at(answer, "Role", key)
+            for key in ("Arn", "RoleId", "AssumeRolePolicyDocument", "MaxSessionDuration", "CreateDate")
         )
-        texts = (arn, role_id, trust)
-        if not all(isinstance(text, str) and text for text in texts) or parse_arn(str(arn)) is None:
-            raise _cut_off(doing)
-        created = role.get("CreateDate")
+        if not (arn and role_id and trust) or parse_arn(arn) is None:
+            raise not_whole(doing)
         return RoleFound(
-            str(arn),
-            str(role_id),
-            unquote(str(trust)),
-            longest if isinstance(longest, int) else 3600,  # IAM leaves it out where it never was set
-            created.timestamp() if isinstance(created, datetime) else 0.0,
+            arn,
+            role_id,
+            unquote(trust),
+            int(longest) if longest.isascii() and longest.isdigit() else 3600,  # left out where it never was set
+            parse_rfc3339(created) or 0.0,
         )
 
-    def _call(self, operation: str, doing: str, **arguments: Any) -> dict[str, Any] | None:
-        client = self._ready()
+    def _call(self, action: str, parameters: Mapping[str, str], doing: str) -> Element | None:
         try:
-            with aws_errors(doing):
-                return dict(getattr(client, operation)(**arguments))
+            return self._api.call(action, parameters, doing)
         except NotFound:
             return None
-        except CredentialsError:
-            # A client without credentials would stay without: look for them again next time.
-            self._client = None
-            raise
-        except KubeIamError:
-            raise
-        except Exception:
-            # botocore's parser: the answer is XML, but none of IAM's. The parser's message may hold the answer.
-            raise _cut_off(doing) from None
-
-    def _ready(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = iam_text_client(
-                    self._region, connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, attempts=_ATTEMPTS
-                )
-            return self._client
 
 
-def _after(marker: str) -> dict[str, str]:
-    return {"Marker": marker} if marker else {}
-
-
-def _group_of(page: Mapping[str, Any], name: str, doing: str) -> tuple[str, str]:
+def _group_of(page: Element, name: str, doing: str) -> tuple[str, str]:
     """Return the account and the unique id of the group of this page. Raises Unreachable for another answer."""
-    group = page.get("Group", {})
-    arn = parse_arn(str(group.get("Arn", "")))
-    same = ascii_lower(str(group.get("GroupName", ""))) == ascii_lower(name)
-    if not same or arn is None or arn.service != "iam" or not group.get("GroupId"):
-        raise _cut_off(doing)
-    return arn.account, str(group["GroupId"])
+    arn, group_id = parse_arn(text_at(page, "Group", "Arn")), text_at(page, "Group", "GroupId")
+    same = ascii_lower(text_at(page, "Group", "GroupName")) == ascii_lower(name)
+    if not same or arn is None or arn.service != "iam" or not group_id:
+        raise not_whole(doing)
+    return arn.account, group_id
 
 
-def _members(page: Mapping[str, Any], doing: str) -> dict[str, str]:
-    users = page.get("Users")
-    if not isinstance(users, list):
-        raise _cut_off(doing)
-    found = {str(user.get("UserName", "")): str(user.get("UserId", "")) for user in users}
+def _members(page: Element, doing: str) -> dict[str, str]:
+    users = page.find("Users")
+    if users is None:
+        raise not_whole(doing)
+    found = {text_at(user, "UserName"): text_at(user, "UserId") for user in users}
     if not all(name and user_id for name, user_id in found.items()):
-        raise _cut_off(doing)
+        raise not_whole(doing)
     return found
-
-
-def _cut_off(doing: str) -> Unreachable:
-    return Unreachable(f"cannot {doing}: IAM's answer is not whole", "is there a proxy in between?")
