@@ -1,4 +1,4 @@
-"""Administrators and operators with exactly the rights that `policy` and `manifest rbac` print, on a real kube-apiserver and IAM.
+"""People with exactly the rights of a job that `policy` and `manifest rbac` print, on a real kube-apiserver and IAM.
 
 In the cluster they are service accounts: the manifests bind the group of their namespace.
 """
@@ -46,6 +46,11 @@ def admin(levels: Sandbox) -> Person:
 @pytest.fixture(scope="module")
 def operator(levels: Sandbox) -> Person:
     return holder(levels, "operator")
+
+
+@pytest.fixture(scope="module")
+def auditor(levels: Sandbox) -> Person:
+    return holder(levels, "auditor")
 
 
 def may(person: Person, *what: str) -> bool:
@@ -130,3 +135,17 @@ def test_operator_with_temporary_grants_for_a_time(operator: Person, levels: San
     assert "tim: granted viewer for 1h" in person.works("kube-iam", "grant", "tim", "viewer", "--for", "1h")
     assert "tim: revoked viewer" in person.works("kube-iam", "revoke", "tim", "viewer")
     assert "Nothing to change" in levels.administrator.works("kube-iam", "plan")
+
+
+def test_auditor_explains_and_lists_who_can_and_changes_nothing(auditor: Person, levels: Sandbox) -> None:
+    levels.member("abel", "viewer")
+    found = json.loads(auditor.works("kube-iam", "explain", "abel", "viewer", "-o", "json"))
+    assert found["admitted"] is True
+    assert not [step for each in found["explanations"] for step in each["steps"] if step["reason"] == "not_read"]
+    answer = json.loads(auditor.works("kube-iam", "who-can", "list", "pods", "-o", "json"))
+    assert answer["complete"] is True
+    assert "abel" in {each["person"] for each in answer["principals"]}
+    levels.administrator.works("kube-iam", "revoke", "abel", "viewer")
+    assert "iam:AddUserToGroup" in auditor.refused("kube-iam", "grant", "abel", "viewer")
+    for what in (("get", "secrets", "-A"), ("patch", "configmap/kube-iam-denied", "-n", "kube-system")):
+        assert not may(auditor, *what), what

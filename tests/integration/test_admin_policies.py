@@ -1,4 +1,4 @@
-"""`kube-iam policy admin|operator` against the sandbox's IAM, which enforces policies.
+"""`kube-iam policy admin|operator|auditor` against the sandbox's IAM, which enforces policies.
 
 A principal with exactly this policy does the job, and every action is needed: without it the job fails, or reports what it could not
 read. The cluster's side is in memory.
@@ -22,15 +22,17 @@ from fake_account import FakeAccount, FakeDirectory
 from prepared_session import PreparedSession
 
 from emulated_account import Account
-from kube_iam.access.admin_policy import admin_document, operator_document
+from kube_iam.access.admin_policy import admin_document, auditor_document, operator_document
 from kube_iam.access.ports import Ports
 from kube_iam.aws.iam import IamDirectory
 from kube_iam.cli.root import run_command
 from kube_iam.config.access import load_access, parse_access
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.mapping_entries import TemporaryGrant
+from kube_iam.core.rbac import Rbac
 from kube_iam.denylist.denial import Denial
 from kube_iam.errors import AccessDenied, KubeIamError, NotFound, NotOwned
+from kube_iam.kube.rbac import ResourceType
 from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR, REGION
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("admin-policies")]
@@ -143,13 +145,16 @@ class Site:
 
     def run(self, words: str, who: Credentials | None = None, denials: tuple[Denial, ...] = ()) -> str:
         """Run a command as the principal, or as `who`, and return its standard output. Raises what it raises."""
-        fake, keys = self.fake, who or self.job
-        fake.directory = cast(FakeDirectory, IamDirectory(lambda service: self.account.client(service, keys)))
-        fake.ports = Ports(fake.directory, fake.cluster, fake.store)
-        session = PreparedSession(fake, denying(*denials))
+        session = self.session(who or self.job, *denials)
         with redirect_stdout(io.StringIO()) as out:
             assert run_command("kube-iam", [*words.split(), "-f", str(self.path)], {}, session) == 0
         return out.getvalue()
+
+    def session(self, keys: Credentials, *denials: Denial) -> PreparedSession:
+        fake = self.fake
+        fake.directory = cast(FakeDirectory, IamDirectory(lambda service: self.account.client(service, keys)))
+        fake.ports = Ports(fake.directory, fake.cluster, fake.store)
+        return PreparedSession(fake, denying(*denials))
 
     def run_as_administrator(self, words: str) -> None:
         self.run(words, self.account.user(ADMINISTRATOR))
@@ -267,6 +272,46 @@ def operate(site: Site, *, temporary: bool) -> None:
     site.run(f"revoke {site.member} keys")
 
 
+def audit(site: Site) -> None:
+    """Ask `who-can` and `explain` for everything, also with a member who has policies of each kind and a boundary."""
+    document = json.dumps(ALLOW_NOTHING)
+    member, group = site.member, f"{site.name}-audited"
+    site.iam.create_group(GroupName=group)
+    site.iam.add_user_to_group(GroupName=group, UserName=member)
+    site.iam.put_group_policy(GroupName=group, PolicyName="inline", PolicyDocument=document)
+    site.iam.put_user_policy(UserName=member, PolicyName="inline", PolicyDocument=document)
+    site.iam.attach_user_policy(UserName=member, PolicyArn=site.policy("viewer"))
+    site.iam.attach_user_policy(UserName=member, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+    site.run_as_administrator(f"grant {member} viewer")
+    unread: list[str] = []
+    for words in (f"explain {member} viewer", "who-can get pods"):
+        session = site.session(site.job)
+        session.rbac = NoRbac()  # type: ignore[assignment]
+        with redirect_stdout(io.StringIO()) as out:
+            run_command("kube-iam", [*words.split(), "-o", "json", "-f", str(site.path)], {}, session)
+        found = json.loads(out.getvalue())
+        steps = (step for each in found.get("explanations", ()) for step in each["steps"])
+        unread += [*found.get("notRead", ()), *(step["detail"] for step in steps if step["reason"] == "not_read")]
+    if unread:
+        raise AccessDenied("; ".join(unread))
+
+
+class NoRbac:
+    """A cluster without bindings."""
+
+    def read(self, namespace: str) -> Rbac:
+        return Rbac()
+
+    def read_bindings(self) -> Rbac:
+        return Rbac()
+
+    def default_namespace(self) -> str:
+        return "default"
+
+    def resource_type(self, word: str) -> ResourceType:
+        return ResourceType(word, "", True)
+
+
 JOBS: dict[str, tuple[Callable[[Any], dict[str, object]], Callable[[Site], None]]] = {
     "admin": (admin_document, administer),
     "operator": (lambda access: operator_document(access), lambda site: operate(site, temporary=False)),
@@ -274,6 +319,7 @@ JOBS: dict[str, tuple[Callable[[Any], dict[str, object]], Callable[[Site], None]
         lambda access: operator_document(access, temporary=True),
         lambda site: operate(site, temporary=True),
     ),
+    "auditor": (auditor_document, audit),
 }
 
 
@@ -307,6 +353,7 @@ def test_policy_is_enough_for_the_job(job: str, site: Site, capsys: pytest.Captu
 NEEDED = [
     *(("admin", action) for action in actions_of("admin")),
     *(("operator", action) for action in actions_of("operator")),
+    *(("auditor", action) for action in actions_of("auditor")),
     *(
         ("operator --temporary", each)
         for each in actions_of("operator --temporary")

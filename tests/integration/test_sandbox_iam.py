@@ -221,3 +221,53 @@ def test_changes_are_seen_late_by_reads_and_by_authorization(late: Account) -> N
     assert root.list_groups()["Groups"] == []
     assert code_of(late.client("iam", keys).list_groups) == "AccessDenied"
     assert late.client("sts", keys).get_caller_identity()["Arn"].endswith(":user/alice")
+
+
+def statement(effect: str = "Allow", resource: str = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": effect, "Action": "sts:AssumeRole", "Resource": resource, **more}
+
+
+def policy_of(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+SIMULATED_ROLE = f"arn:aws:iam::{ACCOUNT}:role/simulated"
+CURRENT = {"DateLessThan": {"aws:CurrentTime": "2099-01-01T00:00:00Z"}}
+MFA = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+
+
+@pytest.mark.parametrize(
+    ("policies", "boundary", "decision", "matched", "missing"),
+    [
+        ([], None, "implicitDeny", [], []),
+        ([policy_of(statement())], None, "allowed", ["p0"], []),
+        ([policy_of(statement(Condition=CURRENT))], None, "allowed", ["p0"], []),
+        ([policy_of(statement()), policy_of(statement("Deny"))], None, "explicitDeny", ["p1"], []),
+        ([policy_of(statement(resource="arn:aws:iam::*:role/other"))], None, "implicitDeny", [], []),
+        ([policy_of(statement(Condition=MFA))], None, "implicitDeny", [], ["aws:MultiFactorAuthPresent"]),
+        ([policy_of(statement())], policy_of(statement(resource=SIMULATED_ROLE)), "allowed", ["p0"], []),
+        ([policy_of(statement())], policy_of(statement("Deny")), "explicitDeny", [], []),
+    ],
+)
+def test_simulation_answers_as_the_account_authorizes(
+    iam: Any,
+    request: pytest.FixtureRequest,
+    policies: list[str],
+    boundary: str | None,
+    decision: str,
+    matched: list[str],
+    missing: list[str],
+) -> None:
+    user = f"simulated-{abs(hash(request.node.name)) % 10**8}"
+    arn = iam.create_user(UserName=user, Path="/team/")["User"]["Arn"]
+    iam.create_group(GroupName=user)
+    iam.add_user_to_group(GroupName=user, UserName=user)
+    for number, document in enumerate(policies):
+        iam.put_group_policy(GroupName=user, PolicyName=f"p{number}", PolicyDocument=document)
+    if boundary is not None:
+        made = iam.create_policy(PolicyName=f"{user}-boundary", PolicyDocument=boundary)["Policy"]["Arn"]
+        iam.put_user_permissions_boundary(UserName=user, PermissionsBoundary=made)
+    directory = IamDirectory(lambda _: iam)
+    found = directory.simulate(arn, "sts:AssumeRole", SIMULATED_ROLE, {"sts:RoleSessionName": user})
+    assert (found.decision, [*found.policies], [*found.missing_keys]) == (decision, matched, missing)
+    assert found.boundary_allows is (None if boundary is None else decision == "allowed")

@@ -15,17 +15,20 @@ from kube_iam.access.ports import (
     BindingState,
     Caller,
     GroupState,
+    HeldPolicy,
     Holder,
     Item,
     PolicyState,
     Ports,
     Result,
     RoleState,
+    Simulation,
     Subject,
     User,
 )
-from kube_iam.core.mapping_entries import TemporaryGrant
-from kube_iam.errors import AwsError, Conflict, KubeIamError, NotFound
+from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, TemporaryGrant, UserMapping
+from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template
+from kube_iam.errors import AccessDenied, AwsError, Conflict, KubeIamError, NotFound
 
 ACCOUNT = "123456789012"
 
@@ -77,6 +80,9 @@ class FakeDirectory:
         self.other_attachments: set[tuple[Holder, str]] = set()  # to users and roles
         self.user_policies: dict[tuple[str, str], object] = {}
         self.access_keys: dict[str, str] = {}
+        self.inline_documents: dict[tuple[Holder, str], object] = {}  # of groups
+        self.simulation: Simulation | None = None
+        self.simulated: list[tuple[str, str, str, dict[str, str]]] = []
         self.all_users = {name: User(name, f"arn:aws:iam::{ACCOUNT}:user/{name}", f"AIDA{name}") for name in users}
 
     def state(self) -> object:
@@ -325,6 +331,38 @@ class FakeDirectory:
 
         self.world.write("delete_user_policy", effect)
 
+    def held_policies(self, holder: Holder) -> tuple[HeldPolicy, ...]:
+        self.world.read("held_policies")
+        if holder.kind == "group":
+            state = self.group_states.get(holder.name)
+            attached = state.attached if state is not None else ()
+            inline = {
+                name: self.inline_documents.get((holder, name)) for name in self.group_policies.get(holder.name, ())
+            }
+        else:
+            attached = tuple(arn for other, arn in self.other_attachments if other == holder)
+            inline = {name: document for (user, name), document in self.user_policies.items() if user == holder.name}
+        return (
+            *(
+                HeldPolicy(holder, policy.name, policy.document, arn)
+                for arn in attached
+                if (policy := self.policy_states.get(arn)) is not None
+            ),
+            *(HeldPolicy(holder, name, document) for name, document in inline.items()),
+        )
+
+    def policy_document(self, arn: str) -> object | None:
+        self.world.read("policy_document")
+        state = self.policy_states.get(arn)
+        return state.document if state is not None else None
+
+    def simulate(self, user_arn: str, action: str, resource: str, context: Mapping[str, str]) -> Simulation:
+        self.world.read("simulate")
+        self.simulated.append((user_arn, action, resource, dict(context)))
+        if self.simulation is None:
+            raise AccessDenied("cannot simulate", "the caller needs the permission iam:SimulatePrincipalPolicy")
+        return self.simulation
+
 
 class FakeCluster:
     """RBAC bindings of one cluster."""
@@ -371,6 +409,9 @@ class FakeStore:
         self.world = world
         self.all_entries = list(entries)
         self.other_entries: tuple[MappingEntry, ...] = ()
+        self.user_mappings: tuple[UserMapping, ...] = ()  # of the server's view alone, as accounts
+        self.accounts: tuple[str, ...] = ()
+        self.all_faults: tuple[str, ...] = ()
 
     def state(self) -> object:
         return sorted(map(repr, self.all_entries))
@@ -383,7 +424,7 @@ class FakeStore:
         return tuple(self.all_entries)
 
     def faults(self) -> tuple[str, ...]:
-        return ()
+        return self.all_faults
 
     def reserved_prefixes(self) -> tuple[str, ...]:
         return ()
@@ -395,7 +436,35 @@ class FakeStore:
         return self.other_entries
 
     def server_mapping(self) -> ServerMapping:
-        return ServerMapping(self.describe())
+        def templates(entry: MappingEntry, variables: tuple[str, ...]) -> tuple[Template, tuple[Template, ...]]:
+            return parse_template(entry.username, variables), tuple(
+                parse_template(each, variables) for each in entry.groups
+            )
+
+        roles = tuple(
+            RoleMapping(
+                each.sso or each.role_arn,
+                *templates(each, VARIABLES),
+                f"mapRoles[{number}]",
+                each.iam_group,
+                each.level,
+                each.temporary,
+            )
+            for number, each in enumerate(self.all_entries)
+            if each.sso or each.role_arn
+        )
+        groups = tuple(
+            GroupMapping(
+                each.iam_group,
+                *templates(each, GROUP_VARIABLES),
+                each.level,
+                each.temporary,
+                f"mapGroups[{number}]",
+            )
+            for number, each in enumerate(self.all_entries)
+            if not (each.sso or each.role_arn)
+        )
+        return ServerMapping(self.describe(), roles, self.user_mappings, groups, self.accounts)
 
     def put(self, entry: MappingEntry) -> None:
         def effect() -> None:

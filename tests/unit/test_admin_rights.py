@@ -1,4 +1,4 @@
-"""`policy admin|operator` and `manifest rbac --for admin|operator`: what is printed for an access file."""
+"""`policy admin|operator|auditor` and `manifest rbac --for admin|operator|auditor`: what is printed for an access file."""
 
 from __future__ import annotations
 
@@ -91,6 +91,7 @@ def test_rights_to_write_user_policies_need_a_flag_and_get_a_warning(
     "words",
     [
         "policy admin --temporary",
+        "policy auditor --temporary",
         "policy server --temporary",
         "policy operator -c config.yaml",
         "manifest rbac --temporary",
@@ -131,9 +132,17 @@ def test_operator_writes_the_deny_list_and_events_alone(file: Path, capsys: pyte
     }
 
 
+def test_auditor_reads_and_changes_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    actions = {action for each in policy(capsys, "auditor", "-f", file).values() for action in each["Action"]}
+    assert {action.removeprefix("iam:")[:3] for action in actions} == {"Get", "Lis", "Sim"}
+    found = rules(manifests(capsys, "--for", "auditor", "-f", file))
+    assert {verb for rule in found for verb in rule[3]} == {"get", "list"}
+    assert ("kube-system", "configmaps", ("kube-iam-denied",), ("get",)) in found
+
+
 def test_manifests_follow_mapping_deny_list_and_group(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(FILE + "mapping: {configFile: {namespace: iam, name: mapping}}\n")
-    for job in ("admin", "operator"):
+    for job in ("admin", "operator", "auditor"):
         found = manifests(capsys, "--for", job, "-f", file, "--deny-list", "default/denied", "--group", "g")
         subjects = {subject["name"] for each in found for subject in each.get("subjects", ())}
         assert subjects == {"g"}

@@ -168,6 +168,6 @@ def test_every_command_of_ours_has_the_same_forms_of_output() -> None:
     assert forms == {
         ("table", "json", "yaml"): {
             *("new", "import", "plan", "drift", "apply", "destroy", "validate"),
-            *("grant", "revoke", "who", "who-can", "deny", "undeny", "logout", "doctor"),
+            *("grant", "revoke", "who", "who-can", "explain", "deny", "undeny", "logout", "doctor"),
         }
     }

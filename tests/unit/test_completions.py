@@ -67,6 +67,8 @@ class Session(PreparedSession):
         ("grant alice adm", ["admin"]),
         ("grant alice b", ["bob"]),
         ("revoke bob v", ["viewer"]),
+        ("explain al", ["alice"]),
+        ("explain alice adm", ["admin"]),
         ("deny al", ["alice"]),
         ("plan --context ", ["prod-admin", "stage"]),
         ("deny --context st", ["stage"]),
@@ -227,6 +229,6 @@ def test_users_and_levels_of_the_sandbox_are_offered(tmp_path: Path, capsys: pyt
 
 def test_words_of_new_policy_and_manifest_are_offered() -> None:
     assert offered("policy o") == ["operator"]
-    assert offered("manifest rbac --for a") == ["admin"]
+    assert offered("manifest rbac --for a") == ["admin", "auditor"]
     assert offered("manifest r") == ["rbac"]
     assert offered("new a") == ["<file>"]

@@ -68,6 +68,13 @@ def test_templates_that_wait_for_a_sign_in_stay_in_the_names() -> None:
     assert result.entry.open_variables == ("AccessKeyID",)
 
 
+def test_role_without_session_leaves_the_session_name_open() -> None:
+    lists = f"mapRoles:\n- rolearn: {IAM}role/developer\n  username: a:{{{{SessionNameRaw}}}}\n"
+    result = found(f"{IAM}role/developer", lists)
+    assert result.entry is not None
+    assert (result.entry.user, result.entry.open_variables) == (("a:{{SessionNameRaw}}", ()), ("SessionNameRaw",))
+
+
 GOV = "arn:aws-us-gov:iam::"
 
 

@@ -1,6 +1,7 @@
-"""IAM policies with the least permissions for two jobs: administrators change levels, operators change their members.
+"""IAM policies with the least permissions for three jobs: administrators change levels, operators their members, auditors nothing.
 
-An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke` and `who`. `policy_resources` says which resources
+An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke` and `who`, an auditor `who-can` and `explain`, which
+read users, groups, roles and policies of the whole account. `policy_resources` says which resources
 are covered. Existing roles can be read, existing groups can be read and given policies of the cluster.
 
 An administrator can write any document into a policy of the cluster, attach it to a group of the cluster and join that group. No
@@ -107,6 +108,36 @@ def operator_document(access: ClusterAccess, *, temporary: bool = False) -> dict
         actions = ("iam:DeleteUserPolicy", "iam:GetUserPolicy", "iam:PutUserPolicy")
         statements.append(_allow("ChangeTemporaryAccess", actions, [iam_arn(access, "user/*")]))
     return _document(*statements)
+
+
+def auditor_document(access: ClusterAccess) -> dict[str, object]:
+    """Return the policy for `who-can` and `explain`. It changes nothing.
+
+    A user may be in any group and have any policy, and a mapping may name any role: so all of the account can be read.
+    """
+
+    def every(kind: str) -> str:
+        return iam_arn(access, f"{kind}/*")
+
+    return _document(
+        _allow(
+            "ReadUsers",
+            (
+                *_READ_USER,
+                *("iam:GetUserPolicy", "iam:ListAttachedUserPolicies", "iam:ListUserPolicies"),
+                "iam:SimulatePrincipalPolicy",
+            ),
+            [every("user")],
+        ),
+        _allow("ReadGroups", (*_READ_GROUP, "iam:GetGroupPolicy", "iam:ListGroupPolicies"), [every("group")]),
+        _allow("ReadRoles", _READ_ROLE, [every("role")]),
+        _allow(
+            "ReadPolicies",
+            ("iam:GetPolicy", "iam:GetPolicyVersion"),
+            [every("policy"), f"arn:{access.partition}:iam::aws:policy/*"],
+        ),
+        *_access_entries(access, manage=False),
+    )
 
 
 def needs_user_policies(access: ClusterAccess) -> bool:

@@ -1,7 +1,8 @@
-"""RBAC with the least permissions for two jobs: administrators change levels, operators change their members and the deny list.
+"""RBAC with the least permissions for three jobs: administrators change levels, operators members and the deny list, auditors nothing.
 
-An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke`, `who`, `deny` and `undeny`. RBAC allows to bind a
-role only to callers who have its rights or the verb `bind` on it. The administrator gets that verb for the roles of the file alone.
+An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke`, `who`, `deny` and `undeny`, an auditor `who-can`
+and `explain`. RBAC allows to bind a role only to callers who have its rights or the verb `bind` on it. The administrator gets that
+verb for the roles of the file alone.
 
 kube-apiserver checks no name in a creation (https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources).
 So an operator creates no ConfigMap: the deny list is part of the manifest.
@@ -71,6 +72,20 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
     metadata = {"name": name, "namespace": namespace, "labels": {_MANAGED_BY: "kube-iam"}}
     denied: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
     return [denied, *_manifests("kube-iam-operator", group, cluster_rules, _with_events(rules))]
+
+
+def auditor_manifests(access: ClusterAccess, group: str, deny_list: str) -> list[Manifest]:
+    """Return the objects for `who-can` and `explain`, bound to the group. `deny_list` is NAMESPACE/NAME."""
+    bindings = ("clusterrolebindings", "clusterroles", "rolebindings", "roles")
+    cluster_rules = [_rule(RBAC, bindings, ("list",))]
+    rules: dict[str, list[Rule]] = {}
+    if access.mapping.kind is TargetKind.CRD:
+        cluster_rules.append(_rule(_OBJECTS[0], _OBJECTS[1:], ("list",)))
+    elif access.mapping.kind.is_in_cluster:
+        rules[access.mapping.namespace] = [_rule("", ("configmaps",), ("get",), [access.mapping.name])]
+    namespace, name = deny_list.split("/")
+    rules.setdefault(namespace, []).append(_rule("", ("configmaps",), ("get",), [name]))
+    return [*_manifests("kube-iam-auditor", group, cluster_rules, rules)]
 
 
 def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Rule:

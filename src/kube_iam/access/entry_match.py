@@ -28,8 +28,8 @@ CODES = (
 """Codes of differences between a principal and an entry, the nearest first. They are stable."""
 MOST = 3
 """Entries that are returned as the nearest."""
-SIGN_IN_VARIABLES = ("AccessKeyID", "EC2PrivateDNSName")
-"""Template variables whose values are known only when somebody signs in."""
+_SIGN_IN_VARIABLES = ("AccessKeyID", "EC2PrivateDNSName")
+_SESSION_VARIABLES = ("SessionName", "SessionNameRaw")
 _SIMILAR = 0.75  # difflib's ratio: one or two letters of a name of eight
 _PERMISSION_SET_ROLE = "awsreservedsso_"
 _KEYS = {"rolearn": "mapRoles", "userarn": "mapUsers", "iamgroup": "mapGroups"}
@@ -117,7 +117,9 @@ def _matched(identity: Identity, mapping: ServerMapping, match: MappingMatch, us
     place = " and ".join(mapping.place(entry.where) for entry in used)
     principal = " and ".join(map(principal_as_written, used))
     templates = (match.username, *match.groups)
-    unknown = tuple(name for name in SIGN_IN_VARIABLES if any(name in each.parts[1::2] for each in templates))
+    is_any_session = ":role/" in identity.comparable_arn and not identity.session_name
+    later = (*_SIGN_IN_VARIABLES, *(_SESSION_VARIABLES if is_any_session else ()))
+    unknown = tuple(name for name in later if any(name in each.parts[1::2] for each in templates))
     usable = all(each.usable for each in templates)
     if unknown and usable:
         as_written = match.username.text, tuple(each.text for each in match.groups)

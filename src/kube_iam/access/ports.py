@@ -78,11 +78,47 @@ class GroupState:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An IAM user. `unique_id` (AIDA…) changes when a user is deleted and made again under the same name."""
+    """An IAM user. `unique_id` (AIDA…) changes when a user is deleted and made again under the same name.
+
+    `boundary` is the ARN of the permissions boundary, which lists of users do not have.
+    """
 
     name: str
     arn: str
     unique_id: str
+    boundary: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPolicy:
+    """A policy of a user or group: attached (`arn`), or its own inline policy.
+
+    `document` is parsed JSON. It is None where it could not be read, and `problem` says why.
+    """
+
+    holder: Holder
+    name: str
+    document: object
+    arn: str = ""
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return f"{'managed' if self.arn else 'inline'} policy {self.name} of {self.holder}"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Answer of iam:SimulatePrincipalPolicy: `allowed`, `explicitDeny` or `implicitDeny`.
+
+    `policies` are the names of the policies whose statements matched. `missing_keys` are condition keys that the simulation lacked.
+    `organization_allows` and `boundary_allows` are None where IAM does not say.
+    """
+
+    decision: str
+    policies: tuple[str, ...] = ()
+    missing_keys: tuple[str, ...] = ()
+    organization_allows: bool | None = None
+    boundary_allows: bool | None = None
 
 
 class Directory(Protocol):
@@ -207,6 +243,18 @@ class Directory(Protocol):
 
     def delete_user_policy(self, user: str, name: str) -> None:
         """Delete the user's own policy of that name."""
+
+    def held_policies(self, holder: Holder) -> tuple[HeldPolicy, ...]:
+        """Return the policies of a user or group with their documents; none where there is no such user or group."""
+
+    def policy_document(self, arn: str) -> object | None:
+        """Return the default version of a managed policy, also of AWS's own, or None if there is none."""
+
+    def simulate(self, user_arn: str, action: str, resource: str, context: Mapping[str, str]) -> Simulation:
+        """Return what IAM says of the user's policies and an action on a resource (iam:SimulatePrincipalPolicy).
+
+        `context` has condition keys with their values.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from kube_iam.access.ports import Caller, Directory, Item, Result
+from kube_iam.aws.iam_effective import IamEffectivePolicies
 from kube_iam.aws.iam_groups import IamGroups
 from kube_iam.aws.iam_policies import IamPolicies
 from kube_iam.aws.iam_roles import IamRoles
@@ -18,7 +19,7 @@ from kube_iam.core.arns import canonical_arn
 from kube_iam.errors import AwsError
 
 
-class IamDirectory(IamPolicies, IamRoles, IamGroups, IamUserPolicies, Directory):
+class IamDirectory(IamPolicies, IamRoles, IamGroups, IamUserPolicies, IamEffectivePolicies, Directory):
     """The whole directory: `IamDirectory(make_client, progress)`; the calls are made when the first method needs them."""
 
     def each(self, read: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

@@ -63,6 +63,13 @@ PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "user_policy": ("iam:GetUserPolicy",),
     "put_user_policy": ("iam:PutUserPolicy", "iam:GetUserPolicy"),
     "delete_user_policy": ("iam:DeleteUserPolicy", "iam:GetUserPolicy"),
+    "held_policies": (
+        *("iam:ListAttachedUserPolicies", "iam:ListUserPolicies", "iam:GetUserPolicy"),
+        *("iam:ListAttachedGroupPolicies", "iam:ListGroupPolicies", "iam:GetGroupPolicy"),
+        *("iam:GetPolicy", "iam:GetPolicyVersion"),
+    ),
+    "policy_document": ("iam:GetPolicy", "iam:GetPolicyVersion"),
+    "simulate": ("iam:SimulatePrincipalPolicy",),
 }
 
 NO_SUCH_ENTITY = "NoSuchEntity"
@@ -157,3 +164,8 @@ def tags_of(answer: Any) -> dict[str, str]:
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     """Return a mapping of tags as IAM's list, in a fixed order."""
     return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
+
+
+def boundary_of(answer: Mapping[str, Any]) -> str:
+    """Return the ARN of the permissions boundary of a role or user as IAM sends it, empty without one."""
+    return str(answer.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))

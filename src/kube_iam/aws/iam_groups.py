@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kube_iam.access.ports import GroupState, User
-from kube_iam.aws.iam_calls import ALREADY_EXISTS, code_of, is_missing
+from kube_iam.aws.iam_calls import ALREADY_EXISTS, boundary_of, code_of, is_missing
 from kube_iam.aws.iam_part import IamPart, occupied
 from kube_iam.aws.parallel import in_parallel
 from kube_iam.errors import KubeIamError, NotFound
@@ -98,7 +99,7 @@ class IamGroups(IamPart):
     def user(self, name: str) -> User | None:
         """Return the user, or None where there is none."""
         found = self._aws.found("get_user", f"read user {name}", UserName=name)
-        return None if found is None else _user(found["User"])
+        return None if found is None else replace(_user(found["User"]), boundary=boundary_of(found["User"]))
 
     def key_owner(self, access_key_id: str) -> str:
         """Return the name of the user who has the access key; empty where no user of this account has it."""

@@ -9,6 +9,7 @@ from kube_iam.access.desired import same_document
 from kube_iam.access.ports import RoleState
 from kube_iam.aws.iam_calls import (
     ALREADY_EXISTS,
+    boundary_of,
     code_of,
     document_of,
     document_text,
@@ -52,7 +53,7 @@ class IamRoles(IamPart):
             max_session_seconds=int(role.get("MaxSessionDuration", 3600)),
             description=role.get("Description", ""),
             policies=(*attached, *inline),
-            boundary=_boundary_of(role),
+            boundary=boundary_of(role),
             created=role["CreateDate"].timestamp(),
         )
 
@@ -133,7 +134,7 @@ class IamRoles(IamPart):
 
         def shown() -> bool:
             role = self._raw_role(name)
-            return role is not None and _boundary_of(role) == boundary
+            return role is not None and boundary_of(role) == boundary
 
         self._until(f"the permissions boundary of role {name}", shown)
 
@@ -169,7 +170,3 @@ class IamRoles(IamPart):
         if boundary and state.boundary != boundary:
             raise occupied(f"role {name}", "with another permissions boundary")
         return state.arn
-
-
-def _boundary_of(role: Mapping[str, Any]) -> str:
-    return str(role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))

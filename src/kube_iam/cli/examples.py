@@ -86,6 +86,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("List who may open a shell in any pod, for a program", "who-can create pods/exec -A -o json"),
         ("List who may do everything", "who-can '*' '*.*' -A"),
     ),
+    "explain": (
+        ("Explain a user and a level, step by step", "explain alice developer"),
+        ("Show what every level and entry gives a user", "explain alice"),
+        ("Explain a role session, for a program", "explain arn:aws:sts::123456789012:assumed-role/ops/alice -o json"),
+    ),
     "deny": (
         ("Refuse every sign-in of a user for twelve hours", "deny alice"),
         ("Refuse an access key that leaked", "deny AKIAIOSFODNN7EXAMPLE --for 168h --reason 'leaked key'"),

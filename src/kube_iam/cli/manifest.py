@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kube_iam.kube.authorizer import Authorizer
 
-JOBS = ("server", "admin", "operator")
+JOBS = ("server", "admin", "operator", "auditor")
 INSTALLERS = ("kubeadm", "kubeadm-v1beta3", "static-pod", "talos", "kops")
 PARTS = ("configuration", "kubeconfig", "changes")
 
@@ -51,7 +51,7 @@ def crd_command() -> None:
 @click.option(
     "--group",
     metavar="NAME",
-    help="With admin or operator: the Kubernetes group that gets the rights.  [default: kube-iam-admins, kube-iam-operators]",
+    help="With all but server: the Kubernetes group that gets the rights.  [default: kube-iam-admins, -operators, -auditors]",
 )
 @click.option(
     "--temporary",
@@ -64,23 +64,27 @@ def rbac_command(job: str, group: str | None, temporary: bool, deny_list: str, f
     """Print the RBAC of a job.
 
     server: what the server needs for the backends EKSConfigMap and CRD and for the deny list. admin: `plan`, `apply` and `destroy` of
-    an access file. operator: `grant`, `revoke`, `who`, `deny` and `undeny`. Nobody is in the default groups until you map somebody to
-    them. `kube-iam policy admin|operator` prints the rights in AWS for the same two jobs.
+    an access file. operator: `grant`, `revoke`, `who`, `deny` and `undeny`. auditor: `who-can` and `explain`. Nobody is in the default
+    groups until you map somebody to them. `kube-iam policy` prints the rights in AWS for the same jobs.
     """
     if temporary and job != "operator":
         raise UsageError("--temporary goes with --for operator")
     if job == "server":
         if group is not None:
-            raise UsageError("--group goes with --for admin or --for operator", "the server runs as a service account")
+            raise UsageError(
+                "--group goes with --for admin, operator or auditor", "the server runs as a service account"
+            )
         page(_shipped("rbac"))
         return
-    from kube_iam.access.admin_rbac import admin_manifests, operator_manifests
+    from kube_iam.access.admin_rbac import admin_manifests, auditor_manifests, operator_manifests
     from kube_iam.cli.session import read_access
     from kube_iam.report.data import as_yaml
 
     access, group = read_access(file), group or f"kube-iam-{job}s"
     if job == "admin":
         manifests = admin_manifests(access, group, deny_list)
+    elif job == "auditor":
+        manifests = auditor_manifests(access, group, deny_list)
     else:
         manifests = operator_manifests(access, group, deny_list, temporary=temporary)
     page("---\n".join(map(as_yaml, manifests)))

@@ -1,4 +1,4 @@
-"""`policy`: the IAM policy that the server, an administrator or an operator needs."""
+"""`policy`: the IAM policy that the server, an administrator, an operator or an auditor needs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, fi
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
+JOBS = ("server", "admin", "operator", "auditor")
+
 
 @click.command("policy")
 @authenticator_options
 @file_option
-@click.argument("name", metavar="server|admin|operator", type=click.Choice(("server", "admin", "operator")))
+@click.argument("name", metavar="|".join(JOBS), type=click.Choice(JOBS))
 @click.option(
     "--temporary",
     is_flag=True,
@@ -30,9 +32,10 @@ def command(options: GlobalOptions, name: str, file: str, temporary: bool) -> No
     entries that the server's own config.yaml has now. Attach it to the role or user that the server runs as.
 
     admin: `plan`, `apply` and `destroy`. It has the power of an administrator of the AWS account: its holder writes policies and
-    attaches them. operator: `grant`, `revoke` and `who`, which change members of the levels' groups and nothing else.
+    attaches them. operator: `grant`, `revoke` and `who`, which change members of the levels' groups and nothing else. auditor:
+    `who-can` and `explain`, which change nothing and read the users, groups, roles and policies of the account.
 
-    `kube-iam manifest rbac --for admin|operator` prints the rights in the cluster for the same two jobs.
+    `kube-iam manifest rbac --for JOB` prints the rights in the cluster for the same jobs.
     """
     if temporary and name != "operator":
         raise UsageError("--temporary goes with operator")
@@ -52,14 +55,17 @@ def command(options: GlobalOptions, name: str, file: str, temporary: bool) -> No
 
 
 def _print_job(options: GlobalOptions, name: str, file: str, *, temporary: bool) -> None:
-    """Print the policy of an administrator or an operator, and on stderr what it does not allow, or what else it allows."""
-    from kube_iam.access.admin_policy import admin_document, needs_user_policies, operator_document
+    """Print the policy of a job, and on stderr what it does not allow, or what else it allows."""
+    from kube_iam.access.admin_policy import admin_document, auditor_document, needs_user_policies, operator_document
     from kube_iam.cli.session import read_access
 
     if options.config:
         raise UsageError(f"policy {name} is about an access file, and -c names the server's config.yaml", "use -f")
     access = read_access(file)
-    document = admin_document(access) if name == "admin" else operator_document(access, temporary=temporary)
+    if name == "auditor":
+        document = auditor_document(access)
+    else:
+        document = admin_document(access) if name == "admin" else operator_document(access, temporary=temporary)
     page(json.dumps(document, indent=2))
     if name == "admin":
         note = "this policy has the power of an administrator of the AWS account: give it to those alone"
@@ -67,7 +73,7 @@ def _print_job(options: GlobalOptions, name: str, file: str, *, temporary: bool)
     elif temporary:
         note = "with iam:PutUserPolicy its holder can write any rights for any user, their own included"
         click.echo(f"kube-iam: warning: {note} (docs/rights.md)", err=True)
-    elif needs_user_policies(access):
+    elif name == "operator" and needs_user_policies(access):
         note = "without --temporary it allows neither `grant --for` nor the end of such access before its time"
         click.echo(f"kube-iam: note: {note}", err=True)
     _warn_of_length(document)

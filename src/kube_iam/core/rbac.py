@@ -138,6 +138,11 @@ class Rbac:
                 found += [Grant(subject, binding) for subject in dict.fromkeys(binding.subjects)]
         return tuple(found)
 
+    def bindings_of(self, user: str, groups: Iterable[str]) -> tuple[RbacBinding, ...]:
+        """Return the bindings that name the user or one of the groups. Those of everybody who signed in are left out."""
+        known = frozenset(groups) - {AUTHENTICATED}
+        return tuple(each for each in self.bindings if any(_is_subject(s, user, known) for s in each.subjects))
+
 
 def is_allowed(grants: Iterable[Grant], user: str, groups: Iterable[str]) -> bool:
     """Return whether these grants are for a user of that name in these groups. kube-apiserver adds system:authenticated by itself."""

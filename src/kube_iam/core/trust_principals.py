@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from kube_iam.core.arns import is_account_id, parse_arn
+from kube_iam.core.policy_statements import Statement, listed_statements, names_action, texts
 from kube_iam.core.trust_policy import DELETED_PRINCIPAL
 
 _ASSUMING = ("sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity")
@@ -32,18 +32,20 @@ class TrustedPrincipal:
         if self.kind == "*":
             return "anybody in AWS"
         if self.kind == "AWS":
-            account = _whole_account(self.value)
+            account = whole_account(self.value)
             return f"users and roles of account {account} that IAM allows sts:AssumeRole" if account else self.value
         return f"{'service' if self.kind == 'Service' else 'identity provider'} {self.value}"
 
 
 def trusted_principals(document: object) -> tuple[TrustedPrincipal, ...]:
     """Return the principals of a trust policy (parsed JSON), each once. Raises ValueError for a policy that is not understood."""
-    statements = document.get("Statement") if isinstance(document, dict) else None
-    given = statements if isinstance(statements, list) else [statements]
-    listed = [each for each in given if isinstance(each, dict) and each.get("Effect") in ("Allow", "Deny")]
-    if len(listed) != len(given):
-        raise ValueError("its trust policy is not understood")
+    try:
+        return _listed(listed_statements(document))
+    except ValueError:
+        raise ValueError("its trust policy is not understood") from None
+
+
+def _listed(listed: tuple[Statement, ...]) -> tuple[TrustedPrincipal, ...]:
     denies = any(each["Effect"] == "Deny" for each in listed)
     allowing = [each for each in listed if each["Effect"] == "Allow" and _lets_assume(each)]
     found: dict[tuple[str, str], bool] = {}
@@ -54,37 +56,29 @@ def trusted_principals(document: object) -> tuple[TrustedPrincipal, ...]:
     return tuple(TrustedPrincipal(*key, conditional) for key, conditional in found.items())
 
 
-def _lets_assume(statement: dict[str, object]) -> bool:
-    if "NotAction" in statement:
-        return True  # all but a few actions; which ones is not worked out
-    patterns = [action.lower() for action in _texts(statement.get("Action"))]
-    return any(fnmatchcase(action, pattern.replace("[", "[[]")) for action in _ASSUMING for pattern in patterns)
+def _lets_assume(statement: Statement) -> bool:
+    # Of NotAction, which means all but a few actions, it is not worked out which ones.
+    return "NotAction" in statement or names_action(texts(statement.get("Action")), *_ASSUMING)
 
 
-def _principals(statement: dict[str, object]) -> Iterator[tuple[str, str]]:
+def _principals(statement: Statement) -> Iterator[tuple[str, str]]:
     principal = statement.get("Principal")
     if "NotPrincipal" in statement or principal == "*":
         yield ("*", "*")
         return
     if not isinstance(principal, dict):
-        raise ValueError("its trust policy is not understood")
+        raise ValueError("a principal is not understood")
     for kind, values in principal.items():
-        for value in _texts(values):
+        for value in texts(values):
             if value == "*":
                 yield ("*", "*")
             elif not DELETED_PRINCIPAL.fullmatch(value):
                 yield (str(kind), value)
 
 
-def _whole_account(value: str) -> str:
+def whole_account(value: str) -> str:
+    """Return the account that a principal of a trust policy stands for as a whole, empty for one principal."""
     arn = parse_arn(value)
     if arn is not None and arn.resource == "root":
         return arn.account
     return value if is_account_id(value) else ""
-
-
-def _texts(value: object) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(each, str) for each in values):
-        raise ValueError("its trust policy is not understood")
-    return [str(each) for each in values]

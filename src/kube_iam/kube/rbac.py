@@ -1,4 +1,4 @@
-"""Roles, bindings and names of resources at the Kubernetes API, for `who-can`. Nothing is changed."""
+"""Roles, bindings and names of resources at the Kubernetes API, for `who-can` and `explain`. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -37,19 +37,30 @@ class KubeRbac:
         from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
         unread: list[str] = []
-
-        def listed(kind: type[Any], place: str) -> Iterable[Any]:
-            where = f" in namespace {place}" if place else ""
-            try:
-                with self._api.call(f"list {kind.__name__}s{where}") as client:
-                    return list(client.list(kind, namespace=place) if place else client.list(kind))
-            except KubeIamError as error:
-                unread.append(str(error))
-                return ()
-
-        roles = [*listed(ClusterRole, ""), *(listed(Role, namespace) if namespace else ())]
-        bindings = [*listed(ClusterRoleBinding, ""), *(listed(RoleBinding, namespace) if namespace else ())]
+        roles = [*self._listed(unread, ClusterRole), *(self._listed(unread, Role, namespace) if namespace else ())]
+        bindings = [
+            *self._listed(unread, ClusterRoleBinding),
+            *(self._listed(unread, RoleBinding, namespace) if namespace else ()),
+        ]
         return Rbac(dict(map(_role, roles)), tuple(map(_binding, bindings)), tuple(unread))
+
+    def read_bindings(self) -> Rbac:
+        """Return the bindings of the whole cluster and of all namespaces, without roles. Raises nothing, as `read`."""
+        from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
+
+        unread: list[str] = []
+        bindings = [*self._listed(unread, ClusterRoleBinding), *self._listed(unread, RoleBinding, "*")]
+        return Rbac({}, tuple(map(_binding, bindings)), tuple(unread))
+
+    def _listed(self, unread: list[str], kind: type[Any], namespace: str = "") -> Iterable[Any]:
+        """Return the objects of a kind; none where they cannot be listed, which is added to `unread`. `*` means all namespaces."""
+        where = {"": "", "*": " in all namespaces"}.get(namespace, f" in namespace {namespace}")
+        try:
+            with self._api.call(f"list {kind.__name__}s{where}") as client:
+                return list(client.list(kind, namespace=namespace) if namespace else client.list(kind))
+        except KubeIamError as error:
+            unread.append(str(error))
+            return ()
 
     def default_namespace(self) -> str:
         """Return the namespace of the context, as kubectl takes it."""

@@ -230,12 +230,12 @@ class MembershipRefresher:
 
     async def _read_group(self, item: _Item, began: float) -> None:
         found = await self._in_thread(self._reader.group, item.name)
-        snapshot = GroupSnapshot(began) if found is None else GroupSnapshot(began, found.account, found.members)
-        self._observer.group_read(item.name, found, self._cache.update_group(item.name, snapshot))
+        change = self._cache.update_group(item.name, group_snapshot(found, began))
+        self._observer.group_read(item.name, found, change)
 
     async def _read_role(self, item: _Item, began: float) -> None:
         found = await self._in_thread(self._reader.role, item.name)
-        snapshot = _role_snapshot(found, item.key, began)
+        snapshot = role_snapshot(found, item.key, began)
         changed = self._cache.update_role(item.key, snapshot)
         self._observer.role_read(item.key, self._cache.role_problem(item.key) or snapshot.problem, changed=changed)
 
@@ -262,7 +262,12 @@ def _with_jitter(seconds: float) -> float:
     return seconds * random.uniform(1 - _JITTER, 1)  # noqa: S311
 
 
-def _role_snapshot(found: RoleFound | None, role: str, began: float) -> RoleSnapshot:
+def group_snapshot(found: GroupFound | None, began: float) -> GroupSnapshot:
+    """Return the snapshot of a group that was read; None stands for a group that does not exist."""
+    return GroupSnapshot(began) if found is None else GroupSnapshot(began, found.account, found.members)
+
+
+def role_snapshot(found: RoleFound | None, role: str, began: float) -> RoleSnapshot:
     """Return the snapshot of a role that was read, with the problem of its trust policy. `role` is the ARN that the mapping names."""
     if found is None:
         return RoleSnapshot(began, problem="IAM knows no such role", exists=False)

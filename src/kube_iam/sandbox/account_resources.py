@@ -78,7 +78,7 @@ def _resource(parameters: Mapping[str, Any], account: str) -> str:
         found = getattr(iam, table).get(_text(parameters, parameter))
         if found is not None:
             return str(found["Arn"])
-    return ""
+    return _text(parameters, "PolicySourceArn")
 
 
 def _text(parameters: Mapping[str, Any], name: str) -> str:

@@ -23,6 +23,7 @@ from kube_iam.sandbox.account_mfa import code_problem, present
 from kube_iam.sandbox.account_names import CREATE_PROBLEMS, UPDATES, Parameters
 from kube_iam.sandbox.account_quotas import QUOTA_PROBLEMS
 from kube_iam.sandbox.account_resources import CONTEXT_PARAMETERS, PARAMETERS, with_condition_keys, with_paths
+from kube_iam.sandbox.account_simulation import simulate
 from kube_iam.sandbox.iam_policy.evaluate import AssumeRequest, evaluate_trust
 
 VERSIONS = {"2011-06-15": "sts", "2010-05-08": "iam"}
@@ -56,10 +57,11 @@ def install(root_key: str) -> None:
 
 
 def _complete(handlers: dict[str, Callable[[Parameters], Answer]]) -> None:
-    """Check names, quotas and what a group holds before the emulator's own IAM actions, and add the actions that it lacks."""
+    """Check names, quotas and what a group holds before the emulator's own IAM actions, and add or replace further actions."""
     for action, problem in {**CREATE_PROBLEMS, **QUOTA_PROBLEMS, **DELETE_PROBLEMS}.items():
         handlers[action] = _checked(problem, handlers[action])
     handlers.update(UPDATES)
+    handlers["SimulatePrincipalPolicy"] = simulate
 
 
 def _checked(
