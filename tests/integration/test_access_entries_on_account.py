@@ -251,8 +251,8 @@ def test_sandbox_keeps_one_entry_a_principal_and_pages_and_tags_them(rules: Site
     )
     with pytest.raises(ClientError, match="already in use on this cluster"):
         eks.create_access_entry(clusterName=rules.name, principalArn=arn)
-    eks.tag_resource(resourceArn=made["accessEntryArn"], tags={"a": "1", "b": "2"})
-    eks.untag_resource(resourceArn=made["accessEntryArn"], tagKeys=["a"])
+    eks.tag_resource(resourceArn=made["accessEntryArn"], tags={"a": "1", "b": "2", "c": "3"})
+    eks.untag_resource(resourceArn=made["accessEntryArn"], tagKeys=["a", "c"])
     assert eks.describe_access_entry(clusterName=rules.name, principalArn=arn)["accessEntry"]["tags"] == {"b": "2"}
     pages = [eks.list_access_entries(clusterName=rules.name, maxResults=1)]
     while "nextToken" in pages[-1]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from fake_account import FakeAccount, FakeStore
+from fake_account import FakeAccount, FakeStore, Killed
 from fake_eks import NAME, FakeEks, entries_of, ports_of
 from levels_for_tests import access, level, run
 
@@ -165,7 +167,7 @@ def test_entry_of_a_recreated_role_is_recreated_with_the_reason(applied: FakeEks
     found = plan(applied)
     assert mappings(found) == ["delete prod-viewer", "create prod-viewer"]
     said = next(text for text in found.warnings if "unique id" in text)
-    assert "a role that was deleted" in said
+    assert re.search(r"this entry is for a former role \(entry of 1970-01-01T00:00:\d\dZ\)", said)
     assert "the role of 1970-01-01T00:16:40Z" in plan_text(found)
     run(applied.account, found, ports_of(applied, file()))
     assert applied.admits(VIEWER_ARN)
@@ -258,7 +260,7 @@ def test_entries_of_all_pages_are_read_once_each(applied: FakeEks) -> None:
 
 def test_entries_are_shown_as_the_server_reads_them(applied: FakeEks) -> None:
     found = entries_of(applied, file()).server_mapping()
-    assert found.source == "access entries of EKS cluster eks-prod"
+    assert found.source == "EKS cluster eks-prod (access entries)"
     by_place = {each.where: each for each in found.entries}
     assert by_place[f"access entry {VIEWER_ARN}"].username.text == "awsiam:{{SessionNameRaw}}"
     assert f"access entry of type EC2_LINUX {NODES}" in by_place
@@ -412,6 +414,23 @@ def test_former_entries_are_removed_after_the_access_entries_exist(eks: FakeEks)
     assert eks.admits(VIEWER_ARN)
 
 
+@pytest.mark.parametrize("writes", range(7))
+def test_migration_that_is_killed_after_any_write_is_completed_by_the_next_run(eks: FakeEks, writes: int) -> None:
+    former, world = aws_auth(eks), eks.account.world
+    former.all_entries[0] = replace(former.all_entries[0], groups=("changed-by-hand",))
+    ports = ports_of(eks, file(), former)
+    world.fail_after = world.writes + writes
+    with suppress(Killed):
+        run(eks.account, plan_apply(file(), ports), ports)
+    world.fail_after = None
+    keys = {each.key for each in former.all_entries}
+    assert all(arn in eks.records or arn in keys for arn in (ADMIN_ARN, VIEWER_ARN))
+    run(eks.account, plan_apply(file(), ports), ports)
+    assert [each.role_arn for each in former.all_entries] == [NODES]
+    assert eks.admits(ADMIN_ARN)
+    assert plan_apply(file(), ports).changes == ()
+
+
 def test_former_entry_stays_if_its_access_entry_is_deleted_meanwhile(eks: FakeEks) -> None:
     former = aws_auth(eks)
     ports = ports_of(eks, file(), former)
@@ -424,6 +443,18 @@ def test_former_entry_stays_if_its_access_entry_is_deleted_meanwhile(eks: FakeEk
     result = apply_plan(found, ports, lose)
     assert isinstance(result.error, Conflict)
     assert ADMIN_ARN in {each.role_arn for each in former.all_entries}
+
+
+def test_former_entry_of_a_role_that_moves_goes_after_its_access_entry(eks: FakeEks) -> None:
+    former = aws_auth(eks)
+    levels = file(level("admin", Bind("cluster-admin")), level("viewer", Bind("view"), role_path="/people/"))
+    eks.account.cluster.subject = Subject("awsiam:me", ("kube-iam:viewer",), VIEWER_ARN)
+    first, second = migrated(eks, former, levels)
+    names = [each.name.rpartition("/")[2] for each in first.changes if each.kind is Kind.MAPPING]
+    assert names[-1] == "prod-viewer in a fake mapping"
+    assert not any("removes that mapping" in text for text in first.guards)
+    assert second.changes == ()
+    assert [each.role_arn for each in former.all_entries] == [NODES]
 
 
 def test_former_entry_of_a_level_that_left_the_file_is_removed(eks: FakeEks) -> None:

@@ -36,7 +36,7 @@ def test_levels_by_role_with_assume_role_are_valid(tmp_path: Path) -> None:
     path.write_text(HEAD + CHECK + LEVELS)
     access = load_access(path)
     assert access.mapping.kind is TargetKind.ACCESS_ENTRIES
-    assert access.mapping.describe() == "access entries of EKS cluster demo_1-x"
+    assert access.mapping.describe() == "EKS cluster demo_1-x (access entries)"
     assert list(access_warnings(access)) == []
 
 

@@ -253,7 +253,10 @@ def test_the_answer_says_what_it_does_not_cover(account: FakeAccount, capsys: Ca
     assert run(account, FakeRbac(OPS)) == 0
     out = capsys.readouterr().out
     assert "Nobody that the mapping admits.\n" in out
-    assert "\nNot covered:\n  EKS: the hidden creator of the cluster, access entries and access policies\n" in out
+    assert (
+        "\nNot covered:\n  EKS: the hidden creator of the cluster, access policies, and access entries beside a mapping in aws-auth\n"
+        in out
+    )
 
 
 def test_denied_people_are_shown_with_the_end(applied: FakeAccount, capsys: Capture) -> None:

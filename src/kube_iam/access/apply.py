@@ -59,7 +59,7 @@ def _require_replacement(former: FormerEntry, ports: Ports) -> None:
     entry = former.entry
     if former.is_replaced and all(each.key != entry.key for each in ports.store.entries()):
         raise Conflict(
-            f"{ports.store.describe()} have none for {entry.name} any more, so its former entry stays",
+            f"{ports.store.describe()} has no entry for {entry.name} any more, so its former entry stays",
             "repeat the command",
         )
 

@@ -76,10 +76,10 @@ def cluster_deletions(
     }
     for key, entry in reversed(deleted.items()):
         yield Change(Verb.DELETE, Kind.MAPPING, entry.name, ours[key], removed(entry_fields(entry)), entry)
-    yield from _former_deletions(observed, wanted)
+    every: tuple[AnyLevel, ...] = (*desired, *sets)
+    yield from _former_deletions(observed, {level.entry.key for level in every})
     yield from _removable_rivals(observed, ours)
     yield from _ended_temporary(observed, desired, ours, anew, now)
-    every: tuple[AnyLevel, ...] = (*desired, *sets)
     kept = {binding.ident for level in every for binding in level.bindings}
     for ident, binding in sorted(observed.bindings.items()):
         if ident not in kept and observed.owns_binding(binding):
@@ -92,7 +92,7 @@ def cluster_deletions(
 def _former_deletions(observed: Observed, wanted: set[str]) -> Iterator[Change]:
     """Yield deletions of our entries in the former mapping, with the temporary access that they hold.
 
-    `wanted` are the keys of entries that stay in the present mapping or are created there before.
+    `wanted` are the keys of entries that the present mapping has by then.
     """
     for entry, level in observed.former.entries:
         for who in entry.temporary:

@@ -221,7 +221,7 @@ class EntryPlanner:
             self._add(Verb.ADOPT, Kind.MAPPING, want.name, fields, want)
         gone = (*removed(entry_fields(have)), Field(principal.name, principal.before, None))
         self._add(Verb.DELETE, Kind.MAPPING, want.name, gone, have)
-        fields = (*_created_fields(want), Field(principal.name, None, principal.after))
+        fields = (*added(entry_fields(want).items()), Field(principal.name, None, principal.after))
         self._add(Verb.CREATE, Kind.MAPPING, want.name, fields, want)
 
     def _stays(self, fields: tuple[Field, ...]) -> bool:

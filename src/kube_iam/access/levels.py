@@ -91,7 +91,7 @@ class MappingTarget:
         if self.kind is TargetKind.CRD:
             return "IAMIdentityMapping objects"
         if self.kind is TargetKind.ACCESS_ENTRIES:
-            return f"access entries of EKS cluster {self.name}"
+            return f"EKS cluster {self.name} (access entries)"
         return f"ConfigMap {self.namespace}/{self.name}"
 
 

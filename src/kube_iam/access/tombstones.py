@@ -26,7 +26,7 @@ def unusable_principal(have: MappingEntry, want: MappingEntry, observed: Observe
     assert have.created is not None
     if have.role_arn != want.role_arn:
         return Field(PRINCIPAL, have.role_arn, want.role_arn)
-    before = f"a role that was deleted; the entry is of {rfc3339(have.created)}"
+    before = f"a former role (entry of {rfc3339(have.created)})"
     if creates_role:
         return Field(PRINCIPAL, before, "the role that is created")
     role = observed.roles.get(role_key(want.role_arn))

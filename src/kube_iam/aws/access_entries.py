@@ -151,7 +151,7 @@ class AccessEntryStore(MappingStore):
 
     def add_temporary(self, entry: MappingEntry, grant: TemporaryGrant) -> None:  # noqa: ARG002
         """Raise NotFound: access entries hold no temporary access."""
-        raise NotFound(f"{self.describe()}: EKS knows no temporary access", "grant the level without --for")
+        raise NotFound(f"{self.describe()} knows no temporary access", "grant the level without --for")
 
     def remove_temporary(self, entry: MappingEntry, user_name: str, only: TemporaryGrant | None = None) -> None:
         """Do nothing: access entries hold no temporary access."""
@@ -179,7 +179,11 @@ class AccessEntryStore(MappingStore):
         found: list[str] = []
         more: dict[str, Any] = {}
         while True:
-            page = self._call("list_access_entries", f"list {self.describe()}", {"maxResults": PAGE_SIZE, **more})
+            page = self._call(
+                "list_access_entries",
+                f"list the access entries of EKS cluster {self._name}",
+                {"maxResults": PAGE_SIZE, **more},
+            )
             found += map(str, page.get("accessEntries", ()))
             if not page.get("nextToken"):
                 return found

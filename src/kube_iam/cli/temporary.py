@@ -12,7 +12,7 @@ from kube_iam.access.apply import remove_temporary_access
 from kube_iam.access.existing import located
 from kube_iam.access.inventory import Inventory
 from kube_iam.access.level_reader import LevelReader
-from kube_iam.access.levels import ClusterAccess, Level
+from kube_iam.access.levels import ClusterAccess, Level, TargetKind
 from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.access.members import MemberChange, find_level, plan_members, refuse_managed_elsewhere
 from kube_iam.access.temporary import TemporaryAccess, check_seconds, has_temporary, leftovers
@@ -120,10 +120,11 @@ def grant_for(
     level = find_level(access, level_name, suggestion, users)
     refuse_managed_elsewhere(access, level, into=True)
     if not has_temporary(access, level):
+        of_eks = access.mapping.kind is TargetKind.ACCESS_ENTRIES
         raise UsageError(
             f"{access.place('membershipCheck')} has membershipCheck: assumeRole for level {level.name}, so that the server would not"
             " know when access ends",
-            "set membershipCheck: signIn and apply, or grant without --for",
+            f"{'' if of_eks else 'set membershipCheck: signIn and apply, or '}grant without --for",
         )
     check_caller(access, session.iam)
     found = open_temporary(session, level)

@@ -12,7 +12,7 @@ from kube_iam.denylist.denial import Denial
 from kube_iam.report.members_text import denied_text, table
 
 LIMITS = (
-    "EKS: the hidden creator of the cluster, access entries and access policies",
+    "EKS: the hidden creator of the cluster, access policies, and access entries beside a mapping in aws-auth",
     "other authenticators (OIDC, other webhooks, other mappings of the server) and client certificates, also those in system:masters",
     "servers that ignore iamGroup, as aws-iam-authenticator and EKS's own: they admit every session of the role",
     "authorizers beside RBAC (Node, Webhook, ABAC)",

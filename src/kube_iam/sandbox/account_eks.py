@@ -46,6 +46,8 @@ def with_eks_rules(original: Callable[..., Any]) -> Callable[..., Any]:
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
     ) -> Answer:
         path = unquote(path)
+        if method == "DELETE" and path.startswith("/tags/"):
+            return await _untag(original, path, headers, query.get("tagKeys", []))
         parameters = {name: values[0] for name, values in query.items()}
         try:
             data = json.loads(body) if body else {}
@@ -59,6 +61,15 @@ def with_eks_rules(original: Callable[..., Any]) -> Callable[..., Any]:
         return answer
 
     return handle
+
+
+async def _untag(original: Callable[..., Any], path: str, headers: dict[str, str], keys: list[str]) -> Answer:
+    """Remove all tags of the request: the emulator takes the first one alone."""
+    answer = _error(400, "BadRequestException", "There are no tag keys.")
+    for key in keys:
+        answer = await original("DELETE", path, headers, b"", {"tagKeys": [key]})
+        _complete("DELETE", path, {}, answer)
+    return answer
 
 
 def entry_resource(path: str, region: str, account: str) -> str:
@@ -164,6 +175,8 @@ def _complete(method: str, path: str, data: dict[str, Any], answer: Answer) -> N
     if path == "/clusters" and method == "POST":
         cluster = eks._clusters[data["name"]]
         cluster["accessConfig"] = {"authenticationMode": "CONFIG_MAP", **(data.get("accessConfig") or {})}
+        for entry in eks._access_entries.values():  # that of the principal that creates the cluster
+            entry["username"] = entry["username"] or _default_username(entry["principalArn"])
     found = _ENTRIES.fullmatch(path)
     if found is not None and method == "POST" and not found[3]:
         entry = eks._access_entries[_key(found[1], found[2] or data["principalArn"])]
