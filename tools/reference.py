@@ -17,6 +17,7 @@ from kube_iam.config.server_keys import CLUSTER_ID_KEY, SERVER_KEYS, Key
 from kube_iam.core.reasons import Reason
 from kube_iam.doctor.causes import Cause
 from kube_iam.server.metrics import Metric, Metrics
+from kube_iam.sync.observer import SyncMetrics
 
 PAGES = Path(__file__).resolve().parents[1] / "docs"
 _HEAD = "<!-- Made by `make docs-reference`. Do not edit: change the texts in {source}. -->\n\n"
@@ -55,11 +56,15 @@ VARIABLES = (
         "Cluster id, where `-i` is not given",
     ),
     Variable("DEFAULT_ROLE", _SIGN_IN, "Role to assume, where `-r` is not given"),
-    Variable("AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY", "`server`", "Log level, where `-v` is not given"),
+    Variable("AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY", "`server`, `sync`", "Log level, where `-v` is not given"),
     Variable("KUBERNETES_EXEC_INFO", _SIGN_IN, "kubectl's question: API version, and whether a person can be asked"),
     Variable("KUBECONFIG", "commands for a cluster, `kubeconfig --merge`", "kubeconfig files, as for kubectl"),
-    Variable("KUBERNETES_SERVICE_HOST", "the same, `server`", "Address of the API server in a pod; set by kubelet"),
-    Variable("KUBERNETES_SERVICE_PORT", "the same, `server`", "Port of the API server in a pod; set by kubelet"),
+    Variable(
+        "KUBERNETES_SERVICE_HOST", "the same, `server`, `sync`", "Address of the API server in a pod; set by kubelet"
+    ),
+    Variable(
+        "KUBERNETES_SERVICE_PORT", "the same, `server`, `sync`", "Port of the API server in a pod; set by kubelet"
+    ),
     Variable("AWS_PROFILE", _ALL_AWS, "Profile of the AWS configuration"),
     Variable("AWS_DEFAULT_PROFILE", _ALL_AWS, "Older name of `AWS_PROFILE`, which goes before it"),
     Variable("AWS_ACCESS_KEY_ID", _ALL_AWS, "Access key id. `AWS_ACCESS_KEY` is an older name"),
@@ -237,12 +242,12 @@ def _metric_rows(metrics: Iterable[Metric]) -> list[tuple[str, ...]]:
 
 
 def metrics() -> str:
-    """Return the page of the metrics of the server and of `drift`."""
+    """Return the page of the metrics of the server, of `sync` and of `drift`."""
     rows = _metric_rows(Metrics().all())
     reference = "aws_iam_authenticator_"
     header = ("metric", "type", "labels", "meaning")
     return _page(
-        "src/kube_iam/server/metrics.py and src/kube_iam/cli/drift_textfile.py",
+        "src/kube_iam/server/metrics.py, src/kube_iam/sync/observer.py and src/kube_iam/cli/drift_textfile.py",
         [
             "# Metrics\n",
             "The webhook's port answers `/metrics` in Prometheus' text format. Values of `reason` are in [reasons.md](reasons.md).\n",
@@ -250,6 +255,9 @@ def metrics() -> str:
             _table(header, [row for row in rows if reference in row[0]]),
             "## Names of kube-iam\n",
             _table(header, [row for row in rows if reference not in row[0]]),
+            "## `kube-iam sync`\n",
+            "Its port answers `/metrics` too ([sync.md](../sync.md#watch-it)).\n",
+            _table(header, _metric_rows(SyncMetrics().all())),
             "## Textfile of `kube-iam drift`\n",
             "`kube-iam drift --textfile FILE` writes these for node_exporter ([how](../levels.md#check-for-drift)).\n",
             _table(header, _metric_rows(DriftMetrics().all())),

@@ -12,8 +12,8 @@ from prepared_session import PreparedSession
 
 from kube_iam.aws.iam_calls import PERMISSIONS
 from kube_iam.cli.permissions import DIRECTORY_METHODS
-from kube_iam.cli.revocation import DENY_LIST
 from kube_iam.cli.root import run_command
+from kube_iam.cli.session import DENY_LIST
 from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.entry import format_denial
 from kube_iam.denylist.propagation import Clock

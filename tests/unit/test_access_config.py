@@ -3,33 +3,14 @@
 from pathlib import Path
 
 import pytest
+from access_texts import HEAD, problems, write
 
 from kube_iam.access.levels import Bind, Method, TargetKind
 from kube_iam.config.access import load_access
 from kube_iam.config.durations import parse_duration, show_duration
-from kube_iam.errors import ConfigError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-HEAD = """\
-apiVersion: kube-iam.dev/v1alpha1
-kind: ClusterAccess
-cluster: {id: prod.example.com, name: prod, endpoint: "https://api.prod.example.com"}
-account: "123456789012"
-region: eu-central-1
-"""
 LEVELS = "levels:\n  - name: admin\n    bind: [{clusterRole: cluster-admin}]\n"
-
-
-def write(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "access.yaml"
-    path.write_text(text)
-    return path
-
-
-def problems(tmp_path: Path, text: str) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        load_access(write(tmp_path, text))
-    return [str(problem) for problem in caught.value.problems]
 
 
 def test_a_short_file_gets_the_whole_method_by_default(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from fake_account import FakeAccount
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube_iam.cli.revocation import DENY_LIST
+from kube_iam.cli.session import DENY_LIST
 from kube_iam.denylist.denial import denial_of
 from kube_iam.denylist.entry import format_denial
 from kube_iam.denylist.propagation import Clock, Propagation

@@ -18,8 +18,8 @@ from prepared_session import PreparedSession
 
 from kube_iam.cli import completion_values
 from kube_iam.cli.completion import complete_for_kubectl, kubectl_lines
-from kube_iam.cli.revocation import DENY_LIST
 from kube_iam.cli.root import make_root
+from kube_iam.cli.session import DENY_LIST
 from kube_iam.denylist.denial import denial_of
 from kube_iam.denylist.entry import format_denial
 from kube_iam.errors import CredentialsError, KubeError

@@ -15,8 +15,9 @@ import pytest
 from deny_commands import FILE, ROLE, Cluster, applied, kube_iam, prepared
 from fake_account import FakeAccount
 
-from kube_iam.cli.revocation import DENY_LIST, RevocationOptions
+from kube_iam.cli.revocation import RevocationOptions
 from kube_iam.cli.revoke_now import ImmediateRevocation
+from kube_iam.cli.session import DENY_LIST
 from kube_iam.denylist.entry import format_denial
 from kube_iam.denylist.propagation import Clock, Propagation
 from kube_iam.errors import KubeError, KubeIamError, NotFound, UsageError

@@ -27,26 +27,26 @@ Rule = dict[str, object]
 def admin_manifests(access: ClusterAccess, group: str, deny_list: str) -> list[Manifest]:
     """Return the objects for `plan`, `apply` and `destroy`, bound to the group. `deny_list` is NAMESPACE/NAME."""
     bindings = [
-        _rule(RBAC, ("clusterrolebindings", "rolebindings"), ("create", "delete", "get", "list", "patch")),
-        _rule(RBAC, ("clusterroles", "roles"), ("get",)),
+        rule(RBAC, ("clusterrolebindings", "rolebindings"), ("create", "delete", "get", "list", "patch")),
+        rule(RBAC, ("clusterroles", "roles"), ("get",)),
     ]
     cluster_roles = sorted({bind.cluster_role for level in access.levels for bind in level.bind if bind.cluster_role})
     if cluster_roles:
-        bindings.append(_rule(RBAC, ("clusterroles",), ("bind",), cluster_roles))
+        bindings.append(rule(RBAC, ("clusterroles",), ("bind",), cluster_roles))
     rules: dict[str, list[Rule]] = {}
     if access.mapping.kind is TargetKind.CRD:
-        bindings.append(_rule(_OBJECTS[0], _OBJECTS[1:], ("create", "delete", "list", "patch")))
+        bindings.append(rule(_OBJECTS[0], _OBJECTS[1:], ("create", "delete", "list", "patch")))
     elif access.mapping.kind.is_in_cluster:
         # The plan can create a missing ConfigMap, with --force.
-        named = _rule("", ("configmaps",), ("get", "patch"), [access.mapping.name])
-        rules[access.mapping.namespace] = [named, _rule("", ("configmaps",), ("create",))]
+        named = rule("", ("configmaps",), ("get", "patch"), [access.mapping.name])
+        rules[access.mapping.namespace] = [named, rule("", ("configmaps",), ("create",))]
     elif access.mapping.kind is TargetKind.ACCESS_ENTRIES:
         # Our entries in aws-auth move to access entries.
-        rules[AWS_AUTH.namespace] = [_rule("", ("configmaps",), ("get", "patch"), [AWS_AUTH.name])]
+        rules[AWS_AUTH.namespace] = [rule("", ("configmaps",), ("get", "patch"), [AWS_AUTH.name])]
     namespace, name = deny_list.split("/")
-    rules.setdefault(namespace, []).append(_rule("", ("configmaps",), ("get",), [name]))
+    rules.setdefault(namespace, []).append(rule("", ("configmaps",), ("get",), [name]))
     for place, roles in _roles_by_namespace(access).items():
-        rules.setdefault(place, []).append(_rule(RBAC, ("roles",), ("bind",), sorted(roles)))
+        rules.setdefault(place, []).append(rule(RBAC, ("roles",), ("bind",), sorted(roles)))
     return [*_manifests("kube-iam-admin", group, [*bindings, _STATUS_QUERY], _with_events(rules))]
 
 
@@ -58,16 +58,16 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
     rules: dict[str, list[Rule]] = {}
     cluster_rules = [_STATUS_QUERY]
     if access.mapping.kind is TargetKind.CRD:
-        cluster_rules.append(_rule(_OBJECTS[0], _OBJECTS[1:], ("list", "patch") if temporary else ("list",)))
+        cluster_rules.append(rule(_OBJECTS[0], _OBJECTS[1:], ("list", "patch") if temporary else ("list",)))
     elif access.mapping.kind.is_in_cluster:
         verbs = ("get", "patch") if temporary else ("get",)
-        rules[access.mapping.namespace] = [_rule("", ("configmaps",), verbs, [access.mapping.name])]
+        rules[access.mapping.namespace] = [rule("", ("configmaps",), verbs, [access.mapping.name])]
     namespace, name = deny_list.split("/")
-    rules.setdefault(namespace, []).append(_rule("", ("configmaps",), ("get", "patch"), [name]))
+    rules.setdefault(namespace, []).append(rule("", ("configmaps",), ("get", "patch"), [name]))
     # The addresses of the API servers, each of which is asked whether a denial is in force.
     rules["default"] = [
         *rules.get("default", ()),
-        _rule("discovery.k8s.io", ("endpointslices",), ("get",), ["kubernetes"]),
+        rule("discovery.k8s.io", ("endpointslices",), ("get",), ["kubernetes"]),
     ]
     metadata = {"name": name, "namespace": namespace, "labels": {_MANAGED_BY: "kube-iam"}}
     denied: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
@@ -77,29 +77,30 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
 def auditor_manifests(access: ClusterAccess, group: str, deny_list: str) -> list[Manifest]:
     """Return the objects for `who-can` and `explain`, bound to the group. `deny_list` is NAMESPACE/NAME."""
     bindings = ("clusterrolebindings", "clusterroles", "rolebindings", "roles")
-    cluster_rules = [_rule(RBAC, bindings, ("list",))]
+    cluster_rules = [rule(RBAC, bindings, ("list",))]
     rules: dict[str, list[Rule]] = {}
     if access.mapping.kind is TargetKind.CRD:
-        cluster_rules.append(_rule(_OBJECTS[0], _OBJECTS[1:], ("list",)))
+        cluster_rules.append(rule(_OBJECTS[0], _OBJECTS[1:], ("list",)))
     elif access.mapping.kind.is_in_cluster:
-        rules[access.mapping.namespace] = [_rule("", ("configmaps",), ("get",), [access.mapping.name])]
+        rules[access.mapping.namespace] = [rule("", ("configmaps",), ("get",), [access.mapping.name])]
     namespace, name = deny_list.split("/")
-    rules.setdefault(namespace, []).append(_rule("", ("configmaps",), ("get",), [name]))
+    rules.setdefault(namespace, []).append(rule("", ("configmaps",), ("get",), [name]))
     return [*_manifests("kube-iam-auditor", group, cluster_rules, rules)]
 
 
-def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Rule:
-    rule: Rule = {"apiGroups": [group], "resources": [*resources]}
-    return {**rule, **({"resourceNames": [*names]} if names else {}), "verbs": [*verbs]}
+def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequence[str] = ()) -> Rule:
+    """Return one rule of a role."""
+    found: Rule = {"apiGroups": [group], "resources": [*resources]}
+    return {**found, **({"resourceNames": [*names]} if names else {}), "verbs": [*verbs]}
 
 
-_STATUS_QUERY = _rule("authentication.k8s.io", ("tokenreviews",), ("create",))
+_STATUS_QUERY = rule("authentication.k8s.io", ("tokenreviews",), ("create",))
 """The server is asked through kube-apiserver, by a TokenReview, what it has loaded."""
 
 
 def _with_events(rules: dict[str, list[Rule]]) -> dict[str, list[Rule]]:
     """Return the rules with that of audit events."""
-    return {**rules, SYSTEM: [*rules.get(SYSTEM, ()), _rule("", ("events",), ("create",))]}
+    return {**rules, SYSTEM: [*rules.get(SYSTEM, ()), rule("", ("events",), ("create",))]}
 
 
 def _roles_by_namespace(access: ClusterAccess) -> Mapping[str, set[str]]:

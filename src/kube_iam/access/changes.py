@@ -182,8 +182,9 @@ def changed(pairs: Iterable[tuple[str, object, object]]) -> tuple[Field, ...]:
 
 
 def differing(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Field, ...]:
-    """Return the fields that have other values after than before. Both have the same keys."""
-    return changed((name, before[name], value) for name, value in after.items())
+    """Return the fields that have other values after than before. A missing field is None."""
+    names = dict.fromkeys([*after, *before])
+    return changed((name, before.get(name), after.get(name)) for name in names)
 
 
 def added(pairs: Iterable[tuple[str, object]]) -> tuple[Field, ...]:
@@ -226,11 +227,17 @@ def binding_name(binding: BindingState) -> str:
 
 def binding_fields(binding: BindingState) -> dict[str, object]:
     """Return the role that a binding grants, its namespace and its subjects."""
+    source = binding.source
+    synced: dict[str, object] = {}
+    if source is not None:
+        synced = {"users": sorted(binding.users), "iamGroup": source.iam_group, "role": source.role_arn}
+        synced["username"] = source.username
     return {
         "grants": f"{binding.role_kind} {binding.role_name}",
         "where": f"namespace {binding.namespace}" if binding.namespace else "the whole cluster",
         "groups": sorted(binding.groups),
         "level": binding.level,
+        **synced,
     }
 
 

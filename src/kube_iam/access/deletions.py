@@ -256,7 +256,7 @@ def left_alone(observed: Observed) -> Iterator[str]:
             yield f"mapping {entry.name} ({given(entry)}) {_whose(owner)}"
     for binding in observed.bindings.values():
         if not observed.owns_binding(binding) and level_in_name(binding.name):
-            groups = ", ".join(binding.groups) or "nobody"
+            groups = ", ".join(binding.subjects) or "nobody"
             whose = f"belongs to cluster {binding.cluster}" if binding.cluster else "is not marked as this cluster's"
             yield f"binding {binding_name(binding)} ({binding.role_kind} {binding.role_name} for {groups}) {whose}"
     for key, rivals in observed.rivals.items():

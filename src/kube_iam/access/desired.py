@@ -14,6 +14,7 @@ from kube_iam.access.levels import ClusterAccess, Level, MemberList, Method, Tar
 from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import BindingState
 from kube_iam.core.arns import Sso, strip_role_path
+from kube_iam.core.member_source import MemberSource
 from kube_iam.core.utc import parse_rfc3339
 
 VERSION = "2012-10-17"  # policy variables such as ${aws:username} need this version of the language
@@ -212,6 +213,11 @@ class DesiredLevel:
     def __post_init__(self) -> None:
         object.__setattr__(self, "role_key", self.role.name.casefold() if self.role else "")
 
+    @property
+    def is_synced(self) -> bool:
+        """Return whether the bindings name the members."""
+        return any(binding.source is not None for binding in self.bindings)
+
 
 @dataclass(frozen=True, slots=True)
 class MappedLevel:
@@ -325,15 +331,26 @@ def desired_entry(access: ClusterAccess, level: Level) -> MappingEntry:
 
 
 def desired_bindings(access: ClusterAccess, level: Level) -> tuple[BindingState, ...]:
-    """Return one ClusterRoleBinding or, per namespace, one RoleBinding for each grant of the level."""
+    """Return one ClusterRoleBinding or, per namespace, one RoleBinding for each grant of the level.
+
+    Those of a synced level have a source and no users: only IAM knows the members (`synced_members`).
+    """
     bindings = []
+    source = member_source(access, level) if access.is_synced(level) else None
     for bind in level.bind:
         kind, role = ("ClusterRole", bind.cluster_role) if bind.cluster_role else ("Role", bind.role)
         suffix = role if kind == "ClusterRole" else f"role:{role}"
         for namespace in bind.namespaces or ("",):
             name = f"{_BINDING}{level.name}:{suffix}"
-            bindings.append(BindingState(name, namespace, kind, role, level.groups, level.name, access.name))
+            bindings.append(
+                BindingState(name, namespace, kind, role, level.groups, level.name, access.name, source=source)
+            )
     return tuple(sorted(bindings, key=lambda binding: binding.ident))
+
+
+def member_source(access: ClusterAccess, level: Level) -> MemberSource:
+    """Return where the users of a synced level's bindings come from."""
+    return MemberSource(level.group_name, mapped_arn(access, level), level.username)
 
 
 def level_in_name(binding_name: str) -> str:

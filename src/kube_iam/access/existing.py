@@ -102,8 +102,10 @@ def _role_problem(observed: Observed, level: DesiredLevel, role: RoleState | Non
     elif role.tags.get(CLUSTER_TAG):
         untag = f"aws iam untag-role --role-name {name} --tag-keys {CLUSTER_TAG} {LEVEL_TAG}"
         yield _unusable(Kind.ROLE, name, "is kube-iam's, by its tags", f"remove them ({untag}), or leave out existing")
-    elif level.entry.iam_group and (reason := unrestricted_session_name(role.trust, role.arn)):
-        why = f"lets callers choose their session name, so that the server would admit nobody to level {level.name}: {reason}"
+    elif (level.entry.iam_group or level.is_synced) and (reason := unrestricted_session_name(role.trust, role.arn)):
+        why = (
+            f"lets callers choose their session name, so that nobody would be admitted to level {level.name}: {reason}"
+        )
         remedy = (
             f"restrict the trust policy, or set membershipCheck: assumeRole for level {level.name}, by which everybody who can"
             " assume the role signs in, member of the group or not"
@@ -133,6 +135,11 @@ def consequences(access: ClusterAccess) -> Iterator[str]:
             yield (
                 f"{role}; its trust policy has to hold session names to ${{aws:username}}, or the server admits nobody; others who"
                 f" can assume it are refused unless they are in the IAM group {level.group_name}"
+            )
+        elif access.is_synced(level):
+            yield (
+                f"{role}; its trust policy has to hold session names to ${{aws:username}}, or nobody gets access; others who can"
+                " assume it sign in and have no rights by this level"
             )
         else:
             yield (

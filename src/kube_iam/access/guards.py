@@ -91,7 +91,7 @@ def is_own(change: Change, observed: Observed) -> bool:
         return any(_is_one_of(observed.subject, {item.user}, entry) for entry in asking)
     if isinstance(item, BindingState):
         before = observed.bindings.get(item.ident, item)
-        return bool({*item.groups, *before.groups} & _rbac_subjects(observed.subject))
+        return bool({*item.subjects, *before.subjects} & _rbac_subjects(observed.subject))
     return False
 
 
@@ -140,16 +140,16 @@ def _lost_grants(changes: tuple[Change, ...], observed: Observed) -> Iterator[st
             after[change.item.ident] = change.item
             if change.verb is Verb.DELETE:
                 del after[change.item.ident]
-    kept = {binding.grant for binding in after.values() if mine & set(binding.groups)}
+    kept = {binding.grant for binding in after.values() if mine & set(binding.subjects)}
     for binding in observed.bindings.values():
         namespace, kind, role = binding.grant
-        if mine & set(binding.groups) and not {binding.grant, ("", kind, role)} & kept:
+        if mine & set(binding.subjects) and not {binding.grant, ("", kind, role)} & kept:
             place = f"in namespace {namespace}" if namespace else "in the whole cluster"
             yield f"you have {kind} {role} {place} by binding {binding_name(binding)}, and this plan takes it away"
 
 
 def _rbac_subjects(subject: Subject | None) -> set[str]:
-    """Return the caller's groups and user, as `BindingState.groups` writes them."""
+    """Return the caller's groups and user, as `BindingState.subjects` writes them."""
     return set() if subject is None else {*subject.groups, f"User:{subject.username}"}
 
 
@@ -263,11 +263,16 @@ def callers_in_aws(access: ClusterAccess, users: Iterable[str], caller_arn: str)
 
 
 def signed_in_through(access: ClusterAccess, level: Level, subject: Subject) -> bool:
-    """Return whether the cluster shows the level's role or, if it shows no ARN, all groups of the level."""
+    """Return whether the cluster shows the level's role or, if it shows no ARN, all groups of the level.
+
+    Of a level without groups, the user name has to be one that the level's template makes.
+    """
     if subject.canonical_arn and not level.method.is_in_iam:
         return desired_entry(access, level).matches_role(subject.canonical_arn)
     if subject.canonical_arn:
         return level.method is Method.ROLE and pathless(subject.canonical_arn) == pathless(mapped_arn(access, level))
+    if not level.groups:
+        return re.fullmatch(_user_name(access, level, _VALUE), subject.username) is not None
     return set(level.groups) <= set(subject.groups)
 
 

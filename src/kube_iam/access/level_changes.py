@@ -72,7 +72,10 @@ def document_for_now(level: DesiredLevel, have: object, former: Iterable[str]) -
 def binding_for_now(have: BindingState, want: BindingState, present: Iterable[str]) -> BindingState:
     """Return the binding until the mapping entry is changed: until then users of the level have the `present` groups of the entry."""
     present = set(present)
-    return replace(want, groups=(*want.groups, *(each for each in have.groups if each in present - set(want.groups))))
+    groups = (*want.groups, *(each for each in have.groups if each in present - set(want.groups)))
+    # Users of a level that was synced keep their access until the entry gives them its groups.
+    users = have if want.source is None and have.source is not None else want
+    return replace(want, groups=groups, users=users.users, source=users.source)
 
 
 def adds(have: BindingState, now: BindingState) -> bool:

@@ -11,6 +11,11 @@ from enum import Enum
 
 DEFAULT_USERNAME = "awsiam:{{SessionNameRaw}}"
 DEFAULT_USERNAME_OF_GROUP = "awsiam:{{UserName}}"
+DEFAULT_USERNAME_OF_SYNCED_LEVEL = "awsiam:{level}:{{{{SessionNameRaw}}}}"
+"""For `str.format`. The level is part of the name: with RBAC for users, a session has all rights of its user name.
+
+So a session of one level must not have the user name of another level, whose role may ask for MFA.
+"""
 DEFAULT_USERNAME_OF_PERMISSION_SET = "sso:{{SessionNameRaw}}"
 """With a prefix of its own: a user of IAM Identity Center and an IAM user of the same name may be two people."""
 DEFAULT_SESSION_SECONDS = 3600
@@ -161,6 +166,7 @@ class Level:
     tags: tuple[tuple[str, str], ...] = ()
     permissions_boundary: str | None = None  # of the role: a policy's ARN, "" for none, None to leave it as it is
     checks_sign_in: bool | None = None  # None: as the file says
+    syncs_members: bool | None = None  # None: as the file says
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,7 @@ class ClusterAccess:
     `certificate_authority` is PEM text.
 
     `checks_sign_in`: each sign-in with a role session requires current membership in the IAM group; otherwise the session is enough.
+    `syncs_members`: the bindings of a level with a role name each member, and `kube-iam sync` keeps them equal to the IAM group.
     `install_hint` is shown to people who lack the program that signs in; empty means the program's own hint. `naming` is the
     template of the names in IAM that the levels do not give.
     """
@@ -187,6 +194,7 @@ class ClusterAccess:
     levels: tuple[Level, ...]
     path_prefix: str = "/"
     checks_sign_in: bool = True
+    syncs_members: bool = False
     install_hint: str = ""
     naming: str = DEFAULT_NAMING
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -215,6 +223,11 @@ class ClusterAccess:
         return any(level.existing_role or level.existing_group for level in self.levels)
 
     @property
+    def uses_sync(self) -> bool:
+        """Whether the bindings of a level name its members."""
+        return self.syncs_members or any(level.syncs_members for level in self.levels)
+
+    @property
     def name_pattern(self) -> str:
         """The names that levels have by default, with `*` for the level. Empty if they are not told from names of other clusters."""
         return expand_naming(self.naming, self.name, "*") if "{cluster}" in self.naming else ""
@@ -228,6 +241,11 @@ class ClusterAccess:
         """Return whether the server reads IAM for the sign-ins of a level."""
         checked = self.checks_sign_in if level.checks_sign_in is None else level.checks_sign_in
         return level.method is Method.GROUP or (checked and level.method is Method.ROLE)
+
+    def is_synced(self, level: Level) -> bool:
+        """Return whether the bindings of a level name its members (`membershipCheck: rbac`)."""
+        synced = self.syncs_members if level.syncs_members is None else level.syncs_members
+        return synced and level.method is Method.ROLE
 
     def level(self, name: str) -> Level | None:
         """Return the level of that name, or None."""

@@ -283,10 +283,11 @@ def _members(
 ) -> dict[str, tuple[User, ...]]:
     """Return the members of groups that are deleted, that a level adopts or whose members move.
 
-    Included are groups whose members the file lists, and groups that an entry will require from now on: the caller may not be in
-    them.
+    Included are groups whose members the file lists or bindings name, and groups that an entry will require from now on: the caller
+    may not be in them.
     """
     listed = {level.group.name.casefold() for level in desired if level.members is not None}
+    synced = {level.group.name.casefold() for level in desired if any(each.source for each in level.bindings)}
     staying = {level.group.name.casefold() for level in desired}
     moving = any(key not in staying for key in groups)
     path = {level.group.name.casefold(): level.group.path for level in desired if not level.group.existing}
@@ -308,6 +309,7 @@ def _members(
         or moving
         or key in newly_required
         or key in listed
+        or key in synced
     }
     return dict(zip(asked, directory.each(directory.members, asked.values()), strict=True))
 

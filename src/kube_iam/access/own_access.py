@@ -44,7 +44,7 @@ def _is_member(reader: LevelReader, level: Level, user: str) -> bool:
 def _covers(access: ClusterAccess, others: list[Level], level: Level) -> bool:
     """Return whether the other levels give all that the level gives: its groups, or the roles that it binds."""
     groups = {group for other in others for group in other.groups}
-    if set(level.groups) <= groups or MASTERS in groups:
+    if (level.groups and set(level.groups) <= groups) or MASTERS in groups:
         return True
     held = {binding.grant for other in others for binding in desired_bindings(access, other)}
     wanted = [binding.grant for binding in desired_bindings(access, level)]

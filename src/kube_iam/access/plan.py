@@ -36,6 +36,7 @@ from kube_iam.access.reassignments import (
     under_other_name,
 )
 from kube_iam.access.server_policy import suspensions, uncovered_by_policy
+from kube_iam.access.synced_levels import alike_entries, synced_warnings, with_users
 from kube_iam.access.tombstones import explained_recreations
 from kube_iam.access.unmanaged import UnmanagedResource
 from kube_iam.access.user_names import reserved_user_names, user_name_warnings
@@ -70,6 +71,7 @@ def plan_apply(
     desired = desired_state(access)
     sets = mapped_levels(access)
     observed = observe(access, desired, ports, caller, sets)
+    desired = with_users(observed, desired, ports.denied, now) if access.uses_sync else desired
     replaced = tuple(replaced_roles(observed, desired))
     names = frozenset(change.name.casefold() for change in replaced)
     staying = frozenset(level.group.name.casefold() for level in desired)
@@ -113,6 +115,7 @@ def plan_apply(
             *_access_policies(observed, changes),
             *_former_mapping(observed, (*desired, *sets)),
             *_unchecked_memberships(access, written),
+            *(synced_warnings(observed, desired) if access.uses_sync else ()),
             *map(_unchecked, refusals.unchecked),
             *(() if written else misplaced),
             *(f"level {name} admits nobody: {why}" for name, why in reserved.items() if name not in written),
@@ -136,6 +139,7 @@ def plan_apply(
             ),
             *exceeded_quotas(changes, observed, ports.directory),
             *exceeded_tags(changes, observed),
+            *(alike_entries(access, (*observed.entries, *observed.others)) if access.uses_sync else ()),
         ),
         entries=(*observed.entries, *observed.others),
         inventory=observed.owners.inventory,
@@ -273,7 +277,7 @@ def _warnings_about_eks(access: ClusterAccess) -> Iterator[str]:
     if any(access.asks_membership(level) for level in access.levels if level.method is Method.ROLE):
         yield (
             "EKS's own authenticator does not ask who is in an IAM group at the moment, kube-iam's server does; "
-            "where EKS runs its own, say so with membershipCheck: assumeRole"
+            "where EKS runs its own, say so with membershipCheck: assumeRole, or rbac with `kube-iam sync`"
         )
 
 

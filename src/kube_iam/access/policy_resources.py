@@ -7,10 +7,10 @@ any path: their owners may move them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kube_iam.access.desired import iam_arn
-from kube_iam.access.levels import ClusterAccess
+from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.core.server_policy import arn_patterns, literal
 
 
@@ -47,10 +47,9 @@ def existing_groups(access: ClusterAccess) -> list[str]:
     return _at_any_path(access, "group", (level.group_name for level in access.iam_levels if level.existing_group))
 
 
-def existing_roles(access: ClusterAccess, *, asked: bool = False) -> list[str]:
-    """Return the existing roles of the file, below any path. With `asked` only those that the server reads."""
-    levels = (level for level in access.iam_levels if level.existing_role)
-    names = (level.role_name for level in levels if not asked or access.asks_membership(level))
+def existing_roles(access: ClusterAccess, only: Callable[[Level], bool] = lambda _: True) -> list[str]:
+    """Return the existing roles of the file, or of the levels for which `only` is true, below any path."""
+    names = (level.role_name for level in access.iam_levels if level.existing_role and only(level))
     return _at_any_path(access, "role", names)
 
 

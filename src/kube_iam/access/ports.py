@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from kube_iam.access.mapping import MappingSource, MappingStore
+from kube_iam.core.member_source import MemberSource
+
+DeniedUsers = Callable[[MemberSource, Mapping[str, str]], frozenset[str]]
+"""Function that returns which IAM users, given with their unique ids, a denial refuses in a level. Raises KubeIamError."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -268,10 +272,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class BindingState:
-    """A RoleBinding (`namespace` set) or ClusterRoleBinding (empty) for groups.
+    """A RoleBinding (`namespace` set) or ClusterRoleBinding (empty) for groups, or with `source` for users.
 
     `role_kind` is ClusterRole or Role. `level` is our label's, empty for a binding that is not ours. `ident` is namespace and name, by
-    which Kubernetes tells bindings apart.
+    which Kubernetes tells bindings apart. `source` is where `kube-iam sync` takes the users from.
     """
 
     name: str
@@ -281,6 +285,8 @@ class BindingState:
     groups: tuple[str, ...]
     level: str
     cluster: str = ""
+    users: tuple[str, ...] = ()
+    source: MemberSource | None = None
 
     ident: tuple[str, str] = field(init=False, compare=False, repr=False)
 
@@ -291,6 +297,11 @@ class BindingState:
     def grant(self) -> tuple[str, str, str]:
         """Return the namespace, kind and name of the RBAC role that the binding grants."""
         return self.namespace, self.role_kind, self.role_name
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Return all subjects as text: groups by their names, users as `User:NAME`."""
+        return (*self.groups, *(f"User:{name}" for name in self.users))
 
 
 class Cluster(Protocol):
@@ -330,7 +341,7 @@ class Ports:
     """The ports of one cluster. `cluster` is None if no level binds anything and the mapping is a local file.
 
     Without `preflight` a plan is not checked in advance. `former` is a mapping that `store` replaces, and from which a plan removes
-    our entries.
+    our entries. `denied` reads the deny list, for levels whose bindings name users.
     """
 
     directory: Directory
@@ -338,3 +349,4 @@ class Ports:
     store: MappingStore
     preflight: Preflight | None = None
     former: MappingStore | None = None
+    denied: DeniedUsers | None = None

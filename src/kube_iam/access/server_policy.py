@@ -26,7 +26,7 @@ def server_document(access: ClusterAccess) -> dict[str, object]:
     """
     groups = [*groups_of_levels(access), *existing_groups(access)]
     own = (level.role_name for level in _named_roles(access) if not level.existing_role)
-    return server_policy(groups, [*roles_of_levels(access, own), *existing_roles(access, asked=True)])
+    return server_policy(groups, [*roles_of_levels(access, own), *existing_roles(access, access.asks_membership)])
 
 
 def uncovered_by_policy(access: ClusterAccess, mapped: Collection[str]) -> Iterator[str]:

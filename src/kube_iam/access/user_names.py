@@ -44,6 +44,33 @@ def user_name_warnings(access: ClusterAccess) -> Iterator[str]:
         yield from _at_access_entries(access)
 
 
+def can_be_named_alike(access: ClusterAccess, username: str, level: Level) -> bool:
+    """Return whether the template of another entry can make a user name of a synced level, which is a prefix, a colon and a value.
+
+    No value of a template has a colon, so that the text before the last colon decides. A malformed template counts as one that can.
+    """
+    try:
+        parts = parse_template(username, (*VARIABLES, "UserName")).parts
+    except ValueError:
+        return True
+    wanted = level.username.replace("{{AccountID}}", access.account).rpartition(":")[0]
+    pattern = "".join(_pattern(access, part) if index % 2 else re.escape(part) for index, part in enumerate(parts))
+    before, colon, _ = pattern.rpartition(":")
+    return bool(colon) and re.fullmatch(before, wanted) is not None
+
+
+def alike_levels(access: ClusterAccess) -> Iterator[tuple[int, Level]]:
+    """Yield the position of each level that can give a user name of a synced level, and that synced level."""
+    for level in filter(access.is_synced, access.levels):
+        for index, other in enumerate(access.levels):
+            if other.name != level.name and can_be_named_alike(access, other.username, level):
+                yield index, level
+
+
+def _pattern(access: ClusterAccess, variable: str) -> str:
+    return re.escape(access.account) if variable == "AccountID" else _NAME.pattern
+
+
 def reserved_user_names(desired: Iterable[AnyLevel], prefixes: tuple[str, ...]) -> dict[str, str]:
     """Return by level why the server refuses all its user names, with no key for other levels.
 

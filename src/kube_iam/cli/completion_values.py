@@ -129,8 +129,7 @@ def _users(context: click.Context) -> list[str]:
 
 def _denials(context: click.Context) -> list[str]:
     """Return the principals and the names of the denials in force in the cluster of the context."""
-    from kube_iam.cli.revocation import DENY_LIST
-    from kube_iam.cli.session import session_of
+    from kube_iam.cli.session import DENY_LIST, session_of
 
     session = session_of(context, dict(context.params))
     denials = session.deny_list(_option(context, "deny_list") or DENY_LIST).denials()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kube_iam.cli.completion_values import complete_doctor_words
-from kube_iam.cli.revocation import DENY_LIST, ConfigMapName
-from kube_iam.cli.session import AdminSession, access_exists, needs_cluster, on_terminal, pass_session
+from kube_iam.cli.revocation import ConfigMapName
+from kube_iam.cli.session import DENY_LIST, AdminSession, access_exists, needs_cluster, on_terminal, pass_session
 from kube_iam.cli.shared_options import aws_options, cluster_options, file_option, global_options, output_option
 from kube_iam.cli.terminal import note, page
 from kube_iam.errors import UsageError

@@ -123,6 +123,10 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Serve with a configuration", "server -c config.yaml"),
         ("Check a configuration, and serve nothing", "server -c config.yaml --check-config"),
     ),
+    "sync": (
+        ("Keep the bindings from this machine", "sync --kubeconfig sync.yaml"),
+        ("Read IAM more often", "sync --membership-refresh 5s"),
+    ),
     "init": (("Make the certificate and the webhook kubeconfig", "init -i prod.example.com"),),
     "verify": (
         ("Check a token", "verify -i prod.example.com -t k8s-aws-v1.EXAMPLE"),
@@ -147,6 +151,12 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         (
             "Give a group of yours what grant, revoke, who and deny need",
             "manifest rbac --for operator --group platform-oncall | kubectl apply -f -",
+        ),
+    ),
+    "manifest sync": (
+        (
+            "Run it in the cluster",
+            "manifest sync --image registry.example.com/kube-iam:0.1.0 | kubectl apply -f -",
         ),
     ),
     "policy": (

@@ -235,5 +235,29 @@ def _certificate(path: Path) -> str:
     return text
 
 
+@command.command("sync")
+@global_options
+@click.option("--image", metavar="IMAGE", required=True, help="The image of kube-iam (docs/install.md).")
+@click.option(
+    "--role-arn", metavar="ARN", default="", help="The IAM role of the service account, for IRSA. Not for Pod Identity."
+)
+@deny_list_option
+@file_option
+def sync_command(image: str, role_arn: str, deny_list: str, file: str) -> None:
+    """Print the Deployment of `kube-iam sync`, its service account and its rights in the cluster.
+
+    The rights are those on the bindings and roles of the access file: print it again after a change of the levels with
+    membershipCheck: rbac. `kube-iam policy sync` prints the rights in AWS.
+    """
+    from kube_iam.access.sync_job import sync_manifests, synced_levels
+    from kube_iam.cli.session import read_access
+    from kube_iam.report.data import as_yaml
+
+    access = read_access(file)
+    if not synced_levels(access):
+        raise UsageError(f"no level of {access.source} has membershipCheck: rbac", "docs/sync.md says what it is for")
+    page("---\n".join(map(as_yaml, sync_manifests(access, deny_list, image, role_arn))))
+
+
 def _shipped(name: str) -> str:
     return (files("kube_iam.kube") / "manifests" / f"{name}.yaml").read_text(encoding="utf-8")

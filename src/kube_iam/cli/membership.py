@@ -24,9 +24,9 @@ from kube_iam.access.members import (
 from kube_iam.cli.changes import AuditLog
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
-from kube_iam.cli.revocation import DENY_LIST, RevocationOptions
+from kube_iam.cli.revocation import RevocationOptions
 from kube_iam.cli.revoke_now import ImmediateRevocation, remove_level_denials
-from kube_iam.cli.session import AdminSession, require_terminal
+from kube_iam.cli.session import DENY_LIST, AdminSession, require_terminal
 from kube_iam.cli.temporary import TemporaryGrants, clean, find_temporary
 from kube_iam.cli.terminal import note
 from kube_iam.config.durations import show_duration
@@ -276,6 +276,12 @@ def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
     if access.asks_membership(level):
         would = "would be" if dry_run else "is"
         return f"Note: a user who is signed in {would} out as soon as the server has read the IAM group again, every 15s by default."
+    if access.is_synced(level):
+        would = "would be" if dry_run else "is"
+        return (
+            f"Note: a user who is signed in {would} without rights as soon as `kube-iam sync` has read the IAM group again, every 15s"
+            " by default."
+        )
     longest = show_duration(level.session_seconds)
     now = "there would be no new sign-ins" if dry_run else "there are no new sign-ins from now on"
     return f"Note: {now}; a session that was already assumed lasts until it ends, {longest} at the most."

@@ -1,4 +1,4 @@
-"""`policy`: the IAM policy that the server, an administrator, an operator or an auditor needs."""
+"""`policy`: the IAM policy that the server, the sync, an administrator, an operator or an auditor needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, fi
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 
-JOBS = ("server", "admin", "operator", "auditor")
+JOBS = ("server", "sync", "admin", "operator", "auditor")
 
 
 @click.command("policy")
@@ -31,6 +31,8 @@ def command(options: GlobalOptions, name: str, file: str, temporary: bool) -> No
     levels that are added later: groups by the cluster's IAM path, roles by the prefix of their names. With -c it covers the
     entries that the server's own config.yaml has now. Attach it to the role or user that the server runs as.
 
+    sync: the same for `kube-iam sync`, for the levels with membershipCheck: rbac.
+
     admin: `plan`, `apply` and `destroy`. It has the power of an administrator of the AWS account: its holder writes policies and
     attaches them. operator: `grant`, `revoke` and `who`, which change members of the levels' groups and nothing else. auditor:
     `who-can` and `explain`, which change nothing and read the users, groups, roles and policies of the account.
@@ -39,6 +41,9 @@ def command(options: GlobalOptions, name: str, file: str, temporary: bool) -> No
     """
     if temporary and name != "operator":
         raise UsageError("--temporary goes with operator")
+    if name == "sync":
+        _print_sync(options, file)
+        return
     if name != "server":
         _print_job(options, name, file, temporary=temporary)
         return
@@ -51,6 +56,21 @@ def command(options: GlobalOptions, name: str, file: str, temporary: bool) -> No
         click.echo(
             f"kube-iam: note: no level of {file} requires membership now: the server does not need this yet", err=True
         )
+    _warn_of_length(document)
+
+
+def _print_sync(options: GlobalOptions, file: str) -> None:
+    """Print the policy of `kube-iam sync`."""
+    from kube_iam.access.sync_job import sync_document, synced_levels
+    from kube_iam.cli.session import read_access
+
+    if options.config:
+        raise UsageError("policy sync is about an access file, and -c names the server's config.yaml", "use -f")
+    access = read_access(file)
+    document = sync_document(access)
+    page(json.dumps(document, indent=2))
+    if not synced_levels(access):
+        click.echo(f"kube-iam: note: no level of {file} has membershipCheck: rbac: nothing is synced", err=True)
     _warn_of_length(document)
 
 

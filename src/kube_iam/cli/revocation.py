@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kube_iam.cli.changes import changes_made
+from kube_iam.cli.session import DENY_LIST
 from kube_iam.cli.shared_options import global_options_of
 from kube_iam.cli.terminal import print_lines
 from kube_iam.config.durations import parse_duration, show_duration
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DENY_LIST = "kube-system/kube-iam-denied"
 _WAITING = "Waiting up to {} s for the end of kube-apiserver's cache; Ctrl-C ends the waiting, not the denial."
 _GOES_ON = "Open watches, execs and port-forwards go on: kube-apiserver checks them no more."
 

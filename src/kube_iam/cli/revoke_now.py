@@ -12,8 +12,8 @@ from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.cli import revocation, undeny
 from kube_iam.cli.changes import AuditLog, denied_record
-from kube_iam.cli.revocation import DENY_LIST, DeniedPrincipal, RevocationOptions
-from kube_iam.cli.session import AdminSession, needs_cluster
+from kube_iam.cli.revocation import DeniedPrincipal, RevocationOptions
+from kube_iam.cli.session import DENY_LIST, AdminSession, needs_cluster
 from kube_iam.cli.terminal import note, print_lines
 from kube_iam.core.principals import explain_invalid, fits, kind_of
 from kube_iam.denylist.denial import Denial, denial_name

@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, Entry] = {
     "undeny": Entry("kube_iam.cli.undeny:command", "Remove deny-list entries.", ACCESS),
     "add": Entry("kube_iam.cli.add:command", "Add a user or a role to the ConfigMap aws-auth.", SERVER),
     "server": Entry("kube_iam.cli.server:command", "Answer token reviews of kube-apiserver.", SERVER),
+    "sync": Entry("kube_iam.cli.sync:command", "Keep bindings equal to the IAM groups.", SERVER),
     "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),
     "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),
     "manifest": Entry("kube_iam.cli.manifest:command", "Print the CRD, RBAC of a job, or the authorizer.", SERVER),

@@ -155,7 +155,7 @@ def _run(options: GlobalOptions, path: Path | None, given: Mapping[str, object])
     # while they are read, a third of the time of a start.
     gc.set_threshold(50_000, 20, 100)
     lines = Batched(unguarded(sys.stderr))
-    log = _log(options, lines)
+    log = open_log(options, lines)
     try:
         config, warnings = load_server_config(path, given)
     except ConfigError as error:
@@ -179,7 +179,8 @@ def _run(options: GlobalOptions, path: Path | None, given: Mapping[str, object])
         os._exit(0)
 
 
-def _log(options: GlobalOptions, lines: Batched) -> Log:
+def open_log(options: GlobalOptions, lines: Batched) -> Log:
+    """Return the log with the level and the format of the options. Raises UsageError for an unknown level."""
     from kube_iam.server.log import Log
 
     level, style = options.log_verbosity.lower(), options.log_format.lower()

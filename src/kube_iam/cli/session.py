@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, update_wrapper
 from pathlib import Path
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from kube_iam.aws.eks import EksCluster
     from kube_iam.cli.changes import AuditLog
     from kube_iam.cli.progress import Display
+    from kube_iam.core.member_source import MemberSource
+    from kube_iam.denylist.denial import Denial
     from kube_iam.denylist.editor import DenyListEditor
     from kube_iam.denylist.propagation import Clock
     from kube_iam.kube.client import KubeApi
@@ -40,6 +42,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 STANDARD_INPUT = "-"
 ACCESS_FILE = "access.yaml"
+DENY_LIST = "kube-system/kube-iam-denied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class AdminSession:
         self.connection = connection
         self.is_file_named = False  # on the command line
         self._kube: KubeApi | None = None
+        self._denials: list[Denial] | None = None
         self._lock = threading.Lock()
 
     @cached_property
@@ -218,7 +222,7 @@ class AdminSession:
             self._mapping_source(make_source(access, api)),
             self._former_store(dry),
         )
-        return Ports(iam, self.cluster, self.mapping_store, preflight, self._former_store(api))
+        return Ports(iam, self.cluster, self.mapping_store, preflight, self._former_store(api), self._denied_users)
 
     def _mapping_source(self, read: Callable[[], MappingSource]) -> Callable[[], MappingSource]:
         """Return a function that reads the mapping's source and, on EKS, whether the cluster's authenticator reads it."""
@@ -265,6 +269,14 @@ class AdminSession:
         if api is None or not isinstance(store, AccessEntryStore) or not store.cluster.reads_aws_auth:
             return None
         return aws_auth_store(api)
+
+    def _denied_users(self, source: MemberSource, users: Mapping[str, str]) -> frozenset[str]:
+        """Return which IAM users the deny list refuses in a level whose bindings name its members. Raises KubeIamError."""
+        from kube_iam.denylist.denied_subjects import denied_users
+
+        if self._denials is None:
+            self._denials = self.deny_list(DENY_LIST).denials()
+        return denied_users(source, users, self._denials, time.time())
 
     @cached_property
     def iam_ports(self) -> Ports:

@@ -13,6 +13,7 @@ from typing import Any
 from kube_iam.access.levels import (
     AWS_AUTH,
     DEFAULT_NAMING,
+    DEFAULT_USERNAME_OF_SYNCED_LEVEL,
     DEFAULT_USERNAMES,
     OBJECTS,
     Bind,
@@ -25,6 +26,7 @@ from kube_iam.access.levels import (
     access_entries,
     expand_naming,
 )
+from kube_iam.access.user_names import alike_levels
 from kube_iam.config.access_checks import check_semantics
 from kube_iam.config.access_files import read_directory
 from kube_iam.config.durations import LONGEST_SESSION, parse_duration
@@ -69,7 +71,16 @@ def _checked(
         found += check_semantics(file, name_for_iam(document))
     if found:
         raise ConfigError(source, sorted(found, key=lambda problem: (problem.file, problem.line or 0)))
-    return replace(_build(file, document, source, folder, authority), places=places)
+    built = replace(_build(file, document, source, folder, authority), places=places)
+    alike = [_alike(file, index, level) for index, level in alike_levels(built)]
+    if alike:
+        raise ConfigError(source, alike)
+    return built
+
+
+def _alike(file: YamlFile, index: int, level: Level) -> Problem:
+    message = f"can be a user name of level {level.name}, whose members have rights by it (membershipCheck: rbac)"
+    return file.problem(("levels", index, "username"), message, "a prefix of its own, which ends in a colon")
 
 
 def name_for_iam(document: dict[str, Any]) -> str:
@@ -125,11 +136,12 @@ def _build(file: YamlFile, document: dict[str, Any], source: str, folder: Path, 
         certificate_authority=authority,
         mapping=_target(document.get("mapping", {"configFile": {}}), folder, cluster["id"]),
         levels=tuple(
-            _level(level, name, f"{prefix}kube-iam/{name}/", iam, _members(file, ("levels", index), level))
+            _level(level, name, f"{prefix}kube-iam/{name}/", document, _members(file, ("levels", index), level))
             for index, level in enumerate(document["levels"])
         ),
         path_prefix=prefix,
         checks_sign_in=document.get("membershipCheck", "signIn") == "signIn",
+        syncs_members=document.get("membershipCheck") == "rbac",
         install_hint=document.get("installHint", ""),
         naming=iam.get("naming", DEFAULT_NAMING),
     )
@@ -161,17 +173,19 @@ def _members(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> MemberList
 
 
 def _level(
-    level: dict[str, Any], cluster: str, path: str, of_file: dict[str, Any], members: MemberList | None
+    level: dict[str, Any], cluster: str, path: str, document: dict[str, Any], members: MemberList | None
 ) -> Level:
-    """Return one level. `of_file` is the file's key `iam`."""
-    name, iam = level["name"], level.get("iam", {})
+    """Return one level of the document."""
+    name, iam, of_file = level["name"], level.get("iam", {}), document.get("iam", {})
     default = expand_naming(of_file.get("naming", DEFAULT_NAMING), cluster, name)
     method, check = Method(level.get("method", "role")), level.get("membershipCheck")
+    synced = method is Method.ROLE and (check or document.get("membershipCheck")) == "rbac"
+    username = DEFAULT_USERNAME_OF_SYNCED_LEVEL.format(level=name) if synced else DEFAULT_USERNAMES[method]
     in_iam, settings = method.is_in_iam, iam_settings(of_file, iam)
     return Level(
         name=name,
-        username=level.get("username", DEFAULT_USERNAMES[method]),
-        groups=tuple(level.get("groups", (f"kube-iam:{name}",))),
+        username=level.get("username", username),
+        groups=() if synced else tuple(level.get("groups", (f"kube-iam:{name}",))),
         bind=tuple(
             Bind(bind.get("clusterRole", ""), bind.get("role", ""), tuple(bind.get("namespaces", ())))
             for bind in level.get("bind", ())
@@ -196,4 +210,5 @@ def _level(
         tags=settings.tags,
         permissions_boundary=settings.permissions_boundary,
         checks_sign_in=None if check is None else check == "signIn",
+        syncs_members=None if check is None else check == "rbac",
     )

@@ -5,12 +5,14 @@ Each check reads the parts of the file that have the right shape, so that all pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from kube_iam.access.desired import user_policy_name
 from kube_iam.access.levels import (
     DEFAULT_USERNAME,
+    DEFAULT_USERNAME_OF_SYNCED_LEVEL,
     DEFAULT_USERNAMES,
     SHORTEST_SESSION_NAME,
     Method,
@@ -29,6 +31,9 @@ LONGEST_USER_POLICY = 128
 MASTERS = "system:masters"
 _LONGEST = "12h is the longest; the shorter, the sooner a revoked person is out"
 _USER_NAME = "{{UserName}}"  # in a level without a role what {{SessionNameRaw}} is in one with a role
+
+# Text before the only value, which a colon ends: no other level's value can make the same user name.
+_SYNCED_USERNAME = re.compile(r"(?:[^{}]|\{\{AccountID\}\})+:\{\{SessionName(?:Raw)?\}\}")
 
 _OWN_KEYS = {"permission set": "permissionSet", "mapped role": "mappedRole"}
 
@@ -68,7 +73,8 @@ def check_semantics(file: YamlFile, cluster_name: str) -> list[Problem]:
         problems += _check_names(file, path, names)
         problems += _check_user_policy(file, path, level, cluster_name)
         problems += _check_session(file, path, level)
-        problems += _check_username(file, path, level)
+        problems += _check_username(file, path, level, document)
+        problems += _check_synced(file, path, level, document)
         problems += _check_groups(file, path, level)
         problems += _check_binds(file, path, level)
         problems += _check_members(file, path, level)
@@ -198,7 +204,7 @@ def _check_access_entries(file: YamlFile, document: dict[str, Any]) -> Iterator[
     for index, level in levels:
         groups = [str(group) for group in _list(level.get("groups"))]
         if _method_of(level).has_role:
-            yield from access_entry_checks.check_names(file, ("levels", index), _username(level), groups)
+            yield from access_entry_checks.check_names(file, ("levels", index), _username(level, document), groups)
 
 
 def _check_names(file: YamlFile, path: KeyPath, names: dict[str, str]) -> Iterator[Problem]:
@@ -231,8 +237,34 @@ def _check_session(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iter
         yield file.problem(where, f"{show_duration(seconds)} is out of range: IAM allows 1h to 12h", hint)
 
 
-def _check_username(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
-    username, where = _username(level), (*path, "username")
+def _is_synced(level: dict[str, Any], document: dict[str, Any]) -> bool:
+    check = level.get("membershipCheck") or document.get("membershipCheck")
+    return check == "rbac" and _method_of(level) is Method.ROLE
+
+
+def _check_synced(file: YamlFile, path: KeyPath, level: dict[str, Any], document: dict[str, Any]) -> Iterator[Problem]:
+    """Yield the problems of a level whose bindings name its members. The user name alone gives the rights of the level."""
+    if level.get("membershipCheck") == "rbac" and _method_of(level) is not Method.ROLE:
+        yield file.problem((*path, "membershipCheck"), "rbac is for method role", "leave it out")
+    if not _is_synced(level, document):
+        return
+    if "groups" in level:
+        message = "means nothing with membershipCheck rbac: the bindings name the members"
+        yield file.problem((*path, "groups"), message, "leave it out")
+    if not _list(level.get("bind")):
+        message = "is needed with membershipCheck rbac: the bindings name the members"
+        yield file.problem((*path, "bind"), message, "such as bind: [{clusterRole: view}]")
+    username = _username(level, document)
+    if username and not _SYNCED_USERNAME.fullmatch(username):
+        message = "has to end with {{SessionNameRaw}} or {{SessionName}} after a colon, with membershipCheck rbac"
+        example = DEFAULT_USERNAME_OF_SYNCED_LEVEL.format(level=_text(level, "name"))
+        yield file.problem((*path, "username"), message, f"{example}, the default")
+
+
+def _check_username(
+    file: YamlFile, path: KeyPath, level: dict[str, Any], document: dict[str, Any]
+) -> Iterator[Problem]:
+    username, where = _username(level, document), (*path, "username")
     by_group = _method_of(level) is Method.GROUP
     if not username:
         return  # empty, or no text: the structure check has said so
@@ -253,8 +285,11 @@ def _check_username(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Ite
         yield file.problem(where, "{{EC2PrivateDNSName}} is for nodes, and levels are for people", DEFAULT_USERNAME)
 
 
-def _username(level: dict[str, Any]) -> str:
-    return _text(level, "username", DEFAULT_USERNAMES[_method_of(level)])
+def _username(level: dict[str, Any], document: dict[str, Any]) -> str:
+    default = DEFAULT_USERNAMES[_method_of(level)]
+    if _is_synced(level, document):
+        default = DEFAULT_USERNAME_OF_SYNCED_LEVEL.format(level=_text(level, "name"))
+    return _text(level, "username", default)
 
 
 def _check_groups(file: YamlFile, path: KeyPath, level: dict[str, Any]) -> Iterator[Problem]:
@@ -331,7 +366,8 @@ def _check_clashes(file: YamlFile, document: dict[str, Any], naming: str) -> Ite
             shared["mapped role"] = pathless(_text(level, "mappedRole"))
         group = shared.pop("group", "")
         yield from _check_shared_group(file, path, level, group, groups_in_use.setdefault(group, []))
-        username = _username(level).replace(_USER_NAME, "{{SessionNameRaw}}")
+        username = _username(level, document).replace(_USER_NAME, "{{SessionNameRaw}}")
+        groups = frozenset() if _is_synced(level, document) else groups
         for what, value in (*shared.items(), ("username", (username, groups))):
             other = seen.setdefault(_identity(what, value, _text(document, "account")), name)
             if other == name:

@@ -16,7 +16,7 @@ _SIGN_IN = "signIn"
 _WHY = "EKS's own authenticator reads no IAM groups, and kube-iam's server cannot run there"
 _REMEDY = (
     "write membershipCheck: assumeRole: AWS checks membership when the role is assumed, and a removed member keeps a session until"
-    " it ends (sessionDuration, 1h at least)"
+    " it ends (sessionDuration, 1h at least); or rbac, with `kube-iam sync` in the cluster: a removed member loses all rights at once"
 )
 
 

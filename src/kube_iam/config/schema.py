@@ -68,7 +68,7 @@ _TAGS = {
     "propertyNames": {"minLength": 1, "maxLength": 128},
     "examples": [{"CostCenter": "platform"}],
 }
-_MEMBERSHIP_CHECK = {"enum": ["signIn", "assumeRole"]}
+_MEMBERSHIP_CHECK = {"enum": ["signIn", "assumeRole", "rbac"]}
 
 
 def _object(description: str, properties: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -341,8 +341,9 @@ ACCESS_SCHEMA: dict[str, Any] = {
                 **_MEMBERSHIP_CHECK,
                 "description": "When membership in the IAM group of a level with a role is checked. signIn: at each sign-in, by "
                 "kube-iam's server, which reads IAM. assumeRole: only by AWS, when the role is assumed; a session then signs in "
-                "until it ends. For servers that may not read IAM. Other servers (aws-iam-authenticator, EKS's own) know "
-                "assumeRole only.",
+                "until it ends. For servers that may not read IAM. rbac: the level's bindings name each member, and `kube-iam sync` "
+                "keeps them equal to the IAM group (docs/sync.md). Other servers (aws-iam-authenticator, EKS's own) know assumeRole "
+                "and rbac only.",
                 "default": "signIn",
             },
             "iam": _object(

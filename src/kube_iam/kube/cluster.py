@@ -14,6 +14,7 @@ from kube_iam.core.rbac import binding_text
 from kube_iam.errors import NotFound, NotOwned
 from kube_iam.kube.client import FIELD_MANAGER, KubeApi
 from kube_iam.kube.labels import CLUSTER, LEVEL, MANAGED_BY, OWNER
+from kube_iam.kube.member_source import read_source, source_annotations
 
 if TYPE_CHECKING:
     from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
@@ -157,9 +158,11 @@ def _manifest(binding: BindingState) -> ClusterRoleBinding | RoleBinding:
         name=binding.name,
         namespace=binding.namespace or None,
         labels={MANAGED_BY: OWNER, CLUSTER: binding.cluster, LEVEL: binding.level},
+        annotations=source_annotations(binding.source) if binding.source is not None else None,
     )
     role = RoleRef(apiGroup=RBAC, kind=binding.role_kind, name=binding.role_name)
     subjects = [RbacSubject(kind="Group", name=group, apiGroup=RBAC) for group in binding.groups]
+    subjects += [RbacSubject(kind="User", name=name, apiGroup=RBAC) for name in binding.users]
     if binding.namespace:
         return RoleBinding(metadata=metadata, roleRef=role, subjects=subjects)
     return ClusterRoleBinding(metadata=metadata, roleRef=role, subjects=subjects)
@@ -170,14 +173,19 @@ def _state(found: ClusterRoleBinding | RoleBinding) -> BindingState:
     labels = (metadata.labels if metadata else None) or {}
     ours = labels.get(MANAGED_BY) == OWNER
     kind, role = _role(found)
+    source = read_source((metadata.annotations if metadata else None) or {}) if ours else None
+    subjects = found.subjects or ()
+    named = [each for each in subjects if source is not None and each.kind == "User"]
     return BindingState(
         name=(metadata.name if metadata else None) or "",
         namespace=(metadata.namespace if metadata else None) or "",
         role_kind=kind,
         role_name=role,
-        groups=tuple(_subject(subject) for subject in found.subjects or ()),
+        groups=tuple(_subject(each) for each in subjects if each not in named),
         level=labels.get(LEVEL, "") if ours else "",
         cluster=labels.get(CLUSTER, "") if ours else "",
+        users=tuple(each.name for each in named),
+        source=source,
     )
 
 

@@ -97,7 +97,7 @@ class _List(msgspec.Struct):
 
 
 class Watch(Generic[T]):
-    """A watch of the objects of one path that match `field_selector`. `what` names them in messages."""
+    """A watch of the objects of one path that match the selectors. `what` names them in messages."""
 
     def __init__(
         self,
@@ -108,6 +108,7 @@ class Watch(Generic[T]):
         *,
         what: str,
         field_selector: str = "",
+        label_selector: str = "",
         timing: WatchTiming = WatchTiming(),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -116,7 +117,8 @@ class Watch(Generic[T]):
         self._decode = msgspec.json.Decoder(kind).decode
         self._handler = handler
         self._what = what
-        self._selector = {"fieldSelector": field_selector} if field_selector else {}
+        selectors = {"fieldSelector": field_selector, "labelSelector": label_selector}
+        self._selector = {name: text for name, text in selectors.items() if text}
         self._timing = timing
         self._sleep = sleep
         self._failures = 0

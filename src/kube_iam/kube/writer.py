@@ -1,6 +1,7 @@
-"""A queue of small writes to the Kubernetes API, sent one after the other on one connection, only the newest of each key.
+"""Writes to the Kubernetes API: one (`send`), or a queue that is sent in order on one connection, only the newest of each key.
 
-No decision depends on them. A write that the API server refuses is reported and dropped. One that cannot be sent is sent again later.
+No decision depends on those of the queue. A write that the API server refuses is reported and dropped. One that cannot be sent is sent
+again later.
 """
 
 from __future__ import annotations
@@ -81,6 +82,23 @@ class Writer:
                 if answer.status not in _FINE:
                     self._failed(answered(answer.status, _message(answer.body), f"cannot {write.what}", endpoint.url))
             self._wake.clear()
+
+
+async def send(endpoints: EndpointSource, write: Write) -> bytes:
+    """Send one write, or a GET with an empty body, on a connection of its own. Return the body of the answer.
+
+    Raises KubeIamError: NotFound, Conflict, Unreachable where the API server is busy or does not answer.
+    """
+    endpoint = await asyncio.to_thread(endpoints.endpoint)
+    body = json.dumps(write.body).encode() if write.body else b""
+    kind = (MERGE_PATCH if write.method == "PATCH" else _JSON) if body else ""
+    async with connected(endpoint) as connection:
+        answer = await connection.request(write.method, write.path, body, kind)
+    if answer.status == 401:
+        endpoints.invalidate_credentials()
+    if answer.status not in (200, 201):
+        raise answered(answer.status, _message(answer.body), f"cannot {write.what}", endpoint.url)
+    return answer.body
 
 
 def _message(body: bytes) -> str:

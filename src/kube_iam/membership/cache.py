@@ -161,6 +161,10 @@ class MembershipCache:
 
     # Reports
 
+    def snapshots_of(self, requirement: MembershipRequirement) -> tuple[GroupSnapshot | None, RoleSnapshot | None]:
+        """Return the last snapshots of a requirement's group and role, also those that are too old."""
+        return self._groups.snapshots.get(requirement.iam_group), self._roles.get(requirement.role)
+
     def role_problem(self, key: str) -> str:
         """Return why entries of the role admit nobody, as far as is known; empty where they admit members."""
         role, now = self._roles.get(key), self._clock()

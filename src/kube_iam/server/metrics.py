@@ -117,10 +117,55 @@ class Histogram(Metric):
             yield f"{self.name}_count{_labels((self._label,), (label,))} {total}\n"
 
 
-class Metrics:
+class MetricSet:
+    """Metrics of one process: its attributes."""
+
+    def all(self) -> list[Metric]:
+        """Return the metrics in the order of their output."""
+        return [metric for metric in vars(self).values() if isinstance(metric, Metric)]
+
+    def render(self) -> str:
+        """Return all metrics in text format."""
+        return "".join(line for metric in self.all() for line in metric.lines())
+
+
+class MembershipMetrics(MetricSet):
+    """Metrics of the deny list and of the reads of IAM."""
+
+    def __init__(self) -> None:
+        self.deny_list_entries = Gauge(
+            "kube_iam_deny_list_entries", "Denials in force when the deny list was read last"
+        )
+        self.deny_list_invalid_entries = Gauge(
+            "kube_iam_deny_list_invalid_entries", "Malformed entries of the deny list"
+        )
+        self.deny_list_failures = Counter(
+            "kube_iam_deny_list_watch_failures_total", "Times that the deny list could not be followed"
+        )
+        self.membership_age = Sampled(
+            "kube_iam_membership_age_seconds", "How long ago the members of an IAM group were read", ("group",)
+        )
+        self.trust_age = Sampled(
+            "kube_iam_role_trust_age_seconds", "How long ago a role's trust policy was read", ("role",)
+        )
+        self.membership_members = Gauge("kube_iam_membership_members", "Members of an IAM group", ("group",))
+        self.membership_failures = Counter(
+            "kube_iam_membership_failures_total",
+            "Reads of IAM that failed, by what was read (group, role) and why",
+            ("kind", "cause"),
+        )
+        self.role_open = Gauge(
+            "kube_iam_role_trust_invalid",
+            "1 for a role whose entry admits nobody: its trust policy leaves session names open, or it is not there",
+            ("role",),
+        )
+
+
+class Metrics(MembershipMetrics):
     """All metrics of the server."""
 
     def __init__(self) -> None:
+        super().__init__()
         reference = "aws_iam_authenticator_"
         self.latency = Histogram(f"{reference}authenticate_latency_seconds", "Authenticate call latency", "result")
         self.sts_connection_failures = Counter(
@@ -169,15 +214,6 @@ class Metrics:
             "kube_iam_mapping_loaded_timestamp_seconds", "When the mappings in force were loaded", ("backend",)
         )
         self.mapping_entries = Gauge("kube_iam_mapping_entries", "Entries of the mappings in force", ("backend",))
-        self.deny_list_entries = Gauge(
-            "kube_iam_deny_list_entries", "Denials in force when the deny list was read last"
-        )
-        self.deny_list_invalid_entries = Gauge(
-            "kube_iam_deny_list_invalid_entries", "Malformed entries of the deny list"
-        )
-        self.deny_list_failures = Counter(
-            "kube_iam_deny_list_watch_failures_total", "Times that the deny list could not be followed"
-        )
         self.certificate_ends = Gauge(
             "kube_iam_certificate_not_after_timestamp_seconds", "When the webhook's certificate ends"
         )
@@ -190,31 +226,6 @@ class Metrics:
             "Connections that the server closed: no_request, body (not complete), idle, or limit (too many were open)",
             ("listener", "reason"),
         )
-        self.membership_age = Sampled(
-            "kube_iam_membership_age_seconds", "How long ago the members of an IAM group were read", ("group",)
-        )
-        self.trust_age = Sampled(
-            "kube_iam_role_trust_age_seconds", "How long ago a role's trust policy was read", ("role",)
-        )
-        self.membership_members = Gauge("kube_iam_membership_members", "Members of an IAM group", ("group",))
-        self.membership_failures = Counter(
-            "kube_iam_membership_failures_total",
-            "Reads of IAM that failed, by what was read (group, role) and why",
-            ("kind", "cause"),
-        )
-        self.role_open = Gauge(
-            "kube_iam_role_trust_invalid",
-            "1 for a role whose entry admits nobody: its trust policy leaves session names open, or it is not there",
-            ("role",),
-        )
-
-    def all(self) -> list[Metric]:
-        """Return the metrics in the order of their output."""
-        return [metric for metric in vars(self).values() if isinstance(metric, Metric)]
-
-    def render(self) -> str:
-        """Return all metrics in text format."""
-        return "".join(line for metric in self.all() for line in metric.lines())
 
 
 def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from kube_iam.membership.iam_reader import GroupFound
 from kube_iam.membership.snapshots import GroupChange
 from kube_iam.server.connections import LIMIT
 from kube_iam.server.log import Log, Scrubber
-from kube_iam.server.metrics import Metrics
+from kube_iam.server.metrics import MembershipMetrics, Metrics
 
 _MOST_LOGGED = 100
 """Problems of one version of a source that are logged one by one. Each reload logs them again."""
@@ -102,7 +102,7 @@ class MappingObserver:
 class MembershipObserver:
     """The observer of memberships (`membership.refresher.Observer`)."""
 
-    def __init__(self, log: Log, metrics: Metrics, scrubbed_accounts: Collection[str] = ()) -> None:
+    def __init__(self, log: Log, metrics: MembershipMetrics, scrubbed_accounts: Collection[str] = ()) -> None:
         self._log = log
         self._metrics = metrics
         self._clean = Scrubber(scrubbed_accounts)
@@ -157,7 +157,7 @@ class MembershipObserver:
             self._log.info("IAM can be read again", **{kind: self._clean(name)})
 
 
-def show_ages(cache: MembershipCache, metrics: Metrics, scrub: Callable[[str], str]) -> None:
+def show_ages(cache: MembershipCache, metrics: MembershipMetrics, scrub: Callable[[str], str]) -> None:
     """Let the metrics sample the age in seconds of each group and role that was read from IAM.
 
     Of roles with equal scrubbed names, the highest age is shown.
@@ -188,7 +188,7 @@ def _cause(error: KubeIamError) -> str:
 class DenyListObserver:
     """The `denylist.watcher.Observer` of the server."""
 
-    def __init__(self, log: Log, metrics: Metrics) -> None:
+    def __init__(self, log: Log, metrics: MembershipMetrics) -> None:
         self._log = log
         self._metrics = metrics
         self._known: dict[tuple[str, str, str, str, str], Denial] = {}
