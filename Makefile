@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= auto
+# What `make test` runs of generated examples: few (a fifth), or all, as .ci/run does.
+EXAMPLES ?= few
 # Tests wait for processes, locks and sockets in between, so two workers share a core: `make unit` takes 57 s on two cores.
 PAIRED = $(if $(filter auto,$(WORKERS)),$(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))'),$(WORKERS))
 # Empty is off: without compiled modules each worker of pytest, and each process of a test, compiles all of its modules again.
@@ -45,10 +47,10 @@ reference: .venv/ready  ## The reference, aws-iam-authenticator, built once into
 oracle: .venv/ready  ## Another evaluator of IAM policies, to compare ours with, into the same cache (needs npm or PyPI)
 	@tools/iam-simulate.sh
 
-# APART=conformance leaves tests/conformance to `make conformance`.
+# APART=conformance leaves tests/conformance to `make conformance`. `check` has run the tests of test_source_rules.
 .PHONY: test
-test: check .venv/ready  ## Everything that this machine can test
-	$(PYTEST) tests/e2e $(if $(filter conformance,$(APART)),,tests/conformance) tests/integration tests/contract tests/unit
+test: check .venv/ready  ## Everything that this machine can test, with a fifth of the generated examples; EXAMPLES=all for all
+	KUBE_IAM_EXAMPLES=$(EXAMPLES) $(PYTEST) --ignore=tests/unit/test_source_rules.py tests/e2e $(if $(filter conformance,$(APART)),,tests/conformance) tests/integration tests/contract tests/unit
 	$(if $(filter conformance,$(APART)),@echo "left to make conformance: tests/conformance")
 
 .PHONY: conformance

@@ -1,4 +1,4 @@
-"""The number of generated examples of a test: all of them, or a fifth where KUBE_IAM_EXAMPLES=few, as in `make unit`."""
+"""The number of generated examples of a test: all, or a fifth where KUBE_IAM_EXAMPLES=few, as in `make unit` and `make test`."""
 
 from __future__ import annotations
 

@@ -7,9 +7,11 @@ import time
 
 from hypothesis import HealthCheck, Phase, settings
 
+from examples import examples
+
 SEED = int(os.environ.get("KUBE_IAM_CONFORMANCE_SEED") or time.time())
-CASES = int(os.environ.get("KUBE_IAM_CONFORMANCE_CASES") or 3000)
-CONFIGS = int(os.environ.get("KUBE_IAM_CONFORMANCE_CONFIGS") or 20)
+CASES = int(os.environ.get("KUBE_IAM_CONFORMANCE_CASES") or examples(3000))
+CONFIGS = int(os.environ.get("KUBE_IAM_CONFORMANCE_CONFIGS") or examples(20))
 NOTE = f"generated from KUBE_IAM_CONFORMANCE_SEED={SEED}"
 
 

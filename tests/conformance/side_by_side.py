@@ -8,7 +8,6 @@ import random
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from clusters import Clusters
 from named_sts import HOSTS, NamedSts
 from setups import Setup
 
+from forks import ForkedProcess
 from kube_iam.sandbox.connect_proxy import connect_proxy
 from kube_iam.sandbox.processes import Process, wait_until
 
 CLUSTER = "conformance.example.com"
-OURS = [sys.executable, "-c", "import sys; from kube_iam.cli.main import main; sys.exit(main())"]
 V1BETA1 = "authentication.k8s.io/v1beta1"
 
 
@@ -160,13 +159,13 @@ def running(
     with ExitStack() as stack:
         proxy = stack.enter_context(connect_proxy(HOSTS, sts.port))
         servers = []
-        for name, command in (("reference", [str(reference)]), ("ours", OURS)):
+        for name, command in (("reference", [str(reference)]), ("ours", [])):
             home = directory / name
             home.mkdir(parents=True)
             if clusters is not None:
                 (home / "kubeconfig").write_text(clusters.kubeconfig(name))
             added = {**environment(home, proxy.url, sts.ca), **(variables or {})}
-            servers.append(_start(name, [*command, "server"], home, setup, added, stack))
+            servers.append(_start(name, command, home, setup, added, stack))
         theirs, ours = (server if server.started() else None for server in servers)
         ended = [f"{server.name}: {server.process.log_tail()}" for server in servers if server not in (theirs, ours)]
         yield Pair(setup, theirs, ours, "\n".join(ended))
@@ -182,9 +181,9 @@ def _start(
     )
     for file, text in setup.files.items():
         (home / file).write_text(text)
-    process = Process(name, home / "process.json", home / "log")
+    process = (Process if command else ForkedProcess)(name, home / "process.json", home / "log")
     flags = [flag.replace("HOME", str(home)) for flag in setup.flags]
-    process.start([*command, *flags, "-c", str(home / "config.yaml")], variables, home)
+    process.start([*command, "server", *flags, "-c", str(home / "config.yaml")], variables, home)
     stack.callback(_end, process)
     return Server(name, home, port, process)
 

@@ -23,6 +23,7 @@ import pytest
 from tally import Tally
 from tls_sts import TlsSts
 
+from examples import examples
 from kube_iam.aws.credential_provider import issue_token
 from kube_iam.aws.environment import normalize
 from kube_iam.aws.token_cache import TokenRequest
@@ -30,7 +31,7 @@ from kube_iam.errors import KubeIamError
 
 pytestmark = pytest.mark.reference
 
-CASES = 60
+CASES = examples(60)
 # Identifiers that tell where they came from.
 NAMES = ("alice", "bob", "default")
 TOOL_OUTPUT = json.dumps({"Version": 1, "AccessKeyId": "ASIATOOL", "SecretAccessKey": "s", "SessionToken": "tool"})

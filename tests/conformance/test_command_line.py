@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from named_sts import HOSTS, SECRET, NamedSts
 from principals import ADMIN, PEOPLE
-from side_by_side import CLUSTER, OURS, environment
+from side_by_side import CLUSTER, environment
 from tally import Tally
 from tokens import PREFIX, Signed, url_in
 
+import forks
 from kube_iam.sandbox.connect_proxy import connect_proxy
 
 pytestmark = [pytest.mark.reference, pytest.mark.xdist_group("conformance-command-line")]
@@ -48,9 +49,13 @@ class Programs:
     def one(self, name: str, *arguments: str, **variables: str) -> Done:
         directory = self.home / name
         directory.mkdir(exist_ok=True)
+        environ = {**self.variables, **variables}
+        if not self.commands[name]:
+            done = forks.run(arguments, environ, directory=directory)
+            return Done(done.returncode, done.stdout, done.stderr)
         done = subprocess.run(
             [*self.commands[name], *arguments],
-            env={**self.variables, **variables},
+            env=environ,
             cwd=directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -66,7 +71,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory, reference: Path) -> Itera
     sts = NamedSts(home / "sts", PEOPLE)
     with connect_proxy(HOSTS, sts.port) as proxy:
         keys = {"AWS_ACCESS_KEY_ID": ADMIN.key, "AWS_SECRET_ACCESS_KEY": SECRET, "XDG_CACHE_HOME": str(home)}
-        commands = {"reference": [str(reference)], "ours": OURS}
+        commands = {"reference": [str(reference)], "ours": []}
         yield Programs(commands, home, {**environment(home, proxy.url, sts.ca), **keys})
     sts.stop()
 

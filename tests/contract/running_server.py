@@ -17,6 +17,7 @@ from typing import Any
 
 from fake_sts import FakeSts
 
+import forks
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.tokens import mint
 from kube_iam.core.utc import basic_timestamp
@@ -72,7 +73,7 @@ class RunningServer:
         self.settings = settings
         self.variables = variables
         self.write_config(mappings)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: forks.Running | None = None
         self.context: ssl.SSLContext | None = None
 
     def text(self, mappings: str) -> str:
@@ -88,26 +89,34 @@ class RunningServer:
     def launch(
         self, *flags: str, descriptors: int = 0, before: str = "", pass_fds: tuple[int, ...] = ()
     ) -> subprocess.Popen[bytes]:
-        """Start the process; `descriptors` is its hard limit of open files and sockets, where it is to have another one.
+        """Start an interpreter of its own; `descriptors` is its hard limit of open files and sockets, where it is to have another one.
 
         `before` is Python code that runs first in it; `pass_fds` are descriptors that it inherits.
         """
         limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({descriptors}, {descriptors})); "
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        environ |= {"AWS_CA_BUNDLE": str(self.sts.ca), "NO_PROXY": "127.0.0.1", "HOME": str(self.directory)}
-        environ |= {"AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", **self.variables}
         call = limit * bool(descriptors) + before + "import sys; from kube_iam.cli.main import main; sys.exit(main())"
         with (self.directory / "log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", call, "server", "-c", str(self.config), *flags],
-                env=environ,
+                env=self._environ(),
                 stdout=log,
                 stderr=log,
                 pass_fds=pass_fds,
             )
 
-    def start(self, *flags: str, descriptors: int = 0) -> None:
-        self.process = self.launch(*flags, descriptors=descriptors)
+    def _environ(self) -> dict[str, str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environ |= {"AWS_CA_BUNDLE": str(self.sts.ca), "NO_PROXY": "127.0.0.1", "HOME": str(self.directory)}
+        return environ | {"AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", **self.variables}
+
+    def start(self, *flags: str, descriptors: int = 0, launched: bool = False) -> None:
+        """Start the server and wait until it listens: launched, or else forked where that makes no difference."""
+        if launched or descriptors:
+            self.process = self.launch(*flags, descriptors=descriptors)
+        else:
+            with (self.directory / "log").open("ab") as log:
+                arguments = ("server", "-c", str(self.config), *flags)
+                self.process = forks.start(arguments, self._environ(), stdout=log, stderr=log)
         wait_until(lambda: "msg=listening" in self.log() or '"msg":"listening"' in self.log() or self._ended())
         assert not self._ended(), self.log()
         self.trust()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,27 +12,17 @@ from fake_sts import Answer, FakeSts, error_answer, identity_answer
 from ruamel.yaml import YAML
 from running_server import CLUSTER, MAPPINGS, SESSION_ARN, USER_ID, RunningServer
 
+import forks
 from kube_iam.core.reasons import Reason
 
 pytestmark = pytest.mark.process
-
-RUN = "import sys; from kube_iam.cli.main import main; sys.exit(main())"
 
 
 def run(
     *arguments: str, cwd: Path | None = None, text: str = "", environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "KUBERNETES_"))}
-    return subprocess.run(
-        [sys.executable, "-c", RUN, *arguments],
-        cwd=cwd,
-        env={**clean, **(environ or {})},
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forks.run(arguments, {**clean, **(environ or {})}, directory=cwd, text=text)
 
 
 def test_check_config_reports_every_problem_with_its_line_and_starts_nothing(tmp_path: Path) -> None:

@@ -493,7 +493,7 @@ def test_a_renewed_certificate_comes_into_use_without_a_restart(make_server: Mak
 def test_a_running_server_has_not_loaded_what_only_certificates_need(make_server: Make) -> None:
     """`cryptography` would stay in memory for good; what makes and checks the certificate has it, and has ended."""
     server = make_server()
-    server.start()
+    server.start(launched=True)
     assert server.process is not None
     loaded = Path(f"/proc/{server.process.pid}/maps").read_text()
     assert "/pyreqwest/" in loaded

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from whole_sandbox import BIN, Sandbox
 
+import forks
 from kube_iam.sandbox.processes import wait_until
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
@@ -32,9 +33,7 @@ def line(sandbox: Sandbox, *words: str) -> list[str]:
 
 def run(sandbox: Sandbox, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(sandbox.home.root), **OWN}
-    return subprocess.run(
-        line(sandbox, *words), env=environ, input=stdin, capture_output=True, text=True, timeout=60, check=False
-    )
+    return forks.run(line(sandbox, *words)[1:], environ, text=stdin)
 
 
 def test_kubectl_runs_as_the_user(levels: Sandbox) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.shell import environment
 from kube_iam.sandbox.state import ADMINISTRATOR, Home, State
@@ -71,9 +72,12 @@ class Person:
         }
 
     def run(self, *command: str | Path, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        environ = {**self.environment, **variables}
+        if command[0] == "kube-iam":
+            return forks.run(command[1:], environ, text=stdin)
         return subprocess.run(
             [str(part) for part in command],
-            env={**self.environment, **variables},
+            env=environ,
             input=stdin,
             capture_output=True,
             text=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
 from ruamel.yaml import YAML
 
+import forks
 from kube_iam.kube.client import KubeApi
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane")]
 
-OURS = Path(sysconfig.get_path("scripts")) / "kube-iam"
+OURS = forks.PROGRAM
 NODES = "# nodes\n- rolearn: arn:aws:iam::111122223333:role/Node   # careful\n  username: node\n  groups: [a]\n"
 USER = ("user", "--userarn", "arn:aws:iam::012345678901:user/alice", "--username", "alice", "--groups", "dev,view")
 ROLE = ("role", "--rolearn", "arn:aws:iam::012345678901:role/Dev", "--username", "dev", "--groups", "dev")
@@ -52,8 +52,11 @@ class AwsAuth:
         return entries
 
     def add(self, *arguments: str, program: Path = OURS, answer: str = "") -> subprocess.CompletedProcess[str]:
+        words = ["add", "--kubeconfig", str(self.kubeconfig), *arguments]
+        if program == OURS:
+            return forks.run(words, os.environ, text=answer)
         return subprocess.run(
-            [program, "add", "--kubeconfig", self.kubeconfig, *arguments],
+            [program, *words],
             input=answer,
             capture_output=True,
             text=True,

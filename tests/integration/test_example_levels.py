@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from membership_site import ACCOUNT, MembershipSite, running, wait_until
 from ruamel.yaml import YAML
 
+import forks
 from kube_iam.access.server_policy import server_document
 from kube_iam.config.access import load_access
 from kube_iam.sandbox.shell import environment
@@ -24,7 +24,6 @@ from kube_iam.sandbox.state import ADMINISTRATOR, CLUSTER_ID, REGION
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("example-levels")]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-COMMAND = str(Path(sys.executable).parent / "kube-iam")
 
 
 class Files(MembershipSite):
@@ -54,9 +53,9 @@ class Files(MembershipSite):
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         credentials = self.account.user(ADMINISTRATOR)
         variables = environment(self.home, self.account.state, ADMINISTRATOR, credentials)
-        full = [COMMAND, command[0], "-f", str(self.access), *command[1:]]
+        full = [command[0], "-f", str(self.access), *command[1:]]
         variables = {"PATH": "/usr/bin:/bin", "HOME": str(self.home.root), **variables}
-        return subprocess.run(full, env=variables, capture_output=True, text=True, timeout=120, check=False)
+        return forks.run(full, variables, timeout=120)
 
     def works(self, *command: str) -> str:
         done = self.run(*command)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import forks
 from kube_iam.sandbox.processes import Process, wait_until
 from kube_iam.sandbox.state import CLUSTER_ID, Home
 from kube_iam.sandbox.up import down
@@ -62,10 +63,8 @@ def sandbox(home: Home, *arguments: str, stdin: str = "", **variables: str) -> s
         "HTTPS_PROXY": "http://127.0.0.1:9",
         **variables,
     }
-    command = [str(BIN / "kube-iam"), "sandbox", *arguments, "--dir", str(home.root)]
-    return subprocess.run(
-        command, env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = ["sandbox", *arguments, "--dir", str(home.root)]
+    return forks.run(command, environment, text=stdin, timeout=120)
 
 
 def pids(home: Home) -> dict[str, int | None]:

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sysconfig
 import time
 from dataclasses import dataclass
 from hashlib import sha1
@@ -16,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from aws_stand_ins import BEARER
 from tls_sts import TlsSts
 
-PROGRAM = Path(sysconfig.get_path("scripts")) / "kube-iam"
+import forks
 
 
 @dataclass
@@ -51,16 +50,7 @@ class Home:
         (cache / f"{sha1(name.encode()).hexdigest()}.json").write_text(json.dumps(token))
 
     def token(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PROGRAM, "token", "-i", "shop", *arguments],
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            start_new_session=True,
-        )
+        return forks.run(["token", "-i", "shop", *arguments], {**self.environ, **environ}, new_session=True)
 
     def signed_by(self, *arguments: str, **environ: str) -> tuple[str, str]:
         """Return the access key id that signed the token, and the time at which the token ends."""

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from aws_stand_ins import ACCOUNT, AGENT_AUTHORIZATION, BEARER, PERMISSION_SET, StandIns
-from credential_home import PROGRAM, Home, signer_of
+from credential_home import Home, signer_of
 from tls_sts import TlsSts
 
+import forks
 from kube_iam.core.utc import parse_rfc3339
 
 pytestmark = pytest.mark.process
@@ -228,7 +229,7 @@ def test_messages_of_a_tool_reach_the_terminal_while_it_waits(home: Home) -> Non
     command = keys_of(home.path / "keys.json")
     home.config(f"[profile p]\ncredential_process = echo open https://example.com >&2; read x < {done}; {command}\n")
     running = subprocess.Popen(
-        [PROGRAM, "token", "-i", "shop"],
+        [forks.PROGRAM, "token", "-i", "shop"],
         env={**home.environ, "AWS_PROFILE": "p"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -6,7 +6,7 @@ import contextlib
 import os
 import pty
 import subprocess
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ from botocore.credentials import AssumeRoleProvider
 from botocore.session import Session
 from tls_sts import TlsSts
 
+import forks
 from kube_iam.aws.mfa import check_device
 from kube_iam.aws.token_cache import CachedSession, decode_session, encode_session
 from kube_iam.errors import UsageError
@@ -31,15 +32,6 @@ DEVICE = "arn:aws:iam::123456789012:mfa/alice"
 CODE = "314159"
 EXEC_INFO = '{{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{{"interactive":{}}}}}'
 TOKEN = ("token", "-i", "shop", "-r", ROLE)
-# What a shell does for a command that it starts: the terminal on stdin becomes the session's own.
-RUN = """
-import fcntl, sys, termios
-if sys.stdin.isatty():
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-sys.argv = ["kube-iam", *sys.argv[1:]]
-from kube_iam.cli.main import main
-sys.exit(main())
-"""
 
 
 @dataclass
@@ -65,23 +57,25 @@ class Person:
 
     def run(self, *arguments: str, terminal: bool = True, **environ: str) -> Ran:
         master, slave = pty.openpty()
-        with subprocess.Popen(
-            [sys.executable, "-c", RUN, *arguments],
-            env={**self.environ, **environ},
-            stdin=slave if terminal else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = forks.start(
+                arguments,
+                {**self.environ, **environ},
+                stdin=slave if terminal else subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                new_session=True,
+            )
             os.close(slave)
             shown: list[bytes] = []
             typist = threading.Thread(target=self._answer, args=(master, shown))
             typist.start()
-            out, err = process.communicate(timeout=60)
-        os.close(master)
-        typist.join()
-        return Ran(process.returncode, out, err, b"".join(shown).decode())
+            code = process.wait(60)
+            os.close(master)
+            typist.join()
+            for file in (out, err):
+                file.seek(0)
+            return Ran(code, out.read().decode(), err.read().decode(), b"".join(shown).decode())
 
     def _answer(self, master: int, shown: list[bytes]) -> None:
         with contextlib.suppress(OSError):  # a terminal without anybody on the other side

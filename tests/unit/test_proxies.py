@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from credential_home import PROGRAM, Home
+from credential_home import Home
 from socks_server import PASSWORD, SocksServer
 from tls_sts import TlsSts
 
+import forks
 from fake_kube import FakeKube
 from https_server import HttpsServer
 from kube_iam.aws.environment import normalize
@@ -269,8 +269,7 @@ def test_commands_name_the_extra_that_is_missing_for_the_cluster(where: str, hom
     file = kubeconfig(home.path, "https://127.0.0.1:1", proxy if where.startswith("proxy-url") else "")
     environ = {**home.environ, **without(home, "socksio")}
     environ |= {} if where.startswith("proxy-url") else {"https_proxy": proxy}
-    command = [str(PROGRAM), "undeny", "alice", "--kubeconfig", file]
-    ran = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    ran = forks.run(["undeny", "alice", "--kubeconfig", file], environ)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert f"the proxy socks5://127.0.0.1:1 ({where}) is a SOCKS proxy" in ran.stderr
     assert f"install the extra `socks`: {sys.executable} -m pip install 'httpx2[socks]'" in ran.stderr
