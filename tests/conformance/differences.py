@@ -400,7 +400,7 @@ ELSEWHERE: dict[str, str] = {
     "T2": "tests/unit/test_checks.py::test_unescaped_slashes_and_another_order_become_the_canonical_url",
     "T7": "tests/unit/test_mint.py::test_a_token_ends_with_the_session_that_signed_it",
     "T8": f"{_TOKEN}::test_a_role_is_assumed_in_the_users_name_once",
-    "T10": f"{_TOKEN}::test_the_cache_flag_keeps_temporary_credentials_of_a_slow_profile",
+    "T10": f"{_TOKEN}::test_temporary_credentials_of_a_profile_are_cached",
     "M20": "tests/unit/test_config_map.py::test_escapes_of_json_that_eks_refuses_serve_with_a_warning",
     "M21": "tests/unit/test_yaml_events.py::test_a_further_document_with_content_is_named_by_its_line",
     "C1": f"{_ADD}::test_ours_and_the_reference_add_the_same_and_see_each_others_entries",
