@@ -179,8 +179,7 @@ def whoami(person: Person, kubeconfig: Path) -> dict[str, Any]:
 
 def name_of(person: Person, kubeconfig: Path) -> str:
     """Return the user name of the person, signed in with a new token, or an empty text if the sign-in is refused."""
-    done = person.whoami(kubeconfig, KUBE_IAM_TOKEN_CACHE="0")
-    return json.loads(done.stdout)["status"]["userInfo"]["username"] if done.returncode == 0 else ""
+    return str((person.user(kubeconfig) or {}).get("username", ""))
 
 
 def comes_in_as(person: Person, kubeconfig: Path, name: str) -> bool:

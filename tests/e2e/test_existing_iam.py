@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.session import Session
-from whole_sandbox import Person, Sandbox
+from whole_sandbox import Sandbox
 
 from binaries import control_plane_binaries
 from kube_iam.access.server_policy import server_document
@@ -177,10 +176,6 @@ def write_levels(sandbox: Sandbox, text: str) -> None:
     assert "Nothing to change" in sandbox.administrator.works("kube-iam", "plan")
 
 
-def signs_in(person: Person, kubeconfig: Path) -> bool:
-    return person.run("kubectl", "--kubeconfig", kubeconfig, "auth", "whoami").returncode == 0
-
-
 def test_members_of_existing_groups_sign_in_and_destroy_leaves_all_as_it_was(own_sandbox: Sandbox, iam: Any) -> None:
     administrator = own_sandbox.administrator
     gina, gus, olga = (own_sandbox.person(name) for name in ("gina", "gus", "olga"))
@@ -190,16 +185,16 @@ def test_members_of_existing_groups_sign_in_and_destroy_leaves_all_as_it_was(own
     dev, look, ops = map(own_sandbox.kubeconfig, ("dev", "look", "ops"))
     assert f"{HOME_ARN}:role/ops/teams/operator" in ops.read_text()
     for person, kubeconfig in ((gina, dev), (gina, look), (olga, ops)):
-        assert wait_until(lambda person=person, kubeconfig=kubeconfig: signs_in(person, kubeconfig), 90)  # type: ignore[misc]
-    assert not any(signs_in(gus, kubeconfig) for kubeconfig in (dev, look, ops))
+        assert wait_until(lambda person=person, kubeconfig=kubeconfig: person.signs_in(kubeconfig), 90)  # type: ignore[misc]
+    assert not any(gus.signs_in(kubeconfig) for kubeconfig in (dev, look, ops))
     refused = administrator.run("kube-iam", "grant", "gus", "dev")
     assert "inline policy logs" in refused.stderr
     assert "add --yes" in refused.stderr
     assert foreign(iam) == before
     administrator.works("kube-iam", "grant", "gus", "dev", "--yes")
-    assert wait_until(lambda: signs_in(gus, dev), 90)
+    assert wait_until(lambda: gus.signs_in(dev), 90)
     administrator.works("kube-iam", "revoke", "gus", "dev", "--yes")
-    assert wait_until(lambda: not signs_in(gus, dev), 90)
+    assert wait_until(lambda: not gus.signs_in(dev), 90)
     assert foreign(iam) == before
 
     other = own_sandbox.home.root / "other-access.yaml"
@@ -217,7 +212,7 @@ def test_members_of_existing_groups_sign_in_and_destroy_leaves_all_as_it_was(own
     for group in ("platform-team", "operators"):
         attached = iam.list_attached_group_policies(GroupName=group)["AttachedPolicies"]
         assert [each["PolicyName"] for each in attached] == ["billing"]
-    assert wait_until(lambda: not (signs_in(gina, dev) or signs_in(gina, look) or signs_in(olga, ops)), 90)
+    assert wait_until(lambda: not (gina.signs_in(dev) or gina.signs_in(look) or olga.signs_in(ops)), 90)
 
 
 def test_what_is_created_has_the_tags_the_boundary_and_the_names(own_sandbox: Sandbox, iam: Any) -> None:
@@ -230,7 +225,7 @@ def test_what_is_created_has_the_tags_the_boundary_and_the_names(own_sandbox: Sa
     assert wanted.items() <= {tag["Key"]: tag["Value"] for tag in role["Tags"]}.items()
     administrator.works("kube-iam", "grant", "gina", "dev")
     kubeconfig = own_sandbox.kubeconfig("dev")
-    assert wait_until(lambda: signs_in(gina, kubeconfig), 90)
+    assert wait_until(lambda: gina.signs_in(kubeconfig), 90)
     iam.delete_role_permissions_boundary(RoleName="k8s-sandbox-dev")
     iam.untag_role(RoleName="k8s-sandbox-dev", TagKeys=["CostCenter"])
     shown = administrator.works("kube-iam", "plan")
@@ -241,6 +236,6 @@ def test_what_is_created_has_the_tags_the_boundary_and_the_names(own_sandbox: Sa
     renamed = iam.get_role(RoleName="eks-sandbox-dev")["Role"]
     assert renamed["PermissionsBoundary"]["PermissionsBoundaryArn"] == BOUNDARY
     gina, kubeconfig = own_sandbox.person("gina"), own_sandbox.kubeconfig("dev")
-    assert wait_until(lambda: signs_in(gina, kubeconfig), 90)
+    assert wait_until(lambda: gina.signs_in(kubeconfig), 90)
     administrator.works("kube-iam", "destroy", "--yes", "--force")
     assert foreign(iam) == before

@@ -37,14 +37,9 @@ def is_in(person: Person, kubeconfig: Path, **variables: str) -> bool:
     return done.returncode == 0
 
 
-def signs_in(person: Person, kubeconfig: Path) -> bool:
-    """Return whether a new token is admitted."""
-    return is_in(person, kubeconfig, KUBE_IAM_TOKEN_CACHE="0")
-
-
 def is_admitted(person: Person, kubeconfig: Path) -> bool:
     """Return whether the person is admitted once the server has read the membership in IAM, also with the token in the cache."""
-    return wait_until(lambda: signs_in(person, kubeconfig), 20) and is_in(person, kubeconfig)
+    return wait_until(lambda: person.signs_in(kubeconfig), 20) and is_in(person, kubeconfig)
 
 
 def probed(levels: Sandbox, ident: str) -> StatusAnswer:
@@ -88,7 +83,7 @@ def test_user_who_is_denied_one_level_keeps_the_others(levels: Sandbox) -> None:
     viewer, developer = levels.kubeconfig("viewer"), levels.kubeconfig("developer")
     assert is_admitted(kim, viewer)
     denied(levels, "revoke", "kim", "viewer", "--now")
-    assert wait_until(lambda: not signs_in(kim, viewer), 20)
+    assert wait_until(lambda: not kim.signs_in(viewer), 20)
     assert is_admitted(kim, developer)
 
 
@@ -170,7 +165,7 @@ def test_broken_entry_by_hand_denies_its_user_and_nobody_else(levels: Sandbox) -
     data = {"by-hand": "kind: userName\nvalue: nora", "broken": "{}"}
     patch = ("kubectl", "patch", "configmap", NAME, "-n", "kube-system", "--type", "merge", "-p")
     levels.administrator.works(*patch, json.dumps({"data": data}))
-    assert wait_until(lambda: not signs_in(nora, viewer), 20)
+    assert wait_until(lambda: not nora.signs_in(viewer), 20)
     assert is_admitted(member(levels, "otto", "viewer"), viewer)
     log = levels.home.process("webhook").log.read_text()
     assert "by-hand: is not JSON" in log

@@ -42,6 +42,7 @@ def test_levels_in_objects_admit_members_and_leave_nothing(sandbox_of_objects: S
     assert json.loads(alice.works(*whoami))["status"]["userInfo"]["username"] == "awsiam:alice"
     assert "Nothing to change" in administrator.works("kube-iam", "plan")
     administrator.works("kube-iam", "revoke", "alice", "viewer")
-    assert wait_until(lambda: alice.run(*whoami).returncode != 0, 60)
+    assert wait_until(lambda: not alice.signs_in(viewer), 60)
+    assert alice.run(*whoami).returncode != 0
     administrator.works("kube-iam", "destroy", "--yes", "--force")
     assert administrator.works("kubectl", "get", OBJECTS, "-o", "name") == ""

@@ -24,6 +24,7 @@ from kube_iam.sandbox.files import read_own
 from kube_iam.sandbox.running import look_at
 
 _POLL_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,18 @@ class Process:
 
 
 def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
-    """Return whether the condition became true within that time. It is called every 20 ms."""
-    end = time.monotonic() + timeout_seconds
+    """Return whether the condition became true within that time.
+
+    It is called every 20 ms. After a condition that takes longer the pause is longer too: the others need the processor.
+    """
+    asked = time.monotonic()
+    end = asked + timeout_seconds
     while not condition():
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > end:
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(min(max(_POLL_SECONDS, 2 * (now - asked)), _LONGEST_PAUSE_SECONDS))
+        asked = time.monotonic()
     return True
 
 
