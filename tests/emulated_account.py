@@ -21,6 +21,7 @@ class Account:
         self.state = state
         self.url = state.account_url
         self._session = Session()
+        self._clients: dict[tuple[str, Credentials], Any] = {}
         self.administrator = self.client("iam", self.user(ADMINISTRATOR))
 
     def user(self, name: str) -> Credentials:
@@ -30,6 +31,12 @@ class Account:
         return found
 
     def client(self, service: str, who: Credentials) -> Any:
+        """Return the client of these credentials, always the same: making one and its connection takes as long as ten calls."""
+        if (service, who) not in self._clients:
+            self._clients[service, who] = self._make_client(service, who)
+        return self._clients[service, who]
+
+    def _make_client(self, service: str, who: Credentials) -> Any:
         return self._session.create_client(
             service,
             region_name=REGION,

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import TypeVar
 
+T = TypeVar("T")
 FEW = os.environ.get("KUBE_IAM_EXAMPLES") == "few"
+
+
+def cells(matrix: Sequence[T]) -> Sequence[T]:
+    """Return all cells of a matrix that is generated, or each fifth."""
+    return matrix[::5] if FEW else matrix
 
 
 def examples(number: int) -> int:

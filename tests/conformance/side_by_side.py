@@ -22,6 +22,7 @@ from setups import Setup
 from forks import ForkedProcess
 from kube_iam.sandbox.connect_proxy import connect_proxy
 from kube_iam.sandbox.processes import Process, wait_until
+from loopback_pair import put_pair
 
 CLUSTER = "conformance.example.com"
 V1BETA1 = "authentication.k8s.io/v1beta1"
@@ -175,6 +176,7 @@ def _start(
     name: str, command: list[str], home: Path, setup: Setup, variables: dict[str, str], stack: ExitStack
 ) -> Server:
     port, health = _port(), _port()
+    put_pair(home)
     (home / "config.yaml").write_text(
         f"clusterID: {CLUSTER}\nserver:\n  port: {port}\n  healthPort: {health}\n  stateDir: {home}\n"
         f"  generateKubeconfig: {home}/kubeconfig.yaml\n{setup.text.replace('HOME', str(home))}"

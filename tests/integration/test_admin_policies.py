@@ -22,6 +22,7 @@ from fake_account import FakeAccount, FakeDirectory
 from prepared_session import PreparedSession
 
 from emulated_account import Account
+from examples import cells
 from kube_iam.access.admin_policy import admin_document, auditor_document, operator_document
 from kube_iam.access.ports import Ports
 from kube_iam.aws.iam import IamDirectory
@@ -362,7 +363,7 @@ NEEDED = [
 ]
 
 
-@pytest.mark.parametrize(("job", "action"), NEEDED)
+@pytest.mark.parametrize(("job", "action"), cells(NEEDED))
 def test_every_action_of_the_policy_is_needed(
     job: str, action: str, site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
