@@ -105,8 +105,8 @@ def test_operator_denies_and_undenies(operator: Person, levels: Sandbox) -> None
 def test_operator_can_neither_apply_nor_change_rbac_or_the_mapping(operator: Person, levels: Sandbox) -> None:
     refused = operator.refused("kube-iam", "apply", "--yes")
     assert "AWS denies it" in refused or "forbids it" in refused  # IAM and the cluster are read at the same time
-    levels.person("otto")
-    assert "iam:GetUserPolicy" in operator.run("kube-iam", "grant", "otto", "viewer", "--for", "1h").stderr
+    levels.person("odo")
+    assert "iam:GetUserPolicy" in operator.run("kube-iam", "grant", "odo", "viewer", "--for", "1h").stderr
     for what in (
         ("patch", "configmap/aws-iam-authenticator", "-n", "kube-system"),
         ("create", "configmaps", "-n", "kube-system"),
