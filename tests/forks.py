@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 from examples import FEW
@@ -37,6 +38,7 @@ from kube_iam.cli.main import entry_point
 sys.exit(entry_point())
 """
 _LONGEST = 1 << 17
+_STARTING = Lock()
 
 
 class Fork:
@@ -111,7 +113,9 @@ def start(
     with Path(os.devnull).open("rb") as nothing, theirs:
         files = [nothing if file == subprocess.DEVNULL else file for file in (stdin, stdout, stderr)]
         numbers = [file if isinstance(file, int) else file.fileno() for file in files]
-        socket.send_fds(_parent(environ.get("BOTO_DISABLE_CRT", "")), [request], [theirs.fileno(), *numbers])
+        with _STARTING:
+            parent = _parent(environ.get("BOTO_DISABLE_CRT", ""))
+        socket.send_fds(parent, [request], [theirs.fileno(), *numbers])
     return Fork(ours)
 
 
