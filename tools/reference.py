@@ -169,6 +169,7 @@ def reasons() -> str:
     parts = [
         "# Reasons of refusals\n",
         "Each refused sign-in has one reason. The person who runs kubectl never sees it: kube-apiserver answers 401.\n",
+        "The [authorizer](../protocol.md#9-the-authorizer) denies requests for these reasons too. kubectl shows their sentence.\n",
         _table(
             ("who", "sees the reason in"),
             [

@@ -80,7 +80,7 @@ class Memberships:
         self.answer_status_query = cache.answer_status_query
         self._refresh = partial(refresh)
 
-    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+    async def refresh(self, groups: Collection[str], roles: Collection[str] = (), seconds: float = 0.0) -> bool:
         return await self._refresh(groups, roles)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from decisions import ACCOUNT, ALICE, Backend, Backends, KnownTokens, Memberships, Nodes, reason, table
@@ -32,6 +33,9 @@ class List:
     def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
         self.iam_groups.append(iam_groups)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    def denial_of_name(self, name: str, roles: Collection[str], iam_groups: Collection[str]) -> Refusal | None:
+        return self.answers[0]
 
     def record_sign_in(self, identity: Identity) -> None:
         self.remembered.append(identity)

@@ -1,4 +1,7 @@
-"""The decision about a token or an identity, in the six stages of docs/protocol.md, section 4."""
+"""The decision about a token or an identity, in the six stages of docs/protocol.md, section 4.
+
+The authorizer (`authorize`) shares the stages, so that it cannot disagree with sign-ins.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from kube_iam.authn.ports import DenyList, Mappings, MembershipCheck, NodeNames, Verifier
+from kube_iam.authn.ports import REFRESH_TIMEOUT, DenyList, Mappings, MembershipCheck, NodeNames, Verifier
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import GroupMappingIndex, MappingMatch, MappingSnapshot, render, reserved_prefix
 from kube_iam.core.mapping_entries import MembershipRequirement
@@ -67,14 +70,14 @@ _DETAIL_NAMES_SOMEBODY = (
 _MAX_REMEMBERED = 8192
 
 
-class _Outdated(NamedTuple):
+class Outdated(NamedTuple):
     """IAM groups (names) and roles (comparable ARNs) that may admit the identity once they are read again."""
 
     groups: tuple[str, ...]
     roles: tuple[str, ...] = ()
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """Result of stage 2: the match and its backend, or a refusal, or neither where no entry matches.
 
     `outdated` is what stage 3 reads again: an item per backend that was asked.
@@ -84,127 +87,68 @@ class _Found(NamedTuple):
     snapshot: MappingSnapshot | None = None
     match: MappingMatch | None = None
     refusal: Refusal | None = None
-    outdated: tuple[_Outdated, ...] = ()
+    outdated: tuple[Outdated, ...] = ()
 
 
-class Authenticator:
-    """Decides about tokens with one verifier and an ordered chain of backends."""
+class Stages:
+    """The ports of a decision, and the stages that ask them. Without `memberships`, entries with `iamGroup` admit nobody."""
 
     def __init__(
         self,
-        verifier: Verifier,
         mappings: Mappings,
-        *,
-        scrubbed_accounts: Collection[str] = (),
-        node_names: NodeNames | None = None,
-        memberships: MembershipCheck | None = None,
-        deny_list: DenyList | None = None,
+        memberships: MembershipCheck | None,
+        deny_list: DenyList | None,
+        scrubbed_accounts: Collection[str],
     ) -> None:
-        """Without `node_names`, mappings with {{EC2PrivateDNSName}} admit nobody; without `memberships`, those with `iamGroup`.
-
-        Without `deny_list` nobody is denied.
-        """
-        self._verifier = verifier
-        self._mappings = mappings
-        self._memberships = memberships if memberships is not None else _NoMemberships()
-        self._node_names = node_names
-        self._deny_list = deny_list
+        self.memberships = memberships if memberships is not None else _NoMemberships()
+        self.deny_list = deny_list
+        self.mappings = mappings
         self._scrubbed_accounts = frozenset(scrubbed_accounts)
         # The user that a match gave an identity, with the reserved prefixes that were checked. The match itself is looked up anew
         # for every decision.
         self._rendered: dict[Identity, tuple[MappingMatch, tuple[str, ...], Allowed]] = {}
 
-    async def authenticate(self, token: str) -> Decision:
-        """Return the decision about a token. Raises nothing of its own."""
-        identity = await self._verifier.verify(token)
-        if isinstance(identity, Refusal):
-            if identity.reason is Reason.TOKEN_PREFIX:
-                identity = self._answer_status_query(token) or identity
-            return _refused(identity, None, scrubbed=False)
-        return await self.decide(identity)
+    def denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
+        """Carry out stages 1 and 5: ask the deny list."""
+        return self.deny_list.denial(identity, iam_groups) if self.deny_list is not None else None
 
-    async def decide(self, identity: Identity) -> Decision:
-        """Return the decision about an identity that STS verified. Raises nothing of its own.
-
-        The stages are those of docs/protocol.md, section 4.1:
-
-        (1) Ask the deny list.
-        (2) Find the mapping: the first matching entry of the backends, in their order, and whether its IAM group admits the identity.
-        (3) Where only membership is missing, read it from IAM once more, and repeat (2).
-        (4) Ask for the node name where the mapping needs it.
-        (5) Ask the deny list again, now with the IAM groups that admitted. Nothing is awaited from here on.
-        (6) Return the user of the mapping, else that of mapAccounts.
-        """
-        # (1): before the mappings, so that a denied identity costs no look-up in IAM or EC2.
-        refusal = self._denial(identity)
-        if refusal is not None:
-            return self._refuse(refusal, identity)
-
-        # (2)
-        found = self._find_mapping(identity)
-
-        # (3): repeated whatever the refresh brought, since mappings may have changed while it was awaited.
-        if found.outdated:
-            await self._refresh(found.outdated)
-            found = self._find_mapping(identity)
-        if found.refusal is not None:
-            return self._refuse(found.refusal, identity)
-
-        # (4)
-        match = found.match
-        node: str | Refusal = ""
-        if match is not None and match.needs_ec2 and self._node_names is not None:
-            node = await self._node_names.private_dns_name(identity)
-
-        # (5): a denial may have arrived during (3) or (4).
-        refusal = self._denial(identity, match.iam_groups if match is not None else ())
-        if refusal is None and isinstance(node, Refusal):
-            refusal = node
-        if refusal is not None:
-            return self._refuse(refusal, identity)
-
-        # (6)
-        if match is None or found.snapshot is None:
-            answer = self._account_user(found.snapshots, identity)
-        else:
-            answer = self._mapping_user(found.snapshot, match, identity, str(node))
-        if isinstance(answer, Refusal):
-            return self._refuse(answer, identity)
-        if self._deny_list is not None:
-            self._deny_list.record_sign_in(identity)
-        return answer
-
-    def _find_mapping(self, identity: Identity) -> _Found:
+    def find_mapping(self, identity: Identity) -> Found:
         """Carry out stage 2. A backend that never loaded ends the search, and so does an entry whose membership refuses."""
-        snapshots = self._mappings.snapshots()
-        outdated: tuple[_Outdated, ...] = ()
+        snapshots = self.mappings.snapshots()
+        outdated: tuple[Outdated, ...] = ()
         for snapshot in snapshots:
             table = snapshot.table
             if table is None:
-                return _Found(snapshots, snapshot, None, Refusal(Reason.MAPPINGS_NOT_LOADED, snapshot.name), outdated)
+                return Found(snapshots, snapshot, None, Refusal(Reason.MAPPINGS_NOT_LOADED, snapshot.name), outdated)
             match = table.find(identity)
             if match is None and table.group_mappings:
-                by_group = self._memberships.match_group_mappings(table.group_mappings, identity)
+                by_group = self.memberships.match_group_mappings(table.group_mappings, identity)
                 if isinstance(by_group, Refusal):
-                    return _Found(snapshots, snapshot, None, by_group, outdated)
-                if by_group is None and self._memberships.covers_account(identity):
-                    outdated += (_Outdated(table.group_mappings.iam_groups),)
+                    return Found(snapshots, snapshot, None, by_group, outdated)
+                if by_group is None and self.memberships.covers_account(identity):
+                    outdated += (Outdated(table.group_mappings.iam_groups),)
                 match = by_group
             if match is None:
                 continue
             if match.requirement is None:
-                return _Found(snapshots, snapshot, match, None, outdated)
-            refusal = self._memberships.check_role_session(match.requirement, identity)
+                return Found(snapshots, snapshot, match, None, outdated)
+            refusal = self.memberships.check_role_session(match.requirement, identity)
             if refusal is not None:
                 outdated += _outdated_by(match.requirement, refusal)
-            return _Found(snapshots, snapshot, match, refusal, outdated)
-        return _Found(snapshots, outdated=outdated)
+            return Found(snapshots, snapshot, match, refusal, outdated)
+        return Found(snapshots, outdated=outdated)
 
-    async def _refresh(self, outdated: tuple[_Outdated, ...]) -> None:
-        """Carry out stage 3: read the first groups and roles that can be read now."""
+    async def refresh(self, outdated: tuple[Outdated, ...], seconds: float = REFRESH_TIMEOUT) -> None:
+        """Carry out stage 3: read the first groups and roles that can be read now. Each read is awaited for `seconds` at most."""
         for groups, roles in outdated:
-            if await self._memberships.refresh(groups, roles):
+            if await self.memberships.refresh(groups, roles, seconds):
                 return
+
+    def user(self, found: Found, identity: Identity, node: str = "") -> Allowed | Refusal:
+        """Carry out stage 6: return the user of the mapping that stage 2 found, else that of mapAccounts."""
+        if found.match is None or found.snapshot is None:
+            return self._account_user(found.snapshots, identity)
+        return self._mapping_user(found.snapshot, found.match, identity, node)
 
     def _mapping_user(
         self, snapshot: MappingSnapshot, match: MappingMatch, identity: Identity, node: str
@@ -231,28 +175,113 @@ class Authenticator:
                 return refusal or self._allowed(identity, identity.canonical_arn, (), f"{snapshot.name} mapAccounts")
         return Refusal(Reason.NOT_MAPPED, identity.canonical_arn)
 
-    def _denial(self, identity: Identity, iam_groups: tuple[str, ...] = ()) -> Refusal | None:
-        return self._deny_list.denial(identity, iam_groups) if self._deny_list is not None else None
-
-    def _answer_status_query(self, token: str) -> Refusal | None:
-        """Return the answer to a status query, about the deny list or about memberships, or None if the token is none."""
-        answer = self._deny_list.answer_status_query(token) if self._deny_list is not None else None
-        return answer or self._memberships.answer_status_query(token)
-
     def _allowed(
         self, identity: Identity, username: str, groups: tuple[str, ...], source: str, levels: tuple[str, ...] = ()
     ) -> Allowed:
-        scrubbed = self._is_scrubbed(identity)
+        scrubbed = self.is_scrubbed(identity)
         return Allowed(_user(identity, username, groups, levels, scrubbed=scrubbed), identity, source, scrubbed)
 
+    def is_scrubbed(self, identity: Identity) -> bool:
+        """Return whether the identity is of an account whose ids are kept out of logs."""
+        return identity.account_id in self._scrubbed_accounts
+
+
+class Authenticator:
+    """Decides about tokens with one verifier and an ordered chain of backends."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        mappings: Mappings,
+        *,
+        scrubbed_accounts: Collection[str] = (),
+        node_names: NodeNames | None = None,
+        memberships: MembershipCheck | None = None,
+        deny_list: DenyList | None = None,
+    ) -> None:
+        """Without `node_names`, mappings with {{EC2PrivateDNSName}} admit nobody; without `memberships`, those with `iamGroup`.
+
+        Without `deny_list` nobody is denied.
+        """
+        self._verifier = verifier
+        self._node_names = node_names
+        self.stages = Stages(mappings, memberships, deny_list, scrubbed_accounts)
+        """The stages of decisions, for the authorizer too."""
+
+    async def authenticate(self, token: str) -> Decision:
+        """Return the decision about a token. Raises nothing of its own."""
+        identity = await self._verifier.verify(token)
+        if isinstance(identity, Refusal):
+            if identity.reason is Reason.TOKEN_PREFIX:
+                identity = self._answer_status_query(token) or identity
+            return _refused(identity, None, scrubbed=False)
+        return await self.decide(identity)
+
+    async def decide(self, identity: Identity) -> Decision:
+        """Return the decision about an identity that STS verified. Raises nothing of its own.
+
+        The stages are those of docs/protocol.md, section 4.1:
+
+        (1) Ask the deny list.
+        (2) Find the mapping: the first matching entry of the backends, in their order, and whether its IAM group admits the identity.
+        (3) Where only membership is missing, read it from IAM once more, and repeat (2).
+        (4) Ask for the node name where the mapping needs it.
+        (5) Ask the deny list again, now with the IAM groups that admitted. Nothing is awaited from here on.
+        (6) Return the user of the mapping, else that of mapAccounts.
+        """
+        # (1): before the mappings, so that a denied identity costs no look-up in IAM or EC2.
+        refusal = self.stages.denial(identity)
+        if refusal is not None:
+            return self._refuse(refusal, identity)
+
+        # (2)
+        found = self.stages.find_mapping(identity)
+
+        # (3): repeated whatever the refresh brought, since mappings may have changed while it was awaited.
+        if found.outdated:
+            await self.stages.refresh(found.outdated)
+            found = self.stages.find_mapping(identity)
+        if found.refusal is not None:
+            return self._refuse(found.refusal, identity)
+
+        # (4)
+        match = found.match
+        node: str | Refusal = ""
+        if match is not None and match.needs_ec2 and self._node_names is not None:
+            node = await self._node_names.private_dns_name(identity)
+
+        # (5): a denial may have arrived during (3) or (4).
+        refusal = self.stages.denial(identity, match.iam_groups if match is not None else ())
+        if refusal is None and isinstance(node, Refusal):
+            refusal = node
+        if refusal is not None:
+            return self._refuse(refusal, identity)
+
+        # (6)
+        answer = self.stages.user(found, identity, str(node))
+        if isinstance(answer, Refusal):
+            return self._refuse(answer, identity)
+        if self.stages.deny_list is not None:
+            self.stages.deny_list.record_sign_in(identity)
+        return answer
+
+    def _answer_status_query(self, token: str) -> Refusal | None:
+        """Return the answer to a status query, about the deny list or about memberships, or None if the token is none."""
+        deny_list = self.stages.deny_list
+        answer = deny_list.answer_status_query(token) if deny_list is not None else None
+        return answer or self.stages.memberships.answer_status_query(token)
+
     def _refuse(self, refusal: Refusal, identity: Identity) -> Denied | Unavailable:
-        scrubbed = self._is_scrubbed(identity)
+        scrubbed = self.stages.is_scrubbed(identity)
         if scrubbed and refusal.reason in _DETAIL_NAMES_SOMEBODY:
             refusal = Refusal(refusal.reason)
         return _refused(refusal, identity, scrubbed=scrubbed)
 
-    def _is_scrubbed(self, identity: Identity) -> bool:
-        return identity.account_id in self._scrubbed_accounts
+
+def _refused(refusal: Refusal, identity: Identity | None, *, scrubbed: bool) -> Denied | Unavailable:
+    if refusal.reason in _TEMPORARY:
+        return Unavailable(refusal, refusal.reason in _THROTTLED, identity, scrubbed)
+    return Denied(refusal, identity, scrubbed)
 
 
 class _NoMemberships:
@@ -267,26 +296,20 @@ class _NoMemberships:
     def covers_account(self, identity: Identity) -> bool:  # noqa: ARG002
         return False
 
-    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:  # noqa: ARG002
+    async def refresh(self, groups: Collection[str], roles: Collection[str] = (), seconds: float = 0.0) -> bool:  # noqa: ARG002
         return False
 
     def answer_status_query(self, token: str) -> Refusal | None:  # noqa: ARG002
         return None
 
 
-def _outdated_by(requirement: MembershipRequirement, refusal: Refusal) -> tuple[_Outdated, ...]:
+def _outdated_by(requirement: MembershipRequirement, refusal: Refusal) -> tuple[Outdated, ...]:
     """Return the group, and the role that may have been created again, that the refusal rests on; nothing for other refusals."""
     if refusal.reason is Reason.NOT_MEMBER:
-        return (_Outdated((requirement.iam_group,)),)
+        return (Outdated((requirement.iam_group,)),)
     if refusal.reason is Reason.ROLE_RECREATED:
-        return (_Outdated((requirement.iam_group,), (requirement.role,)),)
+        return (Outdated((requirement.iam_group,), (requirement.role,)),)
     return ()
-
-
-def _refused(refusal: Refusal, identity: Identity | None, *, scrubbed: bool) -> Denied | Unavailable:
-    if refusal.reason in _TEMPORARY:
-        return Unavailable(refusal, refusal.reason in _THROTTLED, identity, scrubbed)
-    return Denied(refusal, identity, scrubbed)
 
 
 def _user(

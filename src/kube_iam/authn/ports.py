@@ -10,6 +10,9 @@ from kube_iam.core.mapping import GroupMappingIndex, MappingMatch, MappingSnapsh
 from kube_iam.core.mapping_entries import MembershipRequirement
 from kube_iam.core.reasons import Refusal
 
+REFRESH_TIMEOUT = 3.0
+"""Seconds that a sign-in waits for a read of IAM."""
+
 
 class Verifier(Protocol):
     """Verification of tokens: the checks of `kube_iam.core.checks`, then the question to STS."""
@@ -40,10 +43,13 @@ class MembershipCheck(Protocol):
     def covers_account(self, identity: Identity) -> bool:
         """Return whether the identity is an IAM user of the account whose groups are read."""
 
-    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
+    async def refresh(
+        self, groups: Collection[str], roles: Collection[str] = (), seconds: float = REFRESH_TIMEOUT
+    ) -> bool:
         """Read these groups (names) and roles (comparable ARNs) from IAM now. Return whether all were read. Never raises.
 
-        Concurrent callers share one read. Returns False at once where a read is not allowed now, as after another a moment ago.
+        Concurrent callers share one read. Returns False at once where a read is not allowed now, as after another a moment ago, and
+        after `seconds` where a read takes longer.
         """
 
     def answer_status_query(self, token: str) -> Refusal | None:
@@ -57,6 +63,12 @@ class DenyList(Protocol):
         """Return why the identity is refused now, or None. Never raises; cheap enough for every decision.
 
         Denials that are limited to an IAM group count where it is one of `iam_groups`. A list that was never read refuses everybody.
+        """
+
+    def denial_of_name(self, name: str, roles: Collection[str], iam_groups: Collection[str]) -> Refusal | None:
+        """Return why the user of that IAM name is refused now, or None: for a user without a known identity.
+
+        Denials limited to a role (comparable ARN) or an IAM group count where it is one of these.
         """
 
     def record_sign_in(self, identity: Identity) -> None:

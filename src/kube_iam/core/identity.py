@@ -25,6 +25,8 @@ from kube_iam.core.sts_response import (
 )
 
 _USER_ID = re.compile(r"[\w+=,.@:-]{1,256}", re.ASCII)
+# More than any ARN of IAM: 512 characters of path, 64 of a name, 64 of a session.
+_MAX_FIELD = 1024
 _UNIQUE_ID = re.compile(r"[A-Za-z][\w+=,.@-]*", re.ASCII)
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-prefixes
 _PREFIXES = ("AROA", "AIDA", "AGPA", "ANPA", "ANVA", "AIPA", "ASCA", "ASIA", "AKIA", "APKA", "ABIA", "ACCA")
@@ -110,6 +112,18 @@ def parse_sts_response(body: bytes, content_type: str, *, access_key_id: str, st
         return _identity(read_response(body, content_type), access_key_id, sts_host)
     except (InvalidResponse, ValueError) as problem:
         return Refusal(Reason.STS_INVALID_RESPONSE, str(problem))
+
+
+def rebuild_identity(arn: str, user_id: str, session_name: str, access_key_id: str) -> Identity:
+    """Return the identity with these fields, which a user of Kubernetes has in `extra`. The STS host is not known and left empty.
+
+    Raises ValueError where an identity of STS cannot have these fields together. Whether STS verified them, the caller must know.
+    """
+    if any(len(text) > _MAX_FIELD for text in (arn, user_id, session_name, access_key_id)):
+        raise ValueError(f"a field has more than {_MAX_FIELD} characters")
+    parsed = parse_arn(arn)
+    full_id = f"{user_id}:{session_name}" if session_name else user_id
+    return _identity(CallerIdentity(parsed.account if parsed is not None else "", arn, full_id), access_key_id, "")
 
 
 def _identity(caller: CallerIdentity, access_key_id: str, sts_host: str) -> Identity:

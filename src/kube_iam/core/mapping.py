@@ -8,7 +8,7 @@ mapGroups add up.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kube_iam.core.arns import Sso, canonical_arn, comparable_arn, is_account_id, strip_role_path
@@ -59,6 +59,10 @@ class GroupMappingIndex:
     def __bool__(self) -> bool:
         return bool(self.iam_groups)
 
+    def matches(self) -> Iterator[MappingMatch]:
+        """Yield what each entry gives."""
+        return (match for found in self._by_group.values() for _, match in found)
+
     def find(
         self, member_of: Iterable[str], user_id: str, now: float, *, is_current: Callable[[str], bool]
     ) -> list[MappingMatch]:
@@ -79,13 +83,21 @@ class GroupMappingIndex:
         return [found[position] for position in sorted(found)]
 
 
+@dataclass(frozen=True, slots=True)
+class GroupSources:
+    """The roles (comparable ARNs) and IAM groups whose entries give a Kubernetes group."""
+
+    roles: frozenset[str]
+    iam_groups: frozenset[str]
+
+
 class MappingTable:
     """The entries of one backend. Immutable once built: a reload builds another.
 
     `requirements` are the membership requirements of all role entries; `group_mappings` are the entries of whole IAM groups.
     """
 
-    __slots__ = ("_accounts", "_by_arn", "_by_sso", "_wildcards", "group_mappings", "requirements")
+    __slots__ = ("_accounts", "_by_arn", "_by_sso", "_sources", "_wildcards", "group_mappings", "requirements")
 
     def __init__(self) -> None:
         self.requirements: tuple[MembershipRequirement, ...] = ()
@@ -94,6 +106,7 @@ class MappingTable:
         self._by_sso: dict[tuple[str, str, str], tuple[int, MappingMatch]] = {}
         self._wildcards: list[tuple[int, re.Pattern[str], Sso, MappingMatch]] = []
         self._accounts: frozenset[str] = frozenset()
+        self._sources: dict[str, GroupSources] | None = None
 
     @classmethod
     def build(
@@ -137,11 +150,33 @@ class MappingTable:
         ]
         return min(hits, key=lambda each: each[0])[1] if hits else None
 
+    def sources_of(self, group: str) -> GroupSources | None:
+        """Return the entries that give this Kubernetes group, or None where none does. Groups with templates are left out."""
+        if self._sources is None:
+            self._sources = self._index_sources()
+        return self._sources.get(group)
+
+    def _index_sources(self) -> dict[str, GroupSources]:
+        roles: dict[str, set[str]] = {}
+        iam_groups: dict[str, set[str]] = {}
+        for arn, match in self._matches():
+            for template in match.groups:
+                if template.is_fixed:
+                    roles.setdefault(template.text, set()).update([arn] if ":role/" in arn else [])
+                    iam_groups.setdefault(template.text, set()).update(match.iam_groups)
+        return {group: GroupSources(frozenset(roles[group]), frozenset(iam_groups[group])) for group in roles}
+
+    def _matches(self) -> Iterator[tuple[str, MappingMatch]]:
+        """Yield each entry with its comparable ARN, which is empty where the entry has none."""
+        yield from ((arn, match) for arn, (_, match) in self._by_arn.items())
+        yield from (("", match) for _, match in self._by_sso.values())
+        yield from (("", each[3]) for each in self._wildcards)
+        yield from (("", match) for match in self.group_mappings.matches())
+
     @property
     def needs_ec2(self) -> bool:
         """True if any entry needs the private DNS name of an instance."""
-        hits = (*self._by_arn.values(), *self._by_sso.values())
-        return any(match.needs_ec2 for _, match in hits) or any(each[3].needs_ec2 for each in self._wildcards)
+        return any(match.needs_ec2 for _, match in self._matches())
 
     def account_match(self, account_id: str) -> bool:
         """Return whether mapAccounts lists the account: its principals get their canonical ARN as user name, and no groups.

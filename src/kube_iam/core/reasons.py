@@ -1,4 +1,4 @@
-"""Reasons of refused sign-ins: the log field `reason`, the metric label and the text of `status.error` of each."""
+"""Reasons of refused sign-ins and denied requests: the log field `reason`, the metric label and the text of `status.error` of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Reason(Enum):
-    """A cause of a refused sign-in. The value is the log field; `metric` is the `result` label."""
+    """A cause of a refused sign-in or a denied request. The value is the log field; `metric` is the `result` label."""
 
     TOKEN_TOO_LONG = "token_too_long"  # noqa: S105
     TOKEN_PREFIX = "token_prefix"  # noqa: S105
@@ -61,6 +61,8 @@ class Reason(Enum):
     DENIED = "denied"
     DENY_LIST_NOT_LOADED = "deny_list_not_loaded"
     STATUS_QUERY = "status_query"
+    USER_CHANGED = "user_changed"
+    EXTRA_MALFORMED = "extra_malformed"
 
     @property
     def metric(self) -> str:
@@ -208,6 +210,11 @@ _SENTENCES = {
     Reason.DENIED: "this AWS identity is on the deny list",
     Reason.DENY_LIST_NOT_LOADED: "the deny list has not been loaded yet",
     Reason.STATUS_QUERY: "a status query, which signs nobody in",
+    Reason.USER_CHANGED: (
+        "the mapping now gives this AWS identity another user name, or not all of these groups; run `kube-iam logout`, then sign in"
+        " again"
+    ),
+    Reason.EXTRA_MALFORMED: "the user's uid and extra are not those of one AWS identity",
 }
 
 _MAKE_AGAIN = "Make the token with `kube-iam token` or `aws-iam-authenticator token`, and pass it on unchanged"
@@ -272,4 +279,6 @@ _REMEDIES = {
     Reason.DENIED: "`kube-iam deny --list` shows the denial, `kube-iam undeny NAME` removes it",
     Reason.DENY_LIST_NOT_LOADED: "Let the server read the ConfigMap of `denyList`; see `/readyz` and its log",
     Reason.STATUS_QUERY: "None: a command asked about a denial or a membership",
+    Reason.USER_CHANGED: "`kube-iam logout`, then sign in again; without it, wait until kube-apiserver has forgotten the token",
+    Reason.EXTRA_MALFORMED: "Impersonate without `--as-uid` and `--as-user-extra`, or with all of one identity",
 }

@@ -34,6 +34,11 @@ class Template:
     usable: bool = True
 
     @property
+    def is_fixed(self) -> bool:
+        """True if every identity gets the same name."""
+        return self.usable and len(self.parts) == 1
+
+    @property
     def needs_ec2(self) -> bool:
         """True if rendering needs the private DNS name of the instance that signed."""
         return len(self.parts) > 1 and "EC2PrivateDNSName" in self.parts[1::2]

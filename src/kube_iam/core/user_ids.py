@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from kube_iam.core.arns import comparable_arn
 from kube_iam.core.identity import Identity
@@ -47,3 +47,6 @@ class UserIdTable(MappingTable):
         """Return the entry with the unique id of the identity, or None. If the entry has an ARN, it must be that of the identity."""
         arn, match = self._by_user_id.get(identity.user_id, ("", None))
         return match if arn in ("", identity.comparable_arn) else None
+
+    def _matches(self) -> Iterator[tuple[str, MappingMatch]]:
+        return iter(self._by_user_id.values())

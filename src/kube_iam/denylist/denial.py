@@ -89,6 +89,19 @@ class DenialTable:
             denial = self._found[question] = self._longest(identity, iam_groups)
         return denial if denial is not None and denial.until > now else None
 
+    def find_name(self, name: str, now: float, roles: Iterable[str], iam_groups: Iterable[str]) -> Denial | None:
+        """Return the denial that refuses the IAM user of that name at `now`, or None. Only denials that name users count.
+
+        `roles` are ARNs of roles that the user may have signed in by, and `iam_groups` groups that may admit it.
+        """
+        if not self:
+            return None
+        scoped = [key for role in roles for key in _scopes(role)]
+        lowered = ascii_lower(name)
+        keys = ("userName", lowered), *(("userOf", f"{account}:{lowered}") for account in {key[:12] for key in scoped})
+        denial = self._longest_of(keys, ("", *scoped, *_scopes("", *iam_groups)))
+        return denial if denial is not None and denial.until > now else None
+
     def _add(self, kind: str, value: str, scope: str, denial: Denial) -> None:
         if "*" in value or "?" in value:
             self._patterns.append((kind, re.compile(fnmatch.translate(value)), scope, denial))
@@ -100,7 +113,9 @@ class DenialTable:
     def _longest(self, identity: Identity, iam_groups: tuple[str, ...]) -> Denial | None:
         """Return the denial that refuses the identity for the longest time, or None."""
         scopes = ("", *_scopes(identity.canonical_arn, *iam_groups))
-        keys = tuple(_keys_of_identity(identity))
+        return self._longest_of(tuple(_keys_of_identity(identity)), scopes)
+
+    def _longest_of(self, keys: tuple[Key, ...], scopes: tuple[str, ...]) -> Denial | None:
         lookups = ((kind, value, scope) for kind, value in keys for scope in scopes)
         hits = [self._by_key[lookup] for lookup in lookups if lookup in self._by_key]
         hits += [

@@ -8,7 +8,7 @@ read stays in force. A list that was never read refuses everybody.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Protocol
 
@@ -103,8 +103,13 @@ class DenyList:
             return Refusal(Reason.DENY_LIST_NOT_LOADED)
         if not self._table:
             return None
-        found = self._table.find(identity, self._clock(), iam_groups)
-        return Refusal(Reason.DENIED, f"{found.name}, until {found.end}") if found is not None else None
+        return _refusal(self._table.find(identity, self._clock(), iam_groups))
+
+    def denial_of_name(self, name: str, roles: Collection[str], iam_groups: Collection[str]) -> Refusal | None:
+        """Return why the user of that IAM name is refused now, or None. Only denials that name users count."""
+        if self._table is None:
+            return Refusal(Reason.DENY_LIST_NOT_LOADED)
+        return _refusal(self._table.find_name(name, self._clock(), roles, iam_groups))
 
     def record_sign_in(self, identity: Identity) -> None:
         """Record that the identity has just signed in."""
@@ -199,3 +204,7 @@ class DenyList:
         self._last_sign_ins.clear()
         self._observer.on_denials([denial for denial in every if denial.until > now], problems)
         self.on_synced()
+
+
+def _refusal(found: Denial | None) -> Refusal | None:
+    return Refusal(Reason.DENIED, f"{found.name}, until {found.end}") if found is not None else None

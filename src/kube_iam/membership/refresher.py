@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeVar
 
+from kube_iam.authn.ports import REFRESH_TIMEOUT
 from kube_iam.core.arns import strip_role_path
 from kube_iam.core.backoff import ExponentialBackoff
 from kube_iam.core.letter_case import ascii_lower
@@ -36,7 +37,6 @@ _REFRESH_INTERVAL, _MAX_REFRESHES = 2.0, 8
 
 Refused sign-ins must not use up the rate limit of IAM for the account, whichever of many entries they match.
 """
-_REFRESH_TIMEOUT = 3.0
 
 Found = TypeVar("Found")
 
@@ -152,8 +152,10 @@ class MembershipRefresher:
                 while any(item.last_read is _LastRead.NONE for item in self._items.values()):
                     await asyncio.sleep(0.02)
 
-    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:
-        """Read groups (names) and roles (comparable ARNs) now. Return whether all were read, after three seconds at most.
+    async def refresh(
+        self, groups: Collection[str], roles: Collection[str] = (), seconds: float = REFRESH_TIMEOUT
+    ) -> bool:
+        """Read groups (names) and roles (comparable ARNs) now. Return whether all were read, after `seconds` at most.
 
         Not read are those whose last read failed, or that were requested less than two seconds ago. Returns False at once where
         nothing is left, IAM fails for all, or too many were requested lately. Concurrent callers share one read. Raises nothing.
@@ -172,7 +174,7 @@ class MembershipRefresher:
             item.request_refresh(now)
         self._woken.set()
         with suppress(TimeoutError):
-            async with asyncio.timeout(_REFRESH_TIMEOUT):
+            async with asyncio.timeout(seconds):
                 for item in awaited:
                     await item.finished.wait()
         return all(item.last_read is not _LastRead.FAILED for item in awaited)

@@ -17,6 +17,7 @@ from kube_iam.membership.snapshots import RoleSnapshot
 
 LONGEST_SESSION = 12 * 3600
 """Of any role, in seconds (MaxSessionDuration)."""
+_MAX_SEEN = 4096
 
 
 class RoleHistory:
@@ -55,7 +56,10 @@ class RoleHistory:
 
     def refusal(self, key: str, role: RoleSnapshot, role_id: str, now: float, wall: float) -> Refusal:
         """Return why a session with this role id is refused, which is not the id that was read. `wall` is Unix seconds."""
-        first_seen = self._seen.setdefault((key, role_id), now)
+        first_seen = self._seen.get((key, role_id), now)
+        # Access reviews come from anybody who can connect, with ids that no role ever had.
+        if len(self._seen) < _MAX_SEEN:
+            self._seen.setdefault((key, role_id), now)
         # A role before this one was deleted longer ago than a session lasts, so the session is newer: IAM still shows the former role.
         too_old = 0 < role.created <= wall - LONGEST_SESSION
         if too_old or role.read_at <= first_seen:

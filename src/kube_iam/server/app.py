@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from kube_iam.authn.authorize import Authorizer
 from kube_iam.authn.decide import Authenticator
 from kube_iam.aws.ec2_instances import Ec2Instances
 from kube_iam.aws.ec2_names import Ec2NodeNames
@@ -27,6 +28,7 @@ from kube_iam.membership.cache import MembershipCache
 from kube_iam.membership.iam_reader import IamReader
 from kube_iam.membership.refresher import MembershipRefresher
 from kube_iam.membership.service import MembershipService
+from kube_iam.server.access_reviews import AccessReviews
 from kube_iam.server.certificates import TlsPair, ensure_pair, follow_certificate, load_pair, warn_of_end
 from kube_iam.server.connection_watch import ConnectionWatch
 from kube_iam.server.connections import ConnectionLimits
@@ -82,7 +84,8 @@ class _Server:
         self._environ, self._flags = environ, flags
         self._stopping, self._reloading = stop_signal(), reload_signal()
         self._metrics = Metrics()
-        self._front = Webhook(Starting(), self._metrics, log)
+        self._reviews = AccessReviews(self._metrics, log)
+        self._front = Webhook(Starting(), self._metrics, log, self._reviews.handle)
         self._connections = ConnectionWatch(ConnectionObserver(log, self._metrics).looked)
         self._mapping_observer = MappingObserver(log, self._metrics)
         self._backends = Chain(config, self._mapping_observer, environ, flags=flags)
@@ -101,7 +104,9 @@ class _Server:
             sts = self._sts(parts)
             webhook = await self._listen(parts, pair)  # (1)
             await self._load(parts)  # (2)
-            self._front.authenticator = await self._authenticator(parts, sts, await region)  # (3)
+            authenticator = await self._authenticator(parts, sts, await region)
+            self._front.authenticator = authenticator  # (3)
+            self._reviews.authorizer = Authorizer(authenticator.stages, uptime)
             settings = SettingsWatch(config, lambda: load_server_config(config.source, self._flags)[0], log)
             parts.push_async_callback(settings.stop)
             await settings.start()

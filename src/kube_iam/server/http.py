@@ -1,4 +1,4 @@
-"""Answers to HTTP requests: POST /authenticate, /metrics and /healthz on the webhook's port, /healthz and /readyz on the health port.
+"""Answers to HTTP requests: POST /authenticate and /authorize, /metrics and /healthz on the webhook's port, and the health port.
 
 kube-apiserver retries 429, 500 and 504 five times within some 4.5 seconds, and every answer must arrive within 30 seconds. So a quick
 temporary failure is answered with one of those. A slow failure, and any failure in an outage that lasts, is answered with 200 and
@@ -24,10 +24,10 @@ from kube_iam.server.log import Log, Value
 from kube_iam.server.metrics import CONTENT_TYPE, MALFORMED_REQUEST, SUCCESS, Metrics
 
 MAX_BODY = 1024 * 1024
+TEXT = [("content-type", "text/plain; charset=utf-8")]
+JSON = [("content-type", "application/json")]
 _MAX_DISCARDED = 32 * MAX_BODY
 _DISCARD_SECONDS = 1.0
-_TEXT = [("content-type", "text/plain; charset=utf-8")]
-_JSON = [("content-type", "application/json")]
 _QUICK_SECONDS = 3.0
 _REQUEST: dict[str, Value] = {"method": "POST", "path": "/authenticate"}
 # 32 random bits: within the minutes of a search in two logs, ids do not meet by chance.
@@ -71,6 +71,10 @@ class Exchange(Protocol):
         """Send the response."""
 
 
+Handler = Callable[[Scope, Exchange], Awaitable[None]]
+"""A function that answers one request."""
+
+
 class Decides(Protocol):
     """Decides about tokens (`authn.decide.Authenticator`)."""
 
@@ -78,16 +82,14 @@ class Decides(Protocol):
         """Return the decision about a token."""
 
 
-Handler = Callable[[Scope, Exchange], Awaitable[None]]
-"""A function that answers one request."""
-
-
 class Webhook:
     """Answers the requests of the TLS port."""
 
-    def __init__(self, authenticator: Decides, metrics: Metrics, log: Log) -> None:
+    def __init__(self, authenticator: Decides, metrics: Metrics, log: Log, authorize: Handler | None = None) -> None:
+        """Create the handler. `authorize` answers POST /authorize."""
         self.authenticator = authenticator
         """Decides about the tokens of requests from now on."""
+        self._authorize = authorize
         self._metrics = metrics
         self._log = log
 
@@ -100,36 +102,30 @@ class Webhook:
         """Answer one request."""
         if scope.path == "/authenticate":
             await self._authenticate(scope, exchange)
+        elif scope.path == "/authorize" and self._authorize is not None:
+            await self._authorize(scope, exchange)
         elif scope.path == "/healthz":
-            exchange.response_str(200, _TEXT, "ok")
+            exchange.response_str(200, TEXT, "ok")
         elif scope.path == "/metrics":
             exchange.response_str(200, [("content-type", CONTENT_TYPE)], self._metrics.render())
         else:
-            exchange.response_str(404, _TEXT, "not found\n")
+            exchange.response_str(404, TEXT, "not found\n")
 
     async def _authenticate(self, scope: Scope, exchange: Exchange) -> None:
         start = time.perf_counter()
-        if scope.method != "POST":
-            self._malformed(scope, exchange, start, 405, "expected POST")
-            return
-        body = await _read(scope, exchange)
-        if body is None:
-            self._malformed(scope, exchange, start, 413, f"expected a request body of at most {MAX_BODY} bytes")
-            return
-        request = decode_review(body)
+        body = await read_post(scope, exchange, self._log)
+        request = decode_review(body) if body is not None else None
         if request is None:
-            expected = "expected a request body to be a TokenReview" if body else "expected a request body"
-            self._malformed(scope, exchange, start, 400, expected)
+            if body is not None:
+                expected = "expected a request body to be a TokenReview" if body else "expected a request body"
+                refuse_malformed(scope, exchange, self._log, 400, expected)
+            self._metrics.latency.observe(time.perf_counter() - start, MALFORMED_REQUEST)
             return
         try:
             decision = await self.authenticator.authenticate(request.token)
-        except (
-            Exception
-        ) as error:  # a bug of ours: the token is refused, and a message that may hold a secret is not shown
-            request_id = _new_id()
-            fields: dict[str, Value] = {"error": type(error).__name__, "client": scope.client}
-            self._log.error("unexpected error", requestid=request_id, **fields)
-            exchange.response_bytes(500, _JSON, encode_denied(request, _with_id("internal error", request_id)))
+        except Exception as error:  # a bug of ours: the token is refused
+            answer = with_id("internal error", report_bug(error, scope.client, self._log))
+            exchange.response_bytes(500, JSON, encode_denied(request, answer))
             return
         seconds = time.perf_counter() - start
         request_id = _id_of(decision)
@@ -144,35 +140,20 @@ class Webhook:
             self._metrics.refusals.add(decision.refusal.reason.value)
         log_decision(self._log, decision, client, seconds, request_id)
 
-    def _malformed(self, scope: Scope, exchange: Exchange, start: float, status: int, expected: str) -> None:
-        headers = [*_TEXT, ("allow", "POST")] if status == 405 else _TEXT
-        exchange.response_str(status, headers, expected + "\n")
-        self._metrics.latency.observe(time.perf_counter() - start, MALFORMED_REQUEST)
-        what = "unexpected request method" if status == 405 else "could not parse request body"
-        self._log.error(what, error=expected, client=scope.client, method=scope.method, path=scope.path)
-
-
-def _new_id() -> str:
-    return os.urandom(_ID_BYTES).hex()
-
 
 def _id_of(decision: Decision) -> str:
     """Return a new random id of 8 hex digits for a refusal. Empty for a sign-in, and for the answer to a status query."""
     if isinstance(decision, Allowed) or decision.refusal.reason is Reason.STATUS_QUERY:
         return ""
-    return _new_id()
-
-
-def _with_id(error: str, request_id: str) -> str:
-    return f"{error} (request {request_id})" if request_id else error
+    return new_id()
 
 
 def _answer(exchange: Exchange, request: ReviewRequest, decision: Decision, seconds: float, request_id: str) -> None:
     if isinstance(decision, Allowed):
-        exchange.response_bytes(200, _JSON, _granted(request, decision))
+        exchange.response_bytes(200, JSON, _granted(request, decision))
     else:
-        error = _with_id(decision.refusal.message, request_id)
-        exchange.response_bytes(_status(decision, seconds), _JSON, encode_denied(request, error))
+        error = with_id(decision.refusal.message, request_id)
+        exchange.response_bytes(_status(decision, seconds), JSON, encode_denied(request, error))
 
 
 def _status(decision: Denied | Unavailable, seconds: float) -> int:
@@ -189,6 +170,42 @@ def _granted(request: ReviewRequest, decision: Allowed) -> bytes:
     if last is None or last[0] != request.api_version:
         last = decision.cache["answer"] = (request.api_version, encode_allowed(request, decision.user))
     return last[1]
+
+
+async def read_post(scope: Scope, exchange: Exchange, log: Log) -> bytes | None:
+    """Return the body of a POST. Answer any other method, and a body longer than MAX_BODY, with an error, and return None."""
+    if scope.method != "POST":
+        refuse_malformed(scope, exchange, log, 405, "expected POST")
+        return None
+    body = await _read(scope, exchange)
+    if body is None:
+        refuse_malformed(scope, exchange, log, 413, f"expected a request body of at most {MAX_BODY} bytes")
+    return body
+
+
+def refuse_malformed(scope: Scope, exchange: Exchange, log: Log, status: int, expected: str) -> None:
+    """Answer a request that is none of the path's, and log it."""
+    headers = [*TEXT, ("allow", "POST")] if status == 405 else TEXT
+    exchange.response_str(status, headers, expected + "\n")
+    what = "unexpected request method" if status == 405 else "could not parse request body"
+    log.error(what, error=expected, client=scope.client, method=scope.method, path=scope.path)
+
+
+def report_bug(error: Exception, client: str, log: Log) -> str:
+    """Log the kind of an exception that nothing has caught. Return its id. Its message, which may hold a secret, is not shown."""
+    request_id = new_id()
+    log.error("unexpected error", requestid=request_id, error=type(error).__name__, client=client)
+    return request_id
+
+
+def new_id() -> str:
+    """Return a new random request id of 8 hex digits."""
+    return os.urandom(_ID_BYTES).hex()
+
+
+def with_id(error: str, request_id: str) -> str:
+    """Return the text of an answer with its request id."""
+    return f"{error} (request {request_id})" if request_id else error
 
 
 async def _read(scope: Scope, exchange: Exchange) -> bytes | None:
@@ -253,7 +270,7 @@ class Health:
     async def handle(self, scope: Scope, exchange: Exchange) -> None:
         """Answer one request. Every path but /readyz answers for liveness, as the reference's port does."""
         reason = self._why_not_ready() if scope.path == "/readyz" else ""
-        exchange.response_str(503 if reason else 200, _TEXT, self._scrub(reason) or "ok")
+        exchange.response_str(503 if reason else 200, TEXT, self._scrub(reason) or "ok")
 
 
 def log_decision(log: Log, decision: Decision, client: str, seconds: float, request_id: str) -> None:

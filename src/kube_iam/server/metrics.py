@@ -12,6 +12,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MALFORMED_REQUEST = "malformed_request"
 SUCCESS = "success"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_FAST_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5)
 
 
 class Metric:
@@ -191,6 +192,17 @@ class Metrics(MembershipMetrics):
             f"{reference}ec2_describe_instances_calls_total", "Number of EC2 describe instances calls."
         )
         self.refusals = Counter("kube_iam_refusals_total", "Sign-ins that were not granted, by reason", ("reason",))
+        self.reviews = Counter(
+            "kube_iam_authorize_reviews_total",
+            "Requests for authorization, by result: no_opinion, denied, unavailable (starting), overloaded or malformed_request",
+            ("result",),
+        )
+        self.review_denials = Counter(
+            "kube_iam_authorize_denials_total", "Requests for authorization that were denied, by reason", ("reason",)
+        )
+        self.review_latency = Histogram(
+            "kube_iam_authorize_latency_seconds", "Latency of requests for authorization", "result", _FAST_BUCKETS
+        )
         self.lookups = Counter(
             "kube_iam_token_lookups_total",
             "Tokens that passed the checks, by where the verdict came from: cache, shared (another request's call) or sts",
