@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import kubectl_rows, plan_rows, report, revocation_rows, server_rows, token_rows
+from bench import authorizer_rows, kubectl_rows, plan_rows, report, revocation_rows, server_rows, token_rows
 from bench.commands import starter
 from bench.context import Bench, Programs
 from bench.fakes import fake_sts
@@ -33,6 +33,7 @@ MEASURES: dict[tuple[str, ...], Measure] = {
     ("server-memory",): server_rows.memory,
     ("plan",): plan_rows.plan,
     ("revocation",): revocation_rows.revocation,
+    ("authorizer",): authorizer_rows.cost,
 }
 """The names of rows that are measured together, and what measures them, in the order of the table."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -75,6 +76,17 @@ def test_other_requests_are_refused(shared: RunningServer, method: str, body: by
     assert reply.status == status
     assert reply.headers["content-type"].startswith("text/plain")
     assert counted(shared, "malformed_request") == before + 1
+
+
+def test_many_reviews_at_once_are_each_answered_for_their_own_user(shared: RunningServer) -> None:
+    user = signed_in(shared, key="ASIAMANY000000000000")
+    changed = {**user, "groups": [*user["groups"], "others"]}
+    before = counted(shared, "denied")
+    with ThreadPoolExecutor(32) as pool:
+        asked = [user, changed, SCHEDULER] * 60
+        answers = list(pool.map(lambda each: ask(shared, each).review["status"].get("denied", False), asked))
+    assert answers == [False, True, False] * 60
+    assert counted(shared, "denied") == before + 60
 
 
 def test_denial_is_answered_and_its_details_stand_in_the_log_alone(make_server: Make) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reviews import EVERYBODY, Denials, review, reviewed
 
 from identities import iam_user, role_session
-from kube_iam.authn.authorize import UNDECIDED, Authorizer, StartingAuthorizer
+from kube_iam.authn.authorize import UNDECIDED, Authorizer, StartingAuthorizer, may_be_ours
 from kube_iam.authn.decide import PRINCIPAL_ID_KEY, Allowed, Authenticator, Denied, Stages
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingTable
@@ -385,3 +385,38 @@ def test_reviews_that_wait_for_iam_are_limited() -> None:
         return denied, sum(answer is None for answer in await asyncio.gather(*asked))
 
     assert asyncio.run(many()) == (36, 64)
+
+
+TEXTS = st.sampled_from(
+    ["", "alice", "system:alice", ALICE.arn, ALICE.canonical_arn, "AROAEXAMPLE", "ASIAEXAMPLE", "\x00", "É"]
+)
+KEYS = st.sampled_from(
+    ["arn", "ARN", "canonicalArn", "sessionName", "accessKeyId", "principalId", PRINCIPAL_ID_KEY, "kube-iam.dev/level"]
+)
+UIDS = st.sampled_from(["", f"aws-iam-authenticator:{ACCOUNT}:AROAEXAMPLE", "aws-iam-authenticator:", "7"])
+
+
+@given(
+    st.builds(
+        ReviewedUser,
+        TEXTS | st.text(),
+        UIDS | st.text(),
+        st.lists(st.sampled_from(["kube-iam:admin", EVERYBODY, "x"]), max_size=3).map(tuple),
+        st.dictionaries(KEYS | st.text(), st.lists(TEXTS, max_size=2).map(tuple), max_size=7),
+    )
+)
+def test_any_user_gets_a_denial_or_no_opinion(user: ReviewedUser) -> None:
+    for of in (stages(ADMIN, ALICE_DENIED), Stages(Backends(Backend(None)), None, Denials(None), ())):
+        answer = review(of, user)
+        assert answer is None or isinstance(answer, Refusal)
+        if user.name.startswith("system:") and not may_be_ours(user):
+            assert answer is None
+
+
+def test_users_with_more_groups_than_any_cluster_has_are_answered() -> None:
+    groups = tuple(f"group-{number}" for number in range(20_000))
+    assert review(stages(ADMIN, ALICE_DENIED), ReviewedUser("alice", "", groups)) is None
+    assert (
+        reason(review(stages(ADMIN, ALICE_DENIED), ReviewedUser("alice", "", (*groups, "kube-iam:admin"))))
+        is Reason.DENIED
+    )

@@ -1,0 +1,152 @@
+"""The cost of the authorizer: GETs on the real kube-apiserver by a user whose requests it asks our server about, and by another user.
+
+Both users have the same rights by RBAC and a token that kube-apiserver has cached: alice's of our server, and a service account's, for
+whose requests no webhook is asked. Their difference is what the authorizer adds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+from bench.context import Bench
+from bench.figures import Row, part
+from bench.figures import ours as own
+from bench.revocation_rows import REFRESH, Site
+from kube_iam.sandbox.processes import wait_until
+from kube_iam.sandbox.state import ACCOUNT, CLUSTER_ID, Home
+from kube_iam.sandbox.up import down, up
+
+RATE = 300
+_PATH = "/api/v1/namespaces/default/configmaps"
+_TICKS = os.sysconf("SC_CLK_TCK")
+_RESULTS = ("no_opinion", "denied", "unavailable")
+
+
+@dataclass(frozen=True)
+class _Latencies:
+    """Percentiles of one attack, in ms."""
+
+    p50: float
+    p99: float
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:.2f} ms, p99 {self.p99:.2f} ms"
+
+
+def cost(bench: Bench) -> list[Row]:
+    """Measure GETs at a fixed rate by a user of ours and by another, in turn."""
+    with _site(bench) as site:
+        alice, other = _token(site, "alice"), _service_account(site)
+        for token in (alice, other):
+            _attack(bench, site, token, 1.0)
+        mine: list[_Latencies] = []
+        its: list[_Latencies] = []
+        asked = 0.0
+        used = 0.0
+        for number in range(bench.times(4)):
+            for token, found in ((other, its), (alice, mine)):
+                before = _reviews(site), _cpu_seconds(site)
+                found.append(_attack(bench, site, token, bench.seconds(5)))
+                reviews, cpu = (_reviews(site) - before[0]), _cpu_seconds(site) - before[1]
+                if token == alice:
+                    asked, used = asked + reviews, used + cpu
+                elif reviews:
+                    raise RuntimeError(f"{reviews:.0f} requests of another user reached the authorizer")
+                who = "alice" if token == alice else "other"
+                bench.say(f"  round {number + 1}, {who}: {found[-1]}, {reviews:.0f} reviews")
+    if not asked:
+        raise RuntimeError("kube-apiserver asked for no review: it runs without the authorizer")
+    parts = (
+        part("added p50", "ms", _added([each.p50 for each in mine], [each.p50 for each in its]), None, own("<=", 1)),
+        part("added p99", "ms", _added([each.p99 for each in mine], [each.p99 for each in its]), None, own("<=", 5)),
+        part("CPU of our server a review", "µs", [used / asked * 1e6], None, own("<=", 100)),
+        part("p50 of a GET", "ms", [each.p50 for each in mine], [each.p50 for each in its], None, "user of others"),
+        part("p99 of a GET", "ms", [each.p99 for each in mine], [each.p99 for each in its], None, "user of others"),
+    )
+    notes = (
+        "a level with an IAM group, and a deny list; no request of the other user reached our server",
+        f"{asked:.0f} reviews; the processor time of our server includes TLS, HTTP and its background work",
+    )
+    return [Row("authorizer", f"GETs at {RATE}/s on the real kube-apiserver, with and without a review", parts, notes)]
+
+
+def _added(mine: Sequence[float], its: Sequence[float]) -> list[float]:
+    """Return the differences of each round, whose two measurements follow each other."""
+    return [one - other for one, other in zip(mine, its, strict=True)]
+
+
+@contextmanager
+def _site(bench: Bench) -> Iterator[Site]:
+    home = Home(bench.directory / "authorizer")
+    try:
+        site = Site(home, up(home, os.environ, lambda _: None, 120.0, REFRESH))
+        if not site.state.api_url:
+            raise RuntimeError("there is no kube-apiserver: make control-plane")
+        site.works("kube-iam", "apply", "--yes")
+        (home.root / "viewer.yaml").write_text(site.works("kube-iam", "kubeconfig", "viewer"))
+        site.admit(["alice"])
+        yield site
+    finally:
+        down(home)
+
+
+def _token(site: Site, who: str) -> str:
+    role = f"arn:aws:iam::{ACCOUNT}:role/sandbox-viewer"
+    done = site.run(who, "kube-iam", "token", "-i", CLUSTER_ID, "-r", role, "--token-only")
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    return done.stdout.strip()
+
+
+def _service_account(site: Site) -> str:
+    """Return a token of a service account with the rights of the level."""
+    site.works("kubectl", "create", "serviceaccount", "bench")
+    site.works(
+        "kubectl", "create", "clusterrolebinding", "bench", "--clusterrole=view", "--serviceaccount=default:bench"
+    )
+    token = site.works("kubectl", "create", "token", "bench").strip()
+    command = ("kubectl", "auth", "can-i", "list", "configmaps", "--as=system:serviceaccount:default:bench")
+    if not wait_until(lambda: site.works(*command).strip() == "yes", 10):
+        raise RuntimeError("the service account has no rights")
+    return token
+
+
+def _attack(bench: Bench, site: Site, token: str, seconds: float) -> _Latencies:
+    """Send GETs at the rate for that long. Raises RuntimeError where one fails."""
+    target = {"method": "GET", "url": site.state.api_url + _PATH, "header": {"Authorization": [f"Bearer {token}"]}}
+    command = [bench.programs.vegeta, "attack", "-format=json", "-lazy", f"-rate={RATE}", f"-duration={seconds}s"]
+    command += [f"-root-certs={site.home.ca}"]
+    environment = {"NO_PROXY": "127.0.0.1", "HOME": str(bench.directory)}
+    targets = (json.dumps(target) + "\n") * round(RATE * seconds + 1)
+    attack = run(command, input=targets.encode(), capture_output=True, check=True, timeout=120, env=environment)  # noqa: S603
+    report = run(  # noqa: S603
+        [bench.programs.vegeta, "report", "-type=json"], input=attack.stdout, capture_output=True, check=True
+    )
+    said: dict[str, Any] = json.loads(report.stdout)
+    if said["success"] < 1:
+        raise RuntimeError(f"GETs failed: {said['status_codes']} {said['errors'][:3]}")
+    return _Latencies(said["latencies"]["50th"] / 1e6, said["latencies"]["99th"] / 1e6)
+
+
+def _reviews(site: Site) -> float:
+    """Return how many reviews the server has answered."""
+    trust = ssl.create_default_context(cafile=str(site.home.webhook / "cert.pem"))
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
+    with direct.open(site.state.webhook_url.replace("/authenticate", "/metrics"), timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    counted = (f'kube_iam_authorize_reviews_total{{result="{result}"}} ' for result in _RESULTS)
+    return sum(float(line.rpartition(" ")[2]) for start in counted for line in lines if line.startswith(start))
+
+
+def _cpu_seconds(site: Site) -> float:
+    fields = Path(f"/proc/{site.home.process('webhook').pid()}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
