@@ -59,7 +59,9 @@ class Authorizer:
         refusal = stages.denial(identity)
         if refusal is not None:
             return refusal
-        found = await self._find_mapping(identity)
+        found = stages.find_mapping(identity)
+        if found.outdated:
+            found = await self._find_again(found, identity)
         if found.refusal is not None:
             return found.refusal
         match = found.match
@@ -73,13 +75,9 @@ class Authorizer:
             return now
         return None if _still_has(now, user) else Refusal(Reason.USER_CHANGED)
 
-    async def _find_mapping(self, identity: Identity) -> Found:
-        """Return the mapping, after another read of IAM where only membership is missing, as for a sign-in.
-
-        The read is at most one in 15 s for one identity, and at most 64 reviews wait for reads.
-        """
-        found = self._stages.find_mapping(identity)
-        if not found.outdated or self._waiting >= _MAX_WAITING or self._read.get(identity, self._clock()):
+    async def _find_again(self, found: Found, identity: Identity) -> Found:
+        """Return the mapping after another read of IAM, as for a sign-in: one in 15 s for one identity. At most 64 reviews wait."""
+        if self._waiting >= _MAX_WAITING or self._read.get(identity, self._clock()):
             return found
         self._waiting += 1
         try:
