@@ -94,7 +94,7 @@ class _Memberships:
         self.covers_account = cache.covers_account
         self.answer_status_query = cache.answer_status_query
 
-    async def refresh(self, groups: Collection[str], roles: Collection[str] = ()) -> bool:  # noqa: ARG002
+    async def refresh(self, groups: Collection[str], roles: Collection[str] = (), seconds: float = 0.0) -> bool:  # noqa: ARG002
         return False
 
 
