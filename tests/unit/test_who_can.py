@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from access_commands import LATER, denying, kube_iam
+from access_commands import FILE, LATER, denying, kube_iam
 from access_commands import account as account
 from fake_account import ACCOUNT, FakeAccount
 from prepared_session import PreparedSession
@@ -32,6 +33,7 @@ from kube_iam.denylist.denial import Denial
 from kube_iam.errors import AccessDenied, CredentialsError, KubeError, UsageError
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.rbac import ResourceType
+from kube_iam.report.who_can_text import IGNORE_GROUP
 
 READER = RoleKey("ClusterRole", "reader")
 PODS = ResourceType("pods", "", True, frozenset({"exec", "log"}))
@@ -282,6 +284,27 @@ def test_what_cannot_be_read_makes_the_answer_incomplete(applied: FakeAccount, c
 def test_a_mapping_that_cannot_be_read_makes_the_answer_incomplete(account: FakeAccount, capsys: Capture) -> None:
     account.world.errors["entries"] = KubeError("cannot read ConfigMap x")
     assert asked(account, capsys, OPS, code=3)["notRead"] == ["mapping: cannot read ConfigMap x"]
+
+
+@pytest.mark.parametrize(("mapping", "words"), [("", ["--any-server"]), ("mapping: {awsAuth: {}}\n", [])])
+def test_servers_that_ignore_the_group_admit_every_session_of_the_role(
+    applied: FakeAccount, capsys: Capture, mapping: str, words: list[str]
+) -> None:
+    rbac = FakeRbac(group("kube-iam:admin"))
+    assert run(applied, rbac, "get", "pods", "-o", "json") == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert principals(alone) == [("alice", "IAM group prod-admin")]
+    Path("access.yaml").write_text(FILE + mapping)
+    assert run(applied, rbac, "get", "pods", "-o", "json", *words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert principals(found) == [
+        ("alice", "IAM group prod-admin"),
+        (
+            f"users and roles of account {ACCOUNT} that IAM allows sts:AssumeRole",
+            "trust policy of role prod-admin, under conditions, at servers that ignore iamGroup",
+        ),
+    ]
+    assert set(alone["notCovered"]) - set(found["notCovered"]) == {IGNORE_GROUP}
 
 
 def test_roles_of_other_accounts_are_named_and_not_read(account: FakeAccount, capsys: Capture) -> None:

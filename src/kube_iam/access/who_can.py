@@ -1,7 +1,8 @@
 """People who may make a request in the cluster: the join of RBAC, the mapping and IAM.
 
 An entry of the mapping gives a user name and groups to principals of AWS. The principals of an entry are found in IAM: members of its
-group, users with temporary access, and, for a role whose entry asks for no group, the principals of its trust policy.
+group, users with temporary access, and, for a role whose entry asks for no group, the principals of its trust policy. Servers that
+ignore the group admit these for every role.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from kube_iam.errors import KubeIamError, NotFound
 Read = TypeVar("Read")
 
 _ANY_VALUE = r"[A-Za-z0-9_+=,.@-]*"
+IGNORING = ", at servers that ignore iamGroup"
 _LISTS = ("mapRoles", "mapUsers", "mapGroups")
 _PLACE = re.compile(r"(\w+)\[(\d+)\]", re.ASCII)
 
@@ -68,8 +70,13 @@ class WhoCan:
 class PeopleReader:
     """Reads the principals of mapping entries in IAM, each group and role once. `unread` says what could not be read."""
 
-    def __init__(self, access: ClusterAccess, directory: Directory, now: float) -> None:
-        """`now` is Unix seconds: temporary access that is over by then admits nobody."""
+    def __init__(self, access: ClusterAccess, directory: Directory, now: float, *, any_server: bool = False) -> None:
+        """`now` is Unix seconds: temporary access that is over by then admits nobody.
+
+        With `any_server` the principals of a role's trust policy are candidates also where its entry asks for a group. Servers that
+        ignore `iamGroup` admit every session of the role.
+        """
+        self._any_server = any_server
         self._access = access
         self._directory = directory
         self._now = now
@@ -111,6 +118,8 @@ class PeopleReader:
             yield self._user_entry(entry, user)
         elif entry.iam_group:
             yield from self._of_group(entry)
+            if self._any_server and entry.role_arn:
+                yield from self._of_trust(entry, entry.role_arn, IGNORING)
         elif (role := entry.role_arn or principal) and ":role/" in role.lower():
             yield from self._of_role(entry, role)
         else:
@@ -135,9 +144,13 @@ class PeopleReader:
         for level in self._levels_of(entry):
             for user in self._members.get(level.group_name.casefold(), ()):
                 yield self._person(entry, user, f"IAM group {level.group_name}")
+        yield from self._of_trust(entry, role)
+
+    def _of_trust(self, entry: MappingEntry, role: str, note: str = "") -> Iterator[Candidate]:
+        """Yield the principals of the role's trust policy. `note` is added to the way by which they are admitted."""
         if not self._own_role(entry):
             self.unread.append(f"role {role} is of another AWS account: who may assume it is not known")
-            yield self._unnamed(entry, f"sessions of {role}", "its trust policy, which was not read")
+            yield self._unnamed(entry, f"sessions of {role}", f"its trust policy, which was not read{note}")
             return
         state = self._roles.get(pathless(role))
         if state is None:
@@ -149,7 +162,7 @@ class PeopleReader:
             return
         for each in principals:
             condition = ", under conditions" if each.conditional else ""
-            yield self._unnamed(entry, str(each), f"trust policy of role {state.name}{condition}")
+            yield self._unnamed(entry, str(each), f"trust policy of role {state.name}{condition}{note}")
 
     def _user_entry(self, entry: MappingEntry, user: str) -> Candidate:
         arn = parse_arn(entry.principal)
@@ -191,7 +204,8 @@ class PeopleReader:
         role = entry.role_arn or entry.principal
         arn = parse_arn(role)
         is_own = arn is not None and (arn.partition, arn.account) == (self._access.partition, self._access.account)
-        return role if is_own and not entry.iam_group and entry.sso is None and ":role/" in role else ""
+        is_asked = self._any_server or not entry.iam_group
+        return role if is_own and is_asked and entry.sso is None and ":role/" in role else ""
 
     def _in_force(self, entry: MappingEntry) -> list[TemporaryGrant]:
         return [who for who in entry.temporary if who.ends > self._now and entry.iam_group]

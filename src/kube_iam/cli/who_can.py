@@ -37,6 +37,11 @@ _VERBS = frozenset(
 @click.option("-A", "--all-namespaces", is_flag=True, help="Ask for all namespaces at once.")
 @click.option("--subresource", metavar="NAME", default="", help="The subresource, such as log or scale.")
 @click.option("--all", "everything", is_flag=True, help="List service accounts too.")
+@click.option(
+    "--any-server",
+    is_flag=True,
+    help="List also principals that servers admit which ignore iamGroup, as aws-iam-authenticator.  [always for awsAuth]",
+)
 @deny_list_option
 @output_option
 @aws_options
@@ -51,6 +56,7 @@ def command(
     all_namespaces: bool,
     subresource: str,
     everything: bool,
+    any_server: bool,
     deny_list: str,
     output: str,
 ) -> int:
@@ -61,6 +67,7 @@ def command(
 
     Exits with 3 where something could not be read: the answer is then incomplete, and names it.
     """
+    from kube_iam.access.levels import TargetKind
     from kube_iam.access.plan import check_caller
     from kube_iam.access.who_can import PeopleReader, who_can
     from kube_iam.cli.access_output import print_data
@@ -81,11 +88,14 @@ def command(
     check_caller(access, session.iam)
     rbac = session.rbac.read(request.namespace)
     entries, reserved = _entries(session, unread)
-    reader = PeopleReader(access, session.iam, now)
+    # EKS's own authenticator reads aws-auth, and ignores iamGroup.
+    any_server = any_server or access.mapping.kind is TargetKind.AWS_AUTH
+    reader = PeopleReader(access, session.iam, now, any_server=any_server)
     candidates = reader.candidates(entries)
     found = who_can(rbac.grants(request), candidates, reserved)
     denied = _denied(session, deny_list, found.answers, now, unread)
-    report = WhoCanReport(request, found, denied, (*rbac.unread, *unread, *dict.fromkeys(reader.unread)))
+    unread = [*rbac.unread, *unread, *dict.fromkeys(reader.unread)]
+    report = WhoCanReport(request, found, denied, unread, any_server=any_server)
     if output == "table":
         page(who_can_text(report, _where(request, all_namespaces=all_namespaces), everything=everything))
     else:

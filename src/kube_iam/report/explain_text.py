@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from kube_iam.access.explanation import Explanation, Status, Step, Verdict
 from kube_iam.core.printable import escaped_lines
 from kube_iam.report.members_text import table
+from kube_iam.report.who_can_text import IGNORE_GROUP
 
 _MAY_REFUSE = (
     "service control policies, session policies and policies of VPC endpoints, apart from what a simulation by IAM includes",
@@ -17,7 +18,7 @@ _MAY_REFUSE = (
 )
 _MAY_ADMIT = (
     "other backends of the server, other authenticators, client certificates, and on EKS access entries and access policies",
-    "servers that ignore iamGroup, as aws-iam-authenticator and EKS's own: they admit every session of the role",
+    IGNORE_GROUP,
 )
 LIMITS = (*_MAY_REFUSE, *_MAY_ADMIT)
 """Facts that `explain` does not check: those that may refuse a principal who is admitted, and those that may admit one who is not."""

@@ -11,10 +11,13 @@ from kube_iam.core.rbac import AUTHENTICATED, GROUP, MASTERS, RbacSubject, Reque
 from kube_iam.denylist.denial import Denial
 from kube_iam.report.members_text import denied_text, table
 
+IGNORE_GROUP = (
+    "servers that ignore iamGroup, as aws-iam-authenticator and EKS's own: they admit every session of the role"
+)
 LIMITS = (
     "EKS: the hidden creator of the cluster, access policies, and access entries beside a mapping in aws-auth",
     "other authenticators (OIDC, other webhooks, other mappings of the server) and client certificates, also those in system:masters",
-    "servers that ignore iamGroup, as aws-iam-authenticator and EKS's own: they admit every session of the role",
+    IGNORE_GROUP,
     "authorizers beside RBAC (Node, Webhook, ABAC)",
     "what IAM policies allow: whether somebody can assume a role, and conditions of trust policies",
     "denials of access keys and of the unique ids of roles",
@@ -25,17 +28,26 @@ LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class WhoCanReport:
-    """An answer with all that is printed of it. `denied` has the denial of answers by position, `unread` what could not be read."""
+    """An answer with all that is printed of it. `denied` has the denial of answers by position, `unread` what could not be read.
+
+    `any_server`: servers that ignore `iamGroup` are covered too.
+    """
 
     request: Request
     found: WhoCan
     denied: Mapping[int, Denial] = field(default_factory=dict)
     unread: Sequence[str] = ()
+    any_server: bool = False
 
     @property
     def is_complete(self) -> bool:
         """Return whether everything that the answer rests on was read."""
         return not self.unread
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Return what the answer does not cover."""
+        return tuple(each for each in LIMITS if not (self.any_server and each == IGNORE_GROUP))
 
 
 def request_text(request: Request) -> str:
@@ -82,7 +94,7 @@ def _rest(report: WhoCanReport, *, everything: bool) -> Iterator[str]:
         yield "Nobody in the mapping is one of these:"
         yield from (f"  {_other(each)}" for each in report.found.others)
     yield "Not covered:"
-    yield from (f"  {each}" for each in LIMITS)
+    yield from (f"  {each}" for each in report.limits)
     if report.unread:
         yield "This answer is incomplete. Not read:"
         yield from (f"  {each}" for each in report.unread)
@@ -117,7 +129,7 @@ def who_can_data(report: WhoCanReport) -> dict[str, object]:
         "principals": [_answer_data(each, report.denied.get(at)) for at, each in enumerate(report.found.answers)],
         "serviceAccounts": list(map(str, report.found.service_accounts)),
         "notMapped": list(map(str, report.found.others)),
-        "notCovered": list(LIMITS),
+        "notCovered": list(report.limits),
         "notRead": list(report.unread),
     }
 
