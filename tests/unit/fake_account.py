@@ -82,7 +82,7 @@ class FakeDirectory:
         self.access_keys: dict[str, str] = {}
         self.inline_documents: dict[tuple[Holder, str], object] = {}  # of groups
         self.simulation: Simulation | None = None
-        self.simulated: list[tuple[str, str, str, dict[str, str]]] = []
+        self.simulated: list[tuple[str, str, str, dict[str, str | bool | float]]] = []
         self.all_users = {name: User(name, f"arn:aws:iam::{ACCOUNT}:user/{name}", f"AIDA{name}") for name in users}
 
     def state(self) -> object:
@@ -356,7 +356,9 @@ class FakeDirectory:
         state = self.policy_states.get(arn)
         return state.document if state is not None else None
 
-    def simulate(self, user_arn: str, action: str, resource: str, context: Mapping[str, str]) -> Simulation:
+    def simulate(
+        self, user_arn: str, action: str, resource: str, context: Mapping[str, str | bool | float]
+    ) -> Simulation:
         self.world.read("simulate")
         self.simulated.append((user_arn, action, resource, dict(context)))
         if self.simulation is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -348,14 +349,20 @@ def test_opinion_of_iam_that_differs_makes_the_answer_unknown(
     found = asked(applied, capsys, "alice", "admin")
     assert found["admitted"] is admitted
     assert statuses(found)["simulation"] == status
-    assert applied.directory.simulated == [
-        (
-            ALICE,
-            "sts:AssumeRole",
-            ROLE,
-            {"sts:RoleSessionName": "alice", "aws:username": "alice", "aws:userid": "AIDAalice"},
-        )
-    ]
+    ((user, action, role, context),) = applied.directory.simulated
+    assert (user, action, role) == (ALICE, "sts:AssumeRole", ROLE)
+    assert isinstance(context.pop("aws:CurrentTime"), float)
+    assert context == {"sts:RoleSessionName": "alice", "aws:username": "alice", "aws:userid": "AIDAalice"}
+
+
+def test_roles_that_the_user_does_not_get_are_not_simulated_for_every_level(
+    applied: FakeAccount, capsys: Capture
+) -> None:
+    applied.directory.simulation = simulated("allowed")
+    assert run(applied, "alice") == 0
+    assert [each[2] for each in applied.directory.simulated] == [ROLE]
+    reads = Counter(name for name in applied.world.log if name in ("groups_of", "user"))
+    assert reads == {"groups_of": 1, "user": 1}
 
 
 def test_no_simulation_asks_iam_for_none(applied: FakeAccount, capsys: Capture) -> None:

@@ -189,11 +189,16 @@ def _condition(text: str) -> str:
     return f"{text} (an MFA code)" if MFA in text.lower() else text
 
 
-def simulation_step(facts: IamFacts, user: User, role: RoleState, access: AssumeAccess) -> Step:
+def simulation_step(facts: IamFacts, user: User, role: RoleState, access: AssumeAccess, now: float) -> Step:
     """Return IAM's own opinion of the user's policies. It is unknown where the two opinions differ."""
-    context = {"sts:RoleSessionName": user.name, "aws:username": user.name, "aws:userid": user.unique_id}
+    context: dict[str, str | bool | float] = {
+        "sts:RoleSessionName": user.name,
+        "aws:username": user.name,
+        "aws:userid": user.unique_id,
+        "aws:CurrentTime": now,
+    }
     if access.needs_mfa:
-        context["aws:MultiFactorAuthPresent"] = "true"
+        context["aws:MultiFactorAuthPresent"] = True
     try:
         said = facts.directory.simulate(user.arn, "sts:AssumeRole", role.arn, context)
     except KubeIamError as error:

@@ -28,6 +28,7 @@ from kube_iam.core.trust_principals import trusted_principals
 from kube_iam.errors import KubeIamError
 
 _EXAMPLE_KEY, _EXAMPLE_SESSION = "ASIAEXAMPLEEXAMPLE00", "session-name"
+_BY_ROLE = (Method.ROLE, Method.MAPPED_ROLE)
 _NOT_BY_GROUP = ("no_entry", "other_entry")
 _OF_ENTRY = (Reason.TEMPLATE_VALUE, Reason.RESERVED_NAME)
 
@@ -93,6 +94,7 @@ class Explainer:
         self._server = server
         self._now = now
         self._simulates = simulates
+        self._simulates_refusals = True
         self._options = options
 
     def user_level(self, name: str, level: Level) -> Explanation:
@@ -118,6 +120,22 @@ class Explainer:
         part = self._server_part(self._session(role, user.name), user.name, level)
         group = self._group_step(user, level, (*assumed, *part.steps))
         return part.explanation(user.name, (step, *group, *assumed), level.name)
+
+    def user_levels(self, name: str) -> tuple[Explanation, ...]:
+        """Explain an IAM user and every level. What the levels need is read in parallel.
+
+        IAM gives no second opinion of roles that the user surely does not get: of many levels a user has few.
+        """
+        levels = self.access.levels
+        user, _ = self._user(name)
+        if user is not None:
+            by_role = [
+                level.mapped_role or role_arn(self.access, level) for level in levels if level.method in _BY_ROLE
+            ]
+            self._facts.read_roles(arn.rpartition("/")[2] for arn in by_role if self._is_own(arn, "role"))
+            self._facts.read_groups(level.group_name for level in levels if self.access.asks_membership(level))
+        self._simulates_refusals = False
+        return tuple(self.user_level(name, level) for level in levels)
 
     def user_entries(self, name: str) -> tuple[Explanation, ...]:
         """Explain an IAM user and the entries outside of levels. Those that surely do not admit the user are left out."""
@@ -187,8 +205,8 @@ class Explainer:
         is_ours = bool(apply) and level is not None and not level.existing_role
         remedies = {"no_policy": apply, "trust": apply if is_ours else f"correct the trust policy of role {role.name}"}
         steps = [replace(step, remedy=step.remedy or remedies.get(step.reason, "")) for step in found.steps]
-        if self._simulates:
-            steps.append(simulation_step(self._facts, user, role, found))
+        if self._simulates and (self._simulates_refusals or found.allowed is not False):
+            steps.append(simulation_step(self._facts, user, role, found, self._now))
         return tuple(steps)
 
     def _group_step(self, user: User, level: Level, later: tuple[Step, ...]) -> tuple[Step, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TypeVar, cast
 
 from kube_iam.access.ports import Directory, HeldPolicy, Holder, RoleState, User
@@ -79,12 +80,17 @@ class IamFacts:
         return self._reads.once(("document", arn), lambda: self.directory.policy_document(arn))
 
     def read_roles(self, names: Iterable[str]) -> None:
-        """Read these roles in parallel, so that `role` does not wait for one at a time. Raises nothing."""
+        """Read these roles and their ids in parallel, so that nothing waits for one at a time. Raises nothing."""
+        roles = tuple(dict.fromkeys(names))
+        self._read_all((*((self.role, name) for name in roles), *((self.role_id, name) for name in roles)))
 
-        def read(name: str) -> None:
-            try:
-                self.role(name)
-            except KubeIamError:
-                return  # which `role` raises
+    def read_groups(self, names: Iterable[str]) -> None:
+        """Read the members of these groups in parallel. Raises nothing."""
+        self._read_all((self.members, name) for name in dict.fromkeys(names))
 
-        self.directory.each(read, dict.fromkeys(names))
+    def _read_all(self, reads: Iterable[tuple[Callable[[str], object], str]]) -> None:
+        def read(pair: tuple[Callable[[str], object], str]) -> None:
+            with suppress(KubeIamError):  # which the method raises again when it is called
+                pair[0](pair[1])
+
+        self.directory.each(read, reads)

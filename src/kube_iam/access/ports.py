@@ -254,10 +254,12 @@ class Directory(Protocol):
     def policy_document(self, arn: str) -> object | None:
         """Return the default version of a managed policy, also of AWS's own, or None if there is none."""
 
-    def simulate(self, user_arn: str, action: str, resource: str, context: Mapping[str, str]) -> Simulation:
+    def simulate(
+        self, user_arn: str, action: str, resource: str, context: Mapping[str, str | bool | float]
+    ) -> Simulation:
         """Return what IAM says of the user's policies and an action on a resource (iam:SimulatePrincipalPolicy).
 
-        `context` has condition keys with their values.
+        `context` has condition keys with their values: texts, booleans, and times in Unix seconds.
         """
 
 

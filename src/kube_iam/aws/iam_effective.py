@@ -8,6 +8,7 @@ from kube_iam.access.ports import HeldPolicy, Holder, Simulation
 from kube_iam.aws.iam_calls import document_of
 from kube_iam.aws.iam_part import IamPart
 from kube_iam.aws.parallel import in_parallel
+from kube_iam.core.utc import rfc3339
 from kube_iam.errors import AccessDenied, NotFound
 
 
@@ -36,19 +37,17 @@ class IamEffectivePolicies(IamPart):
         except NotFound:
             return None
 
-    def simulate(self, user_arn: str, action: str, resource: str, context: Mapping[str, str]) -> Simulation:
+    def simulate(
+        self, user_arn: str, action: str, resource: str, context: Mapping[str, str | bool | float]
+    ) -> Simulation:
         """Return IAM's answer for one action on one resource."""
-        entries = [
-            {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
-            for key, value in context.items()
-        ]
         answer = self._aws.call(
             "simulate_principal_policy",
             f"simulate the policies of {user_arn}",
             PolicySourceArn=user_arn,
             ActionNames=[action],
             ResourceArns=[resource],
-            ContextEntries=entries,
+            ContextEntries=[_context_entry(key, value) for key, value in context.items()],
         )
         result = answer["EvaluationResults"][0]
         return Simulation(
@@ -78,3 +77,14 @@ class IamEffectivePolicies(IamPart):
         return document_of(
             self._aws.call(f"get_{holder.kind}_policy", doing, PolicyName=name, **argument)["PolicyDocument"]
         )
+
+
+def _context_entry(key: str, value: str | bool | float) -> dict[str, object]:
+    """Return a condition key as IAM takes it, with its type."""
+    if isinstance(value, bool):
+        kind, text = "boolean", str(value).lower()
+    elif isinstance(value, float):
+        kind, text = "date", rfc3339(value)
+    else:
+        kind, text = "string", value
+    return {"ContextKeyName": key, "ContextKeyType": kind, "ContextKeyValues": [text]}

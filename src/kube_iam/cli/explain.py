@@ -94,8 +94,7 @@ def _explanations(explainer: Explainer, principal: str, level: Level | None) -> 
     if is_user and level is not None:
         return (explainer.user_level(principal, level),)
     if is_user:
-        levels = tuple(explainer.user_level(principal, each) for each in explainer.access.levels)
-        return (*levels, *explainer.user_entries(principal))
+        return (*explainer.user_levels(principal), *explainer.user_entries(principal))
     try:
         return (explainer.principal(principal, level),)
     except ValueError as problem:
