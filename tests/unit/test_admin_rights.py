@@ -226,3 +226,48 @@ def test_tags_of_policies_are_removed_also_when_no_level_uses_what_exists(
 ) -> None:
     # A level that no longer uses an existing group leaves a tag with the group's name.
     assert "iam:UntagPolicy" in policy(capsys, "admin", "-f", file)["ManagePolicies"]["Action"]
+
+
+EKS = "arn:aws:eks:eu-central-1:123456789012"
+ON_EKS = (
+    FILE.replace("id: prod.example.com", "id: demo") + "mapping: {accessEntries: {}}\nmembershipCheck: assumeRole\n"
+)
+
+
+def eks_rights(found: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the resources of each action of EKS."""
+    rights: dict[str, set[str]] = {}
+    for statement in found.values():
+        for action in statement["Action"]:
+            if action.startswith("eks:"):
+                rights.setdefault(action, set()).update(statement["Resource"])
+    return rights
+
+
+def test_policies_cover_the_access_entries_of_one_cluster(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(ON_EKS)
+    cluster, entries = {f"{EKS}:cluster/demo"}, {f"{EKS}:access-entry/demo/*"}
+    reading = {
+        "eks:DescribeCluster": cluster,
+        "eks:ListAccessEntries": cluster,
+        "eks:DescribeAccessEntry": entries,
+        "eks:ListAssociatedAccessPolicies": entries,
+    }
+    changing = dict.fromkeys(("eks:DeleteAccessEntry", "eks:TagResource", "eks:UpdateAccessEntry"), cluster | entries)
+    assert eks_rights(policy(capsys, "admin", "-f", file)) == {
+        **reading,
+        **changing,
+        "eks:CreateAccessEntry": cluster,
+    }
+    for job in ("operator", "auditor"):
+        assert eks_rights(policy(capsys, job, "-f", file)) == reading
+    file.write_text(FILE)
+    assert eks_rights(policy(capsys, "admin", "-f", file)) == {}
+
+
+def test_administrator_on_eks_may_take_entries_out_of_aws_auth(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(ON_EKS)
+    found = rules(manifests(capsys, "--for", "admin", "-f", file))
+    assert ("kube-system", "configmaps", ("aws-auth",), ("get", "patch")) in found
+    for job in ("operator", "auditor"):
+        assert "aws-auth" not in str(manifests(capsys, "--for", job, "-f", file))
