@@ -18,6 +18,7 @@ from prepared_session import PreparedSession
 
 from https_server import HttpsServer, Request
 from kube_iam.access.levels import TargetKind
+from kube_iam.aws import client
 from kube_iam.cli.root import run_command
 from kube_iam.cli.session import AdminSession
 from kube_iam.config.access import load_access
@@ -380,3 +381,25 @@ def test_former_mapping_is_aws_auth_where_the_cluster_reads_both(eks: FakeEks, m
     assert former.describe() == "ConfigMap kube-system/aws-auth"
     eks.cluster["accessConfig"] = {"authenticationMode": "API"}
     assert EksSession(memory).ports.former is None
+
+
+def test_calls_to_iam_and_eks_share_one_set_of_credentials(
+    eks: FakeEks, memory: ApiInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two sets a profile with MFA would ask for two codes, and AWS takes each code once."""
+    doubt(memory, "accessEntries")
+    made: list[str] = []
+
+    def make_session(profile: str = "") -> object:
+        made.append(profile)
+        return original(profile)
+
+    original = client.make_session
+    monkeypatch.setattr(client, "make_session", make_session)
+    session = EksSession(memory)
+    preflight = session.ports.preflight
+    assert preflight is not None
+    preflight.source()
+    session.require_eks_cluster()
+    assert session.iam
+    assert len(made) == 1

@@ -248,6 +248,6 @@ def _look_up(session: AdminSession, names: Sequence[str]) -> KnownNames:
 
     access = session.access
     # The mapping first: without the cluster, nothing can be denied either.
-    entries = session.mapping_store.entries()
+    entries = session.mapping_store_without_prompts.entries()
     # No MFA code is asked for: a denial does not wait, and a thread that is given up while it asks leaves the terminal without echo.
     return known_names(access, session.iam_without_prompts, entries, names)

@@ -126,12 +126,16 @@ class AdminSession:
     @cached_property
     def iam(self) -> Directory:
         """Return IAM of the AWS account."""
-        return self._open_iam(self.display.waiting)
+        from kube_iam.aws.iam import IamDirectory
+
+        return IamDirectory(self._clients, self.display.waiting)
 
     @cached_property
     def iam_without_prompts(self) -> Directory:
         """Return IAM that prints nothing, and whose calls raise NobodyToAsk where they need an MFA code."""
-        return self._open_iam(lambda _: None, may_ask=False)
+        from kube_iam.aws.iam import IamDirectory
+
+        return IamDirectory(self._clients_without_prompts)
 
     @property
     def destination(self) -> Destination:
@@ -204,6 +208,13 @@ class AdminSession:
             return self._access_entries()
         return make_store(self.access, self.checked_kube if self.access.mapping.kind.is_in_cluster else None)
 
+    @property
+    def mapping_store_without_prompts(self) -> MappingStore:
+        """Return the mapping, whose calls to AWS raise NobodyToAsk where they need an MFA code."""
+        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES:
+            return self._access_entries(may_ask=False)
+        return self.mapping_store
+
     @cached_property
     def ports(self) -> Ports:
         """Return IAM, the cluster and the mapping, with checks in advance. Raises what `check_server` raises."""
@@ -256,7 +267,7 @@ class AdminSession:
         if not region:
             return None
         try:
-            return read_cluster(IamCalls(self._client_maker()), access.cluster_id, region)
+            return read_cluster(IamCalls(self._clients), access.cluster_id, region)
         except KubeIamError:
             return None
 
@@ -318,10 +329,15 @@ class AdminSession:
         chosen = ((f"--{each.name}", getattr(self.connection, each.name)) for each in fields(Connection))
         return (*file, *(word for name, value in chosen if value for word in (name, value)))
 
-    def _open_iam(self, waiting: Callable[[str], None], *, may_ask: bool = True) -> Directory:
-        from kube_iam.aws.iam import IamDirectory
+    @cached_property
+    def _clients(self) -> Callable[[str], Any]:
+        """Return the maker of clients for IAM, STS and EKS. They share credentials, so that an MFA code is asked for once."""
+        return self._client_maker()
 
-        return IamDirectory(self._client_maker(may_ask=may_ask), waiting)
+    @cached_property
+    def _clients_without_prompts(self) -> Callable[[str], Any]:
+        """Return the same, for calls that raise NobodyToAsk where they need an MFA code."""
+        return self._client_maker(may_ask=False)
 
     def _client_maker(self, *, may_ask: bool = True) -> Callable[[str], Any]:
         """Return a function that makes a botocore client for a service, with the administrator's credentials."""
@@ -334,20 +350,19 @@ class AdminSession:
         region = self.connection.region or self.access.region
 
         def make(service: str) -> Any:
-            if service in ("iam", "eks"):
-                return iam_client(region, session, service=service)
-            return make_client(service, region, session=session)
+            if service == "eks":  # which is regional: --region chooses the endpoint of IAM and STS
+                return iam_client(self.access.region, session, service=service)
+            return iam_client(region, session) if service == "iam" else make_client(service, region, session=session)
 
         return make
 
-    def _access_entries(self, *, dry_run: bool = False) -> AccessEntryStore:
+    def _access_entries(self, *, dry_run: bool = False, may_ask: bool = True) -> AccessEntryStore:
         """Return the access entries of the EKS cluster that the access file names."""
         from kube_iam.aws.access_entries import AccessEntryStore
         from kube_iam.aws.iam_calls import IamCalls
 
-        return AccessEntryStore(
-            IamCalls(self._client_maker()), self.access, dry_run=dry_run, progress=self.display.waiting
-        )
+        calls = IamCalls(self._clients if may_ask else self._clients_without_prompts)
+        return AccessEntryStore(calls, self.access, dry_run=dry_run, progress=self.display.waiting)
 
     def _open_kube(self) -> KubeApi:
         from kube_iam.kube.client import KubeApi
