@@ -385,6 +385,18 @@ def test_level_without_membership_check_needs_the_role_alone(applied: FakeAccoun
     assert statuses(found)["group"] == "note"
 
 
+def test_binding_that_the_sync_has_not_written_is_said(account: FakeAccount, capsys: Capture) -> None:
+    Path("access.yaml").write_text(FILE.replace("membershipCheck: assumeRole", "membershipCheck: rbac"))
+    assert run_command("kube-iam", ["apply", "--yes"], {}, Session(account, denying(), FakeRbac())) == 0
+    account.directory.group_members["prod-viewer"].add("alice")
+    capsys.readouterr()
+    found = asked(account, capsys, "alice", "viewer")
+    assert (found["admitted"], found["username"], found["groups"]) == (True, "awsiam:viewer:alice", [])
+    (step,) = (each for each in found["steps"] if each["code"] == "rbac")
+    assert (step["status"], step["reason"]) == ("note", "no_binding")
+    assert "no binding of level viewer names awsiam:viewer:alice" in step["detail"]
+
+
 def test_level_by_group_needs_membership_alone(applied: FakeAccount, capsys: Capture) -> None:
     found = asked(applied, capsys, "carol", "ci")
     assert (found["admitted"], found["username"]) == (True, "awsiam:carol")

@@ -365,8 +365,12 @@ class Explainer:
         except KubeIamError as error:
             yield Step("rbac", Status.NOTE, f"bindings were not read: {error}", "not_read")
             return
-        text = "; ".join(bindings) or "no binding names this user or these groups"
-        yield Step("rbac", Status.NOTE, text)
+        if not bindings and level is not None and self.access.is_synced(level):
+            text = f"no binding of level {level.name} names {username}: its bindings name the members one by one"
+            remedy = "look at the log of kube-iam sync, which adds members to them"
+            yield Step("rbac", Status.NOTE, text, "no_binding", remedy)
+            return
+        yield Step("rbac", Status.NOTE, "; ".join(bindings) or "no binding names this user or these groups")
 
     # Entries outside of levels
 
