@@ -112,6 +112,11 @@ VARIABLES = (
     Variable("AWS_EC2_METADATA_SERVICE_ENDPOINT", _ALL_AWS, "Address of instance metadata"),
     Variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", _ALL_AWS, "`IPv6`: its address over IPv6"),
     Variable(
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", _ALL_AWS, "Path at the agent of ECS for a container's credentials"
+    ),
+    Variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", _ALL_AWS, "URL of the agent for a container's credentials"),
+    Variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", _ALL_AWS, "Token for a container's agent"),
+    Variable(
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         _SIGN_IN,
         "File of the token for a container's agent; part of the cache key",
