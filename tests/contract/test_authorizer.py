@@ -137,6 +137,32 @@ def test_deny_list_that_was_never_read_is_an_error_for_our_users_alone(make_serv
     fake.stop()
 
 
+def test_server_that_starts_holds_up_nobody_but_its_own_users(make_server: Make) -> None:
+    fake = FakeKube()
+    fake.hold.clear()
+    server = make_server(settings=f"  denyList: kube-system/{NAME}\n  master: http://127.0.0.1:{fake.port}\n")
+    server.process = server.launch()
+    ours = {"user": "awsiam:alice", "uid": "aws-iam-authenticator:123456789012:AROAEXAMPLE", "groups": []}
+    answers: list[tuple[int, int]] = []
+
+    def is_starting() -> bool:
+        try:
+            server.trust()
+            answers.append((ask(server, ours).status, ask(server, SCHEDULER).status))
+        except OSError:
+            return True
+        return answers[-1][0] == 504
+
+    wait_until(lambda: not is_starting())
+    assert {scheduler for _, scheduler in answers} == {200}
+    assert [status for status, _ in answers[:-1]] == [504] * (len(answers) - 1)
+    assert answers[0][0] == 504
+    assert answers[-1][0] == 503  # it has started, without the deny list
+    fake.hold.set()
+    wait_until(lambda: ask(server, ours).status == 200)
+    fake.stop()
+
+
 def test_removed_and_changed_mappings_are_denied_while_the_server_runs(make_server: Make) -> None:
     server = make_server()
     server.start()
