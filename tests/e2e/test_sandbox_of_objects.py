@@ -41,6 +41,7 @@ def test_levels_in_objects_admit_members_and_leave_nothing(sandbox_of_objects: S
     whoami = ("kubectl", "--kubeconfig", viewer, "auth", "whoami", "-o", "json")
     assert json.loads(alice.works(*whoami))["status"]["userInfo"]["username"] == "awsiam:alice"
     assert "Nothing to change" in administrator.works("kube-iam", "plan")
+    assert ", as awsiam:alice, groups: kube-iam:viewer" in administrator.works("kube-iam", "doctor", "alice", "viewer")
     administrator.works("kube-iam", "revoke", "alice", "viewer")
     assert wait_until(lambda: not alice.signs_in(viewer), 60)
     assert alice.run(*whoami).returncode != 0

@@ -9,16 +9,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import kubeconfigs
 import pytest
+import yaml
 from access_commands import account as account
 from access_commands import kube_iam
-from api_in_memory import REVIEWS, SLICES, ApiInMemory, endpoint_slice
+from api_in_memory import REVIEWS, SLICES, ApiInMemory, Thing, endpoint_slice
 from fake_account import FakeAccount
-from levels_for_tests import access, level
+from levels_for_tests import access, level, run
 from prepared_session import PreparedSession
 from tls_sts import TlsSts
 
-from kube_iam.access.levels import ClusterAccess, Level, MappingTarget, Method, TargetKind
+from kube_iam.access.levels import ClusterAccess, Level, MappingTarget, MemberList, Method, TargetKind
+from kube_iam.access.mapping import MappingSource
+from kube_iam.access.plan import plan_apply
+from kube_iam.access.ports import Preflight, Simulation
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.membership_status import (
     MembershipAnswer,
     MembershipState,
@@ -31,10 +37,11 @@ from kube_iam.doctor.causes import Cause
 from kube_iam.doctor.inspection import Inspection
 from kube_iam.doctor.level_checks import check_mapping
 from kube_iam.doctor.outcomes import Failed, Outcome, Passed, Skipped
-from kube_iam.doctor.server_checks import check_context, check_server_iam, check_token_review
+from kube_iam.doctor.server_checks import check_context, check_server_iam, check_server_pods, check_token_review
 from kube_iam.errors import UsageError
 from kube_iam.kube.mapping_store import make_store
 
+PODS = "/api/v1/namespaces/kube-system/pods"
 URL = "https://api.prod.example.com"
 NOTHING = 'Post "https://127.0.0.1:21362/authenticate": dial tcp 127.0.0.1:21362: connect: connection refused'
 Make = Callable[..., Inspection]
@@ -59,9 +66,13 @@ def sts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsSts]:
 def make(account: FakeAccount, memory: ApiInMemory, sts: TlsSts) -> Make:
     """Return a function that makes the state of a run whose administrator has AWS credentials."""
 
-    def state(of: Level | None = None, url: str = URL, file: ClusterAccess | None = None) -> Inspection:
+    def state(
+        of: Level | None = None, url: str = URL, file: ClusterAccess | None = None, source: MappingSource | None = None
+    ) -> Inspection:
         session = PreparedSession(account, memory.api(url))
         session.access = file or access(*([of] if of else []))
+        if source is not None:
+            session.ports = replace(account.ports, preflight=Preflight(None, account.store, lambda: source))
         if session.access.mapping.kind is TargetKind.FILE:
             session.mapping_store = make_store(session.access, None)
         found = of or session.access.levels[0]
@@ -226,6 +237,78 @@ def test_what_is_missing_for_the_administrator_too_is_left_to_the_check_of_it(
     assert isinstance(check_server_iam(make()), Skipped)
 
 
+# --- the server's pods
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected", "said"),
+    [
+        ([{"conditions": [{"type": "Ready", "status": "True"}]}], None, "1 of 1 pods are ready"),
+        (
+            [
+                {"conditions": [{"type": "Ready", "status": "True"}]},
+                {
+                    "phase": "Running",
+                    "containerStatuses": [
+                        {
+                            **dict.fromkeys(("image", "imageID", "name"), "x"),
+                            "ready": False,
+                            "restartCount": 3,
+                            "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                        }
+                    ],
+                },
+            ],
+            Cause.SERVER_NOT_READY,
+            "1 of 2 pods are not ready: server-1 on node cp-1 is CrashLoopBackOff",
+        ),
+        ([{"phase": "Pending"}], Cause.SERVER_NOT_READY, "server-0 on node cp-0 is Pending"),
+    ],
+)
+def test_pods_that_are_not_ready_are_named(
+    statuses: list[Thing], expected: Cause | None, said: str, make: Make, memory: ApiInMemory
+) -> None:
+    for number, status in enumerate(statuses):
+        memory.objects[f"{PODS}/server-{number}"] = {
+            "metadata": {"name": f"server-{number}", "namespace": "kube-system"},
+            "spec": {"nodeName": f"cp-{number}", "containers": []},
+            "status": status,
+        }
+    found = check_server_pods(make())
+    assert cause(found) is expected
+    assert said in str(found)
+
+
+def test_a_server_that_runs_in_no_pod_is_not_called_unready(make: Make, memory: ApiInMemory) -> None:
+    memory.empty.add(PODS)
+    assert isinstance(check_server_pods(make()), Skipped)
+
+
+# --- access entries of EKS, and a mapping in a file
+
+
+def test_a_mapping_that_the_authenticator_of_eks_does_not_read_is_named(make: Make) -> None:
+    target = MappingTarget(TargetKind.ACCESS_ENTRIES, "", "prod", "")
+    source = MappingSource(doubt="the cluster's authentication mode is CONFIG_MAP")
+    found = check_mapping(make(file=access(level("viewer"), mapping=target), source=source))
+    assert cause(found) is Cause.BACKEND_MODE
+    assert "CONFIG_MAP" in str(found)
+
+
+def test_eks_tells_no_reasons_which_is_no_fault(make: Make, memory: ApiInMemory) -> None:
+    file = access(level("viewer"), mapping=MappingTarget(TargetKind.ACCESS_ENTRIES, "", "prod", ""))
+    memory.answer = lambda host, token: "invalid bearer token"
+    assert cause(check_token_review(make(file=file))) is None
+
+
+def test_a_server_of_this_machine_that_is_stopped_is_named(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"clusterID: prod.example.com\nserver: {{stateDir: '{tmp_path}'}}\n")
+    file = access(level("viewer"), mapping=MappingTarget(TargetKind.FILE, path=str(path)))
+    found = check_token_review(replace(make(file=file), has_cluster=False))
+    assert cause(found) is Cause.WEBHOOK_DOWN
+
+
 # --- levels of permission sets, of mapped roles and of IAM groups
 
 
@@ -265,7 +348,111 @@ def test_checks_of_iam_are_skipped_for_users_that_others_manage(make: Make) -> N
     assert "IAM Identity Center manages the users" in str(skipped["membership"])
 
 
+# --- IAM
+
+
+def applied(account: FakeAccount, make: Make, of: Level, *users: str) -> Inspection:
+    """Return the state of a level that was applied, with these users in its group."""
+    state = make(of)
+    run(account, plan_apply(state.access, account.ports))
+    for user in users:
+        account.directory.add_member(of.group_name, user)
+    return state
+
+
+def outcome(state: Inspection, code: str) -> Outcome:
+    return next(each.run(state) for each in ADMIN_CHECKS if each.code == code)
+
+
+def test_nothing_of_another_account_is_reported(make: Make, account: FakeAccount, sts: TlsSts) -> None:
+    account.directory.account = "999999999999"
+    state = make()
+    assert isinstance(outcome(state, "aws-account"), Skipped)
+    found = {code: outcome(state, code) for code in ("user", "membership", "policy", "role", "drift")}
+    assert all(isinstance(each, Skipped) and "999999999999" in each.reason for each in found.values()), found
+
+
+@pytest.mark.parametrize(
+    ("members", "remedy"),
+    [
+        (None, "`kube-iam grant alice viewer`"),
+        (MemberList(("bob",), line=12), "Add alice to access.yaml, line 12, then `kube-iam apply`"),
+        (MemberList(("alice", "bob"), line=12), "`kube-iam apply`"),
+    ],
+)
+def test_the_remedy_for_a_user_outside_the_group(
+    members: MemberList | None, remedy: str, make: Make, account: FakeAccount
+) -> None:
+    state = applied(account, make, level("viewer"), "carol")
+    state.level = replace(state.level, members=members)
+    found = outcome(state, "membership")
+    assert cause(found) is Cause.NOT_MEMBER
+    assert isinstance(found, Failed)
+    assert found.advice == remedy
+    assert "carol" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("grant", "has_policy", "expected"),
+    [
+        (TemporaryGrant("alice", "AIDAalice", "2096-01-01T00:00:00Z"), True, None),
+        (TemporaryGrant("alice", "AIDAalice", "2096-01-01T00:00:00Z"), False, Cause.TEMPORARY_ENDED),
+        (TemporaryGrant("alice", "AIDAformer", "2096-01-01T00:00:00Z"), True, Cause.TEMPORARY_ENDED),
+        (TemporaryGrant("alice", "AIDAalice", "2020-01-01T00:00:00Z"), True, Cause.TEMPORARY_ENDED),
+    ],
+)
+def test_temporary_access(
+    grant: TemporaryGrant, has_policy: bool, expected: Cause | None, make: Make, account: FakeAccount
+) -> None:
+    state = applied(account, make, level("viewer"))
+    account.store.add_temporary(state.wanted, grant)
+    if has_policy:
+        account.directory.put_user_policy("alice", "kube-iam-prod-viewer", {})
+    assert cause(outcome(state, "membership")) is expected
+
+
+@pytest.mark.parametrize(
+    ("principal", "expected"),
+    [
+        ("arn:aws:iam::123456789012:root", None),
+        ("123456789012", None),
+        ("arn:aws:iam::123456789012:user/alice", None),
+        ("arn:aws:iam::123456789012:user/bob", Cause.TRUST_POLICY),
+    ],
+)
+def test_trust_policies_of_roles_that_others_made(
+    principal: str, expected: Cause | None, make: Make, account: FakeAccount
+) -> None:
+    own_name = {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": principal}, "Condition": own_name}
+    trust = {"Version": "2012-10-17", "Statement": [statement]}
+    account.directory.create_role("ops", "/", trust, {}, 3600, "")
+    state = applied(account, make, level("ops", role_name="ops", existing_role=True), "alice")
+    assert cause(outcome(state, "role")) is None
+    assert cause(outcome(state, "assume-role")) is expected
+
+
+def test_an_organization_that_refuses_is_named_by_the_second_opinion(make: Make, account: FakeAccount) -> None:
+    state = applied(account, make, level("viewer"), "alice")
+    account.directory.simulation = Simulation("implicitDeny", organization_allows=False)
+    found = outcome(state, "assume-role")
+    assert cause(found) is Cause.ORGANIZATION_POLICY
+
+
+def test_a_trust_policy_with_free_session_names_is_named(make: Make, account: FakeAccount) -> None:
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "123456789012"}}
+    account.directory.create_role("ops", "/", {"Version": "2012-10-17", "Statement": [statement]}, {}, 3600, "")
+    found = outcome(make(level("ops", role_name="ops", existing_role=True)), "role")
+    assert cause(found) is Cause.SESSION_NAME_UNRESTRICTED
+
+
 # --- the context and the command line
+
+
+def test_a_user_without_a_level_is_told_how_to_ask(account: FakeAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    (config := Path("config")).write_text(yaml.safe_dump(kubeconfigs.config()))
+    assert kube_iam(account, "doctor", "alice", "--kubeconfig", str(config)) == 1
+    assert "remedy: an administrator names a user and a level: `kube-iam doctor alice LEVEL`" in capsys.readouterr().out
 
 
 def test_a_context_of_another_cluster_is_named(make: Make) -> None:

@@ -25,6 +25,7 @@ from kube_iam.doctor.outcomes import Check, Failed, Outcome, Passed, Result, Ski
 from kube_iam.doctor.report import results_data, results_text
 from kube_iam.doctor.sign_in import Machine, SignIn
 from kube_iam.doctor.user_checks import USER_CHECKS
+from kube_iam.errors import KubeIamError
 from kube_iam.server import pem
 
 PACKAGE = Path(__file__).parents[2] / "src" / "kube_iam"
@@ -285,6 +286,14 @@ def test_checks_behind_a_failure_do_not_run_and_others_do() -> None:
     )
     found = [result.outcome for result in run_checks(checks, None)]
     assert found[1:] == [Skipped("needs: One"), Skipped("needs: Two"), Skipped("no right"), Passed("runs")]
+
+
+def test_a_check_that_ends_with_an_error_is_skipped_and_others_run() -> None:
+    def fails(state: None) -> Outcome:
+        raise KubeIamError("no answer", "try again")
+
+    found = [each.outcome for each in run_checks((Check("one", 1, "One", fails), check("two", Passed("runs"))), None)]
+    assert found == [Skipped("no answer: try again"), Passed("runs")]
 
 
 def test_values_cannot_forge_lines_of_the_report() -> None:

@@ -100,11 +100,13 @@ def _administrator_results(session: AdminSession, user: str, level: str, deny_li
     """Return the results of an administrator's checks of a user and a level of the access file."""
     from kube_iam.access.members import find_level
     from kube_iam.config.suggestions import suggestion
+    from kube_iam.core.arns import user_name
     from kube_iam.doctor.admin_checks import ADMIN_CHECKS
     from kube_iam.doctor.inspection import Inspection
     from kube_iam.doctor.outcomes import run_checks
 
     access, connection = session.access, session.connection
+    user = user_name(user) or user
     if connection.profile:
         use_profile(connection.profile)
     state = Inspection(

@@ -40,7 +40,10 @@ DIRECTORY_METHODS = {
     ),
     "grant": (*_INVENTORY, *_EXISTING_GROUPS, *_MEMBERS, "add_member", *_TEMPORARY, "put_user_policy"),
     "revoke": (*_INVENTORY, *_EXISTING_GROUPS, "user", "users", "remove_member", *_TEMPORARY),
-    "doctor": (*_PLAN, *_EXISTING_GROUPS, *_MEMBERS, *_DENIED, "user_policy"),
+    "doctor": (
+        *(*_PLAN, *_EXISTING_GROUPS, *_MEMBERS, *_DENIED),
+        *("user_policy", "held_policies", "policy_document", "simulate"),
+    ),
     "deny": ("members", "user"),
     "kubeconfig": ("role",),
     "new": ("caller",),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kube_iam.access.levels import ClusterAccess, Level
     from kube_iam.cli.session import AdminSession
     from kube_iam.core.membership_status import MembershipStatus
+    from kube_iam.kube.webhook_faults import Review
 
 SETTLE_SECONDS = 10.0
 """Seconds that `apply` waits for the server to load the changes. A ConfigMap that kubelet mounts may take a minute more."""
@@ -80,7 +81,7 @@ def _ask(session: AdminSession, levels: Collection[Level], *, settle: bool) -> d
         clock.sleep(0.5)
 
 
-def _way(session: AdminSession) -> Callable[[str], str]:
+def _way(session: AdminSession) -> Callable[[str], Review]:
     """Return the function that queries the server: directly where its config.yaml is on this machine, else by kube-apiserver."""
     from kube_iam.denylist.prober import Prober
     from kube_iam.kube.membership_query import local_review

@@ -10,25 +10,16 @@ import ipaddress
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 
 from kube_iam.core.redaction import shown_url
 from kube_iam.denylist.status_query import StatusAnswer, StatusQuestion, parse_answer
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.context import Context
-from kube_iam.kube.webhook_faults import webhook_fault
+from kube_iam.kube.webhook_faults import Review, webhook_fault
 
 HERE = ""
 """The address of the kubeconfig, in place of the URL of an API server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """The status of a TokenReview: the user name that the token signs in as, empty for a refusal, and `status.error`."""
-
-    username: str
-    error: str
 
 
 class Prober:
@@ -63,11 +54,7 @@ class Prober:
             raise _no_answer(error, shown_url(address or self._api.server))
         return answer
 
-    def review(self, token: str) -> str:
-        """Return `status.error` of a TokenReview at the kubeconfig's address. Raises KubeIamError."""
-        return self.try_token(HERE, token).error
-
-    def try_token(self, address: str, token: str) -> Review:
+    def review(self, token: str, address: str = HERE) -> Review:
         """Return the status of a TokenReview at that API server. Raises KubeIamError, and Unreachable as `ask` does."""
         return self._review(address, token, "ask the server (TokenReview)")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from kube_iam.access.assume_steps import assume_access, simulation_step
 from kube_iam.access.changes import Kind
 from kube_iam.access.desired import (
     policy_arn,
@@ -14,6 +15,8 @@ from kube_iam.access.desired import (
     user_policy_name,
 )
 from kube_iam.access.drift import Difference, differences
+from kube_iam.access.explanation import Status
+from kube_iam.access.iam_facts import IamFacts
 from kube_iam.access.levels import Method
 from kube_iam.access.plan import plan_apply
 from kube_iam.config.suggestions import suggestion
@@ -26,6 +29,16 @@ from kube_iam.doctor.outcomes import Failed, Outcome, Passed, Skipped
 from kube_iam.errors import AccessDenied, KubeIamError, NotOwned
 
 _LISTED = 5
+_REFUSALS = {
+    "policy": (
+        Cause.IDENTITY_POLICY,
+        "Remove the statement that denies it, or attach a policy that allows it: `kube-iam apply`",
+    ),
+    "boundary": (Cause.PERMISSIONS_BOUNDARY, "Allow sts:AssumeRole on the role in the user's permissions boundary"),
+    "trust": (Cause.TRUST_POLICY, "Allow the IAM users of the account in the role's trust policy, or `kube-iam apply`"),
+    "simulation": (Cause.ORGANIZATION_POLICY, Cause.ORGANIZATION_POLICY.remedy),
+}
+"""Causes and remedies of an administrator, by the code of the step that refuses."""
 
 
 def check_user(state: Inspection) -> Outcome:
@@ -35,7 +48,7 @@ def check_user(state: Inspection) -> Outcome:
     try:
         found = state.user_state
         if found is None:
-            near = suggestion(state.user, (user.name for user in state.session.iam.users()))
+            near = suggestion(state.user, (user.name for user in state.iam.users()))
             return Failed(Cause.USER_MISSING, f"no IAM user {state.user} in account {state.access.account}", near)
     except KubeIamError as error:
         return skipped(error)
@@ -58,11 +71,8 @@ def check_membership(state: Inspection) -> Outcome:
     if is_member:
         return Passed(f"{state.user} is in IAM group {level.group_name}, with {_some(others)}")
     if grant is None:
-        return Failed(
-            Cause.NOT_MEMBER,
-            f"{state.user} is not in IAM group {level.group_name}, {_are(others)}",
-            f"`kube-iam grant {state.user} {level.name}`",
-        )
+        found = f"{state.user} is not in IAM group {level.group_name}, {_are(others)}"
+        return Failed(Cause.NOT_MEMBER, found, _way_in(state))
     return _temporary(state, grant)
 
 
@@ -75,7 +85,7 @@ def check_policy(state: Inspection) -> Outcome:
     try:
         if state.group is None:
             return Skipped("there is no group")
-        policy = state.session.iam.policy(arn)
+        policy = state.iam.policy(arn)
         if policy is None:
             return _missing(state, Cause.POLICY_DETACHED, f"there is no policy {arn}")
     except KubeIamError as error:
@@ -114,6 +124,29 @@ def check_role(state: Inspection) -> Outcome:
     return Passed(f"{role.arn}, whose trust policy allows {_trusted(role.trust)}")
 
 
+def check_assume(state: Inspection) -> Outcome:
+    """Check that the user's policies and boundary and the role's trust policy allow sts:AssumeRole.
+
+    IAM's own simulation is a second opinion.
+    """
+    if state.level.method is not Method.ROLE:
+        return Skipped(f"level {state.level.name} has no role of its own")
+    user, role = state.user_state, state.role
+    if user is None or role is None:
+        return Skipped("there is no user, or no role")
+    facts = IamFacts(state.iam)
+    access = assume_access(facts, user, role, state.now)
+    steps = (*access.steps, simulation_step(facts, user, role, access, state.now))
+    if failed := next((step for step in steps if step.status is Status.MISSING), None):
+        cause, remedy = _REFUSALS[failed.code]
+        if failed.reason == "session_name":
+            cause = Cause.SESSION_NAME
+        return Failed(cause, failed.detail, failed.remedy or remedy)
+    if unknown := next((step for step in steps if step.status is Status.UNKNOWN), None):
+        return Skipped(f"not decided: {unknown.detail}")
+    return Passed("; ".join(step.detail for step in steps))
+
+
 def check_drift(state: Inspection) -> Outcome:
     """Check that nothing else of the level differs from the access file. Bindings are checked behind this."""
     try:
@@ -135,6 +168,15 @@ def check_drift(state: Inspection) -> Outcome:
     return Passed(f"level {state.level.name} is as {state.access.source} says")
 
 
+def _way_in(state: Inspection) -> str:
+    """Return the remedy for a user who is not in the group: the file lists the members of some levels."""
+    listed = state.level.members
+    if listed is None:
+        return f"`kube-iam grant {state.user} {state.level.name}`"
+    place = state.access.place_of(listed)
+    return "`kube-iam apply`" if state.user in listed else f"Add {state.user} to {place}, then `kube-iam apply`"
+
+
 def _temporary(state: Inspection, grant: TemporaryGrant) -> Outcome:
     """Return the outcome for a user who is no member and has an item in `temporary`."""
     level = state.level
@@ -147,7 +189,7 @@ def _temporary(state: Inspection, grant: TemporaryGrant) -> Outcome:
             found = f"temporary access is for a former IAM user {state.user} ({grant.user_id})"
             return Failed(Cause.TEMPORARY_ENDED, found, again)
         name = user_policy_name(state.access.name, level.name)
-        if level.method is Method.ROLE and state.session.iam.user_policy(state.user, name) is None:
+        if level.method is Method.ROLE and state.iam.user_policy(state.user, name) is None:
             found = f"temporary access is in the mapping, and {state.user} has no policy {name}"
             return Failed(Cause.TEMPORARY_ENDED, found, again)
     except KubeIamError as error:

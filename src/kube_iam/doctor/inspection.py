@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from kube_iam.access.desired import desired_entry, iam_arn, mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry, MappingStore
-from kube_iam.access.ports import Directory, GroupState, PolicyState, Ports, RoleState, User
+from kube_iam.access.ports import Directory, GroupState, Ports, RoleState, User
 from kube_iam.core.identity import Identity
 from kube_iam.doctor.outcomes import Skipped
-from kube_iam.errors import AccessDenied, KubeIamError
+from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError
 from kube_iam.kube.errors import status_of
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Inspection:
     # Found by checks.
     clock_ahead: float | None = None  # aws-account: seconds
     is_aws_known: bool = False  # aws-account: AWS takes the administrator's own credentials
+    other_account: CredentialsError | None = None  # aws-account: they are of another account than the file's
     found: EntryMatch | None = None  # mapping
     names: tuple[str, tuple[str, ...]] | None = None  # mapping: the user name and groups in the cluster
 
@@ -90,29 +91,32 @@ class Inspection:
         """Return the time (Unix seconds)."""
         return self.clock()
 
+    @property
+    def iam(self) -> Directory:
+        """Return IAM. Raises CredentialsError where it is that of another account: nothing there is the level's."""
+        if self.other_account is not None:
+            raise self.other_account
+        return self.session.iam
+
     @cached_property
     def user_state(self) -> User | None:
         """Return the IAM user, None without one."""
-        return self.session.iam.user(self.user)
+        return self.iam.user(self.user)
 
     @cached_property
     def group(self) -> GroupState | None:
         """Return the level's IAM group, None without one."""
-        return self.session.iam.group(self.level.group_name)
+        return self.iam.group(self.level.group_name)
 
     @cached_property
     def members(self) -> tuple[User, ...]:
         """Return the members of the level's group, none without a group."""
-        return self.session.iam.members(self.level.group_name) if self.group is not None else ()
+        return self.iam.members(self.level.group_name) if self.group is not None else ()
 
     @cached_property
     def role(self) -> RoleState | None:
         """Return the level's role, None without one."""
-        return self.session.iam.role(self.level.role_name)
-
-    def policy(self, arn: str) -> PolicyState | None:
-        """Return a policy, None without one."""
-        return self.session.iam.policy(arn)
+        return self.iam.role(self.level.role_name)
 
     @cached_property
     def entries(self) -> tuple[MappingEntry, ...]:

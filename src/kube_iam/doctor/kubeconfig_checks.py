@@ -62,6 +62,11 @@ def context_of_level(state: SignIn) -> str:
         return found[0]
     if found:
         raise NoContext(f"several contexts are of a level {level}: {', '.join(found)}", "choose one with --context")
+    if machine.access is not None and machine.access.level(level) is None:
+        raise NoContext(
+            f"no context of the kubeconfig is of a level {level}, and {machine.access.source} has no such level",
+            f"an administrator names a user and a level: `kube-iam doctor {level} LEVEL`",
+        )
     raise NoContext(
         f"no context of the kubeconfig is of a level {level}",
         f"`kube-iam kubeconfig {level} --merge` adds it; or choose a context with --context",

@@ -123,15 +123,16 @@ def _missing_entry(state: Inspection, found: EntryMatch) -> Failed:
         is_applied = True
     if not is_applied:
         return Failed(Cause.LEVEL_NOT_APPLIED, f"level {level.name} has no IAM group, and no entry in {where}")
+    missing = f"there is no entry for {wanted.name} in {where}"
     if found.entry is not None:
-        return Failed(Cause.MAPPING_SHADOWED, f"{where} has no entry for {wanted.name}; {found.entry.place} is used")
+        return Failed(Cause.MAPPING_SHADOWED, f"{missing}; the server uses {found.entry.place}")
     if found.nearest:
         near = found.nearest[0]
         said = f"the nearest is {near.place}, {near.principal}: {near.reason}"
-        return Failed(Cause.MAPPING_NOT_MATCHING, f"{where} has no entry for {wanted.name}; {said}")
+        return Failed(Cause.MAPPING_NOT_MATCHING, f"{missing}; {said}")
     other = next(_other_places(state), "")
     said = f"; {other} has one, which is not where `mapping` of {access.source} points" if other else ""
-    return Failed(Cause.MAPPING_MISSING, f"{where} has no entry for {wanted.name}{said}")
+    return Failed(Cause.MAPPING_MISSING, f"{missing}{said}")
 
 
 def _other_places(state: Inspection) -> Iterator[str]:
@@ -152,9 +153,14 @@ def _other_places(state: Inspection) -> Iterator[str]:
 def _other_backend(state: Inspection) -> Failed | None:
     """Return the failure where the server's config.yaml names its backends, and none reads the mapping of the access file."""
     target = state.access.mapping
-    wanted = _BACKENDS[target.kind]
+    wanted = _BACKENDS.get(target.kind)
     place = target if target.kind is TargetKind.CONFIG_FILE else _CONFIG_FILE
-    if not state.has_cluster or target.kind is TargetKind.FILE:
+    if wanted is None or target.kind is TargetKind.AWS_AUTH:
+        preflight = state.session.ports.preflight
+        doubt = preflight.source().doubt if preflight is not None else ""
+        if doubt:
+            return Failed(Cause.BACKEND_MODE, doubt)
+    if wanted is None or not state.has_cluster or target.kind is TargetKind.FILE:
         return None
     try:
         text = ConfigMapEditor(state.session.kube, place.namespace, place.name).read().data.get(place.key, "")
@@ -184,7 +190,7 @@ def _denial(state: Inspection, denials: list[Denial]) -> tuple[Denial | None, tu
     if not level.method.is_in_iam:
         return DenialTable(denials).find(state.identity(), state.now), ()
     members = LevelMembers(level.name, level.group_name, (state.user,), ids={state.user: user_id})
-    found = denied_members(state.access, state.session.iam, (members,), denials, state.now)
+    found = denied_members(state.access, state.iam, (members,), denials, state.now)
     return next(iter(found.members.values()), None), found.unchecked
 
 
@@ -209,13 +215,17 @@ def _enforced(state: Inspection, denial: Denial) -> str:
 
 
 def _server_place(mapping: ServerMapping, where: str) -> str:
-    """Return the place of an entry as the server's reader names it (`server.mapRoles[1]`), given the store's (`mapRoles[1]`)."""
+    """Return the place of an entry as the server's reader names it, given the store's.
+
+    Those are `server.mapRoles[1]` for `mapRoles[1]`, and an object's name for `IAMIdentityMapping NAME`.
+    """
     places = [
         *(entry.where for entry in mapping.roles),
         *(entry.where for entry in mapping.groups),
         *(entry.where for entry in mapping.unused),
     ]
-    return next((place for place in places if place == where or place.endswith(f".{where}")), where)
+    same = (each for each in places if each == where or each.endswith(f".{where}") or where.endswith(f" {each}"))
+    return next(same, where)
 
 
 def _shown(value: object) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kube_iam.doctor.causes import Cause
+from kube_iam.errors import KubeIamError
 
 S = TypeVar("S")
 
@@ -68,15 +69,25 @@ class Result:
 
 
 def run_checks(checks: Sequence[Check[S]], state: S) -> Iterator[Result]:
-    """Run the checks in their order, and yield each result when it is known. Checks keep what they found in `state`."""
+    """Run the checks in their order, and yield each result when it is known. Checks keep what they found in `state`.
+
+    A check that ends with an error of our tree could not tell: it is skipped.
+    """
     titles = {check.code: check.title for check in checks}
     failed: set[str] = set()
     for check in checks:
         missing = next((code for code in check.needs if code in failed), "")
-        outcome = Skipped(f"needs: {titles[missing]}") if missing else check.run(state)
+        outcome = Skipped(f"needs: {titles[missing]}") if missing else _outcome(check, state)
         if missing or isinstance(outcome, Failed):
             failed.add(check.code)
         yield Result(check.code, check.step, check.title, outcome)
+
+
+def _outcome(check: Check[S], state: S) -> Outcome:
+    try:
+        return check.run(state)
+    except KubeIamError as error:
+        return Skipped(str(error))
 
 
 def first_failure(results: Sequence[Result]) -> Failed | None:

@@ -14,13 +14,13 @@ from kube_iam.core.checks import CLOCK_SKEW, LIFETIME
 from kube_iam.core.membership_status import MembershipQuestion, MembershipState, requirement_name
 from kube_iam.core.reasons import Reason
 from kube_iam.core.utc import rfc3339
-from kube_iam.denylist.prober import HERE, Prober, Review, unverified_reason
+from kube_iam.denylist.prober import Prober, unverified_reason
 from kube_iam.doctor.causes import Cause
 from kube_iam.doctor.cluster_checks import answers, no_answer
 from kube_iam.doctor.inspection import Inspection, skipped
 from kube_iam.doctor.kubeconfig_checks import context_failure
 from kube_iam.doctor.outcomes import Failed, Outcome, Passed, Skipped
-from kube_iam.errors import ConfigError, KubeError, KubeIamError, UsageError
+from kube_iam.errors import ConfigError, CredentialsError, KubeError, KubeIamError, UsageError
 from kube_iam.kube.client import refuse_unsupported
 from kube_iam.kube.cluster_findings import eks_region
 from kube_iam.kube.errors import clean, status_of
@@ -28,7 +28,8 @@ from kube_iam.kube.kubeconfig_merge import entries_in_use
 from kube_iam.kube.kubeconfig_owner import certificates_of, same_server, sign_in
 from kube_iam.kube.mapping_source import read_source
 from kube_iam.kube.membership_query import ask_memberships, local_review
-from kube_iam.kube.webhook_faults import WebhookFault, webhook_fault
+from kube_iam.kube.pods import LABEL, NAMESPACE, SERVER, server_pods
+from kube_iam.kube.webhook_faults import Review, WebhookFault, webhook_fault
 
 NO_CLUSTER = "nothing of the access file is in a cluster"
 _CHECKED_FOR = re.compile(r"checked for cluster id (.+?)(?: \(request|[,\]]|$)")
@@ -117,6 +118,9 @@ def check_aws_account(state: Inspection) -> Outcome:
     state.clock_ahead = state.clock() - identity.aws_time if identity.aws_time is not None else None
     try:
         caller = check_caller(state.access, state.session.iam)
+    except CredentialsError as error:
+        state.other_account = error
+        return Skipped(error.message)
     except KubeIamError as error:
         return Skipped(error.message)
     return Passed(f"{caller.account}, as {identity.arn}")
@@ -157,9 +161,13 @@ def check_token_review(state: Inspection) -> Outcome:
     """
     token, is_own, why = _token(state)
     try:
-        found = _review(state)(token)
+        review = _review(state)
+        found = review(token)
+    except ConfigError as error:
+        return Skipped("; ".join(error.lines))
     except KubeIamError as error:
-        return skipped(error)
+        is_local = not state.has_cluster and state.access.mapping.kind is TargetKind.FILE
+        return Failed(Cause.WEBHOOK_DOWN, error.message) if is_local else skipped(error)
     failure = _failure(state, found, is_own=is_own)
     if failure is not None:
         return failure
@@ -173,6 +181,22 @@ def check_token_review(state: Inspection) -> Outcome:
     return Passed(f"the server verified a token of your own AWS identity for this cluster id, and says: {said}")
 
 
+def check_server_pods(state: Inspection) -> Outcome:
+    """Check that all pods of the server are ready, where it runs in pods."""
+    if not state.has_cluster:
+        return Skipped(NO_CLUSTER)
+    try:
+        pods = server_pods(state.session.kube)
+    except KubeIamError as error:
+        return skipped(error)
+    if not pods:
+        return Skipped(f"no pods are labelled {LABEL}={SERVER} in namespace {NAMESPACE}: the server runs elsewhere")
+    unready = [f"{pod.name} on node {pod.node or 'none'} is {pod.problem}" for pod in pods if pod.problem]
+    if unready:
+        return Failed(Cause.SERVER_NOT_READY, f"{len(unready)} of {len(pods)} pods are not ready: {', '.join(unready)}")
+    return Passed(f"{len(pods)} of {len(pods)} pods are ready")
+
+
 def check_server_iam(state: Inspection) -> Outcome:
     """Check that the server reads the level's IAM group and role, and that the role is not suspended."""
     level, wanted = state.level, state.wanted
@@ -180,7 +204,7 @@ def check_server_iam(state: Inspection) -> Outcome:
         return Skipped(f"the server reads no IAM for level {level.name}")
     name = requirement_name(wanted.iam_group, wanted.key if wanted.role_arn else "")
     try:
-        status = ask_memberships(lambda token: _review(state)(token).error, (name,)).states.get(name)
+        status = ask_memberships(_review(state), (name,)).states.get(name)
     except KubeIamError as error:
         return skipped(error)
     if status is None:
@@ -257,10 +281,10 @@ def _pem(text: str) -> frozenset[str]:
 def _review(state: Inspection) -> Callable[[str], Review]:
     """Return the way to the server: through kube-apiserver, or directly where the mapping is a file and nothing is in a cluster."""
     if state.has_cluster:
-        prober = Prober(state.session.kube)
-        return lambda token: prober.try_token(HERE, token)
-    ask = local_review(Path(state.access.mapping.path))
-    return lambda token: Review("", ask(token))
+        return Prober(state.session.kube).review
+    if state.access.mapping.kind is not TargetKind.FILE:
+        raise KubeError(NO_CLUSTER)
+    return local_review(Path(state.access.mapping.path))
 
 
 def _failure(state: Inspection, found: Review, *, is_own: bool, where: str = "") -> Failed | None:
@@ -311,7 +335,7 @@ def _status_query() -> str:
 
 
 def _no_server(state: Inspection, said: str, where: str) -> Failed | None:
-    if eks_region(state.access.endpoint):
+    if eks_region(state.access.endpoint) or state.access.mapping.kind is TargetKind.ACCESS_ENTRIES:
         return None  # EKS's own authenticator, which tells no reasons
     found = f"{where}no kube-iam server has answered the TokenReview; status.error is: {said}"
     return Failed(Cause.WEBHOOK_MISSING, found)
@@ -328,7 +352,7 @@ def _elsewhere(state: Inspection) -> Failed | None:
     def ask(address: str) -> Failed | None:
         try:
             return _failure(
-                state, prober.try_token(address, _status_query()), is_own=False, where=f"API server {address}: "
+                state, prober.review(_status_query(), address), is_own=False, where=f"API server {address}: "
             )
         except KubeIamError:
             return None
@@ -360,8 +384,8 @@ def _config_target(state: Inspection) -> MappingTarget | None:
     target = state.access.mapping
     if target.kind in (TargetKind.CONFIG_FILE, TargetKind.FILE):
         return target
-    is_eks = bool(eks_region(state.access.endpoint)) or not state.has_cluster
-    return None if is_eks else MappingTarget(TargetKind.CONFIG_FILE)
+    is_eks = bool(eks_region(state.access.endpoint)) or target.kind is TargetKind.ACCESS_ENTRIES
+    return None if is_eks or not state.has_cluster else MappingTarget(TargetKind.CONFIG_FILE)
 
 
 def _not_mapped(state: Inspection) -> Outcome:

@@ -20,22 +20,23 @@ from kube_iam.core.membership_status import (
     read_membership_answer,
 )
 from kube_iam.errors import KubeError
+from kube_iam.kube.webhook_faults import Review
 
 _TIMEOUT = 10.0  # seconds; the server answers a status query without waiting for anything
 _LARGEST_ANSWER = 1024 * 1024
 
 
-def ask_memberships(review: Callable[[str], str], requirements: Collection[str]) -> MembershipAnswer:
+def ask_memberships(review: Callable[[str], Review], requirements: Collection[str]) -> MembershipAnswer:
     """Return the answer of one server about the requirements: names, any number of them.
 
-    `review` makes a TokenReview with a token and returns its `status.error`. Raises KubeError if no kube-iam server answers,
+    `review` makes a TokenReview with a token. Raises KubeError if no kube-iam server answers,
     and what `review` raises.
     """
     names, server = tuple(requirements), ""
     states: dict[str, MembershipStatus] = {}
     for start in range(0, len(names), MOST_ASKED):
         question = MembershipQuestion(secrets.token_hex(8), names[start : start + MOST_ASKED])
-        answer = read_membership_answer(review(question.token), question.nonce)
+        answer = read_membership_answer(review(question.token).error, question.nonce)
         if answer is None:
             raise KubeError("no kube-iam server answers there")
         states |= answer.states
@@ -43,17 +44,17 @@ def ask_memberships(review: Callable[[str], str], requirements: Collection[str])
     return MembershipAnswer("", server, states)
 
 
-def local_review(config_file: Path) -> Callable[[str], str]:
+def local_review(config_file: Path) -> Callable[[str], Review]:
     """Return a function that makes a TokenReview at the server of that config.yaml, which has to run on this machine.
 
-    No credentials are sent, and only the certificate in the server's state directory is trusted. Raises ConfigError if the file cannot
-    be used; the function raises KubeError if the server cannot be asked.
+    No credentials but the token are sent, and only the certificate in the server's state directory is trusted. Raises ConfigError if
+    the file cannot be used; the function raises KubeError if the server cannot be asked.
     """
     config = load_server_config(config_file, {})[0]
     return lambda token: _post(config, token)
 
 
-def _post(config: ServerConfig, token: str) -> str:
+def _post(config: ServerConfig, token: str) -> Review:
     host = f"[{config.hostname}]" if ":" in config.hostname else config.hostname
     url = f"https://{host}:{config.port}/authenticate"
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
@@ -69,7 +70,10 @@ def _post(config: ServerConfig, token: str) -> str:
         why = error.reason if isinstance(error, urllib.error.URLError) else error
         raise KubeError(f"the server at {url} cannot be asked ({type(why).__name__})") from error
     status = found.get("status") if isinstance(found, dict) else None
-    return str(status.get("error", "")) if isinstance(status, dict) else ""
+    if not isinstance(status, dict):
+        return Review()
+    user = status.get("user") if status.get("authenticated") is True else None
+    return Review(str(user.get("username", "")) if isinstance(user, dict) else "", str(status.get("error", "")))
 
 
 def _trust(certificate: Path) -> ssl.SSLContext:

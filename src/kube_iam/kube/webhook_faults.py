@@ -1,4 +1,4 @@
-"""Failures of kube-apiserver's call of its token webhook, read from the `status.error` of a TokenReview.
+"""The status of a TokenReview, and the failures of kube-apiserver's call of its token webhook, which are in `status.error`.
 
 kube-apiserver writes the words of Go's HTTP client there. The words are those of kube-apiserver 1.36; an integration test makes a real
 one write them.
@@ -6,11 +6,20 @@ one write them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 _WEBHOOK_KUBECONFIG = "the file of kube-apiserver's --authentication-token-webhook-config-file"
 _SERVER_LOG = "see the server's log on that control plane node"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """The status of a TokenReview: the user name that the token signs in as, empty for a refusal, and `status.error`."""
+
+    username: str = ""
+    error: str = ""
 
 
 class _Words(NamedTuple):
