@@ -97,6 +97,16 @@ def test_changed_entry_is_updated_in_place(applied: FakeEks, changed: dict[str, 
     assert plan(applied).changes == ()
 
 
+def test_entry_of_a_synced_level_names_no_group(applied: FakeEks) -> None:
+    """Its bindings name the members: with a group everybody with the role would have the level."""
+    synced = level("viewer", Bind("view"), groups=(), syncs_members=True)
+    levels = file(level("admin", Bind("cluster-admin")), synced)
+    run(applied.account, plan(applied, levels), ports_of(applied, levels))
+    assert applied.records[VIEWER_ARN]["kubernetesGroups"] == []
+    assert applied.records[VIEWER_ARN]["username"] == "awsiam:{{SessionNameRaw}}"
+    assert plan(applied, levels).changes == ()
+
+
 def test_tag_of_file_is_added_to_an_entry(applied: FakeEks) -> None:
     levels = file(level("admin", Bind("cluster-admin")), level("viewer", Bind("view"), tags=(("team", "x"),)))
     run(applied.account, plan(applied, levels), ports_of(applied, levels))

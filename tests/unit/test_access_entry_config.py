@@ -47,6 +47,13 @@ def test_membership_check_by_default_is_refused_with_reason_and_remedy(tmp_path:
     assert "write membershipCheck: assumeRole" in said
 
 
+def test_synced_levels_are_valid_and_have_no_groups(tmp_path: Path) -> None:
+    path = tmp_path / "access.yaml"
+    path.write_text(HEAD + "membershipCheck: rbac\n" + LEVELS)
+    (level,) = load_access(path).levels
+    assert level.groups == ()
+
+
 def test_sign_in_of_the_file_is_refused(tmp_path: Path) -> None:
     (said,) = problems(tmp_path, HEAD + "membershipCheck: signIn\n" + LEVELS)
     assert said.startswith("line 7: membershipCheck: signIn cannot work with mapping accessEntries")
