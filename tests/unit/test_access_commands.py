@@ -415,13 +415,23 @@ def test_a_time_that_is_none_changes_nothing(account: FakeAccount, arguments: tu
     assert account.world.writes == 0
 
 
-def test_temporary_grant_is_refused_where_assume_role_is_the_membership_check(
-    account: FakeAccount, tmp_path: Path
+@pytest.mark.parametrize(
+    ("check", "mapping", "hint"),
+    [
+        ("assumeRole", "", "set membershipCheck: signIn and apply, or grant without --for"),
+        ("rbac", "", "set membershipCheck: signIn and apply, or grant without --for"),
+        ("assumeRole", "mapping: {accessEntries: {}}\n", "grant without --for"),
+    ],
+)
+def test_temporary_grant_is_refused_where_no_server_checks_membership(
+    account: FakeAccount, tmp_path: Path, check: str, mapping: str, hint: str
 ) -> None:
-    (tmp_path / "access.yaml").write_text(FILE + "membershipCheck: assumeRole\n")
-    kube_iam(account, "apply", "--yes")
-    with pytest.raises(UsageError, match="would not know when access ends"):
+    text = FILE.replace("id: prod.example.com", "id: prod") if mapping else FILE
+    (tmp_path / "access.yaml").write_text(f"{text}{mapping}membershipCheck: {check}\n")
+    with pytest.raises(UsageError, match=f"has membershipCheck: {check} for level viewer") as caught:
         kube_iam(account, "grant", "alice", "viewer", "--for", "1h")
+    assert "would not know when access ends" in caught.value.message
+    assert caught.value.hint == hint
 
 
 def test_where_the_session_counts_revoke_revoke_says_how_long_one_lasts(

@@ -121,8 +121,9 @@ def grant_for(
     refuse_managed_elsewhere(access, level, into=True)
     if not has_temporary(access, level):
         of_eks = access.mapping.kind is TargetKind.ACCESS_ENTRIES
+        check = "rbac" if access.is_synced(level) else "assumeRole"
         raise UsageError(
-            f"{access.place('membershipCheck')} has membershipCheck: assumeRole for level {level.name}, so that the server would not"
+            f"{access.place('membershipCheck')} has membershipCheck: {check} for level {level.name}, so that the server would not"
             " know when access ends",
             f"{'' if of_eks else 'set membershipCheck: signIn and apply, or '}grant without --for",
         )
