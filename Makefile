@@ -47,6 +47,10 @@ reference: .venv/ready  ## The reference, aws-iam-authenticator, built once into
 oracle: .venv/ready  ## Another evaluator of IAM policies, to compare ours with, into the same cache (needs npm or PyPI)
 	@tools/iam-simulate.sh
 
+.PHONY: browser
+browser: .venv/ready  ## Chromium (apt, as root) and axe-core (the same cache) for the tests of the report's page
+	@tools/browser.sh
+
 # APART=conformance leaves tests/conformance to `make conformance`. `check` has run the tests of test_source_rules.
 .PHONY: test
 test: check .venv/ready  ## Everything that this machine can test, with a fifth of the generated examples; EXAMPLES=all for all

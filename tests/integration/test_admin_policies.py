@@ -274,7 +274,7 @@ def operate(site: Site, *, temporary: bool) -> None:
 
 
 def audit(site: Site) -> None:
-    """Ask `who-can` and `explain` for everything, also with a member who has policies of each kind and a boundary."""
+    """Ask `who-can`, `explain` and `report` for everything, also with a member who has policies of each kind and a boundary."""
     document = json.dumps(ALLOW_NOTHING)
     member, group = site.member, f"{site.name}-audited"
     site.iam.create_group(GroupName=group)
@@ -285,14 +285,18 @@ def audit(site: Site) -> None:
     site.iam.attach_user_policy(UserName=member, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
     site.run_as_administrator(f"grant {member} viewer")
     unread: list[str] = []
-    for words in (f"explain {member} viewer", "who-can get pods"):
+    for words in (f"explain {member} viewer", "who-can get pods", "report"):
         session = site.session(site.job)
         session.rbac = NoRbac()  # type: ignore[assignment]
         with redirect_stdout(io.StringIO()) as out:
             run_command("kube-iam", [*words.split(), "-o", "json", "-f", str(site.path)], {}, session)
         found = json.loads(out.getvalue())
         steps = (step for each in found.get("explanations", ()) for step in each["steps"])
-        unread += [*found.get("notRead", ()), *(step["detail"] for step in steps if step["reason"] == "not_read")]
+        of_report = found["notRead"].values() if words == "report" else [found.get("notRead", ())]
+        unread += [
+            *(text for texts in of_report for text in texts),
+            *(step["detail"] for step in steps if step["reason"] == "not_read"),
+        ]
     if unread:
         raise AccessDenied("; ".join(unread))
 

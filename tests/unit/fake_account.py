@@ -27,7 +27,7 @@ from kube_iam.access.ports import (
     User,
 )
 from kube_iam.core.mapping_entries import GroupMapping, RoleMapping, TemporaryGrant, UserMapping
-from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template
+from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template, unusable_template
 from kube_iam.errors import AccessDenied, AwsError, Conflict, KubeIamError, NotFound
 
 ACCOUNT = "123456789012"
@@ -118,7 +118,8 @@ class FakeDirectory:
 
     def policy(self, arn: str) -> PolicyState | None:
         self.world.read("policy")
-        return self.policy_states.get(arn)
+        found = self.policy_states.get(arn)
+        return replace(found, attachments=len(self._holders(arn))) if found is not None else None
 
     def create_policy(self, name: str, path: str, document: object, tags: Mapping[str, str], description: str) -> str:
         arn = f"arn:aws:iam::{ACCOUNT}:policy{path}{name}"
@@ -438,10 +439,14 @@ class FakeStore:
         return self.other_entries
 
     def server_mapping(self) -> ServerMapping:
+        def template(text: str, variables: tuple[str, ...]) -> Template:
+            try:
+                return parse_template(text, variables)
+            except ValueError:
+                return unusable_template(text)
+
         def templates(entry: MappingEntry, variables: tuple[str, ...]) -> tuple[Template, tuple[Template, ...]]:
-            return parse_template(entry.username, variables), tuple(
-                parse_template(each, variables) for each in entry.groups
-            )
+            return template(entry.username, variables), tuple(template(each, variables) for each in entry.groups)
 
         roles = tuple(
             RoleMapping(

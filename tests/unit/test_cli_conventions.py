@@ -169,5 +169,6 @@ def test_every_command_of_ours_has_the_same_forms_of_output() -> None:
         ("table", "json", "yaml"): {
             *("new", "import", "plan", "drift", "apply", "destroy", "validate"),
             *("grant", "revoke", "who", "who-can", "explain", "deny", "undeny", "logout", "doctor"),
-        }
+        },
+        ("html", "json", "yaml", "csv"): {"report"},
     }

@@ -1,7 +1,7 @@
 """IAM policies with the least permissions for three jobs: administrators change levels, operators their members, auditors nothing.
 
-An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke` and `who`, an auditor `who-can` and `explain`, which
-read users, groups, roles and policies of the whole account. `policy_resources` says which resources
+An administrator runs `plan`, `apply` and `destroy`, an operator `grant`, `revoke` and `who`, an auditor `who-can`,
+`explain` and `report`, which read users, groups, roles and policies of the whole account. `policy_resources` says which resources
 are covered. Existing roles can be read, existing groups can be read and given policies of the cluster.
 
 An administrator can write any document into a policy of the cluster, attach it to a group of the cluster and join that group. No
@@ -111,7 +111,7 @@ def operator_document(access: ClusterAccess, *, temporary: bool = False) -> dict
 
 
 def auditor_document(access: ClusterAccess) -> dict[str, object]:
-    """Return the policy for `who-can` and `explain`. It changes nothing.
+    """Return the policy for `who-can`, `explain` and `report`. It changes nothing.
 
     A user may be in any group and have any policy, and a mapping may name any role: so all of the account can be read.
     """
@@ -133,9 +133,10 @@ def auditor_document(access: ClusterAccess) -> dict[str, object]:
         _allow("ReadRoles", _READ_ROLE, [every("role")]),
         _allow(
             "ReadPolicies",
-            ("iam:GetPolicy", "iam:GetPolicyVersion"),
+            (*_READ_POLICY, "iam:ListEntitiesForPolicy"),
             [every("policy"), f"arn:{access.partition}:iam::aws:policy/*"],
         ),
+        _allow("ReadNames", ("iam:ListGroups", "iam:ListPolicies"), ["*"]),
         *_access_entries(access, manage=False),
     )
 

@@ -75,9 +75,9 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
 
 
 def auditor_manifests(access: ClusterAccess, group: str, deny_list: str) -> list[Manifest]:
-    """Return the objects for `who-can` and `explain`, bound to the group. `deny_list` is NAMESPACE/NAME."""
+    """Return the objects for `who-can`, `explain` and `report`, bound to the group. `deny_list` is NAMESPACE/NAME."""
     bindings = ("clusterrolebindings", "clusterroles", "rolebindings", "roles")
-    cluster_rules = [rule(RBAC, bindings, ("list",))]
+    cluster_rules = [rule(RBAC, bindings, ("get", "list"))]
     rules: dict[str, list[Rule]] = {}
     if access.mapping.kind is TargetKind.CRD:
         cluster_rules.append(rule(_OBJECTS[0], _OBJECTS[1:], ("list",)))

@@ -68,7 +68,10 @@ class WhoCan:
 
 
 class PeopleReader:
-    """Reads the principals of mapping entries in IAM, each group and role once. `unread` says what could not be read."""
+    """Reads the principals of mapping entries in IAM, each group and role once. `unread` says what could not be read.
+
+    `absent` are the things that IAM was asked for and does not have, as `what` and name: `("role", "ops")`.
+    """
 
     def __init__(self, access: ClusterAccess, directory: Directory, now: float, *, any_server: bool = False) -> None:
         """`now` is Unix seconds: temporary access that is over by then admits nobody.
@@ -84,14 +87,25 @@ class PeopleReader:
         self._roles: dict[str, RoleState | None] = {}
         self._users: dict[str, User | None] = {}
         self.unread: list[str] = []
+        self.absent: set[tuple[str, str]] = set()
+
+    def role_states(self, entries: Iterable[MappingEntry]) -> dict[str, RoleState]:
+        """Return the roles of this account that entries map, by comparable ARN, also those whose entry asks for a group."""
+        arns = (self._own_arn(entry) for entry in entries)
+        asked = {pathless(arn): _role_name(arn) for arn in arns if arn and pathless(arn) not in self._roles}
+        self._roles |= dict(zip(asked, self._directory.each(self._role, asked.values()), strict=True))
+        return {arn: role for arn, role in self._roles.items() if role is not None}
+
+    def check_users(self, names: Iterable[str]) -> None:
+        """Read IAM users of this account by name: those that do not exist are then in `absent`."""
+        asked = [name for name in dict.fromkeys(names) if name not in self._users]
+        self._users |= dict(zip(asked, self._directory.each(self._user, asked), strict=True))
 
     def candidates(self, entries: Iterable[MappingEntry]) -> tuple[Candidate, ...]:
         """Return the candidates of all entries, in the server's order. Of entries for one principal the first counts."""
         first: dict[str, MappingEntry] = {}
-        for entry in sorted(entries, key=_place):
-            key = pathless(entry.principal) if entry.principal else entry.key
-            is_group = not (entry.role_arn or entry.sso or entry.principal)
-            first.setdefault(f"group {key} {entry.where}" if is_group else key, entry)
+        for entry in in_server_order(entries):
+            first.setdefault(f"group {entry.key} {entry.where}" if is_group_entry(entry) else match_key(entry), entry)
         kept = tuple(first.values())
         self._read(kept)
         found = [each for entry in kept for each in self._of(entry)]
@@ -201,32 +215,39 @@ class PeopleReader:
 
     def _own_role(self, entry: MappingEntry) -> str:
         """Return the ARN of the entry's role if its trust policy tells who may sign in and is in this account, else an empty text."""
+        return self._own_arn(entry) if self._any_server or not entry.iam_group else ""
+
+    def _own_arn(self, entry: MappingEntry) -> str:
+        """Return the ARN of the entry's role if it is in this account, else an empty text."""
         role = entry.role_arn or entry.principal
         arn = parse_arn(role)
         is_own = arn is not None and (arn.partition, arn.account) == (self._access.partition, self._access.account)
-        is_asked = self._any_server or not entry.iam_group
-        return role if is_own and is_asked and entry.sso is None and ":role/" in role else ""
+        return role if is_own and entry.sso is None and ":role/" in role else ""
 
     def _in_force(self, entry: MappingEntry) -> list[TemporaryGrant]:
         return [who for who in entry.temporary if who.ends > self._now and entry.iam_group]
 
     def _members_of(self, group: str) -> tuple[User, ...]:
-        return self._ask(f"members of IAM group {group}", lambda: self._directory.members(group)) or ()
+        return self._ask("members of IAM group", group, self._directory.members) or ()
 
     def _role(self, name: str) -> RoleState | None:
-        return self._ask(f"role {name}", lambda: self._directory.role(name))
+        return self._ask("role", name, self._directory.role)
 
     def _user(self, name: str) -> User | None:
-        return self._ask(f"IAM user {name}", lambda: self._directory.user(name))
+        return self._ask("IAM user", name, self._directory.user)
 
-    def _ask(self, what: str, read: Callable[[], Read]) -> Read | None:
+    def _ask(self, what: str, name: str, read: Callable[[str], Read]) -> Read | None:
+        found = None
         try:
-            return read()
+            found = read(name)
         except NotFound:
-            return None
+            pass
         except KubeIamError as error:
-            self.unread.append(f"{what}: {error}")
+            self.unread.append(f"{what} {name}: {error}")
             return None
+        if found is None:
+            self.absent.add((what, name))
+        return found
 
 
 def who_can(grants: Iterable[Grant], candidates: Iterable[Candidate], reserved: tuple[str, ...] = ()) -> WhoCan:
@@ -242,8 +263,8 @@ def who_can(grants: Iterable[Grant], candidates: Iterable[Candidate], reserved: 
 
 def _answers(candidate: Candidate, grants: tuple[Grant, ...], reserved: tuple[str, ...]) -> Iterator[Answer]:
     """Yield the answer for the candidate, and one for each user name that a candidate without a known user name may have."""
-    names = _Names.of(candidate)
-    if names is None or prefix_of(names.exact, reserved):
+    names = CandidateNames.of(candidate)
+    if names is None or names.is_reserved(reserved):
         return
     mine = tuple(grant for grant in grants if names.gives(grant.subject))
     if mine:
@@ -255,20 +276,25 @@ def _answers(candidate: Candidate, grants: tuple[Grant, ...], reserved: tuple[st
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
-    """The user name and groups of a candidate as patterns. `exact` is the user name, empty if it is not known before the sign-in."""
+class CandidateNames:
+    """The user name and groups of a candidate as patterns. `exact` is the user name, empty if it is not known before the sign-in.
+
+    `known_groups` are the groups whose names are known before the sign-in. `start` is what every possible user name begins with.
+    """
 
     user: re.Pattern[str]
     groups: tuple[re.Pattern[str], ...]
     exact: str
+    known_groups: tuple[str, ...] = ()
+    start: str = ""
 
     @classmethod
-    def of(cls, candidate: Candidate) -> _Names | None:
+    def of(cls, candidate: Candidate) -> CandidateNames | None:
         """Return the names, None where the server would refuse the sign-in because of them."""
         entry = candidate.entry
         if is_account_id(entry.principal):
             return cls(re.compile(rf"arn:[a-z-]+:(?:iam|sts)::{entry.principal}:.+", re.ASCII), (), "")
-        variables = GROUP_VARIABLES if not (entry.role_arn or entry.sso or entry.principal) else VARIABLES
+        variables = GROUP_VARIABLES if is_group_entry(entry) else VARIABLES
         try:
             user, *groups = (parse_template(text, variables) for text in (entry.username, *entry.groups))
         except ValueError:
@@ -278,7 +304,14 @@ class _Names:
         templates = zip((user, *groups), (exact, *known), strict=True)
         if any(name.startswith("system:") and not each.parts[0].startswith("system:") for each, name in templates):
             return None
-        return cls(_pattern(user, candidate.values), tuple(_pattern(each, candidate.values) for each in groups), exact)
+        patterns = tuple(_pattern(each, candidate.values) for each in groups)
+        return cls(
+            _pattern(user, candidate.values), patterns, exact, tuple(filter(None, known)), exact or user.parts[0]
+        )
+
+    def is_reserved(self, prefixes: Iterable[str]) -> bool:
+        """Return whether the server refuses the user name because of one of these prefixes."""
+        return bool(prefix_of(self.start, prefixes))
 
     def gives(self, subject: RbacSubject) -> bool:
         """Return whether the candidate is the subject, for certain or by a group that it may have."""
@@ -307,11 +340,26 @@ def _joined_groups(found: list[Candidate]) -> Iterator[Candidate]:
     users = {candidate.principal.lower() for candidate in found if candidate.entry.principal}
     names: dict[str, str] = {}
     for each in found:
-        if each.entry.role_arn or each.entry.sso or each.entry.principal:
+        if not is_group_entry(each.entry):
             yield each
         elif each.principal.lower() not in users:
             username = names.setdefault(each.principal, each.entry.username)
             yield replace(each, entry=replace(each.entry, username=username))
+
+
+def in_server_order(entries: Iterable[MappingEntry]) -> list[MappingEntry]:
+    """Return the entries in the order in which the server tries them."""
+    return sorted(entries, key=_place)
+
+
+def match_key(entry: MappingEntry) -> str:
+    """Return what the server compares: of entries with one key, roles and users together, the first counts."""
+    return pathless(entry.principal) if entry.principal else entry.key
+
+
+def is_group_entry(entry: MappingEntry) -> bool:
+    """Return whether the entry is of mapGroups, whose entries add up: none of them hides another."""
+    return not (entry.role_arn or entry.sso or entry.principal)
 
 
 def _place(entry: MappingEntry) -> tuple[int, int]:

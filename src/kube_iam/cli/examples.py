@@ -91,6 +91,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Show what every level and entry gives a user", "explain alice"),
         ("Explain a role session, for a program", "explain arn:aws:sts::123456789012:assumed-role/ops/alice -o json"),
     ),
+    "report": (
+        ("Write the page to a file that only you may read", "report --out report.html"),
+        ("Print the findings for a spreadsheet", "report -o csv --table findings > findings.csv"),
+        ("Print critical findings alone", "report -o json | jq '.findings[] | select(.severity == \"critical\")'"),
+    ),
     "deny": (
         ("Refuse every sign-in of a user for twelve hours", "deny alice"),
         ("Refuse an access key that leaked", "deny AKIAIOSFODNN7EXAMPLE --for 168h --reason 'leaked key'"),

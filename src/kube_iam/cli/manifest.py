@@ -64,8 +64,8 @@ def rbac_command(job: str, group: str | None, temporary: bool, deny_list: str, f
     """Print the RBAC of a job.
 
     server: what the server needs for the backends EKSConfigMap and CRD and for the deny list. admin: `plan`, `apply` and `destroy` of
-    an access file. operator: `grant`, `revoke`, `who`, `deny` and `undeny`. auditor: `who-can` and `explain`. Nobody is in the default
-    groups until you map somebody to them. `kube-iam policy` prints the rights in AWS for the same jobs.
+    an access file. operator: `grant`, `revoke`, `who`, `deny` and `undeny`. auditor: `who-can`, `explain` and `report`. Nobody
+    is in the default groups until you map somebody to them. `kube-iam policy` prints the rights in AWS for the same jobs.
     """
     if temporary and job != "operator":
         raise UsageError("--temporary goes with --for operator")

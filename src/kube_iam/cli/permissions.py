@@ -38,6 +38,7 @@ DIRECTORY_METHODS = {
         "policy_document",
         "simulate",
     ),
+    "report": (*_PLAN, *_EXISTING_GROUPS, *_MEMBERS),
     "grant": (*_INVENTORY, *_EXISTING_GROUPS, *_MEMBERS, "add_member", *_TEMPORARY, "put_user_policy"),
     "revoke": (*_INVENTORY, *_EXISTING_GROUPS, "user", "users", "remove_member", *_TEMPORARY),
     "doctor": (

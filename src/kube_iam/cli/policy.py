@@ -35,7 +35,7 @@ def command(options: GlobalOptions, name: str, file: str, temporary: bool) -> No
 
     admin: `plan`, `apply` and `destroy`. It has the power of an administrator of the AWS account: its holder writes policies and
     attaches them. operator: `grant`, `revoke` and `who`, which change members of the levels' groups and nothing else. auditor:
-    `who-can` and `explain`, which change nothing and read the users, groups, roles and policies of the account.
+    `who-can`, `explain` and `report`, which change nothing and read the users, groups, roles and policies of the account.
 
     `kube-iam manifest rbac --for JOB` prints the rights in the cluster for the same jobs.
     """

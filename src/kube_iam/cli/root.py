@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, Entry] = {
     "who": Entry("kube_iam.cli.who:command", "List the members of the levels.", ACCESS),
     "who-can": Entry("kube_iam.cli.who_can:command", "List the people who may do something in the cluster.", ACCESS),
     "explain": Entry("kube_iam.cli.explain:command", "Explain whether a principal is admitted, and by what.", ACCESS),
+    "report": Entry("kube_iam.cli.report:command", "Report who has access, for an auditor.", ACCESS),
     "deny": Entry("kube_iam.cli.deny:command", "Deny sign-ins at once, whatever IAM says.", ACCESS),
     "undeny": Entry("kube_iam.cli.undeny:command", "Remove deny-list entries.", ACCESS),
     "add": Entry("kube_iam.cli.add:command", "Add a user or a role to the ConfigMap aws-auth.", SERVER),

@@ -64,6 +64,16 @@ def allows_chosen_session_names(document: object) -> bool:
     return False
 
 
+def deleted_principals(document: object) -> tuple[str, ...]:
+    """Return the unique ids that a trust policy (parsed JSON) shows in place of principals that were deleted, each once."""
+    statements = document.get("Statement") if isinstance(document, dict) else None
+    found: list[str] = []
+    for statement in statements if isinstance(statements, list) else [statements]:
+        principal = statement.get("Principal") if isinstance(statement, dict) else None
+        found += _texts(principal.get("AWS")) if isinstance(principal, dict) else []
+    return tuple(dict.fromkeys(each for each in found if DELETED_PRINCIPAL.fullmatch(each)))
+
+
 def _problem(statement: object, role_arn: str) -> str:
     if not isinstance(statement, dict) or not set(statement) <= _STATEMENT:
         return "has parts that are not known"

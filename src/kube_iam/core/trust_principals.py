@@ -28,11 +28,22 @@ class TrustedPrincipal:
     value: str
     conditional: bool
 
+    @property
+    def whole_account(self) -> str:
+        """Return the id of the account, if the principal is all of its users and roles, else an empty text."""
+        return whole_account(self.value) if self.kind == "AWS" else ""
+
+    @property
+    def account(self) -> str:
+        """Return the id of the account that the principal is in, empty where it is in none."""
+        arn = parse_arn(self.value) if self.kind == "AWS" else None
+        return self.whole_account or (arn.account if arn is not None else "")
+
     def __str__(self) -> str:
         if self.kind == "*":
             return "anybody in AWS"
         if self.kind == "AWS":
-            account = whole_account(self.value)
+            account = self.whole_account
             return f"users and roles of account {account} that IAM allows sts:AssumeRole" if account else self.value
         return f"{'service' if self.kind == 'Service' else 'identity provider'} {self.value}"
 

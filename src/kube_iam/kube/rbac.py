@@ -1,4 +1,4 @@
-"""Roles, bindings and names of resources at the Kubernetes API, for `who-can` and `explain`. Nothing is changed."""
+"""Roles, bindings and names of resources at the Kubernetes API, for `who-can`, `explain` and `report`. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from kube_iam.errors import KubeIamError
 from kube_iam.kube.client import KubeApi, get_json
 
 _CORE = "api/v1"
+EVERY_NAMESPACE = "*"
+"""Given to `read` for the roles and bindings of all namespaces, as lightkube spells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class KubeRbac:
     def read(self, namespace: str) -> Rbac:
         """Return the roles and bindings that count in a namespace; empty: those of the whole cluster alone.
 
+        EVERY_NAMESPACE stands for those of all namespaces.
+
         Raises nothing for a kind that cannot be listed: it is in `unread`.
         """
         from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
@@ -49,12 +53,12 @@ class KubeRbac:
         from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
 
         unread: list[str] = []
-        bindings = [*self._listed(unread, ClusterRoleBinding), *self._listed(unread, RoleBinding, "*")]
+        bindings = [*self._listed(unread, ClusterRoleBinding), *self._listed(unread, RoleBinding, EVERY_NAMESPACE)]
         return Rbac({}, tuple(map(_binding, bindings)), tuple(unread))
 
     def _listed(self, unread: list[str], kind: type[Any], namespace: str = "") -> Iterable[Any]:
-        """Return the objects of a kind; none where they cannot be listed, which is added to `unread`. `*` means all namespaces."""
-        where = {"": "", "*": " in all namespaces"}.get(namespace, f" in namespace {namespace}")
+        """Return the objects of a kind; none where they cannot be listed, which is added to `unread`. EVERY_NAMESPACE means all."""
+        where = {"": "", EVERY_NAMESPACE: " in all namespaces"}.get(namespace, f" in namespace {namespace}")
         try:
             with self._api.call(f"list {kind.__name__}s{where}") as client:
                 return list(client.list(kind, namespace=namespace) if namespace else client.list(kind))

@@ -36,7 +36,7 @@ def _lines(plan: Plan, found: tuple[Difference, ...], place: str) -> Iterator[st
         plural = "differences" if len(found) > 1 else "difference"
         yield f"Drift: {cluster}, mapping in {plan.target}: {len(found)} {plural} from the file"
         for each in found:
-            yield from _difference(each)
+            yield from difference_lines(each)
     elif plan.failures:
         yield f"No drift that apply could end: {cluster}, is not as the file says, and apply would fail."
     else:
@@ -46,7 +46,8 @@ def _lines(plan: Plan, found: tuple[Difference, ...], place: str) -> Iterator[st
     yield from (f"apply would fail: {each}" for each in plan.failures)
 
 
-def _difference(each: Difference) -> Iterator[str]:
+def difference_lines(each: Difference) -> Iterator[str]:
+    """Yield a line for the difference, and those of the documents that differ. They are not escaped."""
     level = f" ({each.level})" if each.level else ""
     thing = f"{each.kind.value} {each.name}{level}"
     documents = [part for part in each.fields if part.name in DOCUMENTS] if each.state is State.DIFFERENT else []
