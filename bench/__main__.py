@@ -33,6 +33,7 @@ MEASURES: dict[tuple[str, ...], Measure] = {
     ("server-memory",): server_rows.memory,
     ("plan",): plan_rows.plan,
     ("revocation",): revocation_rows.revocation,
+    ("revocation-authorizer",): revocation_rows.known_tokens,
     ("authorizer",): authorizer_rows.cost,
 }
 """The names of rows that are measured together, and what measures them, in the order of the table."""

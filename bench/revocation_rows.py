@@ -6,7 +6,9 @@ same mappings, account and sessions. Everybody asks with kubectl once a second; 
 
 from __future__ import annotations
 
+import http.client
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,11 +21,12 @@ from pathlib import Path
 
 from bench.context import Bench
 from bench.figures import Part, Row, part
+from bench.figures import ours as own
 from kube_iam.core.partitions import sts_host
 from kube_iam.sandbox.connect_proxy import connect_proxy
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.shell import environment
-from kube_iam.sandbox.state import ADMINISTRATOR, LOOPBACK, REGION, Home, State
+from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR, CLUSTER_ID, LOOPBACK, REGION, Home, State
 from kube_iam.sandbox.up import down, up
 from kube_iam.sandbox.users import ensure_user
 
@@ -145,11 +148,114 @@ def _taken_out(
         return [each.result() for each in plain], [each.result() for each in now]
 
 
+ACTIONS = {
+    "read": ("GET", "/api/v1/namespaces/shop/configmaps", ""),
+    "write": ("POST", "/api/v1/namespaces/shop/configmaps?dryRun=All", '{"metadata": {"name": "bench"}}'),
+    # Authorized before the pod is looked up: 404 without a pod of that name.
+    "exec": ("POST", "/api/v1/namespaces/shop/pods/none/exec?command=true&stdout=true", ""),
+}
+KNOWN_TTL = 120.0
+"""kube-apiserver's own default. The token is used until it is refused, so that kube-apiserver has it cached."""
+
+
+def known_tokens(bench: Bench) -> list[Row]:
+    """From the start of the command to the first refused request with a token in kube-apiserver's cache, with the authorizer."""
+    with _site(bench, "authorizer", KNOWN_TTL, authorizer=True) as site:
+        people = [f"person{number}" for number in range(bench.times(PEOPLE, 1))]
+        found: dict[str, dict[str, list[float]]] = {}
+        for command in ("deny", "revoke"):
+            tokens = _known_tokens(site, [f"{who}-{command}" for who in people])
+            bench.say(f"revocation-authorizer: {command}")
+            found[command] = {action: [] for action in ACTIONS}
+            for who, token in tokens.items():
+                for action, seconds in _refused_after(site, command, who, token).items():
+                    found[command][action].append(seconds)
+    limits = {"deny": 1.0, "revoke": float(REFRESH.removesuffix("s")) + 1}
+    parts = tuple(
+        part(f"{command}, {action}", "s", seconds, None, own("<=", limits[command]))
+        for command, actions in found.items()
+        for action, seconds in actions.items()
+    )
+    notes = (
+        f"membershipRefresh {REFRESH}, cache TTL {KNOWN_TTL:.0f} s; each action is asked every 10 ms with the same token, and"
+        " the server's log shows no further sign-in",
+        "the start of the command is included; exec is authorized by a real kube-apiserver, and there is no pod behind it",
+    )
+    what = "from the start of the command to the first refused request with a token that kube-apiserver has cached"
+    return [Row("revocation-authorizer", what, parts, notes)]
+
+
+def _known_tokens(site: Site, people: list[str]) -> dict[str, str]:
+    """Make them members of the level developer. Return a token of each that kube-apiserver admits."""
+    for who in people:
+        site.state = ensure_user(site.home, site.state, who)
+    site.works("kube-iam", "grant", *people, "developer")
+    role = f"arn:aws:iam::{ACCOUNT}:role/sandbox-developer"
+    tokens: dict[str, str] = {}
+
+    def is_known(who: str) -> bool:
+        done = site.run(who, "kube-iam", "token", "-i", CLUSTER_ID, "-r", role, "--token-only")
+        tokens[who] = done.stdout.strip()
+        return done.returncode == 0 and all(_Asking(site, tokens[who], action).status() != 401 for action in ACTIONS)
+
+    for who in people:
+        if not wait_until(lambda who=who: is_known(who), 60):  # type: ignore[misc]
+            raise RuntimeError(f"{who} is not admitted")
+    return tokens
+
+
+def _refused_after(site: Site, command: str, who: str, token: str) -> dict[str, float]:
+    """Run the command. Return the seconds from its start to the first refusal of each action."""
+    log = site.home.process("webhook").log
+    sign_ins = log.read_text().count(f"session={who} ")
+    options = ("--no-wait", "--yes") if command == "deny" else ("developer",)
+    with ThreadPoolExecutor(len(ACTIONS) + 1) as pool:
+        asking = {action: pool.submit(_Asking(site, token, action).refused_at) for action in ACTIONS}
+        time.sleep(0.3)  # all of them ask by now
+        start = time.monotonic()
+        running = pool.submit(site.works, "kube-iam", command, who, *options)
+        seconds = {action: each.result() - start for action, each in asking.items()}
+        running.result()
+    if min(seconds.values()) < 0:
+        raise RuntimeError(f"{who} was refused before the command: {seconds}")
+    if log.read_text().count(f"session={who} ") != sign_ins:
+        raise RuntimeError(f"{who} signed in again: the token was not in kube-apiserver's cache")
+    return seconds
+
+
+class _Asking:
+    """Requests for one action with one token, on one connection."""
+
+    def __init__(self, site: Site, token: str, action: str) -> None:
+        trust = ssl.create_default_context(cafile=str(site.home.ca))
+        self._connection = http.client.HTTPSConnection(LOOPBACK, site.state.api_port, timeout=30, context=trust)
+        self._request = ACTIONS[action]
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def status(self) -> int:
+        """Return the status of one request."""
+        method, path, body = self._request
+        self._connection.request(method, path, body, self._headers)
+        answer = self._connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def refused_at(self, patience: float = 60.0) -> float:
+        """Return the monotonic time at which the first refused request was sent. Raises RuntimeError if none is in time."""
+        began = time.monotonic()
+        while time.monotonic() - began < patience:
+            asked = time.monotonic()
+            if self.status() == 403:
+                return asked
+            time.sleep(0.01)
+        raise RuntimeError(f"{self._request[:2]} is still admitted")
+
+
 @contextmanager
-def _site(bench: Bench, name: str, ttl: float) -> Iterator[Site]:
+def _site(bench: Bench, name: str, ttl: float, *, authorizer: bool = False) -> Iterator[Site]:
     home = Home(bench.directory / f"revocation-{name}")
     try:
-        site = Site(home, up(home, os.environ, lambda _: None, ttl, REFRESH))
+        site = Site(home, up(home, os.environ, lambda _: None, ttl, REFRESH, authorizer=authorizer))
         if not site.state.api_url:
             raise RuntimeError("there is no kube-apiserver: make control-plane")
         site.works("kube-iam", "apply", "--yes")

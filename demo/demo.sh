@@ -73,6 +73,13 @@ until_out() {
   printf '\n(out %s s after the command)\n' "$((SECONDS - start))"
 }
 
+# asks_until_refused WHO COMMAND FILE: writes the time at which the command first failed.
+asks_until_refused() {
+  local start=$SECONDS
+  while quietly "$1" "$2" && [ $((SECONDS - start)) -lt 60 ]; do :; done
+  date +%s.%N >"$3"
+}
+
 real_control_plane() { [ -n "$(kube-iam sandbox status | sed -n 's/.*"apiServer": "\(.*\)",/\1/p')" ]; }
 
 tell "An emulated AWS account, the authenticator webhook and, where its binaries are found, a real kube-apiserver, all on loopback:"
@@ -148,6 +155,28 @@ until_out carol "$carol"
 
 tell "The file says what there is, and what there is is what the file says:"
 works administrator 'kube-iam plan' 'Nothing to change'
+
+if real_control_plane; then
+  sign_ins() { grep -c 'msg="access granted".* session=alice' "$KUBE_IAM_SANDBOX/logs/webhook.log"; }
+  known="export KUBE_IAM_CACHE_DIR=$work/again; kubectl --kubeconfig admin.yaml -n shop get configmap greeting"
+  works administrator 'kube-iam grant alice admin' alice
+  until_in alice "$known"
+  tell "alice is an admin again. kube-apiserver remembers her token for two minutes: it verifies no sign-in anew for what she asks now."
+  before=$(sign_ins)
+  works alice "$known" greeting
+  tell "She is denied while she goes on asking:"
+  asks_until_refused alice "$known" refused.at &
+  asking=$!
+  denied_at=$(date +%s.%N)
+  works administrator 'kube-iam deny alice --yes --reason "lost laptop"' 'alice is out after' 'kube-apiserver refuses known tokens too'
+  wait "$asking"
+  refused alice "$known" 'is forbidden' 'on the deny list'
+  [ "$(sign_ins)" -eq "$before" ] || { printf 'demo: the token was not remembered: alice signed in anew\n' >&2; exit 1; }
+  awk -v from="$denied_at" -v to="$(cat refused.at)" \
+    'BEGIN { printf "\n(refused %.1f s after the command was started, with the token that kube-apiserver remembers: no sign-in since)\n", to - from }'
+  works administrator 'kube-iam undeny alice' 'denial removed'
+  works administrator 'kube-iam revoke alice admin' 'alice is out of admin after'
+fi
 
 tell "Everything is taken down:"
 works administrator 'kube-iam destroy --yes' 'Done'

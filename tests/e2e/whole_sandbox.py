@@ -133,7 +133,7 @@ class Person:
     def works(self, *command: str | Path, stdin: str = "", **variables: str) -> str:
         """Run a command that has to succeed. Return what it prints."""
         done = self.run(*command, stdin=stdin, **variables)
-        assert done.returncode == 0, f"{self.name}: {command}: {done.stderr}"
+        assert done.returncode == 0, f"{self.name}: {command}: {done.returncode}: {done.stdout} {done.stderr}"
         return done.stdout
 
     def refused(self, *command: str | Path, stdin: str = "", **variables: str) -> str:

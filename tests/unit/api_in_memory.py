@@ -24,6 +24,7 @@ Thing = dict[str, Any]
 AUTHORITY = {"certificate-authority-data": "eA=="}
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 EVENTS = "/api/v1/namespaces/kube-system/events"
 
@@ -39,6 +40,8 @@ class ApiInMemory:
         """The HTTP status with which a request of that method and path is refused."""
         self.answer: Callable[[str, str], str] = lambda host, token: ""
         """`status.error` of a TokenReview, by the host that was asked and the token."""
+        self.denied: Callable[[str, Thing], str] = lambda host, spec: ""
+        """The reason for which a SubjectAccessReview is denied, by the host that was asked and its `spec`; empty: not denied."""
         self.asked: list[tuple[str, str]] = []
         """Host and Authorization header of each request."""
         self.events: list[Thing] = []
@@ -76,6 +79,11 @@ class ApiInMemory:
         if url.path == REVIEWS:
             error = self.answer(url.netloc, body["spec"]["token"])
             return httpx2.Response(201, json={**body, "status": {"authenticated": False, "error": error}})
+        if url.path == ACCESS_REVIEWS:
+            reason = self.denied(url.netloc, body["spec"])
+            return httpx2.Response(
+                201, json={**body, "status": {"allowed": False, "denied": bool(reason), "reason": reason}}
+            )
         if url.path == SELF:
             return httpx2.Response(201, json={**body, "status": {"userInfo": {"username": "root"}}})
         if url.path == EVENTS:

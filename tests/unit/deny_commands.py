@@ -57,7 +57,9 @@ class _Accepting(DenyListEditor):
             raise self._cluster.error
         self._cluster.denied += denials
 
-    def wait_until_in_force(self, denials: Sequence[Denial], *, began: float, cache_ttl: float) -> Propagation:
+    def wait_until_in_force(
+        self, denials: Sequence[Denial], *, began: float, cache_ttl: float, groups: Sequence[str] = ()
+    ) -> Propagation:
         self._cluster.closed.signed_in = {denial.name for denial in denials}
         return self._cluster.closed
 

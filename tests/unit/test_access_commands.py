@@ -244,7 +244,8 @@ def test_people_come_and_go(account: FakeAccount, capsys: pytest.CaptureFixture[
     assert kube_iam(account, "revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out == (
         "alice: revoked viewer\n"
-        "Note: a user who is signed in is out as soon as the server has read the IAM group again, every 15s by default.\n"
+        "Note: a user who is signed in is out as soon as the server has read the IAM group again, every 15s by default, and"
+        " kube-apiserver's cache of the token has ended, 2m10s by default.\n"
     )
     assert kube_iam(account, "revoke", "alice", "viewer") == 0
     assert capsys.readouterr().out == "alice: already out of viewer\n"

@@ -123,6 +123,7 @@ def test_operator_writes_the_deny_list_and_events_alone(file: Path, capsys: pyte
     writing = [rule for rule in rules(found) if set(rule[3]) - {"get", "list"}]
     assert writing == [
         ("", "tokenreviews", (), ("create",)),
+        ("", "subjectaccessreviews", (), ("create",)),
         ("kube-system", "configmaps", ("kube-iam-denied",), ("get", "patch")),
         ("kube-system", "events", (), ("create",)),
     ]

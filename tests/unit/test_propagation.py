@@ -20,6 +20,13 @@ class World:
     servers: dict[str, Callable[[float], StatusAnswer]]
     now: float = 1000.0
     asked: list[str] = field(default_factory=list)
+    refuses: Callable[[str], bool] | None = None
+    """Whether the authorizer of the API server at an address refuses the user."""
+
+    def review(self, address: str, denial: Denial) -> bool:
+        assert denial == WANTED
+        self.now += 0.02
+        return self.refuses is not None and self.refuses(address)
 
     def ask(self, address: str, denial: str) -> StatusAnswer:
         assert denial == WANTED.name
@@ -33,7 +40,14 @@ class World:
     def run(self, *addresses: str, cache_ttl: float = 120.0, listing_error: str = "") -> Propagation:
         clock = Clock(lambda: self.now, self.sleep)
         return wait_for_propagation(
-            self.ask, addresses, [WANTED], clock, began=self.now, cache_ttl=cache_ttl, listing_error=listing_error
+            self.ask,
+            addresses,
+            [WANTED],
+            clock,
+            began=self.now,
+            cache_ttl=cache_ttl,
+            listing_error=listing_error,
+            refuses=self.review if self.refuses is not None else None,
         )
 
 
@@ -111,3 +125,28 @@ def test_caches_answer_until_the_last_sign_in_has_expired_in_them() -> None:
     assert abs(closed.last_sign_in - 20) < 0.1
     assert World({"a": applying("1", seconds=132.0)}).run("a").cached_for == 0
     assert World({"a": applying("1", seconds=5.0)}).run("a", cache_ttl=2.0).cached_for < 8.1
+
+
+def test_nothing_is_left_in_caches_where_each_authorizer_refuses() -> None:
+    found = World({"a": applying("1"), "b": applying("2")}, refuses=lambda _: True).run("a", "b")
+    assert (found.refused, found.cached_for, found.not_reviewed) == (True, 0.0, "")
+    assert 0.04 <= found.refused_after <= found.elapsed
+    assert found.confirmation() == " (2 of 2 servers confirmed; kube-apiserver refuses known tokens too)"
+
+
+def test_one_api_server_without_the_authorizer_leaves_its_cache() -> None:
+    servers = {"a": applying("1", seconds=20.0), "b": applying("2", seconds=20.0)}
+    found = World(servers, refuses=lambda address: address == "a").run("a", "b")
+    assert found.refused is False
+    assert found.cached_for > 100
+    assert found.confirmation() == " (2 of 2 servers confirmed)"
+
+
+def test_an_answer_that_may_not_be_had_is_reported_and_leaves_the_cache() -> None:
+    def forbidden(_: str) -> bool:
+        raise KubeError("may not create subjectaccessreviews")
+
+    found = World({"a": applying("1", seconds=20.0)}, refuses=forbidden).run("a")
+    assert (found.refused, found.not_reviewed) == (None, "may not create subjectaccessreviews")
+    assert found.unconfirmed() is None
+    assert found.cached_for > 100

@@ -56,7 +56,7 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
     `temporary` adds the right to change the mapping, which `grant --for` needs.
     """
     rules: dict[str, list[Rule]] = {}
-    cluster_rules = [_STATUS_QUERY]
+    cluster_rules = [_STATUS_QUERY, _ACCESS_REVIEW]
     if access.mapping.kind is TargetKind.CRD:
         cluster_rules.append(rule(_OBJECTS[0], _OBJECTS[1:], ("list", "patch") if temporary else ("list",)))
     elif access.mapping.kind.is_in_cluster:
@@ -96,6 +96,10 @@ def rule(group: str, resources: Sequence[str], verbs: Sequence[str], names: Sequ
 
 _STATUS_QUERY = rule("authentication.k8s.io", ("tokenreviews",), ("create",))
 """The server is asked through kube-apiserver, by a TokenReview, what it has loaded."""
+
+
+_ACCESS_REVIEW = rule("authorization.k8s.io", ("subjectaccessreviews",), ("create",))
+"""kube-apiserver is asked whether it refuses a denied or revoked user."""
 
 
 def _with_events(rules: dict[str, list[Rule]]) -> dict[str, list[Rule]]:

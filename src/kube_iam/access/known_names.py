@@ -11,6 +11,7 @@ from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.ports import Directory, User
 from kube_iam.core.arns import user_name
 from kube_iam.core.principals import arn_key, kind_of, role_of
+from kube_iam.core.rbac import MASTERS
 from kube_iam.errors import NotFound
 
 Suggest = Callable[[str, Iterable[str]], str]
@@ -21,10 +22,11 @@ class KnownNames:
     """Users that are mapped or in a level, their unique ids, and the roles of levels and entries.
 
     `roles` are ARNs as written by comparable ARN. `mapped` are comparable ARNs of users. `others` are users of the account in no
-    level.
+    level. `in_masters`: a level or entry is in the Kubernetes group system:masters.
     """
 
     account: str
+    in_masters: bool = False
     users: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
@@ -88,6 +90,8 @@ def known_names(
         known.ids |= {user.unique_id: user.name for user in users}
     arns = [mapped_arn(access, level) for level in access.levels if level.method is Method.ROLE]
     own = [level.entry for level in mapped_levels(access)]
+    entries = tuple(entries)
+    known.in_masters = any(MASTERS in entry.groups for entry in (*own, *entries))
     known.sets = [entry for entry in own if entry.sso is not None]
     arns += [entry.role_arn for entry in own if entry.role_arn]
     for entry in entries:

@@ -179,7 +179,9 @@ class Stages:
         self, identity: Identity, username: str, groups: tuple[str, ...], source: str, levels: tuple[str, ...] = ()
     ) -> Allowed:
         scrubbed = self.is_scrubbed(identity)
-        return Allowed(_user(identity, username, groups, levels, scrubbed=scrubbed), identity, source, scrubbed)
+        return Allowed(
+            kubernetes_user(identity, username, groups, levels, scrubbed=scrubbed), identity, source, scrubbed
+        )
 
     def is_scrubbed(self, identity: Identity) -> bool:
         """Return whether the identity is of an account whose ids are kept out of logs."""
@@ -312,9 +314,10 @@ def _outdated_by(requirement: MembershipRequirement, refusal: Refusal) -> tuple[
     return ()
 
 
-def _user(
-    identity: Identity, username: str, groups: tuple[str, ...], levels: tuple[str, ...], *, scrubbed: bool
+def kubernetes_user(
+    identity: Identity, username: str, groups: tuple[str, ...], levels: tuple[str, ...] = (), *, scrubbed: bool = False
 ) -> User:
+    """Return the user of Kubernetes that an identity becomes. A `scrubbed` one has neither ids nor `extra`."""
     if scrubbed:
         return User(username, f"{UID_PREFIX}administrative:{username}", groups)
     extra: dict[str, tuple[str, ...]] = {

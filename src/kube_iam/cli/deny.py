@@ -25,12 +25,15 @@ from kube_iam.cli.shared_options import (
     yes_option,
 )
 from kube_iam.cli.terminal import note, page, print_lines
+from kube_iam.core.rbac import MASTERS
 from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
     from kube_iam.access.known_names import KnownNames
     from kube_iam.denylist.denial import Denial
     from kube_iam.denylist.propagation import Propagation
+
+    Answer = KnownNames | BaseException
 
 LOOKUP_SECONDS = 10.0
 """Limit of the look-up of names. A denial is for emergencies, so it waits no longer for IAM and the cluster."""
@@ -77,15 +80,32 @@ def command(
         raise UsageError("--for must be longer than nothing")
     options = RevocationOptions(deny_list, reason, cache_ttl, not no_wait)
     drafts = [_draft(text, reason) for text in dict.fromkeys(who)]
-    known = _check_names(session, [draft.value for draft in drafts], yes=yes)
+    _require_named_file(session)
+    names = [draft.value for draft in drafts]
+    # Nothing is asked with --yes, so the names are looked up after the denial is written.
+    known = None if yes else _check_names(session, names, yes=False)
     began, now = session.clock.now(), time.time()
     actor = session.actor
     denials = [replace(draft, until=float(int(now + seconds)), actor=actor, at=now) for draft in drafts]
     changes_made().expect((), "whether the servers enforce it is not known")
-    found = revocation.deny_and_wait(session, options, denials, began)
+    revocation.write_denials(session, options, denials)
+    answers = _begin_look_up(session, names) if yes and access_exists(session.file) else None
+    found = revocation.wait_until_in_force(session, options, denials, began, _groups(session))
+    if yes:
+        known = _check_names(session, names, yes=True, answers=answers)
+    found.except_masters = known is None or known.in_masters
     record_denials(session.write_events, denials)
     _print(session, denials, found, options, known, output)
     return 0
+
+
+def _groups(session: AdminSession) -> tuple[str, ...]:
+    """Return system:masters if a level of the access file is in it: the denied users may be too."""
+    try:
+        levels = session.access.levels if access_exists(session.file) else ()
+    except KubeIamError:
+        return ()
+    return (MASTERS,) if any(MASTERS in level.groups for level in levels) else ()
 
 
 def _draft(text: str, reason: str) -> Denial:
@@ -152,8 +172,18 @@ def _list(session: AdminSession, deny_list: str, output: str) -> int:
     return 0
 
 
-def _check_names(session: AdminSession, names: Sequence[str], *, yes: bool) -> KnownNames | None:
+def _require_named_file(session: AdminSession) -> None:
+    """Raise UsageError where the access file that the command line names does not exist."""
+    if session.is_file_named and not access_exists(session.file):
+        raise UsageError(f"there is no {session.file}", "name the access file with -f, or leave -f away")
+
+
+def _check_names(
+    session: AdminSession, names: Sequence[str], *, yes: bool, answers: queue.Queue[Answer] | None = None
+) -> KnownNames | None:
     """Ask about the names that neither a level of the access file nor IAM knows. `yes` answers the question.
+
+    `answers` are of a look-up that has begun; without them it begins now.
 
     Returns the known names if all names are known, else None. Names that cannot be looked up (no access file, or IAM or the cluster
     does not answer) are noted on stderr and denied. Of these, a name with a comma is asked about: it may be several names.
@@ -161,13 +191,10 @@ def _check_names(session: AdminSession, names: Sequence[str], *, yes: bool) -> K
     Raises UsageError if nobody can be asked, and click.Abort if the answer is no.
     """
     if not access_exists(session.file):
-        missing = f"there is no {session.file}"
-        if session.is_file_named:
-            raise UsageError(missing, "name the access file with -f, or leave -f away")
-        _confirm_unchecked(session, names, missing, yes=yes)
+        _confirm_unchecked(session, names, f"there is no {session.file}", yes=yes)
         return None
     try:
-        known = _look_up_within(LOOKUP_SECONDS, session, names)
+        known = _finish_look_up(answers or _begin_look_up(session, names), LOOKUP_SECONDS)
     except KubeIamError as error:
         _confirm_unchecked(session, names, error.message, yes=yes)
         return None
@@ -221,9 +248,9 @@ def _confirm(session: AdminSession, doubt: str, remedy: str, otherwise: str) -> 
     click.confirm(f"{doubt[0].upper()}{doubt[1:]} ({remedy}). {action}?", abort=True, err=True)
 
 
-def _look_up_within(seconds: float, session: AdminSession, names: Sequence[str]) -> KnownNames:
-    """Return what is known of the names. The look-up is a thread that is given up after `seconds`. Raises KubeIamError."""
-    answers: queue.Queue[KnownNames | BaseException] = queue.Queue(1)
+def _begin_look_up(session: AdminSession, names: Sequence[str]) -> queue.Queue[Answer]:
+    """Look the names up in a thread, which is given up if it takes too long. Return the queue of its one answer."""
+    answers: queue.Queue[Answer] = queue.Queue(1)
 
     def look_up() -> None:
         try:
@@ -232,6 +259,11 @@ def _look_up_within(seconds: float, session: AdminSession, names: Sequence[str])
             answers.put(error)
 
     threading.Thread(target=look_up, daemon=True).start()
+    return answers
+
+
+def _finish_look_up(answers: queue.Queue[Answer], seconds: float) -> KnownNames:
+    """Return what is known of the names. Raises KubeIamError, also if there is no answer within `seconds` from now."""
     try:
         found = answers.get(timeout=seconds)
     except queue.Empty as error:

@@ -26,6 +26,7 @@ from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.own_access import OwnAccess
 from kube_iam.cli.revocation import RevocationOptions
 from kube_iam.cli.revoke_now import ImmediateRevocation, remove_level_denials
+from kube_iam.cli.revoked_users import RevokedUsers
 from kube_iam.cli.session import DENY_LIST, AdminSession, require_terminal
 from kube_iam.cli.temporary import TemporaryGrants, clean, find_temporary
 from kube_iam.cli.terminal import note
@@ -39,7 +40,8 @@ from kube_iam.errors import KubeIamError
 class MemberOptions:
     """Options of a grant (`into`) or a revocation. A grant removes denials of `deny_list`; `reason` is for the audit event.
 
-    `force` revokes although that takes access from the caller. `yes` asks nothing about an existing group.
+    `force` revokes although that takes access from the caller. `yes` asks nothing about an existing group. `wait`: a revocation waits
+    until kube-apiserver refuses the users, where the server is its authorizer.
     """
 
     into: bool
@@ -49,6 +51,7 @@ class MemberOptions:
     deny_list: str = DENY_LIST
     force: bool = False
     yes: bool = False
+    wait: bool = True
 
     @property
     def verb(self) -> str:
@@ -67,6 +70,7 @@ def change_members(
 
     With `revocation` the users are denied the level at once, before IAM is called.
     """
+    began = session.clock.now()
     session.warn_of_regions()
     level = find_level(session.access, level_name, suggestion, users)
     refuse_managed_elsewhere(session.access, level, into=options.into)
@@ -74,7 +78,7 @@ def change_members(
         refuse_listed(session.access, level, users, into=options.into)
     reader = LevelReader(session.access, session.iam)
     with session.audit as audit:
-        command = _MemberCommand(session, reader, level, users, options, audit)
+        command = _MemberCommand(session, reader, level, users, options, audit, began)
         if revocation is None or options.dry_run:
             return command.run()
         if not options.force:
@@ -102,6 +106,7 @@ class _MemberCommand:
     users: Sequence[str]
     options: MemberOptions
     audit: AuditLog
+    began: float
 
     def run(self, denials: ImmediateRevocation | None = None) -> int:
         """Run the command in these stages, and return the exit code. `denials` are those of `revoke --now`.
@@ -210,8 +215,12 @@ class _MemberCommand:
 
     def _print(self, results: MemberResults, denials: ImmediateRevocation | None) -> None:
         """Print the results for programs. For people, print the changes of a dry run, and the end of present sessions."""
+        changed = any(change.is_needed for change in results.done)
+        refusal = None
+        if denials is None and changed and not (self.options.into or self.options.dry_run):
+            refusal = RevokedUsers(self.session, self.level, results.done, began=self.began, wait=self.options.wait)
         if self.options.output != "table":
-            more = denials.data() if denials is not None else {}
+            more = denials.data() if denials is not None else refusal.data() if refusal is not None else {}
             print_members(results, {**self._data(), **more}, self.options.output)
             return
         if self.options.dry_run:
@@ -219,8 +228,12 @@ class _MemberCommand:
             click.echo(f"Nothing is changed in {where}: this is a dry run.", err=True)
         for change in results.planned if self.options.dry_run else ():
             click.echo(_sentence(change, self.level, self.options))
-        changed = any(change.is_needed for change in results.done)
-        if denials is None and not self.options.into and changed:
+        if (
+            denials is None
+            and not self.options.into
+            and changed
+            and not (refusal is not None and refusal.print_result())
+        ):
             click.echo(_still_in(self.session.access, self.level, dry_run=self.options.dry_run))
 
     def _print_losses(self, own: OwnAccess | None) -> None:
@@ -275,7 +288,10 @@ def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
     """Return how long sessions that the users have now go on."""
     if access.asks_membership(level):
         would = "would be" if dry_run else "is"
-        return f"Note: a user who is signed in {would} out as soon as the server has read the IAM group again, every 15s by default."
+        return (
+            f"Note: a user who is signed in {would} out as soon as the server has read the IAM group again, every 15s by default, and"
+            " kube-apiserver's cache of the token has ended, 2m10s by default."
+        )
     if access.is_synced(level):
         would = "would be" if dry_run else "is"
         return (

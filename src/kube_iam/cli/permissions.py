@@ -40,7 +40,7 @@ DIRECTORY_METHODS = {
     ),
     "report": (*_PLAN, *_EXISTING_GROUPS, *_MEMBERS),
     "grant": (*_INVENTORY, *_EXISTING_GROUPS, *_MEMBERS, "add_member", *_TEMPORARY, "put_user_policy"),
-    "revoke": (*_INVENTORY, *_EXISTING_GROUPS, "user", "users", "remove_member", *_TEMPORARY),
+    "revoke": (*_INVENTORY, *_EXISTING_GROUPS, "user", "users", "remove_member", "role_id", *_TEMPORARY),
     "doctor": (
         *(*_PLAN, *_EXISTING_GROUPS, *_MEMBERS, *_DENIED),
         *("user_policy", "held_policies", "policy_document", "simulate"),

@@ -17,7 +17,7 @@ import click
 from kube_iam.cli.changes import changes_made
 from kube_iam.cli.session import DENY_LIST
 from kube_iam.cli.shared_options import global_options_of
-from kube_iam.cli.terminal import print_lines
+from kube_iam.cli.terminal import note, print_lines
 from kube_iam.config.durations import parse_duration, show_duration
 
 if TYPE_CHECKING:
@@ -98,17 +98,26 @@ def revocation_options(function: F) -> F:
     return reason(function)
 
 
-def deny_and_wait(
-    session: AdminSession, options: RevocationOptions, denials: Sequence[Denial], began: float
-) -> Propagation:
-    """Write the denials, and return once all servers confirm them or that cannot be known (`Propagation.error`).
+def write_denials(session: AdminSession, options: RevocationOptions, denials: Sequence[Denial]) -> None:
+    """Write the denials. Raises KubeIamError if that fails."""
+    with changes_made().making("write the denial of " + ", ".join(denial.value for denial in denials)):
+        session.deny_list(options.deny_list).add(denials, time.time())
 
-    `began` is the time by the session's clock at which the command began. Raises KubeIamError if the denials cannot be written.
+
+def wait_until_in_force(
+    session: AdminSession,
+    options: RevocationOptions,
+    denials: Sequence[Denial],
+    began: float,
+    groups: Sequence[str] = (),
+) -> Propagation:
+    """Return once all servers confirm the denials or that cannot be known (`Propagation.error`). Raises nothing.
+
+    `began` is the time by the session's clock at which the command began. `groups` are Kubernetes groups that the denied users may be
+    in.
     """
     deny_list = session.deny_list(options.deny_list)
-    with changes_made().making("write the denial of " + ", ".join(denial.value for denial in denials)):
-        deny_list.add(denials, time.time())
-    return deny_list.wait_until_in_force(denials, began=began, cache_ttl=options.cache_ttl)
+    return deny_list.wait_until_in_force(denials, began=began, cache_ttl=options.cache_ttl, groups=groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +145,8 @@ def print_result(
 
     print_details(found, options)
     raise_unconfirmed(found)
+    if found.not_reviewed:
+        note(f"note: whether kube-apiserver refuses tokens that it has cached was not checked: {found.not_reviewed}")
     left = found.cached_for
     if options.wait and left > 0:
         end = rfc3339(time.time() + left)
@@ -147,7 +158,9 @@ def print_result(
 
 def result_lines(principals: Iterable[DeniedPrincipal], found: Propagation, left: float) -> Iterator[str]:
     """Yield the result of each denial in force. kube-apiserver's cache may admit the principals for `left` more seconds."""
-    within = f" in at most {ceil(left)} s" if left > 0 else ""
+    within = (
+        f" in at most {ceil(left)} s" if left > 0 else f" after {found.refused_after:.1f} s" if found.refused else ""
+    )
     confirmed = found.confirmation()
     for principal in principals:
         state = "out" if principal.out else "refused"
@@ -181,6 +194,9 @@ def propagation_data(found: Propagation) -> dict[str, object]:
         "lastSignInSecondsAgo": round(found.last_sign_in, 3),
         "lastSignInKnown": found.last_sign_in_known,
         "cachedForSeconds": round(found.cached_for, 3),
+        "knownTokensRefused": found.refused,
+        "knownTokensRefusedAfterSeconds": round(found.refused_after, 3) if found.refused else None,
+        "knownTokensNotChecked": found.not_reviewed or None,
     }
 
 

@@ -45,11 +45,15 @@ def command(
 
     For an existing IAM group, which is not kube-iam's, what else it gives is shown, and asked about.
 
-    --now needs server.denyList in the servers' config.yaml. --cache-ttl and --no-wait go with it.
+    Where kube-apiserver asks the server before each request (`manifest authorizer`), this waits until it refuses the users.
+
+    --now needs server.denyList in the servers' config.yaml. --cache-ttl goes with it.
     """
     from kube_iam.cli.membership import MemberOptions, change_members
 
     level = require_words("revoke", session, users, level)
     revocation = RevocationOptions(deny_list, reason, cache_ttl, not no_wait) if now else None
-    options = MemberOptions(into=False, dry_run=dry_run, output=output, yes=yes, reason=reason, force=force)
+    options = MemberOptions(
+        into=False, dry_run=dry_run, output=output, yes=yes, reason=reason, force=force, wait=not no_wait
+    )
     return change_members(session, users, level, options, revocation)

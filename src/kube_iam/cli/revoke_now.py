@@ -45,8 +45,12 @@ class ImmediateRevocation:
         session.check_server()
         self._denials = _level_denials(session, level, users, options.reason)
         pool = ThreadPoolExecutor(max_workers=1)
-        self._propagation = pool.submit(revocation.deny_and_wait, session, options, self._denials, session.clock.now())
+        self._propagation = pool.submit(self._deny_and_wait, session.clock.now())
         pool.shutdown(wait=False)
+
+    def _deny_and_wait(self, began: float) -> Propagation:
+        revocation.write_denials(self._session, self._options, self._denials)
+        return revocation.wait_until_in_force(self._session, self._options, self._denials, began, self._level.groups)
 
     def data(self) -> dict[str, object]:
         """Return the result for programs."""

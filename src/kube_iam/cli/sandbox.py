@@ -62,9 +62,15 @@ def command() -> None:
 @command.command("up")
 @_directory
 @click.option(
-    "--cache-ttl", type=click.FloatRange(0, 3600), default=2.0, show_default=True, metavar="SECONDS",
-    help="How long kube-apiserver caches the webhook's answers.",
+    "--cache-ttl", type=click.FloatRange(0, 3600), metavar="SECONDS",
+    help="How long kube-apiserver caches the webhook's answers.  [default: 120, as in Kubernetes; with --no-authorizer 2]",
 )  # fmt: skip
+@click.option(
+    "--authorizer/--no-authorizer",
+    default=True,
+    show_default=True,
+    help="Let kube-apiserver ask the server before each request.",
+)
 @click.option(
     "--iam-delay", type=click.FloatRange(0, 60), default=0.0, show_default=True, metavar="SECONDS",
     help="The delay after which IAM shows changes of memberships and policies, as in AWS.",
@@ -73,7 +79,7 @@ def command() -> None:
     "--mapping", type=click.Choice(["configFile", "crd"]), default="configFile", show_default=True,
     help="Where the levels are mapped: in the server's ConfigMap, or in IAMIdentityMapping objects.",
 )  # fmt: skip
-def up_command(home: Home, cache_ttl: float, iam_delay: float, mapping: str) -> None:
+def up_command(home: Home, cache_ttl: float | None, iam_delay: float, mapping: str, authorizer: bool) -> None:
     """Start the sandbox. One that runs stays as it is; none is replaced while a part of it runs."""
     _need_ministack()
     from kube_iam.sandbox.up import up
@@ -85,6 +91,7 @@ def up_command(home: Home, cache_ttl: float, iam_delay: float, mapping: str) -> 
         cache_ttl,
         iam_delay_seconds=iam_delay,
         mapping=mapping,
+        authorizer=authorizer,
     )
     click.echo(f'sandbox: next: eval "$({home.command("env")})" && kube-iam plan', err=True)
 

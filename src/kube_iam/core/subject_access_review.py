@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from kube_iam.core.reasons import Reason
+
 V1, V1BETA1 = "authorization.k8s.io/v1", "authorization.k8s.io/v1beta1"
 KIND = "SubjectAccessReview"
 
@@ -90,3 +92,11 @@ def _encode(api_version: str, status: _Status) -> bytes:
 
 NO_OPINION = {version: _encode(version, _Status(allowed=False)) for version in (V1, V1BETA1)}
 """The answer without an opinion, by API version: kube-apiserver asks its next authorizer. There is no answer that allows."""
+
+
+_REASONS = {reason.sentence: reason for reason in Reason}
+
+
+def own_reason(text: str) -> Reason | None:
+    """Return the reason in `status.reason` of a denial by this server, None for any other text."""
+    return _REASONS.get(text.partition(" (request ")[0])

@@ -8,11 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+from kube_iam.core.reasons import Reason
 from kube_iam.denylist.denial import Denial, same_target
 from kube_iam.denylist.entry import format_denial, format_entry, parse_entry
 from kube_iam.denylist.prober import HERE, Prober
 from kube_iam.denylist.propagation import Clock, Propagation, wait_for_propagation
+from kube_iam.denylist.reviewed_users import reviewed_user
 from kube_iam.denylist.status_query import IN_FORCE
 from kube_iam.errors import KubeIamError
 from kube_iam.kube.client import KubeApi
@@ -55,10 +58,13 @@ class DenyListEditor:
         new = tuple(denials)
         self._config_map.edit(lambda contents: Edit(_additions(contents.data, new, now), None))
 
-    def wait_until_in_force(self, denials: Sequence[Denial], *, began: float, cache_ttl: float) -> Propagation:
+    def wait_until_in_force(
+        self, denials: Sequence[Denial], *, began: float, cache_ttl: float, groups: Sequence[str] = ()
+    ) -> Propagation:
         """Return once all servers confirm the denials, or that cannot be known (`Propagation.error`). Raises nothing.
 
-        `began` is the time by the clock at which the command began, `cache_ttl` the TTL of kube-apiserver's cache in seconds.
+        `began` is the time by the clock at which the command began, `cache_ttl` the TTL of kube-apiserver's cache in seconds. `groups`
+        are Kubernetes groups that the denied users may be in, for the question whether kube-apiserver refuses them.
         """
         addresses: tuple[str, ...] = ()
         listing_error = ""
@@ -74,7 +80,13 @@ class DenyListEditor:
             began=began,
             cache_ttl=cache_ttl,
             listing_error=listing_error,
+            refuses=partial(self._refuses, groups),
         )
+
+    def _refuses(self, groups: Sequence[str], address: str, denial: Denial) -> bool:
+        """Return whether the API server at the address refuses a user in these groups that the denial covers. Raises KubeIamError."""
+        user = reviewed_user(denial, groups)
+        return user is not None and self._prober.refusal(address, user) is Reason.DENIED
 
     def is_remembered(self, name: str) -> bool | None:
         """Return whether a server has a denial of that name in force. None: no server said so, and not every one could be asked."""

@@ -11,7 +11,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing
 
+from kube_iam.core.reasons import Reason
 from kube_iam.core.redaction import shown_url
+from kube_iam.core.subject_access_review import own_reason
+from kube_iam.core.token_review import User
 from kube_iam.denylist.status_query import StatusAnswer, StatusQuestion, parse_answer
 from kube_iam.errors import KubeError, KubeIamError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
@@ -58,13 +61,39 @@ class Prober:
         """Return the status of a TokenReview at that API server. Raises KubeIamError, and Unreachable as `ask` does."""
         return self._review(address, token, "ask the server (TokenReview)")
 
+    def refusal(self, address: str, user: User) -> Reason | None:
+        """Return the reason for which our server, as kube-apiserver's authorizer, denies the user's requests; None if it does not.
+
+        The API server at the address asks all its authorizers about a read, as for a request of that user. None also where it has no
+        such authorizer, and where another one decides. Raises KubeIamError.
+        """
+        from lightkube.models.authorization_v1 import ResourceAttributes, SubjectAccessReviewSpec
+        from lightkube.resources.authorization_v1 import SubjectAccessReview
+
+        extra = {key: list(values) for key, values in user.extra.items()}
+        read = ResourceAttributes(verb="list", resource="namespaces")
+        spec = SubjectAccessReviewSpec(
+            user=user.username, uid=user.uid, groups=list(user.groups), extra=extra, resourceAttributes=read
+        )
+        self._check_address(address)
+        with (
+            closing(self._api.at(address)) as api,
+            api.call("ask whether requests are denied (SubjectAccessReview)") as client,
+        ):
+            status = client.create(SubjectAccessReview(spec=spec)).status
+        return own_reason(status.reason or "") if status is not None and status.denied else None
+
+    def _check_address(self, address: str) -> None:
+        """Raise Unreachable where credentials must not be sent to the address."""
+        if address != HERE and (unverified := unverified_reason(self._api.context)):
+            raise Unreachable(f"no credentials are sent to {address}, since {unverified}")
+
     def _review(self, address: str, token: str, doing: str) -> Review:
         """Return the status of a TokenReview, made on a new connection."""
         from lightkube.models.authentication_v1 import TokenReviewSpec
         from lightkube.resources.authentication_v1 import TokenReview
 
-        if address != HERE and (unverified := unverified_reason(self._api.context)):
-            raise Unreachable(f"no credentials are sent to {address}, since {unverified}")
+        self._check_address(address)
         # One server of several behind an address answers all requests of one connection.
         with closing(self._api.at(address)) as api, api.call(doing) as client:
             review = client.create(TokenReview(spec=TokenReviewSpec(token=token)))

@@ -1,7 +1,8 @@
-"""Wait until a denial is in force on every server, and compute when kube-apiserver no longer admits the denied users from its cache.
+"""Wait until a denial is in force on every server, and find out when kube-apiserver no longer admits the denied users from its cache.
 
-The first is measured by status queries. The second is computed: kube-apiserver caches a sign-in for its webhook cache TTL, and caches
-the result for another ten seconds. So the time of the last sign-in gives the end of both caches.
+The first is measured by status queries. For the second, kube-apiserver is asked by a SubjectAccessReview: where our server is its
+authorizer, it refuses known tokens at once. Elsewhere the end is computed: kube-apiserver caches a sign-in for its webhook cache TTL,
+and caches the result for another ten seconds. So the time of the last sign-in gives the end of both caches.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _CLUSTER_ADDRESS = ""
 
 Ask = Callable[[str, str], StatusAnswer]
 """Sends a status query to the server behind an address about the denial of a name: `prober.Prober.ask`."""
+Refuses = Callable[[str, Denial], bool]
+"""Returns whether the API server at an address refuses requests of users that a denial covers, by our authorizer."""
 
 
 @dataclass(slots=True)
@@ -35,7 +38,11 @@ class Propagation:
     `servers` are the names of the servers that answered. `signed_in` are the denials of which a server remembers a sign-in.
 
     `cached_for` is how long kube-apiserver may still admit a denied user. It is computed from `last_sign_in`, the time since the last
-    sign-in, which is an upper limit of the cache if not `last_sign_in_known`.
+    sign-in, which is an upper limit of the cache if not `last_sign_in_known`. It is 0 where kube-apiserver refuses known tokens.
+
+    `refused` is whether every API server that was asked refuses the users' requests; None if that was not asked, for the reason
+    `not_reviewed`. `refused_after` is the time from the start until the last of them did. `except_masters`: the users may be in
+    system:masters, about which no authorizer is asked.
     """
 
     elapsed: float = 0.0
@@ -48,6 +55,10 @@ class Propagation:
     cached_for: float = 0.0
     error: KubeIamError | None = None
     listing_error: str = ""
+    except_masters: bool = False
+    refused: bool | None = None
+    refused_after: float = 0.0
+    not_reviewed: str = ""
 
     @property
     def total(self) -> int:
@@ -83,9 +94,11 @@ class Propagation:
 
     def confirmation(self) -> str:
         """Return how many servers confirmed a denial that is in force, to follow `is out`."""
+        masters = ", except in system:masters" if self.except_masters else ""
+        refuses = f"; kube-apiserver refuses known tokens too{masters}" if self.refused else ""
         if self.complete:
-            return f" ({self.total} of {self.total} servers confirmed)"
-        return f", if there is no other server ({len(self.servers)} confirmed; the cluster lists none)"
+            return f" ({self.total} of {self.total} servers confirmed{refuses})"
+        return f", if there is no other server ({len(self.servers)} confirmed; the cluster lists none{refuses})"
 
     def _incomplete(self) -> KubeIamError:
         if self.listing_error:
@@ -116,12 +129,14 @@ def wait_for_propagation(
     began: float,
     cache_ttl: float,
     listing_error: str = "",
+    refuses: Refuses | None = None,
 ) -> Propagation:
     """Return once the denials are in force on every server until their ends, or that cannot be known (`error`). Raises nothing.
 
     `began` is when they were about to be written, by `clock`. `cache_ttl` is the TTL of kube-apiserver's webhook cache in seconds.
+    Each API server behind which they are in force is asked by `refuses`.
     """
-    wait = _Wait(ask, tuple(expected), clock, began + PATIENCE_SECONDS, cache_ttl)
+    wait = _Wait(ask, tuple(expected), clock, began, cache_ttl, refuses)
     result = wait.result
     result.listing_error = listing_error
     for address in addresses:
@@ -145,12 +160,22 @@ def wait_for_propagation(
 class _Wait:
     """The status queries of one wait, and what their answers add up to."""
 
-    def __init__(self, ask: Ask, expected: Sequence[Denial], clock: Clock, deadline: float, cache_ttl: float) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        expected: Sequence[Denial],
+        clock: Clock,
+        began: float,
+        cache_ttl: float,
+        refuses: Refuses | None,
+    ) -> None:
         self.result = Propagation()
+        self._began = began
+        self._refuses = refuses
         self._ask = ask
         self._expected = expected
         self._clock = clock
-        self._deadline = deadline
+        self._deadline = began + PATIENCE_SECONDS
         self._cache = cache_ttl + OUTER_CACHE_SECONDS + MARGIN_SECONDS if cache_ttl > 0 else OUTER_CACHE_SECONDS
         self._last_sign_in = float("-inf")
 
@@ -179,6 +204,18 @@ class _Wait:
                 self._clock.sleep(_PAUSE_SECONDS)
                 answer = self._ask(address, denial.name)
             self._record(denial, answer)
+        self._review(address)
+
+    def _review(self, address: str) -> None:
+        """Ask the API server whether it refuses the users. The first that does not, and an error, end these questions."""
+        result, refuses = self.result, self._refuses
+        if refuses is None or result.refused is False or result.not_reviewed:
+            return
+        try:
+            result.refused = all(refuses(address, denial) for denial in self._expected)
+        except KubeIamError as error:
+            result.refused, result.not_reviewed = None, error.message
+        result.refused_after = self._clock.now() - self._began
 
     def _record(self, denial: Denial, answer: StatusAnswer) -> None:
         self.result.servers.add(answer.server)
@@ -191,4 +228,5 @@ class _Wait:
     def compute_cache(self) -> None:
         """Set how long ago the last sign-in was, and for how long kube-apiserver's caches may still hold it."""
         self.result.last_sign_in = self._clock.now() - self._last_sign_in
-        self.result.cached_for = max(0.0, self._last_sign_in + self._cache - self._clock.now())
+        left = max(0.0, self._last_sign_in + self._cache - self._clock.now())
+        self.result.cached_for = 0.0 if self.result.refused else left

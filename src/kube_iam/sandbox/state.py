@@ -127,6 +127,11 @@ class Home:
         return self.webhook / "kubeconfig.yaml"
 
     @property
+    def authorizer(self) -> Path:
+        """The directory of kube-apiserver's AuthorizationConfiguration and its kubeconfig."""
+        return self.root / "authorizer"
+
+    @property
     def server_kubeconfig(self) -> Path:
         """The kubeconfig with which the webhook reaches the cluster."""
         return self.webhook / "cluster.yaml"

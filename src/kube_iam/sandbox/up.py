@@ -24,9 +24,12 @@ from kube_iam.sandbox.processes import free_ports
 from kube_iam.sandbox.server_rbac import create_definition, grant_server_rbac
 from kube_iam.sandbox.state import ACCOUNT, AUTHENTICATOR, LOOPBACK, PROCESSES, REGION, Home, State
 from kube_iam.sandbox.users import create_administrator, ensure_user, is_account_ready, put_server_policy
-from kube_iam.sandbox.webhook import REFRESH, await_kubeconfig, await_webhook, config, launch_webhook
+from kube_iam.sandbox.webhook import REFRESH, await_kubeconfig, await_webhook, config, launch_webhook, write_authorizer
 
 Say = Callable[[str], None]
+KUBERNETES_CACHE_TTL = 120.0
+"""kube-apiserver's own default of --authentication-token-webhook-cache-ttl, in seconds."""
+SHORT_CACHE_TTL = 2.0
 _TIMEOUT_SECONDS = 60.0
 _ENDING_SECONDS = 3.0  # kube-apiserver would wait for all watches; a sandbox keeps no data
 _WITHOUT_CONTROL_PLANE = ("account", "webhook")
@@ -36,16 +39,19 @@ def up(
     home: Home,
     environ: Mapping[str, str],
     say: Say,
-    cache_ttl_seconds: float = 2.0,
+    cache_ttl_seconds: float | None = None,
     membership_refresh: str = REFRESH,
     iam_delay_seconds: float = 0.0,
     mapping: str = "configFile",
+    *,
+    authorizer: bool = True,
 ) -> State:
     """Start the sandbox, or leave a running one as it is. Return its state. A failed start leaves no process behind.
 
     `say` receives a line for each part. `environ` names the binaries. kube-apiserver caches the webhook's answers for
     `cache_ttl_seconds`, and the server reads IAM again every `membership_refresh`. IAM shows changes `iam_delay_seconds` late.
-    The mappings are in the place of `mapping` (configFile or crd).
+    The mappings are in the place of `mapping` (configFile or crd). With `authorizer` kube-apiserver asks the server before each
+    request of its users, and the TTL is by default kube-apiserver's own, else one that shows changes at once.
     Raises SandboxError, also where only some parts run: a new start would delete the contents of the account and the cluster.
     """
     home.create()
@@ -69,8 +75,19 @@ def up(
         say(f"the sandbox in {home.root} had ended: starting anew, with an empty account")
     down(home)
     home.create()
+    if cache_ttl_seconds is None:
+        cache_ttl_seconds = KUBERNETES_CACHE_TTL if authorizer else SHORT_CACHE_TTL
     try:
-        return _start(home, binaries, say, cache_ttl_seconds, membership_refresh, iam_delay_seconds, mapping)
+        return _start(
+            home,
+            binaries,
+            say,
+            cache_ttl_seconds,
+            membership_refresh,
+            iam_delay_seconds,
+            mapping,
+            authorizer=authorizer,
+        )
     except BaseException:
         for name in reversed(PROCESSES):
             home.process(name).stop()
@@ -133,6 +150,8 @@ def _start(
     refresh: str,
     iam_delay_seconds: float,
     mapping: str,
+    *,
+    authorizer: bool,
 ) -> State:
     began = time.monotonic()
     authority = Authority(home.tls)
@@ -149,7 +168,10 @@ def _start(
     if binaries and etcd:
         say(f"starting kube-apiserver ({binaries.apiserver})")
         webhook = home.webhook_kubeconfig
-        api = start_apiserver(home, authority, binaries, etcd, webhook=webhook, cache_ttl_seconds=cache_ttl_seconds)
+        flags = write_authorizer(home, state) if authorizer else {}
+        api = start_apiserver(
+            home, authority, binaries, etcd, webhook=webhook, cache_ttl_seconds=cache_ttl_seconds, extra_args=flags
+        )
         api.ensure("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         api.ensure(mount.CONFIG_MAPS, {"metadata": {"name": mount.NAME}, "data": {home.server_config.name: text}})
         home.process("mount").start(mount.command(api, home.server_config.parent), {}, home.root)
@@ -158,7 +180,8 @@ def _start(
         grant_server_rbac(api, authority, home.server_kubeconfig)
         state = replace(state, api_port=api.port)
         describe_cluster(home, state)
-        say(f"kube-apiserver on {state.api_url}, signing in through the webhook")
+        asks = ", which it also asks before each request" if authorizer else ""
+        say(f"kube-apiserver on {state.api_url}, signing in through the webhook{asks}")
     else:
         say(f"no kube-apiserver and etcd found: without a control plane (`{BUILD_COMMAND}` builds one)")
     await_webhook(server, state)

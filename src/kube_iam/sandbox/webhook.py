@@ -7,9 +7,13 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 from kube_iam.errors import SandboxError
+from kube_iam.files import write_file
+from kube_iam.kube.authorizer import Authorizer, Installer
+from kube_iam.report.data import as_yaml
 from kube_iam.sandbox.processes import Process
 from kube_iam.sandbox.state import AUTHENTICATOR, CLUSTER_ID, LOOPBACK, REGION, Home, State
 
@@ -50,6 +54,25 @@ def await_kubeconfig(home: Home, process: Process) -> None:
     The server itself is ready only after it has read the deny list from kube-apiserver.
     """
     process.await_ready(home.webhook_kubeconfig.is_file, _TIMEOUT_SECONDS)
+
+
+def write_authorizer(home: Home, state: State) -> dict[str, str]:
+    """Write what makes kube-apiserver ask the server before each request of its users. Return the flags for it.
+
+    The files are those of `kube-iam manifest authorizer`.
+    """
+    certificate = (home.webhook / "cert.pem").read_text("ascii")
+    server = f"https://{LOOPBACK}:{state.webhook_port}"
+    authorizer = Authorizer(
+        Installer.STATIC_POD, server=server, certificate=certificate, own_directory=str(home.authorizer)
+    )
+    home.authorizer.mkdir()
+    for path, content in (
+        (authorizer.configuration_path, authorizer.configuration()),
+        (authorizer.kubeconfig_path, authorizer.kubeconfig()),
+    ):
+        write_file(Path(path), as_yaml(content).encode())
+    return dict(authorizer.flags())
 
 
 def await_webhook(process: Process, state: State) -> None:
