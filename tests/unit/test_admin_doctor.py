@@ -237,6 +237,17 @@ def test_what_is_missing_for_the_administrator_too_is_left_to_the_check_of_it(
     assert isinstance(check_server_iam(make()), Skipped)
 
 
+def test_a_role_at_another_path_is_not_called_a_missing_right_of_the_server(
+    make: Make, memory: ApiInMemory, account: FakeAccount
+) -> None:
+    state = applied(account, make, level("viewer"), "alice")
+    memory.answer = answering(MembershipState.ROLE_FORBIDDEN)
+    role = account.directory.role_states["prod-viewer"]
+    account.directory.role_states["prod-viewer"] = replace(role, arn=role.arn.replace("role/", "role/teams/"))
+    assert isinstance(check_server_iam(state), Skipped)
+    assert cause(outcome(state, "role")) is Cause.ROLE_PATH
+
+
 # --- the server's pods
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from kube_iam.access.desired import role_arn
 from kube_iam.access.levels import MappingTarget, Method, TargetKind
 from kube_iam.access.plan import check_caller
 from kube_iam.core.checks import CLOCK_SKEW, LIFETIME
@@ -409,6 +410,9 @@ def _unless_missing(state: Inspection, failure: Failed) -> Outcome:
         by_role = state.level.method is Method.ROLE
         if state.group is None or (by_role and state.role is None):
             return Skipped("the server cannot read what does not exist: see IAM below")
+        role, wanted = state.role if by_role else None, role_arn(state.access, state.level)
+        if role is not None and not state.level.existing_role and role.arn != wanted:
+            return Skipped(f"the server may read {wanted}, and the role has another path: see IAM below")
         if any(entry.role_arn != state.wanted.role_arn for entry in state.present):
             return Skipped("the mapping writes the role in another letter case: see the mapping below")
     except KubeIamError:
