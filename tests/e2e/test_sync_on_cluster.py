@@ -143,6 +143,23 @@ def test_denied_user_loses_access_and_returns_when_the_denial_is_removed(site: S
     assert wait_until(lambda: site.has("hugo"), 30)
 
 
+def test_revoke_refuses_the_next_read_with_a_remembered_token(site: SyncedSite) -> None:
+    site.join("lou")
+    lou, ops = site.person("lou"), site.kubeconfig("ops")
+    assert wait_until(lambda: reads(lou, ops), 30)
+    done = site.administrator.run("kube-iam", "revoke", "lou", "ops")
+    assert done.returncode == 0, done.stderr
+    # The session is valid, the token is remembered, and the command has just ended.
+    assert not reads(lou, ops)
+    assert "awsiam:ops:lou: removed from ClusterRoleBinding kube-iam:ops:view" in done.stderr
+    assert lou.stays_in(ops)
+    calls = len(site.iam.calls)
+    assert wait_until(lambda: len(site.iam.calls) > calls + 8, 30)
+    assert not site.has("lou")
+    site.administrator.works("kube-iam", "grant", "lou", "ops")
+    assert wait_until(lambda: reads(lou, ops), 30)
+
+
 def test_of_two_processes_one_writes_and_the_other_takes_over_after_a_kill(site: SyncedSite) -> None:
     site.sync("second")
     assert wait_until(lambda: site.get("/readyz", "second") == "ok", 30)

@@ -13,6 +13,7 @@ from access_texts import HEAD, problems, write
 from fake_account import FakeAccount
 from levels_for_tests import ADMIN, VIEWER, access, level, run
 
+from kube_iam.access.admin_rbac import operator_manifests
 from kube_iam.access.changes import Plan
 from kube_iam.access.drift import differences
 from kube_iam.access.levels import Bind, ClusterAccess, MemberList, Method
@@ -238,6 +239,14 @@ def test_rights_in_the_cluster_name_the_bindings_and_roles_of_synced_levels_alon
     assert (patched["resources"], patched["resourceNames"]) == (["clusterrolebindings"], ["kube-iam:ops:view"])
     assert [each["resourceNames"] for each in rules["Role/shop"]] == [["kube-iam:ops:edit"], ["edit"]]
     assert manifests[0]["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}
+
+
+@pytest.mark.parametrize(("file", "names"), [(FILE, [["kube-iam:ops:view"]]), (access(VIEWER), [])])
+def test_operators_may_change_the_bindings_of_synced_levels_alone(file: ClusterAccess, names: list[list[str]]) -> None:
+    manifests: list[Any] = operator_manifests(file, "operators", "kube-system/kube-iam-denied")
+    rules = [rule for each in manifests if each["kind"] == "ClusterRole" for rule in each["rules"]]
+    writing = [rule for rule in rules if "clusterrolebindings" in rule["resources"] and "patch" in rule["verbs"]]
+    assert [rule["resourceNames"] for rule in writing] == names
 
 
 def test_group_levels_are_never_synced() -> None:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from kube_iam.access.desired import desired_bindings
 from kube_iam.access.levels import AWS_AUTH, ClusterAccess, TargetKind
+from kube_iam.access.ports import BindingState
 
 RBAC = "rbac.authorization.k8s.io"
 SYSTEM = "kube-system"
@@ -64,6 +66,11 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
         rules[access.mapping.namespace] = [rule("", ("configmaps",), verbs, [access.mapping.name])]
     namespace, name = deny_list.split("/")
     rules.setdefault(namespace, []).append(rule("", ("configmaps",), ("get", "patch"), [name]))
+    if access.uses_sync:
+        cluster_rules.append(rule(RBAC, ("clusterrolebindings", "rolebindings"), ("list",)))
+        cluster_rules += synced_binding_rules(access, "", ("get", "patch"))
+        for place in synced_namespaces(access):
+            rules.setdefault(place, []).extend(synced_binding_rules(access, place, ("get", "patch")))
     # The addresses of the API servers, each of which is asked whether a denial is in force.
     rules["default"] = [
         *rules.get("default", ()),
@@ -72,6 +79,28 @@ def operator_manifests(access: ClusterAccess, group: str, deny_list: str, *, tem
     metadata = {"name": name, "namespace": namespace, "labels": {_MANAGED_BY: "kube-iam"}}
     denied: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
     return [denied, *_manifests("kube-iam-operator", group, cluster_rules, _with_events(rules))]
+
+
+def synced_binding_rules(access: ClusterAccess, namespace: str, verbs: Sequence[str]) -> list[Rule]:
+    """Return the rights to write the bindings of synced levels in one namespace, or those of the whole cluster."""
+    bindings = [each for each in _synced_bindings(access) if each.namespace == namespace]
+    if not bindings:
+        return []
+    kind = "rolebindings" if namespace else "clusterrolebindings"
+    found = [rule(RBAC, (kind,), verbs, sorted({each.name for each in bindings}))]
+    for resource, role_kind in (("clusterroles", "ClusterRole"), ("roles", "Role")):
+        names = sorted({each.role_name for each in bindings if each.role_kind == role_kind})
+        found += [rule(RBAC, (resource,), ("bind",), names)] if names else []
+    return found
+
+
+def synced_namespaces(access: ClusterAccess) -> list[str]:
+    """Return the namespaces with bindings of synced levels."""
+    return sorted({each.namespace for each in _synced_bindings(access)} - {""})
+
+
+def _synced_bindings(access: ClusterAccess) -> list[BindingState]:
+    return [each for level in access.levels if access.is_synced(level) for each in desired_bindings(access, level)]
 
 
 def auditor_manifests(access: ClusterAccess, group: str, deny_list: str) -> list[Manifest]:

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kube_iam.access.admin_rbac import RBAC, SYSTEM, Manifest, Rule, rule
-from kube_iam.access.desired import desired_bindings
+from kube_iam.access.admin_rbac import (
+    RBAC,
+    SYSTEM,
+    Manifest,
+    Rule,
+    rule,
+    synced_binding_rules,
+    synced_namespaces,
+)
 from kube_iam.access.levels import ClusterAccess, Level
 from kube_iam.access.policy_resources import existing_groups, existing_roles, groups_of_levels, roles_of_levels
 from kube_iam.core.server_policy import server_policy
@@ -37,7 +44,7 @@ def synced_levels(access: ClusterAccess) -> tuple[Level, ...]:
 def sync_manifests(access: ClusterAccess, deny_list: str, image: str, role_arn: str = "") -> list[Manifest]:
     """Return the objects. `deny_list` is NAMESPACE/NAME, `role_arn` the IAM role of the service account for IRSA."""
     cluster_rules: list[Rule] = [rule(RBAC, ("clusterrolebindings", "rolebindings"), ("list", "watch"))]
-    cluster_rules += _binding_rules(access, "")
+    cluster_rules += synced_binding_rules(access, "", ("patch",))
     namespace, name = deny_list.split("/")
     rules: dict[str, list[Rule]] = {
         SYSTEM: [
@@ -47,11 +54,8 @@ def sync_manifests(access: ClusterAccess, deny_list: str, image: str, role_arn: 
         ]
     }
     rules.setdefault(namespace, []).append(rule("", ("configmaps",), ("get", "list", "watch"), [name]))
-    for place in sorted(
-        {each.namespace for level in synced_levels(access) for each in desired_bindings(access, level)}
-    ):
-        if place:
-            rules.setdefault(place, []).extend(_binding_rules(access, place))
+    for place in synced_namespaces(access):
+        rules.setdefault(place, []).extend(synced_binding_rules(access, place, ("patch",)))
     bound = [each for place in rules for each in _bound("Role", place, rules[place])]
     return [
         _account(role_arn),
@@ -59,24 +63,6 @@ def sync_manifests(access: ClusterAccess, deny_list: str, image: str, role_arn: 
         *bound,
         _deployment(access, deny_list, image),
     ]
-
-
-def _binding_rules(access: ClusterAccess, namespace: str) -> list[Rule]:
-    """Return the rights on the bindings of one namespace, or on those of the whole cluster."""
-    bindings = [
-        each
-        for level in synced_levels(access)
-        for each in desired_bindings(access, level)
-        if each.namespace == namespace
-    ]
-    if not bindings:
-        return []
-    kind = "rolebindings" if namespace else "clusterrolebindings"
-    found = [rule(RBAC, (kind,), ("patch",), sorted({each.name for each in bindings}))]
-    for resource, role_kind in (("clusterroles", "ClusterRole"), ("roles", "Role")):
-        names = sorted({each.role_name for each in bindings if each.role_kind == role_kind})
-        found += [rule(RBAC, (resource,), ("bind",), names)] if names else []
-    return found
 
 
 def _bound(kind: str, namespace: str, rules: list[Rule]) -> Iterator[Manifest]:

@@ -158,6 +158,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
             "manifest rbac --for operator --group platform-oncall | kubectl apply -f -",
         ),
     ),
+    "manifest admission": (("Refuse writes of denied users", "manifest admission | kubectl apply -f -"),),
     "manifest sync": (
         (
             "Run it in the cluster",

@@ -235,6 +235,27 @@ def _certificate(path: Path) -> str:
     return text
 
 
+@command.command("admission")
+@global_options
+@click.option(
+    "--failure-policy",
+    type=click.Choice(("Fail", "Ignore")),
+    default="Fail",
+    help="What happens to requests of people where the policy cannot be evaluated.  [default: Fail]",
+)
+@deny_list_option
+def admission_command(failure_policy: str, deny_list: str) -> None:
+    """Print a ValidatingAdmissionPolicy that refuses writes of denied users.
+
+    It refuses creations, changes, deletions, exec, port-forward and tokens of service accounts. Reads stay possible, and a cluster
+    administrator can remove the policy. Where it is possible, use the authorizer or membershipCheck: rbac.
+    """
+    from kube_iam.kube.admission import admission_manifests
+    from kube_iam.report.data import as_yaml
+
+    page("---\n".join(map(as_yaml, admission_manifests(deny_list, failure_policy))))
+
+
 @command.command("sync")
 @global_options
 @click.option("--image", metavar="IMAGE", required=True, help="The image of kube-iam (docs/install.md).")

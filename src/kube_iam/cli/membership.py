@@ -33,6 +33,7 @@ from kube_iam.cli.terminal import note
 from kube_iam.config.durations import show_duration
 from kube_iam.config.suggestions import suggestion
 from kube_iam.core.printable import escaped
+from kube_iam.denylist.denial import Denial
 from kube_iam.errors import KubeIamError
 
 
@@ -113,7 +114,7 @@ class _MemberCommand:
 
         (1) check that the credentials are of the file's account, and that the caller keeps their access;
         (2) plan a change for each user, which checks names and ownership, and ask about what else an existing group gives;
-        (3) change IAM, user by user, up to the first error;
+        (3) change IAM, user by user, up to the first error; of a synced level, remove revoked users from its bindings first;
         (4) print the results;
         (5) remove denials of the users who were granted the level;
         (6) raise the error of stage 3;
@@ -126,6 +127,8 @@ class _MemberCommand:
         if denials is None and needed and not self.is_approved(needed):
             return 1
         now = time.time()
+        if self.session.access.is_synced(self.level) and needed and denials is None and self._revokes:
+            self._revoke_at_once(needed)
         self._apply(results, temporary, now)  # (3)
         self._print(results, denials)  # (4)
         if self._grants:  # (5)
@@ -139,6 +142,20 @@ class _MemberCommand:
             clean(self.session, temporary, self.reader, now)
         self._raise_incomplete(results, temporary, denials)  # (8)
         return 0
+
+    def _revoke_at_once(self, users: Sequence[str]) -> None:
+        """Remove the users from the bindings of a synced level."""
+        from kube_iam.cli.revoke_now import level_denials
+        from kube_iam.cli.synced_access import HOLD_SECONDS, revoke_at_once
+
+        def denials() -> Sequence[Denial]:
+            return level_denials(self.session, self.level, users, self.options.reason or "revoked", HOLD_SECONDS)
+
+        revoke_at_once(self.session, self.options.deny_list, denials)
+
+    @property
+    def _revokes(self) -> bool:
+        return not (self.options.into or self.options.dry_run)
 
     @property
     def _grants(self) -> bool:
@@ -293,11 +310,8 @@ def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
             " kube-apiserver's cache of the token has ended, 2m10s by default."
         )
     if access.is_synced(level):
-        would = "would be" if dry_run else "is"
-        return (
-            f"Note: a user who is signed in {would} without rights as soon as `kube-iam sync` has read the IAM group again, every 15s"
-            " by default."
-        )
+        would = "would go" if dry_run else "go"
+        return f"Note: sessions {would} on without the rights of {level.name}. `kube-iam sync` removes what is left of these."
     longest = show_duration(level.session_seconds)
     now = "there would be no new sign-ins" if dry_run else "there are no new sign-ins from now on"
     return f"Note: {now}; a session that was already assumed lasts until it ends, {longest} at the most."

@@ -54,6 +54,13 @@ def command(
     level = require_words("revoke", session, users, level)
     revocation = RevocationOptions(deny_list, reason, cache_ttl, not no_wait) if now else None
     options = MemberOptions(
-        into=False, dry_run=dry_run, output=output, yes=yes, reason=reason, force=force, wait=not no_wait
+        into=False,
+        dry_run=dry_run,
+        output=output,
+        yes=yes,
+        reason=reason,
+        force=force,
+        wait=not no_wait,
+        deny_list=deny_list,
     )
     return change_members(session, users, level, options, revocation)

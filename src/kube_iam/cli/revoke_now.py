@@ -43,7 +43,7 @@ class ImmediateRevocation:
         self._audit = audit
         self._is_reported = False
         session.check_server()
-        self._denials = _level_denials(session, level, users, options.reason)
+        self._denials = level_denials(session, level, users, options.reason, LONGEST_SESSION)
         pool = ThreadPoolExecutor(max_workers=1)
         self._propagation = pool.submit(self._deny_and_wait, session.clock.now())
         pool.shutdown(wait=False)
@@ -149,15 +149,15 @@ def remove_level_denials(
     print_lines((f"{denial.value}: no longer denied {level.name} ({denial.name})" for denial in removed), err=True)
 
 
-def _level_denials(session: AdminSession, level: Level, users: Sequence[str], reason: str) -> list[Denial]:
-    """Return denials of the users in the level, for as long as a session can last. Raises UsageError for what is no user name."""
+def level_denials(session: AdminSession, level: Level, users: Sequence[str], reason: str, seconds: int) -> list[Denial]:
+    """Return denials of the users in the level, for so many seconds from now. Raises UsageError for what is no user name."""
     for user in users:
         if not fits("userName", user):
             raise UsageError(
                 *(explain_invalid(user) if not kind_of(user) else (f"{user!r} is not the name of an IAM user", ""))
             )
     now = time.time()
-    actor, end = session.actor, float(int(now + LONGEST_SESSION))
+    actor, end = session.actor, float(int(now + seconds))
     role, group = _scope(session.access, level)
     return [
         Denial(denial_name("userName", user, role, group), "userName", user, role, end, reason, actor, now, group)

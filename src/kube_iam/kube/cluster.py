@@ -41,12 +41,12 @@ class KubeCluster(Cluster):
         with self._api.call("list RBAC bindings") as client:
             found: list[ClusterRoleBinding | RoleBinding] = [*client.list(ClusterRoleBinding, labels=ours)]
             found += client.list(RoleBinding, namespace="*", labels=ours)
-        return tuple(sorted((_state(binding) for binding in found), key=lambda state: state.ident))
+        return tuple(sorted((binding_state(binding) for binding in found), key=lambda state: state.ident))
 
     def binding(self, namespace: str, name: str) -> BindingState | None:
         """Return one binding, ours or not, or None."""
         found = self._get(namespace, name)
-        return None if found is None else _state(found)
+        return None if found is None else binding_state(found)
 
     def role_exists(self, kind: str, namespace: str, name: str) -> bool:
         """Return whether the ClusterRole, or the Role of that namespace, exists."""
@@ -168,7 +168,8 @@ def _manifest(binding: BindingState) -> ClusterRoleBinding | RoleBinding:
     return ClusterRoleBinding(metadata=metadata, roleRef=role, subjects=subjects)
 
 
-def _state(found: ClusterRoleBinding | RoleBinding) -> BindingState:
+def binding_state(found: ClusterRoleBinding | RoleBinding) -> BindingState:
+    """Return a binding as the plan sees it. Only one of ours has a level, a cluster and a source."""
     metadata = found.metadata
     labels = (metadata.labels if metadata else None) or {}
     ours = labels.get(MANAGED_BY) == OWNER
