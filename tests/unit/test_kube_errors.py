@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fake_kube import FakeKube
 from kube_iam.errors import Conflict, KubeError, KubeIamError, NotFound, Unreachable
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.cluster import KubeCluster
@@ -246,3 +248,49 @@ def test_a_closed_client_connects_again(server: Server, tmp_path: Path) -> None:
         assert KubeCluster(api).whoami().username == "awsiam:alice"
         api.close()
     assert server.seen == ["Bearer tokenx"] * 2
+
+
+ANSWERED_AT_ONCE = """
+import sys, threading
+from lightkube.resources.core_v1 import ConfigMap, Event
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding
+from kube_iam.kube.client import KubeApi
+sys.setswitchinterval(1e-6)
+api = KubeApi(environ={}, kubeconfig=sys.argv[1])
+client = api.client()
+asked = [
+    api.whoami,
+    lambda: client.get(ConfigMap, "x", namespace="x"),
+    lambda: client.get(ClusterRole, "x"),
+    lambda: client.get(ClusterRoleBinding, "x"),
+    lambda: [*client.list(Event, namespace="x")],
+]
+threads = [threading.Thread(target=each) for each in asked]
+for each in threads: each.start()
+for each in threads: each.join()
+"""
+
+
+@pytest.mark.process
+def test_threads_that_are_answered_at_once_do_not_end_the_process(tmp_path: Path) -> None:
+    """msgspec is not safe for threads that read the fields of a class at the same time, and crashes."""
+    kube, file = FakeKube(), tmp_path / "kubeconfig"
+    kube.body = json.dumps(
+        {"metadata": {"name": "x"}, "roleRef": {"apiGroup": "", "kind": "", "name": ""}, "items": [],
+         "involvedObject": {}, "spec": {}, "status": {"userInfo": {"username": "alice"}}}
+    ).encode()  # fmt: skip
+    file.write_text(
+        json.dumps(
+            {
+                "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{kube.port}"}}],
+                "users": [{"name": "u", "user": {"token": "t"}}],
+                "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                "current-context": "x",
+            }
+        )
+    )
+    command = [sys.executable, "-c", ANSWERED_AT_ONCE, str(file)]
+    runs = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(5)]
+    ended = [(run.communicate(timeout=60)[1].decode(), run.returncode) for run in runs]
+    kube.stop()
+    assert ended == [("", 0)] * len(runs)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "kube-iam"
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 35  # seconds; kube-apiserver waits 30 for its webhook and then reports the timeout
+_DECODING = RLock()
 EXPIRY_MARGIN = 30  # seconds before their expiry at which new exec credentials are requested
 
 
@@ -202,8 +203,8 @@ class KubeApi:
         config = SingleConfig(
             context_name=context.name,
             context=Named(cluster=context.name, user=context.name, namespace=context.namespace),
-            cluster=msgspec.convert(cluster, Cluster),
-            user=msgspec.convert(user, User),
+            cluster=_decoding_alone(msgspec.convert)(cluster, Cluster),
+            user=_decoding_alone(msgspec.convert)(user, User),
         )
         client = Client(
             config=config,
@@ -211,10 +212,27 @@ class KubeApi:
             field_manager=FIELD_MANAGER,
             proxy=proxy,
         )
+        generic: Any = client._client
+        generic.handle_response = _decoding_alone(generic.handle_response)
+        generic.raise_for_status = _decoding_alone(generic.raise_for_status)
         if self._headers:
-            generic: Any = client._client
             generic._client.headers = httpx2.Headers([*generic._client.headers.multi_items(), *self._headers])
         return client
+
+
+def _decoding_alone(decode: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with a lock of all clients around it.
+
+    msgspec 0.22 reads the fields of a class when it decodes one for the first time, and ends the process with a segmentation fault
+    where another thread decodes a class with the same fields meanwhile, such as the metadata of all objects. Decoding keeps the
+    interpreter's own lock anyway, so nothing waits for longer.
+    """
+
+    def decode_alone(*arguments: Any, **options: Any) -> Any:
+        with _DECODING:
+            return decode(*arguments, **options)
+
+    return decode_alone
 
 
 def delete_version(
