@@ -22,19 +22,31 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import NoReturn
 
 import botocore.credentials
+import botocore.session
 import botocore.tokens
+from lightkube.core.decoders import decode_object
+from lightkube.resources.authentication_v1 import SelfSubjectReview
+from lightkube.resources.core_v1 import ConfigMap
 
 import kube_iam
+from botocore_data import work_out_once
 
 LIBRARIES = (
-    "botocore.session",
     "botocore.httpsession",
     "botocore.retries.standard",
     "botocore.retryhandler",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.utf_8_sig",
     "granian.server.embed",
+    "httpcore2",
     "lightkube.core.generic_client",
+    "lightkube.resources.authentication_v1",
+    "lightkube.resources.rbac_authorization_v1",
     "multiprocessing.util",
     "ruamel.yaml",
+    "socksio",
+    "truststore",
     "uvloop",
     "watchfiles",
 )
@@ -53,6 +65,13 @@ def load() -> None:
             import_module(name)
     for name in LIBRARIES:
         import_module(name)
+    work_out_once()
+    session = botocore.session.Session({"profile": (None, None, None, None)})
+    for service in ("iam", "sts"):
+        # Never used: what it parses stays.
+        session.create_client(service, "eu-central-1", aws_access_key_id="x", aws_secret_access_key="x")
+    for answer in (ConfigMap, SelfSubjectReview):
+        decode_object(b"{}", answer)
     gc.collect()
     gc.freeze()
 
