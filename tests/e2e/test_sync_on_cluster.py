@@ -143,21 +143,50 @@ def test_denied_user_loses_access_and_returns_when_the_denial_is_removed(site: S
     assert wait_until(lambda: site.has("hugo"), 30)
 
 
-def test_revoke_refuses_the_next_read_with_a_remembered_token(site: SyncedSite) -> None:
-    site.join("lou")
-    lou, ops = site.person("lou"), site.kubeconfig("ops")
-    assert wait_until(lambda: reads(lou, ops), 30)
-    done = site.administrator.run("kube-iam", "revoke", "lou", "ops")
+@pytest.mark.parametrize(
+    ("command", "back", "result"),
+    [
+        (
+            ("revoke", "lou", "ops"),
+            ("grant", "lou", "ops"),
+            "awsiam:ops:lou: removed from ClusterRoleBinding kube-iam:ops:view",
+        ),
+        (("revoke", "max", "ops", "--now"), ("grant", "max", "ops"), "max is removed from 2 bindings after"),
+        (("deny", "nia"), ("undeny", "nia"), "nia is removed from 2 bindings after"),
+    ],
+)
+def test_command_refuses_the_next_read_with_a_remembered_token(
+    site: SyncedSite, command: tuple[str, ...], back: tuple[str, ...], result: str
+) -> None:
+    user = command[1]
+    site.join(user)
+    person, ops = site.person(user), site.kubeconfig("ops")
+    assert wait_until(lambda: reads(person, ops), 30)
+    done = site.administrator.run("kube-iam", *command)
     assert done.returncode == 0, done.stderr
     # The session is valid, the token is remembered, and the command has just ended.
-    assert not reads(lou, ops)
-    assert "awsiam:ops:lou: removed from ClusterRoleBinding kube-iam:ops:view" in done.stderr
-    assert lou.stays_in(ops)
+    assert not reads(person, ops)
+    assert result in done.stdout + done.stderr
+    assert person.stays_in(ops)
     calls = len(site.iam.calls)
     assert wait_until(lambda: len(site.iam.calls) > calls + 8, 30)
-    assert not site.has("lou")
-    site.administrator.works("kube-iam", "grant", "lou", "ops")
-    assert wait_until(lambda: reads(lou, ops), 30)
+    assert not site.has(user)
+    site.administrator.works("kube-iam", *back)
+    assert wait_until(lambda: reads(person, ops), 30)
+
+
+def test_deny_changes_the_bindings_without_a_sync(site: SyncedSite) -> None:
+    site.join("ole")
+    assert wait_until(lambda: site.has("ole"), 30)
+    site.processes["sync"][0].stop()
+    data = json.loads(site.administrator.works("kube-iam", "deny", "ole", "-o", "json"))
+    assert (data["serverAnswers"], data["syncedBindings"]["checked"]) == (False, True)
+    assert len(data["syncedBindings"]["removedFrom"]) == 2
+    assert not site.has("ole")
+    assert "Nothing to change" in site.administrator.works("kube-iam", "plan")
+    site.administrator.works("kube-iam", "undeny", "ole")
+    site.administrator.works("kube-iam", "apply", "--yes")
+    assert site.has("ole")
 
 
 def test_of_two_processes_one_writes_and_the_other_takes_over_after_a_kill(site: SyncedSite) -> None:

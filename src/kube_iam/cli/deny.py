@@ -30,6 +30,8 @@ from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
     from kube_iam.access.known_names import KnownNames
+    from kube_iam.access.levels import ClusterAccess
+    from kube_iam.cli.synced_access import SyncedDenials
     from kube_iam.denylist.denial import Denial
     from kube_iam.denylist.propagation import Propagation
 
@@ -64,6 +66,8 @@ def command(
     session (arn:aws:sts::…:assumed-role/ROLE/SESSION). ACCESS-KEY is the id of a user's key or of a session's. Unique ids (AIDA…,
     AROA…, AROA…:SESSION) are taken too. The servers must have server.denyList in their config.yaml.
 
+    From the bindings of levels with membershipCheck: rbac the users are removed at once, without a server too.
+
     Where there is an access file, a name that no level knows gets a question, since a misspelt name denies nobody. --yes answers it.
     """
     from kube_iam.cli.changes import record_denials
@@ -87,24 +91,38 @@ def command(
     began, now = session.clock.now(), time.time()
     actor = session.actor
     denials = [replace(draft, until=float(int(now + seconds)), actor=actor, at=now) for draft in drafts]
+    access = _access(session)
+    synced = _synced(session, access) if access is not None and access.uses_sync else None
     changes_made().expect((), "whether the servers enforce it is not known")
     revocation.write_denials(session, options, denials)
     answers = _begin_look_up(session, names) if yes and access_exists(session.file) else None
-    found = revocation.wait_until_in_force(session, options, denials, began, _groups(session))
+    found = revocation.wait_until_in_force(session, options, denials, began, _groups(access), synced)
     if yes:
         known = _check_names(session, names, yes=True, answers=answers)
     found.except_masters = known is None or known.in_masters
     record_denials(session.write_events, denials)
-    _print(session, denials, found, options, known, output)
+    _print(session, denials, found, options, known, output, synced)
     return 0
 
 
-def _groups(session: AdminSession) -> tuple[str, ...]:
-    """Return system:masters if a level of the access file is in it: the denied users may be too."""
+def _access(session: AdminSession) -> ClusterAccess | None:
+    """Return the access file, or None: an error in it stops no denial."""
     try:
-        levels = session.access.levels if access_exists(session.file) else ()
+        return session.access if access_exists(session.file) else None
     except KubeIamError:
-        return ()
+        return None
+
+
+def _synced(session: AdminSession, access: ClusterAccess) -> SyncedDenials:
+    """Return denials that also change the bindings of synced levels."""
+    from kube_iam.cli.synced_access import SyncedDenials
+
+    return SyncedDenials(session, suffices=all(access.is_synced(level) for level in access.levels))
+
+
+def _groups(access: ClusterAccess | None) -> tuple[str, ...]:
+    """Return system:masters if a level of the access file is in it: the denied users may be too."""
+    levels = access.levels if access is not None else ()
     return (MASTERS,) if any(MASTERS in level.groups for level in levels) else ()
 
 
@@ -120,9 +138,9 @@ def _draft(text: str, reason: str) -> Denial:
 
 def _print(
     session: AdminSession, denials: list[Denial], found: Propagation, options: RevocationOptions, known: KnownNames | None,
-    output: str,
+    output: str, synced: SyncedDenials | None,
 ) -> None:  # fmt: skip
-    """Print which sign-ins are refused, and which are not. Waits as `print_result` does. Raises `Propagation.unconfirmed`."""
+    """Print which sign-ins are refused, and which are not. Waits as `print_result` does. Raises as `revocation.raise_unconfirmed`."""
     from kube_iam.report.denials import coverage, denial_data
 
     ids = known.ids if known is not None else {}
@@ -133,11 +151,11 @@ def _print(
     if output != "table":
         from kube_iam.cli.access_output import print_data
 
-        data = {"denials": [denial_data(denial) for denial in denials], **revocation.propagation_data(found)}
+        data = {"denials": [denial_data(denial) for denial in denials], **revocation.propagation_data(found, synced)}
         place = session.cluster_destination
         data |= {"apiServer": place.api_server or None, "context": place.context or None}
         print_data({**data, "notDenied": not_denied}, output)
-        revocation.raise_unconfirmed(found)
+        revocation.raise_unconfirmed(found, synced)
         return
     print_lines([f"{value}: {text}" for value, text in not_denied.items()], err=True)
     # Only a user or a whole role is out, and only if a server remembers a sign-in or the name is known: a misspelt name denies nobody.
@@ -147,7 +165,7 @@ def _print(
         )
         for denial, each in zip(denials, covered, strict=True)
     ]
-    revocation.print_result(session, found, options, principals)
+    revocation.print_result(session, found, options, principals, synced)
 
 
 def _list(session: AdminSession, deny_list: str, output: str) -> int:

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -19,15 +19,18 @@ from kube_iam.cli.session import DENY_LIST
 from kube_iam.cli.shared_options import global_options_of
 from kube_iam.cli.terminal import note, print_lines
 from kube_iam.config.durations import parse_duration, show_duration
+from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
     from kube_iam.cli.session import AdminSession
+    from kube_iam.cli.synced_access import SyncedDenials
     from kube_iam.denylist.denial import Denial
     from kube_iam.denylist.propagation import Propagation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WAITING = "Waiting up to {} s for the end of kube-apiserver's cache; Ctrl-C ends the waiting, not the denial."
+_NO_SERVER = "Sign-ins go on, without rights of synced levels: no kube-iam server with a deny list answers, as on EKS."
 _GOES_ON = "Open watches, execs and port-forwards go on: kube-apiserver checks them no more."
 
 
@@ -110,14 +113,27 @@ def wait_until_in_force(
     denials: Sequence[Denial],
     began: float,
     groups: Sequence[str] = (),
+    synced: SyncedDenials | None = None,
 ) -> Propagation:
     """Return once all servers confirm the denials or that cannot be known (`Propagation.error`). Raises nothing.
 
     `began` is the time by the session's clock at which the command began. `groups` are Kubernetes groups that the denied users may be
-    in.
+    in. With `synced` the users are removed from its bindings first.
     """
     deny_list = session.deny_list(options.deny_list)
-    return deny_list.wait_until_in_force(denials, began=began, cache_ttl=options.cache_ttl, groups=groups)
+    if synced is None:
+        return deny_list.wait_until_in_force(denials, began=began, cache_ttl=options.cache_ttl, groups=groups)
+    from kube_iam.denylist.propagation import Propagation
+
+    synced.remove(denials)
+    error = deny_list.no_server(denials[0].name) if synced.suffices else None
+    synced.alone = error is not None
+    if error is not None:
+        found = Propagation(session.clock.now() - began, error=error)
+    else:
+        found = deny_list.wait_until_in_force(denials, began=began, cache_ttl=options.cache_ttl, groups=groups)
+    synced.read_back(began)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +150,26 @@ class DeniedPrincipal:
 
 
 def print_result(
-    session: AdminSession, found: Propagation, options: RevocationOptions, principals: Sequence[DeniedPrincipal]
+    session: AdminSession,
+    found: Propagation,
+    options: RevocationOptions,
+    principals: Sequence[DeniedPrincipal],
+    synced: SyncedDenials | None = None,
 ) -> None:
     """Print the result of each denial, after the end of kube-apiserver's cache if that is waited for.
 
-    Raises `Propagation.unconfirmed`.
+    Raises as `raise_unconfirmed`.
     """
     from kube_iam.cli.countdown import count_down
     from kube_iam.core.utc import rfc3339
 
     print_details(found, options)
-    raise_unconfirmed(found)
+    if synced is not None:
+        print_bindings(synced, principals)
+    raise_unconfirmed(found, synced)
+    if synced is not None and synced.alone:
+        print_lines([_NO_SERVER, _GOES_ON])
+        return
     if found.not_reviewed:
         note(f"note: whether kube-apiserver refuses tokens that it has cached was not checked: {found.not_reviewed}")
     left = found.cached_for
@@ -169,9 +194,25 @@ def result_lines(principals: Iterable[DeniedPrincipal], found: Propagation, left
         yield f"{principal.subject} {state}{place}{within}{confirmed}.{end}"
 
 
-def raise_unconfirmed(found: Propagation) -> None:
-    """Print the API servers that could not be asked, and raise `Propagation.unconfirmed`, if there is such an error."""
-    error = found.unconfirmed()
+def print_bindings(synced: SyncedDenials, principals: Sequence[DeniedPrincipal], *, err: bool = False) -> None:
+    """Print the changes of the bindings, on stderr if `err`, and what the denials do not do to these."""
+    print_lines(synced.results([(each.subject, each.end) for each in principals]), err=err)
+    synced.print_notes()
+
+
+def unconfirmed(found: Propagation, synced: SyncedDenials | None = None) -> KubeIamError | None:
+    """Return the error of written denials that are not known to be in force: with servers, or without one in the bindings."""
+    if synced is None or not synced.alone:
+        return found.unconfirmed()
+    error = synced.without_server()
+    if error is None:
+        return None
+    return KubeIamError(f"the denial is written, but whether it is in force is not known: {error.message}", error.hint)
+
+
+def raise_unconfirmed(found: Propagation, synced: SyncedDenials | None = None) -> None:
+    """Print the API servers that could not be asked, and raise the error of `unconfirmed`, if there is one."""
+    error = unconfirmed(found, synced)
     if error is not None:
         print_unreachable(found)
         raise error
@@ -182,16 +223,18 @@ def print_unreachable(found: Propagation) -> None:
     print_lines((f"not asked: {address}: {reason}" for address, reason in found.unreachable.items()), err=True)
 
 
-def propagation_data(found: Propagation) -> dict[str, object]:
-    """Return the result for programs. Times are in seconds."""
+def propagation_data(found: Propagation, synced: SyncedDenials | None = None) -> dict[str, object]:
+    """Return the result for programs. Times are in seconds. `inForce` is about servers alone."""
+    bindings = {"serverAnswers": not synced.alone, "syncedBindings": synced.data()} if synced is not None else {}
     return {
+        **bindings,
         "inForce": found.unconfirmed() is None,
         "inForceAfterSeconds": round(found.elapsed, 3),
         "apiServersAsked": found.asked,
         "apiServersNotAsked": sorted(found.unreachable),
         "serversAnswered": len(found.servers),
         "complete": found.complete,
-        "lastSignInSecondsAgo": round(found.last_sign_in, 3),
+        "lastSignInSecondsAgo": round(found.last_sign_in, 3) if isfinite(found.last_sign_in) else None,
         "lastSignInKnown": found.last_sign_in_known,
         "cachedForSeconds": round(found.cached_for, 3),
         "knownTokensRefused": found.refused,

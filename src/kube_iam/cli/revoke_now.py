@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +22,9 @@ from kube_iam.denylist.propagation import Propagation
 from kube_iam.errors import KubeIamError, NoSuchUsers, UsageError
 from kube_iam.kube.events import Action, AuditRecord
 from kube_iam.report.denials import denial_data
+
+if TYPE_CHECKING:
+    from kube_iam.cli.synced_access import SyncedDenials
 
 LONGEST_SESSION = 12 * 3600
 """Seconds. No session of a role lasts longer."""
@@ -45,19 +49,25 @@ class ImmediateRevocation:
         session.check_server()
         self._denials = level_denials(session, level, users, options.reason, LONGEST_SESSION)
         pool = ThreadPoolExecutor(max_workers=1)
+        self._synced: SyncedDenials | None = None
         self._propagation = pool.submit(self._deny_and_wait, session.clock.now())
         pool.shutdown(wait=False)
 
     def _deny_and_wait(self, began: float) -> Propagation:
-        revocation.write_denials(self._session, self._options, self._denials)
-        return revocation.wait_until_in_force(self._session, self._options, self._denials, began, self._level.groups)
+        session, options, denials = self._session, self._options, self._denials
+        if session.access.is_synced(self._level):
+            from kube_iam.cli.synced_access import SyncedDenials
+
+            self._synced = SyncedDenials(session, suffices=True)
+        revocation.write_denials(session, options, denials)
+        return revocation.wait_until_in_force(session, options, denials, began, self._level.groups, self._synced)
 
     def data(self) -> dict[str, object]:
         """Return the result for programs."""
         denials = [denial_data(denial) for denial in self._denials]
         if self._propagation.exception() is not None:
             return {"denials": denials, "denialsWritten": False}
-        found = revocation.propagation_data(self._propagation.result())
+        found = revocation.propagation_data(self._propagation.result(), self._synced)
         return {"denials": denials, "denialsWritten": True, **found}
 
     def print_result(self) -> None:
@@ -68,11 +78,11 @@ class ImmediateRevocation:
             click.echo(_BY_GROUP.format(level=level.name, group=level.group_name))
         self._audit.write()
         principals = [DeniedPrincipal(f"{denial.value} is", out=True, level=level.name) for denial in self._denials]
-        revocation.print_result(self._session, found, self._options, principals)
+        revocation.print_result(self._session, found, self._options, principals, self._synced)
 
     def raise_unconfirmed(self) -> None:
         """Raise KubeIamError if a denial may not be in force."""
-        revocation.raise_unconfirmed(self._result())
+        revocation.raise_unconfirmed(self._result(), self._synced)
 
     def print_after_error(self) -> None:
         """Print the result of the denials on stderr, after another error of the command, if it was not printed or raised before."""
@@ -84,16 +94,20 @@ class ImmediateRevocation:
             return
         found = self._result()
         revocation.print_details(found, self._options)
-        error = found.unconfirmed()
-        if error is not None:
-            revocation.print_unreachable(found)
-            note(error.message)
-            return
         # IAM did not confirm that the users exist, so only a sign-in shows it.
         principals = [
             DeniedPrincipal(f"{denial.value} is", denial.name in found.signed_in, self._level.name, denial.end)
             for denial in self._denials
         ]
+        if self._synced is not None:
+            revocation.print_bindings(self._synced, principals, err=True)
+        error = revocation.unconfirmed(found, self._synced)
+        if error is not None:
+            revocation.print_unreachable(found)
+            note(error.message)
+            return
+        if self._synced is not None and self._synced.alone:
+            return
         print_lines(revocation.result_lines(principals, found, found.cached_for), err=True)
 
     def explain(self, error: KubeIamError) -> NoSuchUsers | None:

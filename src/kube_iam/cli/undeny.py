@@ -13,9 +13,10 @@ import click
 from kube_iam.cli.changes import changes_made
 from kube_iam.cli.completion_values import complete_denials
 from kube_iam.cli.revocation import deny_list_option
-from kube_iam.cli.session import AdminSession, pass_session
+from kube_iam.cli.session import AdminSession, access_exists, pass_session
 from kube_iam.cli.shared_options import cluster_options, global_options, output_option
-from kube_iam.errors import UsageError
+from kube_iam.cli.terminal import note
+from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
     from kube_iam.denylist.denial import Denial
@@ -55,7 +56,17 @@ def command(session: AdminSession, who: tuple[str, ...], deny_list: str, output:
                     click.echo(f"{denial.value}: denial removed ({denial.name})")
     if output != "table":
         print_data(results, output)
+    elif any(each["removed"] for each in results) and _uses_sync(session):
+        note("note: `kube-iam sync` adds the users to the bindings of synced levels again")
     return 0
+
+
+def _uses_sync(session: AdminSession) -> bool:
+    """Return whether bindings name the members of a level of the access file. False where there is none that can be read."""
+    try:
+        return access_exists(session.file) and session.access.uses_sync
+    except KubeIamError:
+        return False
 
 
 def remove_denials(

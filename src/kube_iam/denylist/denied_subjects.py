@@ -32,6 +32,11 @@ def denied_users(
     return frozenset(user for user, own in users.items() if denial_of_user(table, source, user, own, "", now))
 
 
+def has_subjects(denial: Denial) -> bool:
+    """Return whether `denied_subjects` finds the users of the denial: bindings show neither access keys nor unique ids."""
+    return denial.kind not in ("accessKeyId", "userId")
+
+
 def denied_subjects(
     source: MemberSource, subjects: Iterable[str], denials: Sequence[Denial], now: float
 ) -> dict[str, Denial]:

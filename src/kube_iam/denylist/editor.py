@@ -13,7 +13,7 @@ from functools import partial
 from kube_iam.core.reasons import Reason
 from kube_iam.denylist.denial import Denial, same_target
 from kube_iam.denylist.entry import format_denial, format_entry, parse_entry
-from kube_iam.denylist.prober import HERE, Prober
+from kube_iam.denylist.prober import HERE, NoServer, Prober
 from kube_iam.denylist.propagation import Clock, Propagation, wait_for_propagation
 from kube_iam.denylist.reviewed_users import reviewed_user
 from kube_iam.denylist.status_query import IN_FORCE
@@ -87,6 +87,19 @@ class DenyListEditor:
         """Return whether the API server at the address refuses a user in these groups that the denial covers. Raises KubeIamError."""
         user = reviewed_user(denial, groups)
         return user is not None and self._prober.refusal(address, user) is Reason.DENIED
+
+    def no_server(self, name: str) -> NoServer | None:
+        """Return the error of a cluster without a server that may apply the denial of that name, or None.
+
+        The cluster's own address alone is asked: the API servers' own ones cannot be reached from everywhere.
+        """
+        try:
+            self._prober.ask(HERE, name)
+        except NoServer as error:
+            return error
+        except KubeIamError:
+            pass
+        return None
 
     def is_remembered(self, name: str) -> bool | None:
         """Return whether a server has a denial of that name in force. None: no server said so, and not every one could be asked."""

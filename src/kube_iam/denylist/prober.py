@@ -25,6 +25,10 @@ HERE = ""
 """The address of the kubeconfig, in place of the URL of an API server."""
 
 
+class NoServer(KubeError):
+    """No kube-iam server with a deny list is behind an API server, as with EKS's own authenticator."""
+
+
 class Prober:
     """The API servers of one cluster."""
 
@@ -47,7 +51,7 @@ class Prober:
     def ask(self, address: str, denial: str) -> StatusAnswer:
         """Return the answer of the server behind that API server about the denial of that name, asked on a new connection.
 
-        Raises KubeError if no server with a deny list answers, and Unreachable if the API server cannot be reached, or cannot prove
+        Raises NoServer if no server with a deny list answers, and Unreachable if the API server cannot be reached, or cannot prove
         that it is one of this cluster. In the second case it is sent no credentials.
         """
         question = StatusQuestion(secrets.token_hex(8), denial)
@@ -107,7 +111,7 @@ def _no_answer(error: str, server: str) -> KubeIamError:
     fault = webhook_fault(error)
     if fault is not None:
         return Unreachable(f"kube-apiserver at {server} cannot ask the kube-iam server: {fault.message}", fault.hint)
-    return KubeError(
+    return NoServer(
         f"no kube-iam server with a deny list answers behind {server}",
         "set server.denyList in its config.yaml, and restart it",
     )
