@@ -246,10 +246,17 @@ def test_a_certificate_that_is_not_verified_is_not_called_trusted(machine: Machi
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_no_permissions_are_named_where_the_user_is_not(status: int, machine: Machine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("incomplete", [False, True])
+def test_no_permissions_are_named_where_the_user_is_not(
+    incomplete: bool, status: int, machine: Machine, tmp_path: Path
+) -> None:
+    """With a webhook among the authorizers, such as kube-iam's, the rules are never complete."""
+
     def answer(request: Request) -> tuple[int, str, bytes]:
+        if "selfsubjectaccessreviews" in request.target:
+            return 201, "application/json", json.dumps({"spec": {}, "status": {"allowed": False}}).encode()
         if "selfsubjectrulesreviews" in request.target:
-            rules = {"resourceRules": [], "nonResourceRules": [], "incomplete": False}
+            rules = {"resourceRules": [], "nonResourceRules": [], "incomplete": incomplete}
             return 201, "application/json", json.dumps({"spec": {}, "status": rules}).encode()
         return status, "application/json", json.dumps({"kind": "Status", "code": status}).encode()
 

@@ -141,7 +141,10 @@ def test_a_level_that_takes_the_role_of_a_level_that_leaves_needs_force() -> Non
 def test_an_open_trust_policy_needs_a_check_when_the_role_is_assumed() -> None:
     account = account_with_role(trust=OPEN)
     said = refusal(account, OPS)
-    assert "role shared-operator lets callers choose their session name, so that the server would admit nobody" in said
+    assert (
+        "role shared-operator lets callers choose their session name, so that nobody would be admitted to level ops"
+        in said
+    )
     assert "set membershipCheck: assumeRole for level ops" in said
     plan = apply(account, ASSUMES)
     assert account.store.all_entries[0].iam_group == ""

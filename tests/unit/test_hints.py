@@ -175,7 +175,7 @@ class AnsweringApi:
         from contextlib import nullcontext
         from types import SimpleNamespace
 
-        review = SimpleNamespace(status=SimpleNamespace(error=self._error))
+        review = SimpleNamespace(status=SimpleNamespace(error=self._error, authenticated=False, user=None))
         return nullcontext(SimpleNamespace(create=lambda _: review))
 
 

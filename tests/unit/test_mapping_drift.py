@@ -122,7 +122,10 @@ class Site:
         return (found.username.text, tuple(group.text for group in found.groups)) if found else None
 
 
-@pytest.fixture(params=[kind for kind in TargetKind if kind is not TargetKind.CRD], ids=lambda kind: kind.value)
+@pytest.fixture(
+    params=[kind for kind in TargetKind if kind not in (TargetKind.CRD, TargetKind.ACCESS_ENTRIES)],
+    ids=lambda kind: kind.value,
+)
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     site = Site(request.param, tmp_path)
     site.run(site.plan())

@@ -49,7 +49,7 @@ contexts: [{{name: x, context: {{cluster: c, user: u}}}}]
 users: [{{name: u, user: {{token: "{CANARY}1\\n{CANARY}2"}}}}]
 """
 # These start and end processes. `server` runs with --check-config; its calls to AWS are tested below by themselves.
-NOT_RUN = {("sandbox", "up"), ("sandbox", "down")}
+NOT_RUN = {("sandbox", "up"), ("sandbox", "down"), ("sync",)}  # sync serves until it is stopped
 ANSWERS = {"users": ["alice"], "who": ["alice"], "level": ["viewer"], "shell": ["bash"], "name": None, "words": []}
 OPTIONS = {"--file": "access.yaml", "--kubeconfig": "kubeconfig", "--cluster-id": "shop", "--role": ROLE}
 

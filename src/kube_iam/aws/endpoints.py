@@ -17,6 +17,7 @@ from kube_iam.aws.endpoint_checks import check_endpoint
 from kube_iam.aws.metadata import IPV4_ENDPOINT, IPV6_ENDPOINT
 from kube_iam.aws.static_credentials import profile_name, read_profile
 from kube_iam.core.redaction import shown_url
+from kube_iam.errors import CredentialsError
 
 GLOBAL_VARIABLE = "AWS_ENDPOINT_URL"
 IGNORE_VARIABLE = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
@@ -58,6 +59,8 @@ def _in_effect(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield service, source and URL of each setting that the SDK applies."""
     configuration = read_configuration(environ)
     name = profile_name(environ) or "default"
+    if profile_name(environ) and name not in configuration["profiles"]:
+        raise CredentialsError(f"there is no profile {name!r}", "see `aws configure list-profiles`, and AWS_PROFILE")
     profile = configuration["profiles"].get(name, {})
     where = f"profile {name}"
     ignored = environ.get(IGNORE_VARIABLE) or profile.get("ignore_configured_endpoint_urls", "")

@@ -8,13 +8,14 @@ from kube_iam.access.desired import desired_bindings
 from kube_iam.access.ports import BindingState
 from kube_iam.core.rbac import ANY, Request, binding_text
 from kube_iam.doctor.causes import Cause
+from kube_iam.doctor.cluster_checks import nothing_allowed
 from kube_iam.doctor.inspection import Inspection, skipped
 from kube_iam.doctor.outcomes import Failed, Outcome, Passed, Skipped
 from kube_iam.doctor.server_checks import NO_CLUSTER
 from kube_iam.errors import KubeIamError
 from kube_iam.kube.cluster import KubeCluster
 from kube_iam.kube.errors import status_of
-from kube_iam.kube.own_rules import is_allowed, own_rules
+from kube_iam.kube.own_rules import is_allowed, may_get_pods, own_rules
 from kube_iam.kube.rbac import KubeRbac
 
 _ASKED = 12
@@ -49,14 +50,16 @@ def check_permissions(state: Inspection) -> Outcome:
     places = list(dict.fromkeys(each.namespace for each in desired_bindings(state.access, state.level)))
     namespace = next(filter(None, places), state.session.kube.context.namespace)
     try:
-        found = own_rules(state.session.kube.impersonating(username, groups), namespace)
+        api = state.session.kube.impersonating(username, groups)
+        found = own_rules(api, namespace)
+        is_known = found.is_complete or not (found.rules or may_get_pods(api, namespace))
     except KubeIamError as error:
         return _by_access_reviews(state, namespace) if status_of(error) == 403 else skipped(error)
     if found.rules:
         return Passed(f"{username} may do in namespace {namespace}: {found.summary}")
-    if not found.is_complete:
+    if not is_known:
         return Skipped(f"an authorizer of the cluster does not list its rules for namespace {namespace}")
-    return _nothing(username, groups, namespace)
+    return _nothing(username, groups, nothing_allowed(found, namespace))
 
 
 def _by_access_reviews(state: Inspection, namespace: str) -> Outcome:
@@ -73,7 +76,7 @@ def _by_access_reviews(state: Inspection, namespace: str) -> Outcome:
     if not asked:
         return Skipped("a right is missing: impersonate users and groups; the bound roles cannot be read either")
     if not allowed:
-        return _nothing(username, groups, namespace)
+        return _nothing(username, groups, f"nothing that the level's roles allow is allowed in namespace {namespace}")
     shown = ", ".join(f"{each.verb} {each.full_resource}" for each in allowed[:4])
     return Passed(
         f"{username} may do in namespace {namespace}: {shown} ({len(allowed)} of {len(asked)} that were asked)"
@@ -120,8 +123,8 @@ def _binding_failure(cluster: KubeCluster, wanted: BindingState) -> Failed | Non
     return None
 
 
-def _nothing(username: str, groups: tuple[str, ...], namespace: str) -> Failed:
-    found = f"nothing is allowed in namespace {namespace} to {username} in the groups {', '.join(groups) or '(none)'}"
+def _nothing(username: str, groups: tuple[str, ...], what: str) -> Failed:
+    found = f"{what} to {username} in the groups {', '.join(groups) or '(none)'}"
     return Failed(Cause.NO_PERMISSIONS, found, "Bind a role to one of these groups: `bind` of the level")
 
 

@@ -12,7 +12,7 @@ from kube_iam.errors import KubeIamError
 from kube_iam.kube.client import KubeApi, credentials_of
 from kube_iam.kube.errors import status_of
 from kube_iam.kube.faults import KubeFault, fault_of
-from kube_iam.kube.own_rules import own_rules
+from kube_iam.kube.own_rules import OwnRules, may_get_pods, own_rules
 
 _CAUSES = {
     KubeFault.UNRESOLVED: Cause.SERVER_UNRESOLVED,
@@ -75,19 +75,27 @@ def check_permissions(state: SignIn) -> Outcome:
     namespace = state.context.namespace
     try:
         found = own_rules(state.user_api, namespace)
+        # A webhook lists no rules, kube-iam's authorizer among them, which allows nothing.
+        is_known = found.is_complete or not (found.rules or may_get_pods(state.user_api, namespace))
     except KubeIamError as error:
         if status_of(error) == 403:
             return Skipped("the right to create selfsubjectrulesreviews.authorization.k8s.io is missing")
         return no_answer(error)
-    if not found.rules and found.is_complete:
+    if not found.rules and is_known:
         user = f"the groups {', '.join(state.subject.groups)}" if state.subject is not None else "this user"
         return Failed(
             Cause.NO_PERMISSIONS,
-            f"nothing is allowed in namespace {namespace} (others were not checked) to {user}",
+            f"{nothing_allowed(found, namespace)} (other namespaces were not checked) to {user}",
         )
     if not found.rules:
         return Skipped(f"an authorizer of the cluster does not list its rules for namespace {namespace}")
     return Passed(f"in namespace {namespace}: {found.summary}")
+
+
+def nothing_allowed(found: OwnRules, namespace: str) -> str:
+    """Return what is known where no rule is listed, to be followed by the user."""
+    known = "nothing is allowed" if found.is_complete else "RBAC allows nothing, and `get pods` is refused,"
+    return f"{known} in namespace {namespace}"
 
 
 def _unauthorized(state: SignIn) -> Failed:

@@ -48,6 +48,18 @@ def own_rules(api: KubeApi, namespace: str) -> OwnRules:
     return OwnRules(beyond, not status.incomplete)
 
 
+def may_get_pods(api: KubeApi, namespace: str) -> bool:
+    """Return whether the caller may get pods in the namespace (SelfSubjectAccessReview). Raises KubeIamError."""
+    from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
+    from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
+
+    asked = ResourceAttributes(namespace=namespace, resource="pods", verb="get")
+    with api.call("ask the cluster what you may do") as client:
+        review = client.create(SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=asked)))
+        status = review.status
+    return status is not None and status.allowed
+
+
 def is_allowed(api: KubeApi, username: str, groups: Iterable[str], request: Request) -> bool:
     """Return whether a user of that name in these groups may make the request (SubjectAccessReview). Raises KubeIamError."""
     from lightkube.models.authorization_v1 import NonResourceAttributes, ResourceAttributes, SubjectAccessReviewSpec
