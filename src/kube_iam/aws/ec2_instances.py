@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from xml.etree.ElementTree import Element
 
 from kube_iam.aws.query_api import not_whole, text_at
 from kube_iam.aws.server_api import ServerApi
-from kube_iam.aws.server_credentials import RENEWAL_SECONDS, session_in
+from kube_iam.aws.server_credentials import RenewedCredentials, session_in
 from kube_iam.core.arns import parse_arn
 from kube_iam.core.credentials import Credentials
-from kube_iam.errors import AwsError, KubeIamError
+from kube_iam.errors import AwsError
 
 BATCH = 100
 """The number of instances that one call reads."""
@@ -71,38 +70,16 @@ class Ec2Instances:
         return found
 
 
-class _RoleCredentials:
-    """Sessions of a role, renewed before their end and used to it while that fails."""
+class _RoleCredentials(RenewedCredentials):
+    """Sessions of a role, assumed with the server's own credentials."""
 
     def __init__(self, region: str, role_arn: str, source_arn: str, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(clock)
         self._role_arn = role_arn
         self._headers = _source_headers(source_arn) if source_arn else {}
-        self._clock = clock
         self._api = ServerApi("sts", region, connect_seconds=_CONNECT_SECONDS, read_seconds=_READ_SECONDS)
-        self._lock = threading.Lock()
-        self._session: Credentials | None = None
 
-    def get(self) -> Credentials:
-        """Return a session of the role. Raises KubeIamError."""
-        with self._lock:
-            now, kept = self._clock(), self._session
-            left = (kept.expires or 0.0) - now if kept is not None else 0.0
-            if kept is not None and left > RENEWAL_SECONDS:
-                return kept
-            try:
-                self._session = self._assume()
-            except KubeIamError:
-                if kept is not None and left > 0:
-                    return kept
-                raise
-            return self._session
-
-    def discard(self) -> None:
-        """Assume the role again at the next call."""
-        with self._lock:
-            self._session = None
-
-    def _assume(self) -> Credentials:
+    def _find(self, now: float) -> Credentials:  # noqa: ARG002
         parameters = {
             "RoleArn": self._role_arn,
             "RoleSessionName": _SESSION_NAME,

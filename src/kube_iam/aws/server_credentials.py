@@ -11,6 +11,7 @@ import json
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import ip_address
@@ -43,15 +44,10 @@ _SDK_SECONDS = 15 * 60  # for what the SDK finds without an end: files and tools
 _HINT = "give the server a role, or keys, and check the AWS_ variables of its pod"
 
 
-class ServerCredentials:
-    """Finds credentials, and keeps a session until it is due. Blocking; thread-safe: one thread asks, the others wait for it."""
+class RenewedCredentials(ABC):
+    """Keeps a session until it is due. Blocking; thread-safe: one thread asks, the others wait for it."""
 
-    def __init__(
-        self, region: str, environ: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.time
-    ) -> None:
-        """`region` is that of the STS which a web identity is exchanged at."""
-        self._region = region
-        self._environ = environ
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._found: Credentials | None = None
@@ -59,14 +55,14 @@ class ServerCredentials:
     def get(self) -> Credentials:
         """Return credentials that have not ended. Raises KubeIamError where none are found."""
         with self._lock:
-            now = self._clock()
-            kept = self._found
-            if kept is not None and kept.expires is not None and kept.expires - now > RENEWAL_SECONDS:
+            now, kept = self._clock(), self._found
+            left = kept.expires - now if kept is not None and kept.expires is not None else 0.0
+            if kept is not None and left > RENEWAL_SECONDS:
                 return kept
             try:
                 self._found = self._find(now)
             except KubeIamError:
-                if kept is not None and kept.expires is not None and kept.expires > now:
+                if kept is not None and left > 0:
                     return kept
                 raise
             return self._found
@@ -75,6 +71,22 @@ class ServerCredentials:
         """Look for credentials again at the next call: AWS refused these."""
         with self._lock:
             self._found = None
+
+    @abstractmethod
+    def _find(self, now: float) -> Credentials:
+        """Return new credentials. Raises KubeIamError."""
+
+
+class ServerCredentials(RenewedCredentials):
+    """The server's own credentials, by the sources above."""
+
+    def __init__(
+        self, region: str, environ: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`region` is that of the STS which a web identity is exchanged at."""
+        super().__init__(clock)
+        self._region = region
+        self._environ = environ
 
     def _find(self, now: float) -> Credentials:
         environ = self._environ
