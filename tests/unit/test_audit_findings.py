@@ -12,7 +12,8 @@ import pytest
 from fake_account import ACCOUNT
 from organization import Organization, organization, read_report, with_faults
 
-from kube_iam.access.audit_findings import Check, CheckState, Finding, Severity, Source, named
+from kube_iam.access.audit_checks import Check, CheckState, Finding, Severity, Source
+from kube_iam.access.audit_findings import named
 from kube_iam.access.levels import AWS_AUTH, OBJECTS, MappingTarget, TargetKind
 from kube_iam.access.mapping import MappingEntry, ServerMapping, UnusedEntry
 from kube_iam.access.permissions import Privilege, privileges_of

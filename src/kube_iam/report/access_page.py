@@ -12,7 +12,7 @@ from importlib.resources import files
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
-from kube_iam.access.audit_findings import CheckState, Severity
+from kube_iam.access.audit_checks import CheckState, Severity
 from kube_iam.access.drift import Difference
 from kube_iam.access.permissions import Privilege
 from kube_iam.core.printable import escaped, escaped_lines

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from kube_iam.access.audit_findings import CheckResult, CheckState, Evidence, Finding, Severity, Source, audit
+from kube_iam.access.audit_checks import CheckResult, CheckState, Finding, Severity, Source
+from kube_iam.access.audit_findings import Evidence, audit
 from kube_iam.access.changes import Plan
 from kube_iam.access.desired import policy_arn
 from kube_iam.access.drift import Difference, differences

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from kube_iam.access.audit_findings import CheckResult, Finding
+from kube_iam.access.audit_checks import CheckResult, Finding
 from kube_iam.access.desired import mapped_arn
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.core.printable import escaped
