@@ -93,6 +93,18 @@ def pathless(role_arn: str) -> str:
         return strip_role_path(ascii_lower(text))
 
 
+def entries_of_roles(
+    role_arns: Iterable[str], entries: Iterable[tuple[str, MappingEntry]]
+) -> Mapping[str, tuple[MappingEntry, ...]]:
+    """Return the entries of these roles, by the ARNs as given. Each entry comes with the `pathless` ARN of its role."""
+    wanted = {pathless(arn): arn for arn in role_arns}
+    found: dict[str, list[MappingEntry]] = {}
+    for key, entry in entries:
+        if key in wanted:
+            found.setdefault(wanted[key], []).append(entry)
+    return {arn: tuple(each) for arn, each in found.items()}
+
+
 def role_key(role_arn: str) -> str:
     """Return a role's name in lower case, of any spelling of its ARN: IAM does not tell names apart by letter case."""
     return pathless(role_arn).rsplit("/", 1)[-1]

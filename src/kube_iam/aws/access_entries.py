@@ -15,7 +15,7 @@ from typing import Any
 
 from kube_iam.access.desired import CLUSTER_TAG, LEVEL_TAG, desired_entry
 from kube_iam.access.levels import MOST_TAGS, ClusterAccess
-from kube_iam.access.mapping import MappingEntry, MappingStore, ServerMapping, given, pathless
+from kube_iam.access.mapping import MappingEntry, MappingStore, ServerMapping, entries_of_roles, given, pathless
 from kube_iam.aws.eks import EksCluster, read_cluster
 from kube_iam.aws.iam_calls import IamCalls, code_of
 from kube_iam.aws.iam_wait import IamWaiter, ignore_progress
@@ -110,12 +110,8 @@ class AccessEntryStore(MappingStore):
 
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         """Return entries of node types for these roles, of what `entries` read last."""
-        wanted = {pathless(arn): arn for arn in role_arns}
-        found: dict[str, list[MappingEntry]] = {}
-        for each in self._split()[1]:
-            if each.key in wanted and not each.is_for_people:
-                found.setdefault(wanted[each.key], []).append(_other(each))
-        return {arn: tuple(entries) for arn, entries in found.items()}
+        others = self._split()[1]
+        return entries_of_roles(role_arns, ((each.key, _other(each)) for each in others if not each.is_for_people))
 
     def others(self) -> tuple[MappingEntry, ...]:
         """Return the entries of nodes and of IAM users, of what `entries` read last."""

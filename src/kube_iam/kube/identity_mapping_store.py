@@ -21,8 +21,8 @@ from kube_iam.access.mapping import (
     MappingStore,
     ServerMapping,
     UnusedEntry,
+    entries_of_roles,
     kept_grants,
-    pathless,
     without_grant,
 )
 from kube_iam.config.identity_mapping import (
@@ -130,12 +130,7 @@ class IdentityMappingStore(MappingStore):
 
     def rivals(self, role_arns: Iterable[str]) -> Mapping[str, tuple[MappingEntry, ...]]:
         """Return other objects for these roles, of the objects that `entries` read last."""
-        wanted = {pathless(arn): arn for arn in role_arns}
-        found: dict[str, list[MappingEntry]] = {}
-        for each in self._split()[1]:
-            if each.key in wanted:
-                found.setdefault(wanted[each.key], []).append(each.other())
-        return {arn: tuple(entries) for arn, entries in found.items()}
+        return entries_of_roles(role_arns, ((each.key, each.other()) for each in self._split()[1]))
 
     def others(self) -> tuple[MappingEntry, ...]:
         """Return all further objects with an ARN, of the objects that `entries` read last."""
