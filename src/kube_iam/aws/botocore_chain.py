@@ -104,11 +104,8 @@ class BotocoreChain:
             if found is None:
                 raise NoCredentialsError
             with source_errors(str(found.method)):
-                frozen = found.get_frozen_credentials()
-        end = getattr(found, "_expiry_time", None)  # botocore has no public name for it
-        expires = end.timestamp() if end is not None else None
+                keys = read_credentials(found)
         self._method = str(found.method)
-        keys = Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token or "", expires)
         check_credentials(f"the credential source {found.method}", keys)
         return keys
 
@@ -190,6 +187,14 @@ class BotocoreChain:
             aws_secret_access_key=credentials.secret_access_key,
             aws_session_token=credentials.session_token or None,
         )
+
+
+def read_credentials(found: Any) -> Credentials:
+    """Return the keys of botocore's credentials, renewed where they are due. Raises botocore's errors."""
+    frozen = found.get_frozen_credentials()
+    end = getattr(found, "_expiry_time", None)  # botocore has no public name for it
+    expires = end.timestamp() if end is not None else None
+    return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token or "", expires)
 
 
 def own_session_name(caller_arn: str) -> str:

@@ -82,6 +82,7 @@ def main(service: str, region: str) -> None:
 
 def _find(service: str, region: str) -> tuple[Credentials, Endpoint]:
     """Return credentials and endpoint as botocore finds them. Raises KubeIamError."""
+    from kube_iam.aws.botocore_chain import read_credentials
     from kube_iam.aws.client import make_client, make_session
     from kube_iam.aws.errors import aws_errors
 
@@ -92,10 +93,6 @@ def _find(service: str, region: str) -> tuple[Credentials, Endpoint]:
         found = session.get_credentials()
         if found is None:
             raise CredentialsError(f"cannot {doing}: there are none", "give the server a role, or keys")
-        frozen = found.get_frozen_credentials()
-        end = getattr(found, "_expiry_time", None)  # botocore has no public name for it
-        keys = Credentials(
-            str(frozen.access_key), str(frozen.secret_key), frozen.token or "", end.timestamp() if end else None
-        )
-        signed = client.meta.config.signature_version and client._request_signer.region_name
+        keys = read_credentials(found)
+    signed = client._request_signer.region_name  # botocore has no public name for it
     return keys, Endpoint(client.meta.endpoint_url.rstrip("/"), str(signed))
