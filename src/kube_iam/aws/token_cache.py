@@ -123,20 +123,13 @@ class EndpointCache:
 
     def load(self) -> "tuple[str, str] | None":
         """Return region and host if the file is private and undamaged, else None."""
-        lines = self._files.read(self._key).split(b"\n")
-        if len(lines) != 6 or not b"".join(lines).isascii():
-            return None
-        header, key, region, host, checksum, rest = (line.decode() for line in lines)
-        body = f"{header}\n{key}\n{region}\n{host}\n"
-        if header != ENDPOINTS_HEADER or key != self._key or checksum != sha256_hex(body.encode()) or rest:
-            return None
-        return region, host
+        values = _unseal(ENDPOINTS_HEADER, self._key, self._files.read(self._key))
+        return (values[0], values[1]) if values is not None and len(values) == 2 else None
 
     def store(self, region: str, host: str, now: float) -> None:
         """Keep the endpoint, unless the configuration changed while it was looked up. Raises nothing."""
         if self._key and self._key == self._compute_key():
-            body = f"{ENDPOINTS_HEADER}\n{self._key}\n{region}\n{host}\n"
-            self._files.write(self._key, f"{body}{sha256_hex(body.encode())}\n".encode(), now - _STALE_SESSION_SECONDS)
+            self._files.write(self._key, _seal(ENDPOINTS_HEADER, self._key, region, host), now - _STALE_SESSION_SECONDS)
 
     def _compute_key(self) -> str:
         caller = caller_key(self._environ)
@@ -160,29 +153,43 @@ def token_key(request: TokenRequest, environ: "Mapping[str, str]") -> str:
 
 
 def encode_token(key: str, role: str, token: IssuedToken) -> bytes:
-    """Return the file's content: a line for each value, and a checksum over them. It is valid under that name only."""
-    body = f"{TOKENS_HEADER}\n{key}\n{role}\n{int(token.issued)}\n{token.token}\n"
-    return f"{body}{sha256_hex(body.encode())}\n".encode()
+    """Return the file's content. It is valid under that name only."""
+    return _seal(TOKENS_HEADER, key, role, str(int(token.issued)), token.token)
 
 
 def decode_token(key: str, data: bytes) -> IssuedToken | None:
     """Return the token in a file's content; None for anything that `encode_token` did not write for that key."""
-    lines = data.split(b"\n")
-    if len(lines) != 7 or lines[0] != TOKENS_HEADER.encode() or lines[1] != key.encode() or lines[6]:
+    values = _unseal(TOKENS_HEADER, key, data)
+    if values is None or len(values) != 3:
         return None
-    if lines[5] != sha256_hex(data[: -len(lines[5]) - 1]).encode():
+    _, issued, token = values
+    if not (issued.isdigit() and token):
         return None
-    issued, token = lines[3:5]
-    if not (data.isascii() and issued.isdigit() and token):
-        return None
-    return IssuedToken(token.decode(), float(issued), float(issued) + LIFETIME_SECONDS)
+    return IssuedToken(token, float(issued), float(issued) + LIFETIME_SECONDS)
 
 
 def role_of_token(data: bytes) -> str:
-    """Return the role of the token in a file's content; empty where the content is no token's."""
-    lines = data.split(b"\n")
-    whole = len(lines) == 7 and data.isascii() and decode_token(lines[1].decode(), data) is not None
-    return lines[2].decode() if whole else ""
+    """Return the role of the token in a file's content, whatever the file's name; empty where the content is no token's."""
+    key = data.split(b"\n", 2)[1].decode("ascii", "replace") if b"\n" in data else ""
+    values = _unseal(TOKENS_HEADER, key, data)
+    return values[0] if values is not None and decode_token(key, data) is not None else ""
+
+
+def _seal(header: str, key: str, *values: str) -> bytes:
+    """Return a file's content: a line for each value, and a checksum over them."""
+    body = "\n".join((header, key, *values, ""))
+    return f"{body}{sha256_hex(body.encode())}\n".encode()
+
+
+def _unseal(header: str, key: str, data: bytes) -> "list[str] | None":
+    """Return the values in a file's content; None for anything that `_seal` did not write with that header for that key."""
+    if not data.isascii():
+        return None
+    body, end, checksum = data.decode().removesuffix("\n").rpartition("\n")
+    found, name, *values = body.split("\n") if end and data.endswith(b"\n") and "\n" in body else ("", "")
+    if found != header or name != key or checksum != sha256_hex(f"{body}\n".encode()):
+        return None
+    return values
 
 
 class CachedSession:
@@ -249,25 +256,19 @@ class SessionCache:
 
 
 def encode_session(key: str, session: CachedSession) -> bytes:
-    """Return the file's content: a line for each value, and a checksum over them. It is valid under that name only."""
+    """Return the file's content. It is valid under that name only."""
     keys = session.credentials
-    lines = (SESSIONS_HEADER, key, session.role, session.role_id, str(int(session.issued)), str(int(session.expires)))
-    body = "\n".join((*lines, keys.access_key_id, keys.secret_access_key, keys.session_token, ""))
-    return f"{body}{sha256_hex(body.encode())}\n".encode()
+    times = (str(int(session.issued)), str(int(session.expires)))
+    secrets = (keys.access_key_id, keys.secret_access_key, keys.session_token)
+    return _seal(SESSIONS_HEADER, key, session.role, session.role_id, *times, *secrets)
 
 
 def decode_session(key: str, data: bytes) -> CachedSession | None:
     """Return the session in a file's content; None for anything that `encode_session` did not write for that key."""
-    try:
-        lines = data.decode("ascii").split("\n")
-    except UnicodeDecodeError:
+    values = _unseal(SESSIONS_HEADER, key, data)
+    if values is None or len(values) != 7:
         return None
-    if len(lines) != 11 or lines[0] != SESSIONS_HEADER or lines[1] != key or lines[10]:
-        return None
-    body = "\n".join((*lines[:9], ""))
-    if lines[9] != sha256_hex(body.encode()):
-        return None
-    role, role_id, issued, expires, key_id, secret, token = lines[2:9]
+    role, role_id, issued, expires, key_id, secret, token = values
     if not (issued.isdigit() and expires.isdigit() and key_id and secret and token):
         return None
     from kube_iam.core.credentials import Credentials
