@@ -114,7 +114,7 @@ def start(
         files = [nothing if file == subprocess.DEVNULL else file for file in (stdin, stdout, stderr)]
         numbers = [file if isinstance(file, int) else file.fileno() for file in files]
         with _STARTING:
-            parent = _parent(environ.get("BOTO_DISABLE_CRT", ""))
+            parent = _parent(environ.get("BOTO_DISABLE_CRT", ""), _network())
         socket.send_fds(parent, [request], [theirs.fileno(), *numbers])
     return Fork(ours)
 
@@ -174,9 +174,20 @@ def _settings(environ: Mapping[str, str]) -> list[str]:
     return [name for name in names - {"BOTO_DISABLE_CRT"} if name in environ]
 
 
+def _network() -> str:
+    """Return the network namespace of this thread, which tests of installed clusters have of their own. It is empty without /proc."""
+    try:
+        return str(Path("/proc/thread-self/ns/net").readlink())
+    except OSError:
+        return ""
+
+
 @cache
-def _parent(without_crt: str) -> socket.socket:
-    """Start the process that forks, one for each value of the only variable that botocore reads when it is loaded."""
+def _parent(without_crt: str, _network: str) -> socket.socket:
+    """Start the process that forks, one for each network and value of the only variable that botocore reads when it is loaded.
+
+    Forks are on the network of their parent, which keeps it: no other gets its name meanwhile.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environ = {name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "PATH", "LANG", "LC_"))}
     with theirs:
