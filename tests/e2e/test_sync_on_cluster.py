@@ -189,6 +189,46 @@ def test_deny_changes_the_bindings_without_a_sync(site: SyncedSite) -> None:
     assert site.has("ole")
 
 
+def test_temporary_access_ends_by_itself_with_a_remembered_token(site: SyncedSite) -> None:
+    site.person("per")
+    per, ops, administrator = site.person("per"), site.kubeconfig("ops"), site.administrator
+    administrator.works("kube-iam", "grant", "per", "ops", "--for", "2h", "--reason", "on call")
+    assert wait_until(lambda: per.signs_in(ops) and reads(per, ops), 60)
+    (level,) = json.loads(administrator.works("kube-iam", "who", "ops", "-o", "json"))
+    assert [each["user"] for each in level["temporary"]] == ["per"]
+    assert "Nothing to change" in administrator.works("kube-iam", "plan")
+    administrator.works("kube-iam", "grant", "per", "ops", "--for", "5s")
+    assert wait_until(lambda: not reads(per, ops), 60)
+    assert per.stays_in(ops)
+    assert "- temporary access per in ops" in administrator.works("kube-iam", "plan")
+    administrator.works("kube-iam", "apply", "--yes")
+    assert "Nothing to change" in administrator.works("kube-iam", "plan")
+
+
+def test_revoked_temporary_access_is_refused_at_the_next_read(site: SyncedSite) -> None:
+    site.person("pia")
+    pia, ops, administrator = site.person("pia"), site.kubeconfig("ops"), site.administrator
+    administrator.works("kube-iam", "grant", "pia", "ops", "--for", "2h")
+    assert wait_until(lambda: pia.signs_in(ops) and reads(pia, ops), 60)
+    administrator.works("kube-iam", "revoke", "pia", "ops")
+    assert not reads(pia, ops)
+    assert pia.stays_in(ops)
+    assert "pia" not in administrator.works("kube-iam", "who")
+
+
+def test_temporary_access_ends_without_a_sync_at_the_next_apply(site: SyncedSite) -> None:
+    site.person("pau")
+    site.processes["sync"][0].stop()
+    administrator = site.administrator
+    administrator.works("kube-iam", "grant", "pau", "ops", "--for", "2h")
+    administrator.works("kube-iam", "apply", "--yes")
+    assert site.has("pau")
+    administrator.works("kube-iam", "grant", "pau", "ops", "--for", "1s")
+    assert wait_until(lambda: "temporary access pau in ops" in administrator.works("kube-iam", "plan"), 30)
+    administrator.works("kube-iam", "apply", "--yes")
+    assert not site.has("pau")
+
+
 def test_of_two_processes_one_writes_and_the_other_takes_over_after_a_kill(site: SyncedSite) -> None:
     site.sync("second")
     assert wait_until(lambda: site.get("/readyz", "second") == "ok", 30)

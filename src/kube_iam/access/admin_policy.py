@@ -23,6 +23,7 @@ from kube_iam.access.policy_resources import (
     roles_of_levels,
     with_default_names,
 )
+from kube_iam.access.temporary import has_temporary
 from kube_iam.core.server_policy import literal
 
 _READ_POLICY = ("iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyTags")
@@ -143,7 +144,7 @@ def auditor_document(access: ClusterAccess) -> dict[str, object]:
 
 def needs_user_policies(access: ClusterAccess) -> bool:
     """Return whether temporary access to a level of this file is a policy of the user."""
-    return any(level.method is Method.ROLE and access.asks_membership(level) for level in access.levels)
+    return any(level.method is Method.ROLE and has_temporary(access, level) for level in access.levels)
 
 
 def _roles(access: ClusterAccess) -> list[str]:

@@ -36,6 +36,7 @@ from kube_iam.access.levels import Owner
 from kube_iam.access.mapping import given, is_removable, pathless, role_key
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import GroupState, RoleState
+from kube_iam.access.synced_levels import bound_grants
 
 Desired = tuple[DesiredLevel, ...]
 
@@ -119,16 +120,18 @@ def _removable_rivals(observed: Observed, ours: dict[str, str]) -> Iterator[Chan
 def _ended_temporary(
     observed: Observed, desired: Desired, ours: dict[str, str], anew: set[str], now: float
 ) -> Iterator[Change]:
-    staying = {level.entry.key: level.entry for level in desired if level.role_key not in anew}
+    staying = {level.entry.key: level for level in desired if level.role_key not in anew}
     for entry in observed.entries:
         if entry.key not in ours:
             continue
-        wanted = staying.get(entry.key)
-        keeps = wanted is not None and wanted.iam_group and entry.level in ("", wanted.level)
-        for who in entry.temporary:
+        wanted, level = staying.get(entry.key), entry.level or ours[entry.key]
+        bound = bound_grants(observed, level)
+        for who in dict.fromkeys((*entry.temporary, *bound)):
+            # Bindings of a synced level keep their grants, other levels those of their entry. None moves from one to the other.
+            place = wanted is not None and (wanted.is_synced if who in bound else bool(wanted.entry.iam_group))
+            keeps = place and wanted is not None and entry.level in ("", wanted.name)
             if keeps and who.ends > now:
                 continue
-            level = entry.level or ours[entry.key]
             policy = user_policy_name(observed.cluster_name, level) if entry.role_arn else ""
             fields = removed({"until": who.until, "reason": who.reason})
             name = f"{who.user_name} in {level}"

@@ -15,8 +15,8 @@ from kube_iam.access.mapping import MappingEntry
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import BindingState, DeniedUsers
 from kube_iam.access.reassignments import moved_members
+from kube_iam.access.synced_grants import Grants, grants_of
 from kube_iam.access.user_names import can_be_named_alike
-from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.member_source import MemberSource
 from kube_iam.core.trust_policy import unrestricted_session_name
 
@@ -31,11 +31,20 @@ def with_users(
     staying = frozenset(level.group.name.casefold() for level in desired)
 
     def completed(level: DesiredLevel) -> DesiredLevel:
-        members = _members(observed, level, staying) if level.is_synced else {}
-        bindings = tuple(_completed(observed, level, each, members, denied, now) for each in level.bindings)
+        if not level.is_synced:
+            return level
+        members = _members(observed, level, staying)
+        grants = bound_grants(observed, level.name)
+        users = {**{each.user_name: each.user_id for each in grants if each.ends > now}, **members}
+        bindings = tuple(_completed(observed, level, each, grants, users, denied) for each in level.bindings)
         return replace(level, bindings=bindings)
 
     return tuple(map(completed, desired))
+
+
+def bound_grants(observed: Observed, level: str) -> Grants:
+    """Return the grants of temporary access that our bindings of a level hold."""
+    return grants_of(each for each in observed.bindings.values() if each.level == level and observed.owns_binding(each))
 
 
 def user_names(source: MemberSource, users: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -98,18 +107,14 @@ def _completed(
     observed: Observed,
     level: DesiredLevel,
     want: BindingState,
-    members: Mapping[str, str],
+    grants: Grants,
+    users: Mapping[str, str],
     denied: DeniedUsers | None,
-    now: float,
 ) -> BindingState:
+    """Return the binding with these IAM users, given with their unique ids. Grants that are over stay until they are removed."""
     if want.source is None:
         return want
-    have = observed.bindings.get(want.ident)
-    kept: tuple[TemporaryGrant, ...] = ()
-    if have is not None and have.source is not None and observed.owns_binding(have):
-        kept = tuple(each for each in have.source.temporary if each.ends > now)
-    source = replace(want.source, temporary=kept)
-    users = {**{each.user_name: each.user_id for each in kept}, **members}
+    source = replace(want.source, temporary=grants)
     named, _ = user_names(source, users)
     if _open_role(observed, level):
         named = {}

@@ -1,7 +1,8 @@
 """Temporary access: access to a level until a time, without membership in its group.
 
 It consists of the user's own policy, by which AWS lets the user assume the level's role until then, and of an item in `temporary`
-of the level's mapping entry, by which the server admits the user until then. A level without a role has the item alone. A grant
+of the level's mapping entry, by which the server admits the user until then. A level without a role has the item alone. Of a synced
+level the bindings hold the item (`synced_grants`), and `kube-iam sync` names the user in them until then. A grant
 writes the item first with an end in the past, and its true end last. A revocation moves the end into the past first, and removes
 the item last. So a run that stops anywhere gives nobody more time, and its leftovers are found from the entries, without reading
 all users.
@@ -27,8 +28,8 @@ LONGEST = 366 * 86400  # seconds
 
 
 def has_temporary(access: ClusterAccess, level: Level) -> bool:
-    """Return whether the level can have temporary access: only if the server checks membership at each sign-in."""
-    return access.asks_membership(level)
+    """Return whether the level can have temporary access: if the server checks each sign-in, or `kube-iam sync` its bindings."""
+    return access.asks_membership(level) or access.is_synced(level)
 
 
 class TemporaryAccess:

@@ -127,8 +127,9 @@ class _MemberCommand:
         if denials is None and needed and not self.is_approved(needed):
             return 1
         now = time.time()
-        if self.session.access.is_synced(self.level) and needed and denials is None and self._revokes:
-            self._revoke_at_once(needed)
+        removed = [change.user for change in results.planned if change.is_needed]
+        if self.session.access.is_synced(self.level) and removed and denials is None and self._revokes:
+            self._revoke_at_once(removed)
         self._apply(results, temporary, now)  # (3)
         self._print(results, denials)  # (4)
         if self._grants:  # (5)

@@ -202,18 +202,32 @@ class AdminSession:
     @cached_property
     def mapping_store(self) -> MappingStore:
         """Return the mapping, in the cluster, in EKS or in a file. Raises what `check_server` raises."""
+        return self._with_bindings(self._plain_store)
+
+    @property
+    def mapping_store_without_prompts(self) -> MappingStore:
+        """Return the mapping, whose calls to AWS raise NobodyToAsk where they need an MFA code."""
+        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES:
+            return self._with_bindings(self._access_entries(may_ask=False))
+        return self.mapping_store
+
+    @cached_property
+    def _plain_store(self) -> MappingStore:
+        """Return the mapping without what the bindings of synced levels hold."""
         from kube_iam.kube.mapping_store import make_store
 
         if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES:
             return self._access_entries()
         return make_store(self.access, self.checked_kube if self.access.mapping.kind.is_in_cluster else None)
 
-    @property
-    def mapping_store_without_prompts(self) -> MappingStore:
-        """Return the mapping, whose calls to AWS raise NobodyToAsk where they need an MFA code."""
-        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES:
-            return self._access_entries(may_ask=False)
-        return self.mapping_store
+    def _with_bindings(self, store: MappingStore) -> MappingStore:
+        """Return the mapping with the temporary access that bindings of synced levels hold."""
+        if not self.access.uses_sync:
+            return store
+        from kube_iam.access.synced_grants import SyncedStore
+        from kube_iam.kube.synced_bindings import KubeGrantBindings
+
+        return SyncedStore(self.access, store, KubeGrantBindings(self.checked_kube))
 
     @cached_property
     def ports(self) -> Ports:
@@ -241,7 +255,7 @@ class AdminSession:
         from kube_iam.aws.eks import doubt_about_aws_auth, doubt_about_endpoint
 
         def checked() -> MappingSource:
-            source, store = read(), self.mapping_store
+            source, store = read(), self._plain_store
             if isinstance(store, AccessEntryStore):
                 return replace(source, doubt=doubt_about_endpoint(store.cluster, self.access.endpoint))
             cluster = self._eks_cluster()
@@ -253,8 +267,8 @@ class AdminSession:
         """Raise NotFound where the mapping is access entries of an EKS cluster that does not exist."""
         from kube_iam.aws.access_entries import AccessEntryStore
 
-        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES and isinstance(self.mapping_store, AccessEntryStore):
-            self.mapping_store.cluster  # noqa: B018  (read now)
+        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES and isinstance(self._plain_store, AccessEntryStore):
+            self._plain_store.cluster  # noqa: B018  (read now)
 
     def _eks_cluster(self) -> EksCluster | None:
         """Return the EKS cluster whose mapping is aws-auth; None for other clusters, and where EKS does not describe it."""
@@ -276,7 +290,7 @@ class AdminSession:
         from kube_iam.aws.access_entries import AccessEntryStore
         from kube_iam.kube.mapping_store import aws_auth_store
 
-        store = self.mapping_store
+        store = self._plain_store
         if api is None or not isinstance(store, AccessEntryStore) or not store.cluster.reads_aws_auth:
             return None
         return aws_auth_store(api)

@@ -120,12 +120,11 @@ def grant_for(
     level = find_level(access, level_name, suggestion, users)
     refuse_managed_elsewhere(access, level, into=True)
     if not has_temporary(access, level):
-        of_eks = access.mapping.kind is TargetKind.ACCESS_ENTRIES
-        check = "rbac" if access.is_synced(level) else "assumeRole"
+        check = "rbac" if access.mapping.kind is TargetKind.ACCESS_ENTRIES else "signIn or rbac"
         raise UsageError(
-            f"{access.place('membershipCheck')} has membershipCheck: {check} for level {level.name}, so that the server would not"
-            " know when access ends",
-            f"{'' if of_eks else 'set membershipCheck: signIn and apply, or '}grant without --for",
+            f"{access.place('membershipCheck')} has membershipCheck: assumeRole for level {level.name}, so that nothing would end the"
+            " access",
+            f"set membershipCheck: {check} and apply, or grant without --for",
         )
     check_caller(access, session.iam)
     found = open_temporary(session, level)

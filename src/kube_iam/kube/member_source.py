@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from kube_iam.config.identity_mapping import IAM_GROUP, TEMPORARY, read_membership
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.member_source import MemberSource
 from kube_iam.kube.labels import ROLE_ARN, USERNAME
 
@@ -13,13 +14,13 @@ from kube_iam.kube.labels import ROLE_ARN, USERNAME
 def source_annotations(source: MemberSource) -> dict[str, str]:
     """Return the annotations that state the source."""
     found = {IAM_GROUP: source.iam_group, ROLE_ARN: source.role_arn, USERNAME: source.username}
-    return {**found, **temporary_annotation(source)}
+    return {**found, **{name: text for name, text in grants_annotation(source.temporary).items() if text is not None}}
 
 
-def temporary_annotation(source: MemberSource) -> dict[str, str]:
-    """Return the annotation of the temporary grants, none without a grant."""
-    items = [grant.item for grant in source.temporary]
-    return {TEMPORARY: json.dumps(items, ensure_ascii=False)} if items else {}
+def grants_annotation(grants: Iterable[TemporaryGrant]) -> dict[str, str | None]:
+    """Return the annotation of temporary grants. Its value is None, which removes it by a merge patch, without a grant."""
+    items = [grant.item for grant in grants]
+    return {TEMPORARY: json.dumps(items, ensure_ascii=False) if items else None}
 
 
 def read_source(annotations: Mapping[str, str]) -> MemberSource | None:
