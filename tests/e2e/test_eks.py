@@ -67,10 +67,10 @@ class EksSite:
         self.eks.update_cluster_config(name=NAME, accessConfig={"authenticationMode": mode})
 
     def rename_server(self) -> None:
-        """Let the stand-in serve the cluster under the name that EKS has for it, without IAM groups."""
+        """Let the stand-in serve the cluster under the name that EKS has for it, without IAM groups and without a deny list."""
         home, state = self.sandbox.home, self.sandbox.state
-        text = home.server_config.read_text().replace(CLUSTER_ID, NAME)
-        self._write_config(text)
+        lines = home.server_config.read_text().replace(CLUSTER_ID, NAME).splitlines()
+        self._write_config("\n".join(line for line in lines if "denyList" not in line) + "\n")
         assert wait_until(lambda: f"clusterID: {NAME}" in home.server_config.read_text(), 30)
         home.process("webhook").stop()
         await_webhook(launch_webhook(home, state), state)
@@ -173,6 +173,15 @@ def test_member_signs_in_by_an_access_entry_and_others_do_not(moved: EksSite) ->
     assert "alice" in moved.kube_iam("who", "viewer")
     moved.kube_iam("revoke", "alice", "viewer")
     assert not moved.sandbox.person("alice").signs_in(kubeconfig)
+
+
+def test_deny_with_assume_role_says_that_sign_ins_go_on(moved: EksSite) -> None:
+    done = moved.administrator.run("kube-iam", "deny", "carol", "--yes", KUBE_IAM_ACCESS=str(moved.file))
+    assert done.returncode == 1
+    assert "the denial is written, and sign-ins go on: EKS's authenticator reads no deny list" in done.stderr
+    assert "membershipCheck: rbac" in done.stderr
+    assert "is out" not in done.stdout + done.stderr
+    moved.kube_iam("undeny", "carol")
 
 
 def test_recreated_role_signs_in_again_after_apply(moved: EksSite) -> None:

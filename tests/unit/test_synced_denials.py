@@ -261,3 +261,15 @@ def test_undeny_leaves_the_bindings_to_the_sync(site: Site, capsys: pytest.Captu
     assert site.run("undeny", "alice") == 0
     assert "note: `kube-iam sync` adds the users to the bindings of synced levels again" in capsys.readouterr().err
     assert (site.users("ops"), site.denied) == (["bob"], [])
+
+
+def test_denial_on_eks_that_nothing_reads_asks_the_cluster_address_alone(site: Site) -> None:
+    head = HEAD.replace("id: prod.example.com", "id: prod")
+    site.file.write_text(f"{head}mapping: {{accessEntries: {{}}}}\nmembershipCheck: assumeRole\n{LEVELS}")
+    with pytest.raises(
+        KubeIamError, match="written, and sign-ins go on: EKS's authenticator reads no deny list"
+    ) as caught:
+        site.run("deny", "alice", "--yes")
+    assert "membershipCheck: rbac" in caught.value.hint
+    assert not any("10.0.0.1" in host for host, _ in site.memory.asked)
+    assert site.users("ops") == ["alice", "bob"]

@@ -314,5 +314,8 @@ def _still_in(access: ClusterAccess, level: Level, *, dry_run: bool) -> str:
         would = "would go" if dry_run else "go"
         return f"Note: sessions {would} on without the rights of {level.name}. `kube-iam sync` removes what is left of these."
     longest = show_duration(level.session_seconds)
-    now = "there would be no new sign-ins" if dry_run else "there are no new sign-ins from now on"
-    return f"Note: {now}; a session that was already assumed lasts until it ends, {longest} at the most."
+    refuses = "AWS would refuse" if dry_run else "AWS refuses"
+    return (
+        f"Note: {refuses} new sessions once IAM has spread the change, in seconds; a session that was already assumed lasts until"
+        f" it ends, {longest} at the most."
+    )

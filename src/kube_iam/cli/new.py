@@ -185,6 +185,7 @@ def _of_context(session: AdminSession, region: Finding) -> Findings:
     """Return what the kubeconfig context and its cluster say. Raises KubeIamError for one that was named and cannot be read."""
     from kube_iam.config.findings import Finding, Findings, MappingFinding
     from kube_iam.kube import cluster_findings as kube
+    from kube_iam.kube.eks_hosts import eks_region
 
     try:
         api = session.kube
@@ -195,7 +196,7 @@ def _of_context(session: AdminSession, region: Finding) -> Findings:
         other = error.hint or "name the context with --context"
         missing = Finding(reason=error.message, remedy=f"{other}; or write it by hand")
         return Findings(missing, missing, missing, Finding(), region, MappingFinding(missing))
-    own = kube.eks_region(context.server)
+    own = eks_region(context.server)
     mapping = kube.find_mapping(api, is_eks=bool(own))
     source = mapping.target.describe() if mapping.target is not None else ""
     return Findings(

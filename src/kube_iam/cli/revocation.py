@@ -121,6 +121,10 @@ def wait_until_in_force(
     in. With `synced` the users are removed from its bindings first.
     """
     deny_list = session.deny_list(options.deny_list)
+    needs_server = synced is None or not synced.suffices
+    # Asked first: API servers of EKS cannot be reached at the addresses that the cluster lists.
+    if needs_server and session.is_eks and deny_list.no_server(denials[0].name) is not None:
+        return _not_read(session, denials, began, synced)
     if synced is None:
         return deny_list.wait_until_in_force(denials, began=began, cache_ttl=options.cache_ttl, groups=groups)
     from kube_iam.denylist.propagation import Propagation
@@ -134,6 +138,25 @@ def wait_until_in_force(
         found = deny_list.wait_until_in_force(denials, began=began, cache_ttl=options.cache_ttl, groups=groups)
     synced.read_back(began)
     return found
+
+
+def _not_read(
+    session: AdminSession, denials: Sequence[Denial], began: float, synced: SyncedDenials | None
+) -> Propagation:
+    """Return the result on EKS, whose authenticator reads no deny list. With `synced` the users are removed from its bindings."""
+    from kube_iam.denylist.prober import NotRead
+    from kube_iam.denylist.propagation import Propagation
+
+    if synced is not None:
+        synced.remove(denials)
+        synced.read_back(began)
+    names = ", ".join(denial.value for denial in denials)
+    error = NotRead(
+        f"the denial is written, and sign-ins go on: EKS's authenticator reads no deny list, and no kube-iam server answers: {names}",
+        "`kube-iam revoke` ends new sessions, and present ones last until their end; `membershipCheck: rbac` takes rights at once"
+        " (docs/sync.md), and `kube-iam manifest admission` prints a policy that refuses writes",
+    )
+    return Propagation(session.clock.now() - began, error=error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,18 @@ class AdminSession:
         return self.kube.whoami()
 
     @property
+    def is_eks(self) -> bool:
+        """Return whether EKS runs the API server, by its address or by the access file, if there is one. Raises nothing."""
+        from kube_iam.kube.eks_hosts import eks_region
+
+        try:
+            if eks_region(self.kube.server):
+                return True
+            return access_exists(self.file) and self.access.mapping.kind is TargetKind.ACCESS_ENTRIES
+        except KubeIamError:
+            return False
+
+    @property
     def actor(self) -> str:
         """Return the administrator's user name in the cluster. It is empty if that cannot be read, which stops no denial."""
         try:
@@ -274,7 +286,7 @@ class AdminSession:
         """Return the EKS cluster whose mapping is aws-auth; None for other clusters, and where EKS does not describe it."""
         from kube_iam.aws.eks import read_cluster
         from kube_iam.aws.iam_calls import IamCalls
-        from kube_iam.kube.cluster_findings import eks_region
+        from kube_iam.kube.eks_hosts import eks_region
 
         access = self.access
         region = eks_region(self.kube.context.server) if access.mapping.kind is TargetKind.AWS_AUTH else ""

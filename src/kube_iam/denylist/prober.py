@@ -29,6 +29,10 @@ class NoServer(KubeError):
     """No kube-iam server with a deny list is behind an API server, as with EKS's own authenticator."""
 
 
+class NotRead(KubeError):
+    """The denials are written where no authenticator reads them: EKS's own does not, and no kube-iam server answers."""
+
+
 class Prober:
     """The API servers of one cluster."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kube_iam.denylist.denial import Denial
+from kube_iam.denylist.prober import NotRead
 from kube_iam.denylist.status_query import IN_FORCE, StatusAnswer
 from kube_iam.errors import KubeIamError, Unreachable
 
@@ -86,8 +87,8 @@ class Propagation:
         error = self.error
         if error is None and not (self.complete or self.single_address):
             error = self._incomplete()
-        if error is None:
-            return None
+        if error is None or isinstance(error, NotRead):
+            return error
         return KubeIamError(
             f"the denial is written, but whether it is in force is not known: {error.message}", error.hint
         )

@@ -23,7 +23,7 @@ from kube_iam.doctor.kubeconfig_checks import context_failure
 from kube_iam.doctor.outcomes import Failed, Outcome, Passed, Skipped
 from kube_iam.errors import ConfigError, CredentialsError, KubeError, KubeIamError, UsageError
 from kube_iam.kube.client import refuse_unsupported
-from kube_iam.kube.cluster_findings import eks_region
+from kube_iam.kube.eks_hosts import eks_region
 from kube_iam.kube.errors import clean, status_of
 from kube_iam.kube.kubeconfig_merge import entries_in_use
 from kube_iam.kube.kubeconfig_owner import certificates_of, same_server, sign_in

@@ -21,8 +21,6 @@ from kube_iam.kube.yaml.tree import parse_tree
 
 CONFIG_FILE = MappingTarget(TargetKind.CONFIG_FILE)
 EKS_ARN = re.compile(r"arn:aws[a-z-]*:eks:([a-z0-9-]+):[0-9]{12}:cluster/([A-Za-z0-9_-]{1,100})")
-# Hosts of EKS: https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html
-_EKS_HOST = re.compile(r"\.([a-z0-9-]+)\.eks\.amazonaws\.(?:com|com\.cn|eu)|\.eks-cluster\.([a-z0-9-]+)\.api\.[a-z.]+")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _ID_OPTIONS = ("-i", "--cluster-id", "--cluster-name")
 _ID = "write the clusterID that the authenticator of the cluster runs with"
@@ -32,12 +30,6 @@ _AUTHORITY = (
 )
 _MAPPING = "write where the authenticator reads its mappings: configFile, accessEntries, awsAuth, crd or file"
 _EKS_MAPPING = "name the cluster with --eks, by which EKS tells its authentication mode, or write accessEntries: {}"
-
-
-def eks_region(url: str) -> str:
-    """Return the region of an API server that EKS runs, empty for any other."""
-    found = _EKS_HOST.search(urlsplit(url).hostname or "")
-    return (found[1] or found[2] or "") if found and found.end() == len(urlsplit(url).hostname or "") else ""
 
 
 def find_endpoint(context: Context) -> Finding:
