@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sigv4_samples import HEADER_VALUES, KEY_IDS, MOMENTS, REGIONS, SECRETS, TOKENS
 
-from kube_iam.aws.query_api import Endpoint, QueryApi, sign, text_at
+from kube_iam.aws.query_api import Endpoint, QueryApi, parse_answer, sign, text_at
 from kube_iam.aws.regions import regions_of
 from kube_iam.aws.service_endpoints import plain_endpoint
 from kube_iam.core.credentials import Credentials
@@ -107,16 +107,12 @@ def test_variants_of_endpoints_are_left_to_the_sdk(variable: str, bare: pytest.M
     ],
 )
 def test_answers_that_are_none_of_aws_are_no_documents(body: bytes) -> None:
-    from kube_iam.aws.query_api import _parse
-
-    root = _parse(body)
+    root = parse_answer(body)
     assert root is None or root.tag == "html"
 
 
 def test_names_of_elements_have_no_namespace() -> None:
-    from kube_iam.aws.query_api import _parse
-
-    root = _parse(b'<R xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><A><B>x</B></A></R>')
+    root = parse_answer(b'<R xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><A><B>x</B></A></R>')
     assert root is not None
     assert (root.tag, text_at(root, "A", "B"), text_at(root, "A", "C")) == ("R", "x", "")
 

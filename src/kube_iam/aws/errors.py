@@ -190,26 +190,34 @@ _ANSWERS_OF = {
 
 @contextmanager
 def aws_errors(doing: str) -> Iterator[None]:
-    """Raise the errors of our tree for those that botocore raises inside. `doing` completes "cannot …": `aws_errors("create role X")`.
+    """Raise the errors of our tree for those that botocore and `query_client` raise inside.
+
+    `doing` completes "cannot …": `aws_errors("create role X")`.
 
     Raises the errors of our tree unchanged. No text of an exception is repeated, beyond the fields that `local_errors` names.
     """
-    from botocore.exceptions import ClientError
-    from botocore.parsers import ResponseParserError
-
+    cut_off = False
     try:
         yield
     except KubeIamError:
         raise
-    except ResponseParserError:
-        # Its message holds the answer, and that can hold keys: not even the cause is kept.
+    except RefusedCall as error:
+        raise refusal_of(error, doing) from error
+    except Exception as error:
+        # botocore is loaded here, and not by calls without an error: most of them are made without it.
+        from botocore.exceptions import ClientError
+        from botocore.parsers import ResponseParserError
+
+        cut_off = isinstance(error, ResponseParserError)
+        if not cut_off and not (isinstance(error, ClientError) or is_expected(error)):
+            raise
+        if not cut_off:
+            raise translate(error, doing) from error
+    if cut_off:
+        # The message of that error holds the answer, and that can hold keys: not even the cause is kept.
         raise Unreachable(
             f"cannot {doing}: the answer is cut off, or is not one of AWS", "is there a proxy in between? Try again"
-        ) from None
-    except Exception as error:
-        if isinstance(error, ClientError) or is_expected(error):
-            raise translate(error, doing) from error
-        raise
+        )
 
 
 def translate(error: Exception, doing: str) -> KubeIamError:

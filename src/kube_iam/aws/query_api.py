@@ -27,7 +27,8 @@ from kube_iam.errors import Unreachable
 VERSIONS = {"iam": "2010-05-08", "sts": "2011-06-15", "ec2": "2016-11-15"}
 """The API version of each service."""
 
-_MAX_BODY = 16 * 1024 * 1024  # a page of 1,000 users has half a megabyte, 100 instances have about one
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes of an answer that are read at most: a page of 1,000 users has half a megabyte, 100 instances have about one."""
 _CONTENT_TYPE = "application/x-www-form-urlencoded; charset=utf-8"
 _AGAIN_SECONDS = 1.0  # after a failure that took longer there is no second attempt
 _PROXY_HINT = "is there a proxy in between?"
@@ -89,16 +90,16 @@ class QueryApi:
         return _result(action, status, body, doing)
 
     def _send(self, form: str, credentials: Credentials | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        lines = {"content-type": _CONTENT_TYPE, **headers}
-        if credentials is not None:
-            timestamp = strftime("%Y%m%dT%H%M%SZ", gmtime(self._clock()))
-            lines = sign(self._service, self._endpoint, form, credentials, timestamp, lines)
-        request = self._client.post(f"{self._endpoint.url}/").timeout(self._timeout)
-        for name, value in lines.items():
-            request = request.header(name, value)
-        with request.body_text(form).build_streamed() as response:
-            body = response.body_reader.read(_MAX_BODY + 1)
-            return response.status, bytes(body or b"")
+        return post(
+            self._client,
+            self._service,
+            self._endpoint,
+            form,
+            credentials,
+            self._clock(),
+            headers=headers,
+            timeout=self._timeout,
+        )
 
     def _not_sent(self, error: PyreqwestError, doing: str) -> Unreachable:
         """Return the error for a request that was not answered. The library's text can hold the URL; the kind says enough."""
@@ -109,6 +110,34 @@ class QueryApi:
             f"cannot {doing}: {host} cannot be reached ({type(error).__name__})",
             "check the network, HTTPS_PROXY, and AWS_CA_BUNDLE for a proxy that opens TLS",
         )
+
+
+def post(
+    client: SyncClient,
+    service: str,
+    endpoint: Endpoint,
+    form: str,
+    credentials: Credentials | None,
+    now: float,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout: timedelta | None = None,
+) -> tuple[int, bytes]:
+    """Return status and body of the answer to one form, of which MAX_BODY bytes and one are read. Raises PyreqwestError.
+
+    `headers` are sent, and signed too. Without credentials the form is not signed. `timeout` is for the whole answer.
+    """
+    lines = {"content-type": _CONTENT_TYPE, **(headers or {})}
+    if credentials is not None:
+        lines = sign(service, endpoint, form, credentials, strftime("%Y%m%dT%H%M%SZ", gmtime(now)), lines)
+    request = client.post(f"{endpoint.url}/")
+    if timeout is not None:
+        request = request.timeout(timeout)
+    for name, value in lines.items():
+        request = request.header(name, value)
+    with request.body_text(form).build_streamed() as response:
+        body = response.body_reader.read(MAX_BODY + 1)
+        return response.status, bytes(body or b"")
 
 
 def sign(
@@ -157,7 +186,7 @@ class _LocalNames(TreeBuilder):
 
 
 def _result(action: str, status: int, body: bytes, doing: str) -> Element:
-    root = _parse(body)
+    root = parse_answer(body)
     if 200 <= status < 300:
         if root is None or root.tag != f"{action}Response":
             raise not_whole(doing)
@@ -169,9 +198,9 @@ def _result(action: str, status: int, body: bytes, doing: str) -> Element:
     raise refusal_of(RefusedCall(action, status, code, message), doing)
 
 
-def _parse(body: bytes) -> Element | None:
+def parse_answer(body: bytes) -> Element | None:
     """Return the root of the document; None for what is no XML, or is too long or has a document type, as no answer of AWS has."""
-    if len(body) > _MAX_BODY:
+    if len(body) > MAX_BODY:
         return None
     parser = XMLParser(target=_LocalNames())  # noqa: S314  (see `doctype`)
     try:

@@ -366,21 +366,11 @@ class AdminSession:
         return self._client_maker(may_ask=False)
 
     def _client_maker(self, *, may_ask: bool = True) -> Callable[[str], Any]:
-        """Return a function that makes a botocore client for a service, with the administrator's credentials."""
-        from kube_iam.aws.client import iam_client, make_client, make_session
-        from kube_iam.aws.mfa import MfaPrompt, ask_with
+        """Return a function that makes the client of a service, with the administrator's credentials."""
+        from kube_iam.aws.command_clients import CommandClients
 
-        session = make_session(self.connection.profile)
-        if not may_ask:
-            ask_with(MfaPrompt(interactive=False), session)
         region = self.connection.region or self.access.region
-
-        def make(service: str) -> Any:
-            if service == "eks":  # which is regional: --region chooses the endpoint of IAM and STS
-                return iam_client(self.access.region, session, service=service)
-            return iam_client(region, session) if service == "iam" else make_client(service, region, session=session)
-
-        return make
+        return CommandClients(self.connection.profile, region, self.access.region, may_ask=may_ask)
 
     def _access_entries(self, *, dry_run: bool = False, may_ask: bool = True) -> AccessEntryStore:
         """Return the access entries of the EKS cluster that the access file names."""
