@@ -51,6 +51,11 @@ oracle: .venv/ready  ## Another evaluator of IAM policies, to compare ours with,
 browser: .venv/ready  ## Chromium (apt, as root) and axe-core (the same cache) for the tests of the report's page
 	@tools/browser.sh
 
+.PHONY: helm
+helm: .venv/ready  ## helm (two minutes) and promtool (apt) for the tests of the chart, into the same cache
+	@tools/helm.sh
+	@tools/promtool.sh
+
 # APART=conformance leaves tests/conformance to `make conformance`. `check` runs beside the tests, and the tests of test_source_rules: the
 # slowest part of it, mypy without its cache, keeps one core busy for 20 s. Its output comes last.
 .PHONY: test

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from installed import Site
     from whole_sandbox import Sandbox
 
+    from chart import Chart
     from emulated_account import Account
     from kube_iam.sandbox.api_server import ApiServer
 
@@ -165,3 +166,23 @@ def reference() -> Path:
     name = f"aws-iam-authenticator-{version}"
     built = cache_directory(os.environ) / "reference" / name / "aws-iam-authenticator"
     return built if built.exists() else missing(f"the reference, {name},", "make reference")
+
+
+@pytest.fixture(scope="session")
+def chart() -> Chart:
+    """Return the chart in deploy/chart, rendered with the helm that tools/helm.sh builds."""
+    from chart import Chart
+    from kube_iam.sandbox.control_plane import cache_directory
+
+    version = (Path(__file__).parents[1] / "tools" / "helm-version").read_text().strip()
+    built = cache_directory(os.environ) / "helm" / f"helm-{version}" / "helm"
+    return Chart(built) if built.exists() else missing(f"helm {version}", "make helm")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Return the promtool that tools/promtool.sh takes from Debian."""
+    from kube_iam.sandbox.control_plane import cache_directory
+
+    kept = cache_directory(os.environ) / "promtool" / "promtool"
+    return kept if kept.exists() else missing("promtool", "make helm")

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("control_plane"
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
-@pytest.mark.parametrize("name", [path.name for path in sorted(DEPLOY.glob("*.yaml"))])
+@pytest.mark.parametrize("name", ["crd.yaml", "daemonset.yaml", "rbac.yaml"])
 def test_a_manifest_is_accepted(control_plane: Any, name: str) -> None:
     kubectl = [str(Path(sys.executable).parent / "kubectl"), "--kubeconfig", str(control_plane.kubeconfig)]
     apply = [*kubectl, "apply", "--dry-run=server", "--validate=strict", "-f", str(DEPLOY / name)]

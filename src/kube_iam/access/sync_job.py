@@ -41,10 +41,16 @@ def synced_levels(access: ClusterAccess) -> tuple[Level, ...]:
     return tuple(filter(access.is_synced, access.levels))
 
 
+def synced_rights(access: ClusterAccess) -> tuple[list[Rule], dict[str, list[Rule]]]:
+    """Return the rights to write the bindings of synced levels: those of the whole cluster, and those of each namespace."""
+    namespaces = {place: synced_binding_rules(access, place, ("patch",)) for place in synced_namespaces(access)}
+    return synced_binding_rules(access, "", ("patch",)), namespaces
+
+
 def sync_manifests(access: ClusterAccess, deny_list: str, image: str, role_arn: str = "") -> list[Manifest]:
     """Return the objects. `deny_list` is NAMESPACE/NAME, `role_arn` the IAM role of the service account for IRSA."""
-    cluster_rules: list[Rule] = [rule(RBAC, ("clusterrolebindings", "rolebindings"), ("list", "watch"))]
-    cluster_rules += synced_binding_rules(access, "", ("patch",))
+    on_cluster, in_namespaces = synced_rights(access)
+    cluster_rules: list[Rule] = [rule(RBAC, ("clusterrolebindings", "rolebindings"), ("list", "watch")), *on_cluster]
     namespace, name = deny_list.split("/")
     rules: dict[str, list[Rule]] = {
         SYSTEM: [
@@ -54,8 +60,8 @@ def sync_manifests(access: ClusterAccess, deny_list: str, image: str, role_arn: 
         ]
     }
     rules.setdefault(namespace, []).append(rule("", ("configmaps",), ("get", "list", "watch"), [name]))
-    for place in synced_namespaces(access):
-        rules.setdefault(place, []).extend(synced_binding_rules(access, place, ("patch",)))
+    for place, allowed in in_namespaces.items():
+        rules.setdefault(place, []).extend(allowed)
     bound = [each for place in rules for each in _bound("Role", place, rules[place])]
     return [
         _account(role_arn),

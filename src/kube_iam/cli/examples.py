@@ -159,6 +159,10 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ),
     ),
     "manifest admission": (("Refuse writes of denied users", "manifest admission | kubectl apply -f -"),),
+    "manifest values": (
+        ("Write the values of the chart", "manifest values > values.yaml"),
+        ("Run the sync alone, on EKS", "manifest values --no-server > values.yaml"),
+    ),
     "manifest sync": (
         (
             "Run it in the cluster",

@@ -28,7 +28,7 @@ PARTS = ("configuration", "kubeconfig", "changes")
 @click.group("manifest", cls=CommandGroup, no_args_is_help=True)
 @global_options
 def command() -> None:
-    """Print a manifest: crd and rbac for `kubectl apply -f -`, authorizer for kube-apiserver's own configuration."""
+    """Print a manifest: crd and rbac for `kubectl apply -f -`, authorizer for kube-apiserver's own configuration, values for Helm."""
 
 
 @command.command("crd")
@@ -278,6 +278,24 @@ def sync_command(image: str, role_arn: str, deny_list: str, file: str) -> None:
     if not synced_levels(access):
         raise UsageError(f"no level of {access.source} has membershipCheck: rbac", "docs/sync.md says what it is for")
     page("---\n".join(map(as_yaml, sync_manifests(access, deny_list, image, role_arn))))
+
+
+@command.command("values")
+@global_options
+@click.option("--no-server", is_flag=True, help="The sync alone: another server reads the mapping, as on EKS.")
+@deny_list_option
+@file_option
+def values_command(no_server: bool, deny_list: str, file: str) -> None:
+    """Print the values of the Helm chart (deploy/chart) for the access file.
+
+    They name the cluster, the place of the mapping, and the rights of `kube-iam sync` for levels with membershipCheck: rbac. Print
+    them again after a change of these levels. Your own values, such as the image, go into another file.
+    """
+    from kube_iam.access.chart_values import chart_values
+    from kube_iam.cli.session import read_access
+    from kube_iam.report.data import as_yaml
+
+    page(as_yaml(chart_values(read_access(file), deny_list, server=not no_server)))
 
 
 def _shipped(name: str) -> str:
