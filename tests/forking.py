@@ -48,7 +48,6 @@ LIBRARIES = (
     "socksio",
     "truststore",
     "uvloop",
-    "watchfiles",
 )
 # Of the sandbox, what its own processes load would be loaded for nothing.
 NOT_LOADED = ("kube_iam.sandbox.account", "kube_iam.sandbox.aws_fidelity")

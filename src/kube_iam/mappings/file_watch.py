@@ -1,7 +1,8 @@
-"""A watch of one file. The directory is watched, and a change of the file's bytes counts.
+"""A watch of one file. Its status is read four times a second, and a change of the file's bytes counts.
 
 The file may be written in place, replaced by a rename, or deleted. It may be a key of a mounted ConfigMap, where kubelet replaces the
-symbolic link `..data` beside it.
+symbolic link `..data` beside it. Events of the system would be no faster in any way that counts. The library for them takes 2 MB of
+memory and two threads a file, the system may have no watches left, and some file systems send no events.
 """
 
 from __future__ import annotations
@@ -11,21 +12,20 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from watchfiles import awatch
-
 from kube_iam.config.regular_file import read_regular_file
 from kube_iam.config.yaml_file import MAX_BYTES
 from kube_iam.errors import KubeIamError
 
-LOOK_AGAIN_MILLISECONDS = 5000
-"""Interval of looks without an event: some file systems send no events, and a watch ends with its directory."""
-_SETTLE_MILLISECONDS = 100
+_PAUSE_SECONDS = 0.25
+_SETTLE_SECONDS = 0.1  # a file that is being written is read when most of that is over
+_LOOKS_BETWEEN_READS = 20
+"""Looks after which the content is read in any case: two writes within one tick of the clock can leave the status unchanged."""
 
 
 class FileWatch:
     """Calls `changed` for each new content of the file, and when the file is created or deleted. One `start` per instance.
 
-    `failed` is called when the watch itself fails. Then the file is read every few seconds.
+    `failed` is called when `changed` raises, and when the file cannot be looked at. The watch goes on after both.
     """
 
     def __init__(
@@ -35,25 +35,20 @@ class FileWatch:
         self._changed = changed
         self._failed = failed
         self._seen = ""
-        self._lost = False
+        self._version: tuple[int, ...] = ()
         self._looking = asyncio.Lock()
-        self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read the file and begin to follow it."""
-        self._task = asyncio.create_task(self._follow())
         _running.add(self)
-        # The watch runs after one turn of the event loop. The file is read after that, so that no change is missed.
-        await asyncio.sleep(0)
         await self._look()
+        self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
         """Stop following the file."""
         _running.discard(self)
         if self._task is not None:
-            # The event ends the watching thread. A cancellation alone would wait for it.
-            self._stopping.set()
             self._task.cancel()
             await asyncio.wait({self._task})
 
@@ -63,39 +58,36 @@ class FileWatch:
         await self._look()
 
     async def _follow(self) -> None:
-        while not self._stopping.is_set():
+        looks, lost = 0, False
+        while True:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            looks += 1
             try:
-                async for _ in awatch(
-                    self._path.parent,
-                    watch_filter=None,
-                    debounce=_SETTLE_MILLISECONDS,
-                    step=20,
-                    stop_event=self._stopping,
-                    rust_timeout=LOOK_AGAIN_MILLISECONDS,
-                    yield_on_timeout=True,
-                    recursive=False,
-                ):
-                    self._lost = False
-                    await self._look()
-            except (OSError, RuntimeError) as error:
-                # The directory was deleted, or this machine has no watches left.
-                if not self._lost:
+                # In a thread: a file system that hangs must not keep sign-ins waiting.
+                if await asyncio.to_thread(_version, self._path) != self._version:
+                    await asyncio.sleep(_SETTLE_SECONDS)
+                elif looks < _LOOKS_BETWEEN_READS:
+                    continue
+                looks = 0
+                await self._look()
+            except (OSError, RuntimeError) as error:  # no thread can be started
+                if not lost:
                     self._failed(KubeIamError(f"{self._path} cannot be watched: {type(error).__name__}"))
-                self._lost = True
-            await self._look()
-            await asyncio.sleep(LOOK_AGAIN_MILLISECONDS / 1000)
+                lost = True
+            else:
+                lost = False
 
     async def _look(self) -> None:
         """Call `changed` if the content differs from the last one."""
         async with self._looking:
-            version = _version(self._path)
+            version = self._version = await asyncio.to_thread(_version, self._path)
             seen = await asyncio.to_thread(_fingerprint, self._path)
             if seen == self._seen:
                 return
             self._seen = seen
             try:
                 await self._changed()
-                if _version(self._path) != version:
+                if await asyncio.to_thread(_version, self._path) != version:
                     # Written meanwhile: `changed` may have read a part of the file, or a newer content than `seen`.
                     self._seen = ""
             except Exception as error:
