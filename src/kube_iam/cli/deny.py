@@ -13,12 +13,12 @@ import click
 
 from kube_iam.cli import revocation
 from kube_iam.cli.changes import changes_made
-from kube_iam.cli.completion_values import complete_users
 from kube_iam.cli.revocation import Duration, RevocationOptions, deny_list_option, revocation_options
 from kube_iam.cli.session import AdminSession, access_exists, on_terminal, pass_session
 from kube_iam.cli.shared_options import (
     aws_options,
     cluster_options,
+    completing,
     file_option,
     global_options,
     output_option,
@@ -42,7 +42,7 @@ LOOKUP_SECONDS = 10.0
 
 
 @click.command("deny")
-@click.argument("who", nargs=-1, metavar="USER|ARN|ACCESS-KEY...", shell_complete=complete_users)
+@click.argument("who", nargs=-1, metavar="USER|ARN|ACCESS-KEY...", shell_complete=completing("complete_users"))
 @global_options
 @click.option(
     "--for", "seconds", type=Duration(), default="12h", metavar="DURATION", help="For how long.  [default: 12h]"

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.completion_values import complete_doctor_words
 from kube_iam.cli.revocation import ConfigMapName
 from kube_iam.cli.session import DENY_LIST, AdminSession, access_exists, needs_cluster, on_terminal, pass_session
-from kube_iam.cli.shared_options import aws_options, cluster_options, file_option, global_options, output_option
+from kube_iam.cli.shared_options import (
+    aws_options,
+    cluster_options,
+    completing,
+    file_option,
+    global_options,
+    output_option,
+)
 from kube_iam.cli.terminal import note, page
 from kube_iam.errors import UsageError
 
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command("doctor")
-@click.argument("words", nargs=-1, metavar="[[USER] LEVEL]", shell_complete=complete_doctor_words)
+@click.argument("words", nargs=-1, metavar="[[USER] LEVEL]", shell_complete=completing("complete_doctor_words"))
 @global_options
 @file_option
 @click.option(

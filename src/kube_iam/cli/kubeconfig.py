@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.completion_values import complete_files, complete_levels, complete_profiles
 from kube_iam.cli.session import AdminSession, session_of, warn_of_regions
-from kube_iam.cli.shared_options import file_option, global_options
+from kube_iam.cli.shared_options import completing, file_option, global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import KubeIamError, NotFound, UsageError
 
@@ -29,7 +28,7 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
 
 
 @click.command("kubeconfig")
-@click.argument("level", metavar="LEVEL", shell_complete=complete_levels)
+@click.argument("level", metavar="LEVEL", shell_complete=completing("complete_levels"))
 @global_options
 @file_option
 @click.option(
@@ -41,7 +40,7 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
 @click.option(
     "--exec-command",
     metavar="PATH",
-    shell_complete=complete_files,
+    shell_complete=completing("complete_files"),
     help="The program that kubectl runs to sign in: a name on the PATH, or a path.  [default: kube-iam]",
 )
 @click.option(
@@ -60,7 +59,7 @@ API_VERSIONS = {"aws-iam-authenticator": V1BETA1}
     "--profile",
     metavar="NAME",
     default="",
-    shell_complete=complete_profiles,
+    shell_complete=completing("complete_profiles"),
     help="AWS profile that the user signs in with.",
 )
 def command(

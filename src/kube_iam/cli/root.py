@@ -213,9 +213,9 @@ def completion_variable(name: str) -> str:
 
 
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
-    from kube_iam.cli.version import installed_version
-
     if value and not context.resilient_parsing:
+        from kube_iam.cli.version import installed_version
+
         click.echo(f"{context.find_root().info_name} {installed_version()}")
         context.exit()
 

@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 import click
 from click.core import ParameterSource
 
-from kube_iam.access.levels import ClusterAccess, TargetKind
-from kube_iam.access.mapping import MappingSource, MappingStore, UnreadMapping
-from kube_iam.access.ports import Cluster, Directory, Ports, Preflight, Subject
 from kube_iam.core.redaction import shown_url
 from kube_iam.errors import KubeIamError, UsageError
 
 if TYPE_CHECKING:
+    from kube_iam.access.levels import ClusterAccess
+    from kube_iam.access.mapping import MappingSource, MappingStore
+    from kube_iam.access.ports import Cluster, Directory, Ports, Subject
     from kube_iam.aws.access_entries import AccessEntryStore
     from kube_iam.aws.eks import EksCluster
     from kube_iam.cli.changes import AuditLog
@@ -193,7 +193,7 @@ class AdminSession:
         try:
             if eks_region(self.kube.server):
                 return True
-            return access_exists(self.file) and self.access.mapping.kind is TargetKind.ACCESS_ENTRIES
+            return access_exists(self.file) and self._of_eks
         except KubeIamError:
             return False
 
@@ -219,7 +219,7 @@ class AdminSession:
     @property
     def mapping_store_without_prompts(self) -> MappingStore:
         """Return the mapping, whose calls to AWS raise NobodyToAsk where they need an MFA code."""
-        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES:
+        if self._of_eks:
             return self._with_bindings(self._access_entries(may_ask=False))
         return self.mapping_store
 
@@ -228,7 +228,7 @@ class AdminSession:
         """Return the mapping without what the bindings of synced levels hold."""
         from kube_iam.kube.mapping_store import make_store
 
-        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES:
+        if self._of_eks:
             return self._access_entries()
         return make_store(self.access, self.checked_kube if self.access.mapping.kind.is_in_cluster else None)
 
@@ -241,9 +241,17 @@ class AdminSession:
 
         return SyncedStore(self.access, store, KubeGrantBindings(self.checked_kube))
 
+    @property
+    def _of_eks(self) -> bool:
+        """Return whether the mapping is the access entries of an EKS cluster. Raises what `access` raises."""
+        from kube_iam.access.levels import TargetKind
+
+        return self.access.mapping.kind is TargetKind.ACCESS_ENTRIES
+
     @cached_property
     def ports(self) -> Ports:
         """Return IAM, the cluster and the mapping, with checks in advance. Raises what `check_server` raises."""
+        from kube_iam.access.ports import Ports, Preflight
         from kube_iam.kube.cluster import KubeCluster
         from kube_iam.kube.dry_run import DryRunApi
         from kube_iam.kube.mapping_source import make_source
@@ -252,10 +260,9 @@ class AdminSession:
         iam, access = self.iam, self.access
         api = self.checked_kube if needs_cluster(access) else None
         dry = DryRunApi(api) if api is not None else None
-        of_eks = access.mapping.kind is TargetKind.ACCESS_ENTRIES
         preflight = Preflight(
             KubeCluster(dry) if dry is not None else None,
-            self._access_entries(dry_run=True) if of_eks else make_store(access, dry, dry_run=True),
+            self._access_entries(dry_run=True) if self._of_eks else make_store(access, dry, dry_run=True),
             self._mapping_source(make_source(access, api)),
             self._former_store(dry),
         )
@@ -279,11 +286,12 @@ class AdminSession:
         """Raise NotFound where the mapping is access entries of an EKS cluster that does not exist."""
         from kube_iam.aws.access_entries import AccessEntryStore
 
-        if self.access.mapping.kind is TargetKind.ACCESS_ENTRIES and isinstance(self._plain_store, AccessEntryStore):
+        if self._of_eks and isinstance(self._plain_store, AccessEntryStore):
             self._plain_store.cluster  # noqa: B018  (read now)
 
     def _eks_cluster(self) -> EksCluster | None:
         """Return the EKS cluster whose mapping is aws-auth; None for other clusters, and where EKS does not describe it."""
+        from kube_iam.access.levels import TargetKind
         from kube_iam.aws.eks import read_cluster
         from kube_iam.aws.iam_calls import IamCalls
         from kube_iam.kube.eks_hosts import eks_region
@@ -318,6 +326,9 @@ class AdminSession:
     @cached_property
     def iam_ports(self) -> Ports:
         """Return IAM alone, for a cluster that is gone: without bindings, and with a mapping that is not read."""
+        from kube_iam.access.mapping import UnreadMapping
+        from kube_iam.access.ports import Ports
+
         return Ports(self.iam, None, UnreadMapping(self.access.mapping.describe()))
 
     @cached_property

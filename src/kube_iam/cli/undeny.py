@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from kube_iam.cli.changes import changes_made
-from kube_iam.cli.completion_values import complete_denials
 from kube_iam.cli.revocation import deny_list_option
 from kube_iam.cli.session import AdminSession, access_exists, pass_session
-from kube_iam.cli.shared_options import cluster_options, global_options, output_option
+from kube_iam.cli.shared_options import cluster_options, completing, global_options, output_option
 from kube_iam.cli.terminal import note
 from kube_iam.errors import KubeIamError, UsageError
 
@@ -27,7 +26,11 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # the names that a status 
 
 @click.command("undeny")
 @click.argument(
-    "who", nargs=-1, required=True, metavar="USER|ARN|ACCESS-KEY|DENIAL...", shell_complete=complete_denials
+    "who",
+    nargs=-1,
+    required=True,
+    metavar="USER|ARN|ACCESS-KEY|DENIAL...",
+    shell_complete=completing("complete_denials"),
 )
 @global_options
 @deny_list_option

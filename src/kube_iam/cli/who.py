@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kube_iam.cli.completion_values import complete_levels
 from kube_iam.cli.revocation import deny_list_option
 from kube_iam.cli.session import AdminSession, pass_session
-from kube_iam.cli.shared_options import aws_options, cluster_options, file_option, global_options, output_option
+from kube_iam.cli.shared_options import (
+    aws_options,
+    cluster_options,
+    completing,
+    file_option,
+    global_options,
+    output_option,
+)
 from kube_iam.cli.terminal import page
 from kube_iam.errors import KubeIamError
 
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command("who")
-@click.argument("level", required=False, metavar="[LEVEL]", shell_complete=complete_levels)
+@click.argument("level", required=False, metavar="[LEVEL]", shell_complete=completing("complete_levels"))
 @global_options
 @file_option
 @click.option("--by-user", is_flag=True, help="A line per user, with the levels that they are in.")

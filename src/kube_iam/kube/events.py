@@ -6,17 +6,16 @@ Nothing depends on them, so they are written last.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from kube_iam.access.ports import Subject
 from kube_iam.core.utc import rfc3339
 from kube_iam.kube.labels import LEVEL, MANAGED_BY, OWNER
 
 if TYPE_CHECKING:
+    from kube_iam.access.ports import Subject
     from kube_iam.kube.client import KubeApi
 
 NAMESPACE = "kube-system"
@@ -120,8 +119,10 @@ def _audit_event(record: AuditRecord, actor: Subject, now: float) -> dict[str, o
         _UNTIL: record.until,
         _REASON: record.reason,
     }
+    from secrets import token_hex  # no command but one that writes an event needs it
+
     metadata = {
-        "name": f"{OWNER}.{secrets.token_hex(8)}",
+        "name": f"{OWNER}.{token_hex(8)}",
         "namespace": NAMESPACE,
         "labels": {MANAGED_BY: OWNER, **({LEVEL: record.level} if record.level else {})},
         "annotations": {name: _one_line(value) for name, value in fields.items() if value},

@@ -1,0 +1,93 @@
+"""Modules that commands load: a user waits for help and completions at every key press, so they load nothing that takes long.
+
+Each test runs the entry point in a fresh interpreter and asks it what it has imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import json, sys
+sys.argv = ["kube-iam", *sys.argv[1:]]
+from kube_iam.cli.main import main
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+SLOW = {
+    *("asyncio", "botocore", "cryptography", "granian", "httpx2", "jinja2", "lightkube", "msgspec", "pyreqwest"),
+    *("rich", "ruamel", "ssl", "urllib3"),
+}
+ACCESS = """\
+apiVersion: kube-iam.dev/v1alpha1
+kind: ClusterAccess
+cluster: {id: shop.example.com, name: shop, endpoint: "https://127.0.0.1:1"}
+account: "123456789012"
+region: eu-west-1
+mapping: {file: config.yaml}
+levels: [{name: viewer}, {name: admin}]
+"""
+COMMANDS = ["plan", "apply", "who", "grant", "revoke", "deny", "undeny", "doctor", "kubeconfig", "drift", "validate"]
+
+
+def run(directory: Path, *arguments: str, **environ: str) -> tuple[str, set[str]]:
+    """Return the output and the modules that are loaded at the end."""
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": str(directory), **environ},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout, set(json.loads(ran.stderr.splitlines()[-1]))
+
+
+def packages(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+@pytest.mark.process
+def test_the_main_help_loads_no_command(tmp_path: Path) -> None:
+    shown, modules = run(tmp_path, "--help")
+    assert "grant" in shown
+    assert not packages(modules) & {*SLOW, "yaml"}
+    assert not {"kube_iam.cli.session", "importlib.metadata"} & modules
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_loads_neither_its_work_nor_its_libraries(command: str, tmp_path: Path) -> None:
+    shown, modules = run(tmp_path, command, "--help")
+    assert f"kube-iam {command}" in shown
+    assert not packages(modules) & {*SLOW, "yaml"}
+    assert not {"kube_iam.access.plan", "kube_iam.cli.completion_values", "kube_iam.kube.client"} & modules
+    assert "importlib.metadata" not in modules
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("kube-iam gr", "grant"), ("kube-iam plan --out", "--out"), ("kube-iam who vi", "viewer")],
+    ids=["commands", "options", "levels"],
+)
+def test_completions_without_a_call_load_no_client(words: str, offered: str, tmp_path: Path) -> None:
+    (tmp_path / "access.yaml").write_text(ACCESS)
+    (tmp_path / "config.yaml").write_text("clusterID: shop.example.com\n")
+    shown, modules = run(
+        tmp_path,
+        _KUBE_IAM_COMPLETE="bash_complete",
+        COMP_WORDS=words,
+        COMP_CWORD=str(words.count(" ")),
+    )
+    assert f"plain,{offered}" in shown
+    assert not packages(modules) & SLOW
+    assert "importlib.metadata" not in modules
