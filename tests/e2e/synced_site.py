@@ -40,32 +40,30 @@ levels:
 """
 
 
-class SyncedSite(Sandbox):
-    """The sandbox with synced levels. `sync` starts one process of `kube-iam sync`."""
+class SyncingSandbox(Sandbox):
+    """A sandbox in which `kube-iam sync` runs, with an authenticator that checks no membership and no deny list, as on EKS."""
 
     iam: FaultyIam
 
     def __init__(self, home: Home, state: Any) -> None:
         super().__init__(home, state)
         self.processes: dict[str, tuple[Process, int]] = {}
-        text = home.access.read_text().partition("levels:")[0]
-        home.access.write_text(text + LEVELS)
-        home.process("webhook").stop()
         config = home.server_config.read_text()
         kept = [line for line in config.splitlines() if "denyList" not in line]
         home.server_config.write_text("\n".join(kept) + "\n")
         self.iam = FaultyIam(Account(home, state), home.root / "front")
         self.bundle = home.root / "bundle.pem"
         self.bundle.write_text(home.ca.read_text() + self.iam.server.ca.read_text())
-        put_server_policy(home, state, json.loads(self.administrator.works("kube-iam", "policy", "sync")))
-        launch_webhook(home, state)
-        assert wait_until(lambda: readiness(self.state) == "ok", 30)
-        self.administrator.works("kube-iam", "apply", "--yes")
-        assert wait_until(lambda: "entries=2" in home.process("webhook").log.read_text(), 90)
-        manifest = self.administrator.works(
-            "kube-iam", "manifest", "sync", "--image", "registry.example.com/kube-iam:1"
+
+    def permit_sync(self, **variables: str) -> None:
+        """Give the sync the rights that `policy sync` and `manifest sync` print for the access file."""
+        administrator = self.administrator
+        put_server_policy(
+            self.home, self.state, json.loads(administrator.works("kube-iam", "policy", "sync", **variables))
         )
-        self.administrator.works("kubectl", "apply", "-f", "-", stdin=manifest)
+        image = ("--image", "registry.example.com/kube-iam:1")
+        manifest = administrator.works("kube-iam", "manifest", "sync", *image, **variables)
+        administrator.works("kubectl", "apply", "-f", "-", stdin=manifest)
         self.kubeconfig_of_sync = self._service_account("kube-iam-sync")
 
     def _service_account(self, name: str) -> Path:
@@ -115,6 +113,26 @@ class SyncedSite(Sandbox):
     def is_leader(self, name: str) -> bool:
         return "kube_iam_sync_leader 1\n" in self.get("/metrics", name)
 
+    def stop_all(self) -> None:
+        for process, _ in self.processes.values():
+            process.stop()
+
+
+class SyncedSite(SyncingSandbox):
+    """The sandbox with synced levels. `sync` starts one process of `kube-iam sync`."""
+
+    def __init__(self, home: Home, state: Any) -> None:
+        super().__init__(home, state)
+        text = home.access.read_text().partition("levels:")[0]
+        home.access.write_text(text + LEVELS)
+        home.process("webhook").stop()
+        put_server_policy(home, state, json.loads(self.administrator.works("kube-iam", "policy", "sync")))
+        launch_webhook(home, state)
+        assert wait_until(lambda: readiness(self.state) == "ok", 30)
+        self.administrator.works("kube-iam", "apply", "--yes")
+        assert wait_until(lambda: "entries=2" in home.process("webhook").log.read_text(), 90)
+        self.permit_sync()
+
     def users(self, binding: str = "kube-iam:ops:view", namespace: str = "") -> list[str]:
         """Return the subjects of a binding."""
         kind = ("-n", namespace, "rolebinding") if namespace else ("clusterrolebinding",)
@@ -131,10 +149,6 @@ class SyncedSite(Sandbox):
 
     def leave(self, user: str, level: str = "ops") -> None:
         self.iam.account.administrator.remove_user_from_group(GroupName=f"sandbox-{level}", UserName=user)
-
-    def stop_all(self) -> None:
-        for process, _ in self.processes.values():
-            process.stop()
 
 
 @contextmanager
