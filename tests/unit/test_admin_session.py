@@ -55,6 +55,14 @@ def test_all_parts_share_one_kubeconfig_and_one_access_file(loads: list[object],
     assert loads == [""]
 
 
+def test_iam_of_a_region_that_was_chosen_needs_no_access_file(loads: list[object], tmp_path: Path) -> None:
+    (tmp_path / "access.yaml").unlink()
+    session = AdminSession(connection=Connection(region="eu-west-1"))
+    assert session._client_maker() is not None  # as `new` calls IAM
+    with pytest.raises(UsageError, match=r"there is no access\.yaml"):
+        session._client_maker()("eks")
+
+
 def test_threads_share_one_kubeconfig(loads: list[object]) -> None:
     session = AdminSession()
     start = threading.Barrier(8)

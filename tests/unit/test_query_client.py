@@ -188,7 +188,7 @@ def iam(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FaultyHttp]
 
 
 def directory(profile: str = "") -> IamDirectory:
-    return IamDirectory(CommandClients(profile, "eu-west-1", "eu-west-1"), page_size=iam_calls.PAGE_SIZE)
+    return IamDirectory(CommandClients(profile, "eu-west-1", lambda: "eu-west-1"), page_size=iam_calls.PAGE_SIZE)
 
 
 def users(*names: str, marker: str = "") -> bytes:
@@ -286,10 +286,10 @@ def test_a_call_that_gets_no_answer_in_time_is_not_repeated(iam: FaultyHttp, mon
 def test_settings_of_the_sdk_are_left_to_it(
     name: str, value: str, iam: FaultyHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(CommandClients("", "eu-west-1", "eu-west-1")("iam"), QueryClient)
+    assert isinstance(CommandClients("", "eu-west-1", lambda: "eu-west-1")("iam"), QueryClient)
     monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    assert not isinstance(CommandClients("", "eu-west-1", "eu-west-1")("iam"), QueryClient)
+    assert not isinstance(CommandClients("", "eu-west-1", lambda: "eu-west-1")("iam"), QueryClient)
 
 
 def test_a_named_profile_has_precedence_over_keys_in_the_environment(iam: FaultyHttp, tmp_path: Path) -> None:
@@ -307,4 +307,4 @@ def test_other_settings_of_a_profile_are_left_to_the_sdk(setting: str, iam: Faul
     (tmp_path / ".aws" / "config").write_text(
         f"[profile ops]\naws_access_key_id = AKIDOPS\naws_secret_access_key = s\n{setting}\n"
     )
-    assert CommandClients("ops", "", "")._direct is None
+    assert CommandClients("ops", "", lambda: "")._direct is None

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kube_iam.aws.config_checks import check_process_variables
@@ -57,12 +57,14 @@ class CommandClients:
         self,
         profile: str,
         region: str,
-        eks_region: str,
+        eks_region: Callable[[], str],
         *,
         may_ask: bool = True,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """Without `may_ask`, calls raise NobodyToAsk where they need an MFA code.
+        """`eks_region` returns the region of EKS, for its client alone: it may need an access file.
+
+        Without `may_ask`, calls raise NobodyToAsk where they need an MFA code.
 
         Raises CredentialsError for an unknown profile, and for variables and settings with values that cannot be sent.
         """
@@ -117,7 +119,7 @@ class CommandClients:
             if service not in self._sdk_clients:
                 session = self._open_session()
                 if service == "eks":  # which is regional: --region chooses the endpoint of IAM and STS
-                    made = iam_client(self._eks_region, session, service=service)
+                    made = iam_client(self._eks_region(), session, service=service)
                 elif service == "iam":
                     made = iam_client(self._region, session)
                 else:

@@ -381,7 +381,7 @@ class AdminSession:
         from kube_iam.aws.command_clients import CommandClients
 
         region = self.connection.region or self.access.region
-        return CommandClients(self.connection.profile, region, self.access.region, may_ask=may_ask)
+        return CommandClients(self.connection.profile, region, lambda: self.access.region, may_ask=may_ask)
 
     def _access_entries(self, *, dry_run: bool = False, may_ask: bool = True) -> AccessEntryStore:
         """Return the access entries of the EKS cluster that the access file names."""
