@@ -13,8 +13,9 @@ import pytest
 from command_line import extra_command
 
 from kube_iam.cli import root
+from kube_iam.cli.global_options import GlobalOptions
 from kube_iam.cli.main import main, program_name
-from kube_iam.cli.shared_options import GlobalOptions, global_options, pass_global_options
+from kube_iam.cli.shared_options import global_options, pass_global_options
 from kube_iam.cli.terminal import page, painted
 from kube_iam.errors import KubeIamError, UsageError
 
@@ -64,6 +65,7 @@ def test_help_shows_every_command_and_imports_none(tmp_path: Path) -> None:
         "kube_iam.aws",
         "kube_iam.aws.environment",
         "kube_iam.cli",
+        "kube_iam.cli.global_options",
         "kube_iam.cli.main",
         "kube_iam.cli.shared_options",
         "kube_iam.cli.root",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 BUDGET_SECONDS = 1.0
 IPV4_ENDPOINT = "http://169.254.169.254"
@@ -16,6 +19,9 @@ def region_from_metadata(environ: Mapping[str, str], budget: float = BUDGET_SECO
     """Return the instance's region; empty outside EC2, with AWS_EC2_METADATA_DISABLED, and without an answer in time."""
     if environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
         return ""
+    # 1 MB with the e-mail package, which most servers never need.
+    from http.client import HTTPConnection, HTTPException
+
     url = metadata_endpoint(environ)
     deadline = time.monotonic() + budget
     try:

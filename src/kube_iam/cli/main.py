@@ -1,4 +1,4 @@
-"""The entry point of every command name: `token` straight away and without click, everything else through `kube_iam.cli.root`.
+"""The entry point of every command name: `token` and `server` without click, everything else through `kube_iam.cli.root`.
 
 Every kubectl call waits for `kube-iam token`, so nothing may be imported here that the shortest way does not use.
 """
@@ -79,6 +79,13 @@ def _dispatch(program: str, arguments: "Sequence[str]", session: "AdminSession |
 
         global early_port
         early_port = open_early(arguments)
+        from kube_iam.cli.server_run import parse as parse_server
+
+        server_flags = parse_server(arguments[1:])
+        if server_flags is not None:
+            from kube_iam.cli.server_run import run_parsed
+
+            run_parsed(server_flags, early_port)
     from kube_iam.cli.root import run_command
 
     return run_command(program, arguments, session=session)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, file_option, pass_global_options
+from kube_iam.cli.global_options import GlobalOptions
+from kube_iam.cli.shared_options import authenticator_options, file_option, pass_global_options
 from kube_iam.cli.terminal import page
 from kube_iam.errors import UsageError
 

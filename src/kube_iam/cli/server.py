@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from kube_iam.cli.shared_options import VERBOSITIES, GlobalOptions, authenticator_options, pass_global_options
+from kube_iam.cli import main
+from kube_iam.cli.global_options import GlobalOptions
+from kube_iam.cli.server_run import ServerFlags, overrides, parse_feature_gates, run
+from kube_iam.cli.shared_options import authenticator_options, pass_global_options
+from kube_iam.cli.terminal import unguarded
 from kube_iam.config.backends import BACKENDS, MOUNTED_FILE
-from kube_iam.config.server import ServerConfig, check_server_config, load_server_config
-from kube_iam.config.suggestions import suggestion
+from kube_iam.config.server import ServerConfig, check_server_config
 from kube_iam.core.partitions import PARTITIONS
-from kube_iam.errors import ConfigError, UsageError
+from kube_iam.errors import UsageError
 
-if TYPE_CHECKING:
-    from kube_iam.server.log import Batched, Log
-
-_FEATURE_GATES = ("ConfiguredInitDirectories", "IAMIdentityMappingCRD", "SSORoleMatch", "AllAlpha", "AllBeta")
 _DEFAULT = ServerConfig(cluster_id="")
 _STATE, _KUBECONFIG = _DEFAULT.state_dir, _DEFAULT.generate_kubeconfig
 
@@ -66,51 +63,10 @@ def command(options: GlobalOptions, backend_mode: tuple[str, ...], check_config:
 
     Checks each token, calls STS for its identity, and maps that to a Kubernetes user by the configuration file of -c.
     """
+    if not check_config:
+        run(ServerFlags(options, flags, backend_mode), unguarded(sys.stderr), main.early_port)
     parse_feature_gates(options.feature_gates)
-    path = Path(options.config) if options.config else None
-    given = overrides(options, flags, backend_mode)
-    return _check(path, given) if check_config else _run(options, path, given)
-
-
-def overrides(
-    options: GlobalOptions, flags: Mapping[str, object], backend_mode: tuple[str, ...] = ()
-) -> dict[str, object]:
-    """Return the values of the flags by the configuration keys that they override."""
-    names = {
-        "partition": "server.partition",
-        "generate_kubeconfig": "server.generateKubeconfig",
-        "kubeconfig_pregenerated": "server.kubeconfigPregenerated",
-        "state_dir": "server.stateDir",
-        "address": "server.address",
-        "hostname": "server.hostname",
-        "port": "server.port",
-        "kubeconfig": "server.kubeconfig",
-        "master": "server.master",
-        "ec2_qps": "server.ec2DescribeInstancesQps",
-        "ec2_burst": "server.ec2DescribeInstancesBurst",
-    }
-    given = {names[flag]: value for flag, value in flags.items() if flag in names}
-    if options.cluster_id or options.cluster_id_given:
-        given["clusterID"] = options.cluster_id
-    if backend_mode:
-        given["server.backendMode"] = ",".join(backend_mode)
-    return given
-
-
-def parse_feature_gates(text: str) -> dict[str, bool]:
-    """Return the reference's feature gates by name. Raises UsageError for one that does not exist."""
-    feature_gates = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = pair.partition("=")
-        if name not in _FEATURE_GATES:
-            raise UsageError(
-                f"there is no feature gate {name!r}",
-                suggestion(name, _FEATURE_GATES) or f"known are {', '.join(_FEATURE_GATES)}",
-            )
-        if value.lower() not in ("true", "false"):
-            raise UsageError(f"the feature gate {name} must be true or false")
-        feature_gates[name] = value.lower() == "true"
-    return feature_gates
+    return _check(Path(options.config) if options.config else None, overrides(options, flags, backend_mode))
 
 
 def _check(path: Path | None, given: Mapping[str, object]) -> int:
@@ -136,68 +92,3 @@ def _doubt_about_region() -> str:
         return doubt_about_server_region(os.environ)
     except UsageError as error:
         return str(error)
-
-
-def _run(options: GlobalOptions, path: Path | None, given: Mapping[str, object]) -> NoReturn:
-    import gc
-
-    # The STS client's allocator (mimalloc, which reads this when it is loaded) would take huge pages: 7 MiB that nobody uses.
-    os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
-    from kube_iam.cli import main
-    from kube_iam.cli.terminal import unguarded
-    from kube_iam.server.log import Batched, Scrubber, log_unexpected
-    from kube_iam.server.ports import open_ports
-    from kube_iam.server.process import ignore_signals
-
-    ignore_signals()
-
-    # Mappings are many small objects that live long and have no cycles: the default would walk over all of them again and again
-    # while they are read, a third of the time of a start.
-    gc.set_threshold(50_000, 20, 100)
-    lines = Batched(unguarded(sys.stderr))
-    log = open_log(options, lines)
-    try:
-        config, warnings = load_server_config(path, given)
-    except ConfigError as error:
-        for problem in error.problems:
-            log.error("configuration", file=error.path, problem=str(problem))
-        raise
-    log.scrub = Scrubber(config.scrubbed_accounts)
-    for warning in warnings:
-        log.warning("configuration", file=str(path), problem=str(warning))
-    # Clients may connect from here on at the latest, and wait. What follows takes longer to load.
-    ports = open_ports(config, os.environ, main.early_port)
-    if ports.taken_over:
-        log.warning("another server of this state directory listens on the port: both answer until that one is stopped")
-    from kube_iam.server.app import serve
-
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.get_loop().set_exception_handler(log_unexpected(log))
-        runner.run(serve(config, ports, log, os.environ, given))
-        lines.flush()
-        # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
-        os._exit(0)
-
-
-def open_log(options: GlobalOptions, lines: Batched) -> Log:
-    """Return the log with the level and the format of the options. Raises UsageError for an unknown level."""
-    from kube_iam.server.log import Log
-
-    level, style = options.log_verbosity.lower(), options.log_format.lower()
-    if level not in VERBOSITIES:
-        raise UsageError(
-            f"there is no log level {level!r}", suggestion(level, VERBOSITIES) or f"known are {', '.join(VERBOSITIES)}"
-        )
-    log = Log(lines, level, style)
-    if style not in ("text", "json"):
-        # As the reference does: an unknown format must not keep the server from starting.
-        log.warning(f"unknown log format {style!r}; lines are written as text")
-    return log
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -5,14 +5,13 @@ Every command takes the global options, before its name or after it, with the re
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from kube_iam.cli.global_options import VERBOSITIES, VERBOSITY_VARIABLE, GlobalOptions
 from kube_iam.cli.token_run import CLUSTER_ID
 from kube_iam.errors import KubeIamError, UsageError
 
@@ -21,35 +20,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-CLUSTER_ID_VARIABLE = "KUBERNETES_AWS_AUTHENTICATOR_CLUSTER_ID"
-VERBOSITY_VARIABLE = "AWS_IAM_AUTHENTICATOR_LOG_VERBOSITY"
 FILE_VARIABLE = "KUBE_IAM_ACCESS"
 """The environment variable that names the access file where `-f` does not."""
 _META = "kube_iam.cli.shared_options"
-VERBOSITIES = ("panic", "fatal", "error", "warning", "warn", "info", "debug", "trace")
-
-
-@dataclass(slots=True)
-class GlobalOptions:
-    """The values of the global options: of the last flag, else of the environment, else empty.
-
-    `cluster_id_given` tells an empty `-i ""` from no flag: the configuration file replaces only a missing flag.
-    """
-
-    config: str = ""
-    cluster_id: str = ""
-    log_format: str = "text"
-    log_verbosity: str = "info"
-    feature_gates: str = ""
-    cluster_id_given: bool = False
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> GlobalOptions:
-        """Return the options before any flag. An empty variable counts as not set."""
-        return cls(
-            cluster_id=environ.get(CLUSTER_ID_VARIABLE, ""),
-            log_verbosity=environ.get(VERBOSITY_VARIABLE, "").lower() or "info",
-        )
 
 
 _GLOBAL_NAMES = ("config", "cluster_id", "log_format", "log_verbosity", "feature_gates")

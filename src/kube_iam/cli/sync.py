@@ -7,9 +7,10 @@ import sys
 
 import click
 
+from kube_iam.cli.global_options import GlobalOptions
 from kube_iam.cli.revocation import ConfigMapName, Duration
 from kube_iam.cli.session import DENY_LIST
-from kube_iam.cli.shared_options import GlobalOptions, global_options, pass_global_options
+from kube_iam.cli.shared_options import global_options, pass_global_options
 from kube_iam.config.membership_settings import LONGEST_SECONDS, MembershipSettings
 from kube_iam.errors import UsageError
 
@@ -69,7 +70,7 @@ def command(
             "--membership-refresh must not be longer than --membership-max-age, and both are 1s to 1h",
             "such as 15s and 5m",
         )
-    from kube_iam.cli.server import open_log
+    from kube_iam.cli.server_run import open_log
     from kube_iam.cli.terminal import unguarded
     from kube_iam.server.log import Batched, log_unexpected
     from kube_iam.server.process import ignore_signals

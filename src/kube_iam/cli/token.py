@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, pass_global_options
+from kube_iam.cli.global_options import GlobalOptions
+from kube_iam.cli.shared_options import authenticator_options, pass_global_options
 from kube_iam.cli.token_run import TOKEN_FLAGS, go_boolean, normalized
 from kube_iam.errors import ConfigError, Problem
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from kube_iam.aws.regions import doubt_about
-from kube_iam.cli.server import overrides, parse_feature_gates
-from kube_iam.cli.shared_options import GlobalOptions, authenticator_options, pass_global_options
+from kube_iam.cli.global_options import GlobalOptions
+from kube_iam.cli.server_run import overrides, parse_feature_gates
+from kube_iam.cli.shared_options import authenticator_options, pass_global_options
 from kube_iam.cli.terminal import page
 from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.core.identity import Identity

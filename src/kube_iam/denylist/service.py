@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kube_iam.config.server import ServerConfig
-from kube_iam.kube.watch import WatchTask
 
 if TYPE_CHECKING:
     from kube_iam.denylist.watcher import DenyList, Observer
+    from kube_iam.kube.watch import WatchTask
 
 
 class DenyListService:
@@ -24,6 +24,7 @@ class DenyListService:
             # Imported only where the Kubernetes API is needed, as by the backends.
             from kube_iam.denylist.watcher import DenyList
             from kube_iam.kube.endpoint import EndpointSource
+            from kube_iam.kube.watch import WatchTask
 
             namespace, name = config.deny_list.split("/")
             endpoints = EndpointSource(config.kubeconfig, config.master, environ)
