@@ -109,10 +109,14 @@ class RunningServer:
         environ |= {"AWS_CA_BUNDLE": str(self.sts.ca), "NO_PROXY": "127.0.0.1", "HOME": str(self.directory)}
         return environ | {"AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", **self.variables}
 
-    def start(self, *flags: str, descriptors: int = 0, launched: bool = False) -> None:
-        """Start the server and wait until it listens: launched, or else forked where that makes no difference."""
-        if launched or descriptors:
-            self.process = self.launch(*flags, descriptors=descriptors)
+    def start(self, *flags: str, descriptors: int = 0, launched: bool = False, cgroup: Path | None = None) -> None:
+        """Start the server and wait until it listens: launched, or else forked where that makes no difference.
+
+        `cgroup` is the file of the processes of a cgroup that it joins.
+        """
+        if launched or descriptors or cgroup is not None:
+            join = f"open({str(cgroup)!r}, 'w').write('0'); " if cgroup is not None else ""
+            self.process = self.launch(*flags, descriptors=descriptors, before=join)
         else:
             with (self.directory / "log").open("ab") as log:
                 arguments = ("server", "-c", str(self.config), *flags)
