@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,8 @@ class FaultyHttp:
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes]] = []
+        self.reply: Callable[[dict[str, str]], tuple[int, bytes]] | None = None
+        """Answers every form in place of `answers`."""
         self.forms: list[dict[str, str]] = []
         self.agents: list[str] = []
         self.authorizations: list[str] = []
@@ -37,12 +40,16 @@ class FaultyHttp:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                served.forms.append(dict(parse_qsl(body.decode())))
+                form = dict(parse_qsl(body.decode()))
+                served.forms.append(form)
                 served.agents.append(self.headers["User-Agent"])
                 served.authorizations.append(self.headers["Authorization"])
-                if not served.answers:
-                    served._ended.wait(30)
-                status, text = served.answers.pop(0) if served.answers else (0, b"")
+                if served.reply is not None:
+                    status, text = served.reply(form)
+                else:
+                    if not served.answers:
+                        served._ended.wait(30)
+                    status, text = served.answers.pop(0) if served.answers else (0, b"")
                 if not status:
                     self.close_connection = True
                     return

@@ -7,7 +7,6 @@ to botocore, and so are calls through proxies.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from kube_iam.aws.config_checks import check_process_variables
 from kube_iam.aws.regions import regions_of
 from kube_iam.aws.service_endpoints import plain_endpoint
 from kube_iam.aws.static_credentials import read_profile, static_credentials
+from kube_iam.config.proxies_in_effect import may_use_proxy
 from kube_iam.core.credentials import KEY_SETTINGS, VARIABLES, Credentials, check_environment, check_value
 from kube_iam.core.partitions import DEFAULT_REGION, partition_of_region
 from kube_iam.errors import KubeIamError
@@ -39,7 +39,6 @@ _OTHER_VARIABLES = VARIABLES - {
 }
 # Sources of credentials in the environment, which a profile named on the command line has precedence over.
 _SOURCES = frozenset({*(name.upper() for name in KEY_SETTINGS), "AWS_CREDENTIAL_EXPIRATION", "AWS_DEFAULT_PROFILE"})
-_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 
 
 class _Direct(NamedTuple):
@@ -146,7 +145,7 @@ def _direct(profile: str, region: str, environ: Mapping[str, str]) -> _Direct | 
     check_value("the region", region)
     if profile:
         environ = {name: value for name, value in environ.items() if name not in _SOURCES} | {"AWS_PROFILE": profile}
-    if any(environ.get(name) for name in _OTHER_VARIABLES) or _has_proxy(environ):
+    if any(environ.get(name) for name in _OTHER_VARIABLES) or may_use_proxy(environ):
         return None
     found = read_profile(environ)
     keys = static_credentials(environ, found, time.time())
@@ -157,14 +156,3 @@ def _direct(profile: str, region: str, environ: Mapping[str, str]) -> _Direct | 
     if region not in regions_of(partition_of_region(region)) or region.endswith("-global"):
         return None
     return _Direct(keys, region, environ)
-
-
-def _has_proxy(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment, or on macOS and Windows the system's settings, name a proxy."""
-    if any(value and name.upper() in _PROXIES for name, value in environ.items()):
-        return True
-    if sys.platform not in ("darwin", "win32"):
-        return False
-    from urllib.request import getproxies
-
-    return bool(getproxies().keys() & {"http", "https", "all", "socks"})

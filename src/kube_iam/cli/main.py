@@ -22,18 +22,33 @@ early_port: "EarlyPort | None" = None
 """The port of `server`, which listens before that command is loaded."""
 
 
-def entry_point() -> int:
-    """Run `main` for an installed command. After `token` and after Ctrl-C the process ends at once.
+_LASTING = frozenset(("sandbox", "server", "sync"))
+"""Commands that may run for days, or start processes that do. They collect garbage as Python does, and end as it does."""
+_OBJECTS = (
+    100_000  # between two collections of garbage: to load a command makes many objects, and none of them is garbage
+)
 
-    Everything is written by then. To take an interpreter apart takes a tenth of all the time that kubectl waits for `token`.
-    After Ctrl-C it would wait for the threads that still read from IAM.
+
+def entry_point() -> int:
+    """Run `main` for an installed command. After all but lasting commands, and after Ctrl-C, the process ends at once.
+
+    Everything is written by then. To take an interpreter apart takes a tenth of all the time that a user waits for a command.
+    After Ctrl-C it would wait for the threads that still read from IAM. Otherwise threads that may still write are waited for.
     """
     code = main()
-    if sys.argv[1:2] == ["token"] or code == INTERRUPTED:
+    if code == INTERRUPTED or not (_LASTING.intersection(sys.argv[1:2]) or _has_threads()):
         import os
 
         os._exit(code)
     return code
+
+
+def _has_threads() -> bool:
+    """Return whether a thread runs that the interpreter waits for at its end."""
+    threading = sys.modules.get("threading")
+    return threading is not None and any(
+        not each.daemon and each is not threading.main_thread() for each in threading.enumerate()
+    )
 
 
 def main(session: "AdminSession | None" = None) -> int:
@@ -86,6 +101,10 @@ def _dispatch(program: str, arguments: "Sequence[str]", session: "AdminSession |
             from kube_iam.cli.server_run import run_parsed
 
             run_parsed(server_flags, early_port)
+    if not _LASTING.intersection(arguments[:1]):
+        import gc
+
+        gc.set_threshold(_OBJECTS)
     from kube_iam.cli.root import run_command
 
     return run_command(program, arguments, session=session)

@@ -11,13 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from click.shell_completion import CompletionItem
 
 from kube_iam.cli.shared_options import keep_global_options, root_options
 from kube_iam.cli.terminal import guarded, one_line_messages
 from kube_iam.errors import AccessDenied, Interrupted, UsageError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from kube_iam.cli.session import AdminSession
 
 
@@ -159,6 +160,8 @@ class LazyGroup(CommandGroup):
 
     def offered(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return commands of the table and options that begin with `incomplete`. Imports no command: a shell waits for it."""
+        from click.shell_completion import CompletionItem
+
         commands = [
             CompletionItem(name, help=entry.help)
             for name, entry in self._table.items()
@@ -288,6 +291,8 @@ def _run(program: str, arguments: Sequence[str], session: AdminSession | None) -
         raise UsageError(f"{' '.join(_text_of(error).split()).rstrip('.')} (see `{path} --help`)") from error
     except click.ClickException as error:
         raise UsageError(_text_of(error)) from error
+    except SystemExit as ended:  # click ends so after it has printed completions
+        return ended.code if isinstance(ended.code, int) else 0
     except Interrupted as error:
         print(error, file=sys.stderr)
         raise KeyboardInterrupt from error

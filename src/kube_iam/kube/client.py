@@ -14,6 +14,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from kube_iam.access.ports import Subject
+from kube_iam.config.proxies_in_effect import may_use_proxy
 from kube_iam.core.arns import canonical_arn
 from kube_iam.core.credentials import defect
 from kube_iam.core.extras import install_command
@@ -32,7 +33,9 @@ from kube_iam.kube.errors import reason_of, translate
 from kube_iam.kube.exec_plugin import ExecStatus, run_plugin
 
 if TYPE_CHECKING:
+    from httpx2 import BaseTransport
     from lightkube import Client
+    from lightkube.config.kubeconfig import SingleConfig
     from lightkube.core.resource import GlobalResource
 
 FIELD_MANAGER = "kube-iam"
@@ -211,6 +214,7 @@ class KubeApi:
             timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
             field_manager=FIELD_MANAGER,
             proxy=proxy,
+            transport=None if proxy or may_use_proxy(self._environ) else _direct_transport(config),
         )
         generic: Any = client._client
         generic.handle_response = _decoding_alone(generic.handle_response)
@@ -218,6 +222,20 @@ class KubeApi:
         if self._headers:
             generic._client.headers = httpx2.Headers([*generic._client.headers.multi_items(), *self._headers])
         return client
+
+
+def _direct_transport(config: SingleConfig) -> BaseTransport | None:
+    """Return the transport for an API server whose authority the context names. None for others: httpx2 knows theirs."""
+    from lightkube.config.client_adapter import verify_cluster
+
+    from kube_iam.kube.transport import DirectTransport
+
+    cluster, user = config.cluster, config.user
+    names_authority = cluster.certificate_auth or cluster.certificate_auth_data
+    if not names_authority or user is None or not cluster.server.lower().startswith("https://"):
+        return None
+    tls = verify_cluster(cluster, user, config.abs_file)
+    return DirectTransport(tls, connect_seconds=CONNECT_TIMEOUT, read_seconds=READ_TIMEOUT)
 
 
 def _decoding_alone(decode: Callable[..., Any]) -> Callable[..., Any]:

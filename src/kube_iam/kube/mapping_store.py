@@ -21,7 +21,6 @@ from kube_iam.errors import KubeError, NotFound
 from kube_iam.kube.client import KubeApi
 from kube_iam.kube.config_map import ConfigMapText
 from kube_iam.kube.files import check_edit, edit_text, read_text
-from kube_iam.kube.identity_mapping_store import IdentityMappingStore
 from kube_iam.kube.mapping_list import ADDED, NAMES, SERVER, MappingList
 from kube_iam.kube.mapping_view import MappingView, has_mappings, place_of, principal_of, view_aws_auth, view_config
 from kube_iam.kube.yaml.edit import Document
@@ -47,6 +46,8 @@ def make_store(access: ClusterAccess, api: KubeApi | None, *, dry_run: bool = Fa
     if target.kind is TargetKind.ACCESS_ENTRIES:
         raise ValueError(f"{target.describe()} are no mapping of the Kubernetes API")
     if target.kind is TargetKind.CRD:
+        from kube_iam.kube.identity_mapping_store import IdentityMappingStore
+
         return IdentityMappingStore(api, access.name, access.cluster_id)
     if target.kind is TargetKind.AWS_AUTH:
         return aws_auth_store(api)
