@@ -34,6 +34,8 @@ MEASURES: dict[tuple[str, ...], Measure] = {
     ("plan",): plan_rows.plan,
     ("revocation",): revocation_rows.revocation,
     ("revocation-authorizer",): revocation_rows.known_tokens,
+    ("revocation-ttl-0",): revocation_rows.no_cache,
+    ("revocation-rbac",): revocation_rows.synced,
     ("authorizer",): authorizer_rows.cost,
 }
 """The names of rows that are measured together, and what measures them, in the order of the table."""

@@ -7,13 +7,14 @@ same mappings, account and sessions. Everybody asks with kubectl once a second; 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,11 +25,12 @@ from bench.figures import Part, Row, part
 from bench.figures import ours as own
 from kube_iam.core.partitions import sts_host
 from kube_iam.sandbox.connect_proxy import connect_proxy
-from kube_iam.sandbox.processes import wait_until
+from kube_iam.sandbox.processes import free_port, wait_until
 from kube_iam.sandbox.shell import environment
 from kube_iam.sandbox.state import ACCOUNT, ADMINISTRATOR, CLUSTER_ID, LOOPBACK, REGION, Home, State
 from kube_iam.sandbox.up import down, up
-from kube_iam.sandbox.users import ensure_user
+from kube_iam.sandbox.users import ensure_user, put_server_policy
+from kube_iam.sandbox.webhook import await_webhook, launch_webhook, server_environment
 
 BIN = Path(sys.executable).parent
 REFRESH = "15s"  # the default, which a sandbox shortens
@@ -160,22 +162,9 @@ KNOWN_TTL = 120.0
 
 def known_tokens(bench: Bench) -> list[Row]:
     """From the start of the command to the first refused request with a token in kube-apiserver's cache, with the authorizer."""
-    with _site(bench, "authorizer", KNOWN_TTL, authorizer=True) as site:
-        people = [f"person{number}" for number in range(bench.times(PEOPLE, 1))]
-        found: dict[str, dict[str, list[float]]] = {}
-        for command in ("deny", "revoke"):
-            tokens = _known_tokens(site, [f"{who}-{command}" for who in people])
-            bench.say(f"revocation-authorizer: {command}")
-            found[command] = {action: [] for action in ACTIONS}
-            for who, token in tokens.items():
-                for action, seconds in _refused_after(site, command, who, token).items():
-                    found[command][action].append(seconds)
     limits = {"deny": 1.0, "revoke": float(REFRESH.removesuffix("s")) + 1}
-    parts = tuple(
-        part(f"{command}, {action}", "s", seconds, None, own("<=", limits[command]))
-        for command, actions in found.items()
-        for action, seconds in actions.items()
-    )
+    with _site(bench, "authorizer", KNOWN_TTL, authorizer=True) as site:
+        parts = _refusals(bench, site, "revocation-authorizer", "developer", limits)
     notes = (
         f"membershipRefresh {REFRESH}, cache TTL {KNOWN_TTL:.0f} s; each action is asked every 10 ms with the same token, and"
         " the server's log shows no further sign-in",
@@ -185,18 +174,100 @@ def known_tokens(bench: Bench) -> list[Row]:
     return [Row("revocation-authorizer", what, parts, notes)]
 
 
-def _known_tokens(site: Site, people: list[str]) -> dict[str, str]:
-    """Make them members of the level developer. Return a token of each that kube-apiserver admits."""
+def synced(bench: Bench) -> list[Row]:
+    """Measure the same as on EKS: bindings name the members, and the authenticator checks no membership and no deny list."""
+    with _site(bench, "rbac", KNOWN_TTL) as site, _sync(site):
+        parts = _refusals(bench, site, "revocation-rbac", "ops", dict.fromkeys(("deny", "revoke", "revoke --now"), 1.0))
+    notes = (
+        f"membershipCheck: rbac and `kube-iam sync`, cache TTL {KNOWN_TTL:.0f} s; our server stands in for EKS's authenticator; asked"
+        " as for revocation-authorizer",
+        "the start of the command is included; sessions go on, without the rights of the level",
+    )
+    what = "from the start of the command to the first refused request with a token that kube-apiserver has cached"
+    return [Row("revocation-rbac", what, parts, notes)]
+
+
+def no_cache(bench: Bench) -> list[Row]:
+    """Measure the same without the authorizer and with cache TTL 0, and how often kube-apiserver asks about one token meanwhile."""
+    seconds = bench.seconds(40)
+    with _site(bench, "ttl-0", 0.0) as site:
+        limits: dict[str, float | None] = dict.fromkeys(("deny", "revoke"))
+        parts = _refusals(bench, site, "revocation-ttl-0", "developer", limits)
+        ((who, token),) = _known_tokens(site, ["steady"], "developer").items()
+        asking, before, end = _Asking(site, token, "read"), _sign_ins(site, who), time.monotonic() + seconds
+        while time.monotonic() < end:
+            asking.status()
+            time.sleep(0.1)
+        reviews = _sign_ins(site, who) - before
+    parts = (*parts, part("seconds a TokenReview of one token", "s", [seconds / max(reviews, 1)], None))
+    notes = (
+        f"membershipRefresh {REFRESH}; kube-apiserver's own cache of 10 s, which no flag changes, is what is left",
+    )
+    what = "from the start of the command to the first refused request with a token that has just been used"
+    return [Row("revocation-ttl-0", what, parts, notes)]
+
+
+LEVELS = "membershipCheck: rbac\nlevels: [{name: ops, bind: [{clusterRole: edit}]}]\n"
+
+
+@contextmanager
+def _sync(site: Site) -> Iterator[None]:
+    """Change the site to one level whose bindings name its members, without a deny list in the server, and run the sync."""
+    home, state = site.home, site.state
+    home.access.write_text(home.access.read_text().partition("levels:")[0] + LEVELS)
+    webhook, sync = home.process("webhook"), home.process("sync")
+    webhook.stop()
+    lines = home.server_config.read_text().splitlines()
+    home.server_config.write_text("".join(f"{line}\n" for line in lines if "denyList" not in line))
+    put_server_policy(home, state, json.loads(site.works("kube-iam", "policy", "sync")))
+    await_webhook(launch_webhook(home, state), state)
+    site.works("kube-iam", "apply", "--yes", "--force")
+    if not wait_until(lambda: "entries=1" in webhook.log.read_text(), 90):
+        raise RuntimeError(f"the server has not read the mapping: {webhook.log_tail()}")
+    command = [str(BIN / "kube-iam"), "sync", "--kubeconfig", str(home.kubeconfig), "--port", str(free_port())]
+    sync.start(command, server_environment(home, state), home.root)
+    try:
+        if not wait_until(lambda: "this process is the leader" in sync.log.read_text(), 30):
+            raise RuntimeError(f"the sync does not lead: {sync.log_tail()}")
+        yield
+    finally:
+        sync.stop()
+
+
+def _refusals(bench: Bench, site: Site, row: str, level: str, limits: Mapping[str, float | None]) -> tuple[Part, ...]:
+    """Run each command for several people. Return the seconds to the first refusal by command and action, with the limits.
+
+    Without a limit people may have to sign in again before they are refused.
+    """
+    parts: list[Part] = []
+    people = [f"person{number}" for number in range(bench.times(PEOPLE, 1))]
+    for command, limit in limits.items():
+        tokens = _known_tokens(site, [f"{who}-{command.replace(' --', '-')}" for who in people], level)
+        bench.say(f"{row}: {command}")
+        found = [
+            _refused_after(site, command, who, token, level, known=limit is not None) for who, token in tokens.items()
+        ]
+        target = own("<=", limit) if limit is not None else None
+        for action in ACTIONS:
+            parts.append(part(f"{command}, {action}", "s", [each[action] for each in found], None, target))
+    return tuple(parts)
+
+
+def _known_tokens(site: Site, people: list[str], level: str) -> dict[str, str]:
+    """Make them members of the level. Return a token of each by which kube-apiserver allows all actions."""
     for who in people:
         site.state = ensure_user(site.home, site.state, who)
-    site.works("kube-iam", "grant", *people, "developer")
-    role = f"arn:aws:iam::{ACCOUNT}:role/sandbox-developer"
+    site.works("kube-iam", "grant", *people, level)
+    role = f"arn:aws:iam::{ACCOUNT}:role/sandbox-{level}"
     tokens: dict[str, str] = {}
 
     def is_known(who: str) -> bool:
         done = site.run(who, "kube-iam", "token", "-i", CLUSTER_ID, "-r", role, "--token-only")
         tokens[who] = done.stdout.strip()
-        return done.returncode == 0 and all(_Asking(site, tokens[who], action).status() != 401 for action in ACTIONS)
+        refused = (401, 403)
+        return done.returncode == 0 and all(
+            _Asking(site, tokens[who], each).status() not in refused for each in ACTIONS
+        )
 
     for who in people:
         if not wait_until(lambda who=who: is_known(who), 60):  # type: ignore[misc]
@@ -204,21 +275,29 @@ def _known_tokens(site: Site, people: list[str]) -> dict[str, str]:
     return tokens
 
 
-def _refused_after(site: Site, command: str, who: str, token: str) -> dict[str, float]:
-    """Run the command. Return the seconds from its start to the first refusal of each action."""
-    log = site.home.process("webhook").log
-    sign_ins = log.read_text().count(f"session={who} ")
-    options = ("--no-wait", "--yes") if command == "deny" else ("developer",)
+def _sign_ins(site: Site, who: str) -> int:
+    """Return how many lines of the server's log are about sessions of that name."""
+    return site.home.process("webhook").log.read_text().count(f"session={who} ")
+
+
+def _refused_after(site: Site, command: str, who: str, token: str, level: str, *, known: bool) -> dict[str, float]:
+    """Run the command. Return the seconds from its start to the first refusal of each action.
+
+    Raises RuntimeError where the token should be `known` to kube-apiserver all the time, and was verified again.
+    """
+    sign_ins = _sign_ins(site, who)
+    verb, *more = command.split()
+    options = ("--no-wait", "--yes") if verb == "deny" else (level, *more)
     with ThreadPoolExecutor(len(ACTIONS) + 1) as pool:
         asking = {action: pool.submit(_Asking(site, token, action).refused_at) for action in ACTIONS}
         time.sleep(0.3)  # all of them ask by now
         start = time.monotonic()
-        running = pool.submit(site.works, "kube-iam", command, who, *options)
+        running = pool.submit(site.works, "kube-iam", verb, who, *options)
         seconds = {action: each.result() - start for action, each in asking.items()}
         running.result()
     if min(seconds.values()) < 0:
         raise RuntimeError(f"{who} was refused before the command: {seconds}")
-    if log.read_text().count(f"session={who} ") != sign_ins:
+    if known and _sign_ins(site, who) != sign_ins:
         raise RuntimeError(f"{who} signed in again: the token was not in kube-apiserver's cache")
     return seconds
 
@@ -245,7 +324,7 @@ class _Asking:
         began = time.monotonic()
         while time.monotonic() - began < patience:
             asked = time.monotonic()
-            if self.status() == 403:
+            if self.status() in (401, 403):
                 return asked
             time.sleep(0.01)
         raise RuntimeError(f"{self._request[:2]} is still admitted")

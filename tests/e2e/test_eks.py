@@ -80,6 +80,10 @@ def test_member_signs_in_by_an_access_entry_and_others_do_not(moved: EksSite) ->
     assert "alice" in moved.kube_iam("who", "viewer")
     moved.kube_iam("revoke", "alice", "viewer")
     assert not moved.sandbox.person("alice").signs_in(kubeconfig)
+    # The session that she has goes on, whatever is denied.
+    assert moved.administrator.run("kube-iam", "deny", "alice", KUBE_IAM_ACCESS=str(moved.file)).returncode == 1
+    assert alice.signs_in(kubeconfig)
+    moved.kube_iam("undeny", "alice")
 
 
 def test_deny_with_assume_role_says_that_sign_ins_go_on(moved: EksSite) -> None:

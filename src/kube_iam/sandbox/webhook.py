@@ -82,10 +82,19 @@ def await_webhook(process: Process, state: State) -> None:
 
 def launch_webhook(home: Home, state: State, **variables: str) -> Process:
     """Start `kube-iam server` with the keys of its IAM user. Return its process at once. `variables` extend its environment."""
+    process = home.process("webhook")
+    environment = {**server_environment(home, state), **variables}
+    process.start(
+        [sys.executable, "-c", KUBE_IAM, "server", "--config", str(home.server_config)], environment, home.root
+    )
+    return process
+
+
+def server_environment(home: Home, state: State) -> dict[str, str]:
+    """Return the environment of a program that reads IAM with the keys of the server's IAM user."""
     own = state.user(AUTHENTICATOR)
     assert own is not None
-    process = home.process("webhook")
-    environment = {
+    return {
         "AWS_REGION": REGION,
         "AWS_CA_BUNDLE": str(home.ca),
         "AWS_ENDPOINT_URL_IAM": state.account_url,
@@ -94,12 +103,7 @@ def launch_webhook(home: Home, state: State, **variables: str) -> Process:
         "NO_PROXY": LOOPBACK,
         "HOME": str(home.root),
         "TMPDIR": str(home.root),
-        **variables,
     }
-    process.start(
-        [sys.executable, "-c", KUBE_IAM, "server", "--config", str(home.server_config)], environment, home.root
-    )
-    return process
 
 
 def review(home: Home, state: State, token: str) -> tuple[int, dict[str, Any]]:
