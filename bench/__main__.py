@@ -11,7 +11,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import authorizer_rows, kubectl_rows, plan_rows, report, revocation_rows, server_rows, token_rows
+from bench import (
+    authorizer_rows,
+    command_rows,
+    kubectl_rows,
+    plan_rows,
+    report,
+    revocation_rows,
+    server_rows,
+    token_rows,
+)
 from bench.commands import starter
 from bench.context import Bench, Programs
 from bench.fakes import fake_sts
@@ -31,6 +40,7 @@ MEASURES: dict[tuple[str, ...], Measure] = {
     ("quota",): server_rows.quota,
     ("mappings",): server_rows.many_mappings,
     ("server-memory",): server_rows.memory,
+    ("help", "commands"): command_rows.commands,
     ("plan",): plan_rows.plan,
     ("revocation",): revocation_rows.revocation,
     ("revocation-authorizer",): revocation_rows.known_tokens,

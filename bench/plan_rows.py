@@ -16,6 +16,8 @@ from bench.figures import Row, ours, part, ratio
 USERS = (1_000, 10_000)
 GROUPS = 200
 LEVELS = (10, 20)
+MANY_LEVELS = 50
+MANY_LEVELS_SECONDS = 5
 ACCESS = """\
 apiVersion: kube-iam.dev/v1alpha1
 kind: ClusterAccess
@@ -73,6 +75,9 @@ def plan(bench: Bench) -> list[Row]:
             bench.say(
                 f"plan: {users} users: plan {counted[most, users]['total']} calls, who {who[users]['total']} calls"
             )
+        _run(bench, iam, directory, MANY_LEVELS, "apply", "--yes")
+        large = [_run(bench, iam, directory, MANY_LEVELS, "plan") for _ in range(bench.times(5, 1))]
+        bench.say(f"plan: {MANY_LEVELS} levels: {large[0]['total']} calls")
     finally:
         iam.process.kill()
         iam.process.communicate()
@@ -98,10 +103,18 @@ def plan(bench: Bench) -> list[Row]:
                 part("who --by-user, most calls at once", "", [found["most_at_once"]], None, ours(">=", 2)),
                 part("plan, most calls at once", "", [many["most_at_once"]], None, ours(">=", 2)),
                 part("plan, wall time", "s", [many["seconds"]]),
+                part(
+                    f"plan, wall time, {MANY_LEVELS} levels",
+                    "s",
+                    [each["seconds"] for each in large],
+                    None,
+                    ours("<=", MANY_LEVELS_SECONDS),
+                ),
                 part("who --by-user, wall time", "s", [found["seconds"]]),
             ),
             (
                 f"plan: {many['calls']}",
+                f"plan with {MANY_LEVELS} levels: {large[0]['calls']}",
                 f"who --by-user: {found['calls']}; a level has {max(who) // most} members",
                 "the fake account answers after 30 ms, in pages of 100 whatever is asked for, so that a level has "
                 f"{-(-max(who) // most // 100)} pages",
