@@ -56,6 +56,10 @@ helm: .venv/ready  ## helm (two minutes) and promtool (apt) for the tests of the
 	@tools/helm.sh
 	@tools/promtool.sh
 
+.PHONY: image
+image: .venv/ready  ## The container image for amd64 and arm64 without a container engine, as an OCI layout, into the same cache
+	@$(BIN)/python tools/image.py
+
 # APART=conformance leaves tests/conformance to `make conformance`. `check` runs beside the tests, and the tests of test_source_rules: the
 # slowest part of it, mypy without its cache, keeps one core busy for 20 s. Its output comes last.
 .PHONY: test

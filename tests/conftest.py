@@ -186,3 +186,13 @@ def promtool() -> Path:
 
     kept = cache_directory(os.environ) / "promtool" / "promtool"
     return kept if kept.exists() else missing("promtool", "make helm")
+
+
+@pytest.fixture(scope="session")
+def image() -> Path:
+    """Return the OCI layout of the image that tools/image.py builds of these sources."""
+    from image import built_from, source_digest
+    from kube_iam.sandbox.control_plane import cache_directory
+
+    layout = cache_directory(os.environ) / "image"
+    return layout if built_from(layout) == source_digest() else missing("the image of these sources", "make image")

@@ -24,16 +24,22 @@ UID = 10000
 _NEW_NETWORK = 0x40000000  # sched.h: CLONE_NEWNET
 _SET_FLAGS, _UP = 0x8914, 0x1  # sockios.h: SIOCSIFFLAGS; if.h: IFF_UP
 PROGRAM = Path(sys.executable).parent / "aws-iam-authenticator"
+ENTRYPOINT = "/opt/kube-iam/bin/aws-iam-authenticator"
 # What an image holds: the interpreter, the virtual environment, our source, which is installed in place.
 _IMAGE = [Path(sys.base_prefix), Path(sys.prefix), Path(kube_iam.__file__).parent.parent]
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
 
 _ENTER = r"""
 set -eu
-root=$1 user=$2 memory=$3
-shift 3
+root=$1 user=$2 memory=$3 image=$4
+shift 4
 mount --make-rprivate /
 mount -t tmpfs -o mode=755,size=4m none "$root"
+if [ -n "$image" ]; then
+  mkdir "$root/upper" "$root/work" "$root/seen"
+  mount -t overlay -o "lowerdir=$image,upperdir=$root/upper,workdir=$root/work" none "$root/seen"
+  root=$root/seen
+fi
 while [ "$1" != -- ]; do
   source=${1%%=*} target=$root${1#*=}
   shift
@@ -43,7 +49,7 @@ while [ "$1" != -- ]; do
 done
 shift
 for link in /bin /lib /lib64; do
-  if [ -L "$link" ]; then cp -P "$link" "$root$link"; fi
+  if [ -z "$image" ] && [ -L "$link" ]; then cp -P "$link" "$root$link"; fi
 done
 mkdir -p "$root/proc" "$root/tmp"
 mount --rbind /proc "$root/proc"
@@ -52,8 +58,10 @@ for device in null zero random urandom; do
   : > "$root/dev/$device"
   mount --bind "/dev/$device" "$root/dev/$device"
 done
-if [ "$memory" = yes ]; then mkdir "$root/dev/shm"; mount -t tmpfs -o mode=1777,size=64m none "$root/dev/shm"; fi
+if [ "$memory" = yes ]; then mkdir -p "$root/dev/shm"; mount -t tmpfs -o mode=1777,size=64m none "$root/dev/shm"; fi
 mount -o remount,ro "$root"
+# An image has no setpriv of its own.
+if [ -n "$image" ]; then exec setpriv --inh-caps=-all --no-new-privs chroot --userspec="$user:$user" --groups= "$root" "$@"; fi
 exec chroot "$root" setpriv --reuid="$user" --regid="$user" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs "$@"
 """
 
@@ -80,24 +88,34 @@ class Container:
     environment: Mapping[str, str]
     memory: bool = True
     """Whether there is a /dev/shm, the one place to write to, as container runtimes make it."""
+    image: Path | None = None
+    """The root file system of an image, in place of the program of this virtual environment. Only where `CONTAINED`."""
+    cgroup: Path | None = None
+    """A control group for its processes."""
 
     def start(self, args: list[str]) -> None:
         """Start the image's entrypoint with these arguments."""
         environment = {name: self.seen(value) for name, value in self.environment.items()}
-        self.process.start(self.command(args), {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment}, self.directory)
+        command = self.command(args)
+        if self.cgroup is not None:
+            command = ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self.cgroup / "cgroup.procs"), *command]
+        self.process.start(command, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment}, self.directory)
 
     def command(self, args: list[str]) -> list[str]:
         if not CONTAINED:
             return [str(PROGRAM), *map(self.seen, args)]
         root = self.directory / "root"
         root.mkdir(exist_ok=True)
+        mounts = [f"{path}={target}" for target, path in self.mounts.items()]
+        memory = "yes" if self.memory else "no"
+        enter = ["unshare", "--mount", "/bin/sh", "-c", _ENTER, "container", str(root), str(UID), memory]
+        if self.image is not None:
+            return [*enter, str(self.image), *mounts, "--", ENTRYPOINT, *args]
         image = [path for path in (*map(Path, _SYSTEM), *_IMAGE) if path.is_dir() and not path.is_symlink()]
         own = [
             path for path in image if not any(path.is_relative_to(system) for system in _SYSTEM if str(path) != system)
         ]
-        shown = [*(f"{path}={path}" for path in own), *(f"{path}={target}" for target, path in self.mounts.items())]
-        enter = ["unshare", "--mount", "/bin/sh", "-c", _ENTER, "container", str(root), str(UID)]
-        return [*enter, "yes" if self.memory else "no", *shown, "--", str(PROGRAM), *args]
+        return [*enter, "", *(f"{path}={path}" for path in own), *mounts, "--", str(PROGRAM), *args]
 
     def seen(self, text: str) -> str:
         """Return the text with the paths under which the process finds the mounts."""
