@@ -4,8 +4,6 @@ Denied sign-ins are values (`kube_iam.core.reasons`), not exceptions. No message
 This module is on the `token` path: it imports nothing.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +26,7 @@ class KubeIamError(Exception):
         return f"{self.message}: {self.hint}" if self.hint else self.message
 
     @classmethod
-    def listing(cls, head: str, items: Iterable[object], hint: str = "") -> Self:
+    def listing(cls, head: str, items: "Iterable[object]", hint: str = "") -> "Self":
         """Return the error of several things: `head`, then a line each."""
         lines = (head, *(f"  - {item}" for item in items))
         return cls("\n".join(lines), hint, lines)

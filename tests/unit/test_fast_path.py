@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tls_sts import TlsSts
 
 from kube_iam.aws.credential_provider import CredentialProvider
 from kube_iam.aws.static_credentials import read_profile
@@ -44,6 +45,16 @@ NEW_TOKEN = {
     "kube_iam.core.partitions",
 }
 """At most ten beside the packages, whose files hold a docstring and nothing else."""
+ROLE_OF_PROFILE = {*NEW_TOKEN, "kube_iam.aws.profile_sources", "kube_iam.aws.sts_calls", "kube_iam.core.utc"}
+"""The first run with a role of a profile: three more than for static keys, and TLS."""
+TOOL_OF_PROFILE = {
+    *NEW_TOKEN,
+    "kube_iam.aws.credential_tool",
+    "kube_iam.aws.profile_sources",
+    "kube_iam.core.utc",
+    "kube_iam.errors",
+}
+ROLE_OF_FLAG = {*ROLE_OF_PROFILE, "kube_iam.aws.assume_role", "kube_iam.aws.logins", "kube_iam.errors"}
 PROGRAM = """
 import sys
 before = set(sys.modules)
@@ -118,6 +129,57 @@ def test_a_kept_token_imports_even_less(tmp_path: Path, monkeypatch: pytest.Monk
     environ = {"AWS_REGION": "eu-west-1", **KEYS}
     TokenCache(TokenRequest("shop", role=ROLE), environ).store(IssuedToken("k8s-aws-v1.kept", now, now + 840))
     assert imported(tmp_path, KEYS, "token", "-i", "shop", "-r", ROLE) - CACHED_TOKEN <= ALLOWED - {"binascii"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the modules that a statement imports."""
+    program = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
+    return set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
+COLD = {
+    "role of a profile": (f"[profile p]\nrole_arn = {ROLE}\nsource_profile = base\n", (), ROLE_OF_PROFILE, "ssl"),
+    "chain of roles": (
+        f"[profile p]\nrole_arn = {ROLE}\nsource_profile = q\n[profile q]\nrole_arn = {ROLE}\nsource_profile = base\n",
+        (),
+        ROLE_OF_PROFILE,
+        "ssl",
+    ),
+    "-r": ("[profile p]\naws_access_key_id = A\naws_secret_access_key = s\n", ("-r", ROLE), ROLE_OF_FLAG, "ssl"),
+    "credential_process": (
+        "[profile p]\ncredential_process = cat ~/answer\n",
+        (),
+        TOOL_OF_PROFILE,
+        "datetime, json, subprocess",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COLD)
+@pytest.mark.process
+def test_a_first_run_imports_what_it_uses_and_no_sdk(name: str, tmp_path: Path) -> None:
+    """TLS and running a command are of the standard library, and they are all that is imported of it."""
+    config, arguments, ours, standard = COLD[name]
+    home = tmp_path / "home"
+    (home / ".aws").mkdir(parents=True)
+    base = "[profile base]\naws_access_key_id = A\naws_secret_access_key = s\n"
+    (home / ".aws" / "config").write_text(f"{config}{base}")
+    answer = {"Version": 1, "AccessKeyId": "ASIATOOL", "SecretAccessKey": "s", "SessionToken": "t"}
+    (home / "answer").write_text(json.dumps(answer))
+    with TlsSts(tmp_path / "sts").serving() as sts:
+        variables = {name: value for name, value in sts.environment().items() if name != "NO_PROXY"}
+        environ = {**variables, "AWS_PROFILE": "p", "AWS_EC2_METADATA_DISABLED": "true"}
+        found = imported(home, environ, "token", "-i", "shop", *arguments)
+    assert {module for module in found if module.startswith("kube_iam")} == ours
+    assert {module.partition(".")[0] for module in found - ours} <= {*sys.stdlib_module_names}
+    assert found - ours <= loaded_by(f"import {standard}") | ALLOWED | {
+        "fcntl",
+        "pyexpat",
+        "pyexpat.errors",
+        "pyexpat.model",
+    }
 
 
 def test_the_installed_commands_are_this_entry_point(tmp_path: Path) -> None:

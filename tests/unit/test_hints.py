@@ -227,7 +227,7 @@ def test_commands_ask_for_permissions_that_exist() -> None:
 
 
 def test_a_role_that_may_not_exist_is_named_as_a_cause() -> None:
-    from kube_iam.aws.botocore_chain import _refused
+    from kube_iam.aws.assume_role import _refused
 
     error = _refused(
         client_error("AccessDenied", "AssumeRole"), "arn:aws:iam::1:role/x", "alice", "arn:aws:iam::1:user/a"

@@ -15,8 +15,9 @@ from command_line import offered
 from ruamel.yaml import YAML
 from tls_sts import TlsSts
 
-from kube_iam.aws.botocore_chain import CACHED_WITHOUT_EXPIRATION, BotocoreChain
+from kube_iam.aws.botocore_chain import BotocoreChain
 from kube_iam.aws.logins import cached_logins, of_role
+from kube_iam.aws.profile_sources import CACHED_WITHOUT_EXPIRATION
 from kube_iam.cli.main import main
 from kube_iam.core.credentials import Credentials
 
@@ -294,10 +295,10 @@ def test_logout_without_a_cache_is_no_error(machine: Machine) -> None:
 
 
 def test_logout_names_a_file_that_cannot_be_removed(signed_in: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, missing_ok: bool = False) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(os, "unlink", refuse)
     signed_in.run("logout")
     assert signed_in.code == 1
     assert "cannot be removed: Permission denied" in signed_in.err

@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sigv4_samples import HEADER_VALUES, KEY_IDS, MOMENTS, REGIONS, SECRETS, TOKENS
 
-from kube_iam.aws.query_api import Endpoint, QueryApi, parse_answer, sign, text_at
+from kube_iam.aws.query_api import Endpoint, QueryApi, parse_answer, text_at
 from kube_iam.aws.regions import regions_of
 from kube_iam.aws.service_endpoints import plain_endpoint
 from kube_iam.core.credentials import Credentials
 from kube_iam.core.partitions import PARTITIONS
+from kube_iam.core.tokens import signed_headers
 from kube_iam.errors import UsageError
 
 
@@ -31,17 +32,20 @@ def test_signature_of_a_call_is_that_of_botocore(
     key_id: str, secret: str, token: str, region: str, value: str, moment: int, service: str
 ) -> None:
     keys = Credentials(key_id, secret, token)
-    endpoint = Endpoint(f"https://{service}.{region}.amazonaws.com", region)
+    host = f"{service}.{region}.amazonaws.com"
     timestamp = datetime.fromtimestamp(moment, UTC).strftime("%Y%m%dT%H%M%SZ")
     headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8", "x-amz-source-arn": value}
     body = "Action=GetGroup&Version=2010-05-08"
     botocore: Any = SigV4Auth(BotocoreCredentials(key_id, secret, token or None), service, region)
-    request: Any = AWSRequest("POST", f"{endpoint.url}/", headers=dict(headers), data=body)
+    request: Any = AWSRequest("POST", f"https://{host}/", headers=dict(headers), data=body)
     request.context["timestamp"] = timestamp
     botocore._modify_request_before_signing(request)
     text = botocore.string_to_sign(request, botocore.canonical_request(request))
     botocore._inject_signature_to_request(request, botocore.signature(text, request))
-    assert sign(service, endpoint, body, keys, timestamp, headers)["authorization"] == request.headers["Authorization"]
+    signed = signed_headers(
+        keys, region=region, service=service, host=host, body=body, headers=headers, timestamp=timestamp
+    )
+    assert signed["authorization"] == request.headers["Authorization"]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls_sts import TlsSts, _result
 
-from kube_iam.aws.botocore_chain import own_session_name
+from kube_iam.aws.assume_role import own_session_name
 from kube_iam.cli.main import main
 from kube_iam.cli.token_run import parse
 from kube_iam.errors import CredentialsError

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from kube_iam.aws.errors import quotable
+from kube_iam.aws.errors import RefusedCall, quotable
 from kube_iam.core.redaction import causes
 from kube_iam.errors import KubeIamError
 
@@ -51,4 +51,4 @@ def text_of_aws(error: KubeIamError) -> str:
     """Return AWS's own message for the refused call in one line, without secrets; empty where there is none that may be repeated."""
     from botocore.exceptions import ClientError
 
-    return next((quotable(cause) for cause in causes(error) if isinstance(cause, ClientError)), "")
+    return next((quotable(cause) for cause in causes(error) if isinstance(cause, (ClientError, RefusedCall))), "")

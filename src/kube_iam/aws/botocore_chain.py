@@ -10,23 +10,15 @@ from typing import Any, NamedTuple
 
 from kube_iam.aws.client import make_client, make_session
 from kube_iam.aws.config_checks import profile_chain
-from kube_iam.aws.errors import (
-    CLOCK_HINT,
-    aws_errors,
-    error_code,
-    is_clock_skew,
-    is_wrong_mfa_code,
-    translate,
-)
+from kube_iam.aws.errors import aws_errors
 from kube_iam.aws.faults import time_of_answer
 from kube_iam.aws.mfa import MfaPrompt, ask_with
+from kube_iam.aws.profile_sources import CACHED_WITHOUT_EXPIRATION
 from kube_iam.aws.source_errors import source_errors
+from kube_iam.aws.sts_calls import role_id_of
 from kube_iam.core.credentials import Credentials, check_credentials
 from kube_iam.core.partitions import DEFAULT_REGION, Endpoint, authority_of
-from kube_iam.errors import AccessDenied, CredentialsError, KubeIamError, Unreachable
-
-CACHED_WITHOUT_EXPIRATION = 15 * 60
-"""Time (seconds) for which a session is cached whose source cannot be foreseen and gives no Expiration of its own."""
+from kube_iam.errors import Unreachable
 
 _NOT_STS = "is there a proxy in between? Try again"
 # Sources that depend on variables and files alone, all of which `caller_key` covers.
@@ -36,13 +28,6 @@ _FORESEEN = frozenset(
 _ASSUMED = frozenset({"assume-role", "assume-role-with-web-identity"})
 # Sources whose answer is used as it is, with the Expiration that it has.
 _ANSWERING = frozenset({"custom-process", "iam-role", "container-role"})
-
-
-class AssumedRole(NamedTuple):
-    """A session of a role, and the role's unique id (`AROA…`; empty where AWS did not say)."""
-
-    credentials: Credentials
-    role_id: str
 
 
 class CallerIdentity(NamedTuple):
@@ -144,34 +129,25 @@ class BotocoreChain:
             raise Unreachable("cannot ask AWS who you are: the answer of STS has no Arn", _NOT_STS)
         return CallerIdentity(arn, time_of_answer(answer))
 
-    def assume_role(
-        self,
-        credentials: Credentials,
-        *,
-        role: str,
-        session_name: str,
-        external_id: str,
-        region: str,
-        caller: str = "",
-        mfa: tuple[str, str] | None = None,
-    ) -> AssumedRole:
-        """Return a session of the role. `caller` is the caller's ARN for the error message, or empty.
+    def assume(
+        self, parameters: Mapping[str, str], credentials: Credentials, region: str, doing: str
+    ) -> tuple[Credentials, str]:
+        """Return a session by sts:AssumeRole, and the role's unique id (`AROA…`; empty where AWS did not say).
 
-        `mfa` is the serial number of an MFA device and the code that it shows.
+        Raises botocore's ClientError for an answer of AWS that is an error, and the errors of our tree.
         """
         from botocore.exceptions import ClientError
 
-        arguments = {"RoleArn": role, "RoleSessionName": session_name}
-        if external_id:
-            arguments["ExternalId"] = external_id
-        if mfa is not None:
-            arguments["SerialNumber"], arguments["TokenCode"] = mfa
-        with aws_errors(f"assume {role}"):
+        refused: ClientError | None = None
+        answer: Mapping[str, Any] = {}
+        with aws_errors(doing):
             try:
-                answer = self._sts(credentials, region).assume_role(**arguments)
+                answer = self._sts(credentials, region).assume_role(**parameters)
             except ClientError as error:
-                raise _refused(error, role, session_name, caller) from error
-        return _session_in(answer, role)
+                refused = error
+        if refused is not None:
+            raise refused
+        return _session_in(answer, doing)
 
     def profile_setting(self, name: str) -> str:
         """Return this setting of the profile in use, or an empty string."""
@@ -197,50 +173,16 @@ def read_credentials(found: Any) -> Credentials:
     return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token or "", expires)
 
 
-def own_session_name(caller_arn: str) -> str:
-    """Return the name of the caller's role session: the name of the IAM user, or of the caller's own session. Audit logs show it.
+def _session_in(answer: Mapping[str, Any], doing: str) -> tuple[Credentials, str]:
+    """Return the session in an answer of STS, and the role's unique id.
 
-    Raises CredentialsError for the root user, which AWS lets assume no role, and for a name that no session may have.
+    Raises Unreachable for an answer that has none: no text of it is repeated.
     """
-    kind, _, rest = caller_arn.rpartition(":")[2].partition("/")
-    name = rest.rpartition("/")[2]
-    if kind == "root":
-        raise CredentialsError(
-            "the account's root user cannot assume roles", "sign in to AWS as an IAM user or with a role, and try again"
-        )
-    if kind not in ("user", "assumed-role") or not 2 <= len(name) <= 64:
-        raise CredentialsError(
-            f"no session name can be made of your own identity, {caller_arn}", "give one with --session-name"
-        )
-    return name
-
-
-def _session_in(answer: Mapping[str, Any], role: str) -> AssumedRole:
-    """Return the session in an answer of STS. Raises Unreachable for an answer that has none: no text of it is repeated."""
     try:
         keys = answer["Credentials"]
         session = Credentials(
             keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], keys["Expiration"].timestamp()
         )
     except (KeyError, TypeError, AttributeError):
-        raise Unreachable(f"cannot assume {role}: the answer of STS has no session", _NOT_STS) from None
-    check_credentials("STS", session)
-    role_id = str(answer.get("AssumedRoleUser", {}).get("AssumedRoleId", "")).partition(":")[0]
-    return AssumedRole(session, role_id if role_id.isalnum() and role_id.isascii() else "")
-
-
-def _refused(error: Any, role: str, session_name: str, caller: str) -> KubeIamError:
-    who = caller or "these credentials"
-    if error_code(error) == "AccessDenied" and not is_wrong_mfa_code(error):
-        return AccessDenied(
-            f"{who} may not assume {role} (session name {session_name!r})",
-            "AWS says the same of a role that does not exist: check the ARN (`kube-iam kubeconfig LEVEL` writes it); perhaps you are"
-            " not in the IAM group of this level; a role made by kube-iam also wants the session name to be"
-            " your IAM user name, so leave --session-name out; a level with MFA wants a code, so name your device with"
-            " --mfa-serial",
-        )
-    if is_clock_skew(error):
-        return CredentialsError(
-            f"cannot assume {role}: this machine's clock and that of AWS differ too much", CLOCK_HINT
-        )
-    return translate(error, f"assume {role}")
+        raise Unreachable(f"cannot {doing}: the answer of STS has no session", _NOT_STS) from None
+    return session, role_id_of(str(answer.get("AssumedRoleUser", {}).get("AssumedRoleId", "")))

@@ -1,8 +1,8 @@
 """Credentials for a token, and the token itself. On the `token` path.
 
 `issue_token` finds the caller's own credentials, assumes the role if one is requested, and signs. `CredentialProvider` serves what
-static keys do not: roles, cached sessions, and everything that only botocore can find. botocore is imported only where neither
-static keys nor the session cache have an answer.
+static keys do not: roles, tools, cached sessions, and everything that only botocore can find. botocore is imported only where
+neither static keys, the session cache nor `profile_sources` have an answer.
 """
 
 from time import gmtime, strftime
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kube_iam.aws.botocore_chain import BotocoreChain, CallerIdentity
+    from kube_iam.aws.mfa import MfaPrompt
     from kube_iam.aws.static_credentials import Profile
+    from kube_iam.aws.sts_calls import StsCalls
 
 
 def issue_token(request: TokenRequest, environ: "Mapping[str, str]", clock: "Callable[[], float]") -> IssuedToken:
@@ -162,15 +164,18 @@ class CredentialProvider:
 
     __slots__ = (
         "_cacheable",
+        "_calls",
         "_chain",
         "_clock",
         "_environ",
         "_identity",
         "_profile",
+        "_prompt",
         "_request",
         "_reuse_own",
         "endpoint",
         "sessions",
+        "source",
     )
 
     def __init__(
@@ -188,10 +193,14 @@ class CredentialProvider:
         self._reuse_own = reuse_own
         self._environ = environ
         self._clock = clock
+        self._calls: StsCalls | None = None
         self._chain: BotocoreChain | None = None
+        self._prompt: MfaPrompt | None = None
         self._profile = profile
         self._identity: str | None = None
         self._cacheable = _FOREVER  # the end of caching for a session made with the caller's own credentials
+        self.source = ""
+        """botocore's name of the source that `own_credentials` used; empty for static keys and a cached session."""
         self.endpoint = endpoint or self._endpoint_by_botocore()
         self.sessions = SessionCache(cache_directory(environ, "sessions") if request.cache else "")
 
@@ -207,23 +216,16 @@ class CredentialProvider:
         kept = self._kept_own_session()
         if kept is not None and kept.is_fresh(self._clock()):
             return self._own_cached(kept)
-        from kube_iam.errors import NobodyToAsk, Throttled, Unreachable
-
         with FileLock(self.sessions.lock_of(self._key("own")), _LOCK_SECONDS):
             kept = self._kept_own_session() or kept
             if kept is not None and kept.is_fresh(self._clock()):
                 return self._own_cached(kept)
             try:
-                return self._own_by_botocore(self._botocore())
-            except (NobodyToAsk, Throttled, Unreachable):
-                if kept is not None and kept.is_alive(self._clock()):
+                return self._new_own_session()
+            except Exception as error:
+                if kept is not None and kept.is_alive(self._clock()) and _is_passing(error):
                     return self._own_cached(kept)
                 raise
-
-    @property
-    def source(self) -> str:
-        """botocore's name of the source that `own_credentials` used; empty for static keys and a cached session."""
-        return self._chain.source if self._chain is not None else ""
 
     def identify(self, own: Credentials) -> "CallerIdentity":
         """Return the caller's ARN and AWS's clock, by sts:GetCallerIdentity. Raises the errors of our tree."""
@@ -233,16 +235,60 @@ class CredentialProvider:
         self._cacheable = kept.expires
         return kept.credentials
 
-    def _own_by_botocore(self, chain: "BotocoreChain") -> Credentials:
+    def _new_own_session(self) -> Credentials:
         started = self._clock()
         self._identify()  # before the credentials are found: these may be another caller's already
-        found = chain.credentials(self.endpoint.region)
-        self._cacheable = chain.cacheable_until(found, started)
-        asked = chain.prompt.asked
+        found = self._without_botocore(started)
+        if found is None:
+            chain = self._botocore()
+            started = self._clock()
+            found = chain.credentials(self.endpoint.region)
+            self.source = chain.source
+            self._cacheable = chain.cacheable_until(found, started)
         end = min(found.expires or _FOREVER, self._cacheable)
         if found.session_token and end != _FOREVER:
-            self._store(self._key("own mfa" if asked else "own"), CachedSession(found, started, end))
+            self._store(self._key("own mfa" if self._asked() else "own"), CachedSession(found, started, end))
         return found
+
+    def _without_botocore(self, now: float) -> Credentials | None:
+        """Return what the profile's role or tool gives; None where botocore has to find the credentials."""
+        profile, environ = self._profile, self._environ
+        if profile is None or self._chain is not None or environ.get("AWS_ACCESS_KEY_ID"):
+            return None
+        if not (profile.get("role_arn") or profile.get("credential_process")):
+            return None
+        from kube_iam.aws.profile_sources import (
+            CACHED_WITHOUT_EXPIRATION,
+            assume_profile,
+            is_plain,
+            role_of_profile,
+            tool_of_profile,
+        )
+
+        role = role_of_profile(profile)
+        if role is not None and (calls := self._own_calls()) is not None:
+            self.source = "assume-role"
+            return assume_profile(role, calls, self.endpoint.region, self._ask, self._clock)
+        command = tool_of_profile(profile)
+        if not command or not is_plain(environ, profile):
+            return None
+        from kube_iam.aws.credential_tool import run_tool
+
+        self.source = "custom-process"
+        found = run_tool(profile.name, command)
+        self._cacheable = found.expires or now + CACHED_WITHOUT_EXPIRATION
+        return found
+
+    def _own_calls(self) -> "StsCalls | None":
+        """Return our client of STS; None where botocore is loaded already, or has to make the calls."""
+        # botocore takes the other part of an old spelling such as `us-east-1-fips` for the region of these calls.
+        if self._chain is not None or "fips" in configured_region(self._request.region, self._environ, self._profile):
+            return None
+        if self._calls is None:
+            from kube_iam.aws.sts_calls import sts_calls
+
+            self._calls = sts_calls(self._environ, self._profile, self.endpoint)
+        return self._calls
 
     def _kept_own_session(self) -> CachedSession | None:
         for name in ("own mfa", "own") if self._reuse_own else ("own mfa",):
@@ -260,16 +306,14 @@ class CredentialProvider:
         kept = self.sessions.load(key, self._clock())
         if kept is not None and kept.is_fresh(self._clock()):
             return kept.credentials
-        from kube_iam.errors import NobodyToAsk, Throttled, Unreachable
-
         with FileLock(self.sessions.lock_of(key), _LOCK_SECONDS):
             kept = self.sessions.load(key, self._clock()) or kept
             if kept is not None and kept.is_fresh(self._clock()):
                 return kept.credentials
             try:
                 session = self._assume()
-            except (Unreachable, Throttled, NobodyToAsk):
-                if kept is not None and kept.is_alive(self._clock()):
+            except Exception as error:
+                if kept is not None and kept.is_alive(self._clock()) and _is_passing(error):
                     return kept.credentials
                 raise
             self._store(key, session)
@@ -282,7 +326,7 @@ class CredentialProvider:
     def new_role_session(self) -> CachedSession:
         """Return a new session of the role, whatever is cached. It is cached only where the user typed an MFA code for it."""
         session = self._assume()
-        if self._botocore().prompt.asked:
+        if self._asked():
             self._store(self._role_key(), session)
         return session
 
@@ -299,11 +343,30 @@ class CredentialProvider:
 
         own = self.own_credentials()
         started = self._clock()
-        assumed = assume(self._botocore(), own, self._request, self.endpoint.region, self._environ)
-        keys = assumed.credentials
+        sts = self._own_calls() or self._botocore()
+        keys, role_id = assume(sts, own, self._request, self.endpoint.region, self._ask, self._own_device)
         assert keys.expires is not None
         keys.expires = min(keys.expires, self._cacheable)
-        return CachedSession(keys, started, keys.expires, self._request.role, assumed.role_id)
+        return CachedSession(keys, started, keys.expires, self._request.role, role_id)
+
+    def _own_device(self) -> str:
+        """Return the MFA device that the environment or the profile names; keys from the environment are not the profile's."""
+        device = self._environ.get("AWS_MFA_SERIAL", "")
+        if device or self._environ.get("AWS_ACCESS_KEY_ID"):
+            return device
+        profile = self._profile
+        return profile.get("mfa_serial") if profile is not None else self._botocore().profile_setting("mfa_serial")
+
+    def _ask(self) -> "MfaPrompt":
+        if self._prompt is None:
+            from kube_iam.aws.mfa import MfaPrompt
+
+            self._prompt = MfaPrompt(interactive=self._request.interactive)
+        return self._prompt
+
+    def _asked(self) -> bool:
+        """Return whether the user has typed an MFA code."""
+        return self._prompt is not None and self._prompt.asked
 
     def _store(self, key: str, session: CachedSession) -> None:
         """Cache the session, unless the caller's configuration changed while it was made: it may be another caller's."""
@@ -338,10 +401,16 @@ class CredentialProvider:
     def _botocore(self) -> "BotocoreChain":
         if self._chain is None:
             from kube_iam.aws.botocore_chain import BotocoreChain
-            from kube_iam.aws.mfa import MfaPrompt
 
-            self._chain = BotocoreChain(MfaPrompt(interactive=self._request.interactive))
+            self._chain = BotocoreChain(self._ask())
         return self._chain
+
+
+def _is_passing(error: Exception) -> bool:
+    """Return whether AWS or a user could not be asked, so that a cached session serves to its end. A refusal is final."""
+    from kube_iam.errors import NobodyToAsk, Throttled, Unreachable
+
+    return isinstance(error, (NobodyToAsk, Throttled, Unreachable))
 
 
 def doubt_about_host(endpoint: Endpoint, flag: str, environ: "Mapping[str, str]") -> str:

@@ -30,13 +30,18 @@ if TYPE_CHECKING:
 
 
 class RefusedCall(Exception):
-    """AWS answered a call of `query_api` with an error. The fields are those of botocore's ClientError, for the same tables."""
+    """AWS answered a call of `query_api` or `sts_calls` with an error.
 
-    def __init__(self, operation_name: str, status: int, code: str, message: str) -> None:
+    The fields are those of botocore's ClientError, for the same tables.
+    """
+
+    def __init__(self, operation_name: str, status: int, code: str, message: str, date: str = "") -> None:
         super().__init__(message)
         self.operation_name = operation_name
-        details = {"Code": code, "Message": message}
-        self.response: Mapping[str, Any] = {"Error": details, "ResponseMetadata": {"HTTPStatusCode": status}}
+        self.response: Mapping[str, Any] = {
+            "Error": {"Code": code, "Message": message},
+            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {"date": date}},
+        }
 
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})

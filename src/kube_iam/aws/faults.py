@@ -5,7 +5,15 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
-from kube_iam.aws.errors import BAD_KEYS, EXPIRED, WRONG_SIGNATURE, error_code, is_clock_skew, is_wrong_mfa_code
+from kube_iam.aws.errors import (
+    BAD_KEYS,
+    EXPIRED,
+    WRONG_SIGNATURE,
+    RefusedCall,
+    error_code,
+    is_clock_skew,
+    is_wrong_mfa_code,
+)
 from kube_iam.core.redaction import causes
 from kube_iam.errors import AccessDenied, KubeIamError, NobodyToAsk, Throttled, Unreachable
 
@@ -42,7 +50,7 @@ def fault_of(error: KubeIamError) -> AwsFault:
     if isinstance(error, NobodyToAsk):
         return AwsFault.MFA_WANTED
     for cause in causes(error):
-        if isinstance(cause, known.ClientError):
+        if isinstance(cause, (known.ClientError, RefusedCall)):
             return _answered(cause)
         if isinstance(cause, known.ProfileNotFound):
             return AwsFault.NO_PROFILE

@@ -1,20 +1,17 @@
-"""Cached sessions and tokens of earlier sign-ins: their list, and their removal."""
+"""Cached sessions and tokens of earlier sign-ins: their list, and their removal. On the `token` path."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+import os
 
 from kube_iam.aws.environment import cache_directory
 from kube_iam.aws.token_cache import decode_session, decode_token, role_of_token
-from kube_iam.core.arns import parse_arn
 from kube_iam.errors import CredentialsError
 from kube_iam.files import PrivateFiles
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
-@dataclass(frozen=True, slots=True)
+
 class CachedLogin:
     """A file of the cache: a `session` or a `token`.
 
@@ -22,14 +19,20 @@ class CachedLogin:
     role's unique id, empty where it is not known. `expires` is unix seconds, 0 where the file does not say.
     """
 
-    kind: str
-    path: Path
-    role: str
-    role_id: str = ""
-    expires: float = 0
+    __slots__ = ("expires", "kind", "path", "role", "role_id")
+
+    def __init__(self, kind: str, path: str, role: str, role_id: str = "", expires: float = 0) -> None:
+        self.kind = kind
+        self.path = path
+        self.role = role
+        self.role_id = role_id
+        self.expires = expires
+
+    def __repr__(self) -> str:
+        return f"CachedLogin({self.kind!r}, {self.path!r})"
 
 
-def cached_logins(environ: Mapping[str, str]) -> list[CachedLogin]:
+def cached_logins(environ: "Mapping[str, str]") -> list[CachedLogin]:
     """Return all cached sessions and tokens, damaged ones too. Raises CredentialsError for a directory that cannot be listed."""
     found: list[CachedLogin] = []
     for kind in ("session", "token"):
@@ -42,37 +45,41 @@ def cached_logins(environ: Mapping[str, str]) -> list[CachedLogin]:
     return found
 
 
-def of_role(logins: Iterable[CachedLogin], role: str) -> list[CachedLogin]:
+def of_role(logins: "Iterable[CachedLogin]", role: str) -> list[CachedLogin]:
     """Return those of one role. Its path and letter case do not count: IAM knows no two roles that differ in these only."""
     return [login for login in logins if login.role and _same_role(login.role, role)]
 
 
-def remove(logins: Iterable[CachedLogin]) -> None:
+def remove(logins: "Iterable[CachedLogin]") -> None:
     """Remove the files; one that is gone already is fine. Raises CredentialsError, naming the file that cannot be removed."""
     for login in logins:
         try:
-            login.path.unlink(missing_ok=True)
+            os.unlink(login.path)  # noqa: PTH108  (pathlib is too dear here)
+        except FileNotFoundError:
+            continue
         except OSError as error:
             raise CredentialsError(
                 f"the cached {login.kind} {login.path} cannot be removed: {error.strerror}", "remove it by hand"
             ) from error
 
 
-def discard_former_role(environ: Mapping[str, str], role: str, role_id: str) -> None:
+def discard_former_role(environ: "Mapping[str, str]", role: str, role_id: str) -> None:
     """Remove what is cached of a former role of that ARN: AWS has just said that the role's unique id is `role_id`.
 
     Sessions of a role that was deleted stay valid at AWS until they end, and the server refuses them. Tokens do not say which role
     they are of: all of the role's are removed with such a session. Raises nothing.
     """
-    with suppress(CredentialsError):
+    try:
         logins = of_role(cached_logins(environ), role)
         former = [login for login in logins if login.role_id and login.role_id != role_id]
         if former:
             remove([*former, *(login for login in logins if login.kind == "token")])
+    except CredentialsError:
+        return
 
 
 def _read(kind: str, files: PrivateFiles, name: str) -> CachedLogin:
-    path, data = Path(files.path(name)), files.read(name)
+    path, data = files.path(name), files.read(name)
     if kind == "token":
         token = decode_token(name, data)
         return CachedLogin(kind, path, role_of_token(data), "", token.expires if token is not None else 0)
@@ -85,15 +92,16 @@ def _read(kind: str, files: PrivateFiles, name: str) -> CachedLogin:
 def _same_role(one: str, other: str) -> bool:
     if one == other:
         return True
+    if _name(one) != _name(other):
+        return False
+    from kube_iam.core.arns import parse_arn
+
     first, second = parse_arn(one), parse_arn(other)
     if first is None or second is None:
         return False
-    return (first.partition, first.account, _name(first.resource)) == (
-        second.partition,
-        second.account,
-        _name(second.resource),
-    )
+    return (first.partition, first.account) == (second.partition, second.account)
 
 
-def _name(resource: str) -> str:
-    return resource.rpartition("/")[2].lower()
+def _name(role: str) -> str:
+    """Return the name in the ARN of a role, in lower case."""
+    return role.rpartition("/")[2].lower()

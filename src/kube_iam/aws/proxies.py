@@ -50,15 +50,26 @@ def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> tuple[str, s
 
     The proxies of `environ`'s process count, and those of the system's settings on macOS and Windows.
     """
-    from botocore.utils import get_environ_proxies
+    from urllib.request import getproxies
 
     scheme = urlsplit(url).scheme
-    proxies = get_environ_proxies(url)
+    proxies = {} if _is_bypassed(urlsplit(url).netloc) else getproxies()
     for kind in (scheme, "all") if scheme == "https" else (scheme,):
         if proxies.get(kind):
             name = f"{kind}_proxy"
             return next((found for found in environ if found.lower() == name), name.upper()), str(proxies[kind])
     return "", ""
+
+
+def _is_bypassed(host: str) -> bool:
+    """Return whether NO_PROXY, or the system's settings, name the host. As in botocore, settings that cannot be read name none."""
+    from socket import gaierror
+    from urllib.request import proxy_bypass
+
+    try:
+        return bool(proxy_bypass(host))
+    except (TypeError, gaierror):
+        return False
 
 
 def check_usable(variable: str, proxy: str, host: str) -> None:

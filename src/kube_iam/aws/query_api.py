@@ -21,7 +21,7 @@ from pyreqwest.exceptions import PyreqwestError
 from kube_iam.aws.errors import RefusedCall, refusal_of
 from kube_iam.aws.https import build_client
 from kube_iam.core.credentials import Credentials
-from kube_iam.core.tokens import ALGORITHM, canonical_query, sha256_hex, signature, signing_key
+from kube_iam.core.tokens import canonical_query, signed_headers
 from kube_iam.errors import Unreachable
 
 VERSIONS = {"iam": "2010-05-08", "sts": "2011-06-15", "ec2": "2016-11-15"}
@@ -129,7 +129,15 @@ def post(
     """
     lines = {"content-type": _CONTENT_TYPE, **(headers or {})}
     if credentials is not None:
-        lines = sign(service, endpoint, form, credentials, strftime("%Y%m%dT%H%M%SZ", gmtime(now)), lines)
+        lines = signed_headers(
+            credentials,
+            region=endpoint.region,
+            service=service,
+            host=urlsplit(endpoint.url).netloc.lower(),
+            body=form,
+            headers=lines,
+            timestamp=strftime("%Y%m%dT%H%M%SZ", gmtime(now)),
+        )
     request = client.post(f"{endpoint.url}/")
     if timeout is not None:
         request = request.timeout(timeout)
@@ -138,29 +146,6 @@ def post(
     with request.body_text(form).build_streamed() as response:
         body = response.body_reader.read(MAX_BODY + 1)
         return response.status, bytes(body or b"")
-
-
-def sign(
-    service: str,
-    endpoint: Endpoint,
-    body: str,
-    credentials: Credentials,
-    timestamp: str,
-    headers: Mapping[str, str],
-) -> dict[str, str]:
-    """Return the headers of a POST to `/` with its signature (SigV4). All given headers are signed, `host` and the session too."""
-    signed = {**headers, "host": urlsplit(endpoint.url).netloc.lower(), "x-amz-date": timestamp}
-    if credentials.session_token:
-        signed["x-amz-security-token"] = credentials.session_token
-    names = ";".join(sorted(signed))
-    lines = "".join(f"{name}:{' '.join(signed[name].split())}\n" for name in sorted(signed))
-    request = f"POST\n/\n\n{lines}\n{names}\n{sha256_hex(body.encode())}"
-    scope = f"{timestamp[:8]}/{endpoint.region}/{service}/aws4_request"
-    key = signing_key(credentials.secret_access_key, timestamp[:8], endpoint.region, service)
-    proof = signature(key, timestamp=timestamp, scope=scope, canonical_request=request)
-    scoped = f"Credential={credentials.access_key_id}/{scope}, SignedHeaders={names}, Signature={proof}"
-    del signed["host"]  # the HTTP client sends it by itself, from the same URL
-    return {**signed, "authorization": f"{ALGORITHM} {scoped}"}
 
 
 def text_at(element: Element, *path: str) -> str:

@@ -6,7 +6,8 @@ import it where a session is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from botocore.credentials import (
@@ -16,6 +17,7 @@ from botocore.credentials import (
     CredentialResolver,
     EnvProvider,
     OriginalEC2Provider,
+    ProcessProvider,
     ProfileProviderBuilder,
     SharedCredentialProvider,
 )
@@ -24,7 +26,7 @@ from botocore.session import Session
 
 from kube_iam.aws.config_checks import check_end_of_keys
 from kube_iam.aws.config_files import read_configuration, read_sections
-from kube_iam.aws.credential_tool import CredentialTool
+from kube_iam.aws.credential_tool import run_tool
 from kube_iam.aws.environment import CONFIG_FILE, CREDENTIALS_FILE
 from kube_iam.aws.login_source import LoginSource
 from kube_iam.aws.proxies import use_proxy
@@ -122,9 +124,27 @@ class _ProfileSources(ProfileProviderBuilder):
             own,
             made._create_sso_provider(profile_name),
             LoginSource(lambda: session.full_config, session.create_client, profile_name),
-            CredentialTool(profile_name, lambda: session.full_config),
+            _Tool(profile_name, lambda: session.full_config),
         )
         return [name_errors(source) for source in sources]
+
+
+class _Tool(ProcessProvider):
+    """botocore's provider, with the reference's way to run the command, and every answer checked."""
+
+    def __init__(self, profile: str, load_config: Callable[[], Mapping[str, Any]]) -> None:
+        super().__init__(profile, load_config)
+        self._profile = profile
+
+    def _retrieve_credentials_using(self, credential_process: str) -> dict[str, Any]:
+        keys = run_tool(self._profile, credential_process)
+        end = datetime.fromtimestamp(keys.expires, UTC).isoformat() if keys.expires is not None else None
+        return {
+            "access_key": keys.access_key_id,
+            "secret_key": keys.secret_access_key,
+            "token": keys.session_token or None,
+            "expiry_time": end,
+        }
 
 
 def _sections(file: str) -> dict[str, Any]:

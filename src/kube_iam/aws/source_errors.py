@@ -36,12 +36,16 @@ def source_errors(method: str) -> Iterator[None]:
     except Exception as error:
         if not is_unreadable_answer(error):
             raise
-        source, remedy = _SOURCES.get(
-            method, (f"the credential source {method}", "check ~/.aws/config and the AWS_* variables")
-        )
-        ended = isinstance(error, RuntimeError)
-        problem = "has given credentials that have ended" if ended else "has given no credentials that can be used"
-        raise CredentialsError(f"cannot find AWS credentials: {source} {problem}", remedy) from error
+        raise unusable(method, ended=isinstance(error, RuntimeError)) from error
+
+
+def unusable(method: str, *, ended: bool) -> CredentialsError:
+    """Return the error for a source, by botocore's name, whose credentials have ended or cannot be used."""
+    source, remedy = _SOURCES.get(
+        method, (f"the credential source {method}", "check ~/.aws/config and the AWS_* variables")
+    )
+    problem = "has given credentials that have ended" if ended else "has given no credentials that can be used"
+    return CredentialsError(f"cannot find AWS credentials: {source} {problem}", remedy)
 
 
 def name_errors(provider: Any, check: Callable[[], None] = lambda: None) -> Any:

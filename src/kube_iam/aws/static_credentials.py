@@ -201,7 +201,8 @@ def static_credentials(environ: "Mapping[str, str]", profile: "Profile | None", 
         return _from_environment(environ, now)
     if environ.get("AWS_WEB_IDENTITY_TOKEN_FILE") or environ.get("AWS_ROLE_ARN"):
         return None
-    return _from_profile(profile)
+    known = _HARMLESS.issuperset(key for key in profile.keys() if not key.startswith("x_"))  # noqa: SIM118
+    return keys_of(profile) if known else None
 
 
 def names_no_source(profile: "Profile") -> bool:
@@ -224,10 +225,11 @@ def _from_environment(environ: "Mapping[str, str]", now: float) -> Credentials |
     return Credentials(environ["AWS_ACCESS_KEY_ID"], secret, token, expires)
 
 
-def _from_profile(profile: "Profile") -> Credentials | None:
-    if not _HARMLESS.issuperset(key for key in profile.keys() if not key.startswith("x_")):  # noqa: SIM118
-        return None
-    # The credentials file is asked before the config file, and the one that has the key id must have the rest.
+def keys_of(profile: "Profile") -> Credentials | None:
+    """Return the access key that stands in the profile; None where it is not whole.
+
+    The credentials file is asked before the config file, and the one that has the key id must have the rest.
+    """
     settings = profile.credentials if "aws_access_key_id" in profile.credentials else profile.config
     key_id, secret = settings.get("aws_access_key_id"), settings.get("aws_secret_access_key")
     token = settings.get("aws_session_token", settings.get("aws_security_token"))

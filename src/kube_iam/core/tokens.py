@@ -9,6 +9,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from hashlib import sha256
 
     from kube_iam.core.credentials import Credentials
@@ -162,3 +163,31 @@ def presign(
     key = signing_key(credentials.secret_access_key, timestamp[:8], region, service)
     proof = signature(key, timestamp=timestamp, scope=scope, canonical_request=request)
     return f"https://{host}{path}?{encoded}&X-Amz-Signature={proof}"
+
+
+def signed_headers(
+    credentials: "Credentials",
+    *,
+    region: str,
+    service: str,
+    host: str,
+    body: str,
+    headers: "Mapping[str, str]",
+    timestamp: str,
+) -> dict[str, str]:
+    """Return the headers of a POST to `/` with its signature. All given headers are signed, `host` and the session too.
+
+    `headers` have lower-case names. `host` is not among the returned ones: the HTTP client sends it.
+    """
+    signed = {**headers, "host": host, "x-amz-date": timestamp}
+    if credentials.session_token:
+        signed["x-amz-security-token"] = credentials.session_token
+    names = ";".join(sorted(signed))
+    lines = "".join(f"{name}:{' '.join(signed[name].split())}\n" for name in sorted(signed))
+    request = f"POST\n/\n\n{lines}\n{names}\n{sha256_hex(body.encode())}"
+    scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
+    key = signing_key(credentials.secret_access_key, timestamp[:8], region, service)
+    proof = signature(key, timestamp=timestamp, scope=scope, canonical_request=request)
+    scoped = f"Credential={credentials.access_key_id}/{scope}, SignedHeaders={names}, Signature={proof}"
+    del signed["host"]
+    return {**signed, "authorization": f"{ALGORITHM} {scoped}"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kube_iam.aws.assume_refusal import PolicyKind, refusing_policy, text_of_aws
-from kube_iam.aws.botocore_chain import own_session_name
+from kube_iam.aws.assume_role import own_session_name
 from kube_iam.aws.credential_provider import check_role as check_role_arn
 from kube_iam.aws.credential_provider import provider_of
 from kube_iam.aws.faults import AwsFault, fault_of
