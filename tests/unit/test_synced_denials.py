@@ -273,3 +273,17 @@ def test_denial_on_eks_that_nothing_reads_asks_the_cluster_address_alone(site: S
     assert "membershipCheck: rbac" in caught.value.hint
     assert not any("10.0.0.1" in host for host, _ in site.memory.asked)
     assert site.users("ops") == ["alice", "bob"]
+
+
+def test_denial_on_eks_removes_users_of_synced_levels_where_another_level_is_not_read(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, levels = (
+        HEAD.replace("id: prod.example.com", "id: prod"),
+        MIXED.replace("audit,", "audit, membershipCheck: assumeRole,"),
+    )
+    site.file.write_text(f"{head}mapping: {{accessEntries: {{}}}}\n{levels}")
+    with pytest.raises(KubeIamError, match="sign-ins go on: EKS's authenticator reads no deny list"):
+        site.run("deny", "alice", "--yes")
+    assert "alice is removed from" in capsys.readouterr().out
+    assert site.users("ops") == ["bob"]

@@ -88,7 +88,7 @@ def rbac_command(job: str, group: str | None, temporary: bool, deny_list: str, f
     else:
         manifests = operator_manifests(access, group, deny_list, temporary=temporary)
     page("---\n".join(map(as_yaml, manifests)))
-    if temporary:
+    if temporary and access.mapping.kind.is_in_cluster:
         note = "who may change the mapping can map anybody to any group, system:masters included"
         click.echo(f"kube-iam: warning: {note} (docs/rights.md)", err=True)
 
