@@ -197,6 +197,7 @@ def test_temporary_access_ends_by_itself_with_a_remembered_token(site: SyncedSit
     (level,) = json.loads(administrator.works("kube-iam", "who", "ops", "-o", "json"))
     assert [each["user"] for each in level["temporary"]] == ["per"]
     assert "Nothing to change" in administrator.works("kube-iam", "plan")
+    assert "has temporary access until" in administrator.works("kube-iam", "explain", "per", "ops")
     administrator.works("kube-iam", "grant", "per", "ops", "--for", "5s")
     assert wait_until(lambda: not reads(per, ops), 60)
     assert per.stays_in(ops)

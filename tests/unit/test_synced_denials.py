@@ -275,7 +275,7 @@ def test_denial_on_eks_that_nothing_reads_asks_the_cluster_address_alone(site: S
     assert site.users("ops") == ["alice", "bob"]
 
 
-def test_denial_on_eks_removes_users_of_synced_levels_where_another_level_is_not_read(
+def test_denial_on_eks_empties_synced_levels_beside_levels_that_are_not_synced(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     head, levels = (

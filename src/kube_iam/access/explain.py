@@ -47,6 +47,9 @@ class ServerView(Protocol):
     def mapping(self) -> ServerMapping:
         """Return the mapping as the server reads it. Raises KubeIamError also where a server cannot load it."""
 
+    def grants(self, key: str) -> tuple[TemporaryGrant, ...]:
+        """Return the temporary access by the entry with that key (`MappingEntry.key`), also what is over."""
+
     def decide(self, identity: Identity) -> tuple[str, tuple[str, ...]] | Refusal:
         """Return the user name and groups that the server gives the identity, or its refusal, apart from the deny list."""
 
@@ -219,7 +222,7 @@ class Explainer:
             return (Step("group", Status.UNKNOWN, f"groups of {user.name}: {error}", "not_read"),)
         if level.group_name in groups:
             return (Step("group", Status.OK, f"{user.name} is in IAM group {level.group_name}"),)
-        grants = [each for each in self._grants(level) if each.user_name == user.name]
+        grants = self._grants(user, level)
         current = [each for each in grants if each.ends > self._now and each.user_id == user.unique_id]
         text = f"{user.name} is not in IAM group {level.group_name}"
         if current:
@@ -238,18 +241,13 @@ class Explainer:
         place = self.access.place_of(level.members)
         return f"add {user.name} to the members of level {level.name} ({place}), then run {self._command('apply')}"
 
-    def _grants(self, level: Level) -> Iterator[TemporaryGrant]:
+    def _grants(self, user: User, level: Level) -> list[TemporaryGrant]:
+        """Return the user's temporary access to the level, none where the mapping was not read."""
         try:
-            mapping = self._server.mapping()
+            found = self._server.grants(desired_entry(self.access, level).key)
         except KubeIamError:
-            return
-        key = desired_entry(self.access, level).key
-        for role in mapping.roles:
-            if isinstance(role.who, str) and pathless(role.who) == key:
-                yield from role.temporary
-        for group in mapping.groups if level.method is Method.GROUP else ():
-            if group.iam_group.casefold() == key:
-                yield from group.temporary
+            return []
+        return [each for each in found if each.user_name == user.name]
 
     def _trust_note(self, role: RoleState) -> Step:
         try:

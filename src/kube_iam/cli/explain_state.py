@@ -6,10 +6,11 @@ import json
 
 from kube_iam.access.explain import DenialFound
 from kube_iam.access.iam_facts import IamFacts, Reads
-from kube_iam.access.mapping import ServerMapping
+from kube_iam.access.mapping import MappingEntry, ServerMapping
 from kube_iam.cli.session import AdminSession
 from kube_iam.core.identity import Identity
 from kube_iam.core.mapping import MappingTable
+from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.reasons import Refusal
 from kube_iam.denylist.denial import DenialTable
 from kube_iam.errors import KubeError
@@ -31,6 +32,10 @@ class LiveServer:
     def mapping(self) -> ServerMapping:
         """Return the mapping. Raises KubeError for one that a server cannot load: it keeps the last that it could load."""
         return self._reads.once(("mapping",), self._read_mapping)
+
+    def grants(self, key: str) -> tuple[TemporaryGrant, ...]:
+        """Return the temporary access by the entry with that key. Bindings hold that of synced levels. Raises KubeIamError."""
+        return tuple(grant for entry in self._entries() if entry.key == key for grant in entry.temporary)
 
     def decide(self, identity: Identity) -> tuple[str, tuple[str, ...]] | Refusal:
         """Return the decision of the server's own stages. Raises KubeIamError where IAM was not read that they rest on."""
@@ -76,12 +81,15 @@ class LiveServer:
         return RoleFound(role.arn, self._facts.role_id(name), json.dumps(role.trust), role.max_session_seconds)
 
     def _read_mapping(self) -> ServerMapping:
+        self._entries()
         store = self._session.mapping_store
-        store.entries()
         faults = store.faults()
         if faults:
             raise KubeError(f"no server can load {store.describe()}, and each keeps its last one: {'; '.join(faults)}")
         return store.server_mapping()
+
+    def _entries(self) -> tuple[MappingEntry, ...]:
+        return self._reads.once(("entries",), self._session.mapping_store.entries)
 
     def _read_denials(self) -> DenialTable:
         self._session.check_server()
