@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +100,9 @@ class Server:
 
 
 @contextmanager
-def server(bench: Bench, which: str, *, entries: int = 1) -> Iterator[Server]:
+def server(
+    bench: Bench, which: str, *, entries: int = 1, more_mappings: str = "", variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """`ours` or `reference`, ready, with so many role mappings. Both believe to ask the real STS, which the fake plays."""
     directory = bench.directory / f"{which}-{entries}-{time.monotonic_ns()}"
     directory.mkdir(parents=True)
@@ -108,9 +110,9 @@ def server(bench: Bench, which: str, *, entries: int = 1) -> Iterator[Server]:
     config = directory / "conf" / "config.yaml"
     config.parent.mkdir()
     head = CONFIG.format(cluster=CLUSTER_ID, port=port, health=health, directory=directory)
-    config.write_text(head + mappings(entries))
+    config.write_text(head + mappings(entries) + more_mappings)
     program = bench.programs.kube_iam if which == "ours" else bench.programs.reference
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(directory), **bench.sts.environment()}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(directory), **bench.sts.environment(), **(variables or {})}
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
             [program, "server", "-c", str(config)],
