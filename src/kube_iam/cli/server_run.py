@@ -6,7 +6,6 @@ None for help, mistakes and unusual spellings: click reads those command lines a
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import sys
@@ -15,11 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO
 
 from kube_iam.cli.global_options import VERBOSITIES, GlobalOptions
-from kube_iam.config.server import load_server_config
+from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.config.suggestions import suggestion
-from kube_iam.errors import ConfigError, UsageError
+from kube_iam.errors import ConfigError, Problem, UsageError
+from kube_iam.server.lean_imports import load_libraries, uses_kubernetes
 
 if TYPE_CHECKING:
+    import asyncio
+
     from kube_iam.server.early_port import EarlyPort
     from kube_iam.server.log import Batched, Log
 
@@ -146,23 +148,25 @@ def run(line: ServerFlags, stream: TextIO, early_port: EarlyPort | None) -> NoRe
     given = overrides(options, line.flags, line.backend_mode)
     # The STS client's allocator (mimalloc, which reads this when it is loaded) would take huge pages: 7 MiB that nobody uses.
     os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
+    # Mappings are many small objects that live long and have no cycles: the default would walk over all of them again and again
+    # while they are read, a third of the time of a start.
+    gc.set_threshold(50_000, 20, 100)
+    loaded = _load(path, given)
+    load_libraries(openssl=isinstance(loaded, ConfigError) or uses_kubernetes(loaded[0]))
+    import asyncio
+
     from kube_iam.server.log import Batched, Scrubber, log_unexpected
     from kube_iam.server.ports import open_ports
     from kube_iam.server.process import ignore_signals
 
     ignore_signals()
-
-    # Mappings are many small objects that live long and have no cycles: the default would walk over all of them again and again
-    # while they are read, a third of the time of a start.
-    gc.set_threshold(50_000, 20, 100)
     lines = Batched(stream)
     log = open_log(options, lines)
-    try:
-        config, warnings = load_server_config(path, given)
-    except ConfigError as error:
-        for problem in error.problems:
-            log.error("configuration", file=error.path, problem=str(problem))
-        raise
+    if isinstance(loaded, ConfigError):
+        for problem in loaded.problems:
+            log.error("configuration", file=loaded.path, problem=str(problem))
+        raise loaded
+    config, warnings = loaded
     log.scrub = Scrubber(config.scrubbed_accounts)
     for warning in warnings:
         log.warning("configuration", file=str(path), problem=str(warning))
@@ -178,6 +182,13 @@ def run(line: ServerFlags, stream: TextIO, early_port: EarlyPort | None) -> NoRe
         lines.flush()
         # Threads of the HTTP server may hold requests that were cut off; ending the interpreter under them can crash.
         os._exit(0)
+
+
+def _load(path: Path | None, given: Mapping[str, object]) -> tuple[ServerConfig, list[Problem]] | ConfigError:
+    try:
+        return load_server_config(path, given)
+    except ConfigError as error:
+        return error
 
 
 def open_log(options: GlobalOptions, lines: Batched) -> Log:

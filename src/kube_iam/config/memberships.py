@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from kube_iam.config.section import Section, kind_of
 from kube_iam.core.arns import is_iam_name
@@ -97,6 +96,8 @@ def closest_key(key: str, choices: Iterable[str]) -> str:
     Wider than `config.suggestions`: an entry is refused for such a key, and to take `grpIam` for an unknown key would admit
     everybody in the role.
     """
+    from difflib import get_close_matches  # loaded for unknown keys only
+
     spelled = {choice.casefold(): choice for choice in choices}
     found = get_close_matches(key.casefold(), spelled, n=1, cutoff=0.6)
     return spelled[found[0]] if found else ""

@@ -82,6 +82,11 @@ def token_expiration(credentials: "Credentials", now: float) -> float:
     return end if credentials.expires is None else min(end, credentials.expires)
 
 
+def sha256_digest(data: bytes) -> bytes:
+    """Return the SHA-256 of the data, 32 bytes."""
+    return sha256(data).digest()
+
+
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of the data in lower-case hex."""
     return sha256(data).hexdigest()

@@ -9,7 +9,6 @@ or AROA…:session). With `role`, it covers sessions of that role only; with `ia
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from kube_iam.core.arns import parse_arn
 from kube_iam.core.identity import Identity
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.principals import KINDS, arn_key, explain_invalid, is_folded_id, kind_of, role_of
+from kube_iam.core.tokens import sha256_hex
 from kube_iam.core.utc import rfc3339
 
 ANY_KIND = ""
@@ -183,7 +183,7 @@ def denial_name(kind: str, value: str, role: str = "", iam_group: str = "") -> s
     normalized = _normalized(kind, value)
     readable = re.sub(r"[^a-z0-9]+", "-", re.split("[/:]", normalized.lower())[-1])[:40].strip("-")
     target = "\0".join((kind, normalized, *(_scopes(role, iam_group) or ("",))))
-    return f"{readable or 'denial'}-{hashlib.sha256(target.encode()).hexdigest()[:10]}"
+    return f"{readable or 'denial'}-{sha256_hex(target.encode())[:10]}"
 
 
 def same_target(one: Denial, other: Denial) -> bool:

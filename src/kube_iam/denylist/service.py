@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class DenyListService:
 
             namespace, name = config.deny_list.split("/")
             endpoints = EndpointSource(config.kubeconfig, config.master, environ)
-            self.list = DenyList(endpoints, observer, secrets.token_hex(6), namespace, name)
+            self.list = DenyList(endpoints, observer, os.urandom(6).hex(), namespace, name)
             self._task = WatchTask(self.list.follow)
             self.list.on_synced = self._task.synced
 

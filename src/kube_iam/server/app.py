@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
+import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -89,7 +89,7 @@ class _Server:
         self._connections = ConnectionWatch(ConnectionObserver(log, self._metrics).looked)
         self._mapping_observer = MappingObserver(log, self._metrics)
         self._backends = Chain(config, self._mapping_observer, environ, flags=flags)
-        self._cache = MembershipCache(config.membership.max_age, uptime, time.time, secrets.token_hex(6))
+        self._cache = MembershipCache(config.membership.max_age, uptime, time.time, os.urandom(6).hex())
         self._deny_list = DenyListService(config, DenyListObserver(log, self._metrics), environ)
 
     async def run(self) -> None:

@@ -110,6 +110,15 @@ class _Server(Server):
         super().__init__(**options)
         self._listening = listening
 
+    def build_ssl_context(
+        self, cert: Path | None, key: Path | None, password: str | None, proto: SSLProtocols, *_: object
+    ) -> None:
+        # As granian does, but without a check of the pair by OpenSSL: `certificates` has checked it.
+        if cert is None or key is None:
+            super().build_ssl_context(cert, key, password, proto, None, [], False)
+        else:
+            self.ssl_ctx = (True, str(cert), str(key), password, str(proto), None, [], False)  # type: ignore[assignment]
+
     def _init_shared_socket(self) -> None:
         # granian itself passes a descriptor instead of an address where the system has no SO_REUSEPORT.
         self._shd = SocketHolder(self._listening.dup().detach(), False, backlog())  # type: ignore[assignment, call-arg]
