@@ -143,6 +143,7 @@ def test_calls_of_iam_with_static_keys_load_no_sdk(arguments: tuple[str, ...], s
         output, modules = run(tmp_path, *arguments, **keys)
         assert {"GetCallerIdentity", "GetGroup"} & {form["Action"] for form in iam.forms}
     assert shown in output
+    assert ("kube_iam.access.plan" in modules) is (arguments[0] == "plan")
     assert not packages(modules) & {"botocore", "urllib3", "dateutil", "jinja2", "ruamel", "cryptography", "granian"}
 
 

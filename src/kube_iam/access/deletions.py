@@ -30,9 +30,8 @@ from kube_iam.access.desired import (
     MappedLevel,
     assumed_roles,
     level_in_name,
-    user_policy_name,
 )
-from kube_iam.access.levels import Owner
+from kube_iam.access.levels import Owner, user_policy_name
 from kube_iam.access.mapping import given, is_removable, pathless, role_key
 from kube_iam.access.observed import Observed
 from kube_iam.access.ports import GroupState, RoleState

@@ -89,11 +89,6 @@ def group_arn(access: ClusterAccess, level: Level) -> str:
     return iam_arn(access, f"group{level.path}{level.group_name}")
 
 
-def user_policy_name(cluster_name: str, level_name: str) -> str:
-    """Return the name of a user's own policy for temporary access to the level's role."""
-    return f"kube-iam-{cluster_name}-{level_name}"
-
-
 def temporary_document(access: ClusterAccess, level: Level, until: str) -> dict[str, object]:
     """Return a user's own policy: assume the level's role until that time (RFC 3339, UTC)."""
     statement = {

@@ -1,4 +1,7 @@
-"""Inventory: the resources in IAM and the mapping entries that the owners of one cluster's resources depend on, as they were read."""
+"""Inventory: the resources in IAM and the mapping entries that the owners of one cluster's resources depend on, as they were read.
+
+`check_caller` comes before: nothing is read of another account than the file's.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from dataclasses import dataclass, field
 from kube_iam.access.desired import DesiredLevel, assumed_roles, iam_arn
 from kube_iam.access.levels import ClusterAccess
 from kube_iam.access.mapping import MappingEntry, pathless, role_key
-from kube_iam.access.ports import Directory, GroupState, PolicyState, RoleState
+from kube_iam.access.ports import Caller, Directory, GroupState, PolicyState, RoleState
 from kube_iam.core.arns import is_iam_name
+from kube_iam.errors import CredentialsError
 
 LONGEST_ROLE_NAME = 64  # in characters
 
@@ -28,6 +32,19 @@ class Inventory:
     groups: Mapping[str, GroupState | None] = field(default_factory=dict)
     entries: tuple[MappingEntry, ...] | None = None
     is_complete: bool = False
+
+
+def check_caller(access: ClusterAccess, directory: Directory) -> Caller:
+    """Return the caller. Raises CredentialsError if the credentials are for another account or partition than the file."""
+    caller = directory.caller()
+    partition = caller.arn.split(":")[1] if caller.arn.startswith("arn:") else access.partition
+    if caller.account != access.account or partition != access.partition:
+        raise CredentialsError(
+            f"these credentials are for account {caller.account} ({partition}), "
+            f"and {access.place('account')} is about account {access.account} ({access.partition})",
+            "choose other credentials with --profile or AWS_PROFILE, or correct account in the file",
+        )
+    return caller
 
 
 def read_inventory(

@@ -16,10 +16,9 @@ from kube_iam.access.desired import desired_entry, desired_state, policy_arn
 from kube_iam.access.inventory import Inventory, read_inventory
 from kube_iam.access.levels import ClusterAccess, Level, Method
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.access.ownership import OwnershipIndex, is_at_path
-from kube_iam.access.plan import not_owned, other_spellings
+from kube_iam.access.ownership import OwnershipIndex, is_at_path, other_spellings
 from kube_iam.access.ports import Directory, GroupState, User
-from kube_iam.access.unmanaged import unmanaged_resource
+from kube_iam.access.unmanaged import not_owned, unmanaged_resource
 from kube_iam.errors import NotFound, NotOwned
 
 _SEE_PLAN = "nothing was changed; `kube-iam plan` lists all that is in the way"

@@ -313,3 +313,8 @@ NOT_READ = Owner(Standing.NOT_READ)
 def expand_naming(template: str, cluster: str, level: str) -> str:
     """Return the name in IAM that a template gives to a level: `{cluster}` and `{level}` are replaced."""
     return template.replace("{cluster}", cluster).replace("{level}", level)
+
+
+def user_policy_name(cluster_name: str, level_name: str) -> str:
+    """Return the name of a user's own policy for temporary access to the level's role."""
+    return f"kube-iam-{cluster_name}-{level_name}"

@@ -26,13 +26,15 @@ A command that reads less than `plan` gets the answers of `plan` or `NOT_READ`: 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from kube_iam.access.changes import Kind
 from kube_iam.access.desired import (
     CLUSTER_TAG,
     EXISTING_GROUPS_TAG,
     EXISTING_ROLES_TAG,
     LEVEL_TAG,
+    DesiredLevel,
     assumed_roles,
     desired_entry,
     iam_arn,
@@ -47,6 +49,7 @@ from kube_iam.access.inventory import Inventory
 from kube_iam.access.levels import NOT_READ, UNKNOWN, ClusterAccess, Method, Owner, Standing
 from kube_iam.access.mapping import MappingEntry, pathless, role_key
 from kube_iam.access.ports import BindingState, GroupState, PolicyState, RoleState
+from kube_iam.access.unmanaged import UnmanagedResource
 
 _CLUSTER_PATH = re.compile(r"/kube-iam/([^/]+)/$")
 _DESCRIPTION = re.compile(r"Level \S+ of the Kubernetes cluster (\S+)")
@@ -376,3 +379,31 @@ class OwnershipIndex:
     def _is_in_account(self, key: str) -> bool:
         """Return whether a comparable ARN is that of a role in the cluster's account and partition."""
         return key.startswith(self._role_prefix)
+
+
+def other_spellings(
+    inventory: Inventory, desired: tuple[DesiredLevel, ...], elsewhere: Iterable[PolicyState] = ()
+) -> Iterator[UnmanagedResource]:
+    """Yield names of levels that exist in another spelling, with the remedy: write that spelling into the file.
+
+    IAM shows letter case and does not tell names apart by it: "names are not distinguished by case". So nothing can be created in
+    another spelling while a name exists, and the role ARN, which every session and policy repeats, keeps its spelling. `elsewhere`
+    are policies at another path.
+    """
+    policies = (*inventory.policies.values(), *elsewhere)
+    present: dict[Kind, Iterable[PolicyState | RoleState | GroupState | None]] = {
+        Kind.POLICY: policies,
+        Kind.ROLE: inventory.roles.values(),
+        Kind.GROUP: inventory.groups.values(),
+    }
+    spellings = {kind: {each.name.casefold(): each.name for each in found if each} for kind, found in present.items()}
+    for level in desired:
+        names = {Kind.POLICY: level.policy.name, Kind.GROUP: level.group.name}
+        if level.role is not None:
+            names[Kind.ROLE] = level.role.name
+        for kind, name in names.items():
+            spelled = spellings[kind].get(name.casefold(), name)
+            if spelled != name:
+                why = f"differs from {name} in letter case only, and IAM does not tell the two apart"
+                remedy = f"set iam.{kind.value} of level {level.name} to {spelled}"
+                yield UnmanagedResource(kind, spelled, why, remedy, adoptable=False)

@@ -21,13 +21,14 @@ from kube_iam.access.deletions import cluster_deletions, iam_deletions, left_alo
 from kube_iam.access.desired import AnyLevel, DesiredLevel, desired_state, mapped_levels
 from kube_iam.access.existing import consequences, findings, located, misplaced_groups, unusable
 from kube_iam.access.guards import MASTERS, deletes_too_many_levels, is_own, lockout, lost_access_policies
-from kube_iam.access.inventory import Inventory
+from kube_iam.access.inventory import check_caller
 from kube_iam.access.level_changes import EntryPlanner, LevelPlanner
 from kube_iam.access.levels import ClusterAccess, Method, TargetKind
 from kube_iam.access.mapping import MappingEntry, given
 from kube_iam.access.member_lists import exceeded_quotas, exceeded_tags, guarded_removals, member_failures
 from kube_iam.access.observed import Observed, observe
-from kube_iam.access.ports import BindingState, Caller, Directory, GroupState, PolicyState, Ports, RoleState
+from kube_iam.access.ownership import other_spellings
+from kube_iam.access.ports import BindingState, Ports
 from kube_iam.access.reassignments import (
     guarded_changes,
     guarded_deletions,
@@ -38,23 +39,9 @@ from kube_iam.access.reassignments import (
 from kube_iam.access.server_policy import suspensions, uncovered_by_policy
 from kube_iam.access.synced_levels import alike_entries, synced_warnings, with_users
 from kube_iam.access.tombstones import explained_recreations
-from kube_iam.access.unmanaged import UnmanagedResource
+from kube_iam.access.unmanaged import UnmanagedResource, not_owned
 from kube_iam.access.user_names import reserved_user_names, user_name_warnings
 from kube_iam.core.trust_policy import ACCOUNT_ACCESS, allows_chosen_session_names
-from kube_iam.errors import CredentialsError, NotOwned
-
-
-def check_caller(access: ClusterAccess, directory: Directory) -> Caller:
-    """Return the caller. Raises CredentialsError if the credentials are for another account or partition than the file."""
-    caller = directory.caller()
-    partition = caller.arn.split(":")[1] if caller.arn.startswith("arn:") else access.partition
-    if caller.account != access.account or partition != access.partition:
-        raise CredentialsError(
-            f"these credentials are for account {caller.account} ({partition}), "
-            f"and {access.place('account')} is about account {access.account} ({access.partition})",
-            "choose other credentials with --profile or AWS_PROFILE, or correct account in the file",
-        )
-    return caller
 
 
 def plan_apply(
@@ -216,42 +203,6 @@ def _former_mapping(observed: Observed, desired: Iterable[AnyLevel] = ()) -> Ite
 
 def _unchecked(refusal: str) -> str:
     return f"not checked in advance, since an admission webhook takes no dry runs: {refusal}"
-
-
-def not_owned(
-    unmanaged: Iterable[UnmanagedResource], head: str = "the levels cannot have these names in IAM and the cluster:"
-) -> NotOwned:
-    """Return the error for resources that prevent what the caller wants, each with its remedy."""
-    items = (f"{found}: {found.remedy}" for found in unmanaged)
-    return NotOwned.listing(head, items, "nothing was changed")
-
-
-def other_spellings(
-    inventory: Inventory, desired: tuple[DesiredLevel, ...], elsewhere: Iterable[PolicyState] = ()
-) -> Iterator[UnmanagedResource]:
-    """Yield names of levels that exist in another spelling, with the remedy: write that spelling into the file.
-
-    IAM shows letter case and does not tell names apart by it: "names are not distinguished by case". So nothing can be created in
-    another spelling while a name exists, and the role ARN, which every session and policy repeats, keeps its spelling. `elsewhere`
-    are policies at another path.
-    """
-    policies = (*inventory.policies.values(), *elsewhere)
-    present: dict[Kind, Iterable[PolicyState | RoleState | GroupState | None]] = {
-        Kind.POLICY: policies,
-        Kind.ROLE: inventory.roles.values(),
-        Kind.GROUP: inventory.groups.values(),
-    }
-    spellings = {kind: {each.name.casefold(): each.name for each in found if each} for kind, found in present.items()}
-    for level in desired:
-        names = {Kind.POLICY: level.policy.name, Kind.GROUP: level.group.name}
-        if level.role is not None:
-            names[Kind.ROLE] = level.role.name
-        for kind, name in names.items():
-            spelled = spellings[kind].get(name.casefold(), name)
-            if spelled != name:
-                why = f"differs from {name} in letter case only, and IAM does not tell the two apart"
-                remedy = f"set iam.{kind.value} of level {level.name} to {spelled}"
-                yield UnmanagedResource(kind, spelled, why, remedy, adoptable=False)
 
 
 def access_warnings(access: ClusterAccess) -> Iterator[str]:

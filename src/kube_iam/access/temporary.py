@@ -15,9 +15,9 @@ from dataclasses import replace
 
 from kube_iam.access.apply import remove_temporary_access
 from kube_iam.access.changes import TemporaryRemoval
-from kube_iam.access.desired import assumed_roles, desired_entry, end_of, role_arn, temporary_document, user_policy_name
+from kube_iam.access.desired import assumed_roles, desired_entry, end_of, role_arn, temporary_document
 from kube_iam.access.level_reader import LevelReader
-from kube_iam.access.levels import ClusterAccess, Level, Method
+from kube_iam.access.levels import ClusterAccess, Level, Method, user_policy_name
 from kube_iam.access.mapping import MappingEntry, MappingStore
 from kube_iam.access.ports import Directory
 from kube_iam.core.mapping_entries import TemporaryGrant

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kube_iam.access.changes import Field, Kind
 from kube_iam.access.desired import CLUSTER_TAG
 from kube_iam.access.levels import Owner, Standing
 from kube_iam.access.mapping import MappingEntry, given
+from kube_iam.errors import NotOwned
 
 ADOPT = "take it over with --adopt"
 _USE = "leave it as it is, and use it, with existing: true beside iam.{kind} of level {level}"
@@ -96,3 +98,11 @@ def unmanaged_entry(
     why = f"is mapped already by {have.where}, in another way: {given(have)}"
     remedy = f"delete that object, or choose another iam.role for level {level}"
     return UnmanagedResource(Kind.MAPPING, want.name, why, remedy, adoptable=False)
+
+
+def not_owned(
+    unmanaged: Iterable[UnmanagedResource], head: str = "the levels cannot have these names in IAM and the cluster:"
+) -> NotOwned:
+    """Return the error for resources that prevent what the caller wants, each with its remedy."""
+    items = (f"{found}: {found.remedy}" for found in unmanaged)
+    return NotOwned.listing(head, items, "nothing was changed")

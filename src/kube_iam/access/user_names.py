@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
-from kube_iam.access.desired import AnyLevel
 from kube_iam.access.levels import (
     DEFAULT_USERNAME,
     DEFAULT_USERNAME_OF_PERMISSION_SET,
@@ -25,6 +25,9 @@ from kube_iam.access.levels import (
 from kube_iam.core.access_entries import access_entry_refusals
 from kube_iam.core.mapping import prefix_of
 from kube_iam.core.templates import VARIABLES, parse_template
+
+if TYPE_CHECKING:
+    from kube_iam.access.desired import AnyLevel
 
 _FOLDED = "SessionName"  # `@` becomes `-`
 _WHOLE = ("SessionNameRaw", "UserName")

@@ -7,6 +7,7 @@ to botocore, and so are calls through proxies.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +17,10 @@ from kube_iam.aws.config_checks import check_process_variables
 from kube_iam.aws.regions import regions_of
 from kube_iam.aws.service_endpoints import plain_endpoint
 from kube_iam.aws.static_credentials import read_profile, static_credentials
-from kube_iam.config.proxies_in_effect import may_use_proxy
+from kube_iam.config.system_proxies import SYSTEMS, has_system_proxy
 from kube_iam.core.credentials import KEY_SETTINGS, VARIABLES, Credentials, check_environment, check_value
 from kube_iam.core.partitions import DEFAULT_REGION, partition_of_region
+from kube_iam.core.proxies import VARIABLES as PROXIES
 from kube_iam.errors import KubeIamError
 
 if TYPE_CHECKING:
@@ -145,7 +147,11 @@ def _direct(profile: str, region: str, environ: Mapping[str, str]) -> _Direct | 
     check_value("the region", region)
     if profile:
         environ = {name: value for name, value in environ.items() if name not in _SOURCES} | {"AWS_PROFILE": profile}
-    if any(environ.get(name) for name in _OTHER_VARIABLES) or may_use_proxy(environ):
+    if any(environ.get(name) for name in _OTHER_VARIABLES):
+        return None
+    if any(value and name.upper() in PROXIES for name, value in environ.items()):
+        return None
+    if sys.platform in SYSTEMS and has_system_proxy():
         return None
     found = read_profile(environ)
     keys = static_credentials(environ, found, time.time())

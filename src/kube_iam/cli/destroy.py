@@ -41,7 +41,8 @@ _NOT_READ = (
 @pass_session
 def command(session: AdminSession, yes: bool, dry_run: bool, force: bool, iam_only: bool, output: str) -> int:
     """Undo everything that apply made, for levels that have left the file too. Nothing else is touched."""
-    from kube_iam.access.plan import check_caller, plan_destroy
+    from kube_iam.access.inventory import check_caller
+    from kube_iam.access.plan import plan_destroy
     from kube_iam.cli.apply import PlanResults, carry_out, is_approved
     from kube_iam.cli.changes import AuditLog
     from kube_iam.kube.events import Action, AuditRecord

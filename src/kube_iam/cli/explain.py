@@ -53,8 +53,8 @@ def command(session: AdminSession, principal: str, level: str, no_simulation: bo
     from kube_iam.access.explain import Explainer
     from kube_iam.access.explanation import Verdict, overall
     from kube_iam.access.iam_facts import IamFacts
+    from kube_iam.access.inventory import check_caller
     from kube_iam.access.members import find_level
-    from kube_iam.access.plan import check_caller
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.explain_state import LiveServer
     from kube_iam.config.suggestions import suggestion

@@ -167,7 +167,7 @@ class _MemberCommand:
 
         `guarded` says that the caller's own access has been checked.
         """
-        from kube_iam.access.plan import check_caller
+        from kube_iam.access.inventory import check_caller
 
         needs_check = not (self.options.into or self.options.force or guarded)
         own = OwnAccess(self.session, self.reader) if needs_check else None  # asks the cluster in the background

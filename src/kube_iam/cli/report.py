@@ -68,7 +68,8 @@ def command(session: AdminSession, output: str, table: str | None, out: Path | N
 
     Exits with 3 where something could not be read: the report then says what.
     """
-    from kube_iam.access.plan import check_caller, plan_apply
+    from kube_iam.access.inventory import check_caller
+    from kube_iam.access.plan import plan_apply
     from kube_iam.kube.rbac import EVERY_NAMESPACE
     from kube_iam.report.access_report import ReportReader, Sources
 

@@ -113,7 +113,7 @@ def grant_for(
     output: str,
 ) -> int:  # fmt: skip
     """Grant the level to the users until an end. Everything is checked before the first change. Returns the exit code."""
-    from kube_iam.access.plan import check_caller
+    from kube_iam.access.inventory import check_caller
 
     access = session.access
     session.warn_of_regions()

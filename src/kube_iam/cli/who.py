@@ -50,9 +50,8 @@ def command(
     """
     from kube_iam.access import members
     from kube_iam.access.desired import other_entries
-    from kube_iam.access.inventory import Inventory
+    from kube_iam.access.inventory import Inventory, check_caller
     from kube_iam.access.level_reader import LevelReader
-    from kube_iam.access.plan import check_caller
     from kube_iam.access.temporary import temporary_in_force
     from kube_iam.cli.access_output import print_data
     from kube_iam.cli.denied import read_denied

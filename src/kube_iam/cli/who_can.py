@@ -67,8 +67,8 @@ def command(
 
     Exits with 3 where something could not be read: the answer is then incomplete, and names it.
     """
+    from kube_iam.access.inventory import check_caller
     from kube_iam.access.levels import TargetKind
-    from kube_iam.access.plan import check_caller
     from kube_iam.access.who_can import PeopleReader, who_can
     from kube_iam.cli.access_output import print_data
     from kube_iam.report.who_can_text import WhoCanReport, who_can_data, who_can_text

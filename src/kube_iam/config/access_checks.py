@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from kube_iam.access.desired import user_policy_name
 from kube_iam.access.levels import (
     DEFAULT_USERNAME,
     DEFAULT_USERNAME_OF_SYNCED_LEVEL,
@@ -17,6 +16,7 @@ from kube_iam.access.levels import (
     SHORTEST_SESSION_NAME,
     Method,
     TargetKind,
+    user_policy_name,
 )
 from kube_iam.access.mapping import pathless
 from kube_iam.config import access_entry_checks, iam_settings

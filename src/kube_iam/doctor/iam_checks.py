@@ -12,12 +12,11 @@ from kube_iam.access.desired import (
     role_arn,
     same_document,
     trust_document,
-    user_policy_name,
 )
 from kube_iam.access.drift import Difference, differences
 from kube_iam.access.explanation import Status
 from kube_iam.access.iam_facts import IamFacts
-from kube_iam.access.levels import Method
+from kube_iam.access.levels import Method, user_policy_name
 from kube_iam.access.plan import plan_apply
 from kube_iam.config.suggestions import suggestion
 from kube_iam.core.mapping_entries import TemporaryGrant

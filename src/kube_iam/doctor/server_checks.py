@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kube_iam.access.desired import role_arn
+from kube_iam.access.inventory import check_caller
 from kube_iam.access.levels import MappingTarget, Method, TargetKind
-from kube_iam.access.plan import check_caller
 from kube_iam.core.checks import CLOCK_SKEW, LIFETIME
 from kube_iam.core.membership_status import MembershipQuestion, MembershipState, requirement_name
 from kube_iam.core.reasons import Reason

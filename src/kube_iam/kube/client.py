@@ -14,7 +14,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from kube_iam.access.ports import Subject
-from kube_iam.config.proxies_in_effect import may_use_proxy
+from kube_iam.config.system_proxies import SYSTEMS, has_system_proxy
 from kube_iam.core.arns import canonical_arn
 from kube_iam.core.credentials import defect
 from kube_iam.core.extras import install_command
@@ -195,7 +195,7 @@ class KubeApi:
         from lightkube.config.models import Context as Named
 
         context = self.context
-        proxy = _own_proxy(context, self._environ)
+        proxy, may_use_proxy = _proxies(context, self._environ)
         user = {key: value for key, value in context.user.items() if key != "exec"} | credentials_of(status)
         for key in ("token", "username", "password"):
             if (text := str(user.get(key) or "")) and (found := defect(text)):
@@ -214,7 +214,7 @@ class KubeApi:
             timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
             field_manager=FIELD_MANAGER,
             proxy=proxy,
-            transport=None if proxy or may_use_proxy(self._environ) else _direct_transport(config),
+            transport=None if may_use_proxy else _direct_transport(config),
         )
         generic: Any = client._client
         generic.handle_response = _decoding_alone(generic.handle_response)
@@ -310,19 +310,21 @@ def _flag(fields: Mapping[str, object], key: str) -> bool:
     return str(fields.get(key) or "false").casefold() == "true"
 
 
-def _own_proxy(context: Context, environ: Mapping[str, str]) -> str | None:
-    """Return the context's `proxy-url`, or None without one. Then the HTTP client reads the environment.
+def _proxies(context: Context, environ: Mapping[str, str]) -> tuple[str | None, bool]:
+    """Return the context's `proxy-url`, None without one, and whether calls may go through a proxy.
+
+    Without `proxy-url` the HTTP client reads the environment.
 
     Raises KubeError, naming the entry or the variable, for a proxy that cannot be used, and where a SOCKS proxy lacks socksio.
     """
     own = str(context.cluster.get("proxy-url") or "")
     if own:
         _check_proxy(f"proxy-url of context {context.name!r}", own, own_scheme=True)
-        return with_lower_scheme(own)
-    for name, value in environ.items():
-        if value and name.upper() in VARIABLES:
-            _check_proxy(f"the variable {name}", value)
-    return None
+        return with_lower_scheme(own), True
+    named = [name for name, value in environ.items() if value and name.upper() in VARIABLES]
+    for name in named:
+        _check_proxy(f"the variable {name}", environ[name])
+    return None, bool(named) or (sys.platform in SYSTEMS and has_system_proxy())
 
 
 def _check_proxy(source: str, url: str, *, own_scheme: bool = False) -> None:

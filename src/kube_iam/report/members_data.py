@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.access.members import LevelMembers, by_user
 from kube_iam.core.arns import is_account_id
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.denied_members import Denied, is_of_key
+
+if TYPE_CHECKING:
+    from kube_iam.access.members import LevelMembers
 
 States = Mapping[str, dict[str, object]]
 """States of levels on the server, by level name, as `report.membership_text.states_data` returns them."""
@@ -70,6 +73,8 @@ def users_data(
 
     `server` lists the states of the user's levels in the server.
     """
+    from kube_iam.access.members import by_user
+
     found = by_user(levels)
     void = {who.user_name for each in levels for who, _ in each.void}
     found |= {user: [] for user in sorted(void, key=str.casefold) if user not in found}

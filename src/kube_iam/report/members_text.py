@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from kube_iam.access.mapping import MappingEntry
-from kube_iam.access.members import LevelMembers, by_user
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.printable import escaped
 from kube_iam.denylist.denial import Denial
 from kube_iam.denylist.denied_members import Denied, is_of_key
 from kube_iam.report.members_data import kind_of_entry
+
+if TYPE_CHECKING:
+    from kube_iam.access.members import LevelMembers
 
 NOT_ADMITTED = "not admitted"
 NOT_LISTED = "not in the file"
@@ -72,6 +75,8 @@ def entries_table(entries: Iterable[MappingEntry]) -> str:
 
 def users_table(levels: Sequence[LevelMembers], now: float, denied: Denied = MappingProxyType({})) -> str:
     """Return one line per user with their levels, and the time that is left of temporary access."""
+    from kube_iam.access.members import by_user
+
     ends = {(who.user_name, level.level): who for level in levels for who in level.temporary}
     states = _states(levels, denied)
     rows = []
