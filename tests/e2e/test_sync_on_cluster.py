@@ -192,7 +192,9 @@ def test_deny_changes_the_bindings_without_a_sync(site: SyncedSite) -> None:
 def test_temporary_access_ends_by_itself_with_a_remembered_token(site: SyncedSite) -> None:
     site.person("per")
     per, ops, administrator = site.person("per"), site.kubeconfig("ops"), site.administrator
-    administrator.works("kube-iam", "grant", "per", "ops", "--for", "2h", "--reason", "on call")
+    granted = administrator.run("kube-iam", "grant", "per", "ops", "--for", "2h", "--reason", "on call")
+    assert granted.returncode == 0
+    assert "`kube-iam sync` gives the rights of ops, and takes them at the end" in granted.stderr
     assert wait_until(lambda: per.signs_in(ops) and reads(per, ops), 60)
     (level,) = json.loads(administrator.works("kube-iam", "who", "ops", "-o", "json"))
     assert [each["user"] for each in level["temporary"]] == ["per"]

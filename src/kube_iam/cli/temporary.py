@@ -20,6 +20,7 @@ from kube_iam.cli.changes import AuditLog, changes_made
 from kube_iam.cli.member_results import MemberResults, print_members
 from kube_iam.cli.revoke_now import remove_level_denials
 from kube_iam.cli.session import AdminSession
+from kube_iam.cli.terminal import note
 from kube_iam.config.durations import parse_duration, show_duration
 from kube_iam.config.suggestions import suggestion
 from kube_iam.core.mapping_entries import TemporaryGrant
@@ -149,6 +150,10 @@ def grant_for(
             if output != "table":
                 print_members(results, data, output)
         if not dry_run:
+            if access.is_synced(level) and results.done:
+                note(
+                    f"note: `kube-iam sync` gives the rights of {level.name}, and takes them at the end: it has to run until then"
+                )
             remove_level_denials(session, level, [change.user for change in results.done], deny_list, audit)
         results.raise_error()
         if not dry_run:
