@@ -20,3 +20,16 @@ def test_a_manifest_is_accepted(control_plane: Any, name: str) -> None:
     done = subprocess.run(apply, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["install talos --only config-map", "manifest server --secret kube-iam-tls"])
+def test_printed_object_is_accepted(control_plane: Any, words: str) -> None:
+    example = DEPLOY.parent / "examples" / "access.yaml"
+    program = Path(sys.executable).parent
+    options = ["--image", "registry.example.com/kube-iam:1", "-f", str(example)]
+    text = subprocess.run([str(program / "kube-iam"), *words.split(), *options], capture_output=True, timeout=60).stdout
+    kubectl = [str(program / "kubectl"), "--kubeconfig", str(control_plane.kubeconfig)]
+    create = [*kubectl, "create", "--dry-run=server", "--validate=strict", "-f", "-"]
+    done = subprocess.run(create, input=text, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert b"Warning" not in done.stderr

@@ -46,8 +46,8 @@ def test_server_finds_the_mapping(
     ("mapping", "options", "message"),
     [
         ("{file: config.yaml}", (), "a file of this machine"),
-        ("{configFile: {namespace: auth}}", (), "its pods mount config.yaml of a ConfigMap in kube-system"),
-        ("{configFile: {key: iam.yaml}}", (), "its pods mount config.yaml of a ConfigMap in kube-system"),
+        ("{configFile: {namespace: auth}}", (), "it mounts config.yaml of a ConfigMap in kube-system"),
+        ("{configFile: {key: iam.yaml}}", (), "it mounts config.yaml of a ConfigMap in kube-system"),
         ("{accessEntries: {}}\nmembershipCheck: assumeRole", (), "no level has membershipCheck: rbac"),
         ("{awsAuth: {}}", ("--no-server",), "no level has membershipCheck: rbac"),
     ],

@@ -26,7 +26,7 @@ def chart_values(access: ClusterAccess, deny_list: str, *, server: bool = True) 
             "docs/sync.md says what it is for",
         )
     values: Values = {"region": access.region}
-    values["server"] = {"config": _config(access, deny_list)} if server else {"enabled": False}
+    values["server"] = {"config": server_config(access, deny_list)} if server else {"enabled": False}
     if synced:
         cluster, namespaces = synced_rights(access)
         rules: Values = {"cluster": cluster} if cluster else {}
@@ -35,22 +35,27 @@ def chart_values(access: ClusterAccess, deny_list: str, *, server: bool = True) 
     return values
 
 
-def _config(access: ClusterAccess, deny_list: str) -> Values:
-    """Return the place of the server's configuration, or its content where it holds no mapping of kube-iam."""
+def server_config(access: ClusterAccess, deny_list: str) -> Values:
+    """Return the content of the server's config.yaml, or `create: False` and the name of the ConfigMap to which `apply` writes.
+
+    Raises UsageError for a mapping that no server in a pod can read.
+    """
     target = access.mapping
     if target.kind is TargetKind.CONFIG_FILE:
         default = MappingTarget(TargetKind.CONFIG_FILE)
         if (target.namespace, target.key) != (SYSTEM, default.key):
             place = f"key {target.key} of ConfigMap {target.namespace}/{target.name}"
             raise UsageError(
-                f"the chart's server cannot read {place}: its pods mount {default.key} of a ConfigMap in {SYSTEM}",
+                f"a server in a pod cannot read {place}: it mounts {default.key} of a ConfigMap in {SYSTEM}",
                 "change mapping.configFile",
             )
         return {"create": False, "name": target.name}
     if target.kind is TargetKind.FILE:
         raise UsageError(
-            f"the chart's server cannot read {target.path}, a file of this machine (mapping.file)",
-            "with the chart use mapping: {crd: {}}",
+            f"a server in a pod cannot read {target.path}, a file of this machine (mapping.file)",
+            "use mapping: {crd: {}}",
         )
+    if target.kind not in _BACKENDS:
+        raise UsageError(f"kube-iam's server cannot read {target.describe()}", "EKS's own server does")
     settings = {"backendMode": [_BACKENDS[target.kind]], "denyList": deny_list}
     return {"clusterID": access.cluster_id, "server": settings}

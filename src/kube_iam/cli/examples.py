@@ -137,6 +137,13 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Check a token", "verify -i prod.example.com -t k8s-aws-v1.EXAMPLE"),
         ("Print its identity for a program", "verify -i prod.example.com -t k8s-aws-v1.EXAMPLE -o json"),
     ),
+    "install": (
+        ("Print all steps for kubeadm", "install kubeadm --image registry.example.com/kube-iam:0.1.0"),
+        (
+            "Create the server's config.yaml",
+            "install kubeadm --image registry.example.com/kube-iam:0.1.0 --only config-map | kubectl create -f -",
+        ),
+    ),
     "manifest": (
         ("Install the CRD", "manifest crd | kubectl apply -f -"),
         ("Give the server its rights", "manifest rbac | kubectl apply -f -"),
@@ -159,6 +166,9 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ),
     ),
     "manifest admission": (("Refuse writes of denied users", "manifest admission | kubectl apply -f -"),),
+    "manifest server": (
+        ("Run the server", "manifest server --image registry.example.com/kube-iam:0.1.0 | kubectl apply -f -"),
+    ),
     "manifest values": (
         ("Write the values of the chart", "manifest values > values.yaml"),
         ("Run the sync alone, on EKS", "manifest values --no-server > values.yaml"),

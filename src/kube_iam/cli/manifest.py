@@ -28,7 +28,7 @@ PARTS = ("configuration", "kubeconfig", "changes")
 @click.group("manifest", cls=CommandGroup, no_args_is_help=True)
 @global_options
 def command() -> None:
-    """Print a manifest: crd and rbac for `kubectl apply -f -`, authorizer for kube-apiserver's own configuration, values for Helm."""
+    """Print a manifest: crd, rbac, server, sync for kubectl, authorizer for kube-apiserver's own configuration, values for Helm."""
 
 
 @command.command("crd")
@@ -278,6 +278,28 @@ def sync_command(image: str, role_arn: str, deny_list: str, file: str) -> None:
     if not synced_levels(access):
         raise UsageError(f"no level of {access.source} has membershipCheck: rbac", "docs/sync.md says what it is for")
     page("---\n".join(map(as_yaml, sync_manifests(access, deny_list, image, role_arn))))
+
+
+@command.command("server")
+@global_options
+@click.option("--image", metavar="IMAGE", required=True, help="The image of kube-iam (docs/install.md).")
+@click.option(
+    "--secret",
+    metavar="NAME",
+    default="",
+    help="A Secret in kube-system with cert.pem and key.pem.  [default: files of the node]",
+)
+@file_option
+def server_command(image: str, secret: str, file: str) -> None:
+    """Print the DaemonSet of the server. `kube-iam install` prints the steps before it."""
+    from kube_iam.access.levels import TargetKind
+    from kube_iam.cli.session import read_access
+    from kube_iam.kube.installation import daemon_set
+    from kube_iam.report.data import as_yaml
+
+    target = read_access(file).mapping
+    config = target.name if target.kind is TargetKind.CONFIG_FILE else ""
+    page(as_yaml(daemon_set(image, config, secret)))
 
 
 @command.command("values")

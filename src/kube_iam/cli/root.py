@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, Entry] = {
     "sync": Entry("kube_iam.cli.sync:command", "Keep bindings equal to the IAM groups.", SERVER),
     "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),
     "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),
+    "install": Entry("kube_iam.cli.install:command", "Print the steps that put the server into a cluster.", SERVER),
     "manifest": Entry("kube_iam.cli.manifest:command", "Print the CRD, RBAC of a job, or the authorizer.", SERVER),
     "policy": Entry("kube_iam.cli.policy:command", "Print the IAM policy of a job.", SERVER),
     "sandbox": Entry("kube_iam.cli.sandbox:command", "Run an emulated AWS account and a cluster.", OTHER),
