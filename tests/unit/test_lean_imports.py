@@ -29,6 +29,13 @@ def test_server_without_kubernetes_loads_no_openssl() -> None:
 
 
 @pytest.mark.process
+def test_region_of_an_instance_is_asked_for_without_openssl() -> None:
+    asked = "region_from_metadata({'AWS_EC2_METADATA_SERVICE_ENDPOINT': 'http://127.0.0.1:9'})"
+    modules = modules_after(f"from kube_iam.aws.metadata import region_from_metadata\n{asked}")
+    assert {"_ssl", "email"} & modules == set()
+
+
+@pytest.mark.process
 def test_later_import_of_ssl_gets_openssl() -> None:
     code = "from kube_iam.server.lean_imports import load_libraries\nload_libraries(openssl=False)\n"
     assert "_ssl" in modules_after(f"{code}import ssl; ssl.create_default_context().check_hostname or exit(1)")
