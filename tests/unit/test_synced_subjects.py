@@ -178,6 +178,15 @@ def test_user_names_that_two_members_share_are_given_to_neither() -> None:
     assert level.users("a-x") == {"carl"}
 
 
+def test_former_member_has_the_name_of_a_member_where_names_are_joined() -> None:
+    level = Level(MemberSource("Admins", ROLE, FOLDED))
+    level.read("a-x", "a@x")
+    assert level.users() == set()
+    level.read("a-x")
+    # A limit that docs/sync.md states: a session of a@x that still lives has this name too.
+    assert level.wanted().users == (named("a-x"),) == (level.source.user_name("a@x"),)
+
+
 def test_temporary_user_has_access_until_the_end() -> None:
     grant = TemporaryGrant("tess", "AIDATESSTESSTESS", rfc3339(NOW + 1100))
     level = Level(MemberSource("Admins", ROLE, RAW, (grant,)))

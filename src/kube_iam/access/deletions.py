@@ -127,8 +127,8 @@ def _ended_temporary(
         bound = bound_grants(observed, level)
         for who in dict.fromkeys((*entry.temporary, *bound)):
             # Bindings of a synced level keep their grants, other levels those of their entry. None moves from one to the other.
-            place = wanted is not None and (wanted.is_synced if who in bound else bool(wanted.entry.iam_group))
-            keeps = place and wanted is not None and entry.level in ("", wanted.name)
+            has_place = wanted is not None and (wanted.is_synced if who in bound else bool(wanted.entry.iam_group))
+            keeps = has_place and wanted is not None and entry.level in ("", wanted.name)
             if keeps and who.ends > now:
                 continue
             policy = user_policy_name(observed.cluster_name, level) if entry.role_arn else ""
