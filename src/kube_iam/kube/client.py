@@ -33,6 +33,8 @@ from kube_iam.kube.errors import reason_of, translate
 from kube_iam.kube.exec_plugin import ExecStatus, run_plugin
 
 if TYPE_CHECKING:
+    import ssl
+
     from httpx2 import BaseTransport
     from lightkube import Client
     from lightkube.config.kubeconfig import SingleConfig
@@ -57,6 +59,17 @@ class _Login:
         )  # one thread runs the plugin, which may ask on the terminal; the others wait for its answer
         self._context: Context | None = None
         self._status: ExecStatus | None = None
+        self._tls: tuple[ExecStatus | None, ssl.SSLContext] | None = None
+
+    def tls(self, status: ExecStatus | None, config: SingleConfig) -> ssl.SSLContext:
+        """Return the TLS settings of the context with these credentials, made once for all addresses. `config` is made of both."""
+        from lightkube.config.client_adapter import verify_cluster
+
+        with self._lock:
+            if self._tls is None or self._tls[0] is not status:
+                assert config.user is not None
+                self._tls = status, verify_cluster(config.cluster, config.user, config.abs_file)
+            return self._tls[1]
 
     @property
     def context(self) -> Context:
@@ -209,12 +222,16 @@ class KubeApi:
             cluster=_decoding_alone(msgspec.convert)(cluster, Cluster),
             user=_decoding_alone(msgspec.convert)(user, User),
         )
+        transport = None if may_use_proxy else self._direct_transport(status, config)
+        if transport is not None and config.user is not None:
+            # TLS is the transport's. lightkube would read certificate and key once more, for a transport that it does not make.
+            config.user.client_cert = config.user.client_cert_data = None
         client = Client(
             config=config,
             timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
             field_manager=FIELD_MANAGER,
             proxy=proxy,
-            transport=None if may_use_proxy else _direct_transport(config),
+            transport=transport,
         )
         generic: Any = client._client
         generic.handle_response = _decoding_alone(generic.handle_response)
@@ -223,19 +240,16 @@ class KubeApi:
             generic._client.headers = httpx2.Headers([*generic._client.headers.multi_items(), *self._headers])
         return client
 
+    def _direct_transport(self, status: ExecStatus | None, config: SingleConfig) -> BaseTransport | None:
+        """Return the transport for an API server whose authority the context names. None for others: httpx2 knows theirs."""
+        from kube_iam.kube.transport import DirectTransport
 
-def _direct_transport(config: SingleConfig) -> BaseTransport | None:
-    """Return the transport for an API server whose authority the context names. None for others: httpx2 knows theirs."""
-    from lightkube.config.client_adapter import verify_cluster
-
-    from kube_iam.kube.transport import DirectTransport
-
-    cluster, user = config.cluster, config.user
-    names_authority = cluster.certificate_auth or cluster.certificate_auth_data
-    if not names_authority or user is None or not cluster.server.lower().startswith("https://"):
-        return None
-    tls = verify_cluster(cluster, user, config.abs_file)
-    return DirectTransport(tls, connect_seconds=CONNECT_TIMEOUT, read_seconds=READ_TIMEOUT)
+        cluster = config.cluster
+        names_authority = cluster.certificate_auth or cluster.certificate_auth_data
+        if not names_authority or not cluster.server.lower().startswith("https://"):
+            return None
+        tls = self._login.tls(status, config)
+        return DirectTransport(tls, connect_seconds=CONNECT_TIMEOUT, read_seconds=READ_TIMEOUT)
 
 
 def _decoding_alone(decode: Callable[..., Any]) -> Callable[..., Any]:
