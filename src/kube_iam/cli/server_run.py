@@ -18,6 +18,7 @@ from kube_iam.config.server import ServerConfig, load_server_config
 from kube_iam.config.suggestions import suggestion
 from kube_iam.errors import ConfigError, Problem, UsageError
 from kube_iam.server.lean_imports import load_libraries, uses_kubernetes
+from kube_iam.server.process import ignore_signals
 
 if TYPE_CHECKING:
     import asyncio
@@ -142,6 +143,7 @@ def parse_feature_gates(text: str) -> dict[str, bool]:
 
 def run(line: ServerFlags, stream: TextIO, early_port: EarlyPort | None) -> NoReturn:
     """Serve until a signal ends the process. The log goes to `stream`. Raises KubeIamError where the server cannot start."""
+    ignore_signals()
     options = line.options
     parse_feature_gates(options.feature_gates)
     path = Path(options.config) if options.config else None
@@ -157,9 +159,7 @@ def run(line: ServerFlags, stream: TextIO, early_port: EarlyPort | None) -> NoRe
 
     from kube_iam.server.log import Batched, Scrubber, log_unexpected
     from kube_iam.server.ports import open_ports
-    from kube_iam.server.process import ignore_signals
 
-    ignore_signals()
     lines = Batched(stream)
     log = open_log(options, lines)
     if isinstance(loaded, ConfigError):

@@ -1,13 +1,19 @@
-"""The server's own process, on every operating system: its user, its signals and its clock."""
+"""The server's own process, on every operating system: its user, its signals and its clock.
+
+`ignore_signals` is called before asyncio is loaded, so this module does not load it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 # CLOCK_MONOTONIC stops in a suspended virtual machine, and cached entries would seem younger than they are afterwards.
 uptime: Callable[[], float] = (
@@ -23,6 +29,8 @@ def own_user() -> str:
 
 def stop_signal() -> asyncio.Event:
     """Return an event that is set when the process is asked to end: SIGTERM or SIGINT, on Windows Ctrl-C or Ctrl-Break."""
+    import asyncio
+
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
@@ -45,6 +53,8 @@ def ignore_signals() -> None:
 
 def reload_signal() -> asyncio.Event:
     """Return an event that is set by each SIGHUP. Windows has no such signal."""
+    import asyncio
+
     reloading = asyncio.Event()
     if hasattr(signal, "SIGHUP"):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.set)
