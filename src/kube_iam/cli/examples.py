@@ -137,6 +137,12 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("Check a token", "verify -i prod.example.com -t k8s-aws-v1.EXAMPLE"),
         ("Print its identity for a program", "verify -i prod.example.com -t k8s-aws-v1.EXAMPLE -o json"),
     ),
+    "cert": (("Show the certificate of this node's server", "cert status -i prod.example.com"),),
+    "cert status": (("Show the certificate", "cert status -i prod.example.com"),),
+    "cert rotate": (
+        ("Make a new certificate, and have both trusted", "cert rotate -i prod.example.com"),
+        ("Use it, once kube-apiserver was restarted", "cert rotate -i prod.example.com --finish"),
+    ),
     "install": (
         ("Print all steps for kubeadm", "install kubeadm --image registry.example.com/kube-iam:0.1.0"),
         (

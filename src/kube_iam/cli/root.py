@@ -61,6 +61,7 @@ COMMANDS: Mapping[str, Entry] = {
     "server": Entry("kube_iam.cli.server:command", "Answer token reviews of kube-apiserver.", SERVER),
     "sync": Entry("kube_iam.cli.sync:command", "Keep bindings equal to the IAM groups.", SERVER),
     "init": Entry("kube_iam.cli.init:command", "Make the certificate and the webhook's kubeconfig.", SERVER),
+    "cert": Entry("kube_iam.cli.cert:command", "Show or replace the server's certificate.", SERVER),
     "verify": Entry("kube_iam.cli.verify:command", "Check a token as the server would, for debugging.", SERVER),
     "install": Entry("kube_iam.cli.install:command", "Print the steps that put the server into a cluster.", SERVER),
     "manifest": Entry("kube_iam.cli.manifest:command", "Print the CRD, RBAC of a job, or the authorizer.", SERVER),
