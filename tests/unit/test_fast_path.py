@@ -255,3 +255,42 @@ def test_a_full_disk_is_named_by_every_command(command: str, tmp_path: Path) -> 
     os.close(full)
     assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
     assert "the output cannot be written: No space left on device" in ran.stderr
+
+
+THREADS = """
+import sys, threading, click
+from kube_iam.cli import main, root
+@click.command("who")
+def command():
+    def write():
+        threading.main_thread().join()
+        open(sys.argv[2], "w").write("written")
+    click.echo("shown")
+    threading.Thread(target=write, daemon=DAEMON).start()
+sys.argv = ["kube-iam", "who", sys.argv[1]]
+root.LazyGroup.get_command = lambda self, ctx, name: root.prepare(command, name, "kube-iam", records=True)
+root.LazyGroup.resolve_command = lambda self, ctx, args: ("who", self.get_command(ctx, "who"), [])
+sys.exit(main.entry_point())
+"""
+
+
+@pytest.mark.process
+def test_a_command_ends_when_its_threads_have_written(tmp_path: Path) -> None:
+    """It ends without taking the interpreter apart, which would wait for them."""
+    file = tmp_path / "file"
+    program = THREADS.replace("DAEMON", "False")
+    ran = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("shown\n", "")
+    assert file.read_text() == "written"
+
+
+@pytest.mark.process
+def test_a_command_ends_without_the_functions_that_the_interpreter_runs_at_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    late = f"import atexit; atexit.register(lambda: open({str(file)!r}, 'w'))\n"
+    program = late + THREADS.replace("DAEMON", "True")
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "none"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert ran.stdout == "shown\n"
+    assert not file.exists()

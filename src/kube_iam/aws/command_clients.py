@@ -103,9 +103,8 @@ class CommandClients:
         with self._lock:
             if self._http is None:
                 connect, read = limits()
-                bundle = self._environ.get("AWS_CA_BUNDLE") or self._environ.get(
-                    "REQUESTS_CA_BUNDLE", ""
-                )  # as botocore
+                # In botocore's order.
+                bundle = self._environ.get("AWS_CA_BUNDLE") or self._environ.get("REQUESTS_CA_BUNDLE", "")
                 builder = SyncClientBuilder().connect_timeout(connect).read_timeout(read).no_proxy()
                 try:
                     self._http = build_client(builder, {"AWS_CA_BUNDLE": bundle}, https_only=False)

@@ -1,4 +1,4 @@
-"""HTTPS clients of the server, set up from the environment: trusted roots and proxies.
+"""HTTPS clients of the server and of commands, set up from the environment: trusted roots and proxies.
 
 The library reads HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE. AWS_CA_BUNDLE names further trusted roots.
 """

@@ -1,4 +1,4 @@
-"""IAM behind the `Directory` port, on botocore. `iam_calls.PERMISSIONS` lists the permissions of each method.
+"""IAM behind the `Directory` port. `iam_calls.PERMISSIONS` lists the permissions of each method.
 
 Writes may be repeated. Creating an object that exists with the same content succeeds, and so does deleting one that is gone. An
 object with other content is a Conflict and is never taken over. After each write the directory waits until a read shows it.

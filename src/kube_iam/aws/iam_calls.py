@@ -77,7 +77,10 @@ ALREADY_EXISTS = "EntityAlreadyExists"
 
 
 class IamCalls:
-    """Calls on a botocore client that is made when first needed. Every method raises our tree; `doing` completes "cannot …"."""
+    """Calls on clients with botocore's interface, which are made when first needed.
+
+    Every method raises our tree; `doing` completes "cannot …".
+    """
 
     def __init__(self, make: Callable[[str], Any], page_size: int = PAGE_SIZE) -> None:
         self._make = make

@@ -1,7 +1,8 @@
-"""Signed calls of AWS's query services (IAM, STS, EC2) without the AWS SDK, for the server: a POST with a form, answered in XML.
+"""Signed calls of AWS's query services (IAM, STS, EC2) without the AWS SDK: a POST with a form, answered in XML.
 
-Blocking, and thread-safe. The SDK in the server's process would take 34 MB. What is signed, and the hosts, are those of the SDK: tests
-compare them. AWS Signature Version 4 is in the AWS General Reference; the protocol in the API references of the services.
+Blocking, and thread-safe. `QueryApi` is for the server, in whose process the SDK would take 34 MB; commands use the functions. What is
+signed, and the hosts, are those of the SDK: tests compare them. AWS Signature Version 4 is in the AWS General Reference; the protocol
+in the API references of the services.
 """
 
 from __future__ import annotations

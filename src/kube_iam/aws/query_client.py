@@ -62,17 +62,8 @@ _BOOLEANS = frozenset({"IsAttachable", "IsDefaultVersion", "IsTruncated"})
 _TIMES = frozenset({"CreateDate", "LastUsedDate", "PasswordLastUsed", "UpdateDate"})
 _STRUCTURES = frozenset(
     {
-        *(
-            "AccessKeyLastUsed",
-            "Group",
-            "PermissionsBoundary",
-            "Policy",
-            "PolicyVersion",
-            "Role",
-            "RoleLastUsed",
-            "SourceRoleTemplate",
-            "User",
-        ),
+        *("AccessKeyLastUsed", "Group", "PermissionsBoundary", "Policy", "PolicyVersion", "Role", "RoleLastUsed"),
+        *("SourceRoleTemplate", "User"),
     }
 )
 
