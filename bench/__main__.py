@@ -34,6 +34,8 @@ Measure = Callable[[Bench], list[Row]]
 MEASURES: dict[tuple[str, ...], Measure] = {
     ("token", "eks", "memory"): token_rows.token,
     ("role",): token_rows.role,
+    ("profiles",): token_rows.profiles,
+    ("cold",): token_rows.cold,
     ("kubectl", "sts-calls"): kubectl_rows.kubectl,
     ("cached",): server_rows.cached,
     ("new",): server_rows.new,

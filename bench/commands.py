@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +12,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Command:
-    """A program with its arguments and its whole environment."""
+    """A program with its arguments and its whole environment. `before` is called before each run, and is not timed."""
 
     name: str
     argv: Sequence[str]
     environment: Mapping[str, str]
+    before: Callable[[], None] = lambda: None
 
     def output(self) -> str:
         """Return the output of one untimed run. It has to succeed: a command that fails fast must never win a race."""
@@ -91,5 +92,6 @@ def interleaved(start: Starter, commands: Sequence[Command], rounds: int, warm_u
     runs = {command.name: Runs() for command in commands}
     for turn in range(-warm_up, rounds):
         for command in commands:
+            command.before()
             start.run(command, runs[command.name] if turn >= 0 else None)
     return runs

@@ -82,7 +82,7 @@ def kubectl(bench: Bench) -> list[Row]:
         Row(
             "kubectl",
             "`kubectl get ns` end to end, warm, STS 20 ms away, role assumed",
-            (part("wall time", "ms", mine.wall_ms, its.wall_ms, ratio("<=", 0.6)),),
+            (part("wall time", "ms", mine.wall_ms, its.wall_ms, ratio("<=", 0.55)),),
             (
                 "each has kube-apiserver and webhook of its own; kube-apiserver keeps answers for its default of 2 minutes",
             ),
