@@ -170,8 +170,7 @@ def cold(bench: Bench) -> list[Row]:
     parts.append(part("wall time, -r ROLE", "ms", runs[ours.name].wall_ms, runs[theirs.name].wall_ms))
     notes = (
         "everything that the programs cached is removed before each run, and STS is 20 ms away from a connection of its own",
-        "AWS_CA_BUNDLE names one certificate here; the SDK's own list of roots takes 25 ms more to load, in each of the three"
-        " that are written in Python",
+        "AWS_CA_BUNDLE names one certificate here: without it kube-iam and aws both load the SDK's list of roots, which takes 25 ms",
     )
     return [Row("cold", "`token`, first run of the hour", tuple(parts), notes)]
 

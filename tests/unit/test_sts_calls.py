@@ -536,5 +536,11 @@ def test_settings_that_are_not_covered_are_left_to_botocore(environ: dict[str, s
         assert sts_calls(environ, Profile("p", config, {}, b""), endpoint) is None
 
 
+@pytest.mark.parametrize("host", ["[::1]:8443", "sts.example.com:port", "sts.example.com:70000", "sts.exämple.com"])
+def test_hosts_that_are_not_plain_are_left_to_botocore(host: str) -> None:
+    assert sts_calls({}, Profile("p", {}, {}, b""), Endpoint("eu-central-1", host)) is None
+    assert sts_calls({}, Profile("p", {}, {}, b""), Endpoint("eu-central-1", "sts.example.com:8443")) is not None
+
+
 def test_every_variable_of_the_sdk_is_handled_or_left_to_it() -> None:
     assert kube_iam.aws.profile_sources._HANDLED <= VARIABLES_OF_SDK

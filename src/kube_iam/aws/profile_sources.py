@@ -32,7 +32,7 @@ _PARAMETERS = (
     ("duration_seconds", "DurationSeconds", 1),
 )
 _SHORTEST_SECONDS = 900
-# Settings that name other sources, beside those that decide nothing.
+# Settings that name another source of credentials than a role with keys.
 _OTHER_SOURCES = frozenset(("credential_process", "credential_source", "login_session", "web_identity_token_file"))
 _BEFORE_TOOLS = KEY_SETTINGS | {"login_session", "role_arn"}
 # Variables of the SDK that change nothing about these calls, or that are read here or for the endpoint.

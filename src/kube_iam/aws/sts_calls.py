@@ -56,7 +56,8 @@ def sts_calls(environ: "Mapping[str, str]", profile: "Profile | None", endpoint:
 
     Raises UsageError, naming the variable, for a proxy that cannot be used.
     """
-    if profile is None or not is_plain(environ, profile) or "[" in endpoint.host or not endpoint.host.isascii():
+    name, _, port = endpoint.host.partition(":")
+    if profile is None or not is_plain(environ, profile) or not name.isascii() or (port and not _is_port(port)):
         return None
     trusted = _trusted_roots(environ, profile)
     proxy = _proxy(environ, endpoint.host)
@@ -87,6 +88,10 @@ def _proxy(environ: "Mapping[str, str]", host: str) -> str | None:
         return ""
     check_usable(variable, proxy, host.partition(":")[0])
     return proxy if proxy_scheme(proxy) == "http" else None
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) < 65536
 
 
 class StsCalls:
@@ -297,9 +302,12 @@ def _tunnel(proxy: str, host: str, port: int) -> "socket":
         secret = b2a_base64(words.encode(), newline=False).decode()
         given = f"proxy-authorization: Basic {secret}\r\n" if parts.username else ""
         plain.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nhost: {host}:{port}\r\n{given}\r\n".encode())
-        # Nothing of TLS may be read here: STS sends nothing before we do.
+        # This reads nothing of TLS, since STS sends nothing before we do.
         with plain.makefile("rb") as file:
-            status, _ = _read_head(file)
+            try:
+                status, _ = _read_head(file)
+            except _CutOff as error:
+                raise _NoTunnel from error
         if status != 200:
             raise _NoTunnel
     except BaseException:
