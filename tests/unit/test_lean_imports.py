@@ -36,6 +36,13 @@ def test_region_of_an_instance_is_asked_for_without_openssl() -> None:
 
 
 @pytest.mark.process
+def test_endpoint_on_this_machine_is_checked_without_openssl() -> None:
+    code = "import os\nos.environ.pop('http_proxy', os.environ.pop('HTTP_PROXY', None))\n"
+    check = "from kube_iam.aws.endpoint_checks import check_endpoint\ncheck_endpoint('http://127.0.0.1:9', 'it')"
+    assert "_ssl" not in modules_after(code + check)
+
+
+@pytest.mark.process
 def test_later_import_of_ssl_gets_openssl() -> None:
     code = "from kube_iam.server.lean_imports import load_libraries\nload_libraries(openssl=False)\n"
     assert "_ssl" in modules_after(f"{code}import ssl; ssl.create_default_context().check_hostname or exit(1)")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -32,8 +35,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _has_proxy(url: str) -> bool:
+def _has_proxy(url: str, environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether a proxy would get a request to the URL."""
+    # urllib.request loads OpenSSL: 7 MB for as long as the server runs. On these two systems proxies also stand in their settings.
+    if sys.platform not in ("darwin", "win32") and "http_proxy" not in map(str.lower, environ):
+        return False
     from urllib.request import getproxies, proxy_bypass
 
     return bool(getproxies().get("http")) and not proxy_bypass(urlsplit(url).netloc)
