@@ -21,7 +21,7 @@ from kube_iam.sync.observer import SyncMetrics
 
 DEPLOY = CHART.parent
 EXAMPLES = DEPLOY.parent / "examples"
-EXISTING_CONFIG = {"image": {"repository": IMAGE}, "server": {"config": {"create": False}}}
+EXISTING_CONFIG: dict[str, Any] = {"image": {"repository": IMAGE}, "server": {"config": {"create": False}}}
 SYNCED = """\
 apiVersion: kube-iam.dev/v1alpha1
 kind: ClusterAccess
@@ -72,6 +72,18 @@ def test_server_is_that_of_the_plain_manifests(chart: Chart) -> None:
     plain = by_name([*shipped("rbac"), *shipped("daemonset")])
     assert by_name(chart.objects(EXISTING_CONFIG)) == plain
     assert (CHART / "crds" / "crd.yaml").read_text() == (DEPLOY / "crd.yaml").read_text()
+
+
+def test_certificate_can_be_in_a_secret_as_with_manifest_server(
+    chart: Chart, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {**EXISTING_CONFIG, "server": {**EXISTING_CONFIG["server"], "stateSecret": "kube-iam-tls"}}
+    (tmp_path / "access.yaml").write_text(SYNCED.replace("MAPPING", "{configFile: {}}"))
+    command = ["manifest", "server", "--image", f"{IMAGE}:{kube_iam_version()}", "--secret", "kube-iam-tls"]
+    assert run_command("kube-iam", [*command, "-f", str(tmp_path / "access.yaml")], {}) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    rendered = of_kind(chart.objects(values), "DaemonSet", "aws-iam-authenticator")
+    assert essence(rendered) == essence(printed)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +143,7 @@ def test_chart_has_the_version_of_the_package() -> None:
     [
         ({"image": {"repository": ""}}, "image.repository is empty: set it to the image that you built"),
         ({"server": {"config": {"clusterID": ""}}}, "server.config.clusterID is empty: set it to cluster.id"),
+        ({"server": {"config": {"name": "aws-iam-authenticator"}}}, "helm upgrade would remove them"),
         ({"servers": {}}, "additional properties 'servers' not allowed"),
         ({"server": {"config": {"server": {"membershipRefresh": 15}}}}, "membershipRefresh': got number, want string"),
         ({"server": {"config": {"server": {"denylist": "a/b"}}}}, "additional properties 'denylist' not allowed"),

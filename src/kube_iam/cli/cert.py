@@ -65,7 +65,7 @@ def rotate_command(options: GlobalOptions, finish: bool) -> None:
     certificate_rotation.begin(config, now)
     page(
         f"{config.generate_kubeconfig} trusts the certificate in use and a new one.\n"
-        "Restart kube-apiserver on this node, then run: kube-iam cert rotate --finish\n"
+        "Restart kube-apiserver on this node, then repeat this command with --finish.\n"
     )
 
 
