@@ -28,9 +28,9 @@ import kube_iam.aws.sts_calls
 from examples import examples
 from https_server import HttpsServer, Request
 from kube_iam.aws import time_limits
-from kube_iam.aws.credential_provider import issue_token
+from kube_iam.aws.credential_provider import CredentialProvider, issue_token
 from kube_iam.aws.environment import normalize
-from kube_iam.aws.static_credentials import Profile
+from kube_iam.aws.static_credentials import Profile, read_profile
 from kube_iam.aws.sts_calls import GIVE_UP_SECONDS, SECONDS, StsCalls, _CutOff, sts_calls
 from kube_iam.aws.token_cache import TokenRequest
 from kube_iam.core.credentials import VARIABLES as VARIABLES_OF_SDK
@@ -391,6 +391,26 @@ def test_http_proxies_are_used_in_each_form(variable: str, form: str, machine: M
     environ = {"AWS_PROFILE": "top", "AWS_REGION": "eu-central-1", "HTTPS_PROXY": "", variable: proxy}
     assert machine.both(environ)[0] == "token"
     assert machine.ours == 1
+
+
+def test_a_session_is_cached_for_the_profile_that_it_was_made_with(machine: Machine) -> None:
+    """The key of the cached session is computed of the files as they are then, so that the profile has to be as new."""
+    variables = {
+        "HOME": str(machine.home),
+        "AWS_PROFILE": "top",
+        "AWS_REGION": "eu-central-1",
+        "AWS_CA_BUNDLE": str(machine.sts.ca),
+        "HTTPS_PROXY": machine.sts.proxy_url,
+    }
+    for name, value in variables.items():
+        machine.patch.setenv(name, value)
+    machine.files(TOP)
+    machine.sts.begin(time.time() + 600)
+    endpoint = Endpoint("eu-central-1", "sts.eu-central-1.amazonaws.com")
+    provider = CredentialProvider(TokenRequest("shop"), variables, time.time, read_profile(variables), endpoint)
+    machine.files(TOP.replace("AKIDBASE", "AKIDOTHER").replace("base/secret", "other/secret"))
+    provider.own_credentials()
+    assert [call.signer for call in machine.sts.calls] == ["AKIDOTHER"]
 
 
 def test_trusted_roots_are_those_of_botocore(tmp_path: Path) -> None:

@@ -252,7 +252,9 @@ class CredentialProvider:
 
     def _without_botocore(self, now: float) -> Credentials | None:
         """Return what the profile's role or tool gives; None where botocore has to find the credentials."""
-        profile, environ = self._profile, self._environ
+        environ = self._environ
+        # Read anew: a session is cached for the caller of the files as they were when its key was computed.
+        profile = read_profile(environ)
         if profile is None or self._chain is not None or environ.get("AWS_ACCESS_KEY_ID"):
             return None
         if not (profile.get("role_arn") or profile.get("credential_process")):
