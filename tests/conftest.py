@@ -68,6 +68,23 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def unchanged_environment() -> Iterator[None]:
+    """Fail a test that leaves another environment behind: a later test of the same worker would fail, and not in every order."""
+    before = _environment()
+    yield
+    after = _environment()
+    if before != after:
+        os.environ.clear()
+        os.environ.update(before)
+        changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+        raise AssertionError(f"the test left other values of {', '.join(changed)}")
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
 @pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """Yield the AWS account of a sandbox, with nothing else running."""

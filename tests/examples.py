@@ -1,4 +1,4 @@
-"""The number of generated examples of a test: all, or a fifth where KUBE_IAM_EXAMPLES=few, as in `make unit` and `make test`."""
+"""Examples of a test that are generated or stand in a table: all, or a fifth where KUBE_IAM_EXAMPLES=few, as in `make test`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FEW = os.environ.get("KUBE_IAM_EXAMPLES") == "few"
 
 
 def cells(matrix: Sequence[T]) -> Sequence[T]:
-    """Return all cells of a matrix that is generated, or each fifth."""
+    """Return all cells of a matrix that is generated or of a table, or each fifth."""
     return matrix[::5] if FEW else matrix
 
 

@@ -112,9 +112,9 @@ class Both:
         with self.patch.context() as patch:
             for name in list(os.environ):
                 patch.delenv(name)
+            normalize(environ)  # here, since `patch` would not remove what this adds
             for name, value in environ.items():
                 patch.setenv(name, value)
-            normalize(os.environ)
             try:
                 return caller_of(issue_token(TokenRequest("shop", interactive=False), os.environ, time.time).token)
             except KubeIamError:

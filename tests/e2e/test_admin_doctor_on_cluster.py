@@ -24,6 +24,7 @@ from seeded_faults import ADMINISTRATOR, seeded
 from whole_sandbox import Person, Sandbox
 
 from binaries import control_plane_binaries
+from examples import cells
 from kube_iam.access.server_policy import server_document
 from kube_iam.cli.root import run_command
 from kube_iam.config.access import load_access
@@ -703,7 +704,7 @@ def test_a_working_sign_in_passes_every_check(site: Site) -> None:
     assert {check["step"] for check in found["checks"]} == set(range(7, 14))
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", cells([*FAULTS]))
 def test_the_fault_is_named_first(name: str, site: Site) -> None:
     fault = FAULTS[name]
     with fault.breaks(site):
