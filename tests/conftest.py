@@ -73,16 +73,31 @@ def unchanged_environment() -> Iterator[None]:
     """Fail a test that leaves another environment behind: a later test of the same worker would fail, and not in every order."""
     before = _environment()
     yield
-    after = _environment()
-    if before != after:
-        os.environ.clear()
-        os.environ.update(before)
-        changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-        raise AssertionError(f"the test left other values of {', '.join(changed)}")
+    changed = _restore(before)
+    assert not changed, f"the test left other values of {', '.join(changed)}"
+
+
+@pytest.fixture
+def own_environment() -> Iterator[None]:
+    """Restore the environment after a command that runs in this process: it may change its own environment."""
+    before = _environment()
+    yield
+    _restore(before)
 
 
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+def _restore(before: dict[str, str]) -> list[str]:
+    """Give the variables these values again. Return the names of those that had others."""
+    after = _environment()
+    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    for name in changed:
+        os.environ.pop(name, None)
+        if name in before:
+            os.environ[name] = before[name]
+    return changed
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,12 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(
+    request: pytest.FixtureRequest,
+    own_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
     """Run the command line as a shell starts it, with the account of the test where it has one."""
     account = request.getfixturevalue("account") if "account" in request.fixturenames else None
 

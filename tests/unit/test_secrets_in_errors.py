@@ -88,7 +88,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Machine:
+def machine(
+    tmp_path: Path, own_environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Machine:
     for name in list(os.environ):
         if name.startswith(("AWS_", "KUBE", "XDG_", "DEFAULT_ROLE")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
