@@ -23,6 +23,9 @@ from faulty_iam import FaultyIam
 from whole_sandbox import Person, Sandbox
 
 from emulated_account import Account
+from kube_iam.kube.client import KubeApi
+from kube_iam.kube.config_map import ConfigMapEditor, Contents, Edit
+from kube_iam.sandbox.mount import NAME, NAMESPACE
 from kube_iam.sandbox.processes import Process, free_ports, wait_until
 from kube_iam.sandbox.state import LOOPBACK, REGION, Home
 from kube_iam.sandbox.up import down, up
@@ -40,6 +43,11 @@ levels:
 """
 
 
+def without_deny_list(config_map: Contents) -> Edit[None]:
+    lines = config_map.data["config.yaml"].splitlines(keepends=True)
+    return Edit({"config.yaml": "".join(line for line in lines if "denyList" not in line)}, None)
+
+
 class SyncingSandbox(Sandbox):
     """A sandbox in which `kube-iam sync` runs, with an authenticator that checks no membership and no deny list, as on EKS."""
 
@@ -48,9 +56,10 @@ class SyncingSandbox(Sandbox):
     def __init__(self, home: Home, state: Any) -> None:
         super().__init__(home, state)
         self.processes: dict[str, tuple[Process, int]] = {}
-        config = home.server_config.read_text()
-        kept = [line for line in config.splitlines() if "denyList" not in line]
-        home.server_config.write_text("\n".join(kept) + "\n")
+        api = KubeApi(environ=os.environ, kubeconfig=str(home.kubeconfig))
+        # The sandbox copies this ConfigMap into the server's file, over what stands there.
+        ConfigMapEditor(api, NAMESPACE, NAME).edit(without_deny_list)
+        assert wait_until(lambda: "denyList" not in home.server_config.read_text(), 30)
         self.iam = FaultyIam(Account(home, state), home.root / "front")
         self.bundle = home.root / "bundle.pem"
         self.bundle.write_text(home.ca.read_text() + self.iam.server.ca.read_text())

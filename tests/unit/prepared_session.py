@@ -35,7 +35,8 @@ class PreparedSession(AdminSession):
         self._unreachable = unreachable
         self.iam = self.iam_without_prompts = account.directory
         if unreachable is None:
-            self.cluster, self.mapping_store, self.ports = account.cluster, account.store, account.ports
+            self.cluster, self.ports = account.cluster, account.ports
+            self.mapping_store = self._plain_store = account.store
 
     def deny_list(self, name: str) -> DenyListEditor:
         if self._open_deny_list is not None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# pip, pipx, uv, uvx, poetry, conda, brew, npm and the like, with whatever options stand in between.
+# pip, pipx, uv, uvx, poetry, conda, brew, npm and the like, with whatever options stand in between. `helm install` names a release.
 BY_NAME = re.compile(
-    r"(?:\b(?:install|inject|(?:pipx|uv tool|brew) upgrade|(?:poetry|uv) add|uvx|pipx run)\s+(?:-\S+\s+)*['\"]?"
+    r"(?:(?<!helm )\b(?:install|inject|(?:pipx|uv tool|brew) upgrade|(?:poetry|uv) add|uvx|pipx run)\s+(?:-\S+\s+)*['\"]?"
     r"|pypi\.org/(?:p|project)/|\bhub\.docker\.com/r/)(?:kube-iam|kube_iam|kubectl-iam)(?![\w/])"
 )
 TEXTS = [

@@ -31,6 +31,7 @@ POSIX_ONLY = {
 WITH_A_COUNTERPART = {
     "kube/files.py": "only where os.fchmod exists",
     "server/certificates.py": "only where os.getegid exists",
+    "server/certificate_rotation.py": "only where os.fchmod exists",
     "server/process.py": "only where os.getuid exists",
     "server/listening.py": "only where resource could be imported, and where socket.SO_REUSEPORT exists",
     "aws/environment.py": "COMPUTERNAME where os.uname does not exist",

@@ -10,7 +10,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from hashlib import sha256
+    from hashlib import sha256 as sha256  # other modules take it from here: it is loaded without OpenSSL
 
     from kube_iam.core.credentials import Credentials
 else:
@@ -80,11 +80,6 @@ def token_expiration(credentials: "Credentials", now: float) -> float:
     """Return the expiration (Unix seconds) of a token minted `now`: after 14 minutes, or earlier with the session that signs it."""
     end = now + LIFETIME_SECONDS
     return end if credentials.expires is None else min(end, credentials.expires)
-
-
-def sha256_digest(data: bytes) -> bytes:
-    """Return the SHA-256 of the data, 32 bytes."""
-    return sha256(data).digest()
 
 
 def sha256_hex(data: bytes) -> str:

@@ -99,6 +99,8 @@ def _put(path: Path, content: bytes, mode: int, owner: os.stat_result) -> None:
     """Write a file for the owner of the certificate that was in use: the server's user, where root runs this."""
 
     def prepare(descriptor: int) -> None:
+        if not hasattr(os, "fchmod"):
+            return  # on Windows a file is as private as its directory
         os.fchmod(descriptor, mode)
         if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(descriptor, owner.st_uid, owner.st_gid)

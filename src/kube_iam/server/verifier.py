@@ -21,7 +21,7 @@ from kube_iam.core.checks import LIFETIME, CheckedToken, check_token
 from kube_iam.core.identity import Identity, interpret_sts_response
 from kube_iam.core.reasons import REFUSED_BY_STS, Reason, Refusal
 from kube_iam.core.sts_hosts import GLOBAL_HOST, StsHosts
-from kube_iam.core.tokens import sha256_digest
+from kube_iam.core.tokens import sha256
 from kube_iam.server.metrics import Metrics
 from kube_iam.server.process import uptime
 from kube_iam.server.sts_outages import StsOutages
@@ -72,7 +72,7 @@ class StsVerifier:
     async def verify(self, token: str) -> Identity | Refusal:
         """Return the identity that signed the token, or why there is none. Raises nothing."""
         now = self._elapsed()
-        key = sha256_digest(token.encode())
+        key = sha256(token.encode()).digest()
         # Only verdicts on tokens that passed the checks are cached, and never past the token's fifteen minutes.
         known = self._verified.get(key, now) or self._refused.get(key, now)
         if known is not None:
