@@ -63,13 +63,13 @@ image: .venv/ready  ## The container image for amd64 and arm64 without a contain
 # `check` runs beside the tests, and the tests of test_source_rules: the slowest part of it, mypy without its cache, keeps one core busy for
 # 20 s. Its output comes last.
 .PHONY: test
-test: .venv/ready  ## All tests but conformance, with a fifth of the generated examples; EXAMPLES=all for all
+test: .venv/ready  ## All but conformance and thorough tests, with a fifth of the generated examples; EXAMPLES=all for all
 	@make --no-print-directory check >.venv/check.log 2>&1 & checking=$$!; tested=0; \
 	KUBE_IAM_EXAMPLES=$(EXAMPLES) $(PYTEST) --ignore=tests/unit/test_source_rules.py tests/e2e \
 	  tests/integration tests/contract tests/unit || tested=$$?; \
 	checked=0; wait $$checking || checked=$$?; echo "make check:"; cat .venv/check.log; \
 	echo "left to make conformance: both servers side by side"; \
-	$(if $(filter few,$(EXAMPLES)),echo "left to make test EXAMPLES=all: four of five generated examples and seeded faults";) \
+	$(if $(filter few,$(EXAMPLES)),echo "left to make test EXAMPLES=all: tests marked thorough and four of five generated examples and seeded faults";) \
 	exit $$((tested + checked))
 
 .PHONY: conformance

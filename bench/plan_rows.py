@@ -76,7 +76,7 @@ def plan(bench: Bench) -> list[Row]:
                 f"plan: {users} users: plan {counted[most, users]['total']} calls, who {who[users]['total']} calls"
             )
         _run(bench, iam, directory, MANY_LEVELS, "apply", "--yes")
-        large = [_run(bench, iam, directory, MANY_LEVELS, "plan") for _ in range(bench.times(5, 1))]
+        large = [_run(bench, iam, directory, MANY_LEVELS, "plan") for _ in range(bench.times(3, 1))]
         bench.say(f"plan: {MANY_LEVELS} levels: {large[0]['total']} calls")
     finally:
         iam.process.kill()

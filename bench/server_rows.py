@@ -58,11 +58,11 @@ def _closed_loop(
     """Rate and 99th percentile by STS's protocol, which decides how the reference fares, and by the webhook's."""
     parts: list[Part] = []
     notes: list[str] = []
-    seconds = ("-seconds", str(bench.seconds(2.5)))
+    seconds = ("-seconds", str(bench.seconds(2)))
     for sts_protocol, (protocol, flags) in product(("HTTP/1.1", "HTTP/2"), _PROTOCOLS):
         bench.sts.set(delay_ms=0, http2=sts_protocol == "HTTP/2")
         what = f"{protocol}, STS {sts_protocol}"
-        found = take_turns(bench, pair, bench.times(3), *options, *flags, *seconds, what=what)
+        found = take_turns(bench, pair, bench.times(2), *options, *flags, *seconds, what=what)
         mine, its = (found[each.name] for each in pair)
         parts += [
             part(f"requests/s, {what}", "/s", _rates(mine), _rates(its), at_rate),
@@ -92,7 +92,7 @@ def take_turns(bench: Bench, pair: Sequence[Server], rounds: int, *options: str,
 
 def quota(bench: Bench) -> list[Row]:
     """As many new tokens as STS allows an account (600 calls/s), at fixed times, whatever the server does."""
-    steady = ("-rate", str(QUOTA), "-seconds", str(bench.seconds(4)))
+    steady = ("-rate", str(QUOTA), "-seconds", str(bench.seconds(3)))
     parts: list[Part] = []
     notes: list[str] = []
     with server(bench, "ours") as ours, server(bench, "reference") as reference:

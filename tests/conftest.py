@@ -20,7 +20,7 @@ from hypothesis import settings
 
 from binaries import control_plane_binaries
 from botocore_data import work_out_once
-from examples import examples
+from examples import FEW, examples
 from required import missing, pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - pytest finds its hooks here
 
 if TYPE_CHECKING:
@@ -58,6 +58,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             sys.path.insert(0, str(module.parent))
         with suppress(Exception):
             import_module(module.stem)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests marked `thorough` where a fifth of the examples is to be run."""
+    left = [item for item in items if item.get_closest_marker("thorough")] if FEW else []
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
 
 
 def pytest_collection_finish() -> None:

@@ -31,7 +31,12 @@ from kube_iam.sandbox.server_rbac import grant_server_rbac
 from kube_iam.sandbox.state import Home
 from required import missing
 
-pytestmark = [pytest.mark.process, pytest.mark.control_plane, pytest.mark.xdist_group("authorizer")]
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.process,
+    pytest.mark.control_plane,
+    pytest.mark.xdist_group("authorizer"),
+]
 
 LIST, NAME = "/api/v1/namespaces/kube-system/configmaps", "kube-iam-denied"
 READ = ("GET", "/api/v1/namespaces/default/configmaps")

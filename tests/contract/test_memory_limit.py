@@ -16,7 +16,7 @@ from running_server import V1BETA1, RunningServer
 from https_server import HttpsServer, Request
 from memory_cgroup import MemoryCgroup, linux_only, memory_cgroup
 
-pytestmark = [linux_only, pytest.mark.slow, pytest.mark.process]
+pytestmark = [pytest.mark.thorough, linux_only, pytest.mark.slow, pytest.mark.process]
 
 LIMIT_MIB = 64
 ROLES, GROUPS, SIGN_INS, CLIENTS = 100, 20, 10_000, 4

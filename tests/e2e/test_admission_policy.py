@@ -11,7 +11,7 @@ from whole_sandbox import Person
 
 from kube_iam.sandbox.processes import wait_until
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("admission-policy")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("admission-policy")]
 ACCOUNT = "arn:aws:iam::111122223333"
 SESSION = "arn:aws:sts::111122223333:assumed-role/sandbox-ops"
 CREATE = ("create", "configmap", "mine", "--dry-run=server", "-n", "shop")

@@ -39,7 +39,7 @@ from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import ACCOUNT, CLUSTER_ID, REGION
 from kube_iam.sandbox.users import put_server_policy
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("backends")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("backends")]
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ACCOUNT_DIR, FILES_DIR = "/etc/kube-iam/account", "/etc/kube-iam/files"
 MAPPINGS, MODE = f"{FILES_DIR}/mappings.json", f"{FILES_DIR}/mode.json"

@@ -17,7 +17,7 @@ from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, Home
 from kube_iam.sandbox.up import down, up
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("cache-ttl")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("cache-ttl")]
 
 
 @pytest.fixture(scope="module")

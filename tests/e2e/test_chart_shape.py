@@ -25,7 +25,7 @@ from installed import (
 from chart import CHART, IMAGE, Chart, Manifest, of_kind
 from kube_iam.sandbox.processes import wait_until
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("chart")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("chart")]
 POD = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 

@@ -34,7 +34,7 @@ from whole_sandbox import ROLE
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import CLUSTER_ID
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("kops")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("kops")]
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMMON = [f"--state-dir={STATE_DIR}", "--kubeconfig-pregenerated=true"]
 MOUNTED_FILE = ["server", f"--config={CONFIG_DIR}/config.yaml", *COMMON]

@@ -15,7 +15,7 @@ from installed import CONFIG_DIR, STATE_DIR, Site, mounted, whoami
 
 from kube_iam.sandbox.state import CLUSTER_ID
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("kubeadm")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("kubeadm")]
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VERSIONS = ("v1beta3", "v1beta4")
 

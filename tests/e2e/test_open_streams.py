@@ -23,7 +23,7 @@ from kube_iam.sandbox.state import CLUSTER_ID, LOOPBACK, Home
 from kube_iam.sandbox.up import down, up
 from loopback_pair import put_pair
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("open-streams")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("open-streams")]
 SECONDS = 3
 """`--min-request-timeout`: kube-apiserver ends a watch after this time, doubled at most. The default is 1800."""
 WATCH = "/api/v1/namespaces/shop/configmaps?watch=1&fieldSelector=metadata.name%3Dnone"

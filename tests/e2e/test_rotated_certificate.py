@@ -14,7 +14,7 @@ from installed import CONFIG_DIR, STATE_DIR, Site, comes_in_as, mounted, name_of
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import CLUSTER_ID
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("certificates")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("certificates")]
 ARGS = ["server", f"--config={CONFIG_DIR}/config.yaml", f"--state-dir={STATE_DIR}", "--kubeconfig-pregenerated=true"]
 
 

@@ -13,7 +13,7 @@ from synced_site import MAX_AGE, SyncedSite, kill, reads, seconds_until, synced_
 
 from kube_iam.sandbox.processes import wait_until
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("synced-site")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("synced-site")]
 
 
 @pytest.fixture(scope="module")

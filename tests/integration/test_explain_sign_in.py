@@ -31,7 +31,7 @@ from kube_iam.cli.session import AdminSession
 from kube_iam.core.rbac import Rbac
 from kube_iam.core.server_policy import server_policy
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("explain-sign-in")]
+pytestmark = [pytest.mark.thorough, pytest.mark.integration, pytest.mark.xdist_group("explain-sign-in")]
 
 PAST, NEVER = "2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
 OWN_NAME = {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}
