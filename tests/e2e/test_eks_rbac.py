@@ -139,6 +139,7 @@ def test_temporary_access_ends_while_the_session_is_valid(site: EksRbacSite) -> 
     assert "Nothing to change" in site.kube_iam("plan")
 
 
+@pytest.mark.thorough
 def test_sync_that_is_killed_between_two_writes_is_finished_by_its_successor(site: EksRbacSite) -> None:
     site.admitted("kai", "ops")
     assert wait_until(lambda: site.bindings_with("awsiam:ops:kai") == len(NAMESPACES) + 1, 30)
@@ -151,6 +152,7 @@ def test_sync_that_is_killed_between_two_writes_is_finished_by_its_successor(sit
     site.sandbox.processes["successor"][0].stop()
 
 
+@pytest.mark.thorough
 def test_throttled_iam_keeps_members_and_a_revocation_works(site: EksRbacSite) -> None:
     person, kubeconfig = site.admitted("kim", "ops")
     site.sandbox.iam.fault = lambda _: error("Throttling")
@@ -158,6 +160,7 @@ def test_throttled_iam_keeps_members_and_a_revocation_works(site: EksRbacSite) -
     assert not reads(person, kubeconfig)
 
 
+@pytest.mark.thorough
 def test_subjects_that_others_edit_are_restored(site: EksRbacSite) -> None:
     site.admitted("lea", "audit")
     binding = ("kubectl", "patch", "clusterrolebinding", "kube-iam:audit:view", "--type=json", "-p")
@@ -168,6 +171,7 @@ def test_subjects_that_others_edit_are_restored(site: EksRbacSite) -> None:
     assert wait_until(lambda: site.bindings_with("awsiam:audit:lea") == 1, 30)
 
 
+@pytest.mark.thorough
 def test_entry_that_another_program_changes_is_drift_and_apply_restores_it(site: EksRbacSite) -> None:
     entries = site.eks.list_access_entries(clusterName=NAME)["accessEntries"]
     principal = next(each for each in entries if each.endswith("-audit"))

@@ -16,6 +16,7 @@ import image as builder
 from kube_iam.sandbox.processes import Process, wait_until
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.xdist_group("image"),
     pytest.mark.skipif(not CONTAINED, reason="only root makes containers"),
 ]

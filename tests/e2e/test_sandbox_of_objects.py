@@ -14,7 +14,7 @@ from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import Home
 from kube_iam.sandbox.up import down, up
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("sandbox-of-objects")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("sandbox-of-objects")]
 OBJECTS = "iamidentitymappings.iamauthenticator.k8s.aws"
 
 

@@ -26,7 +26,7 @@ from kube_iam.sandbox.control_plane import start_apiserver, start_etcd
 from kube_iam.sandbox.state import Home
 from kube_iam.sandbox.up import down
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("authorizer-manifest")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("authorizer-manifest")]
 UID = "aws-iam-authenticator:123456789012:AROAEXAMPLE:alice"
 FORWARDED = {"sigs.k8s.io/aws-iam-authenticator/principalid": ["AROAEXAMPLE"]}  # by an extension API server
 FLAGS_OF_KOPS = {  # by the tags `flag:` of kOps's KubeAPIServerConfig

@@ -72,6 +72,7 @@ def test_members_are_refused_while_iam_is_away_for_too_long(site: MembershipSite
     wait_until(lambda: site.is_admitted(member), "the member is admitted again")
 
 
+@pytest.mark.thorough
 def test_two_hundred_groups_one_of_them_with_a_thousand_members(site: MembershipSite) -> None:
     groups = [f"many-{number:03}" for number in range(200)]
     for name in groups:

@@ -15,6 +15,7 @@ from access_commands import account as account
 from access_commands import kube_iam
 from fake_account import ACCOUNT, FakeAccount
 
+from examples import cells
 from kube_iam.access.changes import Kind
 from kube_iam.access.plan import plan_apply
 from kube_iam.access.ports import GroupState, PolicyState, RoleState
@@ -230,7 +231,7 @@ def plain(arguments: Thing) -> Thing:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["yaml", "json"])
+@pytest.mark.parametrize("form", cells(["yaml", "json"]))
 def test_cfn_lint_finds_nothing(
     form: str, account: FakeAccount, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
