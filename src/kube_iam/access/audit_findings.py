@@ -19,8 +19,8 @@ from kube_iam.access.ports import Holder, RoleState
 from kube_iam.access.who_can import Candidate, CandidateNames, in_server_order, is_group_entry, match_key
 from kube_iam.core.arns import canonical_arn, is_account_id, parse_sso_role, user_name
 from kube_iam.core.letter_case import ascii_lower
-from kube_iam.core.mapping import prefix_of
 from kube_iam.core.rbac import AUTHENTICATED, GROUP, MASTERS, RbacSubject
+from kube_iam.core.templates import prefix_of
 from kube_iam.core.trust_policy import deleted_principals, unrestricted_session_name
 from kube_iam.core.trust_principals import TrustedPrincipal, trusted_principals
 

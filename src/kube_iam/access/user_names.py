@@ -23,8 +23,7 @@ from kube_iam.access.levels import (
     TargetKind,
 )
 from kube_iam.core.access_entries import access_entry_refusals
-from kube_iam.core.mapping import prefix_of
-from kube_iam.core.templates import VARIABLES, parse_template
+from kube_iam.core.templates import VARIABLES, parse_template, prefix_of
 
 if TYPE_CHECKING:
     from kube_iam.access.desired import AnyLevel

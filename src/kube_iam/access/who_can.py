@@ -18,10 +18,9 @@ from kube_iam.access.mapping import MappingEntry, pathless
 from kube_iam.access.ports import Directory, RoleState, User
 from kube_iam.core.arns import is_account_id, parse_arn, parse_sso_role, user_name
 from kube_iam.core.identity import Identity
-from kube_iam.core.mapping import prefix_of
 from kube_iam.core.mapping_entries import TemporaryGrant
 from kube_iam.core.rbac import AUTHENTICATED, GROUP, SERVICE_ACCOUNT, USER, Grant, RbacSubject
-from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template
+from kube_iam.core.templates import GROUP_VARIABLES, VARIABLES, Template, parse_template, prefix_of
 from kube_iam.core.trust_principals import trusted_principals
 from kube_iam.errors import KubeIamError, NotFound
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kube_iam.core.mapping import prefix_of
+from kube_iam.core.templates import prefix_of
 
 STANDARD = "STANDARD"
 """The type of entries for people. All other types are for nodes: EC2_LINUX, EC2_WINDOWS, EC2, FARGATE_LINUX, HYBRID_LINUX and more."""

@@ -16,7 +16,7 @@ from kube_iam.core.identity import Identity
 from kube_iam.core.letter_case import ascii_lower
 from kube_iam.core.mapping_entries import GroupMapping, MembershipRequirement, RoleMapping, UserMapping
 from kube_iam.core.reasons import Reason, Refusal
-from kube_iam.core.templates import Template
+from kube_iam.core.templates import Template, prefix_of
 from kube_iam.errors import Problem
 
 
@@ -284,11 +284,6 @@ def reserved_prefix(username: str, reserved: tuple[str, ...]) -> Refusal | None:
     """Return the refusal of a user name that begins with a reserved prefix, or None."""
     prefix = prefix_of(username, reserved)
     return Refusal(Reason.RESERVED_NAME, f"user names may not begin with {prefix!r} here") if prefix else None
-
-
-def prefix_of(name: str, reserved: Iterable[str]) -> str:
-    """Return the first reserved prefix that the name begins with, or an empty text."""
-    return next((prefix for prefix in reserved if prefix and name.startswith(prefix)), "")
 
 
 def _entry_match(entry: RoleMapping | UserMapping) -> MappingMatch:

@@ -7,10 +7,14 @@ make a name in `system:`, Kubernetes' own namespace of users and groups.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kube_iam.core.identity import Identity
 from kube_iam.core.reasons import Reason, Refusal
+
+if TYPE_CHECKING:
+    from kube_iam.core.identity import Identity
 
 SYSTEM = "system:"
 VARIABLES = ("AccountID", "SessionName", "SessionNameRaw", "AccessKeyID", "EC2PrivateDNSName")
@@ -101,3 +105,8 @@ def _values(identity: Identity, private_dns_name: str) -> dict[str, str]:
         "AccessKeyID": identity.access_key_id,
         "EC2PrivateDNSName": private_dns_name,
     }
+
+
+def prefix_of(name: str, reserved: Iterable[str]) -> str:
+    """Return the first reserved prefix that the name begins with, or an empty text."""
+    return next((prefix for prefix in reserved if prefix and name.startswith(prefix)), "")

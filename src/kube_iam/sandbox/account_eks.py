@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from kube_iam.core.access_entries import STANDARD, access_entry_refusals
-from kube_iam.core.mapping import prefix_of
+from kube_iam.core.templates import prefix_of
 from kube_iam.sandbox.account_answers import Answer
 
 CLUSTER_FILE = "eks.json"
