@@ -44,9 +44,8 @@ MEASURES: dict[tuple[str, ...], Measure] = {
     ("server-memory",): server_rows.memory,
     ("help", "commands"): command_rows.commands,
     ("plan",): plan_rows.plan,
-    ("revocation",): revocation_rows.revocation,
+    ("revocation", "revocation-ttl-0"): revocation_rows.by_the_cache,
     ("revocation-authorizer",): revocation_rows.known_tokens,
-    ("revocation-ttl-0",): revocation_rows.no_cache,
     ("revocation-rbac",): revocation_rows.synced,
     ("authorizer",): authorizer_rows.cost,
 }

@@ -96,6 +96,12 @@ class Site:
         return None
 
 
+def by_the_cache(bench: Bench) -> list[Row]:
+    """Measure what the caches of kube-apiserver decide, side by side: these rows wait for seconds and work little."""
+    with ThreadPoolExecutor() as pool:
+        return [row for rows in pool.map(lambda measure: measure(bench), (revocation, no_cache)) for row in rows]
+
+
 def revocation(bench: Bench) -> list[Row]:
     """From `revoke` to the first refused kubectl, with and without --now, where kube-apiserver caches answers for 10 s."""
     patience = bench.seconds(REFERENCE_SECONDS)

@@ -25,7 +25,7 @@ from bench.servers import Load, Server, load, mappings, server, sts_alone
 STS_DELAY_MS = 20.0
 QUOTA = 600
 ENTRIES = 10_000
-TOKENS = 100_000
+TOKENS = 50_000
 GROUP = '  mapGroups:\n  - iamGroup: team-0\n    username: "awsiam:{{UserName}}"\n    groups: ["bench:viewer"]\n'
 _PROTOCOLS = (("HTTP/1.1", ()), ("HTTP/2", ("-http2",)))
 Results = dict[str, list[Load]]
@@ -210,7 +210,7 @@ def _loaded_entries(target: Server) -> int:
 
 
 def memory(bench: Bench) -> list[Row]:
-    """Resident memory after the start, after 100,000 tokens that were never seen, and with a group whose members are read from IAM."""
+    """Resident memory after the start, after 50,000 tokens that were never seen, and with a group whose members are read from IAM."""
     bench.sts.set(delay_ms=0, http2=True)
     idle: list[float] = []
     after: list[float] = []
@@ -223,7 +223,7 @@ def memory(bench: Bench) -> list[Row]:
             bench.say(f"  {which}: {idle[-1]:.1f} MiB idle, {after[-1]:.1f} MiB after {found.allowed} tokens")
     parts = (
         part("idle", "MiB", idle[:1], idle[1:], ratio("<=", 1.3)),
-        part("after 100,000 distinct tokens on 128 streams of HTTP/2", "MiB", after[:1], after[1:], ratio("<=", 1.5)),
+        part("after 50,000 distinct tokens on 128 streams of HTTP/2", "MiB", after[:1], after[1:], ratio("<=", 1.5)),
         part("more with the membership check", "MiB", [_with_membership(bench) - idle[0]], None, own("<=", 5)),
     )
     return [Row("server-memory", "server memory (resident)", parts)]
