@@ -77,17 +77,17 @@ class Machine:
         self, environ: Mapping[str, str], role: str = "", answer: tuple[int, str] | None = None, **flags: Any
     ) -> Outcome:
         """Return the outcome, after checking that both ways lead to it by the same calls."""
-        end = time.time() + 600
+        now = time.time()  # one time for both ways: it decides when a token ends
         found = []
         for botocore in (False, True):
-            self.sts.begin(end)
+            self.sts.begin(now + 600)
             self.sts.answer = answer
-            outcome = self._run(environ, TokenRequest("shop", role=role, cache=False, **flags), botocore=botocore)
+            outcome = self._run(environ, TokenRequest("shop", role=role, cache=False, **flags), now, botocore=botocore)
             found.append((outcome, [(call.host, call.scope, call.signer, _form(call.form)) for call in self.sts.calls]))
         assert found[0] == found[1]
         return found[0][0]
 
-    def _run(self, environ: Mapping[str, str], request: TokenRequest, *, botocore: bool) -> Outcome:
+    def _run(self, environ: Mapping[str, str], request: TokenRequest, now: float, *, botocore: bool) -> Outcome:
         with self.patch.context() as patch:
             for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
                 patch.delenv(name)
@@ -106,7 +106,7 @@ class Machine:
             patch.setattr(kube_iam.aws.sts_calls, "sts_calls", self._none if botocore else self._counted)
             self.codes = 0
             try:
-                token = issue_token(request, os.environ, time.time)
+                token = issue_token(request, os.environ, lambda: now)
             except KubeIamError as raised:
                 return type(raised).__name__, raised.message, raised.hint
         body = token.token.removeprefix("k8s-aws-v1.")
@@ -349,7 +349,7 @@ def test_an_answer_without_a_session_is_no_session(body: str, role: str, machine
     machine.sts.begin(0)
     machine.sts.answer = (200, result("AssumeRole", body))
     environ = {"AWS_PROFILE": "base" if role else "top", "AWS_REGION": "eu-central-1"}
-    outcome = machine._run(environ, TokenRequest("shop", role=role, cache=False), botocore=False)
+    outcome = machine._run(environ, TokenRequest("shop", role=role, cache=False), time.time(), botocore=False)
     assert outcome[0] == "Unreachable"
     assert "has no session" in outcome[1]
 
