@@ -20,6 +20,7 @@ from kube_iam.server.certificates import ensure_pair
 from kube_iam.server.listening import PortInUse, open_port
 from kube_iam.server.ports import Ports
 from kube_iam.server.ports import open_ports as open_ports_of
+from required import linux_only, not_applicable
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="no ports can be shared here")
 
@@ -147,3 +148,13 @@ def test_address_of_another_machine_is_an_error_that_names_it(own: Path) -> None
     with pytest.raises(KubeIamError, match=r"192\.0\.2\.1:\d+ cannot be listened on") as raised:
         open_port("192.0.2.1", free_port())
     assert not isinstance(raised.value, PortInUse)
+
+
+@linux_only
+def test_free_ports_are_given_to_no_outgoing_connection() -> None:
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if first < 32000:
+        not_applicable("this system gives nearly all ports to outgoing connections")
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert max(ports) < first

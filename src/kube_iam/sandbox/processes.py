@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -25,6 +26,10 @@ from kube_iam.sandbox.running import look_at
 
 _POLL_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.5
+# Below the ports that systems give to outgoing connections (Linux from 32768, macOS from 49152): one of these could take a port
+# between its choice here and the start of its server. Above those that servers of clusters have by default.
+_PORTS = range(22_000, 32_000)
+_CHOICES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +148,15 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different loopback ports that are free now."""
-    # All are held until the last is known: the system may give a released port again.
+    """Return different loopback ports that are free now. Raises SandboxError where none is found."""
+    found: list[int] = []
+    # All are held until the last is known: another choice at the same time then takes others.
     with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        for port in random.SystemRandom().sample(_PORTS, _CHOICES):
+            probe = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+                if len(found) == count:
+                    return found
+    raise SandboxError(f"no free port between {_PORTS.start} and {_PORTS.stop} on 127.0.0.1")
