@@ -215,6 +215,7 @@ def test_members_of_existing_groups_sign_in_and_destroy_leaves_all_as_it_was(own
     assert wait_until(lambda: not (gina.signs_in(dev) or gina.signs_in(look) or olga.signs_in(ops)), 90)
 
 
+@pytest.mark.thorough
 def test_what_is_created_has_the_tags_the_boundary_and_the_names(own_sandbox: Sandbox, iam: Any) -> None:
     administrator, gina = own_sandbox.administrator, own_sandbox.person("gina")
     before = foreign(iam)

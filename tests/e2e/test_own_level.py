@@ -14,7 +14,7 @@ from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.state import ADMINISTRATOR
 from kube_iam.sandbox.users import put_server_policy
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
 OWNER = "  - name: owner\n    groups: [{group}]\n    bind: [{bind}]\n"
 ALL = "{clusterRole: cluster-admin}"
 

@@ -21,7 +21,12 @@ from kube_iam.sandbox.connect_proxy import connect_proxy
 from kube_iam.sandbox.processes import Process, free_ports
 from kube_iam.sandbox.state import CLUSTER_ID, REGION
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.reference, pytest.mark.xdist_group("whole-sandbox")]
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.control_plane,
+    pytest.mark.reference,
+    pytest.mark.xdist_group("whole-sandbox"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from kube_iam.config.access import load_access
 from kube_iam.sandbox.processes import wait_until
 from kube_iam.sandbox.users import put_server_policy
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
 LEVEL = "  - name: auditor\n    bind: [{clusterRole: view}]\n"
 ROLE = "sandbox-auditor"
 OPEN_TRUST = (

@@ -7,7 +7,7 @@ import json
 import pytest
 from whole_sandbox import Sandbox
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
+pytestmark = [pytest.mark.thorough, pytest.mark.control_plane, pytest.mark.xdist_group("whole-sandbox")]
 
 PEOPLE = {"nora": "admin", "omar": "developer", "pia": "viewer"}
 REQUESTS = (

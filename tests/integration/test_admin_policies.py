@@ -367,6 +367,7 @@ NEEDED = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("job", "action"), cells(NEEDED))
 def test_every_action_of_the_policy_is_needed(
     job: str, action: str, site: Site, capsys: pytest.CaptureFixture[str]

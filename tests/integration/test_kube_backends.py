@@ -132,6 +132,7 @@ def test_status_reports_each_object_and_an_event_explains_an_unusable_one(cluste
     asyncio.run(story())
 
 
+@pytest.mark.thorough
 def test_a_restart_of_kube_apiserver_is_survived(control_plane: Any, source: Any) -> None:
     async def story() -> None:
         source.write(ONE)

@@ -67,6 +67,7 @@ def axe(browser: Browser) -> list[str]:
     return [f"{each['id']}: {[node['html'][:200] for node in each['nodes'][:3]]}" for each in found]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "width", "scheme"),
     [
