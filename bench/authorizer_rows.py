@@ -7,11 +7,9 @@ whose requests no webhook is asked. Their difference is what the authorizer adds
 from __future__ import annotations
 
 import json
-import os
 import ssl
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import run
@@ -20,10 +18,9 @@ from typing import Any
 from bench.context import Bench
 from bench.figures import Row, part
 from bench.figures import ours as own
-from bench.revocation_rows import REFRESH, Site
+from bench.revocation_rows import KNOWN_TTL, Site, applied_site
 from kube_iam.sandbox.processes import wait_until
-from kube_iam.sandbox.state import ACCOUNT, CLUSTER_ID, Home
-from kube_iam.sandbox.up import down, up
+from kube_iam.sandbox.state import ACCOUNT, CLUSTER_ID
 
 RATE = 300
 _MOST = 20_000
@@ -59,7 +56,8 @@ class _Used:
 
 def cost(bench: Bench) -> list[Row]:
     """Measure GETs at a fixed rate by a user of ours and by another, in turn."""
-    with _site(bench) as site:
+    with applied_site(bench, "authorizer-cost", KNOWN_TTL, authorizer=True) as site:
+        site.admit(["alice"])
         alice, other = _token(site, "alice"), _service_account(site)
         for token in (alice, other):
             _attack(bench, site, token, 1.0)
@@ -104,21 +102,6 @@ def cost(bench: Bench) -> list[Row]:
 def _added(mine: Sequence[float], its: Sequence[float]) -> list[float]:
     """Return the differences of each round, whose two measurements follow each other."""
     return [one - other for one, other in zip(mine, its, strict=True)]
-
-
-@contextmanager
-def _site(bench: Bench) -> Iterator[Site]:
-    home = Home(bench.directory / "authorizer")
-    try:
-        site = Site(home, up(home, os.environ, lambda _: None, 120.0, REFRESH))
-        if not site.state.api_url:
-            raise RuntimeError("there is no kube-apiserver: make control-plane")
-        site.works("kube-iam", "apply", "--yes")
-        (home.root / "viewer.yaml").write_text(site.works("kube-iam", "kubeconfig", "viewer"))
-        site.admit(["alice"])
-        yield site
-    finally:
-        down(home)
 
 
 def _token(site: Site, who: str) -> str:

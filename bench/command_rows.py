@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from bench.commands import Command, Runs, interleaved
 from bench.context import Bench
 from bench.figures import Part, Row, part
 from bench.figures import ours as own
-from bench.revocation_rows import REFRESH, Site
+from bench.revocation_rows import KNOWN_TTL, applied_site
 from kube_iam.sandbox.shell import environment
-from kube_iam.sandbox.state import ADMINISTRATOR, Home
-from kube_iam.sandbox.up import down, up
+from kube_iam.sandbox.state import ADMINISTRATOR
 from kube_iam.sandbox.users import ensure_user
 
 HELP_MS = 100
@@ -33,7 +28,8 @@ COMPLETIONS = (("of commands", "kube-iam gr"), ("of options", "kube-iam plan --o
 
 def commands(bench: Bench) -> list[Row]:
     """Measure whole processes, one after another, against the sandbox's account and a real kube-apiserver."""
-    with _site(bench) as site:
+    with applied_site(bench, "commands", KNOWN_TTL, authorizer=True) as site:
+        site.state = ensure_user(site.home, site.state, USER)
         credentials = site.state.user(ADMINISTRATOR)
         assert credentials is not None
         variables = environment(site.home, site.state, ADMINISTRATOR, credentials)
@@ -70,17 +66,3 @@ def _parts(runs: dict[str, Runs], limit: float) -> tuple[Part, ...]:
 def _completing(line: str) -> dict[str, str]:
     """Return the variables by which bash asks for the completions of the last word."""
     return {"_KUBE_IAM_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
-
-
-@contextmanager
-def _site(bench: Bench) -> Iterator[Site]:
-    home = Home(bench.directory / "commands")
-    try:
-        site = Site(home, up(home, os.environ, lambda _: None, 120.0, REFRESH))
-        if not site.state.api_url:
-            raise RuntimeError("there is no kube-apiserver: make control-plane")
-        site.works("kube-iam", "apply", "--yes")
-        site.state = ensure_user(home, site.state, USER)
-        yield site
-    finally:
-        down(home)

@@ -107,8 +107,8 @@ def revocation(bench: Bench) -> list[Row]:
     patience = bench.seconds(REFERENCE_SECONDS)
     with ExitStack() as stack:
         bench.say("revocation: starting two clusters")
-        site = stack.enter_context(_site(bench, "ours", 10.0))
-        reference = stack.enter_context(_site(bench, "reference", 10.0))
+        site = stack.enter_context(applied_site(bench, "ours", 10.0))
+        reference = stack.enter_context(applied_site(bench, "reference", 10.0))
         people = [f"person{number}" for number in range(bench.times(PEOPLE, 1))]
         site.admit([*people, *(f"{who}-now" for who in people)])
         stack.enter_context(_reference_server(bench, reference))
@@ -167,7 +167,7 @@ KNOWN_TTL = 120.0
 def known_tokens(bench: Bench) -> list[Row]:
     """From the start of the command to the first refused request with a token in kube-apiserver's cache, with the authorizer."""
     limits = {"deny": 1.0, "revoke": float(REFRESH.removesuffix("s")) + 1}
-    with _site(bench, "authorizer", KNOWN_TTL, authorizer=True) as site:
+    with applied_site(bench, "authorizer", KNOWN_TTL, authorizer=True) as site:
         parts = _refusals(bench, site, "revocation-authorizer", "developer", limits)
     notes = (
         f"membershipRefresh {REFRESH}, cache TTL {KNOWN_TTL:.0f} s; each action is asked every 10 ms with the same token, and"
@@ -180,7 +180,7 @@ def known_tokens(bench: Bench) -> list[Row]:
 
 def synced(bench: Bench) -> list[Row]:
     """Measure the same as on EKS: bindings name the members, and the authenticator checks no membership and no deny list."""
-    with _site(bench, "rbac", KNOWN_TTL) as site, _sync(site):
+    with applied_site(bench, "rbac", KNOWN_TTL) as site, _sync(site):
         parts = _refusals(bench, site, "revocation-rbac", "ops", dict.fromkeys(("deny", "revoke", "revoke --now"), 1.0))
     notes = (
         f"membershipCheck: rbac and `kube-iam sync`, cache TTL {KNOWN_TTL:.0f} s; our server stands in for EKS's authenticator; asked"
@@ -194,7 +194,7 @@ def synced(bench: Bench) -> list[Row]:
 def no_cache(bench: Bench) -> list[Row]:
     """Measure the same without the authorizer and with cache TTL 0, and how often kube-apiserver asks about one token meanwhile."""
     seconds = bench.seconds(26)
-    with _site(bench, "ttl-0", 0.0) as site:
+    with applied_site(bench, "ttl-0", 0.0) as site:
         limits: dict[str, float | None] = dict.fromkeys(("deny", "revoke"))
         parts = _refusals(bench, site, "revocation-ttl-0", "developer", limits)
         ((who, token),) = _known_tokens(site, ["steady"], "developer").items()
@@ -335,8 +335,9 @@ class _Asking:
 
 
 @contextmanager
-def _site(bench: Bench, name: str, ttl: float, *, authorizer: bool = False) -> Iterator[Site]:
-    home = Home(bench.directory / f"revocation-{name}")
+def applied_site(bench: Bench, name: str, ttl: float, *, authorizer: bool = False) -> Iterator[Site]:
+    """Yield a sandbox with a real kube-apiserver, in which the levels are applied. `ttl` is in seconds."""
+    home = Home(bench.directory / f"site-{name}")
     try:
         site = Site(home, up(home, os.environ, lambda _: None, ttl, REFRESH, authorizer=authorizer))
         if not site.state.api_url:
