@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import random
 import signal
-import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ from setups import Setup
 
 from forks import ForkedProcess
 from kube_iam.sandbox.connect_proxy import connect_proxy
-from kube_iam.sandbox.processes import Process, wait_until
+from kube_iam.sandbox.processes import Process, free_ports, wait_until
 from loopback_pair import put_pair
 
 CLUSTER = "conformance.example.com"
@@ -175,7 +172,7 @@ def running(
 def _start(
     name: str, command: list[str], home: Path, setup: Setup, variables: dict[str, str], stack: ExitStack
 ) -> Server:
-    port, health = _port(), _port()
+    port, health = free_ports(2)
     put_pair(home)
     (home / "config.yaml").write_text(
         f"clusterID: {CLUSTER}\nserver:\n  port: {port}\n  healthPort: {health}\n  stateDir: {home}\n"
@@ -188,19 +185,6 @@ def _start(
     process.start([*command, "server", *flags, "-c", str(home / "config.yaml")], variables, home)
     stack.callback(_end, process)
     return Server(name, home, port, process)
-
-
-# No port twice in a row: four are chosen before the first of them is taken. Not the module's own generator: hypothesis sets that back.
-_PORTS = cycle(random.SystemRandom().sample(range(22000, 32000), 10000))
-
-
-def _port() -> int:
-    """Return a free port that is given to no connection meanwhile: below those of clients on Linux, and not the reference's own."""
-    while True:
-        port = next(_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _end(process: Process) -> None:

@@ -15,8 +15,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 
 from kube_iam.errors import SandboxError
@@ -142,6 +144,13 @@ def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
     return True
 
 
+@cache
+def _candidates() -> Iterator[int]:
+    """Return all ports in a random order, again and again: one that was chosen and is not taken yet is not chosen a second time."""
+    # Not the module's own generator: hypothesis sets that back, and all its processes would choose the same.
+    return cycle(random.SystemRandom().sample(_PORTS, len(_PORTS)))
+
+
 def free_port() -> int:
     """Return a loopback port that is free now."""
     return free_ports(1)[0]
@@ -152,7 +161,7 @@ def free_ports(count: int) -> list[int]:
     found: list[int] = []
     # All are held until the last is known: another choice at the same time then takes others.
     with contextlib.ExitStack() as held:
-        for port in random.SystemRandom().sample(_PORTS, _CHOICES):
+        for port in islice(_candidates(), _CHOICES):
             probe = held.enter_context(socket.socket())
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
