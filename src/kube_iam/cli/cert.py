@@ -48,9 +48,9 @@ def rotate_command(options: GlobalOptions, finish: bool) -> None:
     """Replace a certificate that `init` or the server made, on this node, in two steps.
 
     The first makes a new pair and a webhook kubeconfig that trusts the old and the new one. authorizer.yaml and cert.pem beside it,
-    the files of the authorizer, are written too. Restart kube-apiserver, which reads that
-    file when it starts. --finish then puts the new pair into use, and the server loads it without a restart. kube-apiserver trusts
-    the old certificate until its next start: restart it again at once where the old key may have been read.
+    the files of the authorizer, are written too. Restart kube-apiserver, which reads these files when it starts. --finish then puts
+    the new pair into use, and the server loads it without a restart. kube-apiserver trusts the old certificate until its next start:
+    restart it again at once where the old key may have been read.
     """
     from kube_iam.server import certificate_rotation
 
